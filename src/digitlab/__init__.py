@@ -1,0 +1,92 @@
+"""digitlab: teach a machine to read handwritten digits, watch it learn, look inside it, and put it to work."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from digitlab.data.idx import read_idx, write_idx
+    from digitlab.data.mnist import MnistData
+    from digitlab.engine.history import History
+    from digitlab.engine.loading import load_model
+    from digitlab.engine.optimizers import SGD, Adam, AdamW
+    from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
+    from digitlab.errors import DigitlabError
+    from digitlab.evaluation.evaluate import evaluate
+    from digitlab.network.architecture import Architecture
+    from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+    from digitlab.runs.directory import Run
+    from digitlab.training.config import TrainConfig
+    from digitlab.training.train import train
+    from digitlab.values import Evaluation, Prediction
+
+__version__ = "0.1.0"
+
+# Public names and where they live. They are imported when first used, so that `import digitlab` and
+# `digitlab --help` do not wait for the compiler.
+_HOMES = {
+    "SGD": "engine.optimizers",
+    "Adam": "engine.optimizers",
+    "AdamW": "engine.optimizers",
+    "Architecture": "network.architecture",
+    "Conv2D": "network.layers",
+    "Dense": "network.layers",
+    "DigitlabError": "errors",
+    "Dropout": "network.layers",
+    "Evaluation": "values",
+    "Flatten": "network.layers",
+    "History": "engine.history",
+    "MaxPooling2D": "network.layers",
+    "MnistData": "data.mnist",
+    "Prediction": "values",
+    "Run": "runs.directory",
+    "Sequential": "engine.sequential",
+    "TrainConfig": "training.config",
+    "codelab_cnn": "engine.sequential",
+    "dense_baseline": "engine.sequential",
+    "evaluate": "evaluation.evaluate",
+    "fast_cnn": "engine.sequential",
+    "load_model": "engine.loading",
+    "read_idx": "data.idx",
+    "train": "training.train",
+    "write_idx": "data.idx",
+}
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Architecture",
+    "Conv2D",
+    "Dense",
+    "DigitlabError",
+    "Dropout",
+    "Evaluation",
+    "Flatten",
+    "History",
+    "MaxPooling2D",
+    "MnistData",
+    "Prediction",
+    "Run",
+    "Sequential",
+    "TrainConfig",
+    "codelab_cnn",
+    "dense_baseline",
+    "evaluate",
+    "fast_cnn",
+    "load_model",
+    "read_idx",
+    "train",
+    "write_idx",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'digitlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"digitlab.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,58 @@
+"""What can go wrong, as one tree.
+
+::
+
+    DigitlabError              anything digitlab reports in a sentence
+    |-- InputError             what was passed in cannot be used; the terminal exits with 2
+    |   |-- DataError          a data set or image file
+    |   |-- NetworkError       a network's definition; names the layer
+    |   |-- ConfigError        a hyperparameter
+    |   `-- RunError           a run directory or checkpoint
+    |-- StorageError           a folder cannot be written, a disk is full
+    `-- TrainingDivergedError  the loss became NaN or infinite
+
+Every message says what was wrong, what was expected and what to do next.
+"""
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DigitlabError",
+    "InputError",
+    "NetworkError",
+    "RunError",
+    "StorageError",
+    "TrainingDivergedError",
+]
+
+
+class DigitlabError(Exception):
+    """Base of every error that digitlab raises on purpose."""
+
+
+class InputError(DigitlabError, ValueError):
+    """Something that was passed in cannot be used."""
+
+
+class DataError(InputError):
+    """A data set, an IDX file or an image cannot be used."""
+
+
+class NetworkError(InputError):
+    """A network's definition is wrong; the message names the layer."""
+
+
+class ConfigError(InputError):
+    """A hyperparameter or option has a value that cannot be used."""
+
+
+class RunError(InputError):
+    """A run directory or a checkpoint is missing, damaged or in the way."""
+
+
+class StorageError(DigitlabError):
+    """Something could not be written; nothing that existed was lost."""
+
+
+class TrainingDivergedError(DigitlabError):
+    """The loss became NaN or infinite; the last good weights were kept."""

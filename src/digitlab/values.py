@@ -1,0 +1,218 @@
+"""The frozen results that travel between the layers, each with one JSON form.
+
+The terminal's ``--json``, the HTTP body and the files of a run directory are all
+``value.to_dict()``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = [
+    "CLASS_NAMES",
+    "Calibration",
+    "CalibrationBin",
+    "ClassReport",
+    "EpochRecord",
+    "Evaluation",
+    "Mistake",
+    "Prediction",
+    "StepRecord",
+    "Value",
+]
+
+#: The ten classes as the codelab names them; the position is the label.
+CLASS_NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Value):
+        return value.to_dict()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A frozen result whose fields are numbers, strings, tuples or other values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types, nested values included."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord(Value):
+    """One optimizer step: what happened on one batch.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done so far in this run, from 1.
+    epoch, batch : int
+        Epoch, from 1, and batch within the epoch, from 1.
+    n_images : int
+        Images in this batch (the last batch of an epoch may be short).
+    loss : float
+        Mean categorical cross-entropy of the batch in nats, before the step.
+    accuracy : float
+        Fraction of the batch answered rightly before the step, in [0, 1].
+    learning_rate : float
+        The rate used for this step.
+    images_per_s : float
+        Images divided by the seconds this step took.
+    """
+
+    step: int
+    epoch: int
+    batch: int
+    n_images: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord(Value):
+    """One pass over the training images.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Epoch, from 1, and optimizer steps done at its end.
+    loss, accuracy : float
+        Means over the epoch's images, each measured before its batch's step.
+    val_loss, val_accuracy : float or None
+        On the validation images with the weights at the epoch's end; None without validation images.
+    learning_rate : float
+        The rate of the epoch's last step.
+    images_per_s : float
+        Training images divided by the seconds spent on training them.
+    """
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Value):
+    """The answer for one image.
+
+    Attributes
+    ----------
+    source : str
+        Where the image came from, for people: a file name, or ``file#index``.
+    label : int
+        The most probable class.
+    confidence : float
+        Its probability, in [0, 1].
+    probabilities : tuple of float
+        One a class; they sum to 1.
+    """
+
+    source: str
+    label: int
+    confidence: float
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassReport(Value):
+    """How one class fared.
+
+    ``accuracy`` is the fraction of this class's images that were answered rightly (which is the class's recall);
+    ``precision`` the fraction of the answers with this class that were right, 0 when there was no such answer;
+    ``f1`` their harmonic mean. ``interval`` is the 95 % Wilson interval of ``accuracy``.
+    """
+
+    label: int
+    name: str
+    n_images: int
+    n_correct: int
+    accuracy: float
+    interval: tuple[float, float]
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake(Value):
+    """An image that was answered wrongly; ``index`` counts within the evaluated images, from 0."""
+
+    index: int
+    label: int
+    predicted: int
+    confidence: float
+    label_probability: float
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin(Value):
+    """The answers whose confidence lies in (low, high]; means are 0 in an empty bin."""
+
+    low: float
+    high: float
+    n_images: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration(Value):
+    """Whether "90 % sure" is right nine times out of ten.
+
+    ``expected_calibration_error`` is the mean of |accuracy - confidence| over the bins, weighted by their images
+    (Naeini, Cooper and Hauskrecht 2015).
+    """
+
+    bins: tuple[CalibrationBin, ...]
+    expected_calibration_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation(Value):
+    """How good a model is on one set of images; every figure is from the same images.
+
+    Attributes
+    ----------
+    n_images, n_correct : int
+        Images evaluated and answered rightly.
+    accuracy : float
+        ``n_correct / n_images``.
+    interval : tuple of float
+        95 % Wilson interval of the accuracy.
+    loss : float
+        Mean categorical cross-entropy in nats.
+    class_names : tuple of str
+        The position is the label.
+    per_class : tuple of ClassReport
+        One a class, in the order of the labels.
+    confusion_matrix : tuple of tuple of int
+        Rows are true labels, columns predicted ones.
+    mistakes : tuple of Mistake
+        The most confident wrong answers, most confident first.
+    calibration : Calibration
+        Confidence against accuracy.
+    """
+
+    n_images: int
+    n_correct: int
+    accuracy: float
+    interval: tuple[float, float]
+    loss: float
+    class_names: tuple[str, ...]
+    per_class: tuple[ClassReport, ...]
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    mistakes: tuple[Mistake, ...]
+    calibration: Calibration
