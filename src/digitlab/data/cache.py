@@ -1,0 +1,176 @@
+"""The user's cache folder, and blobs in it that are checked in full before they are believed.
+
+A blob is a file of 48 bytes of header (the magic, the CRC-32 and the length of the content, the SHA-256 that
+says what the content is) and the content. The cache only saves time: whatever is wrong with it, digitlab
+does without.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.data.storage import replacing, temporary_name
+
+__all__ = ["CACHE_VARIABLE", "cache_folder", "read_cached", "write_cached"]
+
+#: The environment variable that names another folder, or is ``off``.
+CACHE_VARIABLE = "DIGITLAB_CACHE"
+
+_MAGIC = b"dlc1"
+# 48 bytes, so that the pixels of an IDX file of images, behind its 16, begin on a cache line.
+_HEADER = struct.Struct(">4sIQ32s")
+_STALE_S = 3600.0
+
+
+def cache_folder() -> Path | None:
+    """Return the folder for what can be made again, made if it is missing.
+
+    It is ``$DIGITLAB_CACHE``, or else ``digitlab`` in the system's folder for caches: ``$XDG_CACHE_HOME`` or
+    ``~/.cache`` on Linux, ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` (and ``cache`` below it) on Windows.
+
+    Returns
+    -------
+    Path or None
+        An absolute path. None if ``$DIGITLAB_CACHE`` is ``off``, if the folder cannot be made or written, and
+        if it belongs to somebody else or anybody may write to it: what lies in it is trusted.
+    """
+    try:
+        folder = _chosen_folder()
+        if folder is None:
+            return None
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours(folder.stat()):
+            return None
+        # The only question that read-only file systems, quotas and Windows all answer truly.
+        probe = folder / temporary_name()
+        probe.touch(mode=0o600, exist_ok=False)
+        probe.unlink()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return folder
+
+
+def read_cached(name: str, sha256: bytes, n_bytes: int) -> NDArray[np.uint8] | None:
+    """Return a blob from the cache, after checking every byte of it.
+
+    Parameters
+    ----------
+    name : str
+        Its file name.
+    sha256 : bytes
+        The 32 bytes it was written with.
+    n_bytes : int
+        Its length, 1 or more.
+
+    Returns
+    -------
+    ndarray or None
+        uint8 (n_bytes,), a memory map whose changes stay in this process. None if there is no such blob, or
+        it is damaged, of another length, of other content or of another user.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return None
+    try:
+        with open(folder / name, "rb", opener=_open_no_link) as file:
+            status = os.fstat(file.fileno())
+            if status.st_size != _HEADER.size + n_bytes or not _is_ours(status):
+                return None
+            magic, checksum, length, key = _HEADER.unpack(file.read(_HEADER.size))
+            if (magic, length, key) != (_MAGIC, n_bytes, sha256):
+                return None
+            # Copy-on-write, because a read-only array would have the engine's kernels compiled once more.
+            mapped: np.memmap[Any, np.dtype[np.uint8]] = np.memmap(file, np.uint8, "c", _HEADER.size, (n_bytes,))
+    except (OSError, ValueError, struct.error):
+        return None
+    # CRC-32 finds every change of up to 32 bits in a row, in a third of the time of SHA-256 or less.
+    return mapped.view(np.ndarray) if zlib.crc32(mapped.data) == checksum else None
+
+
+def write_cached(name: str, sha256: bytes, parts: Sequence[bytearray]) -> bool:
+    """Put a blob into the cache; readers see the old file or the whole new one.
+
+    Parameters
+    ----------
+    name : str
+        Its file name.
+    sha256 : bytes
+        32 bytes that say what the content is.
+    parts : sequence of bytearray
+        The content, in pieces.
+
+    Returns
+    -------
+    bool
+        Whether it is there now. If not, nothing of it is left behind.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return False
+    _remove_stale(folder)
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    try:
+        # Not durable: a file that a power cut leaves half written fails its checksum and is made again.
+        with replacing(folder / name, mode=0o600, durable=False) as file:
+            file.write(_HEADER.pack(_MAGIC, checksum, sum(map(len, parts)), sha256))
+            file.writelines(parts)
+    except OSError:
+        return False
+    return True
+
+
+def _chosen_folder() -> Path | None:
+    chosen = os.environ.get(CACHE_VARIABLE, "").strip()
+    if chosen.lower() == "off":
+        return None
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        folder = (Path(local) if local else Path.home() / "AppData" / "Local") / "digitlab" / "cache"
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Caches" / "digitlab"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        # The XDG specification has relative paths ignored.
+        folder = (base if base.is_absolute() else Path.home() / ".cache") / "digitlab"
+    return None if _is_root_in_the_home_of_another(folder) else folder
+
+
+def _is_root_in_the_home_of_another(folder: Path) -> bool:
+    """Tell whether this is ``sudo`` with the home of the user, who could not write what root makes there."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return False
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return existing.stat().st_uid != 0
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o002
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote."""
+    for leftover in folder.glob(".digitlab-*.tmp"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > _STALE_S:
+                leftover.unlink()

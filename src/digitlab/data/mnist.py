@@ -1,0 +1,252 @@
+"""MnistData: handwritten digits in three splits, handed out in batches as a network takes them."""
+
+from __future__ import annotations
+
+import operator
+import os
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from digitlab.data.sources import read_folder, read_packaged
+from digitlab.errors import ConfigError, DataError
+
+__all__ = ["MnistData", "Split", "as_float", "one_hot"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Images and their labels, for one purpose.
+
+    Attributes
+    ----------
+    name : str
+        ``training`` (to learn from), ``validation`` (to choose by) or ``test`` (to report with).
+    images : ndarray
+        uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous.
+    labels : ndarray
+        uint8 (n,), 0-9.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class MnistData:
+    """The three splits of a set of digits, and their batches in a seeded random order.
+
+    Parameters
+    ----------
+    training, validation, test : Split
+        At least one image each.
+    source : str
+        Where they come from, for people.
+    digest : str
+        What they are: the same for the same content of the four files, in hexadecimal (see `DigitFiles`).
+    seed : int
+        0 or more; says the order of the batches.
+    """
+
+    def __init__(
+        self, training: Split, validation: Split, test: Split, *, source: str, digest: str, seed: int = 0
+    ) -> None:
+        self.training, self.validation, self.test = training, validation, test
+        self.source, self.digest = source, digest
+        self.seed = _whole_number("seed", seed, at_least=0)
+        # A generator a split, so that drawing from one does not change the order of another.
+        for_train, for_validation, for_test = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(3))
+        self._train_batches = _Batches(training, for_train)
+        self._validation_batches = _Batches(validation, for_validation)
+        self._test_batches = _Batches(test, for_test)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike[str] | None = None, *, seed: int = 0, validation_images: int = 5000
+    ) -> Self:
+        """Load the packaged MNIST, or another set in the same format.
+
+        The packaged set needs no network. Its first load unpacks it into the user's cache (see
+        `cache_folder`), from where later loads map it into memory.
+
+        Parameters
+        ----------
+        folder : str or path, optional
+            Four IDX files named as MNIST's, each plain, ``.gz`` or ``.xz`` (Fashion-MNIST, KMNIST, your own).
+            The packaged MNIST if left out.
+        seed : int
+            0 or more; says the order of the batches.
+        validation_images : int
+            1 or more: how many of the last training images are kept apart for validation. Where that is more
+            than half of them, a tenth is (but at least one), so that a small set keeps its training images.
+
+        Returns
+        -------
+        MnistData
+            For MNIST: 55,000 training, 5,000 validation and 10,000 test images.
+
+        Raises
+        ------
+        DataError
+            If the set is missing, damaged, of another shape or type, or has fewer than 2 training images.
+        ConfigError
+            If ``seed`` or ``validation_images`` is out of range.
+        """
+        wanted = _whole_number("validation_images", validation_images, at_least=1)
+        _whole_number("seed", seed, at_least=0)
+        files = read_packaged() if folder is None else read_folder(folder)
+        images, labels = files.training_images, files.training_labels
+        if len(images) < 2:
+            raise DataError(
+                f"{files.source} has 1 training image; at least 2 were expected, one to learn from and one for "
+                "validation. Add images to the set."
+            )
+        n_validation = wanted if 2 * wanted <= len(images) else max(1, len(images) // 10)
+        return cls(
+            Split("training", images[:-n_validation], labels[:-n_validation]),
+            Split("validation", images[-n_validation:], labels[-n_validation:]),
+            Split("test", files.test_images, files.test_labels),
+            source=files.source,
+            digest=files.digest,
+            seed=seed,
+        )
+
+    def next_train_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the next training images and their labels.
+
+        Each image comes once before any comes again; then the same order begins anew.
+
+        Parameters
+        ----------
+        n : int
+            1 or more; may be more than there are images.
+
+        Returns
+        -------
+        images : ndarray
+            float32 (n, 28, 28, 1) in [0, 1], ink bright on dark.
+        labels : ndarray
+            float32 (n, 10), one-hot.
+
+        Raises
+        ------
+        ConfigError
+            If ``n`` is not an int of 1 or more.
+        """
+        return self._train_batches.next(n)
+
+    def next_validation_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the next validation images and labels, as `next_train_batch` does."""
+        return self._validation_batches.next(n)
+
+    def next_test_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the next test images and labels, as `next_train_batch` does."""
+        return self._test_batches.next(n)
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.training):,} training, {len(self.validation):,} validation, {len(self.test):,} test"
+        return f"<MnistData: {self.source}; {sizes}>"
+
+
+def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Normalize images as every network here takes them: value / 255.
+
+    Parameters
+    ----------
+    images : ndarray
+        uint8 (n, 28, 28), 0-255, ink bright on dark.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, 28, 28, 1) in [0, 1].
+
+    Raises
+    ------
+    DataError
+        If ``images`` has another dtype or shape.
+
+    Examples
+    --------
+    >>> white = np.full((1, 28, 28), 255, np.uint8)
+    >>> as_float(white).shape, float(as_float(white).max())
+    ((1, 28, 28, 1), 1.0)
+    """
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+        raise DataError(
+            f"Images are {found}; uint8 (n, 28, 28), 0-255, was expected. For one image, pass image[np.newaxis]."
+        )
+    return np.divide(images, np.float32(255), dtype=np.float32)[..., np.newaxis]
+
+
+def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
+    """Turn labels into rows with a one in the label's place.
+
+    Parameters
+    ----------
+    labels : array_like
+        Integers (n,), 0 to ``n_classes - 1``.
+    n_classes : int
+        1 or more.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, n_classes), 0 or 1.
+
+    Raises
+    ------
+    DataError
+        If ``labels`` is no row of integers in that range.
+
+    Examples
+    --------
+    >>> one_hot([2, 0], n_classes=3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    n_classes = _whole_number("n_classes", n_classes, at_least=1)
+    values = np.asarray(labels)
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
+        raise DataError(f"Labels are {values.dtype} {values.shape}; integers (n,) were expected: a label an image.")
+    wrong = (values < 0) | (values >= n_classes)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise DataError(
+            f"The label at index {index} is {values[index]}; 0 to {n_classes - 1} was expected. "
+            "Correct it, or pass a larger n_classes."
+        )
+    rows = np.zeros((len(values), n_classes), np.float32)
+    rows[np.arange(len(values)), values.astype(np.intp)] = 1
+    return rows
+
+
+class _Batches:
+    """A split in one random order, and how far it has been handed out."""
+
+    def __init__(self, split: Split, random: np.random.Generator) -> None:
+        self._split = split
+        self._order = random.permutation(len(split))
+        self._position = 0
+
+    def next(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        n = _whole_number("The number of images in a batch", n, at_least=1)
+        chosen = self._order[np.arange(self._position, self._position + n) % len(self._order)]
+        self._position = (self._position + n) % len(self._order)
+        return as_float(self._split.images[chosen]), one_hot(self._split.labels[chosen])
+
+
+def _whole_number(name: str, value: Any, *, at_least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool | np.bool_) or number < at_least:
+        raise ConfigError(f"{name} is {value!r}; a whole number, {at_least} or more, was expected. Pass such a number.")
+    return number
