@@ -1,0 +1,242 @@
+"""Architecture: a stack of layers with its shapes, parameters, summary and JSON form; no weights, no arithmetic."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import NetworkError
+from digitlab.network.initializers import initialize
+from digitlab.network.layers import LAYERS, Dense, Layer, Shape
+from digitlab.network.naming import named
+from digitlab.values import Value
+
+__all__ = ["Architecture", "SummaryRow"]
+
+_LONGEST_NAME = 100
+_MOST_LAYERS = 64
+_MOST_PARAMETERS = 50_000_000
+_MOST_VALUES = 16_777_216
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow(Value):
+    """One line of the summary; the batch dimension of ``output_shape`` is left out."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    n_parameters: int
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A stack of layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From input to output; layers without a name get Keras' (``conv2d``, ``conv2d_1`` ...).
+    input_shape : tuple of int
+        ``(height, width, channels)`` of one image, or ``(features,)``.
+    name : str
+        What people call it.
+
+    Raises
+    ------
+    NetworkError
+        If the layers do not fit together; the message names the layer.
+    """
+
+    layers: tuple[Layer, ...]
+    input_shape: Shape = (28, 28, 1)
+    name: str = "sequential"
+
+    def __init__(
+        self, layers: Sequence[Layer], input_shape: Sequence[int] = (28, 28, 1), name: str = "sequential"
+    ) -> None:
+        if not isinstance(layers, Sequence):
+            raise NetworkError("A network is made from a list of layers; put them in square brackets.")
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
+            raise NetworkError(f"A network's name has 1 to {_LONGEST_NAME} printable characters; got {name!r}.")
+        shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+        if len(shape) not in (1, 3) or not all(
+            isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in shape
+        ):
+            raise NetworkError(f"input_shape must be (height, width, channels) or (features,); got {input_shape!r}.")
+        if math.prod(shape) > _MOST_VALUES:
+            raise NetworkError(f"An input can have at most {_MOST_VALUES:,} values; input_shape {shape} has more.")
+        if not layers:
+            raise NetworkError("A network needs at least one layer; the last one is Dense with a softmax.")
+        if len(layers) > _MOST_LAYERS:
+            raise NetworkError(f"A network can have at most {_MOST_LAYERS} layers; got {len(layers)}.")
+        for layer in layers:
+            if type(layer) not in LAYERS.values():
+                raise NetworkError(
+                    f"{type(layer).__name__} is not a layer that digitlab runs; use one of {', '.join(LAYERS)}."
+                )
+        object.__setattr__(self, "layers", named(layers))
+        object.__setattr__(self, "input_shape", shape)
+        object.__setattr__(self, "name", name)
+        self._check()
+
+    def _check(self) -> None:
+        for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
+            if math.prod(shape) > _MOST_VALUES:
+                raise NetworkError(
+                    f"Layer {position + 1}, {layer.name}: an output of shape {shape} is too large; "
+                    f"it can have at most {_MOST_VALUES:,} values."
+                )
+            is_last = position == len(self.layers) - 1
+            if getattr(layer, "activation", "linear") == "softmax" and not is_last:
+                raise NetworkError(
+                    f"Layer {position + 1}, {layer.name}: softmax belongs in the last layer only; "
+                    'use "relu" or "linear".'
+                )
+        if self.n_parameters > _MOST_PARAMETERS:
+            raise NetworkError(
+                f"A network can have at most {_MOST_PARAMETERS:,} parameters; this has {self.n_parameters:,}."
+            )
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Output shape of every layer, without the batch."""
+        return tuple(shape for _, shape in self._walk())
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Input shape of every layer, without the batch."""
+        return (self.input_shape, *self.shapes[:-1])
+
+    def _walk(self) -> list[tuple[Layer, Shape]]:
+        shape, walked = self.input_shape, []
+        for position, layer in enumerate(self.layers):
+            try:
+                shape = layer.output_shape(shape)
+            except NetworkError as error:
+                raise NetworkError(f"Layer {position + 1}, {layer.name}: {error}") from None
+            walked.append((layer, shape))
+        return walked
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes that the last layer tells apart.
+
+        Raises
+        ------
+        NetworkError
+            If the last layer is not Dense with a softmax.
+        """
+        last = self.layers[-1]
+        if not isinstance(last, Dense) or last.activation != "softmax":
+            raise NetworkError(
+                f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.'
+            )
+        return last.units
+
+    @property
+    def weight_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of all weights in Keras' order: kernel, bias, layer by layer."""
+        return tuple(
+            shape
+            for layer, input_shape in zip(self.layers, self.input_shapes, strict=True)
+            for shape in layer.weight_shapes(input_shape)
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights that training may change."""
+        return sum(math.prod(shape) for shape in self.weight_shapes)
+
+    def initial_weights(self, seed: int) -> list[NDArray[np.float32]]:
+        """Draw all weights, in Keras' order and layout; the same for the same seed, a whole number from 0.
+
+        Raises
+        ------
+        NetworkError
+            If the seed is negative.
+        """
+        if seed < 0:
+            raise NetworkError(f"The seed of the initial weights must be a whole number of at least 0; got {seed}.")
+        rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(0,)))
+        weights = []
+        for layer, input_shape in zip(self.layers, self.input_shapes, strict=True):
+            names = (getattr(layer, "kernel_initializer", ""), getattr(layer, "bias_initializer", ""))
+            for name, shape in zip(names, layer.weight_shapes(input_shape), strict=False):
+                weights.append(initialize(name, shape, rng))
+        return weights
+
+    def summary(self) -> tuple[SummaryRow, ...]:
+        """Return the table *Layer Name | Output Shape | # Of Params | Trainable*, a row a layer."""
+        return tuple(
+            SummaryRow(
+                name=layer.name,
+                kind=type(layer).__name__,
+                output_shape=shape,
+                n_parameters=sum(math.prod(w) for w in layer.weight_shapes(input_shape)),
+                trainable=True,
+            )
+            for layer, shape, input_shape in zip(self.layers, self.shapes, self.input_shapes, strict=True)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: name, input shape and every layer's settings."""
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "layers": [
+                {"class_name": type(layer).__name__}
+                | {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()}
+                for layer in self.layers
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Architecture:
+        """Build a network from its JSON form.
+
+        Raises
+        ------
+        NetworkError
+            If something is missing, unknown or of the wrong kind; the message names it.
+        """
+        if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
+            raise NetworkError('A network\'s JSON form is an object with "layers", a list; this is not one.')
+        input_shape = config.get("input_shape", [28, 28, 1])
+        if not isinstance(input_shape, list | tuple):
+            raise NetworkError(f"input_shape must be a list of whole numbers; got {input_shape!r}.")
+        layers = [_layer_from_dict(i, entry) for i, entry in enumerate(config["layers"], start=1)]
+        return cls(layers, input_shape, config.get("name", "sequential"))
+
+
+def _layer_from_dict(position: int, entry: Any) -> Layer:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
+        raise NetworkError(f'Layer {position} must be an object with a "class_name".')
+    kind = entry["class_name"]
+    if kind not in LAYERS:
+        near = difflib.get_close_matches(kind, LAYERS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise NetworkError(f"Layer {position}: digitlab has no layer {kind!r}.{hint} It runs {', '.join(LAYERS)}.")
+    settings: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in entry.items() if key != "class_name"
+    }
+    known = dataclasses.fields(LAYERS[kind])
+    unknown = sorted(map(str, set(settings) - {field.name for field in known}))
+    if unknown:
+        names = ", ".join(field.name for field in known)
+        raise NetworkError(f"Layer {position}, {kind}: unknown setting {unknown[0]!r}; it has {names}.")
+    for field in known:
+        if field.default is dataclasses.MISSING and field.name not in settings:
+            raise NetworkError(f"Layer {position}, {kind}: its setting {field.name!r} is missing; give it a value.")
+    try:
+        return LAYERS[kind](**settings)
+    except NetworkError as error:
+        raise NetworkError(f"Layer {position}, {kind}: {error}") from None

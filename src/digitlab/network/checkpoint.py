@@ -1,0 +1,212 @@
+"""Checkpoint: weights, architecture, class names and provenance in one safetensors file; nothing is unpickled.
+
+The file holds a tensor ``layer/kernel`` and ``layer/bias`` for every layer that learns, ``state/...`` for what a
+resumed training needs, and in its header one JSON object: ``format``, ``network``, ``class_names``, ``metadata``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import NetworkError, RunError
+from digitlab.network.architecture import Architecture
+from digitlab.network.layers import Shape
+from digitlab.network.safetensors_file import read_safetensors, unusable, write_safetensors
+from digitlab.values import CLASS_NAMES
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+_FORMAT = 1
+_STATE = "state/"
+_STATE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What came out of a training: all that is needed to answer, and to know where the answer comes from.
+
+    Attributes
+    ----------
+    architecture : Architecture
+        The network; its last layer is Dense with a softmax.
+    weights : tuple of ndarray
+        float32, finite, in Keras' order and layout: kernel ``(height, width, in, out)`` or ``(in, out)``, bias
+        ``(out,)``. The checkpoint keeps copies of its own.
+    class_names : tuple of str
+        The position is the label; one for each output of the network.
+    metadata : dict of str to str
+        Provenance: data digest, digitlab version, run name, epoch ...
+    extra : dict of str to ndarray
+        What resuming needs besides the weights (the optimizer's state): finite float32 or int64 ``(n,)``. Empty
+        where a checkpoint is only to be used.
+
+    Raises
+    ------
+    RunError
+        If weights, class names, metadata or extra do not fit the network.
+    NetworkError
+        If the network does not end in a softmax.
+
+    Examples
+    --------
+    >>> from digitlab.network import architecture
+    >>> network = architecture("codelab_cnn")
+    >>> checkpoint = Checkpoint(network, tuple(network.initial_weights(seed=0)), metadata={"epoch": "0"})
+    >>> checkpoint.class_names[3]
+    'Three'
+    """
+
+    architecture: Architecture
+    weights: tuple[NDArray[np.float32], ...]
+    class_names: tuple[str, ...] = CLASS_NAMES
+    metadata: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shapes = _tensor_shapes(self.architecture)
+        if len(self.weights) != len(shapes):
+            raise RunError(
+                f"The network {self.architecture.name} has {len(shapes)} weight arrays, not {len(self.weights)}; "
+                f"pass them in this order: {', '.join(shapes) or 'none'}."
+            )
+        weights = tuple(
+            _checked(name, array, np.dtype(np.float32), shape)
+            for (name, shape), array in zip(shapes.items(), self.weights, strict=True)
+        )
+        _check_texts(self.class_names, self.metadata, self.architecture.n_classes)
+        extra: dict[str, NDArray[Any]] = {}
+        for name, array in self.extra.items():
+            if not isinstance(name, str) or not _STATE_NAME.fullmatch(name) or _STATE + name in shapes:
+                raise RunError(
+                    f"An extra tensor's name has letters, digits and _ . / - and is no layer's; it cannot be {name!r}."
+                )
+            array = np.asarray(array)
+            dtype = np.dtype(np.int64 if array.dtype == np.int64 else np.float32)
+            extra[name] = _checked(_STATE + name, array, dtype, (array.size,))
+        for key, value in (
+            ("weights", weights),
+            ("class_names", tuple(self.class_names)),
+            ("metadata", dict(self.metadata)),
+            ("extra", extra),
+        ):
+            object.__setattr__(self, key, value)
+
+
+def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, so that the file is either the old one or the whole new one.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, by custom ``model.safetensors``; its folder must exist. A file that is there is replaced.
+    checkpoint : Checkpoint
+        Equal checkpoints give equal bytes.
+
+    Raises
+    ------
+    RunError
+        If the checkpoint is larger than `load_checkpoint` reads.
+    StorageError
+        If it cannot be written, for want of space or permission; what was there is untouched.
+    """
+    tensors: dict[str, NDArray[Any]] = dict(
+        zip(_tensor_shapes(checkpoint.architecture), checkpoint.weights, strict=True)
+    )
+    tensors |= {_STATE + name: array for name, array in checkpoint.extra.items()}
+    record = {
+        "format": _FORMAT,
+        "network": checkpoint.architecture.to_dict(),
+        "class_names": list(checkpoint.class_names),
+        "metadata": checkpoint.metadata,
+    }
+    write_safetensors(Path(path), tensors, json.dumps(record, sort_keys=True, separators=(",", ":")))
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint that anybody may have written.
+
+    Parameters
+    ----------
+    path : str or path
+        A file that `save_checkpoint` wrote, at most 768 MiB.
+
+    Returns
+    -------
+    Checkpoint
+        Complete and checked: every weight of its network is there, finite and of the right shape.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged or something else; the message names it and the next step.
+    """
+    path = Path(path)
+    tensors, note = read_safetensors(path)
+    try:
+        record = _record(note)
+        architecture = Architecture.from_dict(record["network"])
+        expected = _tensor_shapes(architecture)
+        for name in expected:
+            if name not in tensors:
+                raise RunError(f"the tensor {name!r} of its network is missing.")
+        for name in tensors:
+            if name not in expected and not name.startswith(_STATE):
+                raise RunError(f"it holds a tensor {name!r} that its network does not have.")
+        return Checkpoint(
+            architecture=architecture,
+            weights=tuple(tensors[name] for name in expected),
+            class_names=tuple(record["class_names"]),
+            metadata=record["metadata"],
+            extra={name.removeprefix(_STATE): array for name, array in tensors.items() if name not in expected},
+        )
+    except (RunError, NetworkError) as error:
+        raise unusable(path, str(error)) from error
+
+
+def _tensor_shapes(architecture: Architecture) -> dict[str, Shape]:
+    return {
+        f"{layer.name}/{part}": shape
+        for layer, input_shape in zip(architecture.layers, architecture.input_shapes, strict=True)
+        for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
+    }
+
+
+def _checked(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:
+    # The copy is contiguous: safetensors writes the memory of whatever it gets, strides or not.
+    copied: NDArray[Any] = np.array(array, order="C", copy=True)
+    if copied.dtype != dtype or copied.shape != shape:
+        raise RunError(f"{name} must be {dtype} of shape {shape}; it is {copied.dtype} of shape {copied.shape}.")
+    if not np.isfinite(copied).all():
+        raise RunError(f"{name} holds NaN or infinite values; use the weights of an earlier epoch.")
+    return copied
+
+
+def _check_texts(class_names: Sequence[Any], metadata: Mapping[Any, Any], n_classes: int) -> None:
+    if len(class_names) != n_classes or not all(isinstance(name, str) for name in class_names):
+        raise RunError(f"The network tells {n_classes} classes apart and needs as many class names, each a text.")
+    if not all(isinstance(text, str) for item in metadata.items() for text in item):
+        raise RunError("A checkpoint's metadata maps texts to texts; turn numbers into texts with str().")
+
+
+def _record(note: str) -> dict[str, Any]:
+    try:
+        record = json.loads(note)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise RunError("its header is not one that digitlab writes.")
+    if record.get("format") != _FORMAT:
+        raise RunError(f"its format is {str(record.get('format'))[:20]}, and this version of digitlab reads {_FORMAT}.")
+    for key, kind in (("network", dict), ("class_names", list), ("metadata", dict)):
+        if not isinstance(record.get(key), kind):
+            raise RunError(f"{key!r} is missing from its header or of the wrong kind.")
+    return record

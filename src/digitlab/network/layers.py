@@ -1,0 +1,245 @@
+"""The layers a network may hold: frozen dataclasses that know their shapes and parameters.
+
+Names, defaults and weight layout are Keras'. A shape is ``(height, width, channels)`` or ``(features,)``, without
+the batch. The list is closed; whatever else a network needs is an error that names the alternative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from digitlab.errors import NetworkError
+from digitlab.network.initializers import INITIALIZERS
+
+__all__ = ["ACTIVATIONS", "LAYERS", "Conv2D", "Dense", "Dropout", "Flatten", "Layer", "MaxPooling2D", "Shape"]
+
+Shape = tuple[int, ...]
+
+#: What a layer may do to its sums; ``softmax`` only in the last layer.
+ACTIVATIONS = ("linear", "relu", "softmax")
+PADDINGS = ("valid", "same")
+_LARGEST_UNITS = 65_536
+_LARGEST_KERNEL = 63
+
+
+def _pair(value: Any, what: str) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
+    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in pair):
+        raise NetworkError(f"{what} must be a whole number of at least 1, or two of them; got {value!r}.")
+    if max(pair) > _LARGEST_KERNEL:
+        raise NetworkError(f"{what} can be at most {_LARGEST_KERNEL}; got {value!r}.")
+    return pair[0], pair[1]
+
+
+def _count(value: Any, what: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_UNITS:
+        raise NetworkError(f"{what} must be a whole number from 1 to {_LARGEST_UNITS:,}; got {value!r}.")
+
+
+def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
+    if value not in allowed:
+        raise NetworkError(f"{what} must be one of {', '.join(allowed)}; got {value!r}.")
+
+
+def _flag(value: Any, what: str) -> None:
+    if not isinstance(value, bool):
+        raise NetworkError(f"{what} must be True or False; got {value!r}.")
+
+
+def _image_shape(layer: str, shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise NetworkError(
+            f"{layer} needs images of shape (height, width, channels) but gets {shape}; "
+            "put it before Flatten and Dense."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Base of all layers; ``name`` is given by the network when it is left empty."""
+
+    name: str = ""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of this layer's output for an input of ``input_shape``."""
+        return input_shape
+
+    def weight_shapes(self, input_shape: Shape) -> tuple[Shape, ...]:
+        """Return the shapes of kernel and bias, in Keras' order; empty for a layer that learns nothing."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Conv2D(Layer):
+    """Slide ``filters`` small kernels over the image, stride 1.
+
+    Attributes
+    ----------
+    filters : int
+        Number of output channels.
+    kernel_size : int or (int, int)
+        Height and width of the kernels, in pixels.
+    padding : {"valid", "same"}
+        ``valid`` keeps to the image, so that it shrinks by kernel_size - 1; ``same`` adds a border of zeros.
+    activation : {"linear", "relu"}
+        Applied to every sum.
+    use_bias : bool
+        Whether every filter has a constant of its own.
+    kernel_initializer, bias_initializer : str
+        Names from ``digitlab.network.initializers``.
+    """
+
+    filters: int
+    kernel_size: int | tuple[int, int]
+    padding: str = "valid"
+    activation: str = "linear"
+    use_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
+    bias_initializer: str = "zeros"
+
+    def __post_init__(self) -> None:
+        _count(self.filters, "Conv2D filters")
+        object.__setattr__(self, "kernel_size", _pair(self.kernel_size, "Conv2D kernel_size"))
+        _one_of(self.padding, PADDINGS, "Conv2D padding")
+        _one_of(self.activation, ("linear", "relu"), "Conv2D activation")
+        _flag(self.use_bias, "Conv2D use_bias")
+        _one_of(self.kernel_initializer, tuple(INITIALIZERS), "Conv2D kernel_initializer")
+        _one_of(self.bias_initializer, tuple(INITIALIZERS), "Conv2D bias_initializer")
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Height and width of the kernel, in pixels."""
+        return _pair(self.kernel_size, "Conv2D kernel_size")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        height, width, _ = _image_shape("Conv2D", input_shape)
+        if self.padding == "same":
+            return height, width, self.filters
+        kernel_height, kernel_width = self.kernel
+        if kernel_height > height or kernel_width > width:
+            raise NetworkError(
+                f"Conv2D with a {kernel_height} x {kernel_width} kernel does not fit into an image of "
+                f'{height} x {width} pixels; use a smaller kernel_size or padding="same".'
+            )
+        return height - kernel_height + 1, width - kernel_width + 1, self.filters
+
+    def weight_shapes(self, input_shape: Shape) -> tuple[Shape, ...]:
+        kernel = (*self.kernel, _image_shape("Conv2D", input_shape)[2], self.filters)
+        return (kernel, (self.filters,)) if self.use_bias else (kernel,)
+
+
+@dataclass(frozen=True)
+class MaxPooling2D(Layer):
+    """Keep the largest value of every window.
+
+    Attributes
+    ----------
+    pool_size : int or (int, int)
+        Height and width of the window, in pixels.
+    strides : int, (int, int) or None
+        Step from window to window; None means ``pool_size``.
+    padding : {"valid", "same"}
+        ``valid`` drops what does not fill a window.
+    """
+
+    pool_size: int | tuple[int, int] = 2
+    strides: int | tuple[int, int] | None = None
+    padding: str = "valid"
+
+    def __post_init__(self) -> None:
+        pool = _pair(self.pool_size, "MaxPooling2D pool_size")
+        if pool[0] * pool[1] > 225:
+            raise NetworkError(f"MaxPooling2D windows can hold at most 225 pixels; got pool_size {pool}.")
+        object.__setattr__(self, "pool_size", pool)
+        object.__setattr__(
+            self, "strides", pool if self.strides is None else _pair(self.strides, "MaxPooling2D strides")
+        )
+        _one_of(self.padding, PADDINGS, "MaxPooling2D padding")
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        """Height and width of the window, in pixels."""
+        return _pair(self.pool_size, "MaxPooling2D pool_size")
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Vertical and horizontal step, in pixels."""
+        return _pair(self.strides, "MaxPooling2D strides")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        height, width, channels = _image_shape("MaxPooling2D", input_shape)
+        if self.padding == "same":
+            return -(-height // self.stride[0]), -(-width // self.stride[1]), channels
+        if self.pool[0] > height or self.pool[1] > width:
+            raise NetworkError(
+                f"MaxPooling2D with a {self.pool[0]} x {self.pool[1]} window does not fit into an image of "
+                f"{height} x {width} pixels; use a smaller pool_size or fewer poolings."
+            )
+        return (height - self.pool[0]) // self.stride[0] + 1, (width - self.pool[1]) // self.stride[1] + 1, channels
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Lay an image out as one row of features, in the order height, width, channels."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        features = 1
+        for size in input_shape:
+            features *= size
+        return (features,)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Set a random fraction ``rate`` of the values to zero while training, and scale the rest by 1 / (1 - rate)."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0.0 <= self.rate < 1.0:
+            raise NetworkError(f"Dropout rate must be a fraction from 0 to below 1; got {self.rate!r}.")
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Connect every input feature with each of ``units`` outputs.
+
+    Attributes
+    ----------
+    units : int
+        Number of outputs.
+    activation : {"linear", "relu", "softmax"}
+        Applied to every sum; ``softmax`` turns the last layer's sums into probabilities.
+    use_bias, kernel_initializer, bias_initializer
+        As for ``Conv2D``.
+    """
+
+    units: int
+    activation: str = "linear"
+    use_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
+    bias_initializer: str = "zeros"
+
+    def __post_init__(self) -> None:
+        _count(self.units, "Dense units")
+        _one_of(self.activation, ACTIVATIONS, "Dense activation")
+        _flag(self.use_bias, "Dense use_bias")
+        _one_of(self.kernel_initializer, tuple(INITIALIZERS), "Dense kernel_initializer")
+        _one_of(self.bias_initializer, tuple(INITIALIZERS), "Dense bias_initializer")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise NetworkError(
+                f"Dense needs a row of features but gets an image of shape {input_shape}; add Flatten before it."
+            )
+        return (self.units,)
+
+    def weight_shapes(self, input_shape: Shape) -> tuple[Shape, ...]:
+        kernel = (input_shape[0], self.units)
+        return (kernel, (self.units,)) if self.use_bias else (kernel,)
+
+
+#: The layers a network may hold, by class name.
+LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Conv2D, MaxPooling2D, Flatten, Dropout, Dense)}

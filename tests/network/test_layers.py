@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digitlab.errors import NetworkError
+from digitlab.network import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from digitlab.network.layers import LAYERS, Layer
+
+
+def test_conv2d_without_padding_shrinks_by_the_kernel_less_one() -> None:
+    layer = Conv2D(8, (5, 3))
+    assert layer.output_shape((28, 28, 1)) == (24, 26, 8)
+    assert layer.weight_shapes((28, 28, 1)) == ((5, 3, 1, 8), (8,))
+
+
+def test_conv2d_with_same_padding_keeps_height_and_width() -> None:
+    assert Conv2D(4, 5, padding="same").output_shape((3, 7, 2)) == (3, 7, 4)
+
+
+def test_layers_without_bias_have_a_kernel_only() -> None:
+    assert Conv2D(8, 5, use_bias=False).weight_shapes((28, 28, 3)) == ((5, 5, 3, 8),)
+    assert Dense(10, use_bias=False).weight_shapes((256,)) == ((256, 10),)
+
+
+def test_max_pooling_steps_by_its_window_unless_told() -> None:
+    assert MaxPooling2D((2, 3)).stride == (2, 3)
+    assert MaxPooling2D(3, strides=1).stride == (1, 1)
+    assert MaxPooling2D(2).output_shape((11, 11, 4)) == (5, 5, 4)
+    assert MaxPooling2D(2, padding="same").output_shape((11, 11, 4)) == (6, 6, 4)
+
+
+def test_layers_that_learn_nothing_have_no_weights() -> None:
+    assert [layer.weight_shapes((8, 8, 4)) for layer in (MaxPooling2D(), Flatten(), Dropout(0.5))] == [(), (), ()]
+
+
+def test_flatten_and_dropout_keep_every_value() -> None:
+    assert Flatten().output_shape((4, 4, 16)) == (256,)
+    assert Flatten().output_shape((256,)) == (256,)
+    assert Dropout(0.5).output_shape((4, 4, 16)) == (4, 4, 16)
+
+
+def test_equal_settings_are_equal_layers() -> None:
+    assert Conv2D(8, 5) == Conv2D(filters=8, kernel_size=(5, 5))
+    assert MaxPooling2D(2) == MaxPooling2D((2, 2), strides=2)
+    assert len({Conv2D(8, 5), Conv2D(8, (5, 5))}) == 1
+
+
+def test_layers_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Dense(10).units = 11  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("make", "phrases"),
+    [
+        (lambda: Conv2D(0, 5), ["Conv2D filters", "from 1 to 65,536", "0"]),
+        (lambda: Conv2D(True, 5), ["Conv2D filters", "True"]),
+        (lambda: Conv2D(8.0, 5), ["Conv2D filters", "8.0"]),
+        (lambda: Conv2D(8, 0), ["Conv2D kernel_size", "at least 1"]),
+        (lambda: Conv2D(8, (5, 5, 5)), ["Conv2D kernel_size", "two of them"]),
+        (lambda: Conv2D(8, True), ["Conv2D kernel_size", "True"]),
+        (lambda: Conv2D(8, "5"), ["Conv2D kernel_size", "'5'"]),
+        (lambda: Conv2D(8, 64), ["Conv2D kernel_size", "at most 63"]),
+        (lambda: Conv2D(8, 5, padding="causal"), ["Conv2D padding", "valid, same", "'causal'"]),
+        (lambda: Conv2D(8, 5, activation="softmax"), ["Conv2D activation", "linear, relu"]),
+        (lambda: Conv2D(8, 5, use_bias="no"), ["Conv2D use_bias", "True or False", "'no'"]),
+        (lambda: Conv2D(8, 5, kernel_initializer="ones"), ["Conv2D kernel_initializer", "variance_scaling"]),
+        (lambda: Conv2D(8, 5, bias_initializer=None), ["Conv2D bias_initializer", "zeros"]),
+        (lambda: Dense(65_537), ["Dense units", "65,536"]),
+        (lambda: Dense(8, activation="gelu"), ["Dense activation", "linear, relu, softmax", "'gelu'"]),
+        (lambda: Dense(8, use_bias=1), ["Dense use_bias", "True or False"]),
+        (lambda: Dense(8, kernel_initializer=["zeros"]), ["Dense kernel_initializer", "he_normal"]),
+        (lambda: Dense(8, bias_initializer="one"), ["Dense bias_initializer", "zeros"]),
+        (lambda: Dropout(1.0), ["Dropout rate", "0 to below 1", "1.0"]),
+        (lambda: Dropout(float("nan")), ["Dropout rate", "nan"]),
+        (lambda: Dropout("0.5"), ["Dropout rate", "'0.5'"]),
+        (lambda: MaxPooling2D(16), ["MaxPooling2D", "at most 225 pixels"]),
+        (lambda: MaxPooling2D(2, strides=0), ["MaxPooling2D strides", "at least 1"]),
+        (lambda: MaxPooling2D(2, padding="full"), ["MaxPooling2D padding", "valid, same"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(make: Callable[[], Layer], phrases: list[str]) -> None:
+    with pytest.raises(NetworkError) as caught:
+        make()
+    assert [phrase for phrase in phrases if phrase not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "phrases"),
+    [
+        (Conv2D(8, 5), (784,), ["Conv2D", "(784,)", "before Flatten"]),
+        (Conv2D(8, 5), (4, 28, 1), ["Conv2D", "4 x 28", 'padding="same"']),
+        (MaxPooling2D(2), (10,), ["MaxPooling2D", "before Flatten"]),
+        (MaxPooling2D(3), (3, 2, 1), ["MaxPooling2D", "3 x 2", "smaller pool_size"]),
+        (Dense(10), (4, 4, 16), ["Dense", "(4, 4, 16)", "add Flatten"]),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_named_with_the_way_out(
+    layer: Layer, input_shape: tuple[int, ...], phrases: list[str]
+) -> None:
+    with pytest.raises(NetworkError) as caught:
+        layer.output_shape(input_shape)
+    assert [phrase for phrase in phrases if phrase not in str(caught.value)] == []
+
+
+anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=3)
+
+
+@given(st.sampled_from(sorted(LAYERS)), st.data())
+@settings(deadline=None)
+def test_whatever_is_passed_gives_a_layer_or_a_sentence(kind: str, data: st.DataObject) -> None:
+    fields = [field for field in dataclasses.fields(LAYERS[kind]) if field.name != "name"]
+    values = {field.name: data.draw(anything) for field in fields}
+    try:
+        said = repr(LAYERS[kind](**values))
+    except NetworkError as error:
+        said = str(error)
+    assert kind in said
