@@ -1,0 +1,374 @@
+"""Figures of merit for a classifier: pure functions on NumPy arrays.
+
+Labels and answers are integers from 0 to ``n_classes - 1``. Confusion matrices have true labels in the rows and
+answers in the columns, as in scikit-learn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from digitlab.errors import InputError
+from digitlab.values import CalibrationBin
+
+__all__ = [
+    "accuracy",
+    "calibration_bins",
+    "confusion_matrix",
+    "cross_entropy",
+    "expected_calibration_error",
+    "per_class_accuracy",
+    "precision_recall_f1",
+    "wilson_interval",
+]
+
+#: Keras' backend epsilon: probabilities are kept this far from 0 and 1 before the logarithm.
+PROBABILITY_EPSILON = 1e-7
+
+
+def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the fraction of answers that equal their label.
+
+    Parameters
+    ----------
+    labels, predicted : integer (n,), n >= 1
+        True classes and answers.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        When there is no label, or the lengths differ, or something is not a class number.
+
+    Examples
+    --------
+    >>> accuracy([7, 2, 1, 0], [7, 2, 1, 6])
+    0.75
+    """
+    true, answers = _checked_pair(labels, predicted, n_classes=None)
+    if true.size == 0:
+        raise InputError("accuracy needs at least one label, but there are 0; pass the labels of one or more images.")
+    return int(np.count_nonzero(true == answers)) / true.size
+
+
+def wilson_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a proportion (Wilson 1927).
+
+    It stays within [0, 1] and keeps its coverage near 0 and 1, where a good digit reader lives and where the
+    textbook interval "p plus or minus 1.96 standard errors" does not.
+
+    Parameters
+    ----------
+    n_correct, n : int
+        Successes and trials, ``0 <= n_correct <= n`` and ``n >= 1``.
+    confidence : float
+        Two-sided coverage, in (0, 1).
+
+    Returns
+    -------
+    (float, float)
+        Lower and upper bound, in [0, 1].
+
+    Raises
+    ------
+    InputError
+        When a number lies outside its range.
+
+    References
+    ----------
+    E. B. Wilson (1927), "Probable inference, the law of succession, and statistical inference", JASA 22, 209-212.
+    R. G. Newcombe (1998), "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17,
+    857-872, method 3.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(81, 263)
+    >>> f"{low:.4f} {high:.4f}"
+    '0.2553 0.3662'
+    """
+    if n < 1 or not 0 <= n_correct <= n:
+        raise InputError(
+            f"wilson_interval was given {n_correct} right answers of {n}; it needs 0 <= n_correct <= n and n >= 1. "
+            "Count the right answers and all answers of the same images."
+        )
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"confidence is {confidence}; it must lie between 0 and 1, for example 0.95.")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    p = n_correct / n
+    scale = 1 / (1 + z * z / n)
+    center = scale * (p + z * z / (2 * n))
+    half_width = scale * z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # The bounds are exactly 0 and 1 at the ends; floating-point subtraction would leave about 1e-17.
+    low = 0.0 if n_correct == 0 else max(0.0, center - half_width)
+    high = 1.0 if n_correct == n else min(1.0, center + half_width)
+    return low, high
+
+
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> NDArray[np.int64]:
+    """Count how often each label got each answer.
+
+    Parameters
+    ----------
+    labels, predicted : integer (n,), 0 to n_classes - 1
+        True classes and answers; ``n`` may be 0.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    int64 (n_classes, n_classes)
+        Rows are true labels, columns answers.
+
+    Raises
+    ------
+    InputError
+        When the lengths differ or a class number lies outside 0 to ``n_classes - 1``.
+
+    Examples
+    --------
+    >>> confusion_matrix([0, 0, 1], [0, 1, 1], n_classes=2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    if n_classes < 1:
+        raise InputError(f"n_classes is {n_classes}; pass the number of classes, 10 for digits.")
+    true, answers = _checked_pair(labels, predicted, n_classes)
+    counts = np.bincount(true * n_classes + answers, minlength=n_classes * n_classes)
+    return counts.astype(np.int64).reshape(n_classes, n_classes)
+
+
+def per_class_accuracy(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> NDArray[np.float64]:
+    """Return, for each class, the fraction of its images answered rightly.
+
+    Parameters
+    ----------
+    labels, predicted, n_classes
+        As for `confusion_matrix`.
+
+    Returns
+    -------
+    float64 (n_classes,)
+        In [0, 1]; 0 for a class without images. It equals the class's recall.
+
+    Examples
+    --------
+    >>> per_class_accuracy([0, 0, 1], [0, 1, 1], n_classes=2).tolist()
+    [0.5, 1.0]
+    """
+    matrix = confusion_matrix(labels, predicted, n_classes)
+    return _ratio(matrix.diagonal(), matrix.sum(axis=1))
+
+
+def precision_recall_f1(
+    matrix: ArrayLike,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return each class's precision, recall and F1 from a confusion matrix.
+
+    Parameters
+    ----------
+    matrix : integer (n_classes, n_classes), >= 0
+        Rows are true labels, columns answers.
+
+    Returns
+    -------
+    precision, recall, f1 : float64 (n_classes,)
+        In [0, 1]; 0 where a quotient is undefined, as scikit-learn's ``zero_division=0``.
+
+    Raises
+    ------
+    InputError
+        When the matrix is not square or has a negative count.
+
+    Examples
+    --------
+    >>> [figure.tolist() for figure in precision_recall_f1([[1, 1], [0, 2]])]
+    [[1.0, 0.6666666666666666], [0.5, 1.0], [0.6666666666666666, 0.8]]
+    """
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
+        raise InputError(
+            f"A confusion matrix is square with counts of 0 or more, but this one has shape {counts.shape}; "
+            "make it with confusion_matrix(labels, predicted)."
+        )
+    right = counts.diagonal()
+    n_true, n_answered = counts.sum(axis=1), counts.sum(axis=0)
+    return _ratio(right, n_answered), _ratio(right, n_true), _ratio(2 * right, n_true + n_answered)
+
+
+def cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Return the mean categorical cross-entropy in nats.
+
+    Computed in float64 with the probabilities clipped to [1e-7, 1 - 1e-7], the clipping of Keras'
+    ``categorical_crossentropy``: one answer that gives its label no chance costs 16.1 nats and not infinity.
+
+    Parameters
+    ----------
+    probabilities : float (n, n_classes), n >= 1, rows sum to 1
+        The model's answers.
+    labels : integer (n,), 0 to n_classes - 1
+        True classes.
+
+    Raises
+    ------
+    InputError
+        When a shape, a length, a class number or a probability is wrong.
+
+    Examples
+    --------
+    >>> round(cross_entropy([[0.5, 0.5], [0.25, 0.75]], [0, 1]), 4)
+    0.4904
+    """
+    rows, true = _checked_probabilities(probabilities, labels)
+    chosen = rows[np.arange(true.size), true]
+    return float(-np.log(np.clip(chosen, PROBABILITY_EPSILON, 1 - PROBABILITY_EPSILON)).mean())
+
+
+def calibration_bins(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15) -> tuple[CalibrationBin, ...]:
+    """Group answers by confidence and compare confidence with accuracy.
+
+    The bins have equal width over (0, 1], each ``(low, high]``; the confidence is the largest probability of a
+    row (Guo et al. 2017, section 2).
+
+    Parameters
+    ----------
+    probabilities, labels
+        As for `cross_entropy`.
+    n_bins : int
+        Number of bins, >= 1; 15 is the literature's habit.
+
+    Returns
+    -------
+    tuple of CalibrationBin
+        ``n_bins`` values in rising order; their ``n_images`` sum to ``n``.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger (2017), "On calibration of modern neural networks", ICML.
+
+    Examples
+    --------
+    >>> [(b.n_images, b.accuracy) for b in calibration_bins([[0.4, 0.6], [0.1, 0.9]], [0, 1], n_bins=2)]
+    [(0, 0.0), (2, 0.5)]
+    """
+    if n_bins < 1:
+        raise InputError(f"n_bins is {n_bins}; a calibration needs at least one bin, 15 is usual.")
+    rows, true = _checked_probabilities(probabilities, labels)
+    confidence = rows.max(axis=1)
+    right = rows.argmax(axis=1) == true
+    edges = np.linspace(0.0, 1.0, n_bins + 1)
+    # side="left" makes the bins (low, high]. A softmax may exceed 1 by rounding, hence the upper clip.
+    bin_of = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, n_bins - 1)
+    n_images = np.bincount(bin_of, minlength=n_bins)
+    mean_confidence = _ratio(np.bincount(bin_of, weights=confidence, minlength=n_bins), n_images)
+    bin_accuracy = _ratio(np.bincount(bin_of, weights=right, minlength=n_bins), n_images)
+    return tuple(
+        CalibrationBin(
+            low=float(edges[i]),
+            high=float(edges[i + 1]),
+            n_images=int(n_images[i]),
+            confidence=float(mean_confidence[i]),
+            accuracy=float(bin_accuracy[i]),
+        )
+        for i in range(n_bins)
+    )
+
+
+def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """Return the mean gap between accuracy and confidence, weighted by images.
+
+    Parameters
+    ----------
+    bins : sequence of CalibrationBin
+        From `calibration_bins`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 means that "90 % sure" is right nine times out of ten.
+
+    Raises
+    ------
+    InputError
+        When the bins hold no images.
+
+    References
+    ----------
+    M. P. Naeini, G. F. Cooper and M. Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian
+    binning", AAAI.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error(calibration_bins([[0.2, 0.8], [0.2, 0.8]], [1, 0])), 6)
+    0.3
+    """
+    n_images = sum(b.n_images for b in bins)
+    if n_images == 0:
+        raise InputError("The calibration bins hold no images; make them from at least one answer.")
+    return math.fsum(b.n_images * abs(b.accuracy - b.confidence) for b in bins) / n_images
+
+
+def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    numerator = np.asarray(part, dtype=np.float64)
+    denominator = np.asarray(whole, dtype=np.float64)
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+
+
+def _checked_labels(values: ArrayLike, name: str, n_classes: int | None) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InputError(
+            f"{name} has shape {array.shape}, but one class number for each image is expected; "
+            "turn one-hot rows into numbers with .argmax(axis=1)."
+        )
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{name} has dtype {array.dtype}, but class numbers are integers; convert with .astype(int).")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or (n_classes is not None and high >= n_classes):
+        allowed = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
+        wrong = low if low < 0 else high
+        raise InputError(f"{name} holds {wrong}, but class numbers are {allowed}; check the labels or n_classes.")
+    return array.astype(np.int64)
+
+
+def _checked_pair(
+    labels: ArrayLike, predicted: ArrayLike, n_classes: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    true = _checked_labels(labels, "labels", n_classes)
+    answers = _checked_labels(predicted, "predicted", n_classes)
+    if true.size != answers.size:
+        raise InputError(
+            f"There are {true.size} labels and {answers.size} answers; pass one answer for each label, in its order."
+        )
+    return true, answers
+
+
+def _checked_probabilities(
+    probabilities: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    rows = np.asarray(probabilities, dtype=np.float64)
+    if rows.ndim != 2 or rows.size == 0:
+        raise InputError(
+            f"probabilities has shape {rows.shape}, but (n, n_classes) with n >= 1 is expected; "
+            "pass what model.predict returns for one or more images."
+        )
+    if not np.isfinite(rows).all():
+        raise InputError(
+            "probabilities holds NaN or infinite values; the model's weights have diverged, "
+            "so train again with a smaller learning rate."
+        )
+    true = _checked_labels(labels, "labels", rows.shape[1])
+    if true.size != rows.shape[0]:
+        raise InputError(
+            f"There are {true.size} labels and {rows.shape[0]} rows of probabilities; pass one label for each row."
+        )
+    return rows, true
