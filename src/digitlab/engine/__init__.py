@@ -1,0 +1,1 @@
+"""How the arithmetic runs: an architecture goes in, trained weights come out."""

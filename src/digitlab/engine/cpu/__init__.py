@@ -1,0 +1,1 @@
+"""The CPU engine: Numba kernels, a file a concept."""

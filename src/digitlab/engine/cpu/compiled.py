@@ -1,0 +1,112 @@
+"""How kernels are compiled, and where the compiled code is kept.
+
+Numba notices a change of the file that a kernel stands in, but not of the files whose kernels it calls. So the
+folder's name holds a digest of *all* kernel sources, of the library versions and of the vector width: code from
+another version of digitlab can never be picked up, and reinstalling the same version only costs one compilation.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+
+from digitlab.data.cache import cache_folder
+from digitlab.engine.cpu.vectors import LANES
+
+__all__ = ["entry_point", "inlined", "kernel", "seal_cache"]
+
+_CHECKSUMS = "checksums"
+
+# error_model="numpy": no test for a division by zero inside the loops. _nrt=False: kernels allocate nothing, so no
+# code for counting references, which makes compiling a fifth faster.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
+
+_config: Any = numba.config
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__} {LANES}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(folder.rglob("*.nb[ic]"))
+    return {str(file.relative_to(folder)): f"{zlib.crc32(file.read_bytes()):08x}" for file in files}
+
+
+def _checked_folder() -> Path | None:
+    # Damaged machine code would crash the process, so whatever is not as it was sealed is thrown away.
+    home = cache_folder()
+    if home is None:
+        return None
+    folder = home / "kernels" / _digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = (folder / _CHECKSUMS).read_text(errors="replace").splitlines() if (folder / _CHECKSUMS).exists() else []
+        sealed = {name: crc for crc, _, name in (line.partition(" ") for line in lines)}
+        for name, checksum in _checksums(folder).items():
+            if sealed.get(name) != checksum:
+                (folder / name).unlink(missing_ok=True)
+    except OSError:
+        return None
+    return folder
+
+
+_FOLDER = _checked_folder()
+
+
+def seal_cache() -> None:
+    """Write down the checksums of the compiled code, so that damage is noticed at the next start."""
+    if _FOLDER is None:
+        return
+    try:
+        text = "".join(f"{crc} {name}\n" for name, crc in _checksums(_FOLDER).items())
+        target = _FOLDER / _CHECKSUMS
+        if target.exists() and target.read_text(errors="replace") == text:
+            return
+        temporary = _FOLDER / f"{_CHECKSUMS}.{os.getpid()}"
+        temporary.write_text(text)
+        os.replace(temporary, target)
+    except OSError:
+        return  # without the list the code is compiled again next time, nothing worse
+
+
+# For whatever was compiled after the last call: a process that only predicts makes none.
+atexit.register(seal_cache)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function that only other kernels call; it becomes part of them."""
+    return _compile(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function as part of each kernel that calls it: one level less to optimise again."""
+    return _compile(function, inline="always")
+
+
+def entry_point(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls, and keep its machine code for the next process."""
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = "" if _FOLDER is None else str(_FOLDER)
+    try:
+        return _compile(function, cache=_FOLDER is not None)
+    finally:
+        _config.CACHE_DIR = before
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    # Numba's annotations do not know all of its options.
+    njit: Any = numba.njit
+    return njit(**_OPTIONS, **options)(function)

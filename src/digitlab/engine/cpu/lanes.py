@@ -1,0 +1,289 @@
+"""Register tiles: a few vectors that stay in the processor's registers while a kernel sums into them.
+
+Everything in this engine puts ``LANES`` images side by side: lane *i* of every vector belongs to image *i* of a
+block. One machine instruction then does the same arithmetic for all images of the block, whatever the layer's shape.
+
+A *tile* is a handful of such vectors, say the sums of eight output channels at one pixel. The functions below are the
+whole vocabulary of the kernels:
+
+======================  =====================================================================================
+``zeros(n)``            a tile of ``n`` vectors, all zero
+``splat(n, a, i)``      a tile whose vector *r* repeats the number ``a[i + r]`` in every lane
+``store(t, a, i)``      write a tile to the ``n * LANES`` numbers that begin at ``a[i]``
+``store_rows(t, a, i, s)``  the same, with ``s`` numbers from vector to vector
+``add_rows(t, n, a, i, s)``       add it to ``a`` instead, as ``n`` rows that stand ``s`` numbers apart
+``add_scaled(t, w, i, x, j)``     vector *r* of the tile += the number ``w[i + r]`` times the vector at ``x[j]``
+``add_products(t, n, a, i, b, j)`` vector *(p, q)* += vector *p* at ``a[i]`` times vector *q* at ``b[j]``, lane by lane
+``load(n, a, i)``       a tile read from ``a[i]`` on
+``load_rows(a, p, i)``  a tile of ``LANES`` vectors, vector *r* read from ``a[p[r] + i]``; bytes are divided by 255
+``transposed(t)``       a square tile with rows and columns exchanged
+``added(t, u)``         the sum of two tiles
+``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
+======================  =====================================================================================
+
+``n`` must be known when a kernel is compiled. Nothing checks bounds here: the program that calls the kernels lays out
+every array once and knows them (``program.py``).
+
+Compilers rarely keep sums in registers across three nested loops by themselves; with tiles the kernels reach 85 to
+98 % of the processor's multiply-add peak (``docs/decisions/0002-register-tiles.md``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import models, register_model
+
+from digitlab.engine.cpu.vectors import (
+    I64,
+    LANES,
+    REGISTERS,
+    VECTOR,
+    exchanged,
+    multiply_add,
+    pointer_to,
+    read_vector,
+    repeat,
+    vector_code,
+    write_vector,
+)
+
+__all__ = [
+    "LANES",
+    "REGISTERS",
+    "add_products",
+    "add_rows",
+    "add_scaled",
+    "added",
+    "lane_sums",
+    "load",
+    "load_rows",
+    "splat",
+    "store",
+    "store_rows",
+    "transposed",
+    "zeros",
+]
+
+
+class _TileType(types.Type):
+    """The Numba type of a tile of ``n`` vectors."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        super().__init__(name=f"Tile({n} x {LANES})")
+
+
+@register_model(_TileType)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, data_model_manager: Any, tile: _TileType) -> None:
+        super().__init__(data_model_manager, tile, ir.ArrayType(VECTOR, tile.n))
+
+
+@vector_code
+def zeros(typing_context: Any, n: Any) -> Any:
+    """Return a tile of ``n`` vectors, all zero."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    tile = _TileType(n.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(ir.ArrayType(VECTOR, tile.n), None)
+
+    return tile(n), generate
+
+
+@vector_code
+def splat(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
+    """Return a tile whose vector r repeats the number ``array[index + r]``."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    tile = _TileType(n.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = pointer_to(context, builder, array, args[1], args[2])
+        value = ir.Constant(ir.ArrayType(VECTOR, tile.n), ir.Undefined)
+        for r in range(tile.n):
+            number = builder.load(builder.gep(pointer, [I64(r)]))
+            value = builder.insert_value(value, repeat(builder, number), r)
+        return value
+
+    return tile(n, array, index), generate
+
+
+@vector_code
+def store(typing_context: Any, tile: Any, array: Any, index: Any) -> Any:
+    """Write a tile to ``array``, beginning at ``array[index]``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = pointer_to(context, builder, array, args[1], args[2])
+        for r in range(tile.n):
+            write_vector(builder, builder.extract_value(args[0], r), pointer, r)
+        return context.get_dummy_value()
+
+    return types.none(tile, array, index), generate
+
+
+@vector_code
+def load(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
+    """Return a tile read from the ``n * LANES`` numbers that begin at ``array[index]``."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    tile = _TileType(n.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = pointer_to(context, builder, array, args[1], args[2])
+        value = ir.Constant(ir.ArrayType(VECTOR, tile.n), ir.Undefined)
+        for r in range(tile.n):
+            value = builder.insert_value(value, read_vector(builder, pointer, r), r)
+        return value
+
+    return tile(n, array, index), generate
+
+
+@vector_code
+def load_rows(typing_context: Any, array: Any, positions: Any, offset: Any) -> Any:
+    """Return a square tile: vector r is read from ``array.flat[positions[r] + offset]``; bytes are divided by 255."""
+    tile = _TileType(LANES)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = ir.Constant(ir.ArrayType(VECTOR, LANES), ir.Undefined)
+        where = pointer_to(context, builder, positions, args[1], I64(0))
+        for r in range(LANES):
+            position = builder.load(builder.gep(where, [I64(r)]))
+            pointer = pointer_to(context, builder, array, args[0], builder.add(position, args[2]))
+            if array.dtype == types.uint8:
+                packed = builder.load(builder.bitcast(pointer, ir.VectorType(ir.IntType(8), LANES).as_pointer()))
+                packed.align = 1
+                vector = builder.fdiv(builder.uitofp(packed, VECTOR), ir.Constant(VECTOR, [255.0] * LANES))
+            else:
+                vector = read_vector(builder, pointer, 0)
+            value = builder.insert_value(value, vector, r)
+        return value
+
+    return tile(array, positions, types.int64), generate
+
+
+@vector_code
+def transposed(typing_context: Any, tile: Any) -> Any:
+    """Return a tile of ``LANES`` vectors with rows and columns exchanged."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows = exchanged(builder, [builder.extract_value(args[0], r) for r in range(LANES)])
+        value = ir.Constant(ir.ArrayType(VECTOR, LANES), ir.Undefined)
+        for r in range(LANES):
+            value = builder.insert_value(value, rows[r], r)
+        return value
+
+    return tile(tile), generate
+
+
+@vector_code
+def store_rows(typing_context: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Write a tile to ``array``, vector r to ``array[index + r * stride]`` and on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        position = args[2]
+        for r in range(tile.n):
+            write_vector(
+                builder, builder.extract_value(args[0], r), pointer_to(context, builder, array, args[1], position)
+            )
+            position = builder.add(position, args[3])
+        return context.get_dummy_value()
+
+    return types.none(tile, array, types.int64, types.int64), generate
+
+
+@vector_code
+def add_rows(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Add a tile to ``array``: ``n`` rows, the first at ``array[index]``, each ``stride`` numbers after the last."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    rows = n.literal_value
+    columns = tile.n // rows
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        position = args[3]
+        for p in range(rows):
+            pointer = pointer_to(context, builder, array, args[2], position)
+            for q in range(columns):
+                total = builder.fadd(read_vector(builder, pointer, q), builder.extract_value(args[0], p * columns + q))
+                write_vector(builder, total, pointer, q)
+            position = builder.add(position, args[4])
+        return context.get_dummy_value()
+
+    # Positions are int64, so that the loop above can add the stride to them.
+    return types.none(tile, n, array, types.int64, types.int64), generate
+
+
+@vector_code
+def add_scaled(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any) -> Any:
+    """Return the tile with ``numbers[i + r]`` times the vector at ``vectors[j]`` added to its vector r."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        scalar = pointer_to(context, builder, numbers, args[1], args[2])
+        vector = read_vector(builder, pointer_to(context, builder, vectors, args[3], args[4]))
+        for r in range(tile.n):
+            number = repeat(builder, builder.load(builder.gep(scalar, [I64(r)])))
+            total = multiply_add(builder, number, vector, builder.extract_value(value, r))
+            value = builder.insert_value(value, total, r)
+        return value
+
+    return tile(tile, numbers, i, vectors, j), generate
+
+
+@vector_code
+def add_products(typing_context: Any, tile: Any, n: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
+    """Return the tile, ``n`` rows of vectors, with every product of a vector at ``a[i]`` and one at ``b[j]`` added."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    rows = n.literal_value
+    columns = tile.n // rows
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        first = pointer_to(context, builder, a, args[2], args[3])
+        second = pointer_to(context, builder, b, args[4], args[5])
+        across = [read_vector(builder, second, q) for q in range(columns)]
+        for p in range(rows):
+            down = read_vector(builder, first, p)
+            for q in range(columns):
+                k = p * columns + q
+                total = multiply_add(builder, down, across[q], builder.extract_value(value, k))
+                value = builder.insert_value(value, total, k)
+        return value
+
+    return tile(tile, n, a, i, b, j), generate
+
+
+@vector_code
+def added(typing_context: Any, tile: Any, other: Any) -> Any:
+    """Return the sum of two tiles of one size, number by number."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        for r in range(tile.n):
+            total = builder.fadd(builder.extract_value(args[0], r), builder.extract_value(args[1], r))
+            value = builder.insert_value(value, total, r)
+        return value
+
+    return tile(tile, other), generate
+
+
+@vector_code
+def lane_sums(typing_context: Any, tile: Any) -> Any:
+    """Return a tile of one vector: lane r is the sum over the lanes of vector r of a square tile.
+
+    Added in one fixed order: neighbours, then pairs, then fours and so on.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vectors = exchanged(builder, [builder.extract_value(args[0], r) for r in range(LANES)])
+        while len(vectors) > 1:
+            vectors = [builder.fadd(a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+        return builder.insert_value(ir.Constant(ir.ArrayType(VECTOR, 1), ir.Undefined), vectors[0], 0)
+
+    return _TileType(1)(tile), generate

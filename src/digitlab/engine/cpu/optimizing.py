@@ -1,0 +1,44 @@
+"""Optimizer steps on a range of parameters, with Keras' definitions.
+
+Adam (Kingma and Ba 2015), in plain words, for the gradient g of one parameter at step t::
+
+    m += (1 - beta_1) * (g - m)                     the mean of past gradients
+    v += (1 - beta_2) * (g * g - v)                 the mean of their squares
+    parameter -= rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)
+
+AdamW (Loshchilov and Hutter 2019) first shrinks the parameter by ``rate * weight_decay`` of itself.
+SGD with momentum: ``m = momentum * m - rate * g; parameter += m``, and with Nesterov's look-ahead
+``parameter += momentum * m - rate * g``.
+
+Every parameter is computed by itself, so the result does not depend on how the range is cut among threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digitlab.engine.cpu.compiled import kernel
+from digitlab.engine.optimizers import ADAM_RULE
+
+__all__ = ["optimize"]
+
+
+@kernel
+def optimize(params, gradients, m, v, begin, end, rule, rate, settings):
+    """Take one step on ``params[begin:end]``.
+
+    ``rule``, ``rate`` and ``settings`` (float32) are those of ``digitlab.engine.optimizers.OptimizerStep``.
+    """
+    a, b, epsilon, shrink = settings[0], settings[1], settings[2], settings[3]
+    if rule == ADAM_RULE:
+        for i in range(begin, end):
+            g = gradients[i]
+            m[i] += (g - m[i]) * a
+            v[i] += (g * g - v[i]) * b
+            params[i] -= params[i] * shrink
+            params[i] -= m[i] * rate / (np.sqrt(v[i]) + epsilon)
+    else:
+        for i in range(begin, end):
+            m[i] = m[i] * a - gradients[i] * rate
+            params[i] -= params[i] * shrink
+            params[i] += m[i] * a - gradients[i] * rate if b > 0.0 else m[i]

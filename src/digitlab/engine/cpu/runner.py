@@ -1,0 +1,224 @@
+"""The runner: a program, its parameters and the memory of its workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.cpu import batch
+from digitlab.engine.cpu.compiled import seal_cache
+from digitlab.engine.cpu.program import build_program
+from digitlab.engine.cpu.threads import available_threads, share
+from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.optimizers import OptimizerStep
+from digitlab.errors import ConfigError
+from digitlab.network.architecture import Architecture
+
+__all__ = ["CpuRunner", "Images"]
+
+# Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
+_MOST_SLOTS = 8
+_PREDICTION_TASK = 16 * LANES
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images as rows of values: uint8 (n, values), 0-255, or float32 (n, values); the other one is empty."""
+
+    as_bytes: NDArray[np.uint8]
+    as_floats: NDArray[np.float32]
+
+    @classmethod
+    def from_array(cls, images: NDArray[np.uint8] | NDArray[np.float32], n_values: int) -> Images:
+        """Wrap an array of images without copying it, if it is contiguous uint8 or float32."""
+        rows: NDArray[Any] = np.ascontiguousarray(images).reshape(len(images), n_values)
+        if not rows.flags.writeable:
+            rows = rows.copy()  # Numba would compile every kernel once more for arrays that are read-only
+        empty = (0, n_values)
+        if rows.dtype == np.uint8:
+            return cls(rows, np.empty(empty, np.float32))
+        return cls(np.empty(empty, np.uint8), rows.astype(np.float32, copy=False))
+
+    def __len__(self) -> int:
+        return max(len(self.as_bytes), len(self.as_floats))
+
+
+def _aligned(n: int) -> NDArray[np.float32]:
+    # Vectors that begin on a cache line are loaded in one access.
+    raw = np.zeros(n + 16, np.float32)
+    offset = (-raw.ctypes.data % 64) // 4
+    return raw[offset : offset + n]
+
+
+class _Memory:
+    """What one worker writes to."""
+
+    def __init__(self, n_floats: int, n_window: int, n_winners: int) -> None:
+        self.values = _aligned(n_floats)
+        self.window = _aligned(n_window)
+        self.winners = np.zeros(max(1, n_winners), np.uint8)
+        self.positions = np.zeros(LANES, np.int64)
+
+
+class CpuRunner:
+    """Runs one network on the processor's cores.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its last layer is Dense with a softmax.
+    n_threads : int, optional
+        Threads to share the work; all cores by default. Results do not depend on it.
+
+    Raises
+    ------
+    ConfigError
+        If ``n_threads`` is below 1.
+    NetworkError
+        If the last layer is not Dense with a softmax.
+    """
+
+    def __init__(self, architecture: Architecture, n_threads: int | None = None) -> None:
+        self.architecture = architecture
+        if n_threads is not None and n_threads < 1:
+            raise ConfigError(f"threads must be at least 1, or left out for all cores; got {n_threads}.")
+        self.n_threads = n_threads or available_threads()
+        self.program = build_program(architecture)
+        self._params = _aligned(self.program.n_parameters)
+        self._flipped = _aligned(max(1, self.program.n_flipped))
+        self._training_memory: list[_Memory] = []
+        self._prediction_memory: list[_Memory] = []
+        self._d_lanes = np.zeros((0, 0), np.float32)
+        self._tape = np.zeros(0, np.float32)
+        self._gradients = _aligned(0)
+        self.first_moment = _aligned(0)
+        self.second_moment = _aligned(0)
+
+    @property
+    def parameters(self) -> NDArray[np.float32]:
+        """A copy of all weights as one flat float32 array, in Keras' order."""
+        return self._params.copy()
+
+    @parameters.setter
+    def parameters(self, values: NDArray[np.float32]) -> None:
+        self._params[:] = values
+        batch.flip_kernels(self.program.ops, self._params, self._flipped)
+
+    @property
+    def gradients(self) -> NDArray[np.float32]:
+        """A copy of the last batch's gradients as one flat float32 array, in the order of ``parameters``."""
+        return self._gradients.copy()
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Return copies of all weights, in Keras' order and layout."""
+        arrays, start = [], 0
+        for shape in self.architecture.weight_shapes:
+            size = math.prod(shape)
+            arrays.append(self._params[start : start + size].reshape(shape).copy())
+            start += size
+        return arrays
+
+    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Set all weights, in Keras' order and layout."""
+        self.parameters = np.concatenate([np.ravel(w) for w in weights]).astype(np.float32)
+
+    def start_training(self, batch_size: int) -> None:
+        """Make room for batches of ``batch_size`` images and forget the optimizer's moments."""
+        program = self.program
+        n_blocks = -(-batch_size // LANES)
+        n_slots = min(_MOST_SLOTS, n_blocks)
+        n_workers = min(self.n_threads, n_slots)
+        self._training_memory = [_Memory(program.memory, program.window, program.n_winners) for _ in range(n_workers)]
+        self._d_lanes = _aligned(n_slots * program.n_lane_gradients).reshape(n_slots, program.n_lane_gradients)
+        self._tape = _aligned(max(1, n_blocks * int(program.layout["tape"])))
+        self._losses = np.zeros(n_blocks, np.float64)
+        self._corrects = np.zeros(n_blocks, np.int64)
+        self._gradients = _aligned(program.n_parameters)
+        self.first_moment = _aligned(program.n_parameters)
+        self.second_moment = _aligned(program.n_parameters)
+
+    def train_batch(
+        self, images: Images, labels: NDArray[np.int64], order: NDArray[np.int64], step: OptimizerStep, salt: int
+    ) -> tuple[float, int]:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        images, labels : Images, ndarray
+            All training images, and int64 (len(order),): the labels *of this batch*.
+        order : ndarray
+            int64, which images make the batch; at most the ``batch_size`` given to ``start_training``.
+        step : OptimizerStep
+            What to do with the gradients.
+        salt : int
+            A number of this step's own, from 0 to 2**32 - 1, for dropout.
+
+        Returns
+        -------
+        loss : float
+            Mean cross-entropy of the batch in nats before the step.
+        n_correct : int
+            Right answers before the step.
+        """
+        program, memory = self.program, self._training_memory
+        n_blocks = -(-len(order) // LANES)
+        n_slots = min(len(self._d_lanes), n_blocks)
+
+        def run_slot(worker: int, slot: int) -> None:
+            own = memory[worker]
+            batch.train_slot(
+                program.ops, program.layout, images.as_bytes, images.as_floats, order, labels, slot, n_slots,
+                self._params, self._flipped, own.values, own.window, own.winners, own.positions, self._d_lanes,
+                self._tape, self._losses, self._corrects, salt,
+            )  # fmt: skip
+
+        share(run_slot, n_slots, len(memory))
+        settings = np.array(step.settings, np.float32)
+        rate = np.float32(step.rate)
+        # A small network's parameters are updated sooner than a second thread wakes up.
+        n_parts = len(memory) if program.n_parameters > 50_000 else 1
+
+        def run_part(worker: int, part: int) -> None:
+            batch.learn(
+                program.ops, program.layout, part, n_parts, n_slots, n_blocks, self._d_lanes, self._tape,
+                memory[worker].window, self._params, self._flipped, self._gradients,
+                self.first_moment, self.second_moment, step.rule, rate, settings,
+            )  # fmt: skip
+
+        share(run_part, n_parts, n_parts)
+        return float(self._losses[:n_blocks].sum()) / len(order), int(self._corrects[:n_blocks].sum())
+
+    def predict(self, images: Images) -> NDArray[np.float32]:
+        """Return probabilities, float32 (n, n_classes); memory besides the result does not grow with n."""
+        program, n = self.program, len(images)
+        n_tasks = -(-n // _PREDICTION_TASK)
+        # Taken and given back, because a server predicts in several threads at once; pop and append are atomic.
+        memory: list[_Memory] = []
+        while len(memory) < min(self.n_threads, n_tasks):
+            try:
+                memory.append(self._prediction_memory.pop())
+            except IndexError:
+                memory.append(_Memory(program.forward_memory, program.window, program.n_winners))
+        out = np.empty((n, int(program.layout["n_classes"])), np.float32)
+
+        def run_task(worker: int, task: int) -> None:
+            own = memory[worker]
+            begin, end = task * _PREDICTION_TASK, min(n, (task + 1) * _PREDICTION_TASK)
+            order = np.arange(begin, end)
+            batch.predict_blocks(
+                program.ops, program.layout, images.as_bytes, images.as_floats, order, 0, end - begin,
+                self._params, own.values, own.window, own.winners, own.positions, out[begin:end],
+            )  # fmt: skip
+
+        share(run_task, n_tasks, len(memory))
+        self._prediction_memory += memory
+        return out
+
+    def seal(self) -> None:
+        """Note the compiled code's checksums, once everything that was wanted has been compiled."""
+        seal_cache()

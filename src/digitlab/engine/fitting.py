@@ -1,0 +1,210 @@
+"""Training as a generator: one record a batch and one an epoch; whoever iterates decides what becomes of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.cpu.runner import CpuRunner, Images
+from digitlab.engine.optimizers import Optimizer
+from digitlab.errors import TrainingDivergedError
+from digitlab.metrics import accuracy, cross_entropy
+from digitlab.values import EpochRecord, StepRecord
+
+__all__ = ["LabelledImages", "Progress", "batch_order", "steps"]
+
+# Nats a batch. Adam with a learning rate of a million rarely overflows; its loss of 1e21 is as lost as NaN.
+_MOST_LOSS = 1e6
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their labels, int64 (n,)."""
+
+    images: Images
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass
+class Progress:
+    """How far a training run is; with the weights and the optimizer's moments, all that resuming needs.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done.
+    epochs_done : int
+        Epochs whose record was given. It falls behind ``step`` between an epoch's last batch and its record.
+    epoch_loss, epoch_correct, epoch_images, epoch_seconds : float, int, int, float
+        Sums over the batches done of the epoch whose record is to come.
+    rates : sequence of (int, float)
+        Learning rates that were set on the way, each with the number of steps done before it.
+    """
+
+    step: int = 0
+    epochs_done: int = 0
+    epoch_loss: float = 0.0
+    epoch_correct: int = 0
+    epoch_images: int = 0
+    epoch_seconds: float = 0.0
+    rates: Sequence[tuple[int, float]] = ()
+
+    def rate_set(self, step: int) -> float | None:
+        """Return the learning rate that was set for the step after ``step`` others; None if none was."""
+        return next((rate for since, rate in reversed(self.rates) if since <= step), None)
+
+    def add_batch(self, n_images: int, loss: float, n_correct: int, seconds: float) -> None:
+        """Count one step."""
+        self.step += 1
+        self.epoch_loss += loss * n_images
+        self.epoch_correct += n_correct
+        self.epoch_images += n_images
+        self.epoch_seconds += seconds
+
+    def end_epoch(self) -> None:
+        """Count one epoch and begin the sums anew."""
+        self.epochs_done += 1
+        self.epoch_loss, self.epoch_correct, self.epoch_images, self.epoch_seconds = 0.0, 0, 0, 0.0
+
+
+def batch_order(n_images: int, epoch: int, seed: int, shuffle: bool) -> NDArray[np.int64]:
+    """Return the order of the images in one epoch, from 1; it depends on nothing but the arguments."""
+    if not shuffle:
+        return np.arange(n_images, dtype=np.int64)
+    rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(1, epoch)))
+    return rng.permutation(n_images).astype(np.int64)
+
+
+def _diverged(step: int, rate: float) -> TrainingDivergedError:
+    return TrainingDivergedError(
+        f"The loss became NaN or infinite, or hopelessly large, at step {step}, with learning rate {rate:g}. "
+        f"The weights from before were kept. Try a learning rate ten times smaller."
+    )
+
+
+def steps(
+    runner: CpuRunner,
+    training: LabelledImages,
+    *,
+    batch_size: int,
+    epochs: int,
+    optimizer: Optimizer,
+    learning_rate: Callable[[int], float],
+    shuffle: bool = True,
+    seed: int = 0,
+    validation: LabelledImages | None = None,
+    progress: Progress | None = None,
+) -> Iterator[StepRecord | EpochRecord]:
+    """Train, and yield a record for every batch and every epoch.
+
+    Parameters
+    ----------
+    runner : CpuRunner
+        Holds the weights and the optimizer's moments, which change while the generator runs.
+    training : LabelledImages
+        What to learn from.
+    batch_size, epochs : int
+        Images a step, and passes over the training images.
+    optimizer : Adam or SGD
+        The rule of the step.
+    learning_rate : callable
+        The rate of a step, given the number of steps done before it.
+    shuffle, seed : bool, int
+        Whether every epoch has an order of its own, and where its randomness comes from.
+    validation : LabelledImages, optional
+        Evaluated at the end of every epoch.
+    progress : Progress, optional
+        Where to go on; it is kept up to date, so that the run can be resumed after any record. The runner must hold
+        the weights and moments of that moment.
+
+    Yields
+    ------
+    StepRecord or EpochRecord
+        The epoch's record comes after that of its last batch.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If the loss is no longer finite or is above a million nats, or the weights are no longer finite; the weights
+        are those of before.
+    """
+    n = len(training)
+    n_batches = -(-n // batch_size)
+    progress = Progress() if progress is None else progress
+    good = runner.parameters
+    while progress.epochs_done < epochs:
+        epoch = progress.epochs_done + 1
+        order = batch_order(n, epoch, seed, shuffle)
+        for batch in range(progress.step - (epoch - 1) * n_batches + 1, n_batches + 1):
+            began = time.perf_counter()
+            chosen = order[(batch - 1) * batch_size : batch * batch_size]
+            rate = learning_rate(progress.step)
+            before = runner.parameters
+            loss, n_correct = runner.train_batch(
+                training.images,
+                training.labels[chosen],
+                chosen,
+                optimizer.step(progress.step + 1, rate),
+                _salt(seed, progress.step),
+            )
+            if not loss <= _MOST_LOSS:
+                runner.parameters = good
+                raise _diverged(progress.step + 1, rate)
+            if not _learned_finite_numbers(runner):
+                runner.parameters = before
+                raise _diverged(progress.step + 1, rate)
+            good = before
+            seconds = max(time.perf_counter() - began, 1e-9)
+            progress.add_batch(len(chosen), loss, n_correct, seconds)
+            yield StepRecord(
+                step=progress.step,
+                epoch=epoch,
+                batch=batch,
+                n_images=len(chosen),
+                loss=loss,
+                accuracy=n_correct / len(chosen),
+                learning_rate=rate,
+                images_per_s=len(chosen) / seconds,
+            )
+        rate = learning_rate(progress.step - 1)
+        val_loss, val_accuracy = _validate(runner, validation)
+        if math.isnan(val_loss or 0.0):
+            runner.parameters = good
+            raise _diverged(progress.step, rate)
+        record = EpochRecord(
+            epoch=epoch,
+            step=progress.step,
+            loss=progress.epoch_loss / progress.epoch_images,
+            accuracy=progress.epoch_correct / progress.epoch_images,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            learning_rate=rate,
+            images_per_s=progress.epoch_images / progress.epoch_seconds,
+        )
+        progress.end_epoch()
+        yield record
+
+
+def _learned_finite_numbers(runner: CpuRunner) -> bool:
+    return all(np.isfinite(x).all() for x in (runner.parameters, runner.first_moment, runner.second_moment))
+
+
+def _salt(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence(entropy=seed, spawn_key=(2, step)).generate_state(1)[0])
+
+
+def _validate(runner: CpuRunner, validation: LabelledImages | None) -> tuple[float | None, float | None]:
+    if validation is None or len(validation) == 0:
+        return None, None
+    probabilities = runner.predict(validation.images)
+    if not np.isfinite(probabilities).all():  # weights can be finite and their sums not
+        return math.nan, math.nan
+    return cross_entropy(probabilities, validation.labels), accuracy(validation.labels, probabilities.argmax(axis=1))

@@ -1,0 +1,65 @@
+"""What people pass in, checked once: images and labels as the engine takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from digitlab.engine.cpu.runner import Images
+from digitlab.engine.fitting import LabelledImages
+from digitlab.errors import DataError
+from digitlab.network.architecture import Architecture
+
+__all__ = ["wrap_images", "wrap_labelled"]
+
+
+def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
+    """Check images and wrap them for the engine.
+
+    Raises
+    ------
+    DataError
+        If they have another shape or dtype than the network takes.
+    """
+    array = np.asarray(images)
+    shape = architecture.input_shape
+    n_values = int(np.prod(shape))
+    fits = [shape, (n_values,)] + ([shape[:2]] if len(shape) == 3 and shape[2] == 1 else [])
+    if array.ndim == 0 or tuple(array.shape[1:]) not in fits:
+        wanted = " or ".join(str(("n", *s)).replace("'", "") for s in fits)
+        raise DataError(f"{architecture.name} takes images of shape {wanted}; got {array.shape}.")
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise DataError(f"Images must be uint8 (0-255) or float (0-1); got {array.dtype}.")
+    return Images.from_array(array, n_values)
+
+
+def wrap_labelled(architecture: Architecture, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
+    """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.
+
+    Raises
+    ------
+    DataError
+        If they do not fit together or to this network.
+    """
+    wrapped, numbers = wrap_images(architecture, images), np.asarray(labels)
+    n_classes = architecture.n_classes
+    if numbers.ndim == 2 and numbers.shape[1] == n_classes:
+        if not (np.isin(numbers, (0, 1)).all() and (numbers.sum(axis=1) == 1).all()):
+            raise DataError("One-hot labels have a single 1 in every row and 0 elsewhere; pass class numbers instead.")
+        numbers = numbers.argmax(axis=1)
+    if numbers.ndim != 1 or not (np.issubdtype(numbers.dtype, np.integer) or numbers.dtype == np.bool_):
+        raise DataError(
+            f"Labels must be whole numbers (n,) or one-hot (n, {n_classes}); got {numbers.dtype} {numbers.shape}."
+        )
+    if len(numbers) != len(wrapped):
+        raise DataError(
+            f"There are {len(wrapped):,} images but {len(numbers):,} labels; give one label for every image."
+        )
+    if len(numbers) == 0:
+        raise DataError("There are no images; give at least one.")
+    if numbers.min() < 0 or numbers.max() >= n_classes:
+        wrong = int(np.flatnonzero((numbers < 0) | (numbers >= n_classes))[0])
+        raise DataError(f"Label {numbers[wrong]} at position {wrong} is not one of the classes 0 to {n_classes - 1}.")
+    return LabelledImages(wrapped, numbers.astype(np.int64))

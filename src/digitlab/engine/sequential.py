@@ -1,0 +1,299 @@
+"""Sequential: an architecture with weights, as Keras users know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.fitting import LabelledImages, steps
+from digitlab.engine.history import Callback, History, tell
+from digitlab.engine.inputs import wrap_images, wrap_labelled
+from digitlab.engine.optimizers import Adam, Optimizer, scheduled_rate
+from digitlab.errors import ConfigError, NetworkError
+from digitlab.network.architecture import Architecture
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.layers import Layer
+from digitlab.network.zoo import architecture as architecture_of
+from digitlab.values import CLASS_NAMES, EpochRecord, StepRecord
+
+__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
+
+
+class Sequential:
+    """A stack of layers with weights, run by the CPU engine.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From input to output; the last is ``Dense(..., activation="softmax")``.
+    input_shape : tuple of int
+        Height, width and channels of one image, or ``(features,)``.
+    name : str
+        What people call it.
+    seed : int
+        Where the initial weights come from.
+    threads : int, optional
+        Threads that share the work; all cores by default. No result depends on it.
+    class_names : sequence of str, optional
+        What the classes are called; ``Zero`` to ``Nine`` for ten.
+
+    Raises
+    ------
+    NetworkError
+        If the layers do not fit together; the message names the layer.
+
+    Examples
+    --------
+    >>> from digitlab.network import Dense, Flatten
+    >>> model = Sequential([Flatten(), Dense(10, activation="softmax")], seed=1)
+    >>> model.count_params()
+    7850
+    >>> model.predict(np.zeros((2, 28, 28), np.uint8)).shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Sequence[int] = (28, 28, 1),
+        name: str = "sequential",
+        *,
+        seed: int = 0,
+        threads: int | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self._start(Architecture(layers, input_shape, name), threads, class_names)
+        self.runner.set_weights(self.architecture.initial_weights(seed))
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: Architecture,
+        weights: Sequence[NDArray[np.float32]] | None = None,
+        *,
+        seed: int = 0,
+        threads: int | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> Sequential:
+        """Build a model from an architecture, with the given weights or fresh ones from ``seed``."""
+        model = cls.__new__(cls)
+        model._start(architecture, threads, class_names)
+        if weights is None:
+            weights = architecture.initial_weights(seed)
+        model.set_weights(weights)
+        return model
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, *, threads: int | None = None) -> Sequential:
+        """Build the model that a checkpoint holds."""
+        return cls.from_architecture(
+            checkpoint.architecture, checkpoint.weights, threads=threads, class_names=checkpoint.class_names
+        )
+
+    def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
+        self.architecture = architecture
+        self.runner = CpuRunner(architecture, threads)
+        n = architecture.n_classes
+        default = CLASS_NAMES if n == len(CLASS_NAMES) else tuple(str(k) for k in range(n))
+        self.class_names = tuple(default if class_names is None else class_names)
+        if len(self.class_names) != n:
+            raise NetworkError(f"The network tells {n} classes apart but {len(self.class_names)} names were given.")
+
+    @property
+    def name(self) -> str:
+        """What people call this network."""
+        return self.architecture.name
+
+    def count_params(self) -> int:
+        """Return the number of weights."""
+        return self.architecture.n_parameters
+
+    def get_weights(self) -> list[NDArray[np.float32]]:
+        """Return copies of all weights in Keras' order and layout: kernel ``(h, w, in, out)``, bias ``(out,)`` ..."""
+        return self.runner.weights()
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all weights, in the order and layout of ``get_weights``.
+
+        Raises
+        ------
+        NetworkError
+            If the number of arrays or a shape differs; the message says which.
+        """
+        arrays = [np.asarray(w, np.float32) for w in weights]
+        expected = self.architecture.weight_shapes
+        if len(arrays) != len(expected):
+            raise NetworkError(f"{self.name} has {len(expected)} weight arrays; got {len(arrays)}.")
+        for i, (array, shape) in enumerate(zip(arrays, expected, strict=True)):
+            if array.shape != shape:
+                raise NetworkError(f"Weight array {i} of {self.name} has shape {shape}; got {array.shape}.")
+        self.runner.set_weights(arrays)
+
+    def summary(self, print_fn: Callable[[str], None] = print) -> None:
+        """Print the table *Layer Name | Output Shape | # Of Params | Trainable*."""
+        rows = [
+            (r.name, str(("batch", *r.output_shape)).replace("'", ""), f"{r.n_parameters:,}", "true")
+            for r in self.architecture.summary()
+        ]
+        table = [("Layer Name", "Output Shape", "# Of Params", "Trainable"), *rows]
+        widths = [max(len(row[column]) for row in table) for column in range(4)]
+        for row in table:
+            print_fn("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_fn(f"Total: {self.count_params():,} parameters in {self.name}")
+
+    def predict(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Answer images.
+
+        Parameters
+        ----------
+        images : ndarray
+            uint8, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; for other input shapes
+            likewise. Ink is bright on dark. Any number of them: memory besides the result does not grow.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(n, n_classes)``; rows sum to 1.
+
+        Raises
+        ------
+        DataError
+            If the images have another shape or dtype.
+        """
+        return self.runner.predict(wrap_images(self.architecture, images))
+
+    def labelled(self, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
+        """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.
+
+        Raises
+        ------
+        DataError
+            If they do not fit together or to this network.
+        """
+        return wrap_labelled(self.architecture, images, labels)
+
+    def steps(
+        self,
+        x: NDArray[Any],
+        y: ArrayLike,
+        *,
+        batch_size: int = 512,
+        epochs: int = 10,
+        validation_data: tuple[NDArray[Any], ArrayLike] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        optimizer: Optimizer | None = None,
+        schedule: str = "constant",
+    ) -> Iterator[StepRecord | EpochRecord]:
+        """Train batch by batch: the generator behind ``fit``, with the same parameters.
+
+        Yields
+        ------
+        StepRecord or EpochRecord
+            As they happen; stop iterating and training stops.
+        """
+        for name, value in (("batch_size", batch_size), ("epochs", epochs)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}.")
+        if seed < 0:
+            raise ConfigError(f"seed must be a whole number of at least 0; got {seed}.")
+        training = self.labelled(x, y)
+        validation = None if validation_data is None else self.labelled(*validation_data)
+        chosen = Adam() if optimizer is None else optimizer
+        n_steps = epochs * -(-len(training) // batch_size)
+        scheduled_rate(schedule, chosen.learning_rate, 0, n_steps)  # an unknown schedule is told here, not mid-run
+        self.runner.start_training(min(batch_size, len(training)))
+        return steps(
+            self.runner,
+            training,
+            batch_size=batch_size,
+            epochs=epochs,
+            optimizer=chosen,
+            learning_rate=lambda step: scheduled_rate(schedule, chosen.learning_rate, step, n_steps),
+            shuffle=shuffle,
+            seed=seed,
+            validation=validation,
+        )
+
+    def fit(
+        self,
+        x: NDArray[Any],
+        y: ArrayLike,
+        *,
+        batch_size: int = 512,
+        epochs: int = 10,
+        validation_data: tuple[NDArray[Any], ArrayLike] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        optimizer: Optimizer | None = None,
+        schedule: str = "constant",
+        callbacks: Iterable[Callback] = (),
+    ) -> History:
+        """Train.
+
+        Parameters
+        ----------
+        x, y : array
+            Images as for ``predict``; labels as numbers ``(n,)`` or one-hot ``(n, n_classes)``.
+        batch_size, epochs : int
+            Images a step, and passes over the images.
+        validation_data : (x, y), optional
+            Evaluated at the end of every epoch.
+        shuffle, seed : bool, int
+            Whether every epoch has its own order, and where its randomness comes from.
+        optimizer : Adam, AdamW or SGD, optional
+            ``Adam()`` by default.
+        schedule : {"constant", "cosine", "one-cycle"}
+            The learning rate over the run; its peak is the optimizer's.
+        callbacks : iterable of Callback
+            Told of every batch and epoch.
+
+        Returns
+        -------
+        History
+            All records.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If something passed in cannot be used.
+        TrainingDivergedError
+            If the loss becomes NaN or infinite.
+        """
+        listeners = list(callbacks)
+        step_records: list[StepRecord] = []
+        epoch_records: list[EpochRecord] = []
+        for record in self.steps(
+            x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle, seed=seed,
+            optimizer=optimizer, schedule=schedule,
+        ):  # fmt: skip
+            logs: dict[str, float] = {"loss": record.loss, "accuracy": record.accuracy}
+            if isinstance(record, StepRecord):
+                step_records.append(record)
+                tell(listeners, "on_batch_end", record.batch - 1, logs)
+            else:
+                epoch_records.append(record)
+                if record.val_loss is not None and record.val_accuracy is not None:
+                    logs |= {"val_loss": record.val_loss, "val_accuracy": record.val_accuracy}
+                tell(listeners, "on_epoch_end", record.epoch - 1, logs)
+        self.runner.seal()
+        return History(tuple(step_records), tuple(epoch_records))
+
+
+def codelab_cnn(seed: int = 0) -> Sequential:
+    """Return the codelab's network with fresh weights: 5,994 parameters."""
+    return Sequential.from_architecture(architecture_of("codelab_cnn"), seed=seed)
+
+
+def dense_baseline(seed: int = 0) -> Sequential:
+    """Return a network without convolutions and about as many parameters as the codelab's."""
+    return Sequential.from_architecture(architecture_of("dense_baseline"), seed=seed)
+
+
+def fast_cnn(seed: int = 0) -> Sequential:
+    """Return the network of ``--preset fast`` with fresh weights."""
+    return Sequential.from_architecture(architecture_of("fast_cnn"), seed=seed)

@@ -1,0 +1,81 @@
+"""Networks with everything that can go wrong in a tiled engine: remainders, borders, overlaps, one of something."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D
+
+
+def _answer(units: int) -> Dense:
+    return Dense(units, activation="softmax", bias_initializer="he_normal")
+
+
+def _conv(filters: int, kernel: int | tuple[int, int], activation: str = "relu", **settings: object) -> Conv2D:
+    # A bias of zero would hide that it is left out or taken from the wrong place.
+    return Conv2D(filters, kernel, activation=activation, bias_initializer="he_normal", **settings)
+
+
+#: By what is odd about them.
+ODD = {
+    "5 filters of 4 x 4, same, 3 channels, odd map under a 2 x 2 pooling": Architecture(
+        [_conv(5, 4, padding="same"), MaxPooling2D(2), Flatten(), _answer(10)], (9, 11, 3)
+    ),
+    "7 linear filters without bias, 3 filters, no pooling": Architecture(
+        [_conv(7, 3, "linear", use_bias=False), _conv(3, 3, padding="same"), Flatten(), _answer(4)], (8, 6, 1)
+    ),
+    "1 filter of 2 x 5, overlapping 3 x 2 pooling, 12 filters of 3 x 1, same 2 x 2 pooling of an odd map": Architecture(
+        [
+            _conv(1, (2, 5)),
+            MaxPooling2D((3, 2), strides=(2, 1)),
+            _conv(12, (3, 1), padding="same"),
+            MaxPooling2D(2, padding="same"),
+            Flatten(),
+            Dense(10, activation="relu", use_bias=False),
+            _answer(3),
+        ],
+        (12, 14, 1),
+    ),
+    "10 filters, same 3 x 3 pooling by 2, linear convolution under a 2 x 2 pooling, dense layer of 33": Architecture(
+        [
+            _conv(10, 3),
+            MaxPooling2D(3, strides=2, padding="same"),
+            _conv(12, 3, "linear", padding="same"),
+            MaxPooling2D(2),
+            Flatten(),
+            Dense(33, activation="relu"),
+            Dense(6),
+            _answer(7),
+        ],
+        (13, 12, 1),
+    ),
+    "pooling of the images, 8 filters of 5 x 5, stride larger than the window, 20 classes": Architecture(
+        [MaxPooling2D(2), _conv(8, 5), MaxPooling2D(2, strides=3), Flatten(), _answer(20)], (20, 24, 1)
+    ),
+    "1 x 1 and 1 x 6 kernels on 2 channels, a kernel as large as the map": Architecture(
+        [_conv(4, 1), _conv(9, (1, 6), padding="same"), _conv(2, (6, 7)), Flatten(), _answer(2)], (6, 7, 2)
+    ),
+    "2 x 2 pooling in the middle of same convolutions of 5 x 5": Architecture(
+        [
+            _conv(3, 5, padding="same"),
+            MaxPooling2D(2),
+            _conv(5, 5, padding="same"),
+            MaxPooling2D(2),
+            Flatten(),
+            _answer(10),
+        ],
+        (10, 10, 1),
+    ),
+    "dense layers only, 13 features, widths 20, 9, 5": Architecture(
+        [Dense(20, activation="relu"), Dense(9), _answer(5)], (13,)
+    ),
+    "3 features, one hidden unit": Architecture([Dense(1, activation="relu"), _answer(3)], (3,)),
+}
+
+
+def digits(architecture: Architecture, n: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return random images in [0, 1], half of it exactly zero as the background of digits is, and random labels."""
+    rng = np.random.default_rng(seed)
+    images = np.maximum(rng.uniform(-1.0, 1.0, (n, *architecture.input_shape)), 0.0).astype(np.float32)
+    return images, rng.integers(0, architecture.n_classes, n)

@@ -1,0 +1,180 @@
+"""Every word of the kernels' vocabulary does what NumPy does, at places that are not multiples of a vector too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+
+from digitlab.engine.cpu import lanes
+from digitlab.engine.cpu.lanes import LANES
+
+# Tiles need their size when they are compiled; two rows and three columns cannot be confused with each other.
+ROWS, COLUMNS = 2, 3
+SIZE = ROWS * COLUMNS
+START = 5
+
+
+@pytest.fixture
+def numbers() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=3 * LANES * LANES).astype(np.float32)
+
+
+def tile_at(array: np.ndarray, start: int, n: int) -> np.ndarray:
+    return array[start : start + n * LANES].reshape(n, LANES)
+
+
+@njit
+def _write_zeros(out, start):
+    lanes.store(lanes.zeros(SIZE), out, start)
+
+
+@njit
+def _write_splat(numbers, i, out, start):
+    lanes.store(lanes.splat(SIZE, numbers, i), out, start)
+
+
+@njit
+def _copy(numbers, i, out, start):
+    lanes.store(lanes.load(SIZE, numbers, i), out, start)
+
+
+@njit
+def _copy_rows(numbers, i, out, start, stride):
+    lanes.store_rows(lanes.load(SIZE, numbers, i), out, start, stride)
+
+
+@njit
+def _add_rows(numbers, i, out, start, stride):
+    lanes.add_rows(lanes.load(SIZE, numbers, i), ROWS, out, start, stride)
+
+
+@njit
+def _add_scaled(numbers, i, vectors, j, out, start):
+    lanes.store(lanes.add_scaled(lanes.load(SIZE, out, start), numbers, i, vectors, j), out, start)
+
+
+@njit
+def _add_products(a, i, b, j, out, start):
+    lanes.store(lanes.add_products(lanes.load(SIZE, out, start), ROWS, a, i, b, j), out, start)
+
+
+@njit
+def _add(a, i, j, out, start):
+    lanes.store(lanes.added(lanes.load(SIZE, a, i), lanes.load(SIZE, a, j)), out, start)
+
+
+@njit
+def _transpose_rows(rows, positions, offset, out, start):
+    lanes.store(lanes.transposed(lanes.load_rows(rows, positions, offset)), out, start)
+
+
+@njit
+def _copy_positions(rows, positions, offset, out, start):
+    lanes.store(lanes.load_rows(rows, positions, offset), out, start)
+
+
+@njit
+def _sum_lanes(numbers, i, out, start):
+    lanes.store(lanes.lane_sums(lanes.load(LANES, numbers, i)), out, start)
+
+
+def test_a_block_has_as_many_images_as_a_vector_register_has_numbers() -> None:
+    assert LANES in (4, 8, 16)
+    assert lanes.REGISTERS in (16, 32)
+
+
+def test_zeros_are_written_over_exactly_their_place(numbers: np.ndarray) -> None:
+    expected = numbers.copy()
+    expected[START : START + SIZE * LANES] = 0.0
+    _write_zeros(numbers, START)
+    np.testing.assert_array_equal(numbers, expected)
+
+
+def test_splat_repeats_every_number_in_all_lanes_of_its_vector(numbers: np.ndarray) -> None:
+    out = np.zeros_like(numbers)
+    _write_splat(numbers, 7, out, START)
+    np.testing.assert_array_equal(tile_at(out, START, SIZE), np.repeat(numbers[7 : 7 + SIZE, None], LANES, axis=1))
+
+
+def test_load_and_store_copy_from_any_place_to_any_place(numbers: np.ndarray) -> None:
+    out = np.zeros_like(numbers)
+    _copy(numbers, 3, out, START)
+    expected = np.zeros_like(numbers)
+    expected[START : START + SIZE * LANES] = numbers[3 : 3 + SIZE * LANES]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_store_rows_leaves_what_stands_between_the_vectors(numbers: np.ndarray) -> None:
+    out, stride = np.zeros_like(numbers), LANES + 3
+    _copy_rows(numbers, 3, out, START, stride)
+    expected = np.zeros_like(numbers)
+    for r in range(SIZE):
+        expected[START + r * stride :][:LANES] = tile_at(numbers, 3, SIZE)[r]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_add_rows_adds_to_what_was_there(numbers: np.ndarray) -> None:
+    out, stride = np.ones_like(numbers), COLUMNS * LANES + 3
+    _add_rows(numbers, 3, out, START, stride)
+    expected = np.ones_like(numbers)
+    for p in range(ROWS):
+        expected[START + p * stride :][: COLUMNS * LANES] += numbers[3 + p * COLUMNS * LANES :][: COLUMNS * LANES]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_add_scaled_multiplies_one_vector_with_a_number_for_every_sum(numbers: np.ndarray) -> None:
+    out = np.ones_like(numbers)
+    _add_scaled(numbers, 7, numbers, 11, out, START)
+    expected = 1.0 + np.outer(numbers[7 : 7 + SIZE], numbers[11 : 11 + LANES])
+    np.testing.assert_allclose(tile_at(out, START, SIZE), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_add_products_multiplies_every_vector_of_one_with_every_of_the_other(numbers: np.ndarray) -> None:
+    out = np.ones_like(numbers)
+    _add_products(numbers, 1, numbers, 2 * LANES + 1, out, START)
+    down, across = tile_at(numbers, 1, ROWS), tile_at(numbers, 2 * LANES + 1, COLUMNS)
+    expected = 1.0 + (down[:, None] * across[None]).reshape(SIZE, LANES)
+    np.testing.assert_allclose(tile_at(out, START, SIZE), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_two_tiles_are_added_number_by_number(numbers: np.ndarray) -> None:
+    out = np.zeros_like(numbers)
+    _add(numbers, 1, 9, out, START)
+    np.testing.assert_array_equal(tile_at(out, START, SIZE), tile_at(numbers, 1, SIZE) + tile_at(numbers, 9, SIZE))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_load_rows_takes_every_vector_from_its_own_position(dtype: type[np.generic]) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, 256, 4096).astype(dtype)
+    positions = rng.integers(0, 4096 - LANES - 9, LANES)
+    out = np.zeros(LANES * LANES + START, np.float32)
+    _copy_positions(rows, positions, 9, out, START)
+    scale = np.float32(255.0) if dtype is np.uint8 else np.float32(1.0)
+    expected = np.stack([rows[p + 9 : p + 9 + LANES] for p in positions]).astype(np.float32) / scale
+    # Bytes become the very numbers that float images of the same pixels have.
+    np.testing.assert_array_equal(tile_at(out, START, LANES), expected)
+
+
+def test_transposed_exchanges_rows_and_columns(numbers: np.ndarray) -> None:
+    positions = np.arange(LANES) * LANES
+    out = np.zeros_like(numbers)
+    _transpose_rows(numbers, positions, 1, out, START)
+    np.testing.assert_array_equal(tile_at(out, START, LANES), tile_at(numbers, 1, LANES).T)
+
+
+def test_lane_sums_sum_every_vector_of_a_square_tile(numbers: np.ndarray) -> None:
+    out = np.zeros_like(numbers)
+    _sum_lanes(numbers, 1, out, START)
+    expected = tile_at(numbers, 1, LANES).sum(axis=1, dtype=np.float64)
+    np.testing.assert_allclose(out[START : START + LANES], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_lane_sums_of_a_permuted_tile_are_the_permuted_sums_bit_for_bit(numbers: np.ndarray) -> None:
+    # Every row is added in the same order wherever it stands, or gradients would depend on a weight's place.
+    order = np.random.default_rng(2).permutation(LANES)
+    out, other = np.zeros_like(numbers), np.zeros_like(numbers)
+    _sum_lanes(numbers, 0, out, 0)
+    _sum_lanes(np.ascontiguousarray(tile_at(numbers, 0, LANES)[order]).ravel(), 0, other, 0)
+    np.testing.assert_array_equal(other[:LANES], out[:LANES][order])
