@@ -1,0 +1,165 @@
+"""The history: one record a line, appended as it happens, and never a line that is half of one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from digitlab.errors import RunError, StorageError
+from digitlab.values import EpochRecord, StepRecord
+
+__all__ = ["HistoryFile", "Record", "read_records", "record_line"]
+
+Record = StepRecord | EpochRecord
+
+_KINDS: dict[str, type[StepRecord] | type[EpochRecord]] = {"step": StepRecord, "epoch": EpochRecord}
+_MOST_BYTES = 256 * 2**20
+
+
+def record_line(record: Record) -> bytes:
+    """Return a record as one line of the history.
+
+    Examples
+    --------
+    >>> record_line(EpochRecord(1, 11, 2.0, 0.25, None, None, 0.001, 40000.0))[:42]
+    b'{"kind": "epoch", "epoch": 1, "step": 11, '
+    """
+    kind = "step" if isinstance(record, StepRecord) else "epoch"
+    return (json.dumps({"kind": kind} | record.to_dict(), allow_nan=False) + "\n").encode()
+
+
+def read_records(path: Path) -> Iterator[tuple[Record, int]]:
+    """Read a history that anybody may have written; a last line that was cut off by a crash is left out.
+
+    Yields
+    ------
+    record : StepRecord or EpochRecord
+        In their order.
+    end : int
+        Where its line ends in the file, in bytes.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be read, or a line is not a record. A file that does not exist has no records.
+    """
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                raise RunError(f"{path} is larger than {_MOST_BYTES // 2**20} MB and no history of a run.")
+            end = 0
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                end += len(line)
+                try:
+                    record = _parsed(line)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    raise RunError(
+                        f"Line {number} of {path} is not a record. The run is damaged; train it again."
+                    ) from None
+                yield record, end
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _parsed(line: bytes) -> Record:
+    entry = json.loads(line)
+    kind = _KINDS[entry.pop("kind")]
+    for field in dataclasses.fields(kind):
+        if not _fits(entry[field.name], str(field.type)):
+            raise ValueError(field.name)
+    return kind(**entry)
+
+
+def _fits(value: Any, declared: str) -> bool:
+    if value is None:
+        return declared.endswith("| None")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) if declared == "int" else math.isfinite(value)
+
+
+class HistoryFile:
+    """The history of a run, open to append to.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it is missing.
+    n_records : int
+        How many of the records in it to keep: those that the state knows of. A run that was killed may have written
+        more.
+
+    Raises
+    ------
+    RunError
+        If it holds fewer records, or damaged ones.
+    StorageError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: Path, n_records: int = 0) -> None:
+        self._path = path
+        self._size_bytes = n_found = 0
+        if n_records:
+            for _, end in read_records(path):
+                self._size_bytes, n_found = end, n_found + 1
+                if n_found == n_records:
+                    break
+        if n_found < n_records:
+            raise RunError(
+                f"{path} has {n_found} whole records where the run's state knows of {n_records}. The run is damaged; "
+                f"train it again."
+            )
+        try:
+            # Without a buffer: what could not be written must not be tried again behind our back when the file closes.
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
+        try:
+            self._file.truncate(self._size_bytes)
+        except OSError as error:
+            self._file.close()
+            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Append records, all or none of them.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written; the history is as it was.
+        """
+        lines = b"".join(map(record_line, records))
+        try:
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._size_bytes)
+            raise StorageError(
+                f"{self._path} cannot be written: {error.strerror or error}. Nothing that existed was lost; make room, "
+                f"then go on with the run by --resume."
+            ) from error
+        self._size_bytes += len(lines)
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk; a state must never know of records that a power cut takes away."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be written: {error.strerror or error}.") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

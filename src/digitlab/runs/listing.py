@@ -1,0 +1,129 @@
+"""Finding runs by name, and listing what there is."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from datetime import date
+from pathlib import Path
+
+from digitlab.errors import RunError
+from digitlab.runs.directory import CONFIG, Run, RunInfo
+
+__all__ = ["check_name", "find_run", "free_name", "list_runs", "run_in"]
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+_LATEST = "latest"
+_LONGEST_STEM = 60
+
+
+def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
+    """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be read.
+    """
+    infos = []
+    for path in _run_paths(Path(out)):
+        try:
+            infos.append(Run(path).info())
+        except RunError:
+            continue
+    return tuple(infos)
+
+
+def find_run(run: str | Path, out: str | Path = "runs") -> Run:
+    """Open a run by its name in a folder or by its path; ``latest`` is the newest of the folder.
+
+    Raises
+    ------
+    RunError
+        If there is none; the message gives the nearest name.
+    """
+    name, path = str(run), Path(run)
+    in_folder = _is_run(Path(out) / name) or (name == _LATEST and _run_paths(Path(out)))
+    if path.name != name or (not in_folder and os.path.exists(path)):
+        return Run.open(path)
+    return run_in(out, name)
+
+
+def run_in(out: str | Path, name: str) -> Run:
+    """Open the run of that name in a folder, and no other; ``latest`` is the newest of the folder.
+
+    Raises
+    ------
+    RunError
+        If there is none, or no run can have that name; the message gives the nearest name.
+    """
+    known = {path.name: path for path in _run_paths(Path(out))}
+    if name == _LATEST and known:
+        return Run.open(list(known.values())[-1])
+    if name in known:
+        return Run.open(known[name])
+    if name != _LATEST:
+        check_name(name)
+        if os.path.lexists(Path(out) / name):
+            return Run.open(Path(out) / name)  # says why it is not a run
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else " Train one with: digitlab train" if not known else ""
+    raise RunError(f"There is no run {name!r} in {out}.{hint} See what there is with: digitlab runs --out {out}")
+
+
+def check_name(name: str) -> str:
+    """Return the name of a run, if it can be one.
+
+    Raises
+    ------
+    RunError
+        If it could leave its folder, or no file can have it, or it has a meaning already.
+
+    Examples
+    --------
+    >>> check_name("first-try")
+    'first-try'
+    """
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"A run's name has at most 100 letters, digits, '.', '_' and '-', begins with a letter or digit and does "
+            f"not end with '.'; got {name!r}. Choose another --name."
+        )
+    if name == _LATEST:
+        raise RunError(f"{_LATEST!r} means the newest run and cannot be the name of one. Choose another --name.")
+    return name
+
+
+def free_name(out: str | Path, network: str, seed: int) -> str:
+    """Return a name that nothing in the folder has: date, network, seed and, if need be, a number."""
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", Path(network).stem)[:_LONGEST_STEM].strip("-.") or "network"
+    base = f"{date.today().isoformat()}_{stem}_s{seed}"
+    name, number = base, 2
+    while os.path.lexists(Path(out) / name):
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+def _is_run(path: Path) -> bool:
+    return os.path.isfile(path / CONFIG)
+
+
+def _run_paths(folder: Path) -> list[Path]:
+    """Return the directories of a folder that have a run's settings, the one that was begun last at the end."""
+    if not os.path.isdir(folder):
+        return []
+    try:
+        paths = [folder / name for name in os.listdir(folder) if not name.startswith(".") and _is_run(folder / name)]
+    except OSError as error:
+        raise RunError(
+            f"The folder {folder} cannot be read: {error.strerror or error}. Choose another one with --out."
+        ) from None
+    return [path for _, path in sorted((_began(path), path) for path in paths)]
+
+
+def _began(path: Path) -> int:
+    try:
+        return (path / CONFIG).stat().st_mtime_ns
+    except OSError:
+        return 0  # it was deleted a moment ago
