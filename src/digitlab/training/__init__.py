@@ -1,0 +1,1 @@
+"""How it learns: the hyperparameters, the session and the verb ``train``."""

@@ -1,0 +1,239 @@
+"""TrainConfig: every hyperparameter with its unit and default, and the presets.
+
+The terminal's options and the page's controls are made from this dataclass; there is no second list of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitlab.errors import ConfigError
+from digitlab.training.fields import checked, unknown
+
+if TYPE_CHECKING:
+    from digitlab.engine.optimizers import Optimizer
+    from digitlab.network.architecture import Architecture
+
+__all__ = ["OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
+
+#: Optimizers by name.
+OPTIMIZERS = ("adam", "adamw", "sgd")
+
+_MOST = 2**31 - 1
+# Beyond these, float32 turns numbers into 0 or infinity on the way.
+_TINY, _HUGE = 1e-30, 1e9
+_RANGES: dict[str, tuple[float, float]] = {
+    "train_images": (1, _MOST),
+    "validation_images": (0, _MOST),
+    "batch_size": (1, _MOST),
+    "epochs": (1, _MOST),
+    "learning_rate": (_TINY, _HUGE),
+    "epsilon": (_TINY, _HUGE),
+    "weight_decay": (0, _HUGE),
+    "seed": (0, _MOST),
+    "early_stopping": (0, _MOST),
+    "threads": (1, _MOST),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train. The defaults are the codelab's.
+
+    Parameters
+    ----------
+    network : str
+        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn), or a JSON file with layers.
+    data : str, optional
+        A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
+    train_images : int
+        Training images to learn from.
+    validation_images : int
+        Validation images to watch; 0 for none.
+    batch_size : int
+        Images in one step.
+    epochs : int
+        Passes over the training images.
+    optimizer : str
+        The rule of the step: adam, adamw or sgd.
+    learning_rate : float
+        Size of the steps; the peak of the schedule.
+    schedule : str
+        Learning rate over the run: constant, cosine or one-cycle.
+    beta_1 : float
+        Adam: how slowly the mean of the gradients changes, in [0, 1).
+    beta_2 : float
+        Adam: how slowly the mean of their squares changes, in [0, 1).
+    epsilon : float
+        Adam: keeps the division finite.
+    momentum : float
+        SGD: part of the last step that is taken again, in [0, 1).
+    nesterov : bool
+        SGD: take the gradient's step from where momentum leads.
+    weight_decay : float, optional
+        Part of the weights, times the learning rate, taken away at every step; by default 0.004 for adamw, else 0.
+    shuffle : bool
+        Give every epoch an order of its own.
+    seed : int
+        Where all randomness comes from; the same seed gives the same weights, bit for bit.
+    early_stopping : int
+        Stop after so many epochs without a lower validation loss; 0 for never.
+    best_weights : bool
+        Keep the weights of the epoch with the lowest validation loss instead of the last.
+    threads : int, optional
+        Threads that share the work; all cores by default. No result depends on it.
+
+    Raises
+    ------
+    ConfigError
+        If a value cannot be used.
+    """
+
+    network: str = "codelab_cnn"
+    data: str | None = None
+    train_images: int = 5_500
+    validation_images: int = 1_000
+    batch_size: int = 512
+    epochs: int = 10
+    optimizer: str = "adam"
+    learning_rate: float = 0.001
+    schedule: str = "constant"
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float | None = None
+    shuffle: bool = True
+    seed: int = 0
+    early_stopping: int = 0
+    best_weights: bool = False
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = checked(field.name, getattr(self, field.name), str(field.type))
+            if field.name in _RANGES and value is not None:
+                self._check_range(field.name, value)
+            object.__setattr__(self, field.name, value)
+        if self.optimizer not in OPTIMIZERS:
+            raise ConfigError(unknown("optimizer", self.optimizer, OPTIMIZERS))
+        if (self.early_stopping or self.best_weights) and not self.validation_images:
+            raise ConfigError("early_stopping and best_weights need validation images; set validation_images above 0.")
+        # Those of the other optimizers too: a setting that cannot be is a mistake, used or not.
+        for name in OPTIMIZERS:
+            self._optimizer(name)
+        self.rate(0, 1)
+
+    @staticmethod
+    def _check_range(name: str, value: float) -> None:
+        least, most = _RANGES[name]
+        if value < least:
+            raise ConfigError(f"{name} must be at least {_plain(least)}; got {_plain(value)}.")
+        if value > most:
+            raise ConfigError(f"{name} must be at most {_plain(most)}; got {_plain(value)}.")
+
+    def build_architecture(self) -> Architecture:
+        """Return the network: from the zoo, or from a JSON file.
+
+        Raises
+        ------
+        NetworkError
+            If there is no such network or file, or the file does not hold one.
+        """
+        from digitlab.network.zoo import architecture
+        from digitlab.training.network_file import read_network
+
+        if self.network.lower().endswith(".json"):
+            return read_network(Path(self.network))
+        return architecture(self.network)
+
+    def build_optimizer(self) -> Optimizer:
+        """Return the optimizer that these settings describe."""
+        return self._optimizer(self.optimizer)
+
+    def _optimizer(self, name: str) -> Optimizer:
+        from digitlab.engine.optimizers import SGD, Adam, AdamW
+
+        decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
+        if name == "sgd":
+            return SGD(self.learning_rate, self.momentum, self.nesterov, **decay)
+        kind = AdamW if name == "adamw" else Adam
+        return kind(self.learning_rate, self.beta_1, self.beta_2, self.epsilon, **decay)
+
+    def rate(self, step: int, n_steps: int) -> float:
+        """Return the learning rate of the step that comes after ``step`` others, of ``n_steps`` in all."""
+        from digitlab.engine.optimizers import scheduled_rate
+
+        return scheduled_rate(self.schedule, self.learning_rate, step, n_steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: every hyperparameter by name."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Build a config from its JSON form; what is missing has its default.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown or a value cannot be used.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"Settings are names with values, a JSON object; got {values!r:.100}.")
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ConfigError(unknown("setting", name, known))
+        return cls(**values)
+
+    def changed(self) -> dict[str, Any]:
+        """Return only what differs from the defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+
+#: Named starting points, as what they change of the defaults.
+PRESETS: dict[str, dict[str, Any]] = {
+    "codelab": {},
+    "fast": {
+        "network": "fast_cnn",
+        "train_images": 55_000,
+        "batch_size": 256,
+        "epochs": 1,
+        "learning_rate": 0.01,
+        "beta_1": 0.7,
+        "beta_2": 0.9,
+        "schedule": "one-cycle",
+    },
+}
+
+
+def preset(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
+    """Return the config of a preset, with some values changed.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset; the message gives the nearest.
+
+    Examples
+    --------
+    >>> preset("fast", {"seed": 3}).network
+    'fast_cnn'
+    """
+    if name not in PRESETS:
+        raise ConfigError(unknown("preset", name, tuple(PRESETS)))
+    return TrainConfig.from_dict({**PRESETS[name], **(changes or {})})
+
+
+def _plain(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"

@@ -1,0 +1,266 @@
+"""A training session: a config, data and a model, and a generator of records that ties them together.
+
+Whoever iterates over ``records`` sets the pace: the terminal prints them, the page streams and pauses them. When the
+iteration ends early, at whatever batch, the state is saved and ``resume`` goes on bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+from typing import Any
+
+from digitlab.data.choosing import choose_images
+from digitlab.data.mnist import MnistData, Split
+from digitlab.engine.fitting import LabelledImages, Progress, steps
+from digitlab.engine.optimizers import scheduled_rate
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import InputError, RunError, TrainingDivergedError
+from digitlab.network.architecture import Architecture
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.runs.directory import CONFIG, STATE, Run
+from digitlab.runs.locking import RunLock
+from digitlab.training.config import TrainConfig
+from digitlab.training.environment import command_for
+from digitlab.training.keeping import kept
+from digitlab.training.state import BestWeights, pack_state, unpack_state
+from digitlab.values import EpochRecord, StepRecord
+
+__all__ = ["TrainingSession", "choose_images"]
+
+
+class TrainingSession:
+    """One training run, from the first batch or from where it stopped.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How to train.
+    data : MnistData, optional
+        What to learn from; loaded as ``config.data`` says by default.
+    run : Run, optional
+        Where to keep it; nothing is written without one.
+    architecture : Architecture, optional
+        The network, instead of the one that ``config.network`` names.
+
+    Attributes
+    ----------
+    model : Sequential
+        Its weights change while the records are iterated.
+    n_steps : int
+        Optimizer steps of the whole run.
+    progress : Progress
+        How far it is.
+    finished : bool
+        Whether the run came to its end: all epochs are done, or early stopping ended it.
+    stopped_early : bool
+        Whether it was early stopping.
+    diverged : bool
+        Whether the loss became NaN or infinite.
+
+    Raises
+    ------
+    InputError
+        If the network, the data or the number of images cannot be used.
+
+    Examples
+    --------
+    >>> session = TrainingSession(TrainConfig(network="dense_baseline", train_images=100, batch_size=40, epochs=2))
+    >>> session.n_steps
+    6
+    >>> [record.step for record in session.records() if isinstance(record, EpochRecord)]
+    [3, 6]
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: MnistData | None = None,
+        run: Run | None = None,
+        architecture: Architecture | None = None,
+    ) -> None:
+        self.config = config
+        self.run = run
+        network = config.build_architecture() if architecture is None else architecture
+        self.data = MnistData.load(config.data, seed=config.seed) if data is None else data
+        self.model = Sequential.from_architecture(network, seed=config.seed, threads=config.threads)
+        self.training = self._chosen(self.data.training, config.train_images)
+        n_validation = config.validation_images
+        self.validation = self._chosen(self.data.validation, n_validation) if n_validation else None
+        self.n_steps = config.epochs * -(-len(self.training) // config.batch_size)
+        self.progress = Progress()
+        self.finished = self.stopped_early = self.diverged = False
+        self.best: BestWeights | None = None
+        # Held from here on where the run is a new or a resumed one, so that nobody else begins with it meanwhile.
+        self.lock: RunLock | None = None
+        self.has_state = False
+        self.model.runner.start_training(min(config.batch_size, len(self.training)))
+
+    def _chosen(self, split: Split, n: int) -> LabelledImages:
+        return self.model.labelled(*choose_images(split, n, self.config.seed))
+
+    @classmethod
+    def resume(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
+        """Go on with a run that was interrupted.
+
+        Raises
+        ------
+        RunError
+            If the run is complete or damaged, another session has it, or the data is not what it began with.
+        """
+        lock = run.lock()
+        try:
+            description, state = run.read_json(CONFIG), run.load_state()
+            try:
+                config = TrainConfig.from_dict(description["config"])
+                digest = description["data"]["digest"]
+            except (KeyError, TypeError, InputError) as error:
+                raise RunError(f"{run.path / CONFIG} is damaged ({error}); train the run again with --force.") from None
+            session = cls(config, data, run, state.architecture)
+            if digest != session.data.digest:
+                raise RunError(
+                    f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
+                    f"back, or start a new run."
+                )
+            session.restore(state)
+        except BaseException:
+            lock.release()
+            raise
+        session.lock = lock
+        return session
+
+    def restore(self, state: Checkpoint) -> None:
+        """Go back, or on, to a state of this run.
+
+        Raises
+        ------
+        RunError
+            If it is damaged.
+        """
+        try:
+            self.progress, self.best = unpack_state(state, self.model, len(self.training), self.config.batch_size)
+            if self.progress.step > self.n_steps:
+                raise ValueError(f"step {self.progress.step} is beyond the last, {self.n_steps}")
+            for since, rate in self.progress.rates:
+                dataclasses.replace(self.config, learning_rate=rate)
+                if not 0 <= since <= self.progress.step:
+                    raise ValueError(f"a learning rate was set at step {since}")
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            where = self.run and self.run.path / STATE
+            raise RunError(f"{where} is damaged ({error}); train the run again with --force.") from None
+        self.has_state = True
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the lowest validation loss so far."""
+        return None if self.best is None else self.best.epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next batch, or its peak where there is a schedule."""
+        return self._peak(self.progress.step)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Use another learning rate (its peak, where there is a schedule) from the next batch on.
+
+        It is part of the saved state, so that a resumed run goes on with it.
+
+        Raises
+        ------
+        ConfigError
+            If it is none.
+        """
+        checked = dataclasses.replace(self.config, learning_rate=rate).learning_rate
+        earlier = [(since, before) for since, before in self.progress.rates if since < self.progress.step]
+        self.progress.rates = (*earlier, (self.progress.step, checked))
+
+    def _peak(self, step: int) -> float:
+        rate = self.progress.rate_set(step)
+        return self.config.learning_rate if rate is None else rate
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``config.json`` holds: all that repeating the run needs."""
+        return {
+            "config": self.config.to_dict(),
+            "network": self.model.architecture.to_dict(),
+            "data": {"source": self.data.source, "digest": self.data.digest},
+            "command": command_for(self.config),
+        }
+
+    def records(self) -> Generator[StepRecord | EpochRecord, None, None]:
+        """Train, and yield every batch's and epoch's record.
+
+        Close the generator, or stop iterating, to interrupt the run; it may be iterated in any thread.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If the loss becomes NaN or infinite; the last good weights are the model's, and are saved.
+        RunError
+            If another session trains this run, or it holds another training already.
+        StorageError
+            If the run directory cannot be written; what it held is untouched.
+        """
+        return self.train() if self.run is None else kept(self, self.run)
+
+    def train(self) -> Generator[StepRecord | EpochRecord, None, None]:
+        """Train as ``records`` does, and write nothing."""
+        try:
+            if not self._waited_enough():
+                yield from self._epochs()
+            self.finished = True
+            self.stopped_early = self.progress.step < self.n_steps
+            self._choose_weights()
+        except TrainingDivergedError:
+            self.diverged = True
+            self._choose_weights()
+            raise
+        finally:
+            self.model.runner.seal()
+
+    def _epochs(self) -> Generator[StepRecord | EpochRecord, None, None]:
+        config = self.config
+        for record in steps(
+            self.model.runner,
+            self.training,
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            optimizer=config.build_optimizer(),
+            learning_rate=lambda step: scheduled_rate(config.schedule, self._peak(step), step, self.n_steps),
+            shuffle=config.shuffle,
+            seed=config.seed,
+            validation=self.validation,
+            progress=self.progress,
+        ):
+            if isinstance(record, EpochRecord):
+                self._compare(record)
+            yield record
+            if isinstance(record, EpochRecord) and self._waited_enough():
+                return
+
+    def _compare(self, record: EpochRecord) -> None:
+        loss = record.val_loss
+        if loss is not None and (self.best is None or loss < self.best.val_loss):
+            self.best = BestWeights(record.epoch, loss, self.model.runner.parameters)
+
+    def _waited_enough(self) -> bool:
+        # Asked before an epoch too: a run may have been interrupted at the record that would have ended it.
+        patience = self.config.early_stopping
+        return 0 < patience <= self.progress.epochs_done - (self.best_epoch or self.progress.epochs_done)
+
+    def _choose_weights(self) -> None:
+        if self.config.best_weights and self.best is not None:
+            self.model.runner.parameters = self.best.weights
+
+    def model_checkpoint(self) -> Checkpoint:
+        """Return the model as it is kept."""
+        epoch = self.best_epoch if self.config.best_weights else None
+        metadata = self._metadata() | {"epoch": str(epoch or self.progress.epochs_done)}
+        return Checkpoint(self.model.architecture, tuple(self.model.get_weights()), self.model.class_names, metadata)
+
+    def state_checkpoint(self) -> Checkpoint:
+        """Return what resuming from here needs."""
+        return pack_state(self.model, self.progress, self.best, self._metadata())
+
+    def _metadata(self) -> dict[str, str]:
+        return {"data": self.data.source, "data_digest": self.data.digest, "step": str(self.progress.step)}

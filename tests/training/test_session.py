@@ -1,0 +1,237 @@
+"""A session: the records of a training, its numbers, and what becomes of a generator that nobody exhausts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from digitlab.engine.fitting import batch_order
+from digitlab.errors import ConfigError, DataError, NetworkError, TrainingDivergedError
+from digitlab.metrics import accuracy, cross_entropy
+from digitlab.network import Architecture, Dense, Flatten
+from digitlab.training.config import TrainConfig
+from digitlab.training.session import TrainingSession, choose_images
+from digitlab.values import EpochRecord, StepRecord
+
+SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
+
+
+def changed(**values):
+    return dataclasses.replace(SMALL, **values)
+
+
+def split_records(session):
+    records = list(session.records())
+    steps = [record for record in records if isinstance(record, StepRecord)]
+    return steps, [record for record in records if isinstance(record, EpochRecord)]
+
+
+def weights_after(config, digits):
+    session = TrainingSession(config, digits)
+    list(session.records())
+    return session.model.runner.parameters
+
+
+def test_the_default_session_is_the_codelabs(mnist):
+    session = TrainingSession(TrainConfig(), mnist)
+    assert (len(session.training), len(session.validation), session.n_steps) == (5_500, 1_000, 110)
+    assert session.model.count_params() == 5_994
+    steps, epochs = split_records(session)
+    assert [record.step for record in steps] == list(range(1, 111))
+    assert [record.n_images for record in steps] == ([512] * 10 + [380]) * 10
+    assert [record.epoch for record in epochs] == list(range(1, 11))
+    assert epochs[-1].val_accuracy > 0.85
+    assert session.finished
+    assert not session.stopped_early
+
+
+def test_every_batch_and_every_epoch_has_a_record_in_order(digits):
+    records = list(TrainingSession(SMALL, digits).records())
+    assert [(type(record), record.epoch, getattr(record, "batch", None)) for record in records] == [
+        (kind, epoch, batch)
+        for epoch in (1, 2, 3)
+        for kind, batch in ((StepRecord, 1), (StepRecord, 2), (StepRecord, 3), (StepRecord, 4), (EpochRecord, None))
+    ]
+    assert [record.n_images for record in records if isinstance(record, StepRecord)] == [16, 16, 16, 2] * 3
+    assert all(record.step == 4 * record.epoch for record in records if isinstance(record, EpochRecord))
+
+
+def test_an_epochs_means_are_those_of_its_batches_weighted_by_their_images(digits):
+    steps, epochs = split_records(TrainingSession(SMALL, digits))
+    for epoch in epochs:
+        batches = [record for record in steps if record.epoch == epoch.epoch]
+        n_images = [record.n_images for record in batches]
+        assert epoch.loss == pytest.approx(np.average([record.loss for record in batches], weights=n_images), rel=1e-12)
+        assert epoch.accuracy == pytest.approx(np.average([r.accuracy for r in batches], weights=n_images), rel=1e-12)
+        seconds = sum(record.n_images / record.images_per_s for record in batches)
+        assert epoch.images_per_s == pytest.approx(50 / seconds)
+
+
+def test_validation_is_on_the_validation_images_with_the_epochs_last_weights(digits):
+    session = TrainingSession(SMALL, digits)
+    images, labels = choose_images(digits.validation, 20, SMALL.seed)
+    for record in session.records():
+        if isinstance(record, EpochRecord):
+            probabilities = session.model.predict(images)
+            assert record.val_loss == cross_entropy(probabilities, labels)
+            assert record.val_accuracy == accuracy(labels, probabilities.argmax(axis=1))
+
+
+def test_a_batchs_loss_is_that_of_its_images_before_the_step(digits):
+    session = TrainingSession(SMALL, digits)
+    images, labels = choose_images(digits.training, 50, SMALL.seed)
+    chosen = batch_order(50, 1, SMALL.seed, True)[:16]
+    before = session.model.predict(images[chosen])
+    record = next(session.records())
+    assert record.loss == pytest.approx(cross_entropy(before, labels[chosen]), rel=1e-5)
+    assert record.accuracy == accuracy(labels[chosen], before.argmax(axis=1))
+
+
+def test_the_rates_follow_the_schedule(digits):
+    config = changed(schedule="one-cycle", learning_rate=0.01)
+    steps, epochs = split_records(TrainingSession(config, digits))
+    assert [record.learning_rate for record in steps] == [config.rate(step, 12) for step in range(12)]
+    assert [record.learning_rate for record in epochs] == [config.rate(step, 12) for step in (3, 7, 11)]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(digits):
+    first = weights_after(SMALL, digits)
+    assert np.array_equal(first, weights_after(SMALL, digits))
+    assert np.array_equal(first, weights_after(changed(threads=1), digits))
+    assert not np.array_equal(first, weights_after(changed(seed=1), digits))
+
+
+def test_without_shuffling_every_epoch_has_the_same_batches(digits):
+    slow = changed(shuffle=False, optimizer="sgd", learning_rate=1e-12)
+    steps, _ = split_records(TrainingSession(slow, digits))
+    losses = [record.loss for record in steps]
+    assert losses[:4] == pytest.approx(losses[4:8], rel=1e-4)
+    shuffled, _ = split_records(TrainingSession(dataclasses.replace(slow, shuffle=True), digits))
+    assert [record.loss for record in shuffled[:4]] != pytest.approx(losses[:4], rel=1e-4)
+
+
+def test_the_images_are_chosen_by_the_seed_without_replacement(digits):
+    images, labels = choose_images(digits.training, 50, seed=3)
+    again, _ = choose_images(digits.training, 50, seed=3)
+    other, _ = choose_images(digits.training, 50, seed=4)
+    assert np.array_equal(images, again)
+    assert not np.array_equal(images, other)
+    assert len({image.tobytes() for image in images}) == 50
+    known = {
+        image.tobytes(): label for image, label in zip(digits.training.images, digits.training.labels, strict=True)
+    }
+    assert [known[image.tobytes()] for image in images] == list(labels)
+
+
+def test_all_images_of_a_split_are_not_copied(digits):
+    assert choose_images(digits.training, 200, seed=1)[0] is digits.training.images
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "n"), [("train_images", "training", 200), ("validation_images", "validation", 60)]
+)
+def test_more_images_than_there_are_get_a_sentence_with_their_number(digits, field, name, n):
+    with pytest.raises(
+        ConfigError, match=rf"There are {n} {name} images; 1,000 were asked for\. Ask for at most {n}\."
+    ):
+        TrainingSession(changed(**{field: 1000}), digits)
+
+
+def test_without_validation_images_nothing_is_validated(digits):
+    session = TrainingSession(changed(validation_images=0), digits)
+    _, epochs = split_records(session)
+    assert [(record.val_loss, record.val_accuracy) for record in epochs] == [(None, None)] * 3
+    assert session.best_epoch is None
+
+
+def test_a_batch_can_be_larger_than_the_training_images(digits):
+    session = TrainingSession(changed(batch_size=1_000_000_000), digits)
+    steps, _ = split_records(session)
+    assert session.n_steps == 3
+    assert [record.n_images for record in steps] == [50] * 3
+
+
+def test_a_session_for_one_image_works(digits):
+    steps, epochs = split_records(TrainingSession(changed(train_images=1, validation_images=1, batch_size=1), digits))
+    assert (len(steps), len(epochs)) == (3, 3)
+
+
+def test_a_network_for_other_images_or_fewer_classes_gets_a_sentence(digits):
+    with pytest.raises(DataError, match="takes images of shape"):
+        TrainingSession(SMALL, digits, architecture=Architecture([Dense(10, activation="softmax")], (5,)))
+    with pytest.raises(DataError, match="is not one of the classes 0 to 1"):
+        TrainingSession(SMALL, digits, architecture=Architecture([Flatten(), Dense(2, activation="softmax")]))
+    with pytest.raises(NetworkError, match="softmax"):
+        TrainingSession(SMALL, digits, architecture=Architecture([Flatten(), Dense(10)]))
+
+
+def test_progress_is_up_to_date_at_every_record(digits):
+    session = TrainingSession(SMALL, digits)
+    for record in session.records():
+        assert session.progress.step == record.step
+        assert session.progress.epochs_done == record.epoch - isinstance(record, StepRecord)
+
+
+def test_a_session_without_a_run_writes_nothing(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    list(TrainingSession(SMALL, digits).records())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_can_be_taken_in_another_thread(digits):
+    session, taken = TrainingSession(SMALL, digits), []
+    thread = threading.Thread(target=lambda: taken.extend(session.records()))
+    thread.start()
+    thread.join()
+    assert len(taken) == 15
+    assert np.array_equal(session.model.runner.parameters, weights_after(SMALL, digits))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
+def test_a_learning_rate_of_a_million_diverges_with_a_sentence_and_good_weights(digits, optimizer):
+    session = TrainingSession(changed(learning_rate=1e6, optimizer=optimizer, epochs=20), digits)
+    records = []
+    with pytest.raises(
+        TrainingDivergedError, match=r"learning rate 1e\+06\. .* Try a learning rate ten times smaller\."
+    ):
+        records.extend(session.records())
+    assert all(math.isfinite(record.loss) for record in records)
+    assert session.diverged
+    assert not session.finished
+    assert np.isfinite(session.model.runner.parameters).all()
+    assert np.isfinite(session.model.predict(digits.test.images)).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": 1e9},
+        {"learning_rate": 1e-30},
+        {"epsilon": 1e-30, "beta_1": 0.0, "beta_2": 0.0},
+        {"epsilon": 1e9},
+        {"beta_1": 1 - 2**-53, "beta_2": 1 - 2**-53},
+        {"weight_decay": 1e9, "learning_rate": 1e9},
+        {"optimizer": "sgd", "momentum": 1 - 2**-53, "nesterov": True, "learning_rate": 1e9},
+    ],
+)
+def test_the_ends_of_the_ranges_train_or_diverge_without_a_warning(digits, values):
+    session = TrainingSession(changed(**values), digits)
+    try:
+        records = list(session.records())
+    except TrainingDivergedError:
+        assert session.diverged
+    else:
+        assert all(math.isfinite(record.loss) for record in records)
+    assert np.isfinite(session.model.runner.parameters).all()
+
+
+def test_a_session_describes_all_that_repeating_it_needs(digits):
+    description = TrainingSession(SMALL, digits).describe()
+    assert TrainConfig.from_dict(description["config"]) == SMALL
+    assert Architecture.from_dict(description["network"]).n_parameters == 6370
+    assert description["data"] == {"source": "a few digits", "digest": "few"}
+    assert description["command"].startswith("digitlab train --network dense_baseline")
