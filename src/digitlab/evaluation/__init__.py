@@ -1,0 +1,15 @@
+"""How good a model is: its evaluation, and the report page about a run."""
+
+from digitlab.evaluation.charts import Series, line_chart, reliability_chart
+from digitlab.evaluation.evaluate import Predictor, evaluate
+from digitlab.evaluation.report import ReportInput, render_report
+
+__all__ = [
+    "Predictor",
+    "ReportInput",
+    "Series",
+    "evaluate",
+    "line_chart",
+    "reliability_chart",
+    "render_report",
+]

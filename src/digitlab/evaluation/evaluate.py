@@ -1,0 +1,200 @@
+"""How good a model is on one set of images, every figure from the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from digitlab.errors import InputError
+from digitlab.metrics import (
+    calibration_bins,
+    confusion_matrix,
+    cross_entropy,
+    expected_calibration_error,
+    precision_recall_f1,
+    wilson_interval,
+)
+from digitlab.values import CLASS_NAMES, Calibration, ClassReport, Evaluation, Mistake
+
+__all__ = ["Predictor", "evaluate"]
+
+#: A float32 softmax over ten classes sums to 1 within about 1e-6; more than this is a row of something else.
+ROW_SUM_TOLERANCE = 1e-3
+
+
+class Predictor(Protocol):
+    """Anything that answers images with probabilities."""
+
+    def predict(self, images: Any, /) -> Any:
+        """Return float32 (n, n_classes), rows summing to 1, for images as `evaluate` was given them."""
+
+
+def evaluate(
+    model: Predictor,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    class_names: Sequence[str] = CLASS_NAMES,
+    n_mistakes: int = 20,
+    n_bins: int = 15,
+) -> Evaluation:
+    """Evaluate a model on labelled images with a single ``predict``.
+
+    Accuracy, classes, confusion matrix, mistakes and calibration all come from the same answers, so they agree.
+
+    Parameters
+    ----------
+    model : Predictor
+        Has ``predict(images)``; it is called once, with ``images`` unchanged.
+    images : uint8 (n, 28, 28), 0-255, or float32 (n, 28, 28, 1), [0, 1]
+        Digits, ink bright on dark; ``n >= 1``.
+    labels : integer (n,), 0 to n_classes - 1, or one-hot (n, n_classes)
+        True classes in the order of the images.
+    class_names : sequence of str
+        One name a class; the position is the label.
+    n_mistakes : int
+        At most this many wrong answers are kept, the most confident first, ties in the order of the images.
+    n_bins : int
+        Bins of the calibration.
+
+    Returns
+    -------
+    Evaluation
+        Its ``loss`` is the mean categorical cross-entropy in nats.
+
+    Raises
+    ------
+    InputError
+        When there are no images, lengths or shapes do not match, or the answers are not probabilities.
+    """
+    names = tuple(class_names)
+    if not names:
+        raise InputError("class_names is empty; pass one name for each class, or leave it out for the ten digits.")
+    if n_mistakes < 0:
+        raise InputError(f"n_mistakes is {n_mistakes}; pass 0 or more.")
+    digits = _checked_images(images)
+    true = _class_numbers(labels, n_images=len(digits), n_classes=len(names))
+    probabilities = _checked_answers(model.predict(digits), n_images=len(digits), n_classes=len(names))
+    predicted = probabilities.argmax(axis=1)
+    matrix = confusion_matrix(true, predicted, len(names))
+    bins = calibration_bins(probabilities, true, n_bins)
+    n_correct = int(matrix.trace())
+    return Evaluation(
+        n_images=true.size,
+        n_correct=n_correct,
+        accuracy=n_correct / true.size,
+        interval=wilson_interval(n_correct, true.size),
+        loss=cross_entropy(probabilities, true),
+        class_names=names,
+        per_class=_class_reports(matrix, names),
+        confusion_matrix=tuple(tuple(int(count) for count in row) for row in matrix),
+        mistakes=_worst_mistakes(probabilities, true, predicted, n_mistakes),
+        calibration=Calibration(bins=bins, expected_calibration_error=expected_calibration_error(bins)),
+    )
+
+
+def _class_reports(matrix: NDArray[np.int64], names: tuple[str, ...]) -> tuple[ClassReport, ...]:
+    precision, recall, f1 = precision_recall_f1(matrix)
+    reports = []
+    for label, name in enumerate(names):
+        n_images, n_correct = int(matrix[label].sum()), int(matrix[label, label])
+        reports.append(
+            ClassReport(
+                label=label,
+                name=name,
+                n_images=n_images,
+                n_correct=n_correct,
+                accuracy=float(recall[label]),
+                # Without an image nothing is known: the widest interval says so.
+                interval=wilson_interval(n_correct, n_images) if n_images else (0.0, 1.0),
+                precision=float(precision[label]),
+                recall=float(recall[label]),
+                f1=float(f1[label]),
+            )
+        )
+    return tuple(reports)
+
+
+def _worst_mistakes(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], predicted: NDArray[np.int64], n_mistakes: int
+) -> tuple[Mistake, ...]:
+    wrong = np.flatnonzero(predicted != labels)
+    confidence = probabilities[wrong, predicted[wrong]]
+    # A stable sort keeps the order of the images where confidences are equal.
+    worst = wrong[np.argsort(-confidence, kind="stable")][:n_mistakes]
+    return tuple(
+        Mistake(
+            index=int(i),
+            label=int(labels[i]),
+            predicted=int(predicted[i]),
+            confidence=float(probabilities[i, predicted[i]]),
+            label_probability=float(probabilities[i, labels[i]]),
+            probabilities=tuple(float(p) for p in probabilities[i]),
+        )
+        for i in worst
+    )
+
+
+def _checked_images(images: ArrayLike) -> NDArray[Any]:
+    digits = np.asarray(images)
+    if digits.ndim == 0 or len(digits) == 0:
+        raise InputError("There are no images to evaluate; pass at least one image with its label.")
+    if digits.shape[1:] not in ((28, 28), (28, 28, 1)):
+        raise InputError(
+            f"images has shape {digits.shape}, but uint8 (n, 28, 28) or float32 (n, 28, 28, 1) is expected; "
+            "put a single image into a batch with image[None]."
+        )
+    return digits
+
+
+def _class_numbers(labels: ArrayLike, *, n_images: int, n_classes: int) -> NDArray[np.int64]:
+    array = np.asarray(labels)
+    if array.ndim == 0 or len(array) != n_images:
+        n_labels = 0 if array.ndim == 0 else len(array)
+        raise InputError(f"There are {n_images} images and {n_labels} labels; pass one label for each image.")
+    if array.ndim == 2:
+        one_hot = array.shape[1] == n_classes and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()
+        if not one_hot:
+            raise InputError(
+                f"labels has shape {array.shape}, but two dimensions mean one-hot rows of {n_classes} with a single 1; "
+                f"pass integers 0 to {n_classes - 1} or one-hot rows."
+            )
+        numbers: NDArray[np.int64] = np.argmax(array, axis=1).astype(np.int64)
+        return numbers
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"labels has shape {array.shape} and dtype {array.dtype}; "
+            f"pass integers 0 to {n_classes - 1}, one an image, or one-hot rows."
+        )
+    if array.min() < 0 or array.max() >= n_classes:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise InputError(
+            f"labels holds {wrong}, but the {n_classes} class names stand for 0 to {n_classes - 1}; "
+            "correct the label or pass class_names for all classes."
+        )
+    return array.astype(np.int64)
+
+
+def _checked_answers(answers: Any, *, n_images: int, n_classes: int) -> NDArray[np.float32]:
+    probabilities = np.asarray(answers, dtype=np.float32)
+    if probabilities.shape != (n_images, n_classes):
+        raise InputError(
+            f"The model answered with shape {probabilities.shape}, but ({n_images}, {n_classes}) is expected; "
+            "evaluate a network whose last layer has one unit for each class name."
+        )
+    if not np.isfinite(probabilities).all():
+        n_bad = int(np.count_nonzero(~np.isfinite(probabilities).all(axis=1)))
+        raise InputError(
+            f"The model's answers for {n_bad} of {n_images} images are NaN or infinite: its weights have diverged. "
+            "Train again with a smaller learning rate, or load another checkpoint."
+        )
+    sums = probabilities.sum(axis=1)
+    if probabilities.min() < -ROW_SUM_TOLERANCE or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
+        raise InputError(
+            f"The model's answers are not probabilities (the rows sum to {sums.min():.3g} to {sums.max():.3g}, "
+            "not to 1); evaluate a network that ends in softmax."
+        )
+    return probabilities

@@ -1,0 +1,167 @@
+"""The evaluation of a run, and its report, as files in its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitlab.data.choosing import choose_images
+from digitlab.data.mnist import MnistData, Split
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import DigitlabError, RunError
+from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.report import ReportInput, render_report
+from digitlab.network.architecture import Architecture
+from digitlab.runs.directory import Run
+from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS
+from digitlab.values import EpochRecord, Evaluation, StepRecord
+
+__all__ = ["evaluate_run", "evaluate_split", "is_own_data", "keep_timings", "write_report"]
+
+_N_EXAMPLES = 20
+
+
+def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
+    """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses.
+
+    Raises
+    ------
+    ConfigError
+        If there are not so many images.
+    InputError
+        If the model is not one for such images and labels.
+    """
+    images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
+    return evaluate(model, images, labels, class_names=model.class_names)
+
+
+def is_own_data(run: Run, data: MnistData) -> bool:
+    """Tell whether this is the data that a run was trained with."""
+    described = run.read_json(CONFIG).get("data")
+    return isinstance(described, dict) and described.get("digest") == data.digest
+
+
+def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) -> Evaluation:
+    """Evaluate a run on all test images of its own data, and keep the result as its ``evaluation.json``.
+
+    Parameters
+    ----------
+    run : Run
+        It has a model.
+    data : MnistData
+        What it was trained with.
+    model : Sequential, optional
+        The run's model, if it is at hand; read from the run by default.
+
+    Raises
+    ------
+    RunError
+        If the data is not the run's own, or there is no model.
+    StorageError
+        If the file cannot be written; what was there is untouched.
+    """
+    if not is_own_data(run, data):
+        raise RunError(
+            f"{data.source} is not what the run {run.path} was trained with, and only the evaluation on its own data "
+            "is kept in it. Use evaluate_split, or digitlab evaluate with --data, to see how it fares on other data."
+        )
+    chosen = Sequential.from_checkpoint(run.load_model()) if model is None else model
+    evaluation = evaluate_split(chosen, data.test)
+    run.write_json(EVALUATION, evaluation.to_dict())
+    return evaluation
+
+
+def keep_timings(run: Run, timings: Mapping[str, float], *, add: bool = False) -> dict[str, float]:
+    """Write the seconds that stages took into the run's ``timings.json``, beside those of other stages.
+
+    Parameters
+    ----------
+    run : Run
+        Where to write.
+    timings : mapping of str to float
+        Seconds a stage.
+    add : bool
+        Add to what is there, as a run that was resumed does.
+
+    Returns
+    -------
+    dict of str to float
+        All that is there now.
+    """
+    before = _timings(run)
+    together = before | {
+        stage: seconds + (before.get(stage, 0.0) if add else 0.0) for stage, seconds in timings.items()
+    }
+    run.write_json(TIMINGS, together)
+    return together
+
+
+def write_report(run: Run, data: MnistData, evaluation: Evaluation) -> Path:
+    """Write the run's ``report.html`` from what is in its directory.
+
+    Parameters
+    ----------
+    run : Run
+        With its settings, environment, history and timings, as far as it has them.
+    data : MnistData
+        What it was trained with: the pictures come from there.
+    evaluation : Evaluation
+        On all test images of ``data``.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; what was there is untouched.
+    """
+    description = run.read_json(CONFIG)
+    config = description.get("config", {})
+    history = run.history()
+    architecture = Architecture.from_dict(description.get("network", {}))
+    n_examples = min(_N_EXAMPLES, int(config.get("train_images", _N_EXAMPLES)), len(data.training))
+    examples, example_labels = choose_images(data.training, n_examples, int(config.get("seed", 0)))
+    page = render_report(
+        ReportInput(
+            title=run.name,
+            note=f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images.",
+            command=str(description.get("command", "")),
+            config=config,
+            environment=_environment(run),
+            summary_rows=[
+                (row.name, str(("batch", *row.output_shape)).replace("'", ""), row.n_parameters, row.trainable)
+                for row in architecture.summary()
+            ],
+            n_params=architecture.n_parameters,
+            steps=[record for record in history if isinstance(record, StepRecord)],
+            epochs=[record for record in history if isinstance(record, EpochRecord)],
+            evaluation=evaluation,
+            example_images=examples,
+            example_labels=example_labels.astype(np.int64),
+            mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes]],
+            timings=_timings(run),
+        )
+    )
+    run.write_bytes(REPORT, page.encode())
+    return run.path / REPORT
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    try:
+        return run.read_json(ENVIRONMENT)
+    except DigitlabError:
+        return {}
+
+
+def _timings(run: Run) -> dict[str, float]:
+    try:
+        found = run.read_json(TIMINGS)
+    except DigitlabError:
+        return {}
+    return {stage: float(seconds) for stage, seconds in found.items() if isinstance(seconds, int | float)}
