@@ -1,0 +1,122 @@
+"""The command ``digitlab``: its subcommands, and what becomes of errors.
+
+Nothing heavy is imported here, so that help comes at once; a command's own module is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, Group, Parameter
+from cyclopts.exceptions import CycloptsError, UnusedCliTokensError
+
+from digitlab import __version__
+from digitlab.cli.terminal import say_error, stderr
+from digitlab.errors import DigitlabError, TrainingDivergedError
+
+__all__ = ["EXIT_BAD_INPUT", "EXIT_BUG", "EXIT_DIVERGED", "EXIT_INTERRUPTED", "build_app", "main"]
+
+EXIT_DIVERGED = 1
+EXIT_BAD_INPUT = 2
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+_COMMANDS = ("train", "evaluate", "predict", "summary", "runs", "about")
+_PURPOSE = (
+    "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\nBegin with: digitlab train"
+)
+_USAGE = {"predict": "Usage: digitlab predict [OPTIONS] RUN IMAGE..."}
+
+
+def build_app() -> App:
+    """Return the command line, with commands that are imported when they are used."""
+    app = App(
+        name="digitlab",
+        help=_PURPOSE,
+        version=f"digitlab {__version__}",
+        help_format="markdown",
+        group_parameters=Group("Options", sort_key=3),
+        default_parameter=Parameter(negative_iterable=()),
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for position, name in enumerate(_COMMANDS):
+        app.command(f"digitlab.cli.{name}:{name}", name=name, sort_key=position, usage=_USAGE.get(name))
+    app["--help"].group = app["--version"].group = "Options"
+    return app
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    tokens : sequence of str, optional
+        The words after ``digitlab``; those of this process by default.
+
+    Returns
+    -------
+    int
+        0 if it did what was asked; 1 if the training diverged; 2 for input that cannot be used or files that cannot
+        be written; 130 or 143 if it was interrupted (Ctrl-C or SIGTERM); 70 for an error in digitlab itself.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets a question mark, not an error.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    words = sys.argv[1:] if tokens is None else list(tokens)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone (``| head``), which is nothing to tell anybody.
+        _drop_output()
+        return EXIT_BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        say_error(f"The output cannot be written: {error.strerror}. Make room, or send it elsewhere.")
+        return EXIT_BAD_INPUT
+    return code
+
+
+def _run(words: list[str]) -> int:
+    try:
+        app = build_app()
+        if not words or words[0].startswith("-"):
+            app.resolved_commands()  # the overview shows the first line of each one's docstring
+        code = app(words, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        command = next((word for word in words if word in _COMMANDS), "")
+        sentence = str(error).strip()
+        if isinstance(error, UnusedCliTokensError):
+            sentence = f"There is nothing that {' '.join(error.unused_tokens or [])!r} could mean here."
+        say_error(sentence, f"See: digitlab {command} --help".replace("  ", " "))
+        return EXIT_BAD_INPUT
+    except TrainingDivergedError as error:
+        say_error(str(error))
+        return EXIT_DIVERGED
+    except DigitlabError as error:
+        say_error(str(error))
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        stderr().print("Stopped.")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OUTPUT_ERRORS:
+            raise
+        import traceback
+
+        traceback.print_exc()
+        say_error("This is an error in digitlab itself. Please report it with the lines above.")
+        return EXIT_BUG
+    return code if isinstance(code, int) else 0
+
+
+def _drop_output() -> None:
+    # Python would flush what is left once more when it exits, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,73 @@
+"""``digitlab train``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from digitlab.cli.settings import TrainSettings, describe_presets, given
+from digitlab.errors import ConfigError
+from digitlab.training.config import TrainConfig, preset
+
+__all__ = ["train"]
+
+_RUN = Group("Run", sort_key=1)
+
+
+def train(
+    *,
+    settings: Annotated[TrainSettings | None, Parameter(name="*")] = None,
+    preset_name: Annotated[
+        str | None, Parameter(name="--preset", help=describe_presets(), show_default=lambda _: "codelab", group=_RUN)
+    ] = None,
+    out: Annotated[Path, Parameter(group=_RUN)] = Path("runs"),
+    name: Annotated[str | None, Parameter(group=_RUN)] = None,
+    force: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
+    resume: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(alias="-q", negative="", group=_RUN, show_default=False)] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", group=_RUN, show_default=False)] = False,
+) -> int:
+    """Train a network on handwritten digits, evaluate it and write a report.
+
+    Without options this is the codelab's training run. The run gets a folder of its own, with the settings, the
+    history, the weights, the evaluation on the whole test set and the report (report.html). Ctrl-C ends a training
+    between two batches and keeps what there is; --resume goes on with it and gives the same weights, bit for bit.
+
+    Parameters
+    ----------
+    out
+        The folder of runs.
+    name
+        The run's name; date, network and seed by default.
+    force
+        Replace a run of that name.
+    resume
+        Go on with the run of that --name, or with the newest one that was interrupted.
+    quiet
+        Print nothing but the run's folder.
+    as_json
+        Print one JSON object a line: {"kind": "step", ...} for every batch and {"kind": "epoch", ...} for every epoch
+        as they happen, and {"kind": "result", ...} or {"kind": "interrupted", ...} at the end.
+    """
+    config = _config(given(settings), preset_name, force=force, resume=resume)
+    began = time.perf_counter()
+    from digitlab.cli.training_run import run_training
+
+    return run_training(config, out, name, force=force, as_json=as_json, quiet=quiet, began=began)
+
+
+def _config(settings: dict[str, object], preset_name: str | None, *, force: bool, resume: bool) -> TrainConfig | None:
+    """Return what to train, or None to go on with a run that has its own settings."""
+    if not resume:
+        return preset(preset_name or "codelab", settings)
+    others = ["force"] * force + ["preset"] * (preset_name is not None) + list(settings)
+    if others:
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in others)
+        raise ConfigError(
+            f"--resume goes on with a run and its own settings; leave out {options}, or leave out --resume to "
+            "start anew."
+        )
+    return None

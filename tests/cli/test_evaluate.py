@@ -1,0 +1,103 @@
+"""``digitlab evaluate``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def run(out: Path, tmp_path: Path) -> Path:
+    """Return a copy of the run, which may be changed."""
+    return Path(shutil.copytree(out / "first", tmp_path / "runs" / "first"))
+
+
+def test_the_whole_test_set_is_evaluated_and_kept(call: Any, run: Path) -> None:
+    kept = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").unlink()
+    (run / "report.html").unlink()
+    outcome = call("evaluate", run, "--json")
+    assert outcome.code == 0
+    assert outcome.json() == kept == json.loads((run / "evaluation.json").read_text())
+    assert kept["n_images"] == 10_000
+    assert (run / "report.html").exists()
+
+
+def test_some_images_are_only_printed(call: Any, run: Path) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    outcome = call("evaluate", "first", "--out", run.parent, "--images", "500", "--json")
+    assert outcome.json()["n_images"] == 500
+    assert sum(report["n_images"] for report in outcome.json()["per_class"]) == 500
+    assert sum(map(sum, outcome.json()["confusion_matrix"])) == 500
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_the_seed_chooses_the_images(call: Any, run: Path) -> None:
+    def answers(seed: int) -> str:
+        printed = call("evaluate", run, "--images", "100", "--seed", seed, "--json").out
+        assert isinstance(printed, str)
+        return printed
+
+    assert answers(0) == answers(0) != answers(1)
+
+
+def test_validation_images_are_only_printed(call: Any, run: Path) -> None:
+    (run / "evaluation.json").unlink()
+    outcome = call("evaluate", run, "--split", "validation")
+    assert "5,000 validation images" in outcome.out
+    assert not (run / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("name", ["latest", "first"])
+def test_a_run_can_be_named(call: Any, run: Path, name: str) -> None:
+    assert call("evaluate", name, "--out", run.parent, "--images", "10").code == 0
+
+
+def test_a_checkpoint_file_can_be_evaluated(call: Any, run: Path) -> None:
+    outcome = call("evaluate", run / "model.safetensors", "--json")
+    assert outcome.json() == json.loads((run / "evaluation.json").read_text())
+
+
+def test_the_tables_tell_classes_confusion_and_interval(call: Any, run: Path) -> None:
+    outcome = call("evaluate", run)
+    for words in ("Class", "Accuracy", "# Samples", "Precision", "Recall", "F1", "labels down", "95 % confidence"):
+        assert words in outcome.out
+    assert "report.html" in outcome.err.replace("\n", "")
+
+
+def test_data_that_changed_since_is_not_taken_for_the_runs_own(call: Any, run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["digest"] = "0" * 64
+    (run / "config.json").write_text(json.dumps(config))
+    outcome = call("evaluate", run)
+    assert outcome.code == 2
+    assert "no longer" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("nix",), "no run 'nix'"),
+        (("firts",), "first"),
+        (("first", "--images", "0"), "At least 1"),
+        (("first", "--images", "-5"), "At least 1"),
+        (("first", "--images", "10001"), "10,000"),
+        (("first", "--data", "nowhere"), "nowhere"),
+        (("missing.safetensors",), "missing.safetensors"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_a_sentence(call: Any, out: Path, words: tuple[str, ...], expected: str) -> None:
+    outcome = call("evaluate", *words, "--out", out)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_folder_that_is_no_run_is_a_sentence(call: Any, tmp_path: Path) -> None:
+    outcome = call("evaluate", tmp_path)
+    assert outcome.code == 2
+    assert "is not a run" in outcome.err

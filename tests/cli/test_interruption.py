@@ -1,0 +1,104 @@
+"""Ctrl-C in a process of its own: what there is is kept, and resuming gives the same weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitlab.cli.interruption import Interruption
+from digitlab.network.checkpoint import load_checkpoint
+
+SETTINGS = (
+    "--network",
+    "dense_baseline",
+    "--train-images",
+    "2000",
+    "--validation-images",
+    "100",
+    "--batch-size",
+    "20",
+    "--epochs",
+    "30",
+)
+
+
+def _start(folder: Path, name: str, *options: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "digitlab", "train", *options, "--out", str(folder), "--name", name, "--json"]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_and_resumed_training_gives_the_weights_of_an_uninterrupted_one(
+    call: Any, tmp_path: Path, number: int, code: int
+) -> None:
+    assert call("train", *SETTINGS, "--out", tmp_path, "--name", "whole", "-q").code == 0
+    process = _start(tmp_path, "parted", *SETTINGS)
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(number)
+    rest, messages = process.communicate(timeout=120)
+    assert first["kind"] == "step"
+    assert process.returncode == code
+    last = json.loads(rest.splitlines()[-1])
+    assert last["kind"] == "interrupted"
+    assert 1 <= last["step"] < last["n_steps"] == 3000
+    assert last["resume"] in messages
+    assert "Traceback" not in messages
+    assert last["run"]["status"] == "interrupted"
+
+    words = last["resume"].split()[1:]
+    assert call(*words, "-q").code == 0
+    whole = load_checkpoint(tmp_path / "whole" / "model.safetensors").weights
+    parted = load_checkpoint(tmp_path / "parted" / "model.safetensors").weights
+    assert [array.tobytes() for array in whole] == [array.tobytes() for array in parted]
+    assert (tmp_path / "parted" / "report.html").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_the_first_signal_is_noted_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        assert not interruption.requested
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(1000):
+            if interruption.requested:
+                break
+            threading.Event().wait(0.01)
+        assert interruption.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_the_second_signal_ends_the_process_at_once() -> None:
+    program = (
+        "import signal, threading\n"
+        "from digitlab.cli.interruption import Interruption\n"
+        "with Interruption() as interruption:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    while not interruption.requested: pass\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    threading.Event().wait(60)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 130
+
+
+def test_in_another_thread_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def enter() -> None:
+        with Interruption():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [before]

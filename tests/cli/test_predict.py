@@ -1,0 +1,173 @@
+"""``digitlab predict`` and the images it opens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitlab.cli.images import read_digits
+from digitlab.data.idx import write_idx
+from digitlab.data.mnist import MnistData
+from digitlab.engine.loading import load_model
+from digitlab.errors import DataError
+
+
+@pytest.fixture(scope="session")
+def digits() -> NDArray[np.uint8]:
+    return MnistData.load().test.images[:30]
+
+
+@pytest.fixture
+def png(digits: NDArray[np.uint8], tmp_path: Path) -> Path:
+    path = tmp_path / "seven.png"
+    Image.fromarray(digits[0]).save(path)
+    return path
+
+
+def test_predictions_are_those_of_the_model(call: Any, out: Path, png: Path, digits: NDArray[np.uint8]) -> None:
+    outcome = call("predict", "first", png, "--out", out, "--json")
+    (prediction,) = outcome.json()
+    expected = load_model("first", out=out).predict(digits[:1])[0]
+    assert prediction["source"] == str(png)
+    assert prediction["label"] == expected.argmax()
+    assert prediction["probabilities"] == [float(p) for p in expected]
+    assert prediction["confidence"] == max(prediction["probabilities"])
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+def test_the_table_tells_source_answer_and_confidence(
+    call: Any, out: Path, png: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.chdir(png.parent)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    outcome = call("predict", "latest", png.name, "--out", out)
+    assert outcome.code == 0
+    assert all(words in outcome.out for words in ("Source", "seven.png", "Answer", "Confidence"))
+
+
+def test_an_idx_file_gives_its_first_images_or_those_asked_for(
+    call: Any, out: Path, digits: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    write_idx(path, digits)
+    outcome = call("predict", "first", path, "--out", out, "--json")
+    assert [entry["source"] for entry in outcome.json()] == [f"{path}#{i}" for i in range(10)]
+    assert "of 30 images" in outcome.err
+    assert len(call("predict", "first", path, "--out", out, "--limit", "30", "--json").json()) == 30
+    chosen = call("predict", "first", path, "--out", out, "--json", "--index", "29", "3").json()
+    assert [entry["source"] for entry in chosen] == [f"{path}#29", f"{path}#3"]
+
+
+def test_dark_ink_is_told_and_never_turned_round_unasked(call: Any, out: Path, png: Path, tmp_path: Path) -> None:
+    inverted = tmp_path / "inverted.png"
+    Image.fromarray(255 - np.asarray(Image.open(png))).save(inverted)
+    as_it_is = call("predict", "first", png, "--out", out, "--json")
+    wrong = call("predict", "first", inverted, "--out", out, "--json")
+    right = call("predict", "first", inverted, "--out", out, "--json", "--invert")
+    assert as_it_is.err == right.err == ""
+    assert "--invert" in wrong.err
+    assert right.json()[0]["probabilities"] == as_it_is.json()[0]["probabilities"] != wrong.json()[0]["probabilities"]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA"])
+def test_any_usual_kind_of_pixels_is_read_as_grey(digits: NDArray[np.uint8], tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "digit.png"
+    Image.fromarray(digits[0]).convert(mode).save(path)
+    ((digit,), n) = read_digits(path)
+    assert n == 1
+    assert np.array_equal(digit.image, digits[0])
+
+
+def test_sixteen_bits_are_read_as_eight(digits: NDArray[np.uint8], tmp_path: Path) -> None:
+    Image.fromarray(digits[0].astype(np.uint16) * 257).save(tmp_path / "digit.png")
+    assert np.array_equal(read_digits(tmp_path / "digit.png")[0][0].image, digits[0])
+
+
+def _transparent(path: Path) -> None:
+    Image.fromarray(np.zeros((28, 28, 4), np.uint8)).save(path)
+
+
+def _large(path: Path) -> None:
+    Image.new("L", (32, 30)).save(path)
+
+
+def _huge(path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(path)
+
+
+def _heavy(path: Path) -> None:
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(6 * 2**20))
+
+
+def _cut_off(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _text(path: Path) -> None:
+    path.write_text("hello")
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (_transparent, "transparent"),
+        (_large, "32 x 30"),
+        (_huge, "28 x 28 is needed"),
+        (_heavy, "too many"),
+        (_cut_off, "cannot be decoded"),
+        (_text, "no image"),
+        (_empty, "no image"),
+        (Path.mkdir, "not a file"),
+        (os.mkfifo, "not a file"),
+        (lambda path: None, "no file"),
+    ],
+)
+def test_what_is_no_digit_is_a_sentence(call: Any, out: Path, tmp_path: Path, make: Any, expected: str) -> None:
+    make(tmp_path / "it.png")
+    outcome = call("predict", "first", tmp_path / "it.png", "--out", out)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err.replace("\n", " ")
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.zeros(5, np.uint8), "labels"),
+        (np.zeros((2, 20, 20), np.uint8), "28, 28"),
+        (np.zeros((2, 28, 28), np.float32), "float32"),
+        (np.zeros((0, 28, 28), np.uint8), "no images"),
+    ],
+)
+def test_an_idx_file_of_something_else_is_a_sentence(tmp_path: Path, array: NDArray[Any], expected: str) -> None:
+    write_idx(tmp_path / "idx", array)
+    with pytest.raises(DataError, match=expected):
+        read_digits(tmp_path / "idx")
+
+
+def test_indices_outside_the_file_and_odd_limits_are_sentences(
+    call: Any, out: Path, digits: NDArray[np.uint8], png: Path, tmp_path: Path
+) -> None:
+    write_idx(tmp_path / "idx", digits)
+    for words in (("--index", "30"), ("--index", "-1"), ("--limit", "0")):
+        outcome = call("predict", "first", tmp_path / "idx", *words, "--out", out)
+        assert outcome.code == 2
+        assert outcome.err.startswith("Error: ")
+    assert "IDX" in call("predict", "first", png, "--index", "0", "--out", out).err
+
+
+def test_without_an_image_there_is_a_sentence(call: Any, out: Path) -> None:
+    outcome = call("predict", "first", "--out", out)
+    assert outcome.code == 2
+    assert "no images" in outcome.err

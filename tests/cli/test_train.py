@@ -1,0 +1,224 @@
+"""``digitlab train``: what it prints, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitlab.data.idx import write_idx
+from digitlab.runs.directory import Run
+
+FILES = {
+    "config.json",
+    "environment.json",
+    "history.jsonl",
+    "model.safetensors",
+    "evaluation.json",
+    "timings.json",
+    "report.html",
+}
+
+
+def test_a_run_holds_its_settings_history_weights_evaluation_and_report(out: Path) -> None:
+    assert {path.name for path in (out / "first").iterdir()} == FILES
+
+
+def test_the_result_tells_classes_confusion_accuracy_times_and_places(call: Any, small: Any, tmp_path: Path) -> None:
+    outcome = call("train", *small(), "--out", tmp_path, "--name", "a")
+    assert outcome.code == 0
+    for words in ("# Samples", "Zero", "Nine", "predictions across", "95 % confidence", "10,000 test images"):
+        assert words in outcome.out
+    for stage in ("load", "compile", "train", "evaluate", "report", "in all"):
+        assert f"\n{stage}" in outcome.out
+    assert f"Report  {tmp_path / 'a' / 'report.html'}" in outcome.out
+
+
+def test_away_from_a_terminal_there_is_a_line_an_epoch_and_no_escape_code(
+    call: Any, small: Any, tmp_path: Path
+) -> None:
+    outcome = call("train", *small(epochs=3), "--out", tmp_path)
+    epochs = [line for line in outcome.err.splitlines() if line.startswith("Epoch")]
+    assert [line.split()[1] for line in epochs] == ["1/3", "2/3", "3/3"]
+    assert "val_accuracy" in epochs[0]
+    assert "\x1b" not in outcome.out + outcome.err
+
+
+def test_json_is_a_line_for_every_record_and_then_the_result(call: Any, small: Any, tmp_path: Path) -> None:
+    outcome = call("train", *small(epochs=2), "--out", tmp_path, "--name", "a", "--json")
+    lines = outcome.lines()
+    assert [line["kind"] for line in lines] == ["step", "step", "epoch", "step", "step", "epoch", "result"]
+    result = lines[-1]
+    assert result["run"]["status"] == "complete"
+    assert result["evaluation"] == Run.open(tmp_path / "a").read_json("evaluation.json")
+    assert set(result["timings"]) == {"load", "compile", "train", "evaluate", "report"}
+    assert "Epoch" not in outcome.err
+
+
+def test_quiet_prints_the_run_and_nothing_else(call: Any, small: Any, tmp_path: Path) -> None:
+    outcome = call("train", *small(), "--out", tmp_path, "--name", "a", "-q")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{tmp_path / 'a'}\n", "")
+
+
+def test_only_what_was_given_changes_a_preset(call: Any, small: Any, tmp_path: Path) -> None:
+    assert call("train", "--preset", "fast", *small(), "--no-shuffle", "--out", tmp_path, "--name", "a", "-q").code == 0
+    config = Run.open(tmp_path / "a").read_json("config.json")["config"]
+    assert (config["schedule"], config["batch_size"], config["shuffle"]) == ("one-cycle", 32, False)
+
+
+def test_early_stopping_and_best_weights_are_told(call: Any, small: Any, tmp_path: Path) -> None:
+    options = small(epochs=30, learning_rate=0.3, early_stopping=1)
+    outcome = call("train", *options, "--best-weights", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "Stopped early" in outcome.out
+    assert "lowest validation loss" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--preset", "fats"), "'fast'"),
+        (("--network", "codelab_cn"), "codelab_cnn"),
+        (("--network", "missing.json"), "missing.json"),
+        (("--optimizer", "adma"), "'adam'"),
+        (("--schedule", "cosin"), "'cosine'"),
+        (("--epochs", "0"), "at least 1"),
+        (("--batch-size", "-3"), "at least 1"),
+        (("--validation-images", "-1"), "at least 0"),
+        (("--learning-rate", "nan"), "finite"),
+        (("--train-images", "55001"), "55,000"),
+        (("--data", "nowhere"), "nowhere"),
+        (("--name", "../up"), "name"),
+        (("--resume", "--epochs", "3"), "--epochs"),
+        (("--resume", "--force"), "--force"),
+        (("--resume",), "no interrupted run"),
+        (("--resume", "--name", "nix"), "no run 'nix'"),
+    ],
+)
+def test_what_cannot_be_used_is_a_sentence_and_leaves_nothing_behind(
+    call: Any, tmp_path: Path, options: tuple[str, ...], expected: str
+) -> None:
+    outcome = call("train", *options, "--out", tmp_path / "runs")
+    assert outcome.code == 2
+    assert outcome.err.startswith("Error: ")
+    assert expected in outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def _write_set(folder: Path, mnist: Any, **changes: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    arrays = {
+        "train-images-idx3-ubyte": mnist.training.images[:40],
+        "train-labels-idx1-ubyte": mnist.training.labels[:40],
+        "t10k-images-idx3-ubyte": mnist.test.images[:20],
+        "t10k-labels-idx1-ubyte": mnist.test.labels[:20],
+    } | changes
+    for name, array in arrays.items():
+        write_idx(folder / name, array)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Any:
+    from digitlab.data.mnist import MnistData
+
+    return MnistData.load()
+
+
+def test_ones_own_digits_can_be_trained_on(call: Any, mnist: Any, tmp_path: Path) -> None:
+    _write_set(tmp_path / "digits", mnist)
+    options = ("--network", "dense_baseline", "--train-images", "30", "--validation-images", "4", "--epochs", "1")
+    outcome = call("train", "--data", tmp_path / "digits", *options, "--out", tmp_path / "runs", "--json")
+    assert outcome.code == 0
+    assert outcome.lines()[-1]["evaluation"]["n_images"] == 20
+
+
+def test_a_damaged_idx_file_is_a_sentence(call: Any, mnist: Any, tmp_path: Path) -> None:
+    def error(expected: str) -> None:
+        outcome = call("train", "--data", folder, "--out", tmp_path / "runs")
+        assert outcome.code == 2
+        assert expected in outcome.err.replace("\n", " ")
+        assert "Traceback" not in outcome.err
+
+    folder = tmp_path / "digits"
+    _write_set(folder, mnist, **{"train-labels-idx1-ubyte": mnist.training.labels[:40] + 1})
+    error("digits 0 to 9")
+    _write_set(folder, mnist, **{"t10k-images-idx3-ubyte": mnist.test.images[:20, :20]})
+    error("(20, 20, 28)")
+    _write_set(folder, mnist, **{"t10k-images-idx3-ubyte": mnist.test.images[:20].astype("float32")})
+    error("float32")
+    _write_set(folder, mnist)
+    path = folder / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:1000])
+    error("cut off")
+    path.write_bytes(b"no IDX file")
+    error("IDX")
+
+
+def test_an_existing_run_needs_force(call: Any, small: Any, out: Path, tmp_path: Path) -> None:
+    before = (out / "first" / "model.safetensors").read_bytes()
+    outcome = call("train", *small(), "--out", out, "--name", "first", "--seed", "1")
+    assert outcome.code == 2
+    assert "--force" in outcome.err
+    assert "--resume" in outcome.err
+    assert (out / "first" / "model.safetensors").read_bytes() == before
+    assert call("train", *small(), "--out", tmp_path, "--name", "a", "-q").code == 0
+    assert call("train", *small(), "--out", tmp_path, "--name", "a", "--seed", "1", "--force", "-q").code == 0
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() != before
+
+
+def test_force_deletes_no_folder_that_is_not_a_run(call: Any, small: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    outcome = call("train", *small(), "--out", tmp_path, "--name", "mine", "--force")
+    assert outcome.code == 2
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_a_complete_run_is_not_resumed(call: Any, out: Path) -> None:
+    outcome = call("train", "--out", out, "--name", "first", "--resume")
+    assert outcome.code == 2
+    assert "complete" in outcome.err
+
+
+def test_diverged_training_has_exit_code_1_and_keeps_the_last_good_weights(
+    call: Any, small: Any, tmp_path: Path
+) -> None:
+    outcome = call("train", *small(epochs=20, learning_rate="1e6"), "--out", tmp_path, "--name", "a")
+    assert outcome.code == 1
+    assert "learning rate" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert call("evaluate", "a", "--out", tmp_path).code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(call: Any, small: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    outcome = call("train", *small(), "--out", tmp_path / "file")
+    assert outcome.code == 2
+    assert outcome.err.startswith("Error: ")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("full_for", ["config.json", "model.safetensors", "evaluation.json", "report.html"])
+def test_a_full_disk_is_a_sentence_and_other_runs_stay(
+    call: Any, small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_for: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    replace = os.replace
+
+    def full(source: Any, target: Any) -> None:
+        if Path(target).name == full_for:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    outcome = call("train", *small(), "--out", tmp_path, "--name", "a")
+    assert outcome.code == 2
+    assert "No space left" in outcome.err.replace("\n", " ")
+    assert "Traceback" not in outcome.err
+    assert not list((tmp_path / "a").glob(".digitlab-*"))
+    assert (tmp_path / "other").is_dir()
