@@ -1,0 +1,52 @@
+# Two commands: `make run` trains and evaluates the codelab's network; `make test` runs everything that is tested.
+# Everything happens in .venv; another Python: make run PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test test-fast check bench docs clean
+
+run: $(VENV)/installed
+	$(BIN)/digitlab train
+
+test: check
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m "not slow and not interop"
+
+check: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/codelab.py
+	$(BIN)/python benchmarks/readme.py
+
+# Measures again what docs/ states: takes minutes.
+docs: $(VENV)/installed-test
+	$(BIN)/python benchmarks/agreement.py
+	$(BIN)/python benchmarks/fast.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "digitlab needs Python 3.11 or newer; name one with: make run PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing digitlab into $(VENV) ..."
+	$(PIP) install --require-hashes -r requirements.txt -r requirements-build.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-test: requirements-test.txt $(VENV)/installed
+	@echo "Installing what the tests need ..."
+	$(PIP) install --require-hashes -r requirements-test.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venvs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

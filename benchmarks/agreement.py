@@ -1,0 +1,126 @@
+"""Does the default run learn as well as Keras does? Ten seeds each, the same images and settings.
+
+    python benchmarks/agreement.py [--seeds 10]
+
+For every seed both learn from the same 5,500 training images and are measured on the same 1,000 validation images;
+initial weights and the order of the images are each one's own. Writes ``benchmarks/results/agreement.json`` and
+``docs/measurements/agreement.md``. Needs the test requirements (Keras on JAX).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+from digitlab.engine.sequential import codelab_cnn
+from digitlab.training.config import TrainConfig
+from digitlab.training.environment import environment
+from digitlab.training.session import TrainingSession
+from digitlab.values import EpochRecord
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def digitlab_accuracy(session: TrainingSession) -> float:
+    """Run the default session and return its last validation accuracy."""
+    epochs = [record for record in session.records() if isinstance(record, EpochRecord)]
+    assert epochs[-1].val_accuracy is not None
+    return epochs[-1].val_accuracy
+
+
+def keras_accuracy(session: TrainingSession, seed: int) -> float:
+    """Train Keras' network on the session's images and return its last validation accuracy."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    scaling = {"kernel_initializer": keras.initializers.VarianceScaling()}
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(8, 5, activation="relu", **scaling),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(16, 5, activation="relu", **scaling),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax", **scaling),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    assert model.count_params() == codelab_cnn().count_params()
+    validation = session.validation
+    assert validation is not None
+    arrays = [
+        (part.images.as_bytes.reshape(-1, 28, 28, 1).astype("float32") / 255, part.labels)
+        for part in (session.training, validation)
+    ]
+    config = session.config
+    history = model.fit(
+        *arrays[0], batch_size=config.batch_size, epochs=config.epochs, validation_data=arrays[1], verbose=0
+    )
+    return float(history.history["val_accuracy"][-1])
+
+
+def summarise(values: list[float]) -> dict[str, float]:
+    """Return mean, standard deviation and standard error."""
+    spread = statistics.stdev(values)
+    return {"mean": statistics.fmean(values), "stdev": spread, "standard_error": spread / len(values) ** 0.5}
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return the table for the documentation."""
+    rows = [
+        f"| {name} | {100 * r['mean']:.2f} % | {100 * r['stdev']:.2f} | {100 * r['standard_error']:.2f} |"
+        for name, r in ((name, result[name]) for name in ("digitlab", "Keras on JAX"))
+    ]
+    machine = result["environment"]
+    return (
+        "# Agreement with Keras\n\n"
+        "Validation accuracy of the default run (5,500 images, batch 512, 10 epochs, Adam 0.001) over "
+        f"{result['n']} seeds, measured on the same 1,000 validation images; points in the last two columns.\n\n"
+        "| | mean | standard deviation | standard error |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+        + f"\n\nThe means differ by {100 * abs(result['difference']):.2f} points.\n\n"
+        f"digitlab {machine['digitlab']}, Keras {result['keras']}, Python {machine['python']}, {machine['processor']}. "
+        f"Made by `{result['command']}`.\n"
+    )
+
+
+def main() -> None:
+    """Measure, write JSON and the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=10, help="runs of each")
+    seeds = parser.parse_args().seeds
+    import keras
+
+    accuracies: dict[str, list[float]] = {"digitlab": [], "Keras on JAX": []}
+    for seed in range(seeds):
+        session = TrainingSession(TrainConfig(seed=seed))
+        accuracies["Keras on JAX"].append(keras_accuracy(session, seed))
+        accuracies["digitlab"].append(digitlab_accuracy(session))
+        print(f"seed {seed}: " + ", ".join(f"{name} {100 * values[-1]:.1f} %" for name, values in accuracies.items()))
+    result: dict[str, Any] = {name: summarise(values) | {"values": values} for name, values in accuracies.items()}
+    result |= {
+        "n": seeds,
+        "difference": result["digitlab"]["mean"] - result["Keras on JAX"]["mean"],
+        "keras": keras.__version__,
+        "environment": environment(os.cpu_count() or 1),
+        "command": f"python benchmarks/agreement.py --seeds {seeds}",
+    }
+    for path, text in (
+        (ROOT / "benchmarks" / "results" / "agreement.json", json.dumps(result, indent=2) + "\n"),
+        (ROOT / "docs" / "measurements" / "agreement.md", to_markdown(result)),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    print(to_markdown(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The benchmark's own arithmetic and its honesty about contestants that fail."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def contest() -> Iterator[ModuleType]:
+    # The benchmarks are scripts, no package: their folder is on the path only when one of them runs.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("contest")
+
+
+@pytest.fixture(scope="module")
+def peer(contest: ModuleType) -> ModuleType:
+    return sys.modules[contest.Peer.__module__]
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def entry(contest: ModuleType, name: str, seconds: list[float], reason: str | None = None):
+    versions = {name: "1.0"}
+    runs = [{"round": number, "training_s": value, "versions": versions} for number, value in enumerate(seconds, 1)]
+    return contest.Entry(contest.Peer(name, name.title(), Path("none.py"), (f"{name}==1.0",)), runs, reason)
+
+
+def held(contest: ModuleType, *entries, rounds: int = 3):
+    quantities = (contest.Quantity("training_s", "training, s", ratio=True),)
+    return contest.Contest("A job", "python job.py", rounds, quantities, list(entries), {"cpu": "a CPU", "cores": 2})
+
+
+def cells(table: str, title: str) -> list[str]:
+    (line,) = (line for line in table.splitlines() if line.startswith(f"| {title} "))
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_spread_is_median_smallest_and_largest(contest):
+    assert contest.Spread.of([3.0, 1.0, 2.0, 10.0]) == contest.Spread(4, 2.5, 1.0, 10.0)
+    assert contest.Spread.of([]) is None
+
+
+def test_spread_text_drops_brackets_that_say_nothing(contest):
+    assert contest.Spread.of([1.0, 2.0, 4.0]).text(1) == "2.0 [1.0, 4.0]"
+    assert contest.Spread.of([2.001, 2.002]).text(2) == "2.00"
+    assert contest.Spread.of([2**21]).text(0, scale=2**-20) == "2"
+
+
+def test_ratio_is_taken_within_each_round(contest):
+    # The machine is ten times slower in round 2; both suffer, the ratio does not.
+    fast, slow = entry(contest, "fast", [1.0, 10.0, 1.0]), entry(contest, "slow", [4.0, 40.0, 5.0])
+    assert contest.ratio(slow, fast, "training_s") == contest.Spread(3, 4.0, 4.0, 5.0)
+
+
+def test_ratio_ignores_rounds_that_one_did_not_finish(contest):
+    fast, slow = entry(contest, "fast", [1.0, 2.0, 3.0]), entry(contest, "slow", [4.0])
+    assert contest.ratio(slow, fast, "training_s") == contest.Spread(1, 4.0, 4.0, 4.0)
+    assert contest.ratio(slow, entry(contest, "none", []), "training_s") is None
+
+
+def test_table_shows_n_medians_ratios_and_versions(contest):
+    table = held(contest, entry(contest, "fast", [1.0, 1.0, 2.0]), entry(contest, "slow", [4.0, 5.0, 6.0])).table()
+    assert cells(table, "Fast") == ["Fast", "3", "1.00 [1.00, 2.00]", "1.00x", "fast 1.0"]
+    assert cells(table, "Slow") == ["Slow", "3", "5.00 [4.00, 6.00]", "4.00x [3.00x, 5.00x]", "slow 1.0"]
+    assert "python job.py" in table
+    assert "cores 2" in table
+
+
+def test_table_keeps_the_row_of_a_contestant_that_failed(contest):
+    broken = entry(contest, "broken", [], reason="not installed: ERROR: no such version")
+    table = held(contest, entry(contest, "fast", [1.0]), broken).table()
+    assert cells(table, "Broken") == ["Broken", "0", "-", "-", "failed: not installed: ERROR: no such version"]
+
+
+def test_table_keeps_the_runs_before_a_crash_beside_its_reason(contest):
+    crashed = entry(contest, "crashed", [2.0], reason="round 2: exit status 1: MemoryError")
+    row = cells(held(contest, entry(contest, "fast", [1.0, 1.0, 1.0]), crashed).table(), "Crashed")
+    assert row == ["Crashed", "1", "2.00", "2.00x", "crashed 1.0; failed: round 2: exit status 1: MemoryError"]
+
+
+def test_table_says_when_the_machine_was_not_quiet(contest):
+    quiet, disturbed = entry(contest, "fast", [1.0]), entry(contest, "slow", [9.0])
+    quiet.runs[0]["other_cores"] = 0.02
+    assert "quiet" not in held(contest, quiet).table()
+    disturbed.runs[0]["other_cores"] = 1.5
+    assert "Not a quiet machine: other programs kept up to 1.50 cores busy" in held(contest, quiet, disturbed).table()
+
+
+def test_json_holds_every_timing_and_the_circumstances(contest, tmp_path):
+    path = tmp_path / "results" / "job.json"
+    contest.write_json(held(contest, entry(contest, "fast", [1.0, 3.0]), entry(contest, "slow", [], "why")), path)
+    written = json.loads(path.read_text())
+    assert [run["training_s"] for run in written["entries"][0]["runs"]] == [1.0, 3.0]
+    assert written["entries"][0]["summary"]["training_s"] == {"n": 2, "median": 2.0, "min": 1.0, "max": 3.0}
+    assert written["entries"][1]["reason"] == "why"
+    assert written["entries"][1]["ratios"] == {}
+    assert {"command", "date", "machine", "rounds", "interrupted", "baseline"} <= written.keys()
+    assert [item.name for item in path.parent.iterdir()] == ["job.json"]
+
+
+def test_contestants_take_turns_and_failures_are_reported(contest, script, tmp_path):
+    # "sys" can always be imported, so the running interpreter serves and nothing is installed.
+    turns = tmp_path / "turns"
+    text = "import sys; open(sys.argv[1], 'a').write({!r}); print('noise'); print('{{\"training_s\": 1.5}}')"
+    scripts = {
+        "a": text.format("a"),
+        "b": text.format("b"),
+        "crashing": "raise RuntimeError('out of luck')",
+        "silent": "",
+        "partial": "print('{}')",
+    }
+    peers = [contest.Peer(name, name, script(name, code), (), module="sys") for name, code in scripts.items()]
+    contest_held = held(contest, *map(contest.Entry, peers), rounds=2)
+    contest.hold(contest_held, tmp_path / "envs", [str(turns)], say=lambda text: None)
+    a, b, crashing, silent, partial = contest_held.entries
+    assert turns.read_text() == "abab"
+    assert [run["round"] for run in a.runs] == [1, 2]
+    assert all(run["process_s"] > 0 for run in b.runs)
+    assert crashing.reason.startswith("round 1: exit status 1: ")
+    assert crashing.reason.endswith("RuntimeError: out of luck")
+    assert "not a JSON object" in silent.reason
+    assert partial.reason == "round 1: it does not report training_s"
+    assert not (tmp_path / "envs").exists()
+
+
+def test_contestant_that_cannot_be_installed_is_reported(contest, peer, script, tmp_path, monkeypatch):
+    def fail(command, stdout=None, **options):
+        stdout.write("Looking in indexes: https://packages.example/simple\nERROR: no matching distribution for x==9\n")
+        return peer.subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(peer.subprocess, "run", fail)
+    contest_held = held(contest, contest.Entry(contest.Peer("x", "X", script("x", ""), ("x==9",))))
+    contest.hold(contest_held, tmp_path / "envs", [], say=lambda text: None)
+    assert contest_held.entries[0].reason == "not installed: ERROR: no matching distribution for x==9"
+    assert cells(contest_held.table(), "X")[1:3] == ["0", "-"]
+    assert "ERROR" in (tmp_path / "envs" / "x.log").read_text()
+
+
+def test_complete_environment_is_reused_and_one_for_other_versions_is_not(contest, peer, script, tmp_path, monkeypatch):
+    commands = []
+
+    def succeed(command, **options):
+        commands.append(command)
+        Path(tmp_path / "x").mkdir(exist_ok=True)
+        return peer.subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(peer.subprocess, "run", succeed)
+    for install, n_commands in ((("x==1",), 2), (("x==1",), 2), (("x==2",), 4)):
+        peer.prepare(contest.Peer("x", "X", script("x", ""), install), tmp_path)
+        assert len(commands) == n_commands
+    assert commands[-1][-3:] == ["pip", "install", "x==2"]
+
+
+def test_interrupted_contest_keeps_what_is_complete(contest, peer, script, tmp_path):
+    said = []
+
+    def interrupt_in_round_two(text: str) -> None:
+        said.append(text)
+        if text.startswith("round 2"):
+            raise KeyboardInterrupt
+
+    a = contest.Peer("a", "A", script("a", "print('{\"training_s\": 1}')"), (), module="sys")
+    contest_held = held(contest, contest.Entry(a), rounds=9)
+    contest.hold(contest_held, tmp_path, [], say=interrupt_in_round_two)
+    assert contest_held.to_dict()["interrupted"] is True
+    assert len(contest_held.entries[0].runs) == 2
+    assert "Interrupted before 9 rounds" in contest_held.table()
+
+
+def test_reasons_name_no_address_and_no_folder_of_the_machine(contest, peer):
+    text = "first\n\nERROR: got https://host.example/x/y from /home/someone/env/lib/thing.py\nnotice: ignored"
+    assert peer.last_lines(text) == "ERROR: got (address) from thing.py"
+    assert peer.last_lines("") == "it said nothing"
+
+
+def test_codelab_refuses_unknown_contestants_with_a_sentence(contest, capsys):
+    codelab = importlib.import_module("codelab")
+    with pytest.raises(SystemExit):
+        codelab.main(["--peers", "torch,tensorflwo"])
+    assert "there is no tensorflwo; there are digitlab, torch" in capsys.readouterr().err
