@@ -74,6 +74,14 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit of a file's size is a POSIX one")
+def test_a_disk_that_is_full_costs_the_next_process_a_compilation_and_nothing_else(tmp_path: Path) -> None:
+    full = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    full += "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    assert finish(start(full + _SET_WEIGHTS, str(tmp_path))) == {"loaded": 0, "compiled": 1}
+    assert finish(start(_SET_WEIGHTS, str(tmp_path))) == {"loaded": 0, "compiled": 1}
+
+
 def assert_sealed(cache: Path) -> None:
     folder, files = kept_in(cache)
     lines = dict(line.split(" ", 1)[::-1] for line in (folder / "checksums").read_text().splitlines())

@@ -12,6 +12,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,23 @@ def entry_point(function: Callable[..., Any]) -> Any:
     before = _config.CACHE_DIR
     _config.CACHE_DIR = "" if _FOLDER is None else str(_FOLDER)
     try:
-        return _compile(function, cache=_FOLDER is not None)
+        compiled = _compile(function, cache=_FOLDER is not None)
     finally:
         _config.CACHE_DIR = before
+    if _FOLDER is not None:
+        _save_if_possible(compiled)
+    return compiled
+
+
+def _save_if_possible(compiled: Any) -> None:
+    # Numba has no setting for it: a full disk costs the next process a compilation, not this one its result.
+    save = compiled._cache.save_overload
+
+    def save_quietly(signature: Any, data: Any) -> None:
+        with suppress(OSError):
+            save(signature, data)
+
+    compiled._cache.save_overload = save_quietly
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
