@@ -1,4 +1,4 @@
-# Two commands: `make run` trains and evaluates the codelab's network; `make test` runs everything that is tested.
+# Two commands: `make run` opens the page and begins the codelab's run; `make test` runs everything that is tested.
 # Everything happens in .venv; another Python: make run PYTHON=python3.12
 
 PYTHON ?= python3
@@ -6,16 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-fast check bench docs clean
+.PHONY: run test test-fast check bench docs screenshots clean
 
 run: $(VENV)/installed
-	$(BIN)/digitlab train
+	$(BIN)/digitlab
 
 test: check
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow and not interop"
+	$(BIN)/python -m pytest -m "not slow and not interop and not browser"
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -31,6 +31,10 @@ bench: $(VENV)/installed
 docs: $(VENV)/installed-test
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/fast.py
+
+# The README's pictures, from the real page; needs Debian's Chromium.
+screenshots: $(VENV)/installed-test
+	$(BIN)/python benchmarks/screenshots.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -26,9 +26,10 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
-_COMMANDS = ("train", "evaluate", "predict", "summary", "runs", "about")
+_COMMANDS = ("studio", "train", "evaluate", "predict", "summary", "runs", "about")
 _PURPOSE = (
-    "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\nBegin with: digitlab train"
+    "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\n"
+    "Begin with the page: digitlab. Or in the terminal: digitlab train"
 )
 _USAGE = {"predict": "Usage: digitlab predict [OPTIONS] RUN IMAGE..."}
 
@@ -57,7 +58,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     tokens : sequence of str, optional
-        The words after ``digitlab``; those of this process by default.
+        The words after ``digitlab``; those of this process by default. None at all open the Studio.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character gets a question mark, not an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    words = sys.argv[1:] if tokens is None else list(tokens)
+    words = (sys.argv[1:] if tokens is None else list(tokens)) or ["studio"]
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -87,7 +88,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     try:
         app = build_app()
-        if not words or words[0].startswith("-"):
+        if words[0].startswith("-"):
             app.resolved_commands()  # the overview shows the first line of each one's docstring
         code = app(words, print_error=False, exit_on_error=False)
     except CycloptsError as error:

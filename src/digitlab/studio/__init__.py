@@ -1,0 +1,1 @@
+"""The Studio: watch a network learn, in the browser. The only package that imports NiceGUI."""

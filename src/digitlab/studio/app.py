@@ -1,0 +1,181 @@
+"""The Studio as a process: page, trainer and server, from the first line in the terminal to Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+import webbrowser
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from urllib.parse import quote
+
+import uvicorn
+from fastapi import FastAPI, Request
+from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
+
+from digitlab.errors import ConfigError
+from digitlab.studio.access import Access, checked_token, is_loopback
+from digitlab.studio.announcing import announce, say
+from digitlab.studio.frame import build_frame, build_waiting
+from digitlab.studio.lesson import LessonLink
+from digitlab.studio.listening import address_of, listening_socket
+from digitlab.studio.opening import Opening
+from digitlab.studio.page import Page
+from digitlab.studio.tabs import evaluation, input_data, model, runs, training
+from digitlab.studio.theme import ICON, add_theme, set_up_theme
+
+__all__ = ["run_studio", "set_up_page"]
+
+# Messages that are kept for a browser that lost its connection; where more are missing it loads the page anew, which
+# shows the run as well.
+_MESSAGES_KEPT = 50
+_RECONNECT_S = 10.0
+
+# Where something happens by itself.
+_FIRST_TAB = "training"
+
+
+def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
+    """Return what builds the page for a browser that asks for it."""
+    set_up_theme()
+
+    async def build(request: Request) -> None:
+        add_theme()
+        client = ui.context.client
+        client.on_connect(opening.note_page)
+        lesson, sentence = LessonLink.from_query(dict(request.query_params))
+        if "tab" not in request.query_params:
+            lesson = dataclasses.replace(lesson, tab=_FIRST_TAB)
+        if opening.trainer is None:
+            waiting = build_waiting(opening)
+            await client.connected()
+            trainer = await opening.trainer_made()
+            if trainer is None or client.is_deleted:
+                return
+            waiting.delete()
+        else:
+            trainer = opening.trainer
+        page = Page(trainer, trainer.data, client, lesson, lambda: opening.is_ready)
+        build_frame(page, opening, BUILDERS)
+        if sentence:
+            page.notify(sentence, "warning")
+        page.follow()
+
+    return build
+
+
+#: What builds each tab.
+BUILDERS: dict[str, Callable[[Page], None]] = {
+    "Input Data": input_data.build,
+    "Model": model.build,
+    "Training": training.build,
+    "Evaluation": evaluation.build,
+    "Runs": runs.build,
+}
+
+
+def run_studio(
+    out: Path = Path("runs"),
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    token: str | None = None,
+    open_browser: bool = True,
+    autostart: bool = True,
+) -> int:
+    """Serve the Studio until Ctrl-C.
+
+    Parameters
+    ----------
+    out : Path
+        The folder of runs.
+    host : str
+        The address to listen on; any but a loopback one needs a token.
+    port : int, optional
+        8000 or the next free one by default.
+    token : str, optional
+        What everybody has to show; the environment's ``DIGITLAB_TOKEN`` by default.
+    open_browser : bool
+        Open the page in the user's browser.
+    autostart : bool
+        Start the codelab's run.
+
+    Returns
+    -------
+    int
+        The exit code: 0 after Ctrl-C or SIGTERM, which is how a Studio ends.
+
+    Raises
+    ------
+    ConfigError
+        If host, port or token cannot be used.
+    """
+    token = checked_token(host, token)
+    listening = listening_socket(host, port)
+    address = address_of(listening, host, token and quote(token))
+    opening = Opening(out, autostart=autostart, expects_page=open_browser)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        say(f"The Studio is at {address}\nCtrl-C ends it.")
+        tasks: list[asyncio.Task[object]] = [
+            asyncio.create_task(opening.open()),
+            asyncio.create_task(announce(opening)),
+        ]
+        if open_browser:
+            tasks.append(asyncio.create_task(asyncio.to_thread(webbrowser.open, address)))
+        yield
+        say("Stopping ...")
+        await opening.close()
+        for task in tasks:
+            task.cancel()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    ui.run_with(
+        app,
+        root=set_up_page(opening),
+        title="digitlab",
+        favicon=ICON,
+        dark=None,  # as the system has it
+        language="en-US",
+        tailwind=False,
+        reconnect_timeout=_RECONNECT_S,
+        message_history_length=_MESSAGES_KEPT,
+        gzip_middleware_factory=None,
+        show_welcome_message=False,
+    )
+    is_local = is_loopback(host)
+    guarded: ASGIApp = Access(app, token=token, local_only=is_local)
+    _Server(
+        uvicorn.Config(
+            # Compressing costs more than it saves where nothing leaves the machine.
+            guarded if is_local else GZipMiddleware(guarded),
+            ws="wsproto",
+            ws_per_message_deflate=not is_local,
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+        )
+    ).run(sockets=[listening])
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends at the first Ctrl-C or SIGTERM, and at once at the second."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Be told of a signal."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, and tell a server that could not start from one that ended."""
+        with suppress(KeyboardInterrupt):
+            super().run(sockets=sockets)
+        if not self.started:
+            raise ConfigError("The Studio's server could not be started; see the lines above.")

@@ -1,0 +1,138 @@
+"""The frame around the tabs: brand, list of tabs, a line of status, and a panel a tab, built when it is first shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from digitlab.evaluation.markup import percent
+from digitlab.studio.opening import Opening
+from digitlab.studio.page import Page
+
+__all__ = ["build_frame", "build_waiting"]
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_COPY = "() => window.studio.copyLink().then((copied) => emit(copied))"
+
+
+def build_waiting(opening: Opening) -> ui.element:
+    """Build what is seen before there is anything to show."""
+    with ui.element("main").classes("studio-waiting") as box:
+        _brand()
+        sentence = ui.label(opening.sentence).props('role="status"')
+        ui.timer(_SECONDS_BETWEEN_LOOKS, lambda: sentence.set_text(opening.sentence))
+    return box
+
+
+def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page], None]]) -> None:
+    """Build the whole page into the current container.
+
+    Parameters
+    ----------
+    page : Page
+        The browser tab.
+    opening : Opening
+        What has to be waited for.
+    tabs : mapping
+        Name of each tab, and what builds it. A tab is built when it is shown for the first time, and from then on only
+        hidden and shown, so that it keeps what was done in it.
+    """
+    with ui.element("header").classes("studio-head"):
+        _brand()
+        buttons = _tab_list(page, tabs)
+        _status_line(page, opening)
+        _link_button(page)
+    panels = {}
+    with ui.element("main").classes("studio-main"):
+        for name in tabs:
+            panels[name] = ui.element("div").classes("studio-panel")
+            panels[name].props(f'role="tabpanel" id="panel-{_slug(name)}" aria-labelledby="tab-{_slug(name)}" hidden')
+    built = set()
+
+    def show(name: str) -> None:
+        for other, panel in panels.items():
+            is_chosen = other == name
+            buttons[other].props(f'aria-selected="{str(is_chosen).lower()}" tabindex="{0 if is_chosen else -1}"')
+            if is_chosen:
+                panel.props(remove="hidden")
+            else:
+                panel.props("hidden")
+        if name not in built:
+            built.add(name)
+            with panels[name]:
+                tabs[name](page)
+
+    page.on_tab(show)
+    show(page.tab)
+
+
+def _brand() -> None:
+    with ui.element("h1").classes("studio-brand"):
+        ui.html("digit<b>lab</b>", sanitize=False)
+
+
+def _tab_list(page: Page, tabs: Mapping[str, Callable[[Page], None]]) -> dict[str, ui.element]:
+    buttons: dict[str, ui.element] = {}
+    with ui.element("div").classes("studio-tabs").props('role="tablist" aria-label="Parts of the Studio"') as tab_list:
+        tab_list.on("keydown", js_handler="(event) => window.studio.tabKey(event)")
+        for name in tabs:
+            slug = _slug(name)
+            button = TextElement(tag="button", text=name).classes("studio-tab")
+            button.props(f'type="button" role="tab" id="tab-{slug}" aria-controls="panel-{slug}"')
+            button.on("click", lambda name=name: page.set_tab(name), [])
+            buttons[name] = button
+    return buttons
+
+
+def _status_line(page: Page, opening: Opening) -> None:
+    line = ui.label().classes("studio-status num").props('role="status"')
+
+    def show() -> None:
+        waiting = opening.sentence
+        line.set_text(waiting or _status(page))
+        line.classes(add="is-waiting" if waiting else "", remove="" if waiting else "is-waiting")
+        if opening.is_ready:
+            clock.deactivate()
+
+    clock = ui.timer(_SECONDS_BETWEEN_LOOKS, show, active=not opening.is_ready)
+    page.on_state(lambda _: show())
+    page.on_generation(show)
+
+
+def _link_button(page: Page) -> None:
+    button = ui.button("Copy lesson link").props("outline dense").classes("link-button")
+    # Browsers let a page write to the clipboard only while they handle a click, so it is done there.
+    button.on("click", lambda event: _tell_copied(page, event.args), js_handler=_COPY)
+
+
+def _tell_copied(page: Page, copied: object) -> None:
+    if copied:
+        page.notify("The link is copied: it opens this page with these settings, this tab and this step.", "success")
+    else:
+        page.notify("The browser does not let pages copy; copy the address from its address bar, it is the same link.")
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _status(page: Page) -> str:
+    trainer = page.trainer
+    if trainer.message:
+        return trainer.message
+    network, step = trainer.architecture.name, trainer.step_done
+    if trainer.state in ("training", "paused") and not page.may_steer:
+        return f"Another page trains {network}; watch it here, and start yours when it is finished."
+    if trainer.state == "finished" and trainer.evaluation is not None:
+        found = trainer.evaluation
+        return f"{network} is trained: {percent(found.accuracy)} of {found.n_images:,} test images."
+    return {
+        "idle": "Nothing is being trained.",
+        "training": f"Training {network}.",
+        "paused": f"Paused after batch {step:,}.",
+        "finished": f"{network} is trained: {step:,} batches.",
+        "stopped": f"Stopped after batch {step:,}; the run is kept.",
+        "failed": "The training failed.",
+    }[trainer.state]

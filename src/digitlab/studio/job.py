@@ -1,0 +1,232 @@
+"""Job: one training in a thread of its own, steered between two batches and never within one."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import threading
+import time
+from contextlib import closing, suppress
+from statistics import median
+
+from digitlab.errors import DigitlabError, RunError
+from digitlab.evaluation.of_run import evaluate_run, keep_timings, write_report
+from digitlab.runs.directory import Run
+from digitlab.runs.history import Record
+from digitlab.studio.recording import Recording
+from digitlab.training.config import TrainConfig
+from digitlab.training.session import TrainingSession
+from digitlab.values import Evaluation, StepRecord
+
+__all__ = ["Job"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Job:
+    """One training: its thread, its records, its recording, and what people want of it.
+
+    Parameters
+    ----------
+    session : TrainingSession
+        What to train.
+    config : TrainConfig
+        How it was asked for; the session's may name a file with the network instead.
+    recording : Recording
+        Where the weights of every step go; the present ones are put there at once.
+    changed : threading.Condition
+        Told of everything that changes; the commands below are given with it held.
+    generation, owner : int, str
+        Which training of this process it is, and who began it.
+    speed : float or None
+        Batches a second; None for full speed.
+
+    Attributes
+    ----------
+    state : str
+        ``idle`` before ``begin``, then ``training`` or ``paused``, and in the end ``finished``, ``stopped`` or
+        ``failed``.
+    message : str
+        A sentence for people: what failed and what to do.
+    records : list
+        All records so far; it only grows.
+    evaluation : Evaluation or None
+        On all test images, once the finished run has it.
+    """
+
+    def __init__(
+        self,
+        session: TrainingSession,
+        config: TrainConfig,
+        recording: Recording,
+        changed: threading.Condition,
+        *,
+        generation: int = 0,
+        owner: str = "",
+        speed: float | None = None,
+    ) -> None:
+        self.session, self.config, self.recording = session, config, recording
+        self.generation, self.owner = generation, owner
+        self.state, self.message = "idle", ""
+        self.records: list[Record] = []
+        self.evaluation: Evaluation | None = None
+        self.speed = speed
+        self.is_stopping = False
+        self._changed = changed
+        self._batches_left: int | None = None  # before it pauses; None for no pause
+        self._rate: float | None = None  # from the next batch on
+        self._batch_began = -math.inf
+        recording.add(session.progress.step, session.model.runner.parameters)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it trains, or waits to go on."""
+        return self.state in ("training", "paused")
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next batch, or its peak where there is a schedule."""
+        return self.session.learning_rate if self._rate is None else self._rate
+
+    def begin(self, *, paused: bool = False) -> threading.Thread:
+        """Train in a thread, or go on with a training that was stopped."""
+        self._batches_left = 0 if paused else None
+        self.is_stopping = False
+        self.state, self.message = ("paused" if paused else "training"), ""
+        thread = threading.Thread(target=self._run, name=f"digitlab-training-{self.generation}", daemon=True)
+        thread.start()
+        self._changed.notify_all()
+        return thread
+
+    def limit(self, n_batches: int | None) -> None:
+        """Pause after so many batches, or never."""
+        if self.is_active:
+            self._batches_left = n_batches
+            self.state = "training" if n_batches is None else "paused"
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End at the next batch boundary."""
+        if self.is_active:
+            self.is_stopping = True
+            self._changed.notify_all()
+
+    def set_speed(self, batches_per_s: float | None) -> None:
+        """Train so many batches a second, at most."""
+        self.speed = batches_per_s
+        self._changed.notify_all()
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Use another rate from the next batch on; the peak, where there is a schedule.
+
+        Raises
+        ------
+        ConfigError
+            If it is none.
+        RunError
+            If nothing is being trained.
+        """
+        if not self.is_active:
+            raise RunError("Nothing is being trained now; set the learning rate and start a training.")
+        self._rate = dataclasses.replace(self.session.config, learning_rate=rate).learning_rate
+
+    def _run(self) -> None:
+        began_at = len(self.records)
+        state, message = "stopped", ""
+        try:
+            with closing(self.session.records()) as records:
+                while self._may_go_on():
+                    record = next(records, None)
+                    if record is None:
+                        state = "finished"
+                        break
+                    self._keep(record)
+        except DigitlabError as error:
+            state, message = "failed", str(error)
+        except Exception as error:
+            _LOG.exception("The training failed.")
+            state, message = "failed", f"The training ended with an unforeseen error: {error!r}. Start another one."
+        if state == "stopped" and not self.records:
+            state = "idle"
+            self._leave_nothing()
+        with self._changed:
+            self.state, self.message = state, message
+            self._changed.notify_all()
+        if self.session.run is not None and state in ("finished", "stopped"):
+            self._complete(self.session.run, self.records[began_at:])
+
+    def _leave_nothing(self) -> None:
+        """Remove the directory of a run that was stopped before its first batch: there is nothing to go on with."""
+        if self.session.lock is not None:
+            self.session.lock.release()
+        if self.session.run is not None:
+            with suppress(OSError):
+                self.session.run.path.rmdir()
+            self.session.run = None
+
+    def _may_go_on(self) -> bool:
+        """Wait until the next batch may begin; tell False to stop instead."""
+        if self._is_between_epochs():
+            return True
+        with self._changed:
+            while not self.is_stopping:
+                wait_s: float | None = None
+                if self._batches_left is None:
+                    due = self._batch_began + 1.0 / self.speed if self.speed else 0.0
+                    wait_s = due - time.monotonic()
+                    if wait_s <= 0.0:
+                        break
+                elif self._batches_left > 0:
+                    self._batches_left -= 1
+                    break
+                self._changed.wait(wait_s)
+            else:
+                return False
+            rate, self._rate = self._rate, None
+        if rate is not None:
+            self.session.set_learning_rate(rate)
+        self._batch_began = time.monotonic()
+        return True
+
+    def _is_between_epochs(self) -> bool:
+        # The record of an epoch belongs to its last batch, and the end of the run to its last epoch.
+        progress, config = self.session.progress, self.session.config
+        n_batches = self.session.n_steps // config.epochs
+        return progress.step > 0 and (
+            progress.step == (progress.epochs_done + 1) * n_batches or progress.epochs_done == config.epochs
+        )
+
+    def _keep(self, record: Record) -> None:
+        if isinstance(record, StepRecord):
+            self.recording.add(record.step, self.session.model.runner.parameters)
+        else:
+            self.recording.end_epoch(record.epoch)
+        with self._changed:
+            self.records.append(record)
+            self._changed.notify_all()
+
+    def _complete(self, run: Run, records: list[Record]) -> None:
+        """Write what a run made at the terminal has too: timings and, if it is finished, evaluation and report."""
+        try:
+            seconds = [record.n_images / record.images_per_s for record in records if isinstance(record, StepRecord)]
+            compiling = max(0.0, seconds[0] - median(seconds)) if seconds else 0.0
+            keep_timings(run, {"compile": compiling, "train": sum(seconds) - compiling}, add=True)
+            if self.session.finished:
+                began = time.perf_counter()
+                evaluation = evaluate_run(run, self.session.data, model=self.session.model)
+                keep_timings(run, {"evaluate": time.perf_counter() - began})
+                write_report(run, self.session.data, evaluation)
+                with self._changed:
+                    self.evaluation = evaluation
+                    self._changed.notify_all()
+        except DigitlabError as error:
+            self._tell(f"The network is trained and kept, but not its report. {error}")
+        except Exception as error:
+            _LOG.exception("The evaluation failed.")
+            self._tell(f"The network is trained and kept, but its evaluation failed: {error!r}.")
+
+    def _tell(self, message: str) -> None:
+        with self._changed:
+            self.message = message
+            self._changed.notify_all()

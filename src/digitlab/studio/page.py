@@ -1,0 +1,225 @@
+"""Page: what one browser tab knows, and how its parts hear of each other and of the training."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nicegui import Client, background_tasks, ui
+
+from digitlab.data.mnist import MnistData
+from digitlab.errors import DigitlabError, NetworkError
+from digitlab.network.architecture import Architecture
+from digitlab.studio.lesson import TABS, LessonLink
+from digitlab.studio.stream import Stream
+from digitlab.studio.trainer import Trainer
+from digitlab.training.config import TrainConfig
+from digitlab.values import EpochRecord, StepRecord
+
+__all__ = ["Page", "current_page"]
+
+_LOG = logging.getLogger(__name__)
+_KINDS: dict[str, Any] = {"info": "info", "success": "positive", "warning": "warning", "error": "negative"}
+_pages: WeakKeyDictionary[Client, Page] = WeakKeyDictionary()
+
+
+def current_page() -> Page:
+    """Return the page that is being built, or whose control was just used."""
+    return _pages[ui.context.client]
+
+
+class Page:
+    """One browser tab. Everything here happens on the event loop.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The training that all pages watch.
+    data : MnistData
+        The digits.
+    client : Client
+        NiceGUI's end of the connection to this browser tab.
+    lesson : LessonLink
+        The settings that the address asked for.
+    is_ready : callable, optional
+        Tells whether the kernels are compiled, so that a training can begin at once.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        What the next start trains with.
+    architecture : Architecture or None
+        The network of the next start where it is one's own; None for the one that ``config.network`` names.
+    cursor : int or None
+        Time travel: the step that is looked at; None follows the newest.
+    tab : str
+        The tab that is shown, as it is called on the page.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: MnistData,
+        client: Client,
+        lesson: LessonLink,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.trainer, self.data, self.client = trainer, data, client
+        self.config, self.architecture = lesson.config, lesson.layers
+        self.cursor = lesson.step
+        self.tab = TABS[lesson.tab]
+        self.is_ready = is_ready
+        self._stream = Stream(trainer, client, self._tell, self._status)
+        self._listeners: dict[str, list[Callable[..., Any]]] = {}
+        _pages[client] = self
+
+    @property
+    def client_id(self) -> str:
+        """Who this is, for the trainer: the same after a reload, another one for every tab of the browser."""
+        return self.client.tab_id or self.client.id
+
+    @property
+    def network(self) -> Architecture:
+        """The network that the next start trains."""
+        return self.config.build_architecture() if self.architecture is None else self.architecture
+
+    @property
+    def lesson(self) -> LessonLink:
+        """What the page shows, for its address."""
+        slug = next(slug for slug, name in TABS.items() if name == self.tab)
+        return LessonLink.of(self.config, self.network, slug, self.cursor)
+
+    @property
+    def may_steer(self) -> bool:
+        """Whether this page may steer the training: nobody owns it, or this page does, or its owner has left."""
+        owner = self.trainer.owner
+        return owner in ("", self.client_id) or all(page.client_id != owner for page in _pages.values() if page.is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a browser shows this page, as far as one can know."""
+        return not self.client.is_deleted
+
+    def _status(self) -> tuple[object, ...]:
+        trainer = self.trainer
+        return trainer.state, trainer.message, trainer.evaluation is not None, self.may_steer, self.is_ready()
+
+    # What happens, for the tabs. Whoever listens late, because a tab is built when it is first shown, hears at once of
+    # the records so far and of the state.
+
+    def on_records(self, f: Callable[[list[StepRecord | EpochRecord]], Any]) -> None:
+        """Call ``f`` with all records since the last call, at most some 12 times a second."""
+        self._listen("records", f)
+        if told := self._stream.told():
+            self._call(f, told)
+
+    def on_generation(self, f: Callable[[], Any]) -> None:
+        """Call ``f`` when another training begins or the training is reset: what was drawn is another one's."""
+        self._listen("generation", f)
+
+    def on_state(self, f: Callable[[str], Any]) -> None:
+        """Call ``f`` with the trainer's state, now and whenever it, its message, or who may steer changes."""
+        self._listen("state", f)
+        self._call(f, self.trainer.state)
+
+    def on_cursor(self, f: Callable[[int | None], Awaitable[None] | None]) -> None:
+        """Call ``f`` when another step is looked at; None is the newest, live."""
+        self._listen("cursor", f)
+
+    def on_settings(self, f: Callable[[], Any]) -> None:
+        """Call ``f`` when ``config`` or ``architecture`` of the next start changes."""
+        self._listen("settings", f)
+
+    def on_tab(self, f: Callable[[str], Any]) -> None:
+        """Call ``f`` with the tab's name when another tab is shown."""
+        self._listen("tab", f)
+
+    # What the tabs do.
+
+    def set_cursor(self, step: int | None) -> None:
+        """Look at another step; None follows the newest."""
+        if step != self.cursor:
+            self.cursor = step
+            self._write_address()
+            self._tell("cursor", step)
+
+    def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
+        """Change what the next start trains with.
+
+        Parameters
+        ----------
+        config : TrainConfig, optional
+            The settings; unchanged if left out.
+        architecture : Architecture, optional
+            A network of one's own; leave it out for the one that ``config.network`` names.
+        """
+        config = self.config if config is None else config
+        if (config, architecture) != (self.config, self.architecture):
+            self.config, self.architecture = config, architecture
+            self._write_address()
+            self._tell("settings")
+
+    def set_tab(self, name: str) -> None:
+        """Show another tab."""
+        if name != self.tab:
+            self.tab = name
+            self._write_address()
+            self._tell("tab", name)
+
+    def notify(self, sentence: str, kind: str = "info") -> None:
+        """Show a sentence over the page; an ``error`` or a ``warning`` stays until it is closed."""
+        stays = kind in ("error", "warning")
+        with self.client:
+            ui.notify(sentence, type=_KINDS[kind], close_button="Close", timeout=0 if stays else 5000)
+
+    def send(self, element: ui.element, method: str, *arguments: Any) -> None:
+        """Call a method of an element's script in the browser, with the next frame."""
+        self._stream.send(element, method, arguments)
+
+    def follow(self) -> None:
+        """Begin to hear of the training, until the browser tab is gone."""
+        background_tasks.create(self._stream.follow(), name="digitlab studio stream", context=self.client)
+
+    def _write_address(self) -> None:
+        try:
+            query = self.lesson.to_query()
+        except NetworkError:
+            query = ""  # a network that is too large for an address is left out of it
+        self._stream.send(None, "setAddress", (query,))
+
+    def _listen(self, event: str, f: Callable[..., Any]) -> None:
+        self._listeners.setdefault(event, []).append(f)
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        if event == "generation":
+            self.set_cursor(None)
+        for listener in self._listeners.get(event, ()):
+            self._call(listener, *arguments)
+
+    def _call(self, listener: Callable[..., Any], *arguments: Any) -> None:
+        # One part's failure is told, and the others go on.
+        try:
+            with self.client:
+                result = listener(*arguments)
+                if inspect.isawaitable(result):
+                    background_tasks.create(self._awaited(result), name="digitlab studio event", context=self.client)
+        except Exception as error:
+            self._failed(error)
+
+    async def _awaited(self, result: Awaitable[Any]) -> None:
+        try:
+            await result
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if self.client.is_deleted:
+            return
+        if isinstance(error, DigitlabError):
+            self.notify(str(error), "error")
+            return
+        _LOG.error("A part of the page failed.", exc_info=error)
+        self.notify(f"A part of the page failed ({error!r:.200}). Reload the page; the training goes on.", "error")

@@ -1,0 +1,156 @@
+"""The runs of a folder as lines for a table, damaged ones with the sentence that says why."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from digitlab.errors import DigitlabError, StorageError
+from digitlab.runs.directory import Run
+from digitlab.runs.layout import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE
+from digitlab.runs.summary import RunInfo
+from digitlab.studio.trainer import Trainer
+from digitlab.training.config import TrainConfig
+
+__all__ = ["RunLine", "RunList", "run_lines"]
+
+# Their times and sizes say whether a line is still true.
+_TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT)
+# Columns of their own, so not among the changed settings.
+_SHOWN_APART = ("network", "seed", "epochs")
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run in the list.
+
+    Attributes
+    ----------
+    name : str
+        The directory's name.
+    began : datetime
+        When its settings were written, in local time.
+    info : RunInfo or None
+        None where the run is damaged.
+    changed : str
+        What differs from the defaults, besides network, seed and epochs.
+    problem : str
+        Why it cannot be used; empty for a sound run.
+    has_model, has_weights, has_report : bool
+        Whether it can be evaluated, whether it can be compared (an interrupted run has weights too), and whether it has
+        a report.
+    """
+
+    name: str
+    began: datetime
+    info: RunInfo | None
+    changed: str
+    problem: str
+    has_model: bool
+    has_weights: bool
+    has_report: bool
+
+
+class RunList:
+    """Reads the runs of a folder, and only those again that have changed; safe to call from any thread.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of runs; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, tuple[tuple[Any, ...], RunLine]] = {}
+
+    def lines(self) -> list[RunLine]:
+        """Return the runs, the one begun last first.
+
+        Raises
+        ------
+        StorageError
+            If the folder cannot be read.
+        """
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(f"The folder {self.folder} cannot be read: {error.strerror or error}.") from None
+        before, found = self._known, {}
+        for name in names:
+            path = self.folder / name
+            if name.startswith(".") or not os.path.isfile(path / CONFIG):
+                continue
+            stamp = _stamp(path)
+            known = before.get(name)
+            found[name] = known if known is not None and known[0] == stamp else (stamp, _line(path))
+        self._known = found
+        return sorted((line for _, line in found.values()), key=lambda line: (line.began, line.name), reverse=True)
+
+
+_LISTS: WeakKeyDictionary[Trainer, RunList] = WeakKeyDictionary()
+
+
+def run_lines(trainer: Trainer) -> list[RunLine]:
+    """Return the runs of a trainer's folder; all pages share what was read.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be read.
+    """
+    if trainer.out is None:
+        return []
+    return _LISTS.setdefault(trainer, RunList(trainer.out)).lines()
+
+
+def _stamp(path: Path) -> tuple[Any, ...]:
+    parts: list[Any] = []
+    for name in _TELLING:
+        try:
+            status = (path / name).stat()
+            parts.append((status.st_mtime_ns, status.st_size))
+        except OSError:
+            parts.append(None)
+    return tuple(parts)
+
+
+def _line(path: Path) -> RunLine:
+    run = Run(path)
+    info, changed, problem = None, "", ""
+    try:
+        info = run.info()
+        changed = _changed_settings(run)
+    except DigitlabError as error:
+        # The list is about this folder; its path would only take room.
+        problem = str(error).replace(f"{path}{os.sep}", "")
+    try:
+        began = datetime.fromtimestamp((path / CONFIG).stat().st_mtime)
+    except (OSError, OverflowError, ValueError):
+        began = datetime.fromtimestamp(0)
+    has_model = info is not None and os.path.isfile(path / MODEL)
+    return RunLine(
+        name=path.name,
+        began=began,
+        info=info,
+        changed=changed,
+        problem=problem,
+        has_model=has_model,
+        has_weights=has_model or (info is not None and os.path.isfile(path / STATE)),
+        has_report=os.path.isfile(path / REPORT),
+    )
+
+
+def _changed_settings(run: Run) -> str:
+    config = TrainConfig.from_dict(run.read_json(CONFIG).get("config", {}))
+    return ", ".join(f"{name} {_text(value)}" for name, value in config.changed().items() if name not in _SHOWN_APART)
+
+
+def _text(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,94 @@
+"""Stream: the training's records on their way to one browser tab, a frame at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import Client, ui
+
+from digitlab.studio.trainer import Trainer
+from digitlab.values import EpochRecord, StepRecord
+
+__all__ = ["Stream"]
+
+_SECONDS_BETWEEN_FRAMES = 1 / 12
+# Drawing takes at most this part of the browser's time: it may share the processor with the training.
+_DRAWING_PART = 0.2
+# How long a browser may take to draw a frame before the next is sent all the same.
+_PATIENCE_S = 5.0
+
+
+class Stream:
+    """Watches the trainer for one browser tab.
+
+    What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
+    and rested four times as long, so that a slow browser gets fewer frames, each with more points, and never falls
+    behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        What is watched.
+    client : Client
+        Whose browser tab.
+    tell : callable
+        Called with ``generation``, ``state`` and ``records``, and what belongs to it.
+    status : callable
+        Gives what ``state`` is told about: whenever it is another one.
+    """
+
+    def __init__(
+        self, trainer: Trainer, client: Client, tell: Callable[..., None], status: Callable[[], tuple[Any, ...]]
+    ) -> None:
+        self._trainer, self._client, self._tell, self._status = trainer, client, tell, status
+        self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
+        self._calls: list[tuple[int | None, str, tuple[Any, ...]]] = []
+
+    def told(self) -> list[StepRecord | EpochRecord]:
+        """Return the records that were handed over, for a part of the page that is built later."""
+        if self._generation != self._trainer.generation:
+            return []
+        return self._trainer.records_since(0)[0][: self._n_told]
+
+    def send(self, element: ui.element | None, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of an element's script in the browser, or of the page's own, with the next frame."""
+        self._calls.append((None if element is None else element.id, method, arguments))
+
+    async def follow(self) -> None:
+        """Hand over whatever is new, until the browser tab is gone."""
+        await self._client.connected()
+        status: tuple[Any, ...] | None = None
+        while not self._client.is_deleted:
+            if not self._client.has_socket_connection:
+                await asyncio.sleep(_SECONDS_BETWEEN_FRAMES)
+                continue
+            trainer = self._trainer
+            if trainer.generation != self._generation:
+                self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
+                self._tell("generation")
+            seen = self._status()
+            records, self._cursor = trainer.records_since(self._cursor)
+            self._n_told += len(records)
+            # Whoever hears that the training has ended has all its records.
+            if records:
+                self._tell("records", records)
+            if seen != status:
+                status = seen
+                self._tell("state", trainer.state)
+            drawing_s = await self._flush()
+            await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, drawing_s * (1 / _DRAWING_PART - 1)))
+
+    async def _flush(self) -> float:
+        """Send the frame, wait until the browser has drawn it, and return how many seconds that took it."""
+        calls, self._calls = self._calls, []
+        if not calls or self._client.is_deleted:
+            return 0.0
+        try:
+            script = f"window.studio.frame({json.dumps(calls)})"
+            took_ms = await self._client.run_javascript(script, timeout=_PATIENCE_S)
+        except TimeoutError:
+            return 0.0
+        return min(_PATIENCE_S, max(0.0, took_ms / 1000)) if isinstance(took_ms, int | float) else 0.0

@@ -1,0 +1,1 @@
+"""One module a tab; each has ``build(page)``, which builds it into the current container."""

@@ -1,0 +1,246 @@
+"""The Evaluation tab: how good the looked-at network is, on one set of test images for everything that is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from digitlab.errors import DigitlabError, InputError
+from digitlab.evaluation.charts import reliability_chart
+from digitlab.evaluation.markup import percent
+from digitlab.studio.accuracy_view import AccuracyView, class_table
+from digitlab.studio.card import Exports, Rows, card
+from digitlab.studio.evaluated import Evaluated, evaluate_kept_run, evaluate_training
+from digitlab.studio.image_choice import choose_test_images
+from digitlab.studio.image_list import Answers, ImageList
+from digitlab.studio.matrix import ConfusionMatrix, count_cells
+from digitlab.studio.page import Page
+from digitlab.studio.picture import matrix_svg, png_of_svg, standalone_svg
+from digitlab.studio.refreshing import Refreshing
+from digitlab.studio.run_list import run_lines
+from digitlab.studio.selection import MISTAKES, Selection
+from digitlab.studio.subject import subject_of
+from digitlab.values import CLASS_NAMES
+
+__all__ = ["EvaluationTab", "build"]
+
+_NAME = "Evaluation"
+_HERE = "The training here"
+_log = logging.getLogger("digitlab.studio")
+
+
+def build(page: Page) -> None:
+    """Build the tab into the current container."""
+    EvaluationTab(page)
+
+
+class EvaluationTab:
+    """What is evaluated, its figures, its confusion matrix, and the images that somebody chose.
+
+    Nothing is computed while another tab is seen.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._subject = subject_of(page)
+        self._selection = MISTAKES
+        self._drawn: Evaluated | None = None
+        self._build()
+        self._refreshing = Refreshing(self._refresh, gap_s=1.0, name="digitlab studio evaluation")
+        self._offering = Refreshing(self._offer, gap_s=2.0, name="digitlab studio choice of runs")
+        page.on_records(lambda _: self._ask())
+        page.on_state(lambda _: self._shown())
+        page.on_generation(lambda: self._ask(at_once=True))
+        page.on_cursor(lambda _: self._ask(at_once=True))
+        page.on_tab(lambda name: self._shown() if name == _NAME else None)
+        self._subject.on_change(self._subject_changed)
+        self._shown()
+
+    def _build(self) -> None:
+        with ui.element("div").classes("toolbar"):
+            self._names = {"": _HERE}
+            self._model = ui.select(self._names, value="", label="Network", on_change=self._choose_model)
+            self._model.classes("evaluated-run")
+            choose_test_images(self._page)
+            self._status = ui.label().classes("evaluated muted")
+        with ui.element("div").classes("wide-pair"):
+            with card("Accuracy", help="accuracy", exports=Exports(csv=self._class_table, json=self._evaluation)):
+                self._accuracy = AccuracyView(partial(self._choose, reveal=True))
+            with card("Calibration", help="calibration", exports=self._calibration_exports()):
+                self._reliability = ui.html("", sanitize=False).classes("reliability")
+                self._calibration = ui.label().classes("muted num")
+        with ui.element("div").classes("wide-pair"):
+            with card("Confusion Matrix", help="confusion_matrix", exports=self._matrix_exports()):
+                self._matrix = ConfusionMatrix(CLASS_NAMES, partial(self._choose, reveal=True))
+            with card("Images", help="mistakes", exports=Exports(csv=self._image_table, json=self._image_records)):
+                with ui.element("div").classes("toolbar"):
+                    self._worst = ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
+                self._images = ImageList(CLASS_NAMES, label="Chosen images")
+
+    # ---- what somebody chose ----
+
+    def _choose_model(self) -> None:
+        self._subject.choose_run(str(self._model.value or ""))
+
+    def _subject_changed(self) -> None:
+        if self._model.value != self._subject.run_name:
+            # Another tab chose it; the choice may not hold it yet.
+            name = self._subject.run_name
+            self._names = {**self._names, name: f"Run {name}"}
+            self._model.set_options(self._names, value=name)
+        self._shown()
+
+    async def _choose(self, selection: Selection, *, reveal: bool = False) -> None:
+        self._selection = selection
+        self._matrix.choose(selection)
+        if self._drawn is not None:
+            self._accuracy.draw(self._drawn.evaluation, selection)
+            await self._show_images(self._drawn, keep_page=False)
+            if reveal and selection != MISTAKES:
+                self._images.reveal()
+
+    # ---- computing and drawing ----
+
+    def _ask(self, *, at_once: bool = False) -> None:
+        if self._page.tab == _NAME:
+            self._refreshing.ask(at_once=at_once)
+
+    def _shown(self) -> None:
+        self._ask(at_once=True)
+        if self._page.tab == _NAME:
+            self._offering.ask(at_once=True)
+
+    async def _offer(self) -> None:
+        """Bring the choice of runs up to date."""
+        try:
+            lines = await asyncio.to_thread(run_lines, self._page.trainer)
+        except DigitlabError as error:
+            self._fail(str(error))
+            return
+        if not self._page.is_open:
+            return
+        names = [line.name for line in lines if line.has_model]
+        if self._subject.run_name and self._subject.run_name not in names:
+            names.append(self._subject.run_name)
+        options = {"": _HERE} | {name: f"Run {name}" for name in names}
+        if options != self._names:
+            self._names = options
+            self._model.set_options(options, value=self._subject.run_name)
+
+    async def _refresh(self) -> None:
+        page, subject = self._page, self._subject
+        try:
+            if subject.run_name:
+                evaluate = partial(evaluate_kept_run, page.trainer, page.data, subject.run_name, subject.n_images)
+            else:
+                evaluate = partial(evaluate_training, page.trainer, page.data, page.cursor, subject.n_images)
+            found = await asyncio.to_thread(evaluate)
+        except DigitlabError as error:
+            self._fail(str(error))
+            return
+        except Exception as error:
+            _log.exception("An evaluation failed")
+            self._fail(f"The evaluation failed: {error}. Choose another network, or reload the page.")
+            return
+        if page.is_open:
+            await self._draw(found)
+
+    def _fail(self, sentence: str) -> None:
+        self._status.set_text(sentence)
+        # Only this is read out: what is evaluated changes with every second of a training.
+        self._status.classes(add="error", remove="muted").props('role="alert"')
+
+    async def _draw(self, found: Evaluated) -> None:
+        self._status.set_text(found.what)
+        self._status.classes(add="muted", remove="error").props(remove="role")
+        before, self._drawn = self._drawn, found
+        if before is not None and before.evaluation is found.evaluation:
+            return
+        names = found.evaluation.class_names
+        self._matrix.set_names(names)
+        self._images.set_names(names)
+        self._accuracy.draw(found.evaluation, self._selection)
+        self._matrix.show_counts(found.evaluation.confusion_matrix)
+        calibration = found.evaluation.calibration
+        # The report's class for a bar has another meaning in the page's stylesheets.
+        self._reliability.set_content(reliability_chart(calibration).replace('class="bar"', 'class="reliability-bar"'))
+        self._calibration.set_text(f"Expected calibration error {percent(calibration.expected_calibration_error)}")
+        # Going on with a training changes the answers, not what somebody is looking at.
+        await self._show_images(found, keep_page=True)
+
+    async def _show_images(self, found: Evaluated, *, keep_page: bool) -> None:
+        answers = [Answers("", found.probabilities)]
+        await self._images.show(
+            self._selection.sentence(found.evaluation.confusion_matrix, found.evaluation.class_names),
+            self._selection.indices(found.labels, found.probabilities),
+            found.images,
+            found.labels,
+            answers,
+            numbers=found.numbers,
+            keep_page=keep_page,
+        )
+
+    # ---- what can be saved ----
+
+    def _found(self) -> Evaluated:
+        if self._drawn is None:
+            raise InputError("There is nothing to save yet; wait for the evaluation.")
+        return self._drawn
+
+    def _class_table(self) -> Rows:
+        return class_table(self._found().evaluation)
+
+    def _evaluation(self) -> dict[str, Any]:
+        found = self._found()
+        return {"network": found.what} | found.evaluation.to_dict()
+
+    def _matrix_svg(self) -> str:
+        evaluation = self._found().evaluation
+        cells = count_cells(evaluation.confusion_matrix, evaluation.class_names)
+        return matrix_svg(f"Confusion matrix: {self._found().what}", evaluation.class_names, cells)
+
+    def _matrix_exports(self) -> Exports:
+        async def png() -> bytes:
+            return await png_of_svg(self._matrix_svg())
+
+        def table() -> Rows:
+            evaluation = self._found().evaluation
+            rows = zip(evaluation.class_names, evaluation.confusion_matrix, strict=True)
+            return ("label", *evaluation.class_names), [(name, *counts) for name, counts in rows]
+
+        def plain() -> dict[str, Any]:
+            evaluation = self._found().evaluation
+            return {"class_names": evaluation.class_names, "confusion_matrix": evaluation.confusion_matrix}
+
+        return Exports(png=png, svg=self._matrix_svg, csv=table, json=plain)
+
+    def _calibration_exports(self) -> Exports:
+        def svg() -> str:
+            return standalone_svg(reliability_chart(self._found().evaluation.calibration))
+
+        async def png() -> bytes:
+            return await png_of_svg(svg())
+
+        def table() -> Rows:
+            columns = ("low", "high", "n_images", "confidence", "accuracy")
+            bins = self._found().evaluation.calibration.bins
+            return columns, [(b.low, b.high, b.n_images, b.confidence, b.accuracy) for b in bins]
+
+        return Exports(png=png, svg=svg, csv=table, json=lambda: self._found().evaluation.calibration.to_dict())
+
+    def _image_table(self) -> Rows:
+        found = self._found()
+        columns = ("image", "label", "predicted", *(f"p_{name.lower()}" for name in found.evaluation.class_names))
+        chosen = self._selection.indices(found.labels, found.probabilities).tolist()
+        answers = ((i, found.probabilities[i]) for i in chosen)
+        return columns, [
+            (int(found.numbers[i]), int(found.labels[i]), int(row.argmax()), *row.tolist()) for i, row in answers
+        ]
+
+    def _image_records(self) -> list[dict[str, Any]]:
+        columns, rows = self._image_table()
+        return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -1,0 +1,212 @@
+"""The tab Input Data: digits with their labels, how many of each, their mean images, and where they come from."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+from nicegui import ui
+from numpy.typing import NDArray
+
+from digitlab.data.mnist import Split
+from digitlab.evaluation.markup import percent
+from digitlab.studio.bar_table import Bar, bar_svg, bar_table
+from digitlab.studio.card import Exports, Rows, card
+from digitlab.studio.class_statistics import class_counts, draw_examples, mean_images
+from digitlab.studio.example_digits import Digit, ExampleDigits, side_by_side
+from digitlab.studio.page import Page
+from digitlab.studio.pixel_view import PixelDialog
+from digitlab.studio.tabs.data_source import build_source_card
+from digitlab.values import CLASS_NAMES
+
+__all__ = ["build"]
+
+#: As many as the codelab shows, and how many a grid holds at most.
+N_AT_FIRST, N_AT_MOST = 20, 200
+_LARGEST_SEED = 2**31 - 1
+_ALL = -1
+
+
+def build(page: Page) -> None:
+    """Build the tab into the current container."""
+    tab = _InputData(page)
+    with ui.element("div").classes("toolbar split-choice"):
+        tab.build_split_choice()
+    with card("Input Data Examples", help="images", classes="examples-card"):
+        tab.build_examples()
+    with ui.element("div").classes("grid-2"):
+        counts = Exports(csv=tab.counts_rows, json=tab.counts_document, svg=tab.counts_svg)
+        with card("Class Counts", help="class_counts", exports=counts):
+            tab.counts = ui.html("", sanitize=False)
+        with card("Mean Image of Each Class", help="mean_image"):
+            tab.build_means()
+    build_source_card(page)
+    ui.timer(0, tab.draw_all, once=True)
+
+
+class _InputData:
+    """What the tab shows: a split, a class or all, a seed, and a number of examples."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.split: Split = page.data.training
+        self.label: int | None = None
+        self.seed, self.n_examples = page.config.seed, N_AT_FIRST
+        self.shown: NDArray[np.intp] = np.zeros(0, np.intp)
+        self.dialog = PixelDialog()
+        self.counts: ui.html
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        data = self.page.data
+        return {split.name: split for split in (data.training, data.validation, data.test)}
+
+    # ---- building ----
+
+    def build_split_choice(self) -> None:
+        names = {name: f"{name.capitalize()} {len(split):,}" for name, split in self.splits.items()}
+        ui.toggle(names, value=self.split.name, on_change=self.choose_split).props(
+            'unelevated no-caps toggle-color=chosen toggle-text-color=chosen role="group" aria-label="Which images"'
+        ).classes("segmented")
+        ui.label(
+            "Training images are learned from, validation images are watched, test images are kept for the end."
+        ).classes("muted")
+
+    def build_examples(self) -> None:
+        with ui.element("div").classes("toolbar"):
+            classes = {_ALL: "All digits"} | dict(enumerate(CLASS_NAMES))
+            ui.select(classes, value=_ALL, label="Class", on_change=self.choose_class).classes("field-class")
+            self.seed_field = ui.number(
+                "Seed", value=self.seed, min=0, max=_LARGEST_SEED, precision=0, on_change=self.choose_seed
+            ).classes("field-seed")
+            ui.button("Shuffle again", icon="shuffle", on_click=self.shuffle).props("outline")
+        self.grid = ExampleDigits("Examples", lambda i: self.dialog.open(self.example, i, len(self.shown)))
+        with ui.element("div").classes("toolbar"):
+            self.more_button = ui.button(f"{N_AT_FIRST} more", on_click=self.more).props("outline")
+            self.shown_text = ui.label().classes("muted num").props('role="status"')
+
+    def build_means(self) -> None:
+        self.means_text = ui.label().classes("muted")
+        self.means = ExampleDigits(
+            "Mean images", lambda i: self.dialog.open(self.mean, i, len(CLASS_NAMES)), size_px=96
+        )
+
+    # ---- what people choose ----
+
+    async def choose_split(self, event: Any) -> None:
+        self.split, self.n_examples = self.splits.get(event.value, self.split), N_AT_FIRST
+        await self.draw_all()
+
+    async def choose_class(self, event: Any) -> None:
+        self.label, self.n_examples = None if event.value == _ALL else event.value, N_AT_FIRST
+        await self.draw_examples()
+
+    async def choose_seed(self, event: Any) -> None:
+        # An empty field, or a number that is no seed, is somebody in the middle of typing.
+        if event.value is not None and 0 <= event.value <= _LARGEST_SEED and event.value == int(event.value):
+            self.seed = int(event.value)
+            await self.draw_examples()
+
+    def shuffle(self) -> None:
+        self.seed_field.set_value((self.seed + 1) % (_LARGEST_SEED + 1))
+
+    async def more(self) -> None:
+        self.n_examples = min(self.n_examples + N_AT_FIRST, N_AT_MOST)
+        await self.draw_examples()
+
+    # ---- drawing, off the event loop where it takes time ----
+
+    async def draw_all(self) -> None:
+        await self.draw_examples()
+        split = self.split
+        counts, means = await asyncio.to_thread(_statistics, split)
+        sprite = await asyncio.to_thread(side_by_side, means)
+        if split is not self.split or self.page.client.is_deleted:
+            return
+        self.counts.set_content(_counts_table(split, counts))
+        self.means.show(
+            [Digit(name, f"Mean of all {name}") for name in CLASS_NAMES], sprite, says=f"Mean {split.name} images"
+        )
+        self.means_text.set_text(
+            f"All {len(split):,} {split.name} images, a digit at a time, laid over each other: bright where nearly "
+            "everybody has ink, a blur where hands differ."
+        )
+
+    async def draw_examples(self) -> None:
+        wanted = (self.split, self.n_examples, self.seed, self.label)
+        chosen, sprite = await asyncio.to_thread(_drawn, *wanted)
+        if wanted != (self.split, self.n_examples, self.seed, self.label) or self.page.client.is_deleted:
+            return
+        self.shown = chosen
+        labels = self.split.labels[chosen].tolist()
+        kind = "" if self.label is None else f", class {CLASS_NAMES[self.label]}"
+        digits = [
+            Digit(str(label), f"{CLASS_NAMES[label]}, image {i:,}")
+            for label, i in zip(labels, chosen.tolist(), strict=True)
+        ]
+        self.grid.show(digits, sprite, says=f"Examples of {self.split.name} images{kind}")
+        n_all = len(self.split) if self.label is None else int(class_counts(self.split)[self.label])
+        self.shown_text.set_text(
+            f"{len(chosen)} of {n_all:,} {self.split.name} images{kind}, drawn with seed {self.seed}"
+        )
+        self.more_button.set_enabled(len(chosen) < min(n_all, N_AT_MOST))
+
+    # ---- what is given away ----
+
+    def example(self, position: int) -> tuple[NDArray[np.uint8], str, str]:
+        index = int(self.shown[position])
+        label = CLASS_NAMES[int(self.split.labels[index])]
+        image = self.split.images[index]
+        inked = int((image > 0).sum())
+        return image, f"{label}: {self.split.name} image {index:,}", f"{inked} of {image.size} pixels have ink."
+
+    def mean(self, position: int) -> tuple[NDArray[np.uint8], str, str]:
+        n = int(class_counts(self.split)[position])
+        return (
+            mean_images(self.split)[position],
+            f"Mean of all {CLASS_NAMES[position]}",
+            f"The mean of {n:,} {self.split.name} images.",
+        )
+
+    def counts_rows(self) -> Rows:
+        counts = class_counts(self.split)
+        rows = [(name, int(n), int(n) / max(1, len(self.split))) for name, n in zip(CLASS_NAMES, counts, strict=True)]
+        return ("Class", "# Samples", "Share"), rows
+
+    def counts_document(self) -> dict[str, Any]:
+        counts = dict(zip(CLASS_NAMES, class_counts(self.split).tolist(), strict=True))
+        return {
+            "source": self.page.data.source,
+            "split": self.split.name,
+            "n_images": len(self.split),
+            "counts": counts,
+        }
+
+    def counts_svg(self) -> str:
+        return bar_svg(
+            f"Class counts, {len(self.split):,} {self.split.name} images", _count_bars(class_counts(self.split))
+        )
+
+
+def _drawn(split: Split, n: int, seed: int, label: int | None) -> tuple[NDArray[np.intp], str]:
+    chosen = draw_examples(split, n, seed, label)
+    return chosen, side_by_side(split.images[chosen]) if len(chosen) else ""
+
+
+def _statistics(split: Split) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    return class_counts(split), mean_images(split)
+
+
+def _count_bars(counts: NDArray[np.int64]) -> list[tuple[str, Bar]]:
+    longest = max(1, int(counts.max()))
+    return [(name, Bar(f"{n:,}", n / longest)) for name, n in zip(CLASS_NAMES, counts.tolist(), strict=True)]
+
+
+def _counts_table(split: Split, counts: NDArray[np.int64]) -> str:
+    total = max(1, int(counts.sum()))
+    rows = [
+        (name, (bar, percent(n / total, 1)))
+        for (name, bar), n in zip(_count_bars(counts), counts.tolist(), strict=True)
+    ]
+    return bar_table(f"Number of {split.name} images of each class", ("Class", "# Samples", "Share"), rows)

@@ -1,0 +1,245 @@
+"""The tab Model: choose a network, change its layers, see its shapes, parameters and cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nicegui import events, ui
+
+from digitlab.errors import DigitlabError, NetworkError
+from digitlab.network.architecture import Architecture
+from digitlab.network.layers import LAYERS
+from digitlab.network.zoo import ZOO
+from digitlab.network.zoo import architecture as of_zoo
+from digitlab.studio.architecture_table import architecture_table
+from digitlab.studio.card import Exports, Rows, card
+from digitlab.studio.layer_editor import CheckedNetwork, LayerEditor
+from digitlab.studio.layer_row import LayerActions, LayerRow
+from digitlab.studio.learn.dialog import ExplanationDialog
+from digitlab.studio.learn.facts import plural, times
+from digitlab.studio.network_document import MOST_BYTES, network_document, read_network_document
+from digitlab.studio.page import Page
+from digitlab.studio.tabs.network_cost import ComparisonCard, CostCard
+
+__all__ = ["build"]
+
+
+def build(page: Page) -> None:
+    """Build the tab into the current container."""
+    _Model(page)
+
+
+class _Model:
+    """The editor, its rows, and what they say of the network."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        #: What the page was told last, or told here.
+        self.told = page.network
+        self.editor = LayerEditor(self.told)
+        self.rows: dict[int, LayerRow] = {}
+        self.explanation = ExplanationDialog(page)
+        self.actions = LayerActions(self.change, self.move, self.remove, self.explanation.open)
+        exports = Exports(name="model-architecture", csv=self.table_rows, json=self.table_document)
+        with card("Model Architecture", help="network", exports=exports, classes="model-card"):
+            self.build_toolbar()
+            self.status = ui.label().classes("model-status num").props('role="status"')
+            with ui.element("div").classes("model-columns"):
+                with ui.element("div").classes("model-editor"):
+                    self.list = ui.element("ol").classes("layers").props('aria-label="Layers, from input to output"')
+                    self.build_adding()
+                with ui.element("div").classes("table-scroll"):
+                    self.table = ui.html("", sanitize=False)
+        with ui.element("div").classes("grid-2"):
+            self.cost = CostCard()
+            self.comparison = ComparisonCard(page, self.choose)
+        self.draw_rows()
+        self.show(self.editor.check())
+        page.on_settings(self.follow)
+        page.on_tab(self.refresh_runs)
+        page.on_state(self.refresh_runs)
+
+    # ---- building ----
+
+    def build_toolbar(self) -> None:
+        with ui.element("div").classes("toolbar"):
+            self.select = ui.select([*ZOO], label="Network", on_change=lambda event: self.choose(event.value)).classes(
+                "field-network"
+            )
+            self.undo_button = ui.button("Undo", icon="undo", on_click=self.undo).props("outline")
+            self.save_button = ui.button("Save as JSON", icon="download", on_click=self.save).props("outline")
+            self.upload = (
+                ui.upload(auto_upload=True, max_file_size=MOST_BYTES, on_upload=self.read, on_rejected=self.rejected)
+                .classes("file-upload")
+                .props('accept=".json,application/json" inert')
+            )
+            pick = f"() => getElement({self.upload.id}).$refs.qRef.pickFiles()"
+            ui.button("Open JSON", icon="upload_file").props("outline").on("click", js_handler=pick)
+
+    def build_adding(self) -> None:
+        with ui.element("div").classes("toolbar adding").props('role="group" aria-label="Add a layer"'):
+            ui.label("Add").classes("muted")
+            for kind in LAYERS:
+                ui.button(kind, icon="add", on_click=lambda kind=kind: self.add(kind)).props(
+                    f'outline dense aria-label="Add {kind}"'
+                )
+
+    # ---- what people do ----
+
+    def choose(self, name: str) -> None:
+        if name in ZOO and self.editor.check().architecture != of_zoo(name):
+            self.load(of_zoo(name))
+
+    def load(self, network: Architecture) -> None:
+        self.editor.load(network)
+        self.draw_rows()
+        self.changed()
+
+    def change(self, key: int, setting: str, value: Any) -> None:
+        self.editor.change(key, setting, value)
+        self.changed()
+
+    def add(self, kind: str) -> None:
+        key = self.editor.add(kind)
+        self.draw_rows()
+        self.changed()
+        self.rows[key].focus_field()
+
+    def remove(self, key: int) -> None:
+        keys = list(self.rows)
+        at = keys.index(key)
+        self.editor.remove(key)
+        self.draw_rows()
+        self.changed()
+        neighbours = [*keys[at + 1 :], *reversed(keys[:at])]
+        if neighbours:
+            self.rows[neighbours[0]].focus_remove()
+
+    def move(self, key: int, by: int) -> None:
+        self.editor.move(key, by)
+        self.draw_rows()
+        self.changed()
+        self.rows[key].focus_move(by)
+
+    def undo(self) -> None:
+        self.editor.undo()
+        self.draw_rows()
+        self.changed()
+
+    def save(self) -> None:
+        network = self.editor.check().architecture
+        if network is not None:
+            ui.download.content(
+                network_document(network).encode(), f"{_file_stem(network.name)}.json", "application/json"
+            )
+
+    async def read(self, event: events.UploadEventArguments) -> None:
+        self.upload.reset()
+        try:
+            # Before reading, because the browser's own limit binds nobody.
+            if event.file.size() > MOST_BYTES:
+                raise NetworkError(
+                    f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000_000} MB."
+                )
+            network = read_network_document(await event.file.read())
+        except DigitlabError as error:
+            self.page.notify(str(error), "error")
+            return
+        self.load(network)
+        self.page.notify(f"{network.name} is open, with {len(network.layers)} layers.", "success")
+
+    def rejected(self) -> None:
+        self.page.notify(
+            f"A network is one JSON file of at most {MOST_BYTES // 1_000_000} MB; this was something else.", "error"
+        )
+
+    # ---- what the page says elsewhere ----
+
+    def follow(self) -> None:
+        """Take over the network that was chosen elsewhere on the page."""
+        network = self.page.network
+        if network != self.told:
+            self.told = network
+            self.editor.load(network)
+            self.draw_rows()
+            self.show(self.editor.check())
+
+    async def refresh_runs(self, _: str) -> None:
+        if self.page.tab == "Model" and self.page.trainer.state != "training":
+            await self.comparison.refresh()
+
+    # ---- drawing ----
+
+    def draw_rows(self) -> None:
+        """Make, move and remove rows until they are those of the editor; rows that stay keep what is typed."""
+        drafts = self.editor.drafts
+        wanted = {draft.key for draft in drafts}
+        for key in [key for key in self.rows if key not in wanted]:
+            self.rows.pop(key).element.delete()
+        for draft in drafts:
+            if draft.key not in self.rows:
+                with self.list:
+                    self.rows[draft.key] = LayerRow(draft, self.actions)
+            self.rows[draft.key].take(draft)
+        for position, draft in enumerate(drafts):
+            element = self.rows[draft.key].element
+            if self.list.default_slot.children[position] is not element:
+                element.move(self.list, position)
+        self.rows = {draft.key: self.rows[draft.key] for draft in drafts}
+
+    def changed(self) -> None:
+        """Show what the layers give now, and let the next training take it, if it can be trained."""
+        checked = self.editor.check()
+        network = checked.architecture
+        if network is not None:
+            self.told = network
+            if network.name in ZOO and network == of_zoo(network.name):
+                self.page.set_settings(dataclasses.replace(self.page.config, network=network.name))
+            else:
+                self.page.set_settings(architecture=network)
+        self.show(checked)
+
+    def show(self, checked: CheckedNetwork) -> None:
+        n_layers = len(checked.layers)
+        for position, layer in enumerate(checked.layers, start=1):
+            self.rows[layer.draft.key].show(layer, position, n_layers, checked.wrong_at)
+        self.table.set_content(architecture_table(checked))
+        self.undo_button.set_enabled(self.editor.can_undo)
+        network = checked.architecture
+        self.save_button.set_enabled(network is not None)
+        self.status.set_text(self._status(checked))
+        self.status.classes(add="" if network else "error", remove="error" if network else "")
+        if network is not None:
+            self.cost.show(network)
+        self._show_name(checked.name)
+
+    def _status(self, checked: CheckedNetwork) -> str:
+        network = checked.architecture
+        if network is not None:
+            return f"{plural(network.n_parameters, 'parameter')}. The next training takes {network.name} as it is here."
+        where = f"Layer {checked.wrong_at} cannot work as it is; it says why." if checked.wrong_at else checked.error
+        return f"{where} Until then, training takes {self.page.network.name}."
+
+    def _show_name(self, name: str) -> None:
+        options = [*ZOO] if name in ZOO else [*ZOO, name]
+        if self.select.options != options or self.select.value != name:
+            self.select.set_options(options, value=name)
+
+    # ---- what is given away ----
+
+    def table_rows(self) -> Rows:
+        columns = ("Layer Name", "Output Shape", "# Of Params", "Trainable")
+        rows = self.page.network.summary()
+        return columns, [(r.name, times(r.output_shape), r.n_parameters, "yes" if r.trainable else "no") for r in rows]
+
+    def table_document(self) -> dict[str, Any]:
+        network = self.page.network
+        return network.to_dict() | {
+            "n_parameters": network.n_parameters,
+            "summary": [row.to_dict() for row in network.summary()],
+        }
+
+
+def _file_stem(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)[:60].strip("-") or "network"
