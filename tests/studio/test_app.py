@@ -1,0 +1,328 @@
+"""The Studio as a process: ports, addresses, what the terminal shows, Ctrl-C; and the frame of its page."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from nicegui import ui
+from visiting import User, until, visit
+
+import digitlab as dl
+from digitlab.errors import ConfigError, DataError
+from digitlab.runs.listing import list_runs
+from digitlab.studio import app, opening
+from digitlab.studio.access import TOKEN_VARIABLE
+from digitlab.studio.listening import FIRST_PORT, address_of, listening_socket
+from digitlab.studio.opening import Opening
+from digitlab.studio.theme import STATIC
+from digitlab.studio.trainer import Trainer
+
+POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+TOKEN = "a-token-of-good-length"
+
+# The codelab's run is over in a second; this one is not.
+LONG = """
+import sys
+from pathlib import Path
+from digitlab.studio import opening
+from digitlab.studio.app import run_studio
+from digitlab.training.config import TrainConfig
+opening.TrainConfig = lambda **k: TrainConfig(**{"network": "dense_baseline", "epochs": 1_000_000, **k})
+token = sys.argv[3] if len(sys.argv) > 3 else None
+sys.exit(run_studio(Path(sys.argv[1]), port=0, open_browser=False, autostart=sys.argv[2] == "start", token=token))
+"""
+
+
+class Studio:
+    """A Studio in a process of its own."""
+
+    def __init__(self, out: Path, *words: str) -> None:
+        environment = os.environ | {"PYTHONPATH": str(Path(dl.__file__).parents[1])}
+        environment.pop(TOKEN_VARIABLE, None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LONG, str(out), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            cwd=out.parent,
+        )
+        self.lines: list[str] = []
+        self.address = re.search(r"http://127\.0\.0\.1:(\d+)/\S*", self.line("The Studio is at"))[0]  # type: ignore[index]
+        self.port = int(self.address.split(":")[2].partition("/")[0])
+
+    def line(self, beginning: str) -> str:
+        """Wait for a line of the terminal."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith(beginning):
+                return line
+        raise AssertionError(f"{beginning!r} never came:\n{''.join(self.lines)}")
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=60)
+        self.lines += rest.splitlines(keepends=True)
+        return self.process.returncode
+
+    def get(self, path: str = "/", **headers: str) -> tuple[int, str, dict[str, str]]:
+        """Ask for something."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(), dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    def upgrade(self, **headers: str) -> int:
+        """Ask for the websocket and return the status: 101 if it is opened."""
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        key = {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+        return self.get("/_nicegui_ws/socket.io/?EIO=4&transport=websocket", **upgrade, **key, **headers)[0]
+
+
+@contextmanager
+def studio(out: Path, *words: str) -> Iterator[Studio]:
+    running = Studio(out, *words)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_the_middle_of_a_run_saves_it_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "runs"
+    with studio(out, "start") as running:
+        running.line("Epoch       2/1000000")
+        assert running.end(number) == 0
+        text = "".join(running.lines)
+    assert "Traceback" not in text
+    assert "Training dense_baseline: 1000000 epochs" in text
+    (run,) = list_runs(out)
+    assert run.status == "interrupted"
+    session = dl.Run.open(run.path).load_state()
+    assert int(session.metadata["step"]) >= 22
+
+
+@POSIX_ONLY
+def test_page_and_all_its_files_come_from_this_host(tmp_path: Path) -> None:
+    with studio(tmp_path / "runs", "wait") as running:
+        status, page, headers = running.get()
+        assert status == 200
+        assert "script-src 'self' 'nonce-" in headers["content-security-policy"]
+        sources = re.findall(
+            r"""(?:src|href)=["']([^"']+)|@import url\(["']?([^"')]+)|import [^;]* from "([^"]+)""", page
+        )
+        addresses = {address for found in sources for address in found if address}
+        assert any(address.startswith("/studio/studio.css") for address in addresses)
+        for address in addresses:
+            assert address.startswith(("/", "data:", "vue", "dompurify")), address
+            if address.startswith("/"):
+                assert running.get(address)[0] == 200, address
+        assert running.end() == 0
+
+
+@POSIX_ONLY
+def test_other_sites_reach_neither_page_nor_socket(tmp_path: Path) -> None:
+    with studio(tmp_path / "runs", "wait") as running:
+        assert running.get(Host="evil.example")[0] == 403
+        assert running.get(Origin="http://evil.example")[0] == 403
+        assert running.upgrade(Origin="http://evil.example") == 403
+        assert running.upgrade(Host="evil.example") == 403
+        assert running.upgrade(Origin=f"http://127.0.0.1:{running.port}") == 101
+
+
+@POSIX_ONLY
+def test_with_a_token_every_request_and_socket_needs_it(tmp_path: Path) -> None:
+    with studio(tmp_path / "runs", "wait", TOKEN) as running:
+        assert running.address.endswith(f"/?token={TOKEN}")
+        for path in ("/", "/studio/studio.css", "/favicon.ico"):
+            assert running.get(path)[0] == 401
+        assert running.upgrade() == 401
+        assert running.upgrade(Authorization=f"Bearer {TOKEN}") == 101
+        status, page, headers = running.get(f"/?token={TOKEN}")
+        assert status == 200
+        assert TOKEN not in page
+        cookie = headers["set-cookie"].partition(";")[0]
+        assert running.get("/", Cookie=cookie)[0] == 200
+        assert running.upgrade(Cookie=cookie) == 101
+
+
+def test_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as open_sockets:
+        first = open_sockets.enter_context(listening_socket("127.0.0.1"))
+        port = first.getsockname()[1]
+        assert port >= FIRST_PORT
+        second = open_sockets.enter_context(listening_socket("127.0.0.1"))
+        assert second.getsockname()[1] > port
+        with pytest.raises(ConfigError, match=f"Port {port} cannot be used: .*Leave --port out"):
+            listening_socket("127.0.0.1", port)
+        monkeypatch.setattr("digitlab.studio.listening.FIRST_PORT", port)
+        monkeypatch.setattr("digitlab.studio.listening._MOST_TRIES", 1)
+        with pytest.raises(ConfigError, match="are all taken; name another with --port"):
+            listening_socket("127.0.0.1")
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_port_that_cannot_be_is_told(port: int) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 65,535"):
+        listening_socket("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no such host", "host.invalid"])
+def test_host_that_is_not_this_machine_is_told(host: str) -> None:
+    with pytest.raises(ConfigError, match="is no address of this machine"):
+        listening_socket(host, 0)
+
+
+def test_address_can_be_opened_in_a_browser() -> None:
+    with listening_socket("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        assert address_of(listening, "127.0.0.1") == f"http://127.0.0.1:{port}/"
+        assert address_of(listening, "0.0.0.0", "abc") == f"http://127.0.0.1:{port}/?token=abc"
+        assert address_of(listening, "::1") == f"http://[::1]:{port}/"
+
+
+def test_beyond_this_machine_nothing_is_served_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(app, "listening_socket", lambda *_: pytest.fail("it listened"))
+    with pytest.raises(ConfigError, match="needs a token"):
+        app.run_studio(tmp_path, host="0.0.0.0")
+
+
+# ---- the page, in this process ----
+
+
+class Opened(Opening):
+    """An opening that is over."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__(Path("unused"), autostart=False, expects_page=False)
+        self.trainer, self.is_ready = trainer, True
+
+
+def test_tabs_are_built_when_they_are_shown_and_then_kept(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    for name in app.BUILDERS:
+        monkeypatch.setitem(
+            app.BUILDERS, name, lambda page, name=name: built.append(name) or ui.label(f"this is {name}")
+        )
+
+    async def scenario(user: User) -> None:
+        assert built == ["Training"]
+        for name in ("Model", "Training", "Runs", "Model"):
+            user.find(kind=ui.element, content=name).click()
+            await user.should_see(f"this is {name}")
+        assert built == ["Training", "Model", "Runs"]
+        chosen = [tab for tab in tabs(user) if tab.props["aria-selected"] == "true"]
+        assert [tab.props["id"] for tab in chosen] == ["tab-model"]
+        assert [tab.props["tabindex"] for tab in tabs(user)] == ["-1", "0", "-1", "-1", "-1"]
+
+    visit(app.set_up_page(Opened(trainer)), scenario)
+
+
+def tabs(user: User) -> list[ui.element]:
+    elements = user.client.elements.values()  # type: ignore[union-attr]
+    return [element for element in elements if element.props.get("role") == "tab"]
+
+
+def test_link_opens_its_tab_with_its_settings(trainer: Trainer) -> None:
+    from digitlab.studio.page import current_page
+
+    async def scenario(user: User) -> None:
+        await user.open("/?tab=runs&network=dense_baseline&epochs=3&step=7")
+        with user:
+            page = current_page()
+        assert (page.tab, page.config.network, page.config.epochs, page.cursor) == ("Runs", "dense_baseline", 3, 7)
+
+    visit(app.set_up_page(Opened(trainer)), scenario)
+
+
+def test_link_that_cannot_be_used_is_told_and_the_page_is_there(trainer: Trainer) -> None:
+    async def scenario(user: User) -> None:
+        await user.open("/?epochs=many")
+        await user.should_see("Model Training")
+        assert any("epochs must be a whole number" in message for message in user.notify.messages)
+
+    visit(app.set_up_page(Opened(trainer)), scenario)
+
+
+def test_page_waits_with_a_sentence_and_then_comes(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, out: Path
+) -> None:
+    goes_on = asyncio.Event()
+
+    async def made(self: Opening) -> Trainer:
+        await goes_on.wait()
+        return trainer
+
+    monkeypatch.setattr(Opening, "trainer_made", made)
+
+    async def scenario(user: User) -> None:
+        await user.should_see("Loading the digits")
+        goes_on.set()
+        await user.should_see("Model Training")
+        await user.should_not_see(kind=ui.element, content="Nothing is being trained.")
+
+    visit(app.set_up_page(Opening(out, autostart=False, expects_page=False)), scenario)
+
+
+def test_data_that_cannot_be_loaded_is_a_sentence_on_the_page(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise DataError("The digits are damaged; install digitlab again.")
+
+    monkeypatch.setattr(dl.MnistData, "load", fail)
+    begun = Opening(out, autostart=True, expects_page=False)
+
+    async def scenario(user: User) -> None:
+        await begun.open()
+        await user.should_see("The digits are damaged; install digitlab again.", retries=20)
+
+    visit(app.set_up_page(begun), scenario)
+
+
+def test_first_run_waits_for_somebody_to_watch_it(
+    digits: dl.MnistData, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dl.MnistData, "load", lambda: digits)
+    small = dl.TrainConfig(network="dense_baseline", train_images=64, validation_images=16, batch_size=32, epochs=1)
+    monkeypatch.setattr(opening, "TrainConfig", lambda **_: small)
+
+    async def go() -> None:
+        begun = Opening(out, autostart=True, expects_page=True)
+        task = asyncio.create_task(begun.open())
+        await until(lambda: begun.is_ready)
+        trainer = begun.trainer
+        assert trainer is not None
+        assert trainer.generation == 0
+        begun.note_page()
+        await task
+        assert trainer.generation == 1
+        await begun.close()
+        assert not begun.failure
+
+    asyncio.run(go())
+
+
+def test_studios_own_scripts_and_styles_name_no_other_host() -> None:
+    for path in STATIC.iterdir():
+        found = re.findall(
+            r"(?:https?:)?//[\w.-]+\.\w+", re.sub(r"^\s*//.*$", "", path.read_text("utf-8"), flags=re.MULTILINE)
+        )
+        assert [host for host in found if "www.w3.org" not in host] == [], path.name

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from nicegui import ui
+from steered import SMALL, wait_for_evaluation, wait_for_state
+from visiting import User, only, until, visit
+
+import digitlab as dl
+from digitlab.studio.charts import LiveChart
+from digitlab.studio.image_list import ImageList
+from digitlab.studio.lesson import LessonLink
+from digitlab.studio.matrix import ConfusionMatrix
+from digitlab.studio.page import Page
+from digitlab.studio.report_route import report_url
+from digitlab.studio.subject import subject_of
+from digitlab.studio.tabs.runs import RunsTab
+from digitlab.studio.trainer import Trainer
+from digitlab.training.train import train
+
+Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
+
+
+def look_at_runs(trainer: Trainer, scenario: Scenario) -> None:
+    built: list[tuple[RunsTab, Page]] = []
+
+    def root() -> None:
+        page = Page(trainer, trainer.data, ui.context.client, LessonLink(tab="runs"))
+        built.append((RunsTab(page), page))
+        page.follow()
+
+    async def go(user: User) -> None:
+        await scenario(user, *built[0])
+
+    visit(root, go)
+
+
+def texts(tab: RunsTab) -> dict[str, list[str]]:
+    return {row.key: [cell.text for cell in row.cells] for row in tab._table.rows}
+
+
+async def act(tab: RunsTab, name: str, action: str = "compare") -> None:
+    await until(lambda: name in texts(tab))
+    await tab._act(name, action)
+
+
+async def compared(tab: RunsTab, a: str, b: str) -> None:
+    await until(lambda: tab._status.text == f"A is {a}, B is {b}.")
+
+
+@pytest.fixture
+def three(trainer: Trainer) -> Sequence[str]:
+    """Train three runs, the names of the oldest first."""
+    names = []
+    for k, seed in enumerate((0, 1, 2)):
+        trainer.start(dataclasses.replace(SMALL, seed=seed))
+        wait_for_state(trainer, "finished")
+        wait_for_evaluation(trainer)
+        assert trainer.run is not None
+        os.utime(trainer.run.path / "config.json", (1000 + k, 1000 + k))
+        names.append(trainer.run.name)
+    return names
+
+
+def test_list_shows_every_run_the_newest_first(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await until(lambda: list(texts(tab)) == three[::-1])
+        row = texts(tab)[three[1]]
+        for text in ("dense_baseline", "1", "3/3", "complete", "Evaluate", "Report"):
+            assert text in row
+
+    look_at_runs(trainer, scenario)
+
+
+def test_damaged_run_is_shown_with_a_sentence_and_cannot_be_chosen(trainer: Trainer, three: Sequence[str]) -> None:
+    assert trainer.out is not None
+    (trainer.out / three[0] / "config.json").write_text("{")
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await until(lambda: three[0] in texts(tab))
+        row = texts(tab)[three[0]]
+        assert "damaged" in row
+        assert any("The run is damaged" in text for text in row)
+        user.find(kind=type(tab._table), content=None).trigger("act", {"row": three[0], "action": "compare"})
+        assert tab._chosen == []
+
+    look_at_runs(trainer, scenario)
+
+
+def test_run_that_is_trained_at_the_terminal_appears(trainer: Trainer, out: Path, digits: dl.MnistData) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await user.should_see("There are no runs yet.")
+        trainer.start(SMALL)
+        await until(lambda: any("complete" in row for row in texts(tab).values()))
+
+    look_at_runs(trainer, scenario)
+
+
+def test_two_chosen_runs_are_compared(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0])
+        await user.should_see("Choose one more run to compare with it.")
+        await act(tab, three[2])
+        await compared(tab, three[0], three[2])
+        found = tab._comparison._drawn
+        assert found is not None
+        assert (found.a.name, found.b.name) == (three[0], three[2])
+        assert [row.cells[0].text for row in tab._table.rows] == ["B", "", "A"]
+        assert {chart.n_points["A"] for chart in user.find(kind=LiveChart).elements} == {12, 3}
+        shown = [
+            [int(cell["n"].replace("−", "-")) for cell in row] for row in only(user, ConfusionMatrix).props["cells"]
+        ]
+        assert shown == [list(row) for row in found.confusion_difference]
+
+    look_at_runs(trainer, scenario)
+
+
+def test_images_of_a_comparison_are_those_on_which_the_runs_disagree(trainer: Trainer, three: Sequence[str]) -> None:
+    images = trainer.data.test.images
+    assert trainer.out is not None
+    a, b = (dl.load_model(trainer.out / name).predict(images).argmax(axis=1) for name in three[:2])
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0])
+        await act(tab, three[1])
+        await compared(tab, three[0], three[1])
+        shown = only(user, ImageList)
+        await until(lambda: shown.title)
+        seen: set[int] = set()
+        for number in range(shown.props["pages"]):
+            user.find(kind=ImageList).trigger("page", number)
+            await until(lambda number=number: shown.page_number == number)
+            seen |= set(shown.shown_numbers)
+        assert seen == {i for i in range(len(images)) if a[i] != b[i]}
+        first = shown.props["items"][0]
+        names = dl.codelab_cnn().class_names
+        for given, answers in zip(first["answers"], (a, b), strict=True):
+            assert given["text"].startswith(names[answers[first["index"]]])
+
+    look_at_runs(trainer, scenario)
+
+
+def test_cell_of_the_difference_shows_its_images(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0])
+        await act(tab, three[1])
+        await compared(tab, three[0], three[1])
+        found = tab._comparison._drawn
+        assert found is not None
+        d = found.disagreements[-1]
+        user.find(kind=ConfusionMatrix).trigger("choose", {"label": d.label, "predicted": d.b.label})
+        await until(lambda: "by one of the two" in only(user, ImageList).title)
+        assert d.index in only(user, ImageList).shown_numbers
+
+    look_at_runs(trainer, scenario)
+
+
+def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        for name in three:
+            await act(tab, name)
+        await compared(tab, three[0], three[2])
+        user.find("Swap A and B").click()
+        await compared(tab, three[2], three[0])
+        await act(tab, three[2])
+        await until(lambda: tab._chosen == [three[0]])
+        assert not tab._comparison._box.visible
+
+    look_at_runs(trainer, scenario)
+
+
+def test_run_is_loaded_into_the_evaluation(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[1], "evaluate")
+        assert subject_of(page).run_name == three[1]
+        assert page.tab == "Evaluation"
+
+    look_at_runs(trainer, scenario)
+
+
+def test_missing_report_is_written_and_served(trainer: Trainer, three: Sequence[str]) -> None:
+    assert trainer.out is not None
+    (trainer.out / three[0] / "report.html").unlink()
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await until(lambda: "Write report" in texts(tab).get(three[0], []))
+        assert (await user.http_client.get(report_url(three[0]))).status_code == 404
+        await act(tab, three[0], "report")
+        await until(lambda: "Report" in texts(tab)[three[0]])
+        response = await user.http_client.get(report_url(three[0]))
+        assert response.status_code == 200
+        assert three[0] in response.text
+
+    look_at_runs(trainer, scenario)
+
+
+def test_report_of_a_run_of_other_data_is_refused_with_a_sentence(
+    trainer: Trainer, three: Sequence[str], mnist: dl.MnistData
+) -> None:
+    name = train(dataclasses.replace(SMALL, epochs=1), trainer.out, name="real").name
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, name, "report")
+        assert "is not what the run" in user.notify.messages[-1]
+
+    look_at_runs(trainer, scenario)
+
+
+def test_run_that_vanishes_is_no_longer_compared(trainer: Trainer, three: Sequence[str]) -> None:
+    assert trainer.out is not None
+    path = trainer.out / three[0]
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0])
+        await act(tab, three[1])
+        await compared(tab, three[0], three[1])
+        path.rename(path.parent / ".gone")
+        await until(lambda: tab._chosen == [three[1]])
+        assert not tab._comparison._box.visible
+
+    look_at_runs(trainer, scenario)
+
+
+def test_run_that_cannot_be_read_is_told(trainer: Trainer, three: Sequence[str]) -> None:
+    assert trainer.out is not None
+    (trainer.out / three[0] / "model.safetensors").write_bytes(b"nothing of the kind")
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0])
+        await act(tab, three[1])
+        await until(lambda: "error" in tab._status.classes)
+        assert three[0] in tab._status.text
+
+    look_at_runs(trainer, scenario)
+
+
+def test_studio_without_a_folder_says_so(digits: dl.MnistData) -> None:
+    trainer = Trainer(digits, None)
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await user.should_see("This Studio keeps no runs")
+
+    try:
+        look_at_runs(trainer, scenario)
+    finally:
+        trainer.close()
