@@ -1,4 +1,4 @@
-# Two commands: `make run` opens the page and begins the codelab's run; `make test` runs everything that is tested.
+# Two commands: `make run` opens the page and begins the codelab's run; `make test` runs the tests.
 # Everything happens in .venv; another Python: make run PYTHON=python3.12
 
 PYTHON ?= python3
@@ -6,13 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-fast check bench docs screenshots clean
+.PHONY: run test test-fast test-browser bench-studio check bench docs screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not browser"
+
+# The page in Debian's Chromium.
+test-browser: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m browser
 
 test-fast: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "not slow and not interop and not browser"
@@ -26,6 +30,9 @@ check: $(VENV)/installed-test
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/codelab.py
 	$(BIN)/python benchmarks/readme.py
+
+bench-studio: $(VENV)/installed-test
+	$(BIN)/python benchmarks/studio.py
 
 # Measures again what docs/ states: takes minutes.
 docs: $(VENV)/installed-test

@@ -40,13 +40,13 @@ class FilterView(ui.element, component="static/filter_view.js"):
         super().__init__()
         self._page = page
 
-    def show(self, filters: NDArray[np.float32]) -> None:
-        """Show filters, float32 (height, width, channels, n); several channels as their mean."""
+    def show(self, filters: NDArray[np.float32], step: int) -> None:
+        """Show the filters of a step, float32 (height, width, channels, n); several channels as their mean."""
         flat = filters.mean(axis=2)
         height, width, n = flat.shape
         most = float(np.abs(flat).max()) or 1.0
         pixels = np.rint(flat / most * _ZERO + _ZERO).astype(np.uint8).transpose(2, 0, 1)
-        words = f"{n} filters of {height} by {width} weights, from {flat.min():.2f} to {flat.max():.2f}"
+        words = f"{n} filters of {height} × {width} weights, after batch {step:,}"
         self._page.send(self, "show", b64encode(pixels.tobytes()).decode(), height, width, f"{most:.2f}", words)
 
 
@@ -101,7 +101,6 @@ class LiveViews:
         self.images, self.labels = two_of_each(page.data.test)
         self._filters: FilterView | None = None
         self._answers: AnswerView | None = None
-        self._note: ui.label | None = None
         self._shown: tuple[int, int] | None = None
         self._refreshing = Refreshing(self._refresh, gap_s=_GAP_S, hurried_gap_s=_HURRIED_GAP_S, name="live views")
         self._seen: _Seen | None = None
@@ -109,7 +108,6 @@ class LiveViews:
     def build_filters(self) -> None:
         """Build the filters into the current container."""
         self._filters = FilterView(self._page)
-        self._note = ui.label().classes("muted")
 
     def build_answers(self) -> None:
         """Build the digits into the current container."""
@@ -168,9 +166,8 @@ class LiveViews:
         if seen is None or page.client.is_deleted:
             return
         self._seen, self._shown = seen, (seen.moment.generation, seen.moment.step)
-        if self._filters is not None and self._note is not None:
-            self._filters.show(seen.filters)
-            self._note.set_text(_about(seen))
+        if self._filters is not None:
+            self._filters.show(seen.filters, seen.moment.step)
         if self._answers is not None:
             self._answers.show(seen.predictions)
 
@@ -187,8 +184,3 @@ def two_of_each(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     found = [np.flatnonzero(split.labels == label)[:2] for label in range(10)]
     chosen = np.array([positions[i] for i in range(2) for positions in found if len(positions) > i])
     return split.images[chosen], split.labels[chosen]
-
-
-def _about(seen: _Seen) -> str:
-    height, width, _, n = seen.filters.shape
-    return f"{n} filters of {height} × {width} weights in {seen.moment.architecture.name}"

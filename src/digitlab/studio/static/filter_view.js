@@ -4,6 +4,7 @@ export default {
     <div class="filter-view">
       <canvas ref="canvas" role="img" :aria-label="spoken"></canvas>
       <div class="filter-scale num muted" aria-hidden="true"><span>{{ low }}</span><i></i><span>{{ high }}</span></div>
+      <p class="muted num" aria-hidden="true">{{ spoken }}</p>
     </div>`,
 
   data() {

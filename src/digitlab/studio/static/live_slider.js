@@ -1,12 +1,12 @@
 // A slider of the browser's own kind, whose end and value the server may move many times a second.
 export default {
   template: `
-    <label class="live-slider">
-      <span class="live-slider-label">{{ label }}</span>
-      <input ref="input" type="range" :min="min" :max="top" step="1" :value="at" :disabled="disabled"
+    <div class="live-slider">
+      <label class="live-slider-label" :for="name">{{ label }}</label>
+      <input :id="name" type="range" :min="min" :max="top" step="1" :value="at" :disabled="disabled"
         :style="{ '--filled': filled }" :aria-valuetext="said" @input="slide" @change="settle" @pointerdown="hold" @keydown.stop />
       <output class="live-slider-said num" aria-hidden="true">{{ said }}</output>
-    </label>`,
+    </div>`,
 
   props: { label: String, min: Number, max: Number, value: Number, words: Array, text: String, disabled: Boolean },
 
@@ -15,6 +15,9 @@ export default {
   },
 
   computed: {
+    name() {
+      return `slider-${this.$.uid}`;
+    },
     said() {
       if (this.words) return this.words[this.at - this.min];
       return this.text.replace("{value}", this.at.toLocaleString("en")).replace("{max}", this.top.toLocaleString("en"));

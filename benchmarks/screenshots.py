@@ -1,0 +1,138 @@
+"""Make the README's pictures from the real page.
+
+    python benchmarks/screenshots.py [--only phone ...]
+
+Starts the Studio in a temporary folder, trains the small dense network and then the codelab's run to their ends, and
+saves ``docs/images/*.png`` as Chromium draws them. Exits 1 with a sentence where there is no Chromium, or where the
+page complains in the browser's console.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from studio_process import StudioProcess, browser
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+#: What a picture may weigh: they are kept in the repository, and in every clone of it.
+MOST_BYTES = 200_000
+
+_PATIENCE_MS = 60_000
+# Longer than any transition of the page and any redrawing of its charts.
+_SETTLE_MS = 1500
+
+
+def _trained(page: Any) -> None:
+    page.get_by_text("is trained:").wait_for()
+    page.locator(".live-chart-plot canvas").nth(3).wait_for()
+
+
+def _evaluated(page: Any) -> None:
+    page.locator("#panel-evaluation .image-list-title").filter(has_text="mistakes:").wait_for()
+
+
+def _compared(page: Any) -> None:
+    boxes = page.get_by_role("checkbox", name="Compare ")
+    boxes.nth(1).wait_for()
+    # The older first, so that A is the dense network and B the codelab's.
+    boxes.nth(1).check()
+    boxes.nth(0).check()
+    page.locator("#panel-runs .image-list-title").filter(has_text="they disagree:").wait_for()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its file, the tab, what is waited for, and how the browser is."""
+
+    name: str
+    tab: str
+    prepare: Callable[[Any], None]
+    scheme: str = "light"
+    width: int = 1280
+    height: int = 900
+
+
+PICTURES = (
+    Picture("training-light", "training", _trained),
+    Picture("training-dark", "training", _trained, scheme="dark"),
+    Picture("evaluation-light", "evaluation", _evaluated),
+    Picture("input-data-light", "input-data", lambda page: page.locator(".example-digits button").first.wait_for()),
+    Picture("model-light", "model", lambda page: page.locator(".layer").nth(5).wait_for()),
+    Picture("runs-light", "runs", _compared),
+    Picture("phone", "training", _trained, width=360, height=740),
+)
+
+
+def take(chromium: Any, address: str, picture: Picture) -> tuple[bytes, list[str]]:
+    """Return the picture as PNG, and what the page complained of."""
+    context = chromium.new_context(
+        viewport={"width": picture.width, "height": picture.height},
+        device_scale_factor=1,
+        color_scheme=picture.scheme,
+        reduced_motion="reduce",
+        locale="en-US",
+    )
+    context.set_default_timeout(_PATIENCE_MS)
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}?tab={picture.tab}")
+    picture.prepare(page)
+    page.evaluate("() => { scrollTo(0, 0); document.activeElement?.blur(); }")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(_SETTLE_MS)
+    png = page.screenshot()
+    context.close()
+    return png, complaints
+
+
+def small(png: bytes) -> bytes:
+    """Return the picture with a palette of 256 colours, without dithering, which would cost more than it shows."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        palette = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        palette.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def main() -> int:
+    """Take all pictures."""
+    names = [picture.name for picture in PICTURES]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    chosen = parser.parse_args().only
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    failures = []
+    with browser() as chromium:
+        studio = StudioProcess()
+        try:
+            studio.train(network="dense_baseline")
+            studio.train()
+            for picture in PICTURES:
+                if picture.name not in chosen:
+                    continue
+                png, complaints = take(chromium, studio.address, picture)
+                content = small(png)
+                (FOLDER / f"{picture.name}.png").write_bytes(content)
+                print(f"{picture.name}: {len(content) / 1000:.0f} kB")
+                failures += [f"{picture.name}: {text}" for text in complaints]
+                if len(content) > MOST_BYTES:
+                    failures.append(f"{picture.name}: {len(content):,} bytes, more than {MOST_BYTES:,}")
+        finally:
+            studio.close()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""What does the page cost the training, and does it stay quick and small over a long run? In a real Chromium.
+
+    python benchmarks/studio.py [--rounds 5] [--batches 5000]
+
+First the default run of 110 batches in one Studio, in turn with a page that is open and live on its Training tab and
+with none: the order changes with every round, and the ratio is taken within a round. "None" begins when the server has
+forgotten the page; the browser is there all the time. A page is new in each round, and at rest before the run begins.
+
+Then one long run with the page open. Meanwhile, time and again: how long the page takes to answer with an animation
+frame; how long a click on a tab takes until its panel is seen, through the server; the heap of the page's script after
+a garbage collection; and, within the server, the resident memory and what the recording of the weights takes of it.
+
+Writes ``benchmarks/results/studio.json`` and ``docs/measurements/studio.md``. Needs Debian's Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from contest import QUIET_CORES, describe_machine
+from digitlab.studio.trainer import Trainer
+from digitlab.training.config import TrainConfig
+from digitlab.training.environment import environment
+from studio_process import StudioProcess, browser
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The most that a page may cost the default run.
+ALLOWED = 1.25
+
+_MIB = 2**20
+_AT_REST_MS = 1500
+_SECONDS_BETWEEN_PROBES = 0.1
+_SECONDS_BETWEEN_CLICKS = 1.0
+_SECONDS_BETWEEN_HEAPS = 2.0
+# Counts what the page really drew: a page that only looks live would be cheap.
+_COUNT_FRAMES = """() => {
+    const frame = window.studio.frame;
+    window.framesDrawn = 0;
+    window.studio.frame = function (calls) { window.framesDrawn += 1; return frame.call(this, calls); };
+}"""
+_FRAME = "() => new Promise(done => requestAnimationFrame(() => done(null)))"
+_SEEN = "panel => !document.querySelector(panel).hidden"
+
+
+def open_page(chromium: Any, address: str) -> Any:
+    """Open the Training tab in a new page, and wait until it is at rest."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}?tab=training")
+    page.locator(".live-chart-plot canvas").first.wait_for()
+    page.evaluate(_COUNT_FRAMES)
+    page.wait_for_timeout(_AT_REST_MS)
+    return page
+
+
+def compare(studio: StudioProcess, chromium: Any, n_rounds: int) -> dict[str, Any]:
+    """Train the default run with a page and without one, in turn."""
+    rounds = []
+    for number in range(n_rounds):
+        answers: dict[bool, dict[str, Any]] = {}
+        for is_open in (True, False) if number % 2 else (False, True):
+            page = open_page(chromium, studio.address) if is_open else None
+            answers[is_open] = studio.train()
+            if page is not None:
+                frames = page.evaluate("window.framesDrawn")
+                page.close()
+                studio.tell("alone")
+                studio.answer()
+        with_page, without = answers[True]["seconds"], answers[False]["seconds"]
+        rounds.append({"with_page": with_page, "without": without, "ratio": with_page / without, "frames": frames})
+        print(f"round {number + 1}: {with_page:.3f} s with the page, {without:.3f} s without; {frames} frames")
+    medians = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+    return {"n": n_rounds, "n_steps": answers[True]["n_steps"], "medians": medians, "rounds": rounds}
+
+
+def watch_long_run(studio: StudioProcess, chromium: Any, n_batches: int) -> dict[str, Any]:
+    """Train many batches with a page open, and see how quick and how large it is meanwhile."""
+    config = TrainConfig()
+    page = open_page(chromium, studio.address)
+    devtools = page.context.new_cdp_session(page)
+    for tab in ("model", "training"):
+        _click(page, tab)  # a tab is built when it is first shown, which is not what is measured
+    frames_ms, clicks_ms, heaps = [], [], []
+    last_click = last_heap = time.monotonic()
+    studio.tell("train", math.ceil(n_batches / math.ceil(config.train_images / config.batch_size)), config.network)
+    while not studio.has_answered:
+        began = time.monotonic()
+        page.evaluate(_FRAME)
+        now = time.monotonic()
+        frames_ms.append(1000 * (now - began))
+        if now - last_click > _SECONDS_BETWEEN_CLICKS:
+            clicks_ms += [_click(page, "model"), _click(page, "training")]
+            last_click = time.monotonic()
+        if now - last_heap > _SECONDS_BETWEEN_HEAPS:
+            devtools.send("HeapProfiler.collectGarbage")
+            heaps.append((now, devtools.send("Runtime.getHeapUsage")["usedSize"]))
+            last_heap = time.monotonic()
+        time.sleep(_SECONDS_BETWEEN_PROBES)
+    answer = studio.answer()
+    drawn = page.evaluate("window.framesDrawn")
+    page.close()
+    memory = answer["memory"]
+    steps, rss = [one["step"] for one in memory], [one["rss"] for one in memory]
+    end = answer["n_steps"]
+    return {
+        "n_steps": end,
+        "seconds": answer["seconds"],
+        "frames": drawn,
+        "answer_ms": _percentiles(frames_ms),
+        "click_ms": _percentiles(clicks_ms),
+        "ms_per_batch_by_fifths": answer["ms_per_batch_by_fifths"],
+        "rss_by_thirds": _thirds(steps, rss, 0, end),
+        "recording_by_thirds": _thirds(steps, [one["recording"] for one in memory], 0, end),
+        "rest_by_thirds": _thirds(steps, [one["rss"] - one["recording"] for one in memory], 0, end),
+        "heap_by_thirds": _thirds(*zip(*heaps, strict=True), answer["began"], answer["ended"]) if heaps else [None] * 3,
+        "memory": memory,
+        "heaps": [heap for _, heap in heaps],
+    }
+
+
+def _click(page: Any, tab: str) -> float:
+    box = page.locator(f"#tab-{tab}").bounding_box()
+    began = time.monotonic()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function(_SEEN, arg=f"#panel-{tab}")
+    return 1000 * (time.monotonic() - began)
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(values) or [math.nan]
+    return {"n": len(values), **{f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95)}}
+
+
+def _thirds(at: Sequence[float], values: Sequence[float], begin: float, end: float) -> list[float | None]:
+    groups: list[list[float]] = [[], [], []]
+    for x, value in zip(at, values, strict=True):
+        groups[min(2, max(0, int(3 * (x - begin) / (end - begin))))].append(value)
+    return [statistics.median(group) if group else None for group in groups]
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return the page for the documentation."""
+    short, long, machine, versions = (result[key] for key in ("default_run", "long_run", "machine", "versions"))
+    medians = short["medians"]
+    ratios = [one["ratio"] for one in short["rounds"]]
+
+    def row(title: str, values: Sequence[float | None], scale: float, digits: int) -> str:
+        return f"| {title} | " + " | ".join("-" if v is None else f"{v / scale:,.{digits}f}" for v in values) + " |\n"
+
+    noise = "" if machine["load_1min"] < QUIET_CORES * machine["cores"] else ", which was not quiet when it began"
+    thirds = [("server, resident", "rss"), ("of it, the recording of the weights", "recording"), ("the rest", "rest")]
+    answer, click = long["answer_ms"], long["click_ms"]
+    return (
+        "# What the page costs\n\n"
+        f"The default run of {short['n_steps']} batches, from its start to its last record, in one Studio in turn with "
+        "a Chromium page open and live on the Training tab and with none; medians of "
+        f"{short['n']} rounds, the ratio taken within a round. Allowed is {ALLOWED}.\n\n"
+        "| with the page, s | without, s | ratio | lowest | highest | frames drawn |\n|---|---|---|---|---|---|\n"
+        f"| {medians['with_page']:.3f} | {medians['without']:.3f} | **{medians['ratio']:.2f}** | {min(ratios):.2f} | "
+        f"{max(ratios):.2f} | {medians['frames']:.0f} |\n\n"
+        f"## A run of {long['n_steps']:,} batches\n\n"
+        f"With the page open; {long['seconds']:.0f} s, {long['frames']:,} frames drawn; one run.\n\n"
+        "| the page answers | n | median, ms | 95 %, ms |\n|---|---|---|---|\n"
+        f"| with an animation frame | {answer['n']} | {answer['p50']:.0f} | {answer['p95']:.0f} |\n"
+        f"| to a click on a tab, until its panel is seen | {click['n']} | {click['p50']:.0f} | {click['p95']:.0f} |\n\n"
+        "| part of the run | 1st fifth | 2nd | 3rd | 4th | 5th |\n|---|---|---|---|---|---|\n"
+        + row("ms a batch", long["ms_per_batch_by_fifths"], 1, 2)
+        + "\n| memory, MiB (median of samples) | 1st third | 2nd | 3rd |\n|---|---|---|---|\n"
+        + "".join(row(title, long[f"{key}_by_thirds"], _MIB, 1) for title, key in thirds)
+        + row("the page's script, after garbage collection", long["heap_by_thirds"], _MIB, 1)
+        + f"\nThe recording may take {result['recording_budget'] // _MIB} MiB, and is thinned from there on; before, a "
+        "snapshot of every batch is kept.\n\n"
+        f"digitlab {versions['digitlab']}, NiceGUI {versions['nicegui']}, Chromium {versions['chromium']}, Python "
+        f"{versions['python']}, {machine['cores']} cores of {machine['cpu']}{noise}. Made by `{result['command']}`.\n"
+    )
+
+
+def main() -> None:
+    """Measure, write JSON and the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="of the default run, with the page and without")
+    parser.add_argument("--batches", type=int, default=5000, help="of the long run")
+    options = parser.parse_args()
+    machine = describe_machine()
+    with browser() as chromium:
+        studio = StudioProcess()
+        try:
+            studio.train()  # the first run of a process and what it loads are not measured
+            short = compare(studio, chromium, options.rounds)
+            long = watch_long_run(studio, chromium, options.batches)
+        finally:
+            studio.close()
+        versions = environment(os.cpu_count() or 1)
+        versions |= {"nicegui": metadata.version("nicegui"), "chromium": chromium.version}
+    result = {
+        "default_run": short,
+        "long_run": long,
+        "recording_budget": inspect.signature(Trainer).parameters["memory_budget_bytes"].default,
+        "machine": machine,
+        "versions": versions,
+        "command": f"python benchmarks/studio.py --rounds {options.rounds} --batches {options.batches}",
+    }
+    for path, text in (
+        (ROOT / "benchmarks" / "results" / "studio.json", json.dumps(result, indent=1) + "\n"),
+        (ROOT / "docs" / "measurements" / "studio.md", to_markdown(result)),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    print(to_markdown(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,415 @@
+"""The tabs Evaluation and Runs in a real browser: what needs JavaScript, a keyboard, or eyes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import digitlab as dl
+from digitlab.data.choosing import choose_images
+from digitlab.evaluation.of_run import evaluate_run, write_report
+
+api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE_MS = 30_000
+SERVE = "import sys; from pathlib import Path; from digitlab.studio.app import run_studio; "
+SERVE += "run_studio(out=Path(sys.argv[1]), port=int(sys.argv[2]), open_browser=False, autostart=False)"
+FIRST, SECOND = "first-try", "second-try"
+N = 500
+
+Open = Callable[..., "api.Page"]
+
+
+@pytest.fixture(scope="module")
+def data() -> dl.MnistData:
+    return dl.MnistData.load()
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory, data: dl.MnistData) -> Path:
+    """Train two runs that differ in their seed; one has a report."""
+    if CHROMIUM is None:
+        pytest.skip("There is no Chromium; install Debian's package chromium to run these tests.")
+    out = tmp_path_factory.mktemp("studio") / "runs"
+    config = dl.TrainConfig(
+        network="dense_baseline", train_images=2000, validation_images=200, batch_size=100, epochs=2
+    )
+    for seed, name in enumerate((FIRST, SECOND)):
+        run = dl.train(dataclasses.replace(config, seed=seed), out, name=name)
+        # A second apart, so that it is known which is the newer.
+        os.utime(run.path / "config.json", (1_000_000 + seed, 1_000_000 + seed))
+    first = dl.Run.open(out / FIRST)
+    write_report(first, data, evaluate_run(first, data))
+    return out
+
+
+@pytest.fixture(scope="module")
+def address(out: Path) -> Iterator[str]:
+    """Serve the Studio with these runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    source = str(Path(dl.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": source}
+    server = subprocess.Popen([sys.executable, "-c", SERVE, str(out), str(port)], env=environment)
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[api.Browser]:
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--no-first-run"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(address: str, browser: api.Browser) -> Iterator[Open]:
+    """Open pages; in the end, none may have asked another host or have had an error."""
+    contexts, complaints = [], []
+
+    def go(tab: str, *, width: int = 1280, height: int = 900, **settings: Any) -> api.Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce", **settings)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url)
+        )
+        for attempt in range(300):
+            try:
+                page.goto(f"{address}?tab={tab}")
+                break
+            except api.Error:
+                if attempt == 299:
+                    raise
+                page.wait_for_timeout(100)  # until the server listens
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    # While the server was starting there was nobody to answer.
+    assert [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text] == []
+
+
+def evaluation_of(visit: Open, run: str = FIRST, **settings: Any) -> api.Page:
+    """Open the Evaluation tab on a run, from the list of runs."""
+    page = visit("runs", **settings)
+    page.get_by_role("button", name=f"Evaluate {run}", exact=True).click()
+    api.expect(page.locator(".evaluated:visible")).to_contain_text(f"run {run}")
+    api.expect(page.locator("#panel-evaluation .image-list-title")).to_contain_text("mistakes:")
+    return page
+
+
+def comparison_of(visit: Open, **settings: Any) -> api.Page:
+    """Open the Runs tab and compare the two runs."""
+    page = visit("runs", **settings)
+    for run in (FIRST, SECOND):
+        page.get_by_role("checkbox", name=f"Compare {run}", exact=True).check()
+    api.expect(page.locator(".evaluated:visible")).to_have_text(f"A is {FIRST}, B is {SECOND}.")
+    return page
+
+
+def cell(page: api.Page, label: int, predicted: int) -> api.Locator:
+    return page.locator(f'.confusion:visible [data-r="{label}"][data-c="{predicted}"]')
+
+
+def shown_numbers(page: api.Page) -> list[int]:
+    texts = page.locator(".image-list:visible .index").all_inner_texts()
+    return [int(text.removeprefix("#")) for text in texts]
+
+
+def shown_pixels(page: api.Page) -> np.ndarray:
+    """Return the digits that are seen, uint8 (n, 28, 28), as the browser decodes them."""
+    columns = page.evaluate(
+        """async () => {
+            const list = [...document.querySelectorAll(".image-list ul")].find(e => e.checkVisibility());
+            const image = new Image();
+            image.src = list.style.getPropertyValue("--sprite").slice(4, -1).replaceAll('"', "");
+            await image.decode();
+            const canvas = new OffscreenCanvas(image.naturalWidth, 28);
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            return [...context.getImageData(0, 0, image.naturalWidth, 28).data].filter((_, i) => i % 4 === 0);
+        }"""
+    )
+    sprite = np.array(columns, dtype=np.uint8).reshape(28, -1)
+    return np.stack(np.split(sprite, sprite.shape[1] // 28, axis=1))
+
+
+def answers(out: Path, data: dl.MnistData, run: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels, probabilities and numbers of the 500 test images, by another way than the page's."""
+    images, labels = choose_images(data.test, N, 0)
+    places = {image.tobytes(): place for place, image in enumerate(data.test.images)}
+    numbers = np.array([places[image.tobytes()] for image in images])
+    return labels, dl.load_model(out / run).predict(images), numbers
+
+
+def scrolls_sideways(page: api.Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+def tab_to(page: api.Page, selector: str) -> None:
+    """Press the Tab key until something that matches has the focus."""
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"The Tab key does not reach {selector}")
+
+
+def focused(page: api.Page) -> str:
+    return str(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+
+
+def test_clicked_cell_shows_exactly_its_images(visit: Open, out: Path, data: dl.MnistData) -> None:
+    labels, probabilities, numbers = answers(out, data, FIRST)
+    predicted = probabilities.argmax(axis=1)
+    page = evaluation_of(visit)
+    mistakes = [(r, c) for r in range(10) for c in range(10) if r != c and ((labels == r) & (predicted == c)).any()]
+    for label, answer in [mistakes[0], mistakes[-1], (1, 1)]:
+        expected = numbers[(labels == label) & (predicted == answer)]
+        button = cell(page, label, answer)
+        api.expect(button).to_have_text(re.compile(rf"^{len(expected)}\D|^{len(expected)}\d+\.\d %$"))
+        button.click()
+        told = button.get_attribute("aria-label")
+        assert told is not None
+        api.expect(page.locator("#panel-evaluation .image-list-title")).to_have_text(told)
+        shown = shown_numbers(page)
+        while (
+            page.get_by_role("button", name="Next page").is_visible()
+            and page.get_by_role("button", name="Next page").is_enabled()
+        ):
+            np.testing.assert_array_equal(shown_pixels(page), data.test.images[shown_numbers(page)])
+            before = shown_numbers(page)[0]
+            page.get_by_role("button", name="Next page").click()
+            api.expect(page.locator(".image-list:visible .index").first).not_to_have_text(f"#{before}")
+            shown += shown_numbers(page)
+        np.testing.assert_array_equal(shown_pixels(page), data.test.images[shown_numbers(page)])
+        assert sorted(shown) == sorted(expected.tolist())
+
+
+def test_run_that_is_evaluated_brings_the_keyboard_along(visit: Open) -> None:
+    page = visit("runs")
+    page.get_by_role("button", name=f"Evaluate {SECOND}", exact=True).focus()
+    page.keyboard.press("Enter")
+    api.expect(page.get_by_role("tab", name="Evaluation")).to_be_focused()
+    api.expect(page.locator(".evaluated:visible")).to_contain_text(f"run {SECOND}")
+
+
+def test_image_opens_to_all_its_probabilities(visit: Open, out: Path, data: dl.MnistData) -> None:
+    _, probabilities, numbers = answers(out, data, FIRST)
+    page = evaluation_of(visit)
+    first = page.locator("#panel-evaluation .image-list li button").first
+    number = shown_numbers(page)[0]
+    first.click()
+    api.expect(first).to_have_attribute("aria-expanded", "true")
+    table = page.get_by_role("group", name=f"All probabilities of image {number}")
+    row = probabilities[int(np.flatnonzero(numbers == number)[0])]
+    for k in range(10):
+        text = table.locator("td.num").nth(k).inner_text()
+        assert float(text.strip("<>% ")) == pytest.approx(100 * row[k], abs=0.11)
+    first.click()
+    api.expect(table).to_have_count(0)
+
+
+def test_matrix_is_used_with_the_keyboard_alone(visit: Open) -> None:
+    page = evaluation_of(visit)
+    tab_to(page, ".confusion button")
+    for key, told in (
+        ("Control+Home", "predicted Zero: "),
+        ("ArrowDown", "label Zero, predicted Zero: "),
+        ("ArrowDown", "label One, predicted Zero: "),
+        ("ArrowRight", "label One, predicted One: "),
+        ("End", "label One, predicted Nine: "),
+        ("Home", "label One: "),
+        ("Control+End", "label Nine, predicted Nine: "),
+    ):
+        page.keyboard.press(key)
+        assert focused(page).startswith(told)
+    page.keyboard.press("Enter")
+    title = page.locator("#panel-evaluation .image-list-title")
+    api.expect(title).to_have_text(focused(page))
+    api.expect(cell(page, 9, 9)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    api.expect(title).to_contain_text("label Nine: ")
+    tab_to(page, ".image-list li button")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    api.expect(page.locator(".all-probabilities")).to_have_count(1)
+    before = shown_numbers(page)
+    page.keyboard.press("PageDown")
+    api.expect(page.locator(".image-list:visible .index").first).not_to_have_text(f"#{before[0]}")
+    assert page.evaluate("document.activeElement.closest('.image-list li') !== null")
+
+
+def test_table_of_classes_is_sorted_by_keyboard(visit: Open) -> None:
+    page = evaluation_of(visit)
+    table = page.get_by_role("region", name="Accuracy of each class")
+    accuracies = table.locator("tbody td:nth-child(2)")
+    api.expect(accuracies).to_have_count(10)
+    assert table.locator("tbody th").all_inner_texts()[0] == "Zero"
+    table.get_by_role("button", name="Accuracy").focus()
+    for direction, is_falling in (("descending", True), ("ascending", False)):
+        page.keyboard.press("Enter")
+        api.expect(table.locator("th[aria-sort]")).to_have_attribute("aria-sort", direction)
+        values = [float(text.strip("<>% ")) for text in accuracies.all_inner_texts()]
+        assert values == sorted(values, reverse=is_falling)
+    assert page.evaluate("document.activeElement.textContent.startsWith('Accuracy')")
+
+
+def test_class_of_the_table_shows_its_images(visit: Open, out: Path, data: dl.MnistData) -> None:
+    labels, _, _ = answers(out, data, FIRST)
+    page = evaluation_of(visit)
+    page.get_by_role("button", name="Seven: show its images").click()
+    title = page.locator("#panel-evaluation .image-list-title")
+    api.expect(title).to_contain_text(f"label Seven: {int((labels == 7).sum())} images")
+    page.get_by_role("button", name="Worst mistakes").click()
+    api.expect(title).to_contain_text("mistakes:")
+
+
+def test_all_ten_thousand_images_can_be_chosen(visit: Open) -> None:
+    page = evaluation_of(visit)
+    page.get_by_role("combobox", name="Test images").first.click()
+    page.get_by_role("option", name="all 10,000 images").click()
+    api.expect(page.get_by_text("mistakes in 10,000 images")).to_be_visible()
+    api.expect(page.locator("#panel-evaluation .image-list-title")).to_contain_text("of 10,000 images")
+    counts = page.locator(".confusion:visible td button").evaluate_all(
+        "buttons => buttons.map(b => Number(b.firstChild.textContent))"
+    )
+    assert sum(counts) == 10_000
+
+
+@pytest.mark.parametrize("kind", ["PNG", "SVG", "CSV", "JSON"])
+def test_matrix_is_saved(visit: Open, tmp_path: Path, kind: str) -> None:
+    page = evaluation_of(visit)
+    page.get_by_role("button", name="Save: Confusion Matrix").click()
+    with page.expect_download() as started:
+        page.get_by_text(f"{kind} file").click()
+    path = tmp_path / started.value.suggested_filename
+    started.value.save_as(path)
+    assert path.name == f"confusion-matrix.{kind.lower()}"
+    if kind == "PNG":
+        with Image.open(path) as image:
+            colors = image.convert("RGB").getcolors(maxcolors=2**20)
+        assert colors is not None
+        assert len(colors) > 10
+    elif kind == "JSON":
+        assert sum(map(sum, json.loads(path.read_text())["confusion_matrix"])) == N
+    else:
+        assert "Seven" in path.read_text()
+
+
+def test_two_runs_are_compared(visit: Open, out: Path, data: dl.MnistData) -> None:
+    labels, first, numbers = answers(out, data, FIRST)
+    _, second, _ = answers(out, data, SECOND)
+    a, b = first.argmax(axis=1), second.argmax(axis=1)
+    page = comparison_of(visit)
+    title = page.locator("#panel-runs .image-list-title")
+    api.expect(title).to_have_text(f"they disagree: {int((a != b).sum())} images")
+    np.testing.assert_array_equal(shown_pixels(page), data.test.images[shown_numbers(page)])
+    assert set(shown_numbers(page)) <= set(numbers[a != b].tolist())
+    settings = page.get_by_role("region", name="Settings that differ")
+    api.expect(settings.locator("tbody tr")).to_have_text([re.compile("^seed0.*1$")])
+    api.expect(page.locator("#panel-runs .live-chart-plot canvas")).to_have_count(3)
+    label, answer = next((labels[i], b[i]) for i in range(N) if a[i] != b[i])
+    difference = int(((labels == label) & (b == answer)).sum() - ((labels == label) & (a == answer)).sum())
+    button = cell(page, label, answer)
+    assert button.evaluate("b => b.firstChild.textContent").replace("−", "-").lstrip("+") == str(difference)
+    button.click()
+    chosen = (labels == label) & (a != b) & ((a == answer) | (b == answer))
+    api.expect(title).to_contain_text(f"by one of the two: {int(chosen.sum())} image")
+    assert len(shown_numbers(page)) == min(24, int(chosen.sum()))
+    assert set(shown_numbers(page)) <= set(numbers[chosen].tolist())
+
+
+def test_report_opens_in_a_tab_of_its_own_and_is_no_part_of_the_page(visit: Open) -> None:
+    page = visit("runs")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name=f"Report of {FIRST}").click()
+    api.expect(opened.value.get_by_role("heading", level=1)).to_have_text(FIRST)
+    assert opened.value.evaluate("origin") == "null"
+
+
+def test_list_of_runs_is_the_newest_first_and_sorts(visit: Open) -> None:
+    page = visit("runs")
+    table = page.get_by_role("region", name="Runs", exact=True)
+    names = table.locator("tbody th")
+    api.expect(names).to_have_text([SECOND, FIRST])
+    table.get_by_role("button", name="Name").click()
+    api.expect(names).to_have_text([FIRST, SECOND])
+    table.get_by_role("button", name="Seed").click()
+    api.expect(names).to_have_text([SECOND, FIRST])
+
+
+@pytest.mark.parametrize("opened", [evaluation_of, comparison_of])
+def test_nothing_scrolls_sideways_on_a_phone_and_everything_can_be_tapped(visit: Open, opened: Open) -> None:
+    page = opened(visit, width=360, height=740)
+    assert not scrolls_sideways(page)
+    sizes = page.locator(".confusion:visible td button").evaluate_all(
+        "buttons => buttons.map(b => [b.getBoundingClientRect().width, b.getBoundingClientRect().height])"
+    )
+    assert len(sizes) == 100
+    assert np.min(sizes) >= 20
+    cell(page, 1, 1).click()
+    api.expect(page.locator(".image-list-title:visible")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("opened", [evaluation_of, comparison_of])
+def test_counts_can_be_read_in_light_and_dark(visit: Open, opened: Open) -> None:
+    for scheme in ("light", "dark"):
+        page = opened(visit, color_scheme=scheme)
+        assert page.locator(".confusion:visible td button, .confusion-legend:visible li").evaluate_all(CONTRASTS) >= 4.5
+
+
+# The least contrast of text and background among elements, after WCAG 2.2.
+CONTRASTS = """elements => {
+    const parsed = (color) => color.match(/[\\d.]+/g).map(Number);
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const luminance = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+    const behind = (element) => {
+        const color = parsed(getComputedStyle(element).backgroundColor);
+        return color.length === 4 && color[3] === 0 ? behind(element.parentElement) : color;
+    };
+    return Math.min(...elements.map(element => {
+        const [a, b] = [luminance(parsed(getComputedStyle(element).color)), luminance(behind(element))];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    }));
+}"""
+
+
+@pytest.mark.parametrize("opened", [evaluation_of, comparison_of])
+def test_every_control_has_a_name(visit: Open, opened: Open) -> None:
+    page = opened(visit)
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("main button, main input, main [role=combobox]")]
+            .filter(e => e.checkVisibility() && !e.closest("[aria-hidden=true]"))
+            .filter(e => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+            .map(e => e.outerHTML.slice(0, 200))"""
+    )
+    assert unnamed == []

@@ -1,0 +1,337 @@
+"""The tabs Input Data and Model in a real browser: what needs JavaScript, a keyboard, or eyes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE_MS = 30_000
+SERVE = "import sys; from pathlib import Path; from digitlab.studio.app import run_studio; "
+SERVE += "run_studio(out=Path(sys.argv[1]), port=int(sys.argv[2]), open_browser=False, autostart=False)"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the Studio without a first run."""
+    if CHROMIUM is None:
+        pytest.skip("There is no Chromium; install Debian's package chromium to run these tests.")
+    out = tmp_path_factory.mktemp("studio") / "runs"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-c", SERVE, str(out), str(port)])
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[api.Browser]:
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--no-first-run"])
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., "api.Page"]
+
+
+@pytest.fixture
+def visit(address: str, browser: api.Browser) -> Iterator[Open]:
+    """Open pages; in the end, none may have asked another host or have had an error."""
+    contexts, complaints = [], []
+
+    def go(query: str, *, width: int = 1280, height: int = 900, **settings: str) -> api.Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url)
+        )
+        for attempt in range(200):
+            try:
+                page.goto(address + query)
+                break
+            except api.Error:
+                if attempt == 199:
+                    raise
+                page.wait_for_timeout(100)  # until the server listens
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    # While the server was starting there was nobody to answer.
+    assert [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text] == []
+
+
+def input_data(visit: Open, **settings: object) -> api.Page:
+    page = visit("?tab=input-data", **settings)
+    api.expect(page.locator(".examples-card .example-digits button")).to_have_count(20, timeout=PATIENCE_MS)
+    api.expect(page.locator(".example-digits")).to_have_count(2)
+    return page
+
+
+def model(visit: Open, **settings: object) -> api.Page:
+    page = visit("?tab=model", **settings)
+    api.expect(page.locator(".layer")).to_have_count(6, timeout=PATIENCE_MS)
+    return page
+
+
+def layers(page: api.Page) -> list[str]:
+    return page.locator(".layer").evaluate_all("rows => rows.map(row => row.getAttribute('aria-label').split(', ')[1])")
+
+
+def focused(page: api.Page) -> str:
+    return str(page.evaluate("(e => e.getAttribute('aria-label') || e.textContent)(document.activeElement)"))
+
+
+def scrolls_sideways(page: api.Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+def unnamed(page: api.Page) -> list[str]:
+    """Return the visible controls that a screen reader has no name for."""
+    return list(
+        page.evaluate(
+            """() => [...document.querySelectorAll('main button, main input, main canvas, main [role=button]')]
+            .filter(e => e.checkVisibility() && !e.closest('[inert], [aria-hidden=true]'))
+            .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+            .map(e => e.outerHTML.slice(0, 200))"""
+        )
+    )
+
+
+# Input Data
+
+
+def test_arrow_keys_move_among_the_digits_and_escape_comes_back(visit: Open) -> None:
+    page = input_data(visit)
+    digits = page.locator(".examples-card .example-digits button")
+    assert digits.evaluate_all("all => all.filter(one => one.tabIndex === 0).length") == 1
+    digits.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    api.expect(digits.nth(11)).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    api.expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    api.expect(dialog).to_have_count(0)
+    api.expect(digits.nth(11)).to_be_focused()
+
+
+def test_every_pixel_can_be_read_with_mouse_and_keys(visit: Open) -> None:
+    page = input_data(visit)
+    page.locator(".examples-card .example-digits button").nth(3).click()
+    canvas, told = page.locator(".pixel-view canvas"), page.locator(".pixel-view output")
+    canvas.focus()
+    page.keyboard.press("ArrowLeft")
+    api.expect(told).to_have_text(re.compile(r"Row 15, column 14: \d+ of 255; the network sees [01]\.\d+\."))
+    # Hovering waits until the dialog has stopped moving.
+    canvas.hover(position={"x": 2, "y": 2})
+    api.expect(told).to_have_text(re.compile("Row 1, column 1: 0 of 255"))
+    painted = canvas.evaluate("c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 200)")
+    assert painted
+    title = page.get_by_role("dialog").get_by_role("heading")
+    before = title.inner_text()
+    page.get_by_role("button", name="Next").click()
+    api.expect(title).not_to_have_text(before)
+
+
+def test_a_class_can_be_chosen_and_shuffled(visit: Open) -> None:
+    page = input_data(visit)
+    page.get_by_role("combobox", name="Class").click()
+    page.get_by_role("option", name="Seven").click()
+    labels = page.locator(".examples-card .example-label")
+    api.expect(page.get_by_text("training images, class Seven, drawn with seed 0")).to_be_visible()
+    assert set(labels.all_inner_texts()) == {"7"}
+    page.get_by_role("button", name="Shuffle again").click()
+    api.expect(page.get_by_text("drawn with seed 1")).to_be_visible()
+    page.get_by_role("button", name="20 more").click()
+    api.expect(labels).to_have_count(40)
+
+
+def test_digits_are_drawn_from_the_picture(visit: Open) -> None:
+    page = input_data(visit)
+    digit = page.locator(".example-digit").first
+    assert digit.evaluate("e => getComputedStyle(e).backgroundImage").startswith('url("data:image/png;base64,')
+    assert digit.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
+
+
+# Model
+
+
+def test_shapes_follow_each_key_and_the_field_keeps_the_focus(visit: Open) -> None:
+    page = model(visit)
+    field = page.get_by_label("Filters").first
+    field.fill("")
+    result = page.locator(".layer-result").first
+    api.expect(result).to_contain_text("filters is empty")
+    page.keyboard.type("12")
+    api.expect(result).to_contain_text("24 × 24 × 12 · 312 parameters")
+    api.expect(field).to_be_focused()
+    api.expect(page.locator(".summary-table tbody tr").first).to_contain_text("24 × 24 × 12")
+    api.expect(field).to_have_value("12")
+
+
+def test_an_error_stands_at_its_layer(visit: Open) -> None:
+    page = model(visit)
+    page.get_by_label("Kernel size").nth(1).fill("13")
+    wrong = page.locator(".layer.is-wrong")
+    api.expect(wrong).to_have_count(1)
+    api.expect(wrong).to_contain_text("does not fit into an image of 12 x 12 pixels")
+    api.expect(wrong).to_have_attribute("aria-label", "Layer 3, conv2d_1")
+    api.expect(page.get_by_label("Kernel size").nth(1)).to_have_attribute("aria-invalid", "true")
+
+
+def test_layers_are_edited_by_keys_alone_and_the_focus_stays(visit: Open) -> None:
+    page = model(visit)
+    page.get_by_role("button", name="Add Dropout").focus()
+    page.keyboard.press("Enter")
+    api.expect(page.get_by_label("Rate")).to_be_focused()
+    page.get_by_role("button", name="Move up: layer 6, dropout").focus()
+    page.keyboard.press("Enter")
+    api.expect(page.get_by_role("button", name="Move up: layer 5, dropout")).to_be_focused()
+    assert layers(page) == ["conv2d", "max_pooling2d", "conv2d_1", "max_pooling2d_1", "dropout", "flatten", "dense"]
+    page.get_by_role("button", name="Remove: layer 5, dropout").focus()
+    page.keyboard.press("Enter")
+    api.expect(page.get_by_role("button", name="Remove: layer 5, flatten")).to_be_focused()
+    page.get_by_role("button", name="Undo").focus()
+    page.keyboard.press("Enter")
+    api.expect(page.locator(".layer")).to_have_count(7)
+    assert layers(page)[4] == "dropout"
+
+
+def test_an_edited_network_survives_a_reload(visit: Open) -> None:
+    page = model(visit)
+    page.get_by_label("Filters").first.fill("5")
+    api.expect(page.locator(".layer-result").first).to_contain_text("24 × 24 × 5")
+    page.wait_for_url("**/?layers=*")
+    page.reload()
+    api.expect(page.get_by_label("Filters").first).to_have_value("5")
+    api.expect(page.locator(".model-status")).to_contain_text("codelab_cnn_edited")
+
+
+def test_a_network_is_saved_and_opened_again(visit: Open, tmp_path: Path) -> None:
+    page = model(visit)
+    page.get_by_label("Filters").first.fill("5")
+    api.expect(page.locator(".layer-result").first).to_contain_text("24 × 24 × 5")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as JSON").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.name == "codelab_cnn_edited.json"
+    assert json.loads(path.read_text())["layers"][0]["filters"] == 5
+    page.get_by_role("button", name="Use dense_baseline").click()
+    api.expect(page.locator(".layer")).to_have_count(3)
+    open_file(page, path)
+    api.expect(page.locator(".layer")).to_have_count(6)
+    api.expect(page.get_by_label("Filters").first).to_have_value("5")
+
+
+def test_a_file_that_is_no_network_gets_a_sentence(visit: Open, tmp_path: Path) -> None:
+    page = model(visit)
+    for content, sentence in ((b"<html>", "This file is not JSON"), (b" " * 1_500_000, "at most 1 MB")):
+        (tmp_path / "hostile.json").write_bytes(content)
+        open_file(page, tmp_path / "hostile.json")
+        api.expect(page.get_by_text(sentence)).to_be_visible()
+    api.expect(page.locator(".layer")).to_have_count(6)
+
+
+def open_file(page: api.Page, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Open JSON").click()
+    chooser.value.set_files(path)
+
+
+# Learn
+
+
+def test_a_question_mark_opens_a_text_and_escape_gives_the_focus_back(visit: Open) -> None:
+    page = model(visit)
+    page.get_by_label("Filters").first.fill("5")
+    api.expect(page.locator(".layer-result").first).to_contain_text("24 × 24 × 5")
+    button = page.get_by_role("button", name="Explain Conv2D").first
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Convolution")
+    api.expect(dialog).to_contain_text("24 × 24 × 5 = 2,880 sums of 25 multiply-adds each: 72,000")
+    dialog.get_by_role("button", name="Filter").click()
+    dialog = page.get_by_role("dialog", name="Filter")
+    api.expect(dialog).to_contain_text("5 filters of 5 × 5: 5 × (25 + 1) = 130 numbers")
+    page.keyboard.press("Escape")
+    api.expect(page.get_by_role("dialog")).to_have_count(0)
+    api.expect(button).to_be_focused()
+
+
+def test_every_card_explains_itself(visit: Open) -> None:
+    for page, n_cards in ((input_data(visit), 4), (model(visit), 3)):
+        cards = page.locator("main .studio-panel:not([hidden]) section.card")
+        api.expect(cards).to_have_count(n_cards)
+        for card in cards.all():
+            card.get_by_role("button", name=re.compile("^Explain: ")).click()
+            dialog = page.get_by_role("dialog")
+            api.expect(dialog.locator("p").first).to_be_visible()
+            measure = dialog.locator("p").first.evaluate(
+                "p => p.clientWidth / parseFloat(getComputedStyle(p).fontSize)"
+            )
+            assert measure < 45, "lines are too long to read"
+            page.keyboard.press("Escape")
+            api.expect(dialog).to_have_count(0)
+
+
+# Looks
+
+
+@pytest.mark.parametrize("tab", [input_data, model])
+def test_a_phone_shows_everything_without_scrolling_sideways(visit: Open, tab: Callable[..., api.Page]) -> None:
+    page = tab(visit, width=360, height=740)
+    assert not scrolls_sideways(page)
+
+
+@pytest.mark.parametrize("tab", [input_data, model])
+def test_every_control_has_a_name(visit: Open, tab: Callable[..., api.Page]) -> None:
+    assert unnamed(tab(visit)) == []
+
+
+def test_the_chosen_split_can_be_read_in_light_and_dark(visit: Open) -> None:
+    for scheme in ("light", "dark"):
+        page = input_data(visit, color_scheme=scheme)
+        chosen = page.locator(".segmented .bg-chosen")
+        assert chosen.evaluate("e => getComputedStyle(e).color") == "rgb(255, 255, 255)"
+        background = chosen.evaluate("e => getComputedStyle(e).backgroundColor")
+        red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", background)[:3])
+        luminance = sum(
+            weight * (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+            for weight, value in ((0.2126, red), (0.7152, green), (0.0722, blue))
+        )
+        assert 1.05 / (luminance + 0.05) >= 4.5, (scheme, background)
+
+
+def test_typing_does_not_move_the_page(visit: Open) -> None:
+    page = model(visit)
+    below = page.get_by_role("button", name="Add Conv2D")
+    before = below.bounding_box()
+    page.get_by_label("Filters").first.fill("31")
+    api.expect(page.locator(".layer-result").first).to_contain_text("24 × 24 × 31")
+    assert below.bounding_box() == before
