@@ -12,7 +12,7 @@ run: $(VENV)/installed
 	$(BIN)/digitlab
 
 test: check
-	$(BIN)/python -m pytest -m "not browser"
+	$(BIN)/python -m pytest
 
 # The page in Debian's Chromium.
 test-browser: $(VENV)/installed-test

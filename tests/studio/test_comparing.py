@@ -154,8 +154,8 @@ def test_networks_are_told_apart_by_their_layers_and_not_by_their_names(first, d
     found = {
         entry.name: (entry.a, entry.b) for entry in compare(first, trained(digits, out, SMALL, wider), digits).settings
     }
-    assert set(found) == {"network", "layers", "parameters"}
-    assert found["layers"][1] == "Flatten(), Dense(units=16, activation=relu), Dense(units=10, activation=softmax)"
+    assert set(found) == {"network", "layers", "initializers", "parameters"}
+    assert found["layers"][1] == "Flatten, Dense 16 relu, Dense 10 softmax"
     assert found["parameters"] == (6_370, 12_730)
 
 

@@ -16,7 +16,7 @@ from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.matrix import ConfusionMatrix
 from digitlab.studio.page import Page
-from digitlab.studio.report_route import report_url
+from digitlab.studio.report_route import add_report_route, report_url
 from digitlab.studio.subject import subject_of
 from digitlab.studio.tabs.runs import RunsTab
 from digitlab.studio.trainer import Trainer
@@ -187,6 +187,7 @@ def test_missing_report_is_written_and_served(trainer: Trainer, three: Sequence[
     (trainer.out / three[0] / "report.html").unlink()
 
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        add_report_route(trainer.out)
         await until(lambda: "Write report" in texts(tab).get(three[0], []))
         assert (await user.http_client.get(report_url(three[0]))).status_code == 404
         await act(tab, three[0], "report")

@@ -27,6 +27,7 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.listening import address_of, listening_socket
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
+from digitlab.studio.report_route import add_report_route
 from digitlab.studio.tabs import evaluation, input_data, model, runs, training
 from digitlab.studio.theme import ICON, add_theme, set_up_theme
 
@@ -135,6 +136,7 @@ def run_studio(
         for task in tasks:
             task.cancel()
 
+    add_report_route(out)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     ui.run_with(
         app,

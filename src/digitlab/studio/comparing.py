@@ -17,7 +17,7 @@ from digitlab.errors import InputError, RunError
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.layers import Layer
+from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import CONFIG, MODEL
 from digitlab.studio.answers import evaluate_model
@@ -208,26 +208,39 @@ def _settings(run: Run, side: ComparedRun) -> dict[str, Any]:
     if isinstance(data, Mapping):
         settings["data"] = data.get("source")
         settings["data digest"] = data.get("digest")
-    settings["layers"] = _layers(description.get("network"))
+    settings |= _layers(description.get("network"))
     settings["parameters"] = side.n_parameters
     settings["learning rate set on the way"] = _rates(config, side.steps)
     return settings
 
 
-def _layers(form: Any) -> str | None:
-    """Return the layers in one line, without their names: ``Conv2D(8, 5 x 5, relu), ...``."""
+def _layers(form: Any) -> dict[str, str]:
+    """Return the layers in one line, without their names, and how they begin in another; for people."""
     try:
         layers = Architecture.from_dict(form).layers
     except InputError:
-        return None
-    return ", ".join(f"{type(layer).__name__}({', '.join(_changes(layer))})" for layer in layers)
+        return {}
+    beginnings = [
+        f"{type(layer).__name__} {layer.kernel_initializer}, {layer.bias_initializer}"
+        for layer in layers
+        if isinstance(layer, Conv2D | Dense)
+    ]
+    return {
+        "layers": ", ".join(" ".join([type(layer).__name__, *_choices(layer)]) for layer in layers),
+        "initializers": "; ".join(beginnings),
+    }
 
 
-def _changes(layer: Layer) -> Iterator[str]:
+def _choices(layer: Layer) -> Iterator[str]:
+    """Return what was chosen of a layer: ``8``, ``5 x 5``, ``relu``."""
     for entry in fields(layer):
         value = getattr(layer, entry.name)
-        if entry.name != "name" and value != entry.default:
-            yield f"{entry.name}={' x '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        is_implied = value == entry.default or (entry.name == "strides" and value == getattr(layer, "pool_size", None))
+        if entry.name == "name" or entry.name.endswith("_initializer") or is_implied:
+            continue
+        if isinstance(value, tuple):
+            value = " x ".join(map(str, value))
+        yield f"{entry.name}={value}" if isinstance(value, bool) or entry.name == "strides" else str(value)
 
 
 def _rates(config: Any, steps: tuple[StepRecord, ...]) -> str | None:

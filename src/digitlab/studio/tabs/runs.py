@@ -16,7 +16,6 @@ from digitlab.studio.evaluated import open_run
 from digitlab.studio.image_choice import choose_test_images
 from digitlab.studio.page import Page
 from digitlab.studio.refreshing import Refreshing
-from digitlab.studio.report_route import add_report_route
 from digitlab.studio.run_list import RunLine, run_lines
 from digitlab.studio.run_rows import RUN_COLUMNS, run_records, run_rows, run_table
 from digitlab.studio.sortable_table import SortableTable
@@ -48,8 +47,6 @@ class RunsTab:
         self._page, self._subject = page, subject_of(page)
         self._lines: list[RunLine] = []
         self._chosen: list[str] = []
-        if page.trainer.out is not None:
-            add_report_route(page.trainer.out)
         self._build()
         self._looking = Refreshing(self._look, gap_s=0.5, name="digitlab studio list of runs")
         self._comparing = Refreshing(self._compare, gap_s=0.2, name="digitlab studio comparison")
