@@ -103,6 +103,7 @@ def test_commands_start_pause_step_resume_stop_and_reset(visit: Visit) -> None:
     wait_enabled(page, "Pause", "Stop", "Reset")
     command(page, "Pause").click()
     wait_enabled(page, "Step one batch", "Resume", "Stop", "Reset")
+    page.wait_for_timeout(1000)  # the batch under way is finished, and told
     before = batch(page)
     for n in (1, 2):
         command(page, "Step one batch").click()
