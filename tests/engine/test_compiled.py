@@ -30,7 +30,7 @@ _SOURCES = Path(compiled.__file__).parents[3]
 _SET_WEIGHTS = """
 import json
 import numpy as np
-from digitlab.engine.cpu import batch
+from digitlab.engine.cpu import updating
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.network import Architecture, Dense
 
@@ -40,8 +40,8 @@ runner.set_weights([np.ones((1, 2)), np.zeros(2), np.arange(6).reshape(2, 3), np
 runner.seal()
 print(json.dumps({
     "flipped": runner._flipped.tolist(),
-    "loaded": sum(batch.flip_kernels.stats.cache_hits.values()),
-    "compiled": sum(batch.flip_kernels.stats.cache_misses.values()),
+    "loaded": sum(updating.flip_kernels.stats.cache_hits.values()),
+    "compiled": sum(updating.flip_kernels.stats.cache_misses.values()),
 }))
 """
 

@@ -139,7 +139,7 @@ def steps(
     n = len(training)
     n_batches = -(-n // batch_size)
     progress = Progress() if progress is None else progress
-    good = runner.parameters
+    runner.remember()
     while progress.epochs_done < epochs:
         epoch = progress.epochs_done + 1
         order = batch_order(n, epoch, seed, shuffle)
@@ -147,7 +147,6 @@ def steps(
             began = time.perf_counter()
             chosen = order[(batch - 1) * batch_size : batch * batch_size]
             rate = learning_rate(progress.step)
-            before = runner.parameters
             loss, n_correct = runner.train_batch(
                 training.images,
                 training.labels[chosen],
@@ -155,13 +154,10 @@ def steps(
                 optimizer.step(progress.step + 1, rate),
                 _salt(seed, progress.step),
             )
-            if not loss <= _MOST_LOSS:
-                runner.parameters = good
+            if not (loss <= _MOST_LOSS and runner.is_finite):
+                # A bad loss is the fault of the batch before, bad weights are that of this one.
+                runner.take_back(1 if loss <= _MOST_LOSS else 2)
                 raise _diverged(progress.step + 1, rate)
-            if not _learned_finite_numbers(runner):
-                runner.parameters = before
-                raise _diverged(progress.step + 1, rate)
-            good = before
             seconds = max(time.perf_counter() - began, 1e-9)
             progress.add_batch(len(chosen), loss, n_correct, seconds)
             yield StepRecord(
@@ -177,7 +173,7 @@ def steps(
         rate = learning_rate(progress.step - 1)
         val_loss, val_accuracy = _validate(runner, validation)
         if math.isnan(val_loss or 0.0):
-            runner.parameters = good
+            runner.take_back(1)
             raise _diverged(progress.step, rate)
         record = EpochRecord(
             epoch=epoch,
@@ -191,10 +187,6 @@ def steps(
         )
         progress.end_epoch()
         yield record
-
-
-def _learned_finite_numbers(runner: CpuRunner) -> bool:
-    return all(np.isfinite(x).all() for x in (runner.parameters, runner.first_moment, runner.second_moment))
 
 
 def _salt(seed: int, step: int) -> int:

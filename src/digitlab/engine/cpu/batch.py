@@ -11,22 +11,23 @@ from __future__ import annotations
 import numpy as np
 
 from digitlab.engine.cpu import convolution, dense, dropout, pooling
+from digitlab.engine.cpu.claiming import claim, finish, is_finished, open_phase, phase_of, rest, task_of
 from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
 from digitlab.engine.cpu.gathering import gather
-from digitlab.engine.cpu.lanes import LANES, added, lane_sums, load, store
+from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
-from digitlab.engine.cpu.optimizing import optimize
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
+from digitlab.engine.cpu.updating import update_part
 
-__all__ = ["learn", "predict_blocks", "train_slot"]
+__all__ = ["predict_blocks", "take_part"]
 
 
 @inlined
-def _forward(ops, params, memory, window, winners, training, salt, first_image):
+def _forward(ops, params, memory, winners, places, training, salt, first_image):
     for index in range(len(ops)):
         op = ops[index]
         if op.kind == CONV_POOL:
-            convolution.convolve_and_pool(op, params, memory, window, winners)
+            convolution.convolve_and_pool(op, params, memory, winners, places, index == 0)
         elif op.kind == CONV or op.kind == DENSE:
             convolution.convolve(op, params, memory)
         elif op.kind == POOL:
@@ -47,7 +48,7 @@ def _stop_at_zero(op, memory):
 
 
 @inlined
-def _backward(ops, flipped, memory, winners, d_lanes, tape, block_start, salt, first_image):
+def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start, salt, first_image):
     for index in range(len(ops) - 1, -1, -1):
         op = ops[index]
         if op.kind == CONV_POOL or op.kind == CONV:
@@ -55,7 +56,7 @@ def _backward(ops, flipped, memory, winners, d_lanes, tape, block_start, salt, f
                 convolution.spread_gradient(op, memory, winners, d_lanes)
             else:
                 convolution.relu_gradient(op, memory, d_lanes)
-            convolution.kernel_gradient(op, memory, d_lanes, 0, op.height)
+            convolution.kernel_gradient(op, memory, d_lanes, places, index == 0)
             if op.dx >= 0:
                 convolution.input_gradient(op, flipped, memory)
         elif op.kind == DENSE:
@@ -70,98 +71,101 @@ def _backward(ops, flipped, memory, winners, d_lanes, tape, block_start, salt, f
             dropout.drop_gradient(op, memory, salt, first_image)
 
 
-@entry_point
-def train_slot(
-    ops, layout, bytes_, floats, order, labels, slot, n_slots, params, flipped,
-    memory, window, winners, positions, d_lanes, tape, losses, corrects, salt,
+@inlined
+def _train_slot(
+    ops, layout, bytes_, floats, order, n_images, labels, slot, n_slots, params, flipped,
+    memory, winners, places, d_lanes, tape, losses, corrects, salt,
 ):  # fmt: skip
     """Take every ``n_slots``-th block of the batch, from block ``slot`` on, forward and backward."""
-    n = len(order)
     d_slot = d_lanes[slot]
     d_slot[:] = 0.0
-    scale = np.float32(1.0 / n)
-    for block in range(slot, -(-n // LANES), n_slots):
+    scale = np.float32(1.0 / n_images)
+    for block in range(slot, -(-n_images // LANES), n_slots):
         first = block * LANES
-        n_images = min(LANES, n - first)
-        gather(bytes_, floats, order, first, n_images, layout, positions, memory)
-        _forward(ops, params, memory, window, winners, True, salt, first)
+        n = min(LANES, n_images - first)
+        gather(bytes_, floats, order, first, n, layout, places, memory)
+        _forward(ops, params, memory, winners, places, True, salt, first)
         losses[block], corrects[block] = loss_and_gradient(
-            memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n_images, scale
+            memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale
         )
-        _backward(ops, flipped, memory, winners, d_slot, tape, block * layout.tape, salt, first)
-
-
-@kernel
-def _convolution_gradients(op, d_lanes, n_slots, begin, end, scratch, gradients):
-    """Add up slots, then lanes, for the kernel's numbers ``begin`` to ``end`` (the biases come after the kernel)."""
-    size = d_lanes.shape[1]
-    for j in range(begin, end, LANES):
-        at = op.d_weights + j * LANES
-        sums = load(LANES, d_lanes, at)
-        for slot in range(1, n_slots):
-            sums = added(sums, load(LANES, d_lanes, slot * size + at))
-        store(lane_sums(sums), scratch, 0)
-        for k in range(min(LANES, end - j)):
-            gradients[op.weights + j + k] = scratch[k]
-
-
-@kernel
-def _flip(op, params, flipped, begin, end):
-    """Copy the kernel's rows (one tap and channel each) to where the input gradient wants them."""
-    channels, filters, width = op.channels, op.filters, op.kernel_width
-    for row in range(begin, end):
-        tap, c = row // channels, row % channels
-        reversed_tap = tap - tap % width + width - 1 - tap % width
-        to = op.flipped + reversed_tap * filters * channels + c
-        at = op.weights + row * filters
-        for f in range(filters):
-            flipped[to + f * channels] = params[at + f]
+        _backward(ops, flipped, memory, winners, places, d_slot, tape, block * layout.tape, salt, first)
 
 
 @entry_point
-def learn(
-    ops, layout, part, n_parts, n_slots, n_blocks, d_lanes, tape, scratch,
-    params, flipped, gradients, m, v, rule, rate, settings,
+def take_part(
+    worker, patience, board, ops, layout, bytes_, floats, order, labels, counts, rates, params, older, flipped,
+    memory, scratch, winners, places, d_lanes, tape, losses, corrects, gradients, m, v, faults,
 ):  # fmt: skip
-    """Finish the gradients of one part of the parameters and take the optimizer's step on it."""
-    for index in range(len(ops)):
-        op = ops[index]
-        if op.weights < 0:
-            continue
-        rows = op.n_weights // op.filters
-        begin, end = rows * part // n_parts, rows * (part + 1) // n_parts
-        first, last = op.weights + begin * op.filters, op.weights + end * op.filters
-        if op.kind == DENSE:
-            dense.kernel_gradient_rows(op, tape, layout.tape, n_blocks, begin, end, scratch, gradients)
-            if part == 0 and op.bias >= 0:
-                dense.bias_gradient(op, tape, layout.tape, n_blocks, gradients)
+    """Work on one batch as thread 0, or on whatever comes as one of the others until nothing does for a while.
+
+    A batch has two phases (``claiming.py``): the slots, then the parts of the parameters.
+
+    Parameters
+    ----------
+    worker : int
+        Which thread this is. Number 0 opens the phases and returns when the batch is done.
+    patience : int
+        How often one of the others looks for work in vain before it returns.
+    board : ndarray
+        Where the tasks are claimed.
+    ops, layout
+        The program.
+    bytes_, floats : ndarray
+        All images, uint8 (n, values) or float32 (n, values); the other one is empty.
+    order, labels : ndarray
+        int64: which images make the batch, and their labels.
+    counts : ndarray
+        int64 (6,): images of the batch, slots, parts, salt, the optimizer's rule, and which row of ``older`` to write.
+    rates : ndarray
+        float32 (5,): the optimizer's rate and settings.
+    params, older, flipped, gradients, m, v : ndarray
+        float32: the parameters; (2, n), those of before; the exchanged copies; the gradients; the moments.
+    memory, scratch, winners, places
+        This thread's own memory.
+    d_lanes, tape : ndarray
+        float32: what the slots leave behind.
+    losses, corrects : ndarray
+        float64 and int64 (n_blocks,), written: loss and right answers of every block.
+    faults : ndarray
+        int64 (n_parts,), written: how many numbers of every part are not finite any more.
+    """
+    n_rounds = 0
+    if worker == 0:
+        open_phase(board, counts[1])
+    while True:
+        ticket = claim(board)
+        if ticket >= 0:
+            n_rounds = 0
+            task = task_of(ticket)
+            n_slots, n_blocks = counts[1], -(-counts[0] // LANES)
+            if (ticket >> 32) % 2 == 1:
+                _train_slot(
+                    ops, layout, bytes_, floats, order, counts[0], labels, task, n_slots, params, flipped,
+                    memory, winners, places, d_lanes, tape, losses, corrects, counts[3],
+                )  # fmt: skip
+            else:
+                faults[task] = update_part(
+                    ops, layout, task, counts[2], n_slots, n_blocks, d_lanes, tape, scratch,
+                    params, older[counts[5]], flipped, gradients, m, v, counts[4], rates,
+                )  # fmt: skip
+            finish(board)
+        elif worker == 0 and is_finished(board):
+            if phase_of(board) % 2 == 0:
+                return
+            open_phase(board, counts[2])
+            n_rounds = 0
         else:
-            _convolution_gradients(op, d_lanes, n_slots, begin * op.filters, end * op.filters, scratch, gradients)
-            if part == 0 and op.bias >= 0:
-                _convolution_gradients(
-                    op, d_lanes, n_slots, op.n_weights, op.n_weights + op.filters, scratch, gradients
-                )
-        optimize(params, gradients, m, v, first, last, rule, rate, settings)
-        if part == 0 and op.bias >= 0:
-            optimize(params, gradients, m, v, op.bias, op.bias + op.filters, rule, rate, settings)
-        if op.flipped >= 0:
-            _flip(op, params, flipped, begin, end)
+            n_rounds += 1
+            if worker > 0 and n_rounds > patience:
+                return
+            rest(n_rounds)
 
 
 @entry_point
-def flip_kernels(ops, params, flipped):
-    """Bring all exchanged copies up to date, after the parameters were set from outside."""
-    for index in range(len(ops)):
-        op = ops[index]
-        if op.flipped >= 0:
-            _flip(op, params, flipped, 0, op.n_weights // op.filters)
-
-
-@entry_point
-def predict_blocks(ops, layout, bytes_, floats, order, begin, end, params, memory, window, winners, positions, out):
+def predict_blocks(ops, layout, bytes_, floats, order, begin, end, params, memory, winners, places, out):
     """Answer the images ``order[begin:end]``; their probabilities go to the same rows of ``out``."""
     for first in range(begin, end, LANES):
         n_images = min(LANES, end - first)
-        gather(bytes_, floats, order, first, n_images, layout, positions, memory)
-        _forward(ops, params, memory, window, winners, False, 0, first)
+        gather(bytes_, floats, order, first, n_images, layout, places, memory)
+        _forward(ops, params, memory, winners, places, False, 0, first)
         probabilities(memory, layout.logits, layout.n_classes, out, first, n_images)

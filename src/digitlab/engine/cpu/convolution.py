@@ -18,8 +18,8 @@ the loop goes over the pixels. They stay lane-wise (one sum an image) and are ad
 *Gradient of the input.* ``dx[y, x, c]`` is the sum over ky, kx, f of ``dz[y - ky, x - kx, f] * kernel[ky, kx, c, f]``,
 for those taps for which the pixel exists: the same loop as forward, with the kernel's last two axes exchanged.
 
-A max-pooling of 2 x 2 pixels that follows is done at once (``pooling.py``): four tiles, one for every pixel of the
-window, and only the largest is kept, so that the large map before the pooling never exists.
+A max-pooling of 2 x 2 pixels that follows is done at once: a tile holds the sums of 4 filters at the four pixels of a
+window, and only the largest of four leaves the registers, so that the large map before the pooling never exists.
 """
 
 from __future__ import annotations
@@ -29,10 +29,39 @@ from typing import Any
 import numpy as np
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES, REGISTERS, add_products, add_rows, add_scaled, splat, store, zeros
-from digitlab.engine.cpu.pooling import keep_largest, spread_winners
+from digitlab.engine.cpu.gathering import BOTTOM, LEFT, RIGHT, TOP
+from digitlab.engine.cpu.lanes import (
+    LANES,
+    REGISTERS,
+    add_products,
+    add_rows,
+    add_scaled,
+    add_windows,
+    repeated,
+    splat,
+    store,
+    zeros,
+)
+from digitlab.engine.cpu.pooling import spread_winners
+from digitlab.engine.cpu.windows import store_largest
 
 __all__ = ["convolve", "convolve_and_pool", "input_gradient", "kernel_gradient", "relu_gradient", "spread_gradient"]
+
+
+@kernel
+def _ink(op, places, is_first):
+    """Return the first and past the last row and column of what the convolution reads that are not all zeros.
+
+    Of the images this is known; of all other maps nothing is.
+    """
+    if is_first:
+        return (
+            places[TOP] + op.border_top,
+            places[BOTTOM] + op.border_top,
+            places[LEFT] + op.border_left,
+            places[RIGHT] + op.border_left,
+        )
+    return 0, op.height + op.kernel_height - 1, 0, op.width + op.kernel_width - 1
 
 
 def _channel_sums(n: int) -> Any:
@@ -88,32 +117,62 @@ def convolve(op, params, memory):
                     memory[i] = max(memory[i], zero)
 
 
+def _window_sums(n: int) -> Any:
+    """Make the kernel that sums ``n`` neighbouring channels at the four pixels of a window, and keeps the largest."""
+    size = 4 * n
+
+    @kernel
+    def window_sums(
+        memory, at, step, row, rows, run, params, w, w_step, w_row, bias, relu, to, winners, won
+    ):  # fmt: skip
+        sums = repeated(splat(n, params, bias), 4) if bias >= 0 else zeros(size)
+        for _ in range(rows):
+            for tap in range(run):
+                sums = add_windows(sums, params, w + tap * w_step, memory, at + tap * LANES, step, row)
+            at += row
+            w += w_row
+        store_largest(sums, relu, memory, to, winners, won)
+
+    return window_sums
+
+
+# Four sums for every pixel of a window: as many tiles as fit into the registers beside the pixels themselves.
+_AT_ONCE = 4 if REGISTERS == 32 else 2
+_windows_of_many, _windows_of_1 = _window_sums(_AT_ONCE), _window_sums(1)
+
+
 @kernel
-def convolve_and_pool(op, params, memory, window, winners):
+def convolve_and_pool(op, params, memory, winners, places, is_first):
     """Run a convolution, its bias, ReLU and 2 x 2 max-pooling over one block of images."""
-    run, n_values = op.kernel_width * op.channels, op.filters * LANES
-    rows = op.kernel_height
+    filters, row, step = op.filters, op.x_row, op.channels * LANES
+    tap_size = op.channels * filters
+    w_row = op.kernel_width * tap_size
+    top, bottom, left, right = _ink(op, places, is_first)
     for y in range(op.out_height):
+        # Both rows of the window are wanted, so a kernel row counts if it meets ink from either.
+        low_y, high_y = max(0, top - 2 * y - 1), min(op.kernel_height, bottom - 2 * y)
         for x in range(op.out_width):
-            for pixel in range(4):
-                at = op.x + (2 * y + pixel // 2) * op.x_row + (2 * x + pixel % 2) * op.channels * LANES
-                to = pixel * n_values
-                _sum_channels(
-                    memory,
-                    at,
-                    op.x_row,
-                    rows,
-                    run,
-                    params,
-                    op.weights,
-                    run * op.filters,
-                    op.bias,
-                    op.filters,
-                    window,
-                    to,
-                )
-            won = op.winners + (y * op.out_width + x) * n_values
-            keep_largest(window, n_values, op.relu, memory, op.y + y * op.y_row + x * n_values, winners, won)
+            low_x, high_x = max(0, left - 2 * x - 1), min(op.kernel_width, right - 2 * x)
+            rows, run = max(0, high_y - low_y), max(0, high_x - low_x) * op.channels
+            at = op.x + (2 * y + low_y) * row + (2 * x + low_x) * step
+            w = op.weights + low_y * w_row + low_x * tap_size
+            to = op.y + y * op.y_row + x * filters * LANES
+            won = op.winners + (y * op.out_width + x) * filters * LANES
+            f = 0
+            while f < filters:
+                n = _AT_ONCE if f + _AT_ONCE <= filters else 1
+                bias = op.bias + f if op.bias >= 0 else -1
+                if n == _AT_ONCE:
+                    _windows_of_many(
+                        memory, at, step, row, rows, run, params, w + f, filters, w_row, bias, op.relu,
+                        to + f * LANES, winners, won + f * LANES,
+                    )  # fmt: skip
+                else:
+                    _windows_of_1(
+                        memory, at, step, row, rows, run, params, w + f, filters, w_row, bias, op.relu,
+                        to + f * LANES, winners, won + f * LANES,
+                    )  # fmt: skip
+                f += n
 
 
 @kernel
@@ -151,11 +210,10 @@ def _tap_gradients(taps: int, n: int) -> Any:
     size = taps * n
 
     @kernel
-    def tap_gradients(memory, x_first, x_row, x_step, dz, filters, height, width, d_lanes, to):
+    def tap_gradients(memory, x_first, x_row, x_step, dz, d_row, filters, height, width, d_lanes, to):
         sums = zeros(size)
-        d = dz
         for y in range(height):
-            x = x_first + y * x_row
+            x, d = x_first + y * x_row, dz + y * d_row
             for _ in range(width):
                 sums = add_products(sums, taps, memory, x, memory, d)
                 x += x_step
@@ -182,14 +240,21 @@ def _widest(run):
 
 
 @kernel
-def kernel_gradient(op, memory, d_lanes, first_row, n_rows):
-    """Add the gradient of the kernel from ``n_rows`` rows of the convolution's map, lane by lane."""
-    filters, width = op.filters, op.width
+def kernel_gradient(op, memory, d_lanes, places, is_first):
+    """Add the gradient of the kernel, lane by lane."""
+    filters = op.filters
     run, x_step = op.kernel_width * op.channels, op.channels * LANES
     widest = _widest(run)
-    dz_first = op.dz + first_row * width * filters * LANES
+    top, bottom, left, right = _ink(op, places, is_first)
+    # Only pixels count whose row of taps meets ink.
+    first_x = max(0, left - op.kernel_width + 1)
+    width = min(op.width, right) - first_x
+    d_row = op.width * filters * LANES
     for ky in range(op.kernel_height):
-        x_first = op.x + (first_row + ky) * op.x_row
+        first_y = max(0, top - ky)
+        height = min(op.height, bottom - ky) - first_y
+        x_first = op.x + (first_y + ky) * op.x_row + first_x * x_step
+        dz_first = op.dz + first_y * d_row + first_x * filters * LANES
         tap = 0
         while tap < run:
             taps = widest if tap + widest <= run else 1
@@ -200,21 +265,23 @@ def kernel_gradient(op, memory, d_lanes, first_row, n_rows):
                 to = op.d_weights + ((ky * run + tap) * filters + f) * LANES
                 if n == 4:
                     if taps == 6:
-                        _taps_6_4(memory, x, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, to)
+                        _taps_6_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 5:
-                        _taps_5_4(memory, x, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, to)
+                        _taps_5_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 4:
-                        _taps_4_4(memory, x, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, to)
+                        _taps_4_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 3:
-                        _taps_3_4(memory, x, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, to)
+                        _taps_3_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 2:
-                        _taps_2_4(memory, x, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, to)
+                        _taps_2_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     else:
-                        _taps_1_4(memory, x, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, to)
+                        _taps_1_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                 else:
                     for t in range(taps):
                         d_to = to + t * filters * LANES
-                        _taps_1_1(memory, x + t * LANES, op.x_row, x_step, dz, filters, n_rows, width, d_lanes, d_to)
+                        _taps_1_1(
+                            memory, x + t * LANES, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, d_to
+                        )
                 f += n
             tap += taps
 

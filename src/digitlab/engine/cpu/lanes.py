@@ -14,6 +14,8 @@ whole vocabulary of the kernels:
 ``add_rows(t, n, a, i, s)``       add it to ``a`` instead, as ``n`` rows that stand ``s`` numbers apart
 ``add_scaled(t, w, i, x, j)``     vector *r* of the tile += the number ``w[i + r]`` times the vector at ``x[j]``
 ``add_products(t, n, a, i, b, j)`` vector *(p, q)* += vector *p* at ``a[i]`` times vector *q* at ``b[j]``, lane by lane
+``repeated(t, n)``      a tile that holds ``n`` copies of a tile, one after the other
+``add_windows(t, w, i, x, j, s, r)`` the same for four tiles in one, those of the four pixels of a 2 x 2 window
 ``load(n, a, i)``       a tile read from ``a[i]`` on
 ``load_rows(a, p, i)``  a tile of ``LANES`` vectors, vector *r* read from ``a[p[r] + i]``; bytes are divided by 255
 ``transposed(t)``       a square tile with rows and columns exchanged
@@ -56,10 +58,12 @@ __all__ = [
     "add_products",
     "add_rows",
     "add_scaled",
+    "add_windows",
     "added",
     "lane_sums",
     "load",
     "load_rows",
+    "repeated",
     "splat",
     "store",
     "store_rows",
@@ -257,6 +261,47 @@ def add_products(typing_context: Any, tile: Any, n: Any, a: Any, i: Any, b: Any,
         return value
 
     return tile(tile, n, a, i, b, j), generate
+
+
+@vector_code
+def repeated(typing_context: Any, tile: Any, times: Any) -> Any:
+    """Return a tile that holds ``times`` copies of a tile."""
+    if not isinstance(times, types.IntegerLiteral):
+        return None
+    result = _TileType(tile.n * times.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = ir.Constant(ir.ArrayType(VECTOR, result.n), ir.Undefined)
+        for r in range(result.n):
+            value = builder.insert_value(value, builder.extract_value(args[0], r % tile.n), r)
+        return value
+
+    return result(tile, times), generate
+
+
+@vector_code
+def add_windows(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any, step: Any, row: Any) -> Any:
+    """Return the tile with ``numbers[i + r]`` times pixel k of a window added to its vector ``k * n / 4 + r``.
+
+    The pixels stand at ``vectors[j]``, ``j + step``, ``j + row`` and ``j + row + step``.
+    """
+    n = tile.n // 4
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        scalar = pointer_to(context, builder, numbers, args[1], args[2])
+        second = builder.add(args[4], args[6])
+        places = (args[4], builder.add(args[4], args[5]), second, builder.add(second, args[5]))
+        pixels = [read_vector(builder, pointer_to(context, builder, vectors, args[3], place)) for place in places]
+        for r in range(n):
+            number = repeat(builder, builder.load(builder.gep(scalar, [I64(r)])))
+            for k, pixel in enumerate(pixels):
+                total = multiply_add(builder, number, pixel, builder.extract_value(value, k * n + r))
+                value = builder.insert_value(value, total, k * n + r)
+        return value
+
+    i64 = types.int64
+    return tile(tile, numbers, i64, vectors, i64, i64, i64), generate
 
 
 @vector_code

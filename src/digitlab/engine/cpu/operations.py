@@ -66,6 +66,7 @@ LAYOUT = np.dtype(
             "image_row",
             "image_height",
             "image_width",
+            "image_channels",
             "logits",
             "d_logits",
             "n_classes",

@@ -24,14 +24,17 @@ __all__ = ["optimize"]
 
 
 @kernel
-def optimize(params, gradients, m, v, begin, end, rule, rate, settings):
-    """Take one step on ``params[begin:end]``.
+def optimize(params, before, gradients, m, v, begin, end, rule, rates):
+    """Take one step on ``params[begin:end]``, and write what they were to ``before``.
 
-    ``rule``, ``rate`` and ``settings`` (float32) are those of ``digitlab.engine.optimizers.OptimizerStep``.
+    ``rates`` (float32) are the rate and the settings of ``digitlab.engine.optimizers.OptimizerStep``. Returns how many
+    of the new parameters and moments are not finite.
     """
-    a, b, epsilon, shrink = settings[0], settings[1], settings[2], settings[3]
+    rate, a, b, epsilon, shrink = rates[0], rates[1], rates[2], rates[3], rates[4]
+    n_bad = 0
     if rule == ADAM_RULE:
         for i in range(begin, end):
+            before[i] = params[i]
             g = gradients[i]
             m[i] += (g - m[i]) * a
             v[i] += (g * g - v[i]) * b
@@ -39,6 +42,10 @@ def optimize(params, gradients, m, v, begin, end, rule, rate, settings):
             params[i] -= m[i] * rate / (np.sqrt(v[i]) + epsilon)
     else:
         for i in range(begin, end):
+            before[i] = params[i]
             m[i] = m[i] * a - gradients[i] * rate
             params[i] -= params[i] * shrink
             params[i] += m[i] * a - gradients[i] * rate if b > 0.0 else m[i]
+    for i in range(begin, end):
+        n_bad += not (np.isfinite(params[i]) and np.isfinite(m[i]) and np.isfinite(v[i]))
+    return n_bad

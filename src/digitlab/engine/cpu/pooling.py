@@ -15,16 +15,9 @@ import numpy as np
 
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.lanes import LANES
-from digitlab.engine.cpu.windows import NOTHING, give_to_winner, store_largest
+from digitlab.engine.cpu.windows import NOTHING, give_to_winner
 
-__all__ = ["NOTHING", "keep_largest", "pool", "pool_gradient", "spread_winners"]
-
-
-@kernel
-def keep_largest(window, n, relu, out, to, winners, won):
-    """Pool four pixels of ``n`` values each, which stand one after the other in ``window``."""
-    for i in range(0, n, LANES):
-        store_largest(window, i, n, relu, out, to + i, winners, won + i)
+__all__ = ["NOTHING", "pool", "pool_gradient", "spread_winners"]
 
 
 @kernel

@@ -34,13 +34,12 @@ class Program:
     ops : ndarray
         Structured array, one row an operation.
     layout : numpy.void
-        ``image``, ``image_row``, ``image_height``, ``image_width``: where the block of images stands, and its size (the
-        width counts values, pixels x channels). ``logits``, ``d_logits``: the last layer's sums and their gradients.
-        ``n_classes``: how many there are. ``tape``: float32 numbers that dense layers keep for one block.
+        ``image``, ``image_row``, ``image_height``, ``image_width``, ``image_channels``: where the block of images
+        stands, and its size (the width counts values, pixels x channels). ``logits``, ``d_logits``: the last layer's
+        sums and their gradients. ``n_classes``: how many there are. ``tape``: float32 numbers that dense layers keep
+        for one block.
     memory : int
         float32 numbers that a worker needs for training; the first ``forward_memory`` suffice for prediction.
-    window : int
-        float32 numbers for one window of four pixels.
     n_winners : int
         Bytes that a worker needs for pooling winners.
     n_parameters, n_flipped : int
@@ -53,7 +52,6 @@ class Program:
     layout: np.void
     memory: int
     forward_memory: int
-    window: int
     n_winners: int
     n_parameters: int
     n_flipped: int
@@ -209,6 +207,7 @@ def build_program(architecture: Architecture) -> Program:
         image.row,
         image.shape[0],
         image.shape[1] * image.shape[2],
+        image.shape[2],
         ops[-1]["y"],
         ops[-1]["dy"],
         n_classes,
@@ -219,7 +218,6 @@ def build_program(architecture: Architecture) -> Program:
         layout=layout[0],
         memory=planner.forward + planner.backward,
         forward_memory=planner.forward,
-        window=4 * LANES * max(int(ops["filters"].max()), 2),
         n_winners=winners,
         n_parameters=weights,
         n_flipped=flipped,

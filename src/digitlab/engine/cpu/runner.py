@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu import batch
+from digitlab.engine.cpu import batch, updating
 from digitlab.engine.cpu.compiled import seal_cache
+from digitlab.engine.cpu.gathering import PLACES
 from digitlab.engine.cpu.program import build_program
+from digitlab.engine.cpu.team import Team
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.cpu.vectors import LANES
 from digitlab.engine.optimizers import OptimizerStep
@@ -24,6 +26,10 @@ __all__ = ["CpuRunner", "Images"]
 # Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
 _MOST_SLOTS = 8
 _PREDICTION_TASK = 16 * LANES
+# float32 numbers that a kernel may leave and take up again.
+_SCRATCH = 16 * LANES
+# Parameters below which a second thread would be no help with the optimizer's step.
+_SMALL = 1_000
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,11 @@ def _aligned(n: int) -> NDArray[np.float32]:
 class _Memory:
     """What one worker writes to."""
 
-    def __init__(self, n_floats: int, n_window: int, n_winners: int) -> None:
+    def __init__(self, n_floats: int, n_winners: int) -> None:
         self.values = _aligned(n_floats)
-        self.window = _aligned(n_window)
+        self.scratch = _aligned(_SCRATCH)
         self.winners = np.zeros(max(1, n_winners), np.uint8)
-        self.positions = np.zeros(LANES, np.int64)
+        self.places = np.zeros(PLACES, np.int64)
 
 
 class CpuRunner:
@@ -74,6 +80,11 @@ class CpuRunner:
         Its last layer is Dense with a softmax.
     n_threads : int, optional
         Threads to share the work; all cores by default. Results do not depend on it.
+
+    Attributes
+    ----------
+    is_finite : bool
+        Whether all weights and moments were finite numbers after the last batch.
 
     Raises
     ------
@@ -88,6 +99,8 @@ class CpuRunner:
         if n_threads is not None and n_threads < 1:
             raise ConfigError(f"threads must be at least 1, or left out for all cores; got {n_threads}.")
         self.n_threads = n_threads or available_threads()
+        self.is_finite = True
+        self._n_batches = 0
         self.program = build_program(architecture)
         self._params = _aligned(self.program.n_parameters)
         self._flipped = _aligned(max(1, self.program.n_flipped))
@@ -107,7 +120,7 @@ class CpuRunner:
     @parameters.setter
     def parameters(self, values: NDArray[np.float32]) -> None:
         self._params[:] = values
-        batch.flip_kernels(self.program.ops, self._params, self._flipped)
+        updating.flip_kernels(self.program.ops, self._params, self._flipped)
 
     @property
     def gradients(self) -> NDArray[np.float32]:
@@ -133,14 +146,30 @@ class CpuRunner:
         n_blocks = -(-batch_size // LANES)
         n_slots = min(_MOST_SLOTS, n_blocks)
         n_workers = min(self.n_threads, n_slots)
-        self._training_memory = [_Memory(program.memory, program.window, program.n_winners) for _ in range(n_workers)]
+        self._training_memory = [_Memory(program.memory, program.n_winners) for _ in range(n_workers)]
+        self._team = Team(n_workers)
         self._d_lanes = _aligned(n_slots * program.n_lane_gradients).reshape(n_slots, program.n_lane_gradients)
         self._tape = _aligned(max(1, n_blocks * int(program.layout["tape"])))
         self._losses = np.zeros(n_blocks, np.float64)
         self._corrects = np.zeros(n_blocks, np.int64)
+        self._order = np.zeros(batch_size, np.int64)
+        self._labels = np.zeros(batch_size, np.int64)
+        self._counts = np.zeros(6, np.int64)
+        self._rates = np.zeros(5, np.float32)
+        self._faults = np.zeros(n_workers, np.int64)
+        self._older = np.zeros((2, program.n_parameters), np.float32)
+        self.remember()
         self._gradients = _aligned(program.n_parameters)
         self.first_moment = _aligned(program.n_parameters)
         self.second_moment = _aligned(program.n_parameters)
+
+    def remember(self) -> None:
+        """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
+        self._older[:] = self._params
+
+    def take_back(self, n_batches: int) -> None:
+        """Put the weights in place that were there before the last batch or, for 2, before the one before it, too."""
+        self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
 
     def train_batch(
         self, images: Images, labels: NDArray[np.int64], order: NDArray[np.int64], step: OptimizerStep, salt: int
@@ -165,33 +194,26 @@ class CpuRunner:
         n_correct : int
             Right answers before the step.
         """
-        program, memory = self.program, self._training_memory
-        n_blocks = -(-len(order) // LANES)
-        n_slots = min(len(self._d_lanes), n_blocks)
+        program, memory, n = self.program, self._training_memory, len(order)
+        n_blocks = -(-n // LANES)
+        self._n_batches += 1
+        self._order[:n], self._labels[:n] = order, labels
+        n_parts = len(memory) if program.n_parameters > _SMALL else 1
+        self._counts[:] = n, min(len(self._d_lanes), n_blocks), n_parts, salt, step.rule, self._n_batches % 2
+        self._rates[:] = step.rate, *step.settings
 
-        def run_slot(worker: int, slot: int) -> None:
+        def take_part(worker: int, patience: int, board: NDArray[np.int64]) -> None:
             own = memory[worker]
-            batch.train_slot(
-                program.ops, program.layout, images.as_bytes, images.as_floats, order, labels, slot, n_slots,
-                self._params, self._flipped, own.values, own.window, own.winners, own.positions, self._d_lanes,
-                self._tape, self._losses, self._corrects, salt,
+            batch.take_part(
+                worker, patience, board, program.ops, program.layout, images.as_bytes, images.as_floats, self._order,
+                self._labels, self._counts, self._rates, self._params, self._older, self._flipped, own.values,
+                own.scratch, own.winners, own.places, self._d_lanes, self._tape, self._losses, self._corrects,
+                self._gradients, self.first_moment, self.second_moment, self._faults,
             )  # fmt: skip
 
-        share(run_slot, n_slots, len(memory))
-        settings = np.array(step.settings, np.float32)
-        rate = np.float32(step.rate)
-        # A small network's parameters are updated sooner than a second thread wakes up.
-        n_parts = len(memory) if program.n_parameters > 50_000 else 1
-
-        def run_part(worker: int, part: int) -> None:
-            batch.learn(
-                program.ops, program.layout, part, n_parts, n_slots, n_blocks, self._d_lanes, self._tape,
-                memory[worker].window, self._params, self._flipped, self._gradients,
-                self.first_moment, self.second_moment, step.rule, rate, settings,
-            )  # fmt: skip
-
-        share(run_part, n_parts, n_parts)
-        return float(self._losses[:n_blocks].sum()) / len(order), int(self._corrects[:n_blocks].sum())
+        self._team.work(take_part, images)
+        self.is_finite = not self._faults[:n_parts].any()
+        return float(self._losses[:n_blocks].sum()) / n, int(self._corrects[:n_blocks].sum())
 
     def predict(self, images: Images) -> NDArray[np.float32]:
         """Return probabilities, float32 (n, n_classes); memory besides the result does not grow with n."""
@@ -203,7 +225,7 @@ class CpuRunner:
             try:
                 memory.append(self._prediction_memory.pop())
             except IndexError:
-                memory.append(_Memory(program.forward_memory, program.window, program.n_winners))
+                memory.append(_Memory(program.forward_memory, program.n_winners))
         out = np.empty((n, int(program.layout["n_classes"])), np.float32)
 
         def run_task(worker: int, task: int) -> None:
@@ -212,7 +234,7 @@ class CpuRunner:
             order = np.arange(begin, end)
             batch.predict_blocks(
                 program.ops, program.layout, images.as_bytes, images.as_floats, order, 0, end - begin,
-                self._params, own.values, own.window, own.winners, own.positions, out[begin:end],
+                self._params, own.values, own.winners, own.places, out[begin:end],
             )  # fmt: skip
 
         share(run_task, n_tasks, len(memory))

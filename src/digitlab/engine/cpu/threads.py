@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
-__all__ = ["available_threads", "share"]
+__all__ = ["available_threads", "share", "submit"]
 
 
 def available_threads() -> int:
@@ -21,6 +22,11 @@ def available_threads() -> int:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=max(1, available_threads()), thread_name_prefix="digitlab")
+
+
+def submit(function: Callable[..., None], *arguments: Any) -> Future[None]:
+    """Call a function in a thread of the pool, when one is free."""
+    return _pool().submit(function, *arguments)
 
 
 def share(task: Callable[[int, int], None], n_tasks: int, n_workers: int) -> None:

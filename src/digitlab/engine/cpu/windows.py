@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from digitlab.engine.cpu.vectors import LANES, VECTOR, pointer_to, read_vector, vector_code, write_vector
+from digitlab.engine.cpu.vectors import I64, LANES, VECTOR, pointer_to, read_vector, vector_code, write_vector
 
 __all__ = ["NOTHING", "give_to_winner", "store_largest"]
 
@@ -23,33 +23,32 @@ def _bytes(value: int) -> Any:
 
 
 @vector_code
-def store_largest(
-    typing_context: Any, window: Any, i: Any, step: Any, relu: Any, out: Any, to: Any, winners: Any, won: Any
-) -> Any:
-    """Write the largest of the vectors at ``window[i + k * step]``, k = 0 to 3, and which it was, lane by lane."""
+def store_largest(typing_context: Any, tile: Any, relu: Any, out: Any, to: Any, winners: Any, won: Any) -> Any:
+    """Write the largest of a tile's quarters, one quarter a pixel of the window, and which it was, lane by lane."""
+    n = tile.n // 4
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        position = args[1]
-        largest = read_vector(builder, pointer_to(context, builder, window, args[0], position))
-        winner = _bytes(0)
-        for k in range(1, 4):
-            position = builder.add(position, args[2])
-            value = read_vector(builder, pointer_to(context, builder, window, args[0], position))
-            above = builder.fcmp_ordered(">", value, largest)
-            largest = builder.select(above, value, largest)
-            winner = builder.select(above, _bytes(k), winner)
-        # "Not above zero" is false for NaN, which therefore goes on and is noticed in the loss.
-        nothing = builder.fcmp_ordered("<=", largest, _ZERO)
-        use = builder.icmp_signed("!=", args[3], args[3].type(0))
-        largest = builder.select(use, builder.select(nothing, _ZERO, largest), largest)
-        winner = builder.select(use, builder.select(nothing, _bytes(NOTHING), winner), winner)
-        write_vector(builder, largest, pointer_to(context, builder, out, args[4], args[5]))
-        target = pointer_to(context, builder, winners, args[6], args[7])
-        builder.store(winner, builder.bitcast(target, _BYTES.as_pointer())).align = 1
+        use = builder.icmp_signed("!=", args[1], args[1].type(0))
+        target = pointer_to(context, builder, out, args[2], args[3])
+        bytes_ = pointer_to(context, builder, winners, args[4], args[5])
+        for r in range(n):
+            largest, winner = builder.extract_value(args[0], r), _bytes(0)
+            for k in range(1, 4):
+                value = builder.extract_value(args[0], k * n + r)
+                above = builder.fcmp_ordered(">", value, largest)
+                largest = builder.select(above, value, largest)
+                winner = builder.select(above, _bytes(k), winner)
+            # "Not above zero" is false for NaN, which therefore goes on and is noticed in the loss.
+            nothing = builder.fcmp_ordered("<=", largest, _ZERO)
+            largest = builder.select(use, builder.select(nothing, _ZERO, largest), largest)
+            winner = builder.select(use, builder.select(nothing, _bytes(NOTHING), winner), winner)
+            write_vector(builder, largest, target, r)
+            place = builder.bitcast(builder.gep(bytes_, [I64(r * LANES)]), _BYTES.as_pointer())
+            builder.store(winner, place).align = 1
         return context.get_dummy_value()
 
     i64 = types.int64
-    return types.none(window, i64, i64, i64, out, i64, winners, i64), generate
+    return types.none(tile, i64, out, i64, winners, i64), generate
 
 
 @vector_code

@@ -1,0 +1,86 @@
+"""Updating: from the sums that the slots left behind to the next weights.
+
+The gradients are finished in parts of the parameters, so that threads can share them: every number is computed by one
+thread in one order, and is the same however many parts there are.
+"""
+
+from __future__ import annotations
+
+from digitlab.engine.cpu import dense
+from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
+from digitlab.engine.cpu.lanes import LANES, added, lane_sums, load, store
+from digitlab.engine.cpu.operations import DENSE
+from digitlab.engine.cpu.optimizing import optimize
+
+__all__ = ["flip_kernels", "update_part"]
+
+
+@kernel
+def _convolution_gradients(op, d_lanes, n_slots, begin, end, scratch, gradients):
+    """Add up slots, then lanes, for the kernel's numbers ``begin`` to ``end`` (the biases come after the kernel)."""
+    size = d_lanes.shape[1]
+    for j in range(begin, end, LANES):
+        at = op.d_weights + j * LANES
+        sums = load(LANES, d_lanes, at)
+        for slot in range(1, n_slots):
+            sums = added(sums, load(LANES, d_lanes, slot * size + at))
+        store(lane_sums(sums), scratch, 0)
+        for k in range(min(LANES, end - j)):
+            gradients[op.weights + j + k] = scratch[k]
+
+
+@kernel
+def _flip(op, params, flipped, begin, end):
+    """Copy the kernel's rows (one tap and channel each) to where the input gradient wants them."""
+    channels, filters, width = op.channels, op.filters, op.kernel_width
+    for row in range(begin, end):
+        tap, c = row // channels, row % channels
+        reversed_tap = tap - tap % width + width - 1 - tap % width
+        to = op.flipped + reversed_tap * filters * channels + c
+        at = op.weights + row * filters
+        for f in range(filters):
+            flipped[to + f * channels] = params[at + f]
+
+
+@inlined
+def update_part(
+    ops, layout, part, n_parts, n_slots, n_blocks, d_lanes, tape, scratch,
+    params, before, flipped, gradients, m, v, rule, rates,
+):  # fmt: skip
+    """Finish the gradients of one part of the parameters, take the optimizer's step on it, and keep what it was before.
+
+    Returns how many of the new parameters and moments are not finite.
+    """
+    n_bad = 0
+    for index in range(len(ops)):
+        op = ops[index]
+        if op.weights < 0:
+            continue
+        rows = op.n_weights // op.filters
+        begin, end = rows * part // n_parts, rows * (part + 1) // n_parts
+        if op.kind == DENSE:
+            dense.kernel_gradient_rows(op, tape, layout.tape, n_blocks, begin, end, scratch, gradients)
+            if part == 0 and op.bias >= 0:
+                dense.bias_gradient(op, tape, layout.tape, n_blocks, gradients)
+        else:
+            _convolution_gradients(op, d_lanes, n_slots, begin * op.filters, end * op.filters, scratch, gradients)
+            if part == 0 and op.bias >= 0:
+                _convolution_gradients(
+                    op, d_lanes, n_slots, op.n_weights, op.n_weights + op.filters, scratch, gradients
+                )
+        first, last = op.weights + begin * op.filters, op.weights + end * op.filters
+        n_bad += optimize(params, before, gradients, m, v, first, last, rule, rates)
+        if part == 0 and op.bias >= 0:
+            n_bad += optimize(params, before, gradients, m, v, op.bias, op.bias + op.filters, rule, rates)
+        if op.flipped >= 0:
+            _flip(op, params, flipped, begin, end)
+    return n_bad
+
+
+@entry_point
+def flip_kernels(ops, params, flipped):
+    """Bring all exchanged copies up to date, after the parameters were set from outside."""
+    for index in range(len(ops)):
+        op = ops[index]
+        if op.flipped >= 0:
+            _flip(op, params, flipped, 0, op.n_weights // op.filters)
