@@ -8,8 +8,8 @@ the core's cache, as it does in training; at last whole batches as ``fit`` train
 optimizer. On all cores means the same work in every core at the same time, and for batches one batch that is shared.
 
 The arithmetic of a layer is counted as textbooks do, two operations for a multiply-add: whatever a kernel leaves out
-because it knows the result counts as done, and what it does beyond counts as nothing. Rounds go over everything in turn,
-and the best of the rounds counts, which is the one that other programs disturbed least.
+because it knows the result counts as done, and what it does beyond counts as nothing. Rounds go over everything in
+turn, and the best of the rounds counts, which is the one that other programs disturbed least.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contest import describe_machine
-from measured_kernels import Block, measured_kernels, multiply_adds
 
+from contest import describe_machine
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.runner import CpuRunner, Images
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.optimizers import Adam
 from digitlab.network.zoo import ZOO, architecture
+from measured_kernels import Block, measured_kernels, multiply_adds
 from roofline_tables import to_markdown, write
 
 ROOT = Path(__file__).resolve().parent.parent

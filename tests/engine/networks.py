@@ -74,8 +74,13 @@ ODD = {
 }
 
 
-def digits(architecture: Architecture, n: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def digits(
+    architecture: Architecture, n: int, seed: int = 0, *, margin: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return random images in [0, 1], half of it exactly zero as the background of digits is, and random labels."""
     rng = np.random.default_rng(seed)
     images = np.maximum(rng.uniform(-1.0, 1.0, (n, *architecture.input_shape)), 0.0).astype(np.float32)
+    if margin and len(architecture.input_shape) == 3:
+        # Empty, and of another width on every side.
+        images[:, :2] = images[:, -1:] = images[:, :, :1] = images[:, :, -2:] = 0.0
     return images, rng.integers(0, architecture.n_classes, n)

@@ -26,7 +26,7 @@ N = LANES - 1  # so that the last lane has no image
 @pytest.fixture(scope="module", params=list(NETWORKS))
 def block(request: pytest.FixtureRequest) -> OneBlock:
     network = NETWORKS[request.param]
-    return OneBlock(network, *digits(network, N))
+    return OneBlock(network, *digits(network, N, margin=True))
 
 
 def assert_close(ours: Any, theirs: Any) -> None:
@@ -71,7 +71,7 @@ def stopped_below(block: OneBlock, op: Any, dx: Any) -> Any:
 
 
 def test_gather_puts_an_image_into_every_lane_and_repeats_the_first_in_the_others(block: OneBlock) -> None:
-    images, _ = digits(block.network, N)
+    images, _ = digits(block.network, N, margin=True)
     expected = np.concatenate([images, np.repeat(images[:1], LANES - N, axis=0)]).reshape(LANES, -1)
     np.testing.assert_array_equal(block.block(), expected)
 
@@ -130,7 +130,7 @@ def test_bias_gradients_are_sums_over_pixels_and_images(block: OneBlock) -> None
 
 
 def test_softmax_gives_the_loss_the_right_answers_and_the_gradient_of_the_sums(block: OneBlock) -> None:
-    op, (_, labels) = block.ops[-1], digits(block.network, N)
+    op, (_, labels) = block.ops[-1], digits(block.network, N, margin=True)
     logits = block.written(op).reshape(N, -1).astype(np.float64)
     probabilities, rows = reference.softmax(logits), np.arange(N)
     assert block.loss == pytest.approx(-np.log(probabilities[rows, labels]).mean(), rel=1e-6)
@@ -179,3 +179,26 @@ def test_one_step_of_the_optimizer_is_its_formula(optimizer: Adam | SGD) -> None
         expected = kept + (optimizer.momentum * m - rate * g if optimizer.nesterov else m)
     # Adam's quotient has three roundings more than the sums above.
     np.testing.assert_allclose(block.runner.parameters, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_empty_margins_are_left_out_without_a_trace() -> None:
+    network = NETWORKS["the codelab's"]
+    images, labels = digits(network, N, margin=True)
+    marked = images.copy()
+    marked[:, 0, 0] = marked[:, -1, -1] = 1e-38  # too little to count, but not nothing
+    clipped, whole = OneBlock(network, images, labels), OneBlock(network, marked, labels)
+    assert clipped.runner._training_memory[0].places[LANES:].tolist() == [2, 27, 1, 26]
+    assert whole.runner._training_memory[0].places[LANES:].tolist() == [0, 28, 0, 28]
+    assert clipped.loss == whole.loss
+    for ours, theirs in zip(clipped.gradients, whole.gradients, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_images_without_any_ink_are_answered_with_the_biases() -> None:
+    network = NETWORKS["the codelab's"]
+    images, labels = digits(network, N)
+    empty = OneBlock(network, np.zeros_like(images), labels)
+    assert empty.runner._training_memory[0].places[LANES:].tolist() == [28, 28, 28, 28]
+    assert np.isfinite(empty.loss)
+    assert not empty.gradients[0].any()
+    assert empty.gradients[-1].any()

@@ -50,8 +50,18 @@ def _add_rows(numbers, i, out, start, stride):
 
 
 @njit
-def _add_scaled(numbers, i, vectors, j, out, start):
-    lanes.store(lanes.add_scaled(lanes.load(SIZE, out, start), numbers, i, vectors, j), out, start)
+def _add_scaled(numbers, i, step, vectors, j, out, start):
+    lanes.store(lanes.add_scaled(lanes.load(SIZE, out, start), numbers, i, step, vectors, j), out, start)
+
+
+@njit
+def _add_windows(numbers, i, vectors, j, step, row, out, start):
+    lanes.store(lanes.add_windows(lanes.load(8, out, start), numbers, i, vectors, j, step, row), out, start)
+
+
+@njit
+def _repeat(numbers, i, out):
+    lanes.store(lanes.repeated(lanes.load(2, numbers, i), 3), out, 0)
 
 
 @njit
@@ -123,11 +133,26 @@ def test_add_rows_adds_to_what_was_there(numbers: np.ndarray) -> None:
     np.testing.assert_array_equal(out, expected)
 
 
-def test_add_scaled_multiplies_one_vector_with_a_number_for_every_sum(numbers: np.ndarray) -> None:
+@pytest.mark.parametrize("step", [1, 3])
+def test_add_scaled_multiplies_one_vector_with_a_number_for_every_sum(numbers: np.ndarray, step: int) -> None:
     out = np.ones_like(numbers)
-    _add_scaled(numbers, 7, numbers, 11, out, START)
-    expected = 1.0 + np.outer(numbers[7 : 7 + SIZE], numbers[11 : 11 + LANES])
+    _add_scaled(numbers, 7, step, numbers, 11, out, START)
+    expected = 1.0 + np.outer(numbers[7 : 7 + SIZE * step : step], numbers[11 : 11 + LANES])
     np.testing.assert_allclose(tile_at(out, START, SIZE), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_add_windows_multiplies_the_four_pixels_of_a_window_with_a_number_for_every_sum(numbers: np.ndarray) -> None:
+    out, step, row = np.ones(8 * LANES + START, np.float32), LANES + 1, 3 * LANES + 2
+    _add_windows(numbers, 7, numbers, 2, step, row, out, START)
+    pixels = [numbers[2 + k : 2 + k + LANES] for k in (0, step, row, row + step)]
+    expected = 1.0 + np.array([numbers[7 + r] * pixel for pixel in pixels for r in (0, 1)])
+    np.testing.assert_allclose(tile_at(out, START, 8), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_repeated_copies_a_tile(numbers: np.ndarray) -> None:
+    out = np.zeros(6 * LANES, np.float32)
+    _repeat(numbers, 3, out)
+    np.testing.assert_array_equal(tile_at(out, 0, 6), np.tile(tile_at(numbers, 3, 2), (3, 1)))
 
 
 def test_add_products_multiplies_every_vector_of_one_with_every_of_the_other(numbers: np.ndarray) -> None:

@@ -72,7 +72,7 @@ def _channel_sums(n: int) -> Any:
         sums = splat(n, params, bias) if bias >= 0 else zeros(n)
         for _ in range(rows):
             for tap in range(run):
-                sums = add_scaled(sums, params, w + tap * step, memory, at + tap * LANES)
+                sums = add_scaled(sums, params, w + tap * step, 1, memory, at + tap * LANES)
             at += row
             w += w_row
         store(sums, out, to)

@@ -62,7 +62,7 @@ def kernel_gradient_rows(op, tape, block_size, n_blocks, begin, end, scratch, gr
                     x = block * block_size + op.tape_x + i
                     d = block * block_size + op.tape_d + o
                     for _ in range(LANES):
-                        sums = add_scaled(sums, tape, x, tape, d)
+                        sums = add_scaled(sums, tape, x, 1, tape, d)
                         x += channels
                         d += padded
                 store(sums, scratch, 0)
@@ -73,7 +73,7 @@ def kernel_gradient_rows(op, tape, block_size, n_blocks, begin, end, scratch, gr
                         x = block * block_size + op.tape_x + i + r
                         d = block * block_size + op.tape_d + o
                         for _ in range(LANES):
-                            single = add_scaled(single, tape, x, tape, d)
+                            single = add_scaled(single, tape, x, 1, tape, d)
                             x += channels
                             d += padded
                     store(single, scratch, r * LANES)

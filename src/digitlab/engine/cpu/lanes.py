@@ -12,7 +12,7 @@ whole vocabulary of the kernels:
 ``store(t, a, i)``      write a tile to the ``n * LANES`` numbers that begin at ``a[i]``
 ``store_rows(t, a, i, s)``  the same, with ``s`` numbers from vector to vector
 ``add_rows(t, n, a, i, s)``       add it to ``a`` instead, as ``n`` rows that stand ``s`` numbers apart
-``add_scaled(t, w, i, x, j)``     vector *r* of the tile += the number ``w[i + r]`` times the vector at ``x[j]``
+``add_scaled(t, w, i, s, x, j)``  vector *r* of the tile += the number ``w[i + r * s]`` times the vector at ``x[j]``
 ``add_products(t, n, a, i, b, j)`` vector *(p, q)* += vector *p* at ``a[i]`` times vector *q* at ``b[j]``, lane by lane
 ``repeated(t, n)``      a tile that holds ``n`` copies of a tile, one after the other
 ``add_windows(t, w, i, x, j, s, r)`` the same for four tiles in one, those of the four pixels of a 2 x 2 window
@@ -223,20 +223,22 @@ def add_rows(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, str
 
 
 @vector_code
-def add_scaled(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any) -> Any:
-    """Return the tile with ``numbers[i + r]`` times the vector at ``vectors[j]`` added to its vector r."""
+def add_scaled(typing_context: Any, tile: Any, numbers: Any, i: Any, step: Any, vectors: Any, j: Any) -> Any:
+    """Return the tile with ``numbers[i + r * step]`` times the vector at ``vectors[j]`` added to its vector r."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         value = args[0]
         scalar = pointer_to(context, builder, numbers, args[1], args[2])
-        vector = read_vector(builder, pointer_to(context, builder, vectors, args[3], args[4]))
+        vector = read_vector(builder, pointer_to(context, builder, vectors, args[4], args[5]))
+        position = I64(0)
         for r in range(tile.n):
-            number = repeat(builder, builder.load(builder.gep(scalar, [I64(r)])))
+            number = repeat(builder, builder.load(builder.gep(scalar, [position])))
+            position = builder.add(position, args[3])
             total = multiply_add(builder, number, vector, builder.extract_value(value, r))
             value = builder.insert_value(value, total, r)
         return value
 
-    return tile(tile, numbers, i, vectors, j), generate
+    return tile(tile, numbers, i, types.int64, vectors, j), generate
 
 
 @vector_code

@@ -40,6 +40,8 @@ class Program:
         for one block.
     memory : int
         float32 numbers that a worker needs for training; the first ``forward_memory`` suffice for prediction.
+    largest_map : int
+        Values of the largest map before a fused pooling.
     n_winners : int
         Bytes that a worker needs for pooling winners.
     n_parameters, n_flipped : int
@@ -52,6 +54,7 @@ class Program:
     layout: np.void
     memory: int
     forward_memory: int
+    largest_map: int
     n_winners: int
     n_parameters: int
     n_flipped: int
@@ -218,6 +221,7 @@ def build_program(architecture: Architecture) -> Program:
         layout=layout[0],
         memory=planner.forward + planner.backward,
         forward_memory=planner.forward,
+        largest_map=max(int(op["height"] * op["width"] * op["filters"]) for op in ops),
         n_winners=winners,
         n_parameters=weights,
         n_flipped=flipped,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu import batch, updating
+from digitlab.engine.cpu import batch, single, updating
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.engine.cpu.gathering import PLACES
 from digitlab.engine.cpu.program import build_program
@@ -55,8 +55,8 @@ class Images:
 
 
 def _aligned(n: int) -> NDArray[np.float32]:
-    # Vectors that begin on a cache line are loaded in one access.
-    raw = np.zeros(n + 16, np.float32)
+    # Vectors that begin on a cache line are loaded in one access, and the last may reach beyond the end.
+    raw = np.zeros(n + 16 + LANES, np.float32)
     offset = (-raw.ctypes.data % 64) // 4
     return raw[offset : offset + n]
 
@@ -106,6 +106,7 @@ class CpuRunner:
         self._flipped = _aligned(max(1, self.program.n_flipped))
         self._training_memory: list[_Memory] = []
         self._prediction_memory: list[_Memory] = []
+        self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._d_lanes = np.zeros((0, 0), np.float32)
         self._tape = np.zeros(0, np.float32)
         self._gradients = _aligned(0)
@@ -218,6 +219,8 @@ class CpuRunner:
     def predict(self, images: Images) -> NDArray[np.float32]:
         """Return probabilities, float32 (n, n_classes); memory besides the result does not grow with n."""
         program, n = self.program, len(images)
+        if n == 1:
+            return self._predict_one(images)
         n_tasks = -(-n // _PREDICTION_TASK)
         # Taken and given back, because a server predicts in several threads at once; pop and append are atomic.
         memory: list[_Memory] = []
@@ -239,6 +242,20 @@ class CpuRunner:
 
         share(run_task, n_tasks, len(memory))
         self._prediction_memory += memory
+        return out
+
+    def _predict_one(self, images: Images) -> NDArray[np.float32]:
+        program = self.program
+        n_values = program.forward_memory // LANES
+        try:
+            values, scratch = self._single_memory.pop()
+        except IndexError:
+            values, scratch = _aligned(n_values + program.largest_map), _aligned(_SCRATCH)
+        out = np.empty((1, int(program.layout["n_classes"])), np.float32)
+        single.predict_one(
+            program.ops, program.layout, images.as_bytes, images.as_floats, self._params, values, n_values, scratch, out
+        )
+        self._single_memory.append((values, scratch))
         return out
 
     def seal(self) -> None:
