@@ -1,7 +1,7 @@
 """Compiled kernels are kept for the next process, and believed only as they were written.
 
-Every process but the last test's compiles or loads one small kernel, the one that setting weights needs, and tells
-which it did. The last one compiles for smaller processors than this one, whose vectors are shorter.
+Every process but the last test's compiles or loads one small kernel and tells which it did. The last one compiles for
+smaller processors than this one, whose vectors are shorter.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxP
 
 _SOURCES = Path(compiled.__file__).parents[3]
 
-_SET_WEIGHTS = """
-import json
+_DOUBLE = f"""
+import json, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 import numpy as np
-from digitlab.engine.cpu import updating
-from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.network import Architecture, Dense
+from digitlab.engine.cpu.compiled import seal_cache
+from small_kernel import double
 
-# The first kernel of the second layer is kept with its axes exchanged.
-runner = CpuRunner(Architecture([Dense(2), Dense(3, activation="softmax")], (1,)))
-runner.set_weights([np.ones((1, 2)), np.zeros(2), np.arange(6).reshape(2, 3), np.zeros(3)])
-runner.seal()
-print(json.dumps({
-    "flipped": runner._flipped.tolist(),
-    "loaded": sum(updating.flip_kernels.stats.cache_hits.values()),
-    "compiled": sum(updating.flip_kernels.stats.cache_misses.values()),
-}))
+numbers = np.arange(3.0)
+double(numbers)
+seal_cache()
+print(json.dumps({{
+    "numbers": numbers.tolist(),
+    "loaded": sum(double.stats.cache_hits.values()),
+    "compiled": sum(double.stats.cache_misses.values()),
+}}))
 """
 
 
@@ -56,7 +55,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     answer: dict[str, Any] = json.loads(out)
-    assert answer.pop("flipped") == [0, 3, 1, 4, 2, 5]
+    assert answer.pop("numbers") == [0.0, 2.0, 4.0]
     return answer
 
 
@@ -70,7 +69,7 @@ def kept_in(cache: Path) -> tuple[Path, list[Path]]:
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that one process has filled."""
     cache = tmp_path_factory.mktemp("cache")
-    assert finish(start(_SET_WEIGHTS, str(cache))) == {"loaded": 0, "compiled": 1}
+    assert finish(start(_DOUBLE, str(cache))) == {"loaded": 0, "compiled": 1}
     return cache
 
 
@@ -78,8 +77,8 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_disk_that_is_full_costs_the_next_process_a_compilation_and_nothing_else(tmp_path: Path) -> None:
     full = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     full += "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-    assert finish(start(full + _SET_WEIGHTS, str(tmp_path))) == {"loaded": 0, "compiled": 1}
-    assert finish(start(_SET_WEIGHTS, str(tmp_path))) == {"loaded": 0, "compiled": 1}
+    assert finish(start(full + _DOUBLE, str(tmp_path))) == {"loaded": 0, "compiled": 1}
+    assert finish(start(_DOUBLE, str(tmp_path))) == {"loaded": 0, "compiled": 1}
 
 
 def assert_sealed(cache: Path) -> None:
@@ -91,7 +90,7 @@ def assert_sealed(cache: Path) -> None:
 
 def test_a_second_process_loads_what_the_first_compiled(warm: Path) -> None:
     assert_sealed(warm)
-    assert finish(start(_SET_WEIGHTS, str(warm))) == {"loaded": 1, "compiled": 0}
+    assert finish(start(_DOUBLE, str(warm))) == {"loaded": 1, "compiled": 0}
     assert_sealed(warm)
 
 
@@ -130,30 +129,30 @@ def test_damaged_code_is_thrown_away_and_compiled_again(warm: Path, tmp_path: Pa
     else:
         code.write_bytes(b"not machine code")
         (folder / "checksums").write_text(f"00000000 {index.name}\n")
-    assert finish(start(_SET_WEIGHTS, str(cache))) == {"loaded": 0, "compiled": 1}
+    assert finish(start(_DOUBLE, str(cache))) == {"loaded": 0, "compiled": 1}
     assert_sealed(cache)
 
 
 @pytest.mark.slow
 def test_two_processes_that_begin_at_once_both_get_their_kernels(tmp_path: Path) -> None:
-    processes = [start(_SET_WEIGHTS, str(tmp_path)) for _ in range(2)]
+    processes = [start(_DOUBLE, str(tmp_path)) for _ in range(2)]
     for process in processes:
         answer = finish(process)
         assert answer["loaded"] + answer["compiled"] == 1
     # Whatever they did to each other's files, the next one finds them in order.
-    finish(start(_SET_WEIGHTS, str(tmp_path)))
+    finish(start(_DOUBLE, str(tmp_path)))
     assert_sealed(tmp_path)
 
 
 def test_without_a_cache_everything_is_compiled_and_nothing_written(tmp_path: Path) -> None:
-    answer = finish(start(_SET_WEIGHTS, "off", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "xdg")))
+    answer = finish(start(_DOUBLE, "off", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "xdg")))
     assert answer == {"loaded": 0, "compiled": 1}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_compiled_after_the_sealing_is_sealed_when_the_process_ends(tmp_path: Path) -> None:
     # As in a process that only predicts.
-    process = start(_SET_WEIGHTS.replace("runner.seal()", ""), str(tmp_path))
+    process = start(_DOUBLE.replace("runner.seal()", ""), str(tmp_path))
     assert finish(process) == {"loaded": 0, "compiled": 1}
     assert_sealed(tmp_path)
 
@@ -186,7 +185,7 @@ model = Sequential.from_architecture(network, seed=0)
 history = model.fit(data["images"], data["labels"], batch_size=50, epochs=2, optimizer=Adam(0.002))
 losses, answers = [r.loss for r in history.steps], model.predict(data["images"])
 np.savez(sys.argv[3], *model.get_weights(), losses=losses, answers=answers)
-print(json.dumps({{"lanes": lanes.LANES, "flipped": {[0, 3, 1, 4, 2, 5]}}}))
+print(json.dumps({{"lanes": lanes.LANES, "numbers": {[0.0, 2.0, 4.0]}}}))
 """
 
 

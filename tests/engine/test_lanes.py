@@ -65,6 +65,11 @@ def _repeat(numbers, i, out):
 
 
 @njit
+def _is_zero(numbers, i):
+    return lanes.is_zero(numbers, i)
+
+
+@njit
 def _add_products(a, i, b, j, out, start):
     lanes.store(lanes.add_products(lanes.load(SIZE, out, start), ROWS, a, i, b, j), out, start)
 
@@ -203,3 +208,11 @@ def test_lane_sums_of_a_permuted_tile_are_the_permuted_sums_bit_for_bit(numbers:
     _sum_lanes(numbers, 0, out, 0)
     _sum_lanes(np.ascontiguousarray(tile_at(numbers, 0, LANES)[order]).ravel(), 0, other, 0)
     np.testing.assert_array_equal(other[:LANES], out[:LANES][order])
+
+
+def test_is_zero_notices_every_lane() -> None:
+    for lane in range(LANES + 2):
+        numbers = np.zeros(LANES + 2, np.float32)
+        numbers[lane] = np.nan if lane == 2 else -1e-38
+        assert _is_zero(numbers, 1) == (lane in (0, LANES + 1))
+    assert _is_zero(np.full(LANES, -0.0, np.float32), 0)

@@ -110,7 +110,7 @@ def _train(
     compiled = began
     with progress, closing(session.records()) as records:
         # The kernels that answer are compiled or loaded here, not in the first epoch's validation.
-        session.model.predict(np.zeros((1, *session.model.architecture.input_shape), np.uint8))
+        session.model.predict(np.zeros((2, *session.model.architecture.input_shape), np.uint8))
         compiled = time.perf_counter()
         for record in records:
             progress.record(record)

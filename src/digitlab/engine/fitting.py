@@ -152,7 +152,7 @@ def steps(
                 training.labels[chosen],
                 chosen,
                 optimizer.step(progress.step + 1, rate),
-                _salt(seed, progress.step),
+                _salt(seed, progress.step) if runner.has_dropout else 0,
             )
             if not (loss <= _MOST_LOSS and runner.is_finite):
                 # A bad loss is the fault of the batch before, bad weights are that of this one.

@@ -19,7 +19,7 @@ from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
 from digitlab.engine.cpu.updating import update_part
 
-__all__ = ["predict_blocks", "take_part"]
+__all__ = ["take_part"]
 
 
 @inlined
@@ -72,33 +72,38 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
 
 
 @inlined
-def _train_slot(
-    ops, layout, bytes_, floats, order, n_images, labels, slot, n_slots, params, flipped,
-    memory, winners, places, d_lanes, tape, losses, corrects, salt,
+def _take_slot(
+    ops, layout, bytes_, floats, order, n_images, labels, slot, n_slots, training, params, flipped,
+    memory, winners, places, d_lanes, tape, losses, corrects, salt, out,
 ):  # fmt: skip
-    """Take every ``n_slots``-th block of the batch, from block ``slot`` on, forward and backward."""
+    """Take every ``n_slots``-th block, from block ``slot`` on, forward and, if training, backward."""
     d_slot = d_lanes[slot]
-    d_slot[:] = 0.0
+    if training:
+        d_slot[:] = 0.0
     scale = np.float32(1.0 / n_images)
     for block in range(slot, -(-n_images // LANES), n_slots):
         first = block * LANES
         n = min(LANES, n_images - first)
         gather(bytes_, floats, order, first, n, layout, places, memory)
-        _forward(ops, params, memory, winners, places, True, salt, first)
-        losses[block], corrects[block] = loss_and_gradient(
-            memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale
-        )
-        _backward(ops, flipped, memory, winners, places, d_slot, tape, block * layout.tape, salt, first)
+        _forward(ops, params, memory, winners, places, training, salt, first)
+        if training:
+            losses[block], corrects[block] = loss_and_gradient(
+                memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale
+            )
+            _backward(ops, flipped, memory, winners, places, d_slot, tape, block * layout.tape, salt, first)
+        else:
+            probabilities(memory, layout.logits, layout.n_classes, out, first, n)
 
 
 @entry_point
 def take_part(
     worker, patience, board, ops, layout, bytes_, floats, order, labels, counts, rates, params, older, flipped,
-    memory, scratch, winners, places, d_lanes, tape, losses, corrects, gradients, m, v, faults,
+    memory, scratch, winners, places, d_lanes, tape, losses, corrects, gradients, m, v, faults, out,
 ):  # fmt: skip
     """Work on one batch as thread 0, or on whatever comes as one of the others until nothing does for a while.
 
-    A batch has two phases (``claiming.py``): the slots, then the parts of the parameters.
+    A batch that is learned has two phases (``claiming.py``): the slots, then the parts of the parameters. One that is
+    only answered has the first; whatever learning needs may then be empty.
 
     Parameters
     ----------
@@ -115,7 +120,8 @@ def take_part(
     order, labels : ndarray
         int64: which images make the batch, and their labels.
     counts : ndarray
-        int64 (6,): images of the batch, slots, parts, salt, the optimizer's rule, and which row of ``older`` to write.
+        int64 (6,): images of the batch, slots, parts (0 to answer only), salt, the optimizer's rule, and which row of
+        ``older`` to write.
     rates : ndarray
         float32 (5,): the optimizer's rate and settings.
     params, older, flipped, gradients, m, v : ndarray
@@ -128,6 +134,8 @@ def take_part(
         float64 and int64 (n_blocks,), written: loss and right answers of every block.
     faults : ndarray
         int64 (n_parts,), written: how many numbers of every part are not finite any more.
+    out : ndarray
+        float32 (n_images, n_classes), written: the probabilities, if the batch is only answered.
     """
     n_rounds = 0
     if worker == 0:
@@ -139,9 +147,9 @@ def take_part(
             task = task_of(ticket)
             n_slots, n_blocks = counts[1], -(-counts[0] // LANES)
             if (ticket >> 32) % 2 == 1:
-                _train_slot(
-                    ops, layout, bytes_, floats, order, counts[0], labels, task, n_slots, params, flipped,
-                    memory, winners, places, d_lanes, tape, losses, corrects, counts[3],
+                _take_slot(
+                    ops, layout, bytes_, floats, order, counts[0], labels, task, n_slots, counts[2] > 0, params,
+                    flipped, memory, winners, places, d_lanes, tape, losses, corrects, counts[3], out,
                 )  # fmt: skip
             else:
                 faults[task] = update_part(
@@ -150,7 +158,7 @@ def take_part(
                 )  # fmt: skip
             finish(board)
         elif worker == 0 and is_finished(board):
-            if phase_of(board) % 2 == 0:
+            if phase_of(board) % 2 == 0 or counts[2] == 0:
                 return
             open_phase(board, counts[2])
             n_rounds = 0
@@ -159,13 +167,3 @@ def take_part(
             if worker > 0 and n_rounds > patience:
                 return
             rest(n_rounds)
-
-
-@entry_point
-def predict_blocks(ops, layout, bytes_, floats, order, begin, end, params, memory, winners, places, out):
-    """Answer the images ``order[begin:end]``; their probabilities go to the same rows of ``out``."""
-    for first in range(begin, end, LANES):
-        n_images = min(LANES, end - first)
-        gather(bytes_, floats, order, first, n_images, layout, places, memory)
-        _forward(ops, params, memory, winners, places, False, 0, first)
-        probabilities(memory, layout.logits, layout.n_classes, out, first, n_images)

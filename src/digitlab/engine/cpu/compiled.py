@@ -19,6 +19,7 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from digitlab.data.cache import cache_folder
 from digitlab.engine.cpu.vectors import LANES
@@ -29,7 +30,13 @@ _CHECKSUMS = "checksums"
 
 # error_model="numpy": no test for a division by zero inside the loops. _nrt=False: kernels allocate nothing, so no
 # code for counting references, which makes compiling a fifth faster.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
 
 _config: Any = numba.config
 
@@ -89,7 +96,7 @@ atexit.register(seal_cache)
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that only other kernels call; it becomes part of them."""
-    return _compile(function)
+    return _compile(function, no_cpython_wrapper=True)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -105,9 +112,25 @@ def entry_point(function: Callable[..., Any]) -> Any:
         compiled = _compile(function, cache=_FOLDER is not None)
     finally:
         _config.CACHE_DIR = before
+    _compile_quickly(compiled)
     if _FOLDER is not None:
         _save_if_possible(compiled)
     return compiled
+
+
+def _compile_quickly(compiled: Any) -> None:
+    # The tiles leave little for LLVM to find: its lowest level makes code that is as fast, in two thirds of the time.
+    compile_anyhow, lowest = compiled.compile, type(_config.OPT)(1)
+
+    def compile_at_lowest_level(signature: Any) -> Any:
+        with global_compiler_lock:
+            before, _config.OPT = _config.OPT, lowest
+            try:
+                return compile_anyhow(signature)
+            finally:
+                _config.OPT = before
+
+    compiled.compile = compile_at_lowest_level
 
 
 def _save_if_possible(compiled: Any) -> None:

@@ -223,20 +223,8 @@ def _tap_gradients(taps: int, n: int) -> Any:
     return tap_gradients
 
 
-_taps_6_4, _taps_5_4, _taps_4_4 = _tap_gradients(6, 4), _tap_gradients(5, 4), _tap_gradients(4, 4)
-_taps_3_4, _taps_2_4, _taps_1_4 = _tap_gradients(3, 4), _tap_gradients(2, 4), _tap_gradients(1, 4)
-_taps_1_1 = _tap_gradients(1, 1)
-
-
-@kernel
-def _widest(run):
-    """Return how many taps to take at once, such that few are left over and the tile fits into the registers."""
-    if REGISTERS < 32:
-        return 3 if run % 3 == 0 else 2
-    for taps in (6, 5, 4, 3):
-        if run % taps == 0:
-            return taps
-    return min(run, 5)
+_taps_6_4, _taps_5_4, _taps_3_4 = _tap_gradients(6, 4), _tap_gradients(5, 4), _tap_gradients(3, 4)
+_taps_1_4, _taps_1_1 = _tap_gradients(1, 4), _tap_gradients(1, 1)
 
 
 @kernel
@@ -244,7 +232,13 @@ def kernel_gradient(op, memory, d_lanes, places, is_first):
     """Add the gradient of the kernel, lane by lane."""
     filters = op.filters
     run, x_step = op.kernel_width * op.channels, op.channels * LANES
-    widest = _widest(run)
+    # As many taps at once as leave few over, and as the registers hold sums for.
+    if REGISTERS < 32 or run < 5:
+        widest = 3
+    elif run % 6 == 0 or (run % 5 != 0 and run % 3 == 0):
+        widest = 6 if run % 6 == 0 else 3
+    else:
+        widest = 5
     top, bottom, left, right = _ink(op, places, is_first)
     # Only pixels count whose row of taps meets ink.
     first_x = max(0, left - op.kernel_width + 1)
@@ -268,12 +262,8 @@ def kernel_gradient(op, memory, d_lanes, places, is_first):
                         _taps_6_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 5:
                         _taps_5_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
-                    elif taps == 4:
-                        _taps_4_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 3:
                         _taps_3_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
-                    elif taps == 2:
-                        _taps_2_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                     else:
                         _taps_1_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
                 else:
@@ -293,6 +283,7 @@ def input_gradient(op, flipped, memory):
     d_row = op.width * filters * LANES
     tap_size = filters * channels
     w_row = op.kernel_width * tap_size
+    no_bias = np.int64(-1)  # not -1 itself, for which Numba would compile once more
     for y in range(op.in_height):
         for x in range(op.in_width):
             # With its border the pixel is (y + top, x + left); tap (ky, kx) reaches it from row y + top - ky.
@@ -308,5 +299,16 @@ def input_gradient(op, flipped, memory):
             at = op.dz + (y + op.border_top - low_y) * d_row + (x + op.border_left - high_x + 1) * filters * LANES
             w = op.flipped + low_y * w_row + first * tap_size
             _sum_channels(
-                memory, at, -d_row, max(0, high_y - low_y), n * filters, flipped, w, w_row, -1, channels, memory, to
+                memory,
+                at,
+                -d_row,
+                max(0, high_y - low_y),
+                n * filters,
+                flipped,
+                w,
+                w_row,
+                no_bias,
+                channels,
+                memory,
+                to,
             )

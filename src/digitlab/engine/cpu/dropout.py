@@ -34,7 +34,7 @@ def _mixed(bits):
 
 @kernel
 def _kept(op, salt, first_image, element, lane):
-    key = _mixed(np.uint32(salt) + np.uint32(op.salt) * np.uint32(0x9E3779B9))
+    key = _mixed(np.uint32(salt + op.salt * 0x9E3779B9))
     key = _mixed(np.uint32(key ^ np.uint32(first_image + lane)))
     return _mixed(np.uint32(key ^ np.uint32(element))) >= np.uint32(op.drop_below)
 

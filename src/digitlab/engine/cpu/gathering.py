@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES, load_rows, store, transposed
+from digitlab.engine.cpu.lanes import LANES, is_zero, load_rows, store, transposed
 
 __all__ = ["BOTTOM", "LEFT", "PLACES", "RIGHT", "TOP", "gather"]
 
@@ -27,30 +27,15 @@ TOP, BOTTOM, LEFT, RIGHT = range(LANES, PLACES)
 
 
 @kernel
-def _has_ink(memory, at, n, step, times):
-    """Tell whether any of ``times`` runs of ``n`` numbers, ``step`` apart, holds anything but zeros."""
-    found = 0
-    for _ in range(times):
-        for i in range(at, at + n):
-            found |= memory[i] != np.float32(0.0)
-        at += step
-    return found != 0
-
-
-@kernel
 def _note_box(layout, memory, places):
-    row, width = layout.image_row, layout.image_width // layout.image_channels
-    pixel = layout.image_channels * LANES
-    top, bottom, left, right = 0, layout.image_height, 0, width
-    while top < bottom and not _has_ink(memory, layout.image + top * row, width * pixel, row, 1):
-        top += 1
-    while bottom > top and not _has_ink(memory, layout.image + (bottom - 1) * row, width * pixel, row, 1):
-        bottom -= 1
-    first = layout.image + top * row
-    while left < right and not _has_ink(memory, first + left * pixel, pixel, row, bottom - top):
-        left += 1
-    while right > left and not _has_ink(memory, first + (right - 1) * pixel, pixel, row, bottom - top):
-        right -= 1
+    width, n = layout.image_width // layout.image_channels, layout.image_channels * LANES
+    top, bottom, left, right = layout.image_height, 0, width, 0
+    for y in range(layout.image_height):
+        for x in range(width):
+            at = layout.image + y * layout.image_row + x * n
+            for i in range(at, at + n, LANES):
+                if not is_zero(memory, i):
+                    top, bottom, left, right = min(top, y), y + 1, min(left, x), max(right, x + 1)
     places[TOP], places[BOTTOM], places[LEFT], places[RIGHT] = top, bottom, left, right
 
 

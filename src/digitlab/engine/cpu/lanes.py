@@ -20,6 +20,7 @@ whole vocabulary of the kernels:
 ``load_rows(a, p, i)``  a tile of ``LANES`` vectors, vector *r* read from ``a[p[r] + i]``; bytes are divided by 255
 ``transposed(t)``       a square tile with rows and columns exchanged
 ``added(t, u)``         the sum of two tiles
+``is_zero(a, i)``       whether all numbers of the vector at ``a[i]`` are zero
 ``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
 ======================  =====================================================================================
 
@@ -60,6 +61,7 @@ __all__ = [
     "add_scaled",
     "add_windows",
     "added",
+    "is_zero",
     "lane_sums",
     "load",
     "load_rows",
@@ -334,3 +336,16 @@ def lane_sums(typing_context: Any, tile: Any) -> Any:
         return builder.insert_value(ir.Constant(ir.ArrayType(VECTOR, 1), ir.Undefined), vectors[0], 0)
 
     return _TileType(1)(tile), generate
+
+
+@vector_code
+def is_zero(typing_context: Any, array: Any, index: Any) -> Any:
+    """Tell whether all numbers of the vector at ``array[index]`` are zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = read_vector(builder, pointer_to(context, builder, array, args[0], args[1]))
+        differ = builder.fcmp_unordered("!=", vector, ir.Constant(VECTOR, None))
+        bits = builder.bitcast(differ, ir.IntType(LANES))
+        return builder.icmp_unsigned("==", bits, ir.IntType(LANES)(0))
+
+    return types.boolean(array, index), generate

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu import batch, single, updating
+from digitlab.engine.cpu import batch, single
+from digitlab.engine.cpu.claiming import new_board
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.engine.cpu.gathering import PLACES
 from digitlab.engine.cpu.program import build_program
@@ -20,6 +21,7 @@ from digitlab.engine.cpu.vectors import LANES
 from digitlab.engine.optimizers import OptimizerStep
 from digitlab.errors import ConfigError
 from digitlab.network.architecture import Architecture
+from digitlab.network.layers import Dropout
 
 __all__ = ["CpuRunner", "Images"]
 
@@ -30,6 +32,7 @@ _PREDICTION_TASK = 16 * LANES
 _SCRATCH = 16 * LANES
 # Parameters below which a second thread would be no help with the optimizer's step.
 _SMALL = 1_000
+_NO_ANSWERS = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class CpuRunner:
 
     Attributes
     ----------
+    has_dropout : bool
+        Whether the network has a dropout layer, and a step needs a number of its own.
     is_finite : bool
         Whether all weights and moments were finite numbers after the last batch.
 
@@ -99,6 +104,7 @@ class CpuRunner:
         if n_threads is not None and n_threads < 1:
             raise ConfigError(f"threads must be at least 1, or left out for all cores; got {n_threads}.")
         self.n_threads = n_threads or available_threads()
+        self.has_dropout = any(isinstance(layer, Dropout) for layer in architecture.layers)
         self.is_finite = True
         self._n_batches = 0
         self.program = build_program(architecture)
@@ -107,11 +113,7 @@ class CpuRunner:
         self._training_memory: list[_Memory] = []
         self._prediction_memory: list[_Memory] = []
         self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self._d_lanes = np.zeros((0, 0), np.float32)
-        self._tape = np.zeros(0, np.float32)
-        self._gradients = _aligned(0)
-        self.first_moment = _aligned(0)
-        self.second_moment = _aligned(0)
+        self._make_room(0, 0)
 
     @property
     def parameters(self) -> NDArray[np.float32]:
@@ -121,7 +123,11 @@ class CpuRunner:
     @parameters.setter
     def parameters(self, values: NDArray[np.float32]) -> None:
         self._params[:] = values
-        updating.flip_kernels(self.program.ops, self._params, self._flipped)
+        for op in self.program.ops[self.program.ops["flipped"] >= 0]:
+            # As the input gradient wants them: the last two axes exchanged, and from right to left.
+            shape = (op["kernel_height"], op["kernel_width"], op["channels"], op["filters"])
+            kernel = self._params[op["weights"] :][: op["n_weights"]].reshape(shape)
+            self._flipped[op["flipped"] :][: op["n_weights"]] = kernel[:, ::-1].swapaxes(2, 3).ravel()
 
     @property
     def gradients(self) -> NDArray[np.float32]:
@@ -149,20 +155,29 @@ class CpuRunner:
         n_workers = min(self.n_threads, n_slots)
         self._training_memory = [_Memory(program.memory, program.n_winners) for _ in range(n_workers)]
         self._team = Team(n_workers)
+        self._make_room(batch_size, n_slots)
+        self.remember()
+        self._gradients = _aligned(program.n_parameters)
+        self.first_moment = _aligned(program.n_parameters)
+        self.second_moment = _aligned(program.n_parameters)
+
+    def _make_room(self, batch_size: int, n_slots: int) -> None:
+        """Make what the threads share; all of it is empty for who only answers."""
+        program, n_blocks = self.program, -(-batch_size // LANES)
+        n_parameters = program.n_parameters if batch_size else 0
         self._d_lanes = _aligned(n_slots * program.n_lane_gradients).reshape(n_slots, program.n_lane_gradients)
-        self._tape = _aligned(max(1, n_blocks * int(program.layout["tape"])))
+        self._tape = _aligned(n_blocks * int(program.layout["tape"]))
         self._losses = np.zeros(n_blocks, np.float64)
         self._corrects = np.zeros(n_blocks, np.int64)
         self._order = np.zeros(batch_size, np.int64)
         self._labels = np.zeros(batch_size, np.int64)
         self._counts = np.zeros(6, np.int64)
         self._rates = np.zeros(5, np.float32)
-        self._faults = np.zeros(n_workers, np.int64)
-        self._older = np.zeros((2, program.n_parameters), np.float32)
-        self.remember()
-        self._gradients = _aligned(program.n_parameters)
-        self.first_moment = _aligned(program.n_parameters)
-        self.second_moment = _aligned(program.n_parameters)
+        self._faults = np.zeros(self.n_threads, np.int64)
+        self._older = np.zeros((2, n_parameters), np.float32)
+        self._gradients = _aligned(n_parameters)
+        self.first_moment = _aligned(n_parameters)
+        self.second_moment = _aligned(n_parameters)
 
     def remember(self) -> None:
         """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
@@ -186,7 +201,7 @@ class CpuRunner:
         step : OptimizerStep
             What to do with the gradients.
         salt : int
-            A number of this step's own, from 0 to 2**32 - 1, for dropout.
+            A number of this step's own, from 0 to 2**32 - 1; only dropout asks for it.
 
         Returns
         -------
@@ -204,17 +219,29 @@ class CpuRunner:
         self._rates[:] = step.rate, *step.settings
 
         def take_part(worker: int, patience: int, board: NDArray[np.int64]) -> None:
-            own = memory[worker]
-            batch.take_part(
-                worker, patience, board, program.ops, program.layout, images.as_bytes, images.as_floats, self._order,
-                self._labels, self._counts, self._rates, self._params, self._older, self._flipped, own.values,
-                own.scratch, own.winners, own.places, self._d_lanes, self._tape, self._losses, self._corrects,
-                self._gradients, self.first_moment, self.second_moment, self._faults,
-            )  # fmt: skip
+            self._take_part(worker, patience, board, images, memory[worker], self._order, self._counts, _NO_ANSWERS)
 
         self._team.work(take_part, images)
         self.is_finite = not self._faults[:n_parts].any()
         return float(self._losses[:n_blocks].sum()) / n, int(self._corrects[:n_blocks].sum())
+
+    def _take_part(
+        self,
+        worker: int,
+        patience: int,
+        board: NDArray[np.int64],
+        images: Images,
+        own: _Memory,
+        order: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> None:
+        batch.take_part(
+            worker, patience, board, self.program.ops, self.program.layout, images.as_bytes, images.as_floats, order,
+            self._labels, counts, self._rates, self._params, self._older, self._flipped, own.values, own.scratch,
+            own.winners, own.places, self._d_lanes, self._tape, self._losses, self._corrects, self._gradients,
+            self.first_moment, self.second_moment, self._faults, out,
+        )  # fmt: skip
 
     def predict(self, images: Images) -> NDArray[np.float32]:
         """Return probabilities, float32 (n, n_classes); memory besides the result does not grow with n."""
@@ -235,10 +262,8 @@ class CpuRunner:
             own = memory[worker]
             begin, end = task * _PREDICTION_TASK, min(n, (task + 1) * _PREDICTION_TASK)
             order = np.arange(begin, end)
-            batch.predict_blocks(
-                program.ops, program.layout, images.as_bytes, images.as_floats, order, 0, end - begin,
-                self._params, own.values, own.winners, own.places, out[begin:end],
-            )  # fmt: skip
+            counts = np.array([end - begin, 1, 0, 0, 0, 0])
+            self._take_part(0, 0, new_board(), images, own, order, counts, out[begin:end])
 
         share(run_task, n_tasks, len(memory))
         self._prediction_memory += memory

@@ -7,12 +7,12 @@ thread in one order, and is the same however many parts there are.
 from __future__ import annotations
 
 from digitlab.engine.cpu import dense
-from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
+from digitlab.engine.cpu.compiled import inlined, kernel
 from digitlab.engine.cpu.lanes import LANES, added, lane_sums, load, store
 from digitlab.engine.cpu.operations import DENSE
 from digitlab.engine.cpu.optimizing import optimize
 
-__all__ = ["flip_kernels", "update_part"]
+__all__ = ["update_part"]
 
 
 @kernel
@@ -75,12 +75,3 @@ def update_part(
         if op.flipped >= 0:
             _flip(op, params, flipped, begin, end)
     return n_bad
-
-
-@entry_point
-def flip_kernels(ops, params, flipped):
-    """Bring all exchanged copies up to date, after the parameters were set from outside."""
-    for index in range(len(ops)):
-        op = ops[index]
-        if op.flipped >= 0:
-            _flip(op, params, flipped, 0, op.n_weights // op.filters)
