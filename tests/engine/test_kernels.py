@@ -187,8 +187,8 @@ def test_empty_margins_are_left_out_without_a_trace() -> None:
     marked = images.copy()
     marked[:, 0, 0] = marked[:, -1, -1] = 1e-38  # too little to count, but not nothing
     clipped, whole = OneBlock(network, images, labels), OneBlock(network, marked, labels)
-    assert clipped.runner._training_memory[0].places[LANES:].tolist() == [2, 27, 1, 26]
-    assert whole.runner._training_memory[0].places[LANES:].tolist() == [0, 28, 0, 28]
+    assert clipped.runner._training_memory[0].places[LANES : LANES + 4].tolist() == [2, 27, 1, 26]
+    assert whole.runner._training_memory[0].places[LANES : LANES + 4].tolist() == [0, 28, 0, 28]
     assert clipped.loss == whole.loss
     for ours, theirs in zip(clipped.gradients, whole.gradients, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -198,7 +198,7 @@ def test_images_without_any_ink_are_answered_with_the_biases() -> None:
     network = NETWORKS["the codelab's"]
     images, labels = digits(network, N)
     empty = OneBlock(network, np.zeros_like(images), labels)
-    assert empty.runner._training_memory[0].places[LANES:].tolist() == [28, 0, 28, 0]
+    assert empty.runner._training_memory[0].places[LANES : LANES + 4].tolist() == [28, 0, 28, 0]
     assert np.isfinite(empty.loss)
     assert not empty.gradients[0].any()
     assert empty.gradients[-1].any()

@@ -23,7 +23,7 @@ from digitlab.values import EpochRecord, StepRecord
 
 __all__ = ["TrainingProgress"]
 
-COMPILING = "Compiling the kernels for this processor, once: some 20 seconds. Later runs begin at once."
+COMPILING = "Compiling the kernels for this processor, once: some 10 seconds. Later runs begin at once."
 
 STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
 

@@ -27,7 +27,7 @@ async def announce(opening: Opening) -> None:
     while not (opening.is_ready or opening.failure):
         if opening.is_compiling and not has_said:
             has_said = True
-            say("Compiling the kernels for this processor, once: some 20 seconds. Later starts take no time.")
+            say("Compiling the kernels for this processor, once: some 10 seconds. Later starts take no time.")
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
     if opening.trainer is None or opening.failure:
         say(f"Error: {opening.failure}")

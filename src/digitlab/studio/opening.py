@@ -63,7 +63,7 @@ class Opening:
             return self.failure
         if not self.is_compiling:
             return "Loading the digits and the kernels."
-        waited = f"{self._waited_s:.0f} s of some 20"
+        waited = f"{self._waited_s:.0f} s of some 10"
         return f"Compiling the kernels for this processor, once: {waited}. Later starts take no time."
 
     @property

@@ -214,6 +214,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beta_2": 0.9,
         "schedule": "one-cycle",
     },
+    "accurate": {
+        "network": "fast_cnn",
+        "train_images": 55_000,
+        "batch_size": 256,
+        "epochs": 8,
+        "learning_rate": 0.005,
+        "beta_1": 0.7,
+        "beta_2": 0.9,
+        "schedule": "one-cycle",
+    },
 }
 
 

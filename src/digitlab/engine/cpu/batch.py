@@ -33,7 +33,7 @@ def _forward(ops, params, memory, winners, places, training, salt, first_image):
         elif op.kind == POOL:
             pooling.pool(op, memory, winners)
         elif training:
-            dropout.drop(op, memory, salt, first_image)
+            dropout.drop(op, memory, salt, first_image, places)
         else:
             dropout.copy(op, memory)
 
@@ -68,7 +68,7 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
             if op.dx >= 0:
                 pooling.pool_gradient(op, memory, winners)
         elif op.dx >= 0:
-            dropout.drop_gradient(op, memory, salt, first_image)
+            dropout.drop_gradient(op, memory, salt, first_image, places)
 
 
 @inlined

@@ -11,10 +11,25 @@ ask again instead of remembering.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
 
 from digitlab.engine.cpu.compiled import kernel
+from digitlab.engine.cpu.gathering import KEYS
 from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu.vectors import (
+    I64,
+    VECTOR,
+    pointer_to,
+    read_vector,
+    repeat,
+    repeat_integer,
+    vector_code,
+    write_vector,
+)
 
 __all__ = ["copy", "drop", "drop_gradient"]
 
@@ -33,34 +48,62 @@ def _mixed(bits):
 
 
 @kernel
-def _kept(op, salt, first_image, element, lane):
-    key = _mixed(np.uint32(salt + op.salt * 0x9E3779B9))
-    key = _mixed(np.uint32(key ^ np.uint32(first_image + lane)))
-    return _mixed(np.uint32(key ^ np.uint32(element))) >= np.uint32(op.drop_below)
+def _note_keys(op, salt, first_image, places):
+    """Note what is hashed with a value's place, for every lane."""
+    layer = _mixed(np.uint32(salt + op.salt * 0x9E3779B9))
+    for lane in range(LANES):
+        places[KEYS + lane] = _mixed(np.uint32(layer ^ np.uint32(first_image + lane)))
+
+
+@vector_code
+def _drop_vector(
+    typing_context: Any, memory: Any, at: Any, to: Any, places: Any, keys: Any, element: Any, below: Any, keep: Any
+) -> Any:
+    """Write the vector at ``memory[at]`` to ``memory[to]``, times ``keep`` or zero as every lane's hash says."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def all_lanes(number: Any) -> Any:
+            return builder.trunc(repeat_integer(builder, number), bits.type)
+
+        first = pointer_to(context, builder, places, args[3], args[4])
+        own = builder.load(builder.bitcast(first, ir.VectorType(I64, LANES).as_pointer()))
+        own.align = 8
+        bits = builder.trunc(own, ir.VectorType(ir.IntType(32), LANES))
+        bits = builder.xor(bits, all_lanes(args[5]))
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):  # _mixed, for all lanes at once
+            bits = builder.xor(bits, builder.lshr(bits, ir.Constant(bits.type, [shift] * LANES)))
+            bits = builder.mul(bits, ir.Constant(bits.type, [factor] * LANES))
+        is_kept = builder.icmp_unsigned(">=", bits, all_lanes(args[6]))
+        value = builder.fmul(
+            read_vector(builder, pointer_to(context, builder, memory, args[0], args[1])), repeat(builder, args[7])
+        )
+        dropped = builder.select(is_kept, value, ir.Constant(VECTOR, None))
+        write_vector(builder, dropped, pointer_to(context, builder, memory, args[0], args[2]))
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.none(memory, i64, i64, places, i64, i64, i64, types.float32), generate
 
 
 @kernel
-def drop(op, memory, salt, first_image):
+def drop(op, memory, salt, first_image, places):
     """Drop values of one block, whose first image is number ``first_image`` of the batch."""
     keep = np.float32(1.0 / (1.0 - op.drop_below / 4294967296.0))
+    _note_keys(op, salt, first_image, places)
     n = op.in_width * op.channels
     for y in range(op.in_height):
         for i in range(n):
             at, to = op.x + y * op.x_row + i * LANES, op.y + y * op.y_row + i * LANES
-            for lane in range(LANES):
-                kept = _kept(op, salt, first_image, y * n + i, lane)
-                memory[to + lane] = memory[at + lane] * keep if kept else np.float32(0.0)
+            _drop_vector(memory, at, to, places, KEYS, y * n + i, op.drop_below, keep)
 
 
 @kernel
-def drop_gradient(op, memory, salt, first_image):
+def drop_gradient(op, memory, salt, first_image, places):
     """Let the gradient pass where the value was kept."""
     keep = np.float32(1.0 / (1.0 - op.drop_below / 4294967296.0))
+    _note_keys(op, salt, first_image, places)
     for i in range(op.in_height * op.in_width * op.channels):
-        at, to = op.dy + i * LANES, op.dx + i * LANES
-        for lane in range(LANES):
-            kept = _kept(op, salt, first_image, i, lane)
-            memory[to + lane] = memory[at + lane] * keep if kept else np.float32(0.0)
+        _drop_vector(memory, op.dy + i * LANES, op.dx + i * LANES, places, KEYS, i, op.drop_below, keep)
 
 
 @kernel

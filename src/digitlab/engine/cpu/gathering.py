@@ -18,12 +18,12 @@ import numpy as np
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.lanes import LANES, is_zero, load_rows, store, transposed
 
-__all__ = ["BOTTOM", "LEFT", "PLACES", "RIGHT", "TOP", "gather"]
+__all__ = ["BOTTOM", "KEYS", "LEFT", "PLACES", "RIGHT", "TOP", "gather"]
 
-#: Numbers that a worker keeps of a block: where its images begin, and the first and past the last row and column with
-#: ink in any of them.
-PLACES = LANES + 4
-TOP, BOTTOM, LEFT, RIGHT = range(LANES, PLACES)
+#: Numbers that a worker keeps of a block: where its images begin; the first and past the last row and column with ink
+#: in any of them; and, for dropout, one key for every image.
+PLACES = 2 * LANES + 4
+TOP, BOTTOM, LEFT, RIGHT, KEYS = range(LANES, LANES + 5)
 
 
 @kernel

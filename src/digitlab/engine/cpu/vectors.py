@@ -24,6 +24,7 @@ __all__ = [
     "pointer_to",
     "read_vector",
     "repeat",
+    "repeat_integer",
     "vector_code",
     "write_vector",
 ]
@@ -78,6 +79,12 @@ def write_vector(builder: Any, vector: Any, pointer: Any, n_vectors: int = 0) ->
 
 def repeat(builder: Any, number: Any) -> Any:
     undefined = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def repeat_integer(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(ir.VectorType(I64, LANES), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.IntType(32)(0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
