@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-fast test-browser bench-studio check bench docs screenshots clean
+.PHONY: run test test-fast test-browser bench-studio bench-scaling check bench docs screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
@@ -28,11 +28,18 @@ check: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/installed
+	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/codelab.py
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/time_to_accuracy.py
 	$(BIN)/python benchmarks/readme.py
 
 bench-studio: $(VENV)/installed-test
 	$(BIN)/python benchmarks/studio.py
+
+bench-scaling: $(VENV)/installed
+	$(BIN)/python benchmarks/scaling.py
 
 # Measures again what docs/ states: takes minutes.
 docs: $(VENV)/installed-test

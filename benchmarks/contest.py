@@ -26,22 +26,41 @@ QUIET_CORES = 0.1
 
 @dataclass(frozen=True)
 class Quantity:
-    """A column of the table: a key of the runs, its title with unit, how it is printed, and whether a ratio follows."""
+    """A column of the table: a key of the runs, its title with unit, how it is printed, and whether a ratio follows.
+
+    A run without it counts as failed, unless it is optional.
+    """
 
     key: str
     title: str
     digits: int = 2
     scale: float = 1.0
     ratio: bool = False
+    optional: bool = False
 
 
 @dataclass
 class Entry:
-    """What became of one contestant: its runs so far, and the reason why there are no more (None: nothing failed)."""
+    """What became of one contestant: its runs so far, and the reason why there are no more (None: nothing failed).
+
+    One that is left out has a reason from the start, and is not run. ``options`` are its own arguments in a round, from
+    1, and ``most_rounds`` is for those that take long.
+    """
 
     peer: Peer
     runs: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
+    options: Callable[[int], Sequence[str]] = lambda number: ()
+    most_rounds: int | None = None
+    left_out: bool = False
+
+    def leave_out(self, reason: str) -> None:
+        """Keep the row, with the reason why nothing is measured."""
+        self.reason, self.left_out = reason, True
+
+    def waits(self, number: int) -> bool:
+        """Return whether it takes no part in a round."""
+        return self.reason is not None or (self.most_rounds is not None and number > self.most_rounds)
 
     def values(self, key: str) -> dict[int, float]:
         """Return the value of each round that has one."""
@@ -148,7 +167,7 @@ class Contest:
                 times = ratio(entry, self.entries[0], quantity.key)
                 row.append(times.text(2, unit="x") if times else "-")
         remarks = [", ".join(f"{name} {number}" for name, number in entry.versions.items())]
-        remarks += [f"failed: {entry.reason}"] if entry.reason else []
+        remarks += [f"{'not measured' if entry.left_out else 'failed'}: {entry.reason}"] if entry.reason else []
         return [*row, "; ".join(filter(None, remarks)) or "not reached"]
 
 
@@ -172,6 +191,9 @@ def hold(contest: Contest, envs: Path, arguments: Sequence[str], say: Callable[[
     pythons: dict[str, Path] = {}
     try:
         for entry in contest.entries:
+            if entry.reason:
+                say(f"{entry.peer.title}: {entry.reason}")
+                continue
             say(f"{entry.peer.title}: preparing its environment")
             try:
                 pythons[entry.peer.name] = prepare(entry.peer, envs)
@@ -180,11 +202,12 @@ def hold(contest: Contest, envs: Path, arguments: Sequence[str], say: Callable[[
                 say(f"{entry.peer.title}: {entry.reason}")
         for number in range(1, contest.rounds + 1):
             for entry in contest.entries:
-                if entry.reason:
+                if entry.waits(number):
                     continue
                 try:
-                    run = run_once(entry.peer, pythons[entry.peer.name], arguments)
-                    if missing := [quantity.key for quantity in contest.quantities if quantity.key not in run]:
+                    run = run_once(entry.peer, pythons[entry.peer.name], [*arguments, *entry.options(number)])
+                    needed = [quantity.key for quantity in contest.quantities if not quantity.optional]
+                    if missing := [key for key in needed if key not in run]:
                         raise PeerError(f"it does not report {', '.join(missing)}")
                 except PeerError as error:
                     entry.reason = f"round {number}: {error}"

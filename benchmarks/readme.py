@@ -1,8 +1,9 @@
-"""Put the measured tables into the README, between the marks ``<!-- generated:NAME -->``.
+"""Put the measured tables into the README, between the marks ``<!-- generated:NAME -->``, and fill the contests' pages.
 
     python benchmarks/readme.py
 
-Reads ``benchmarks/results/codelab.json``. A test compares the README with what this would write.
+Reads ``benchmarks/results/codelab.json``, and ``inference.json``, ``startup.json`` and ``time_to_accuracy.json`` where
+they exist; those also become pages of ``docs/measurements``. Tests compare README and pages with what this would write.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+
+from bench_table import bench_table
+from pages import results, write_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -65,9 +69,11 @@ def filled(readme: str, tables: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Rewrite the README in place."""
-    tables = {"codelab": codelab_table(json.loads(CODELAB.read_text("utf-8")))}
+    """Rewrite the README in place, and the pages."""
+    held = results()
+    tables = {"codelab": codelab_table(json.loads(CODELAB.read_text("utf-8"))), "bench": bench_table(held)}
     README.write_text(filled(README.read_text("utf-8"), tables), "utf-8")
+    write_pages(held)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 #: The project's folder; pip and every contestant run in it.
 ROOT = Path(__file__).resolve().parents[2]
-#: Seconds after which an installation or one run counts as failed.
+#: Seconds after which an installation, or a run that sets no other limit, counts as failed.
 TIMEOUT_S = 1_800
 
 
@@ -34,7 +34,7 @@ class Peer:
     Attributes
     ----------
     name : str
-        Short name; also the folder of its virtual environment.
+        Short name.
     title : str
         Name in the table.
     script : Path
@@ -43,6 +43,10 @@ class Peer:
         What follows ``pip install``, with pinned versions.
     module : str or None
         When the running interpreter can import this module, it is used, and no environment is made.
+    env : str or None
+        Folder of its virtual environment, which contestants may share; its name by default.
+    timeout_s : float
+        Seconds after which one run counts as failed.
     """
 
     name: str
@@ -50,16 +54,19 @@ class Peer:
     script: Path
     install: tuple[str, ...]
     module: str | None = None
+    env: str | None = None
+    timeout_s: float = TIMEOUT_S
 
 
 def prepare(peer: Peer, envs: Path) -> Path:
     """Return the contestant's interpreter; make its virtual environment unless a complete one is there.
 
-    Pip's output goes to ``NAME.log`` beside the environment.
+    Pip's output goes to ``ENV.log`` beside the environment.
     """
     if peer.module and importlib.util.find_spec(peer.module):
         return Path(sys.executable)
-    folder = envs / peer.name
+    name = peer.env or peer.name
+    folder = envs / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     # Written last: an environment without it, or made for other versions, is not complete.
     complete = folder / "complete.json"
@@ -67,12 +74,12 @@ def prepare(peer: Peer, envs: Path) -> Path:
     if complete.exists() and complete.read_text() == made_for:
         return python
     envs.mkdir(parents=True, exist_ok=True)
-    with (envs / f"{peer.name}.log").open("w+") as log:
+    with (envs / f"{name}.log").open("w+") as log:
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(folder)],
             [str(python), "-m", "pip", "install", *peer.install],
         ):
-            code = _run(command, stdout=log, stderr=subprocess.STDOUT).returncode
+            code = _run(command, TIMEOUT_S, stdout=log, stderr=subprocess.STDOUT).returncode
             if code:
                 log.seek(0)
                 raise PeerError(f"not installed: {last_lines(log.read())}")
@@ -87,7 +94,8 @@ def run_once(peer: Peer, python: Path, arguments: Sequence[str]) -> dict[str, An
     kept busy meanwhile, on average.
     """
     begin, others = time.perf_counter(), _other_cpu_s()
-    done = _run([str(python), str(peer.script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [str(python), str(peer.script), *arguments]
+    done = _run(command, peer.timeout_s, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     seen = {"process_s": time.perf_counter() - begin}
     if others is not None:
         seen["other_cores"] = round(max(0.0, (_other_cpu_s() or others) - others) / seen["process_s"], 3)
@@ -107,14 +115,14 @@ def last_lines(text: str, n: int = 3) -> str:
     return re.sub(r"(?<![\w.])(?:/[\w.+@~-]+)+/", "", re.sub(r"\w+://\S+", "(address)", joined))[-500:]
 
 
-def _run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], timeout_s: float, **options: Any) -> subprocess.CompletedProcess[str]:
     # Another project's modules must not get in, and no user's configuration of threads either.
     dropped = {"PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"}
     environment = {key: value for key, value in os.environ.items() if key not in dropped} | {"PYTHONNOUSERSITE": "1"}
     try:
-        return subprocess.run(command, cwd=ROOT, env=environment, timeout=TIMEOUT_S, check=False, **options)
+        return subprocess.run(command, cwd=ROOT, env=environment, timeout=timeout_s, check=False, **options)
     except subprocess.TimeoutExpired as error:
-        raise PeerError(f"not finished after {TIMEOUT_S} s") from error
+        raise PeerError(f"not finished after {timeout_s:g} s") from error
     except OSError as error:
         raise PeerError(f"could not be started: {error.strerror}") from error
 

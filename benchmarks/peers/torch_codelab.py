@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import codelab_job as job
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
+from torch_training import Labelled, fit
 
 
 def build() -> nn.Sequential:
@@ -37,11 +38,8 @@ def main() -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     arrays = job.read_arrays()
-    # Batches are indexed out of one tensor: a DataLoader would only add work for data that is in memory.
-    images = torch.from_numpy(arrays.images).permute(0, 3, 1, 2).contiguous()
-    labels = torch.from_numpy(arrays.labels)
-    val_images = torch.from_numpy(arrays.val_images).permute(0, 3, 1, 2).contiguous()
-    val_labels = torch.from_numpy(arrays.val_labels)
+    training = Labelled(*_tensors(arrays.images, arrays.labels))
+    validation = Labelled(*_tensors(arrays.val_images, arrays.val_labels))
     model: nn.Sequential
     optimizer: torch.optim.Adam
 
@@ -54,27 +52,13 @@ def main() -> None:
         )
 
     def train(epochs: int) -> tuple[float, float]:
-        for _ in range(epochs):
-            model.train()
-            # Every contestant keeps the epoch's loss and accuracy; without .item() a step nothing waits for them.
-            loss_sum, n_right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-            for batch in torch.randperm(len(images)).split(job.BATCH_SIZE):
-                x, y = images[batch], labels[batch]
-                logits = model(x)
-                loss = functional.cross_entropy(logits, y)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                loss_sum += loss.detach() * len(y)
-                n_right += (logits.detach().argmax(1) == y).sum()
-            model.eval()
-            with torch.inference_mode():
-                logits = model(val_images)
-                val_loss = functional.cross_entropy(logits, val_labels).item()
-                val_accuracy = (logits.argmax(1) == val_labels).float().mean().item()
-        return val_loss, val_accuracy
+        return fit(model, optimizer, training, validation, batch_size=job.BATCH_SIZE, epochs=epochs)
 
     job.measure(("torch", "numpy"), threads, start, train)
+
+
+def _tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
 
 
 if __name__ == "__main__":

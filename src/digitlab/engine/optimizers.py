@@ -118,7 +118,7 @@ Optimizer = Adam | SGD
 SCHEDULES = ("constant", "cosine", "one-cycle")
 
 # One-cycle as Smith and Topin (2018) describe it: up and down in straight lines. The share of the way up was chosen on
-# validation images (docs/decisions/0004-fast-preset.md).
+# validation images (docs/decisions/0004-presets.md).
 _WARM_UP = 0.15
 _START_DIVISOR = 25.0
 

@@ -44,7 +44,7 @@ def _fast_cnn() -> Architecture:
     """For ``--preset fast``: 99 % on the test images after one pass over the training images.
 
     Pooling before ReLU and ReLU before pooling are the same function, since ReLU is monotonic. The initialisers were
-    chosen on the validation images (``docs/decisions/0004-fast-preset.md``).
+    chosen on the validation images (``docs/decisions/0004-presets.md``).
     """
     return Architecture(
         [
