@@ -85,3 +85,13 @@ def test_team_calls_everybody_and_needs_nobody(monkeypatch: pytest.MonkeyPatch) 
         crew.work(lambda worker, patience, board: boards.append(board), object())
     assert called == []
     assert boards[0] is not boards[1]  # other arrays, another board: no helper of before finds work on it
+
+
+def test_dismissed_helpers_do_not_come_back() -> None:
+    crew, boards = Team(2), []
+    crew.work(lambda worker, patience, board: boards.append(board), "arrays")
+    crew.dismiss()
+    assert boards[0][32] == 1
+    crew.work(lambda worker, patience, board: boards.append(board), "arrays")
+    assert boards[-1] is not boards[0]
+    assert boards[-1][32] == 0

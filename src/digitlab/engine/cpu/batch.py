@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from digitlab.engine.cpu import convolution, dense, dropout, pooling
-from digitlab.engine.cpu.claiming import claim, finish, is_finished, open_phase, phase_of, rest, task_of
+from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
 from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
 from digitlab.engine.cpu.gathering import gather
 from digitlab.engine.cpu.lanes import LANES
@@ -164,6 +164,6 @@ def take_part(
             n_rounds = 0
         else:
             n_rounds += 1
-            if worker > 0 and n_rounds > patience:
+            if worker > 0 and (n_rounds > patience or is_dismissed(board)):
                 return
             rest(n_rounds)

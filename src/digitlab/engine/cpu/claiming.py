@@ -27,12 +27,25 @@ from numpy.typing import NDArray
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.vectors import pointer_to, vector_code
 
-__all__ = ["MOST_TASKS", "claim", "finish", "is_finished", "new_board", "open_phase", "phase_of", "rest", "task_of"]
+__all__ = [
+    "MOST_TASKS",
+    "claim",
+    "dismiss",
+    "finish",
+    "is_dismissed",
+    "is_finished",
+    "new_board",
+    "open_phase",
+    "phase_of",
+    "rest",
+    "task_of",
+]
 
 #: Tasks of one phase, at most.
 MOST_TASKS = 2**15 - 1
 
-_TICKET, _DONE = 0, 16  # on cache lines of their own, so that threads do not take them from each other needlessly
+# On cache lines of their own, so that threads do not take them from each other needlessly.
+_TICKET, _DONE, _DISMISSED = 0, 16, 32
 _ORDER = "seq_cst"
 _ROUNDS_BETWEEN_YIELDS = 64
 
@@ -45,7 +58,12 @@ _yield: Any = types.ExternalFunction("SwitchToThread" if sys.platform == "win32"
 
 def new_board() -> NDArray[np.int64]:
     """Return a board on which no phase was opened yet."""
-    return np.zeros(32, np.int64)
+    return np.zeros(48, np.int64)
+
+
+def dismiss(board: NDArray[np.int64]) -> None:
+    """Send the helpers away; no phase may be opened on this board any more."""
+    board[_DISMISSED] = 1
 
 
 @vector_code
@@ -137,6 +155,12 @@ def finish(board):
 def is_finished(board):
     """Tell whether all tasks of the phase are done."""
     return _read(board, _DONE) == (_read(board, _TICKET) >> 16) & MOST_TASKS
+
+
+@kernel
+def is_dismissed(board):
+    """Tell whether helpers are not wanted any more."""
+    return _read(board, _DISMISSED) != 0
 
 
 @kernel

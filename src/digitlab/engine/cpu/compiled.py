@@ -8,6 +8,7 @@ another version of digitlab can never be picked up, and reinstalling the same ve
 from __future__ import annotations
 
 import atexit
+import gc
 import hashlib
 import os
 import zlib
@@ -125,10 +126,14 @@ def _compile_quickly(compiled: Any) -> None:
     def compile_at_lowest_level(signature: Any) -> Any:
         with global_compiler_lock:
             before, _config.OPT = _config.OPT, lowest
+            was_collecting = gc.isenabled()
+            gc.disable()  # compiling makes objects by the million, all of which stay until it is done
             try:
                 return compile_anyhow(signature)
             finally:
                 _config.OPT = before
+                if was_collecting:
+                    gc.enable()
 
     compiled.compile = compile_at_lowest_level
 

@@ -111,6 +111,7 @@ class CpuRunner:
         self._params = _aligned(self.program.n_parameters)
         self._flipped = _aligned(max(1, self.program.n_flipped))
         self._training_memory: list[_Memory] = []
+        self._team = Team(1)
         self._prediction_memory: list[_Memory] = []
         self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._make_room(0, 0)
@@ -248,6 +249,7 @@ class CpuRunner:
         program, n = self.program, len(images)
         if n == 1:
             return self._predict_one(images)
+        self._team.dismiss()
         n_tasks = -(-n // _PREDICTION_TASK)
         # Taken and given back, because a server predicts in several threads at once; pop and append are atomic.
         memory: list[_Memory] = []

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.claiming import new_board
+from digitlab.engine.cpu.claiming import dismiss, new_board
 from digitlab.engine.cpu.threads import submit
 
 __all__ = ["Team"]
@@ -48,10 +48,16 @@ class Team:
             Stands for those arrays: where it is another one than before, helpers begin anew.
         """
         if material is not self._material:
-            # Helpers still hold the arrays of before. They find no more work on the board of before, and leave.
-            self._helpers, self._board, self._material = {}, new_board(), material
+            # Helpers still hold the arrays of before.
+            self.dismiss()
+            self._material = material
         for worker in range(1, self._n_workers):
             helper = self._helpers.get(worker)
             if helper is None or helper.done():
                 self._helpers[worker] = submit(part, worker, _PATIENCE, self._board)
         part(0, 0, self._board)
+
+    def dismiss(self) -> None:
+        """Send the helpers away at once, so that they do not wait on a core that others could use."""
+        dismiss(self._board)
+        self._helpers, self._board, self._material = {}, new_board(), None
