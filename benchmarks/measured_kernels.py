@@ -12,10 +12,12 @@ import numpy as np
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu import convolution, dense, optimizing
 from digitlab.engine.cpu.gathering import gather
+from digitlab.engine.cpu.kernel_gradient import kernel_gradient
 from digitlab.engine.cpu.lanes import LANES, add_products, load, store
+from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE
 from digitlab.engine.cpu.program import Program
-from digitlab.engine.cpu.runner import CpuRunner, Images
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.optimizers import ADAM_RULE, Adam
 from digitlab.network.architecture import Architecture
 
@@ -120,7 +122,7 @@ def _run(
         elif kind == SPREAD:
             convolution.spread_gradient(op, memory, winners, d_lanes)
         elif kind == KERNEL:
-            convolution.kernel_gradient(op, memory, d_lanes, places, op.dx < 0)
+            kernel_gradient(op, memory, d_lanes, places, op.dx < 0)
         elif kind == INPUT:
             convolution.input_gradient(op, flipped, memory)
         elif kind == RECORD:

@@ -28,7 +28,8 @@ import numpy as np
 from contest import describe_machine
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.lanes import LANES
-from digitlab.engine.cpu.runner import CpuRunner, Images
+from digitlab.engine.cpu.memory import Images
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.optimizers import Adam
 from digitlab.network.zoo import ZOO, architecture

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.program import POOL
-from digitlab.engine.cpu.runner import CpuRunner, Images
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.optimizers import SGD, Optimizer
 from digitlab.network import Architecture
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from networks import digits
 
-from digitlab.engine.cpu.runner import CpuRunner, Images
+from digitlab.engine.cpu.memory import Images
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import LabelledImages, Progress, steps
 from digitlab.engine.optimizers import Adam
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D

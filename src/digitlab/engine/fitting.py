@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.runner import CpuRunner, Images
+from digitlab.engine.cpu.memory import Images
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.optimizers import Optimizer
 from digitlab.errors import TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy

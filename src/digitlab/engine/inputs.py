@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.engine.cpu.runner import Images
+from digitlab.engine.cpu.memory import Images
 from digitlab.engine.fitting import LabelledImages
 from digitlab.errors import DataError
 from digitlab.network.architecture import Architecture

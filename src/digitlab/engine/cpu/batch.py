@@ -14,6 +14,7 @@ from digitlab.engine.cpu import convolution, dense, dropout, pooling
 from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
 from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
 from digitlab.engine.cpu.gathering import gather
+from digitlab.engine.cpu.kernel_gradient import kernel_gradient
 from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
@@ -56,7 +57,7 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
                 convolution.spread_gradient(op, memory, winners, d_lanes)
             else:
                 convolution.relu_gradient(op, memory, d_lanes)
-            convolution.kernel_gradient(op, memory, d_lanes, places, index == 0)
+            kernel_gradient(op, memory, d_lanes, places, index == 0)
             if op.dx >= 0:
                 convolution.input_gradient(op, flipped, memory)
         elif op.kind == DENSE:

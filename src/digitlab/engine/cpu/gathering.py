@@ -18,7 +18,7 @@ import numpy as np
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.lanes import LANES, is_zero, load_rows, store, transposed
 
-__all__ = ["BOTTOM", "KEYS", "LEFT", "PLACES", "RIGHT", "TOP", "gather"]
+__all__ = ["BOTTOM", "KEYS", "LEFT", "PLACES", "RIGHT", "TOP", "gather", "ink_seen_by"]
 
 #: Numbers that a worker keeps of a block: where its images begin; the first and past the last row and column with ink
 #: in any of them; and, for dropout, one key for every image.
@@ -88,3 +88,19 @@ def gather(bytes_, floats, order, first, n_images, layout, places, memory):
                 store(transposed(load_rows(floats, places, y * width + x)), memory, to)
             x += LANES
     _note_box(layout, memory, places)
+
+
+@kernel
+def ink_seen_by(op, places, is_first):
+    """Return the first and past the last row and column of what the convolution reads that are not all zeros.
+
+    Of the images this is known; of all other maps nothing is.
+    """
+    if is_first:
+        return (
+            places[TOP] + op.border_top,
+            places[BOTTOM] + op.border_top,
+            places[LEFT] + op.border_left,
+            places[RIGHT] + op.border_left,
+        )
+    return 0, op.height + op.kernel_height - 1, 0, op.width + op.kernel_width - 1

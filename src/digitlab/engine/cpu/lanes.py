@@ -37,15 +37,14 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import models, register_model
 
+from digitlab.engine.cpu.multiplying import TileType, add_products, add_rows, add_scaled, add_windows
 from digitlab.engine.cpu.vectors import (
     I64,
     LANES,
     REGISTERS,
     VECTOR,
     exchanged,
-    multiply_add,
     pointer_to,
     read_vector,
     repeat,
@@ -74,26 +73,12 @@ __all__ = [
 ]
 
 
-class _TileType(types.Type):
-    """The Numba type of a tile of ``n`` vectors."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        super().__init__(name=f"Tile({n} x {LANES})")
-
-
-@register_model(_TileType)
-class _TileModel(models.PrimitiveModel):
-    def __init__(self, data_model_manager: Any, tile: _TileType) -> None:
-        super().__init__(data_model_manager, tile, ir.ArrayType(VECTOR, tile.n))
-
-
 @vector_code
 def zeros(typing_context: Any, n: Any) -> Any:
     """Return a tile of ``n`` vectors, all zero."""
     if not isinstance(n, types.IntegerLiteral):
         return None
-    tile = _TileType(n.literal_value)
+    tile = TileType(n.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return ir.Constant(ir.ArrayType(VECTOR, tile.n), None)
@@ -106,7 +91,7 @@ def splat(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
     """Return a tile whose vector r repeats the number ``array[index + r]``."""
     if not isinstance(n, types.IntegerLiteral):
         return None
-    tile = _TileType(n.literal_value)
+    tile = TileType(n.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = pointer_to(context, builder, array, args[1], args[2])
@@ -137,7 +122,7 @@ def load(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
     """Return a tile read from the ``n * LANES`` numbers that begin at ``array[index]``."""
     if not isinstance(n, types.IntegerLiteral):
         return None
-    tile = _TileType(n.literal_value)
+    tile = TileType(n.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = pointer_to(context, builder, array, args[1], args[2])
@@ -152,7 +137,7 @@ def load(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
 @vector_code
 def load_rows(typing_context: Any, array: Any, positions: Any, offset: Any) -> Any:
     """Return a square tile: vector r is read from ``array.flat[positions[r] + offset]``; bytes are divided by 255."""
-    tile = _TileType(LANES)
+    tile = TileType(LANES)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         value = ir.Constant(ir.ArrayType(VECTOR, LANES), ir.Undefined)
@@ -203,76 +188,11 @@ def store_rows(typing_context: Any, tile: Any, array: Any, index: Any, stride: A
 
 
 @vector_code
-def add_rows(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Add a tile to ``array``: ``n`` rows, the first at ``array[index]``, each ``stride`` numbers after the last."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        position = args[3]
-        for p in range(rows):
-            pointer = pointer_to(context, builder, array, args[2], position)
-            for q in range(columns):
-                total = builder.fadd(read_vector(builder, pointer, q), builder.extract_value(args[0], p * columns + q))
-                write_vector(builder, total, pointer, q)
-            position = builder.add(position, args[4])
-        return context.get_dummy_value()
-
-    # Positions are int64, so that the loop above can add the stride to them.
-    return types.none(tile, n, array, types.int64, types.int64), generate
-
-
-@vector_code
-def add_scaled(typing_context: Any, tile: Any, numbers: Any, i: Any, step: Any, vectors: Any, j: Any) -> Any:
-    """Return the tile with ``numbers[i + r * step]`` times the vector at ``vectors[j]`` added to its vector r."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        scalar = pointer_to(context, builder, numbers, args[1], args[2])
-        vector = read_vector(builder, pointer_to(context, builder, vectors, args[4], args[5]))
-        position = I64(0)
-        for r in range(tile.n):
-            number = repeat(builder, builder.load(builder.gep(scalar, [position])))
-            position = builder.add(position, args[3])
-            total = multiply_add(builder, number, vector, builder.extract_value(value, r))
-            value = builder.insert_value(value, total, r)
-        return value
-
-    return tile(tile, numbers, i, types.int64, vectors, j), generate
-
-
-@vector_code
-def add_products(typing_context: Any, tile: Any, n: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
-    """Return the tile, ``n`` rows of vectors, with every product of a vector at ``a[i]`` and one at ``b[j]`` added."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        first = pointer_to(context, builder, a, args[2], args[3])
-        second = pointer_to(context, builder, b, args[4], args[5])
-        across = [read_vector(builder, second, q) for q in range(columns)]
-        for p in range(rows):
-            down = read_vector(builder, first, p)
-            for q in range(columns):
-                k = p * columns + q
-                total = multiply_add(builder, down, across[q], builder.extract_value(value, k))
-                value = builder.insert_value(value, total, k)
-        return value
-
-    return tile(tile, n, a, i, b, j), generate
-
-
-@vector_code
 def repeated(typing_context: Any, tile: Any, times: Any) -> Any:
     """Return a tile that holds ``times`` copies of a tile."""
     if not isinstance(times, types.IntegerLiteral):
         return None
-    result = _TileType(tile.n * times.literal_value)
+    result = TileType(tile.n * times.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         value = ir.Constant(ir.ArrayType(VECTOR, result.n), ir.Undefined)
@@ -281,31 +201,6 @@ def repeated(typing_context: Any, tile: Any, times: Any) -> Any:
         return value
 
     return result(tile, times), generate
-
-
-@vector_code
-def add_windows(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any, step: Any, row: Any) -> Any:
-    """Return the tile with ``numbers[i + r]`` times pixel k of a window added to its vector ``k * n / 4 + r``.
-
-    The pixels stand at ``vectors[j]``, ``j + step``, ``j + row`` and ``j + row + step``.
-    """
-    n = tile.n // 4
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        scalar = pointer_to(context, builder, numbers, args[1], args[2])
-        second = builder.add(args[4], args[6])
-        places = (args[4], builder.add(args[4], args[5]), second, builder.add(second, args[5]))
-        pixels = [read_vector(builder, pointer_to(context, builder, vectors, args[3], place)) for place in places]
-        for r in range(n):
-            number = repeat(builder, builder.load(builder.gep(scalar, [I64(r)])))
-            for k, pixel in enumerate(pixels):
-                total = multiply_add(builder, number, pixel, builder.extract_value(value, k * n + r))
-                value = builder.insert_value(value, total, k * n + r)
-        return value
-
-    i64 = types.int64
-    return tile(tile, numbers, i64, vectors, i64, i64, i64), generate
 
 
 @vector_code
@@ -335,7 +230,7 @@ def lane_sums(typing_context: Any, tile: Any) -> Any:
             vectors = [builder.fadd(a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
         return builder.insert_value(ir.Constant(ir.ArrayType(VECTOR, 1), ir.Undefined), vectors[0], 0)
 
-    return _TileType(1)(tile), generate
+    return TileType(1)(tile), generate
 
 
 @vector_code

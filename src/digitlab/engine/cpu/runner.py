@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from digitlab.engine.cpu import batch, single
 from digitlab.engine.cpu.claiming import new_board
 from digitlab.engine.cpu.compiled import seal_cache
-from digitlab.engine.cpu.gathering import PLACES
+from digitlab.engine.cpu.memory import Images, WorkerMemory, aligned, scratch_room
 from digitlab.engine.cpu.program import build_program
 from digitlab.engine.cpu.team import Team
 from digitlab.engine.cpu.threads import available_threads, share
@@ -23,55 +21,14 @@ from digitlab.errors import ConfigError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Dropout
 
-__all__ = ["CpuRunner", "Images"]
+__all__ = ["CpuRunner"]
 
 # Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
 _MOST_SLOTS = 8
 _PREDICTION_TASK = 16 * LANES
-# float32 numbers that a kernel may leave and take up again.
-_SCRATCH = 16 * LANES
 # Parameters below which a second thread would be no help with the optimizer's step.
 _SMALL = 1_000
 _NO_ANSWERS = np.zeros((0, 0), np.float32)
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images as rows of values: uint8 (n, values), 0-255, or float32 (n, values); the other one is empty."""
-
-    as_bytes: NDArray[np.uint8]
-    as_floats: NDArray[np.float32]
-
-    @classmethod
-    def from_array(cls, images: NDArray[np.uint8] | NDArray[np.float32], n_values: int) -> Images:
-        """Wrap an array of images without copying it, if it is contiguous uint8 or float32."""
-        rows: NDArray[Any] = np.ascontiguousarray(images).reshape(len(images), n_values)
-        if not rows.flags.writeable:
-            rows = rows.copy()  # Numba would compile every kernel once more for arrays that are read-only
-        empty = (0, n_values)
-        if rows.dtype == np.uint8:
-            return cls(rows, np.empty(empty, np.float32))
-        return cls(np.empty(empty, np.uint8), rows.astype(np.float32, copy=False))
-
-    def __len__(self) -> int:
-        return max(len(self.as_bytes), len(self.as_floats))
-
-
-def _aligned(n: int) -> NDArray[np.float32]:
-    # Vectors that begin on a cache line are loaded in one access, and the last may reach beyond the end.
-    raw = np.zeros(n + 16 + LANES, np.float32)
-    offset = (-raw.ctypes.data % 64) // 4
-    return raw[offset : offset + n]
-
-
-class _Memory:
-    """What one worker writes to."""
-
-    def __init__(self, n_floats: int, n_winners: int) -> None:
-        self.values = _aligned(n_floats)
-        self.scratch = _aligned(_SCRATCH)
-        self.winners = np.zeros(max(1, n_winners), np.uint8)
-        self.places = np.zeros(PLACES, np.int64)
 
 
 class CpuRunner:
@@ -108,11 +65,11 @@ class CpuRunner:
         self.is_finite = True
         self._n_batches = 0
         self.program = build_program(architecture)
-        self._params = _aligned(self.program.n_parameters)
-        self._flipped = _aligned(max(1, self.program.n_flipped))
-        self._training_memory: list[_Memory] = []
+        self._params = aligned(self.program.n_parameters)
+        self._flipped = aligned(max(1, self.program.n_flipped))
+        self._training_memory: list[WorkerMemory] = []
         self._team = Team(1)
-        self._prediction_memory: list[_Memory] = []
+        self._prediction_memory: list[WorkerMemory] = []
         self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._make_room(0, 0)
 
@@ -154,20 +111,17 @@ class CpuRunner:
         n_blocks = -(-batch_size // LANES)
         n_slots = min(_MOST_SLOTS, n_blocks)
         n_workers = min(self.n_threads, n_slots)
-        self._training_memory = [_Memory(program.memory, program.n_winners) for _ in range(n_workers)]
+        self._training_memory = [WorkerMemory(program.memory, program.n_winners) for _ in range(n_workers)]
         self._team = Team(n_workers)
         self._make_room(batch_size, n_slots)
         self.remember()
-        self._gradients = _aligned(program.n_parameters)
-        self.first_moment = _aligned(program.n_parameters)
-        self.second_moment = _aligned(program.n_parameters)
 
     def _make_room(self, batch_size: int, n_slots: int) -> None:
         """Make what the threads share; all of it is empty for who only answers."""
         program, n_blocks = self.program, -(-batch_size // LANES)
         n_parameters = program.n_parameters if batch_size else 0
-        self._d_lanes = _aligned(n_slots * program.n_lane_gradients).reshape(n_slots, program.n_lane_gradients)
-        self._tape = _aligned(n_blocks * int(program.layout["tape"]))
+        self._d_lanes = aligned(n_slots * program.n_lane_gradients).reshape(n_slots, program.n_lane_gradients)
+        self._tape = aligned(n_blocks * int(program.layout["tape"]))
         self._losses = np.zeros(n_blocks, np.float64)
         self._corrects = np.zeros(n_blocks, np.int64)
         self._order = np.zeros(batch_size, np.int64)
@@ -176,9 +130,9 @@ class CpuRunner:
         self._rates = np.zeros(5, np.float32)
         self._faults = np.zeros(self.n_threads, np.int64)
         self._older = np.zeros((2, n_parameters), np.float32)
-        self._gradients = _aligned(n_parameters)
-        self.first_moment = _aligned(n_parameters)
-        self.second_moment = _aligned(n_parameters)
+        self._gradients = aligned(n_parameters)
+        self.first_moment = aligned(n_parameters)
+        self.second_moment = aligned(n_parameters)
 
     def remember(self) -> None:
         """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
@@ -232,7 +186,7 @@ class CpuRunner:
         patience: int,
         board: NDArray[np.int64],
         images: Images,
-        own: _Memory,
+        own: WorkerMemory,
         order: NDArray[np.int64],
         counts: NDArray[np.int64],
         out: NDArray[np.float32],
@@ -252,12 +206,12 @@ class CpuRunner:
         self._team.dismiss()
         n_tasks = -(-n // _PREDICTION_TASK)
         # Taken and given back, because a server predicts in several threads at once; pop and append are atomic.
-        memory: list[_Memory] = []
+        memory: list[WorkerMemory] = []
         while len(memory) < min(self.n_threads, n_tasks):
             try:
                 memory.append(self._prediction_memory.pop())
             except IndexError:
-                memory.append(_Memory(program.forward_memory, program.n_winners))
+                memory.append(WorkerMemory(program.forward_memory, program.n_winners))
         out = np.empty((n, int(program.layout["n_classes"])), np.float32)
 
         def run_task(worker: int, task: int) -> None:
@@ -277,7 +231,7 @@ class CpuRunner:
         try:
             values, scratch = self._single_memory.pop()
         except IndexError:
-            values, scratch = _aligned(n_values + program.largest_map), _aligned(_SCRATCH)
+            values, scratch = aligned(n_values + program.largest_map), scratch_room()
         out = np.empty((1, int(program.layout["n_classes"])), np.float32)
         single.predict_one(
             program.ops, program.layout, images.as_bytes, images.as_floats, self._params, values, n_values, scratch, out
