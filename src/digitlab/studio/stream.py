@@ -16,7 +16,7 @@ __all__ = ["Stream"]
 
 _SECONDS_BETWEEN_FRAMES = 1 / 12
 # Drawing takes at most this part of the browser's time: it may share the processor with the training.
-_DRAWING_PART = 0.2
+_DRAWING_PART = 0.1
 # How long a browser may take to draw a frame before the next is sent all the same.
 _PATIENCE_S = 5.0
 
@@ -25,7 +25,7 @@ class Stream:
     """Watches the trainer for one browser tab.
 
     What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
-    and rested four times as long, so that a slow browser gets fewer frames, each with more points, and never falls
+    and rested nine times as long, so that a slow browser gets fewer frames, each with more points, and never falls
     behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
 
     Parameters

@@ -153,6 +153,7 @@ export default {
     this.scheme.addEventListener("change", (this.onScheme = () => this.dress()));
     document.addEventListener("visibilitychange", (this.onShow = () => this.request()));
     this.dress();
+    (window.requestIdleCallback ?? setTimeout)(() => this.rehearse());
   },
 
   beforeUnmount() {
@@ -241,6 +242,19 @@ export default {
         this.hasNewPoints = false;
       }
       this.tell();
+    },
+
+    // Draw something a few times and take it away before anybody sees it: the browser compiles what draws a chart while
+    // it has nothing else to do, and not in a training's first half second.
+    rehearse() {
+      if (!this.chart || !this.isSeen() || this.curves.some((curve) => curve.last)) return;
+      for (let take = 1; take <= 4; take += 1) {
+        const data = Array.from({ length: 60 }, (_, x) => [x, (x * take) % 7]);
+        this.chart.setOption({ series: this.series.map((one) => ({ id: one.name, data })) });
+        this.drawAtOnce();
+      }
+      this.chart.setOption(this.content());
+      this.drawAtOnce();
     },
 
     dress() {
