@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from digitlab.evaluation.epoch_line import epoch_line
 from digitlab.evaluation.markup import duration, percent
 from digitlab.values import EpochRecord, StepRecord
 
@@ -102,20 +103,10 @@ class TrainingProgress:
             return
         self._epoch = record
         if self._lines:
-            self._console.print(self._epoch_line(record), soft_wrap=True)
+            self._console.print(epoch_line(record, self._n_epochs), soft_wrap=True)
 
     def _say_compiling(self) -> None:
         self._console.print(COMPILING, soft_wrap=True)
-
-    def _epoch_line(self, record: EpochRecord) -> str:
-        parts = [
-            f"Epoch {record.epoch:>{len(str(self._n_epochs))}}/{self._n_epochs}",
-            f"loss {record.loss:.4f}",
-            f"accuracy {percent(record.accuracy)}",
-        ]
-        if record.val_loss is not None and record.val_accuracy is not None:
-            parts += [f"val_loss {record.val_loss:.4f}", f"val_accuracy {percent(record.val_accuracy)}"]
-        return "  ".join([*parts, f"{record.images_per_s:,.0f} images/s"])
 
     def _render(self) -> ConsoleRenderable:
         step = self._step

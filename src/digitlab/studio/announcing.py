@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from digitlab.evaluation.epoch_line import epoch_line
 from digitlab.evaluation.markup import percent
 from digitlab.studio.opening import Opening
 from digitlab.studio.trainer import Trainer
@@ -46,7 +47,7 @@ async def _watch(trainer: Trainer) -> None:
         records, cursor = trainer.records_since(cursor)
         for record in records:
             if isinstance(record, EpochRecord):
-                say(_epoch_line(record, trainer.config.epochs))
+                say(epoch_line(record, trainer.config.epochs))
         if trainer.state != state:
             state = trainer.state
             if sentence := _sentence(trainer, state):
@@ -59,17 +60,6 @@ async def _watch(trainer: Trainer) -> None:
                 f"{trainer.run and trainer.run.path}"
             )
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-
-
-def _epoch_line(record: EpochRecord, n_epochs: int) -> str:
-    parts = [
-        f"Epoch {record.epoch:>{len(str(n_epochs))}}/{n_epochs}",
-        f"loss {record.loss:.4f}",
-        f"accuracy {percent(record.accuracy)}",
-    ]
-    if record.val_loss is not None and record.val_accuracy is not None:
-        parts += [f"val_loss {record.val_loss:.4f}", f"val_accuracy {percent(record.val_accuracy)}"]
-    return "  ".join([*parts, f"{record.images_per_s:,.0f} images/s"])
 
 
 def _sentence(trainer: Trainer, state: str) -> str:
