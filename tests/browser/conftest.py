@@ -88,8 +88,8 @@ def serve(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     """Start Studios, which end with the module."""
     started: list[Studio] = []
 
-    def start(**options: Any) -> Studio:
-        started.append(Studio(tmp_path_factory.mktemp("studio") / "runs", **options))
+    def start(out: Path | None = None, **options: Any) -> Studio:
+        started.append(Studio(out or tmp_path_factory.mktemp("studio") / "runs", **options))
         return started[-1]
 
     yield start
@@ -127,11 +127,12 @@ def visit(studio: Studio, browser: Any) -> Iterator[Callable[..., Any]]:
         context: Any = None,
         expect: tuple[str, ...] = (),
         width: int = 1440,
+        height: int = 1000,
         **settings: Any,
     ) -> Any:
         address = at or studio.address
         if context is None:
-            context = browser.new_context(viewport={"width": width, "height": 1000}, **settings)
+            context = browser.new_context(viewport={"width": width, "height": height}, **settings)
             context.set_default_timeout(PATIENCE_S * 1000)
             contexts.append(context)
         page = context.new_page()

@@ -6,11 +6,7 @@ import dataclasses
 import json
 import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +22,6 @@ api = pytest.importorskip("playwright.sync_api", reason="Playwright is not insta
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE_MS = 30_000
-SERVE = "import sys; from pathlib import Path; from digitlab.studio.app import run_studio; "
-SERVE += "run_studio(out=Path(sys.argv[1]), port=int(sys.argv[2]), open_browser=False, autostart=False)"
 FIRST, SECOND = "first-try", "second-try"
 N = 500
 
@@ -42,10 +34,8 @@ def data() -> dl.MnistData:
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory, data: dl.MnistData) -> Path:
+def out(chromium: str, tmp_path_factory: pytest.TempPathFactory, data: dl.MnistData) -> Path:
     """Train two runs that differ in their seed; one has a report."""
-    if CHROMIUM is None:
-        pytest.skip("There is no Chromium; install Debian's package chromium to run these tests.")
     out = tmp_path_factory.mktemp("studio") / "runs"
     config = dl.TrainConfig(
         network="dense_baseline", train_images=2000, validation_images=200, batch_size=100, epochs=2
@@ -60,65 +50,19 @@ def out(tmp_path_factory: pytest.TempPathFactory, data: dl.MnistData) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(out: Path) -> Iterator[str]:
+def studio(serve: Callable[..., Any], out: Path) -> Any:
     """Serve the Studio with these runs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    source = str(Path(dl.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": source}
-    server = subprocess.Popen([sys.executable, "-c", SERVE, str(out), str(port)], env=environment)
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    return serve(out)
 
 
-@pytest.fixture(scope="module")
-def browser(address: str) -> Iterator[api.Browser]:
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--no-first-run"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(address: str, browser: api.Browser) -> Iterator[Open]:
-    """Open pages; in the end, none may have asked another host or have had an error."""
-    contexts, complaints = [], []
-
-    def go(tab: str, *, width: int = 1280, height: int = 900, **settings: Any) -> api.Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce", **settings)
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url)
-        )
-        for attempt in range(300):
-            try:
-                page.goto(f"{address}?tab={tab}")
-                break
-            except api.Error:
-                if attempt == 299:
-                    raise
-                page.wait_for_timeout(100)  # until the server listens
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    # While the server was starting there was nobody to answer.
-    assert [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text] == []
+def runs_of(visit: Open, *, width: int = 1280, height: int = 900, **settings: Any) -> api.Page:
+    """Open the Runs tab."""
+    return visit("?tab=runs", width=width, height=height, reduced_motion="reduce", **settings)
 
 
 def evaluation_of(visit: Open, run: str = FIRST, **settings: Any) -> api.Page:
     """Open the Evaluation tab on a run, from the list of runs."""
-    page = visit("runs", **settings)
+    page = runs_of(visit, **settings)
     page.get_by_role("button", name=f"Evaluate {run}", exact=True).click()
     api.expect(page.locator(".evaluated:visible")).to_contain_text(f"run {run}")
     api.expect(page.locator("#panel-evaluation .image-list-title")).to_contain_text("mistakes:")
@@ -127,7 +71,7 @@ def evaluation_of(visit: Open, run: str = FIRST, **settings: Any) -> api.Page:
 
 def comparison_of(visit: Open, **settings: Any) -> api.Page:
     """Open the Runs tab and compare the two runs."""
-    page = visit("runs", **settings)
+    page = runs_of(visit, **settings)
     for run in (FIRST, SECOND):
         page.get_by_role("checkbox", name=f"Compare {run}", exact=True).check()
     api.expect(page.locator(".evaluated:visible")).to_have_text(f"A is {FIRST}, B is {SECOND}.")
@@ -214,7 +158,7 @@ def test_clicked_cell_shows_exactly_its_images(visit: Open, out: Path, data: dl.
 
 
 def test_run_that_is_evaluated_brings_the_keyboard_along(visit: Open) -> None:
-    page = visit("runs")
+    page = runs_of(visit)
     page.get_by_role("button", name=f"Evaluate {SECOND}", exact=True).focus()
     page.keyboard.press("Enter")
     api.expect(page.get_by_role("tab", name="Evaluation")).to_be_focused()
@@ -349,7 +293,7 @@ def test_two_runs_are_compared(visit: Open, out: Path, data: dl.MnistData) -> No
 
 
 def test_report_opens_in_a_tab_of_its_own_and_is_no_part_of_the_page(visit: Open) -> None:
-    page = visit("runs")
+    page = runs_of(visit)
     with page.expect_popup() as opened:
         page.get_by_role("link", name=f"Report of {FIRST}").click()
     api.expect(opened.value.get_by_role("heading", level=1)).to_have_text(FIRST)
@@ -357,7 +301,7 @@ def test_report_opens_in_a_tab_of_its_own_and_is_no_part_of_the_page(visit: Open
 
 
 def test_list_of_runs_is_the_newest_first_and_sorts(visit: Open) -> None:
-    page = visit("runs")
+    page = runs_of(visit)
     table = page.get_by_role("region", name="Runs", exact=True)
     names = table.locator("tbody th")
     api.expect(names).to_have_text([SECOND, FIRST])

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,82 +13,25 @@ api = pytest.importorskip("playwright.sync_api", reason="Playwright is not insta
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE_MS = 30_000
-SERVE = "import sys; from pathlib import Path; from digitlab.studio.app import run_studio; "
-SERVE += "run_studio(out=Path(sys.argv[1]), port=int(sys.argv[2]), open_browser=False, autostart=False)"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the Studio without a first run."""
-    if CHROMIUM is None:
-        pytest.skip("There is no Chromium; install Debian's package chromium to run these tests.")
-    out = tmp_path_factory.mktemp("studio") / "runs"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-c", SERVE, str(out), str(port)])
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def browser(address: str) -> Iterator[api.Browser]:
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--no-first-run"])
-        yield browser
-        browser.close()
-
 
 Open = Callable[..., "api.Page"]
 
 
-@pytest.fixture
-def visit(address: str, browser: api.Browser) -> Iterator[Open]:
-    """Open pages; in the end, none may have asked another host or have had an error."""
-    contexts, complaints = [], []
-
-    def go(query: str, *, width: int = 1280, height: int = 900, **settings: str) -> api.Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url)
-        )
-        for attempt in range(200):
-            try:
-                page.goto(address + query)
-                break
-            except api.Error:
-                if attempt == 199:
-                    raise
-                page.wait_for_timeout(100)  # until the server listens
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    # While the server was starting there was nobody to answer.
-    assert [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text] == []
+def opened(visit: Open, tab: str, *, width: int = 1280, height: int = 900, **settings: object) -> api.Page:
+    """Open a tab."""
+    return visit(f"?tab={tab}", width=width, height=height, **settings)
 
 
 def input_data(visit: Open, **settings: object) -> api.Page:
-    page = visit("?tab=input-data", **settings)
+    page = opened(visit, "input-data", **settings)
     api.expect(page.locator(".examples-card .example-digits button")).to_have_count(20, timeout=PATIENCE_MS)
     api.expect(page.locator(".example-digits")).to_have_count(2)
     return page
 
 
 def model(visit: Open, **settings: object) -> api.Page:
-    page = visit("?tab=model", **settings)
+    page = opened(visit, "model", **settings)
     api.expect(page.locator(".layer")).to_have_count(6, timeout=PATIENCE_MS)
     return page
 
