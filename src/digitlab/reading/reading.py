@@ -1,0 +1,177 @@
+"""What reading a photo gives: lines of numbers of digits, each with its place and how sure it is, and what was refused.
+
+All boxes are in pixels of the upright photo: the photo as its file stores it, turned as its EXIF data says, then by
+``turned`` degrees, then straightened by ``skew`` degrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from digitlab.values import Value
+
+__all__ = ["REASONS", "Alternative", "Box", "Digit", "Line", "Number", "Reading", "Refused"]
+
+#: Why ink was not taken for a digit, by the short name that files use.
+REASONS = {
+    "not-a-digit": "It does not look like a digit.",
+    "unsure": "Its best answer is less sure than the least confidence that was asked for.",
+    "too-small": "It is much smaller than the digits beside it: a speck, a dot or a comma.",
+    "dash": "It is a dash or another short straight stroke.",
+    "ruling": "It is a ruled line, a frame or a grid.",
+    "edge": "It is the paper's edge or a shadow.",
+    "too-large": "It is much larger than writing.",
+    "unexpected": "The numbers that were expected have no place for it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Box(Value):
+    """A rectangle in pixels of the upright photo: its left upper corner, its width and its height."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """The first column to the right of it."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first row below it."""
+        return self.top + self.height
+
+    def around(self, other: Box) -> Box:
+        """Return the smallest box that holds both."""
+        left, top = min(self.left, other.left), min(self.top, other.top)
+        return Box(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative(Value):
+    """Another digit that it may be, and its probability in [0, 1]."""
+
+    value: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Digit(Value):
+    """One digit.
+
+    Attributes
+    ----------
+    value : int
+        0 to 9.
+    box : Box
+        Where its ink is.
+    confidence : float
+        Its calibrated probability, in [0, 1].
+    alternatives : tuple of Alternative
+        The other digits it may be, the likeliest first.
+    """
+
+    value: int
+    box: Box
+    confidence: float
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Value):
+    """Ink that is no digit, or none that can be answered for.
+
+    Attributes
+    ----------
+    box : Box
+        Where it is.
+    reason : str
+        A key of ``REASONS``.
+    best : Alternative or None
+        The digit it resembles most, where the network was asked.
+    """
+
+    box: Box
+    reason: str
+    best: Alternative | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Value):
+    """Digits that stand together. ``confidence`` is the product of theirs: the chance that all of them are right."""
+
+    value: str
+    box: Box
+    confidence: float
+    digits: tuple[Digit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line(Value):
+    """Numbers side by side, from left to right."""
+
+    box: Box
+    numbers: tuple[Number, ...]
+
+    @property
+    def text(self) -> str:
+        """The numbers with spaces between them."""
+        return " ".join(number.value for number in self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Value):
+    """What stands on one photo or page.
+
+    Attributes
+    ----------
+    source : str
+        The file's name, or "image" for an array.
+    page : int
+        From 1; photos have one.
+    width, height : int
+        Of the upright photo, in pixels.
+    turned : int
+        By how many degrees the photo was turned clockwise to stand upright: 0, 90, 180 or 270.
+    skew : float
+        By how many degrees it was then straightened, clockwise.
+    lines : tuple of Line
+        In reading order.
+    refused : tuple of Refused
+        What is no digit, and why.
+    """
+
+    source: str
+    page: int
+    width: int
+    height: int
+    turned: int
+    skew: float
+    lines: tuple[Line, ...]
+    refused: tuple[Refused, ...]
+
+    @property
+    def text(self) -> str:
+        """The lines, one below the other; empty where there is no digit."""
+        return "\n".join(line.text for line in self.lines)
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """All numbers in reading order."""
+        return tuple(number for line in self.lines for number in line.numbers)
+
+    @property
+    def digits(self) -> tuple[Digit, ...]:
+        """All digits in reading order."""
+        return tuple(digit for number in self.numbers for digit in number.digits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reading as plain JSON types, with its text and each line's."""
+        plain = Value.to_dict(self)
+        for line, described in zip(self.lines, plain["lines"], strict=True):
+            described["text"] = line.text
+        return plain | {"text": self.text}
