@@ -7,7 +7,7 @@ All boxes are in pixels of the upright photo: the photo as its file stores it, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from digitlab.values import Value
 
@@ -26,29 +26,35 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Box(Value):
-    """A rectangle in pixels of the upright photo: its left upper corner, its width and its height."""
+class Box(NamedTuple):
+    """A rectangle in pixels of the upright photo, half-open: the first column and row in it and the first beyond it.
+
+    Its JSON form is the list of the four.
+    """
 
     left: int
     top: int
-    width: int
-    height: int
+    right: int
+    bottom: int
 
     @property
-    def right(self) -> int:
-        """The first column to the right of it."""
-        return self.left + self.width
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
 
     @property
-    def bottom(self) -> int:
-        """The first row below it."""
-        return self.top + self.height
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
 
     def around(self, other: Box) -> Box:
         """Return the smallest box that holds both."""
-        left, top = min(self.left, other.left), min(self.top, other.top)
-        return Box(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
+        return Box(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
 
 
 @dataclass(frozen=True, slots=True)
