@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from digitlab.engine.optimizers import Optimizer
     from digitlab.network.architecture import Architecture
 
-__all__ = ["OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
+__all__ = ["AUGMENTATION_NAMES", "OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
 
 #: Optimizers by name.
 OPTIMIZERS = ("adam", "adamw", "sgd")
+
+#: Augmentations by name.
+AUGMENTATION_NAMES = ("none", "reader")
 
 _MOST = 2**31 - 1
 # Beyond these, float32 turns numbers into 0 or infinity on the way.
@@ -36,6 +39,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, _HUGE),
     "seed": (0, _MOST),
     "early_stopping": (0, _MOST),
+    "not_a_digit": (0, 0.9),
     "threads": (1, _MOST),
 }
 
@@ -47,7 +51,7 @@ class TrainConfig:
     Parameters
     ----------
     network : str
-        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn), or a JSON file with layers.
+        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, reader_cnn), or a JSON file with layers.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
@@ -84,6 +88,10 @@ class TrainConfig:
         Stop after so many epochs without a lower validation loss; 0 for never.
     best_weights : bool
         Keep the weights of the epoch with the lowest validation loss instead of the last.
+    augmentation : str
+        How training images are changed anew in every epoch: none, or reader (turned, bent, thicker, noisy ...).
+    not_a_digit : float
+        Share of images that are no digit (letters, marks, parts of digits ...); needs a network with 11 outputs.
     threads : int, optional
         Threads that share the work; all cores by default. No result depends on it.
 
@@ -112,6 +120,8 @@ class TrainConfig:
     seed: int = 0
     early_stopping: int = 0
     best_weights: bool = False
+    augmentation: str = "none"
+    not_a_digit: float = 0.0
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -122,6 +132,8 @@ class TrainConfig:
             object.__setattr__(self, field.name, value)
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(unknown("optimizer", self.optimizer, OPTIMIZERS))
+        if self.augmentation not in AUGMENTATION_NAMES:
+            raise ConfigError(unknown("augmentation", self.augmentation, AUGMENTATION_NAMES))
         if (self.early_stopping or self.best_weights) and not self.validation_images:
             raise ConfigError("early_stopping and best_weights need validation images; set validation_images above 0.")
         # Those of the other optimizers too: a setting that cannot be is a mistake, used or not.
@@ -223,6 +235,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beta_1": 0.7,
         "beta_2": 0.9,
         "schedule": "one-cycle",
+    },
+    "reader": {
+        "network": "reader_cnn",
+        "train_images": 55_000,
+        "validation_images": 5_000,
+        "batch_size": 256,
+        "epochs": 50,
+        "learning_rate": 0.002,
+        "schedule": "one-cycle",
+        "augmentation": "reader",
+        "not_a_digit": 0.3,
     },
 }
 
