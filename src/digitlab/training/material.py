@@ -1,0 +1,94 @@
+"""Material: the images that a session learns from and watches, with what is no digit among them where it is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.data.choosing import choose_images
+from digitlab.data.mnist import MnistData, Split
+from digitlab.engine.augmentation import AUGMENTATIONS, augmented
+from digitlab.engine.fitting import LabelledImages
+from digitlab.engine.inputs import wrap_labelled
+from digitlab.errors import ConfigError
+from digitlab.network.architecture import Architecture
+from digitlab.training.config import TrainConfig
+from digitlab.values import CLASS_NAMES
+
+__all__ = ["Material", "gather_material"]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a session works with.
+
+    Attributes
+    ----------
+    training, validation : LabelledImages, LabelledImages or None
+        As they are before any change; digits first, then what is none, with the label after the last digit's.
+    of_epoch : callable or None
+        Gives the training images as an epoch, from 1, sees them; None where every epoch sees them as they are.
+    nondigits : dict or None
+        How many, their digest and the fonts of their letters: what ``config.json`` says of them.
+    """
+
+    training: LabelledImages
+    validation: LabelledImages | None
+    of_epoch: Callable[[int], LabelledImages] | None
+    nondigits: dict[str, Any] | None
+
+
+def gather_material(config: TrainConfig, data: MnistData, architecture: Architecture) -> Material:
+    """Choose images as a config says, and make those that are no digit.
+
+    Raises
+    ------
+    InputError
+        If there are not so many images, or the network has no output for what is no digit.
+    """
+    n_digits = len(CLASS_NAMES)
+    if config.not_a_digit and architecture.n_classes != n_digits + 1:
+        raise ConfigError(
+            f"not_a_digit needs a network with {n_digits + 1} outputs, such as reader_cnn; {architecture.name} has "
+            f"{architecture.n_classes}."
+        )
+    made: list[tuple[str, tuple[str, ...]]] = []
+
+    def chosen(split: Split, n: int) -> LabelledImages:
+        images, labels = choose_images(split, n, config.seed)
+        if config.not_a_digit:
+            from digitlab.training.nondigits.pool import make_nondigits
+
+            n_others = max(1, round(n * config.not_a_digit / (1 - config.not_a_digit)))
+            others = make_nondigits(n_others, Split(split.name, images, labels), seed=config.seed)
+            made.append((others.digest, others.fonts))
+            images = np.concatenate([images, others.images])
+            labels = np.concatenate([labels, np.full(n_others, n_digits, np.uint8)])
+        return wrap_labelled(architecture, images, labels)
+
+    training = chosen(data.training, config.train_images)
+    validation = chosen(data.validation, config.validation_images) if config.validation_images else None
+    nondigits = None
+    if made:
+        digest = hashlib.sha256("".join(one for one, _ in made).encode()).hexdigest()
+        nondigits = {"n_training": int((training.labels == n_digits).sum()), "digest": digest, "fonts": made[0][1]}
+    return Material(training, validation, _changes(config, training), nondigits)
+
+
+def _changes(config: TrainConfig, training: LabelledImages) -> Callable[[int], LabelledImages] | None:
+    augmentation = AUGMENTATIONS[config.augmentation]
+    if augmentation is None:
+        return None
+    rows = training.images.as_bytes
+    images: NDArray[np.uint8] = rows.reshape(-1, 28, 28)
+
+    def of_epoch(epoch: int) -> LabelledImages:
+        changed = augmented(images, augmentation, seed=config.seed, epoch=epoch, threads=config.threads)
+        return LabelledImages(type(training.images).from_array(changed, rows.shape[1]), training.labels)
+
+    return of_epoch
