@@ -1,0 +1,116 @@
+"""Light: the grey in which ink stands out most, and how much each place differs from the paper around it.
+
+What ink takes away is a part of the light that falls on the paper, so contrast is a ratio to the paper beside it:
+then a shadow, yellow paper and the dark corners of a photo drop out.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["coarse_paper", "contrast", "fine_paper", "grey"]
+
+_COARSE_PX = 200  # side of the small picture in which the paper is looked for; light changes slowly
+_FINE_PX = 700
+
+
+def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the channel in which ink stands out most from the paper's noise.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        uint8 (h, w) or (h, w, 3), 0-255, red first.
+
+    Returns
+    -------
+    ndarray
+        float32 (h, w), 0-1.
+    """
+    if pixels.ndim == 2:
+        return pixels.astype(np.float32) / 255
+    # Brightness, the mean of many sensors, has the least noise. A single colour must be clearly better: red for blue
+    # ink, or for pencil on red paper.
+    small = _small(pixels, _COARSE_PX)
+    candidates = [cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), *cv2.split(small)]
+    rated = [_separation(np.asarray(one, np.uint8)) for one in candidates]
+    rated[0] *= 1.25
+    best = int(np.argmax(rated))
+    chosen = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if best == 0 else pixels[..., best - 1]
+    return np.asarray(chosen, np.float32) / 255
+
+
+def coarse_paper(light: NDArray[np.float32], flatten: bool = True) -> NDArray[np.float32]:
+    """Estimate the paper's brightness as the median of a wide surrounding: ink may be darker or brighter than it.
+
+    Parameters
+    ----------
+    light : ndarray
+        float32 (h, w), 0-1.
+    flatten : bool
+        False takes one brightness for all.
+
+    Returns
+    -------
+    ndarray
+        float32 (h, w), 0-1.
+    """
+    small = _small((light * 255).astype(np.uint8), _COARSE_PX)
+    if not flatten:
+        return np.full_like(light, np.median(small) / 255)
+    # Half the short side: wide enough that a digit filling the picture is not mistaken for paper.
+    side = int(np.clip(min(small.shape) // 2 * 2 + 1, 3, 101))
+    paper = cv2.medianBlur(small, side).astype(np.float32) / 255
+    height, width = light.shape
+    return np.asarray(cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def fine_paper(
+    light: NDArray[np.float32], ink: NDArray[np.bool_], coarse: NDArray[np.float32], reach_px: float
+) -> NDArray[np.float32]:
+    """Estimate the paper's brightness as the mean of what is no ink within ``reach_px``.
+
+    Where there is no paper near, the coarse estimate stands. Shapes and ranges as ``coarse_paper``.
+    """
+    scale = min(1.0, _FINE_PX / max(light.shape))
+    height, width = light.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    free = cv2.resize(1 - ink.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    # A small pixel that is partly ink tells nothing of the paper.
+    free = np.where(free > 0.95, np.float32(1), np.float32(0))
+    seen = cv2.resize(light, size, interpolation=cv2.INTER_AREA) * free
+    side = max(3, int(reach_px * scale)) | 1
+    weight = cv2.blur(cv2.blur(free, (side, side)), (side, side))
+    total = cv2.blur(cv2.blur(seen, (side, side)), (side, side))
+    base = cv2.resize(coarse, size, interpolation=cv2.INTER_AREA)
+    little = np.float32(0.02)
+    paper = (total + little * base) / (weight + little)
+    return np.asarray(cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def contrast(light: NDArray[np.float32], paper: NDArray[np.float32], bright_ink: bool) -> NDArray[np.float32]:
+    """Return by what part of the light ink differs from paper: float32 (h, w), 0 on paper, near 1 where solid.
+
+    For bright ink on dark the same of the negative.
+    """
+    if bright_ink:
+        light, paper = 1 - light, 1 - paper
+    # Where the ground is nearly black, the ratio would be one of noise to noise.
+    return np.asarray((paper - light) / np.maximum(paper, np.float32(0.15)), np.float32)
+
+
+def _separation(channel: NDArray[np.uint8]) -> float:
+    light = channel.astype(np.float32) / 255
+    differences = np.abs(light - coarse_paper(light)) / np.maximum(light.mean(), 0.1)
+    return float(np.percentile(differences, 98) / (np.median(differences) + 0.01))
+
+
+def _small(picture: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
+    scale = longest_px / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
