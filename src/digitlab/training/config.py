@@ -27,6 +27,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 AUGMENTATION_NAMES = ("none", "reader")
 
 _MOST = 2**31 - 1
+# Share of images that are made; the rest are the set's.
+_MOST_MADE = 0.9
 # Beyond these, float32 turns numbers into 0 or infinity on the way.
 _TINY, _HUGE = 1e-30, 1e9
 _RANGES: dict[str, tuple[float, float]] = {
@@ -39,7 +41,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, _HUGE),
     "seed": (0, _MOST),
     "early_stopping": (0, _MOST),
-    "not_a_digit": (0, 0.9),
+    "not_a_digit": (0, _MOST_MADE),
+    "variants": (0, _MOST_MADE),
     "threads": (1, _MOST),
 }
 
@@ -92,6 +95,8 @@ class TrainConfig:
         How training images are changed anew in every epoch: none, or reader (turned, bent, thicker, noisy ...).
     not_a_digit : float
         Share of images that are no digit (letters, marks, parts of digits ...); needs a network with 11 outputs.
+    variants : float
+        Share of images that are ones with a flag or a foot and sevens with a bar, drawn onto those of the set.
     threads : int, optional
         Threads that share the work; all cores by default. No result depends on it.
 
@@ -122,6 +127,7 @@ class TrainConfig:
     best_weights: bool = False
     augmentation: str = "none"
     not_a_digit: float = 0.0
+    variants: float = 0.0
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -134,6 +140,8 @@ class TrainConfig:
             raise ConfigError(unknown("optimizer", self.optimizer, OPTIMIZERS))
         if self.augmentation not in AUGMENTATION_NAMES:
             raise ConfigError(unknown("augmentation", self.augmentation, AUGMENTATION_NAMES))
+        if self.not_a_digit + self.variants > _MOST_MADE:
+            raise ConfigError(f"not_a_digit and variants together must be at most {_MOST_MADE:g} of the images.")
         if (self.early_stopping or self.best_weights) and not self.validation_images:
             raise ConfigError("early_stopping and best_weights need validation images; set validation_images above 0.")
         # Those of the other optimizers too: a setting that cannot be is a mistake, used or not.
@@ -242,10 +250,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validation_images": 5_000,
         "batch_size": 256,
         "epochs": 50,
-        "learning_rate": 0.002,
+        "learning_rate": 0.003,
         "schedule": "one-cycle",
         "augmentation": "reader",
         "not_a_digit": 0.3,
+        "variants": 0.05,
     },
 }
 

@@ -30,7 +30,8 @@ class Material:
     Attributes
     ----------
     training, validation : LabelledImages, LabelledImages or None
-        As they are before any change; digits first, then what is none, with the label after the last digit's.
+        As they are before any change: digits, variants of them, then what is none, with the label after the last
+        digit's.
     of_epoch : callable or None
         Gives the training images as an epoch, from 1, sees them; None where every epoch sees them as they are.
     nondigits : dict or None
@@ -44,7 +45,7 @@ class Material:
 
 
 def gather_material(config: TrainConfig, data: MnistData, architecture: Architecture) -> Material:
-    """Choose images as a config says, and make those that are no digit.
+    """Choose images as a config says, and make the variants and those that are no digit.
 
     Raises
     ------
@@ -60,16 +61,23 @@ def gather_material(config: TrainConfig, data: MnistData, architecture: Architec
     made: list[tuple[str, tuple[str, ...]]] = []
 
     def chosen(split: Split, n: int) -> LabelledImages:
-        images, labels = choose_images(split, n, config.seed)
+        source = Split(split.name, *choose_images(split, n, config.seed))
+        images, labels = [source.images], [source.labels]
+        n_all = n / (1 - config.not_a_digit - config.variants)
+        if config.variants:
+            from digitlab.training.variants import make_variants
+
+            more_images, more_labels = make_variants(round(n_all * config.variants), source, seed=config.seed)
+            images, labels = [*images, more_images], [*labels, more_labels]
         if config.not_a_digit:
             from digitlab.training.nondigits.pool import make_nondigits
 
-            n_others = max(1, round(n * config.not_a_digit / (1 - config.not_a_digit)))
-            others = make_nondigits(n_others, Split(split.name, images, labels), seed=config.seed)
+            others = make_nondigits(max(1, round(n_all * config.not_a_digit)), source, seed=config.seed)
             made.append((others.digest, others.fonts))
-            images = np.concatenate([images, others.images])
-            labels = np.concatenate([labels, np.full(n_others, n_digits, np.uint8)])
-        return wrap_labelled(architecture, images, labels)
+            images, labels = [*images, others.images], [*labels, np.full(len(others), n_digits, np.uint8)]
+        if len(images) == 1:
+            return wrap_labelled(architecture, images[0], labels[0])  # as it is, perhaps on disk
+        return wrap_labelled(architecture, np.concatenate(images), np.concatenate(labels))
 
     training = chosen(data.training, config.train_images)
     validation = chosen(data.validation, config.validation_images) if config.validation_images else None

@@ -201,13 +201,15 @@ def _blur(amount, image, before):
 
 @kernel
 def _cut_edge(draws, image):
-    """Lose up to three rows or columns of ink at one of the four edges of the ink."""
+    """Lose up to a sixth of the ink's box at one of its four edges."""
     top, bottom, left, right = SIDE, -1, SIDE, -1
     for y in range(SIDE):
         for x in range(SIDE):
             if image[y, x] > np.float32(64.0):
                 top, bottom, left, right = min(top, y), max(bottom, y), min(left, x), max(right, x)
-    side, depth = int(draws[_CUT_SIDE] * np.float32(4.0)), 1 + int(draws[_CUT_DEPTH] * np.float32(3.0))
+    side = int(draws[_CUT_SIDE] * np.float32(4.0))
+    extent = bottom - top + 1 if side < 2 else right - left + 1
+    depth = int(draws[_CUT_DEPTH] * np.float32(extent) / np.float32(6.0) + _HALF)
     for y in range(SIDE):
         for x in range(SIDE):
             if (

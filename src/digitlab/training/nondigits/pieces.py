@@ -17,6 +17,9 @@ _NARROW = 0.6
 _INK = 0.3
 _HEIGHT_PX = 40
 _MOST_TRIES = 20
+# How often a digit of a torn pair is torn; where neither is, both are.
+_TORN = 0.4
+_LEAST_PX = 5
 
 
 def cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,7 +56,7 @@ def piece(images: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.G
         if min(rest.shape) < 5 or rest.max() < _INK or _is_like_one(rest) or _has_loop(rest):
             continue
         return rest
-    return np.eye(9, dtype=np.float32)[::-1] + np.eye(9, dtype=np.float32)  # a cross: no piece would do
+    return np.maximum(np.eye(9, dtype=np.float32), np.eye(9, dtype=np.float32)[::-1])  # a cross: no piece would do
 
 
 def _is_like_one(ink: NDArray[np.float32]) -> bool:
@@ -79,16 +82,16 @@ def torn_join(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     """Return two digits that touch without the outer part of one, or of both: float32 (h, w), 0-1."""
     ink, (first, second) = _side_by_side(images, rng, 2)
     width = ink.shape[1]
-    left, right = first[0], second[1]
-    if rng.random() < 0.35:  # of both
-        left += round(rng.uniform(0.35, 0.6) * (first[1] - first[0]))
-        right -= round(rng.uniform(0.35, 0.6) * (second[1] - second[0]))
-    elif rng.random() < 0.5:
-        left += round(rng.uniform(0.3, 0.55) * (first[1] - first[0]))
-    else:
-        right -= round(rng.uniform(0.3, 0.55) * (second[1] - second[0]))
-    left, right = max(0, left), min(width, right)
-    return cropped(ink[:, left:right]) if right - left > 4 else ink
+    cuts_left, cuts_right = rng.random(2) < _TORN
+    if not cuts_left and not cuts_right:
+        cuts_left = cuts_right = True
+    left, right = 0, width
+    # One may lie over the other's end: then a part of the whole is cut off.
+    if cuts_left:
+        left = max(round(0.15 * width), first[0] + round(rng.uniform(0.3, 0.55) * (first[1] - first[0])))
+    if cuts_right:
+        right = min(round(0.85 * width), second[1] - round(rng.uniform(0.3, 0.55) * (second[1] - second[0])))
+    return cropped(ink[:, left:right]) if right - left > _LEAST_PX else cropped(ink[:, width // 4 : -(width // 4)])
 
 
 def _side_by_side(
