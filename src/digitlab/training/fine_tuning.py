@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,25 +23,21 @@ from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, InputError, RunError
+from digitlab.errors import ConfigError, InputError
 from digitlab.metrics import accuracy
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, MODEL, Run
 from digitlab.runs.history import Record
-from digitlab.runs.listing import free_name
-from digitlab.training.config import TrainConfig
-from digitlab.training.environment import environment
 from digitlab.values import CLASS_NAMES, StepRecord, Value
 
-__all__ = ["FineTuned", "FineTuningOptions", "fine_tune", "keep_fine_tuned"]
+__all__ = ["MOST_VALIDATION", "FineTuned", "FineTuningOptions", "fine_tune"]
 
 # Copies of a correction are changed so far, that the network learns the hand and not the pixels.
 _GENTLE = Augmentation(rotation=8.0, shear=0.15, scale=0.1, aspect=0.1, shift=1.0, elastic=2.0, thicken=0.3)
 # Of the images that are replayed to a network with an eleventh answer, so many are no digit.
 _NONDIGITS = 0.15
-_MOST_VALIDATION = 1_000
+#: Validation images that are watched at most.
+MOST_VALIDATION = 1_000
 _N_DIGITS = len(CLASS_NAMES)
-_MOST_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +199,7 @@ def fine_tune(
     tell(0, n_steps)
     right_before, accuracy_before = _fares(model, own, own_labels, data)
     records = []
-    n_validation = min(_MOST_VALIDATION, len(data.validation))
+    n_validation = min(MOST_VALIDATION, len(data.validation))
     model.runner.start_training(min(options.batch_size, len(every)))
     for record in steps(
         model.runner,
@@ -238,56 +233,6 @@ def fine_tune(
         ),
         records=tuple(records),
     )
-
-
-def keep_fine_tuned(tuned: FineTuned, data: MnistData, out: Path, *, origin: str) -> Run:
-    """Write a fine-tuned network as a run of its own.
-
-    Parameters
-    ----------
-    tuned : FineTuned
-        What to keep.
-    data : MnistData
-        What was replayed.
-    out : Path
-        The folder of runs.
-    origin : str
-        What it was before, for people: the name of a run, or "the shipped reader".
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written.
-    """
-    options, network = tuned.options, tuned.checkpoint.architecture
-    config = TrainConfig(
-        network=network.name,
-        train_images=min(options.replay_images, len(data.training)),
-        validation_images=min(_MOST_VALIDATION, len(data.validation)),
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        schedule="cosine",
-        seed=options.seed,
-    )
-    run = _new_run(out, f"{network.name}-corrected", options.seed)
-    described = {
-        "config": config.to_dict(),
-        "network": network.to_dict(),
-        "data": {"source": data.source, "digest": data.digest},
-        # No command repeats it: the corrections are somebody's own.
-        "command": "",
-        "fine_tuned": {"origin": origin} | tuned.to_dict(),
-    }
-    run.write_json(CONFIG, described)
-    run.write_json(ENVIRONMENT, environment(Sequential.from_checkpoint(tuned.checkpoint).runner.n_threads))
-    history = run.open_history()
-    try:
-        history.append(tuned.records)
-    finally:
-        history.close()
-    run.save(MODEL, tuned.checkpoint)
-    return run
 
 
 _NOTHING = "There is no correction to learn from; correct a wrong answer first."
@@ -336,12 +281,3 @@ def _fares(
 
 def _tell_nobody(step: int, n_steps: int) -> None:
     return None
-
-
-def _new_run(out: Path, stem: str, seed: int) -> Run:
-    for _ in range(_MOST_TRIES):
-        try:
-            return Run.create(out / free_name(out, stem, seed))
-        except RunError:
-            continue  # somebody else took the name in this moment
-    raise RunError(f"No free name for a run was found in {out}; choose another folder with --out.")
