@@ -71,6 +71,10 @@ class Augmentation:
             if not 0.0 <= value < math.inf:
                 raise ConfigError(f"{name} must be a finite number of at least 0; got {value!r}.")
 
+    def times(self, part: float) -> Augmentation:
+        """Return the augmentation that goes only a part of the way, and so often."""
+        return Augmentation(**{name: part * value for name, value in dataclasses.asdict(self).items()})
+
     def as_ranges(self) -> np.void:
         """Return the record that the kernel takes, angles in radians."""
         values = dataclasses.asdict(self) | {"rotation": math.radians(self.rotation)}
@@ -83,21 +87,21 @@ class Augmentation:
 AUGMENTATIONS: dict[str, Augmentation | None] = {
     "none": None,
     "reader": Augmentation(
-        rotation=15.0,
-        shear=0.3,
-        scale=0.15,
+        rotation=12.0,
+        shear=0.25,
+        scale=0.12,
         aspect=0.2,
         shift=2.0,
-        elastic=5.0,
+        elastic=4.5,
         thicken=0.8,
-        thin=0.5,
-        blur=0.6,
-        contrast=0.4,
-        background=0.15,
-        noise=0.08,
-        cut=0.08,
-        gap=0.08,
-        neighbor=0.12,
+        thin=0.4,
+        blur=0.5,
+        contrast=0.3,
+        background=0.1,
+        noise=0.05,
+        cut=0.05,
+        gap=0.06,
+        neighbor=0.1,
     ),
 }
 

@@ -22,6 +22,9 @@ from digitlab.values import CLASS_NAMES
 
 __all__ = ["Material", "gather_material"]
 
+# The last fifth of the epochs goes half as far, so that the network ends near what digits really are.
+_GENTLE_EPOCHS, _GENTLE = 0.2, 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -95,8 +98,11 @@ def _changes(config: TrainConfig, training: LabelledImages) -> Callable[[int], L
     rows = training.images.as_bytes
     images: NDArray[np.uint8] = rows.reshape(-1, 28, 28)
 
+    n_gentle = round(_GENTLE_EPOCHS * config.epochs)
+
     def of_epoch(epoch: int) -> LabelledImages:
-        changed = augmented(images, augmentation, seed=config.seed, epoch=epoch, threads=config.threads)
+        ranges = augmentation if epoch <= config.epochs - n_gentle else augmentation.times(_GENTLE)
+        changed = augmented(images, ranges, seed=config.seed, epoch=epoch, threads=config.threads)
         return LabelledImages(type(training.images).from_array(changed, rows.shape[1]), training.labels)
 
     return of_epoch
