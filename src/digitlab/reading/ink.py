@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.reading.frame import stroke_width
-from digitlab.reading.light import coarse_paper, contrast, fine_paper
+from digitlab.reading.light import coarse_paper, contrast, fine_paper, is_bright
 
 __all__ = ["Ink", "find_ink"]
 
+_GRAIN_PX = 0.8
 _NOISES = 4.5  # ink differs from paper by so many standard deviations of the paper
 _LEAST_CONTRAST = 0.07  # and by this part of the light: less is JPEG blocks and the other side shining through
 _EDGE_OF_INK = 0.42  # of a stroke's own contrast: where its edge is, a little outside of the middle of the slope
@@ -55,36 +56,25 @@ def find_ink(light: NDArray[np.float32], invert: str = "auto", flatten: bool = T
     flatten : bool
         False takes one brightness of paper for the whole photo.
     """
-    paper = coarse_paper(light, flatten)
-    is_bright = _is_bright(light, paper) if invert == "auto" else invert == "never"
-    flat = contrast(light, paper, is_bright)
+    bright = is_bright(light) if invert == "auto" else invert == "never"
+    # The grain of sensor and paper is finer than any stroke.
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), _GRAIN_PX), np.float32)
+    paper = coarse_paper(light, bright, flatten)
+    flat = contrast(light, paper, bright)
     strong = flat > _threshold(flat, flat < _LEAST_CONTRAST)
     stroke = _stroke(strong)
     if flatten and stroke > 0:
         # Once the strokes are known, the paper can be looked for right beside them.
         around = cv2.dilate(strong.view(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(stroke / 3)))
         paper = fine_paper(light, around.view(np.bool_), paper, reach_px=6 * stroke)
-        flat = contrast(light, paper, is_bright)
+        flat = contrast(light, paper, bright)
         threshold = _threshold(flat, around == 0)
         strong = flat > threshold
     else:
         threshold = _threshold(flat, ~strong)
     mask, level = _edges(flat, strong, threshold)
     soft = _soft(flat, mask, level)
-    return Ink(soft, mask, flat, _stroke(mask), is_bright)
-
-
-def _is_bright(light: NDArray[np.float32], paper: NDArray[np.float32]) -> bool:
-    """Whether what stands out from the paper is brighter than it."""
-    difference = paper - light
-    height, width = light.shape
-    # Paper's edge and table are along the border, writing is not.
-    inner = difference[height // 25 : height - height // 25, width // 25 : width - width // 25]
-    noise = 1.4826 * float(np.median(np.abs(inner)))
-    least = max(_NOISES * noise, _LEAST_CONTRAST / 2)
-    dark = float(inner[inner > least].sum())
-    bright = float(-inner[inner < -least].sum())
-    return bright > dark
+    return Ink(soft, mask, flat, _stroke(mask), bright)
 
 
 def _threshold(flat: NDArray[np.float32], paper: NDArray[np.bool_]) -> float:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["coarse_paper", "contrast", "fine_paper", "grey"]
+__all__ = ["coarse_paper", "contrast", "fine_paper", "grey", "is_bright"]
 
 _COARSE_PX = 200  # side of the small picture in which the paper is looked for; light changes slowly
 _FINE_PX = 700
@@ -42,13 +42,17 @@ def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(chosen, np.float32) / 255
 
 
-def coarse_paper(light: NDArray[np.float32], flatten: bool = True) -> NDArray[np.float32]:
-    """Estimate the paper's brightness as the median of a wide surrounding: ink may be darker or brighter than it.
+def coarse_paper(light: NDArray[np.float32], bright_ink: bool, flatten: bool = True) -> NDArray[np.float32]:
+    """Estimate the paper's brightness by filling in all that is darker, or brighter, and narrower than any stroke.
+
+    A morphological closing leaves a slope as it is, so a shadow stays in the paper and out of the ink.
 
     Parameters
     ----------
     light : ndarray
         float32 (h, w), 0-1.
+    bright_ink : bool
+        Whether the ink is brighter than its ground.
     flatten : bool
         False takes one brightness for all.
 
@@ -60,11 +64,38 @@ def coarse_paper(light: NDArray[np.float32], flatten: bool = True) -> NDArray[np
     small = _small((light * 255).astype(np.uint8), _COARSE_PX)
     if not flatten:
         return np.full_like(light, np.median(small) / 255)
+    return _enlarged(_filled(small, bright_ink), light)
+
+
+def is_bright(light: NDArray[np.float32]) -> bool:
+    """Say whether the ink is brighter than its ground: what stands out from a wide surrounding and is narrow."""
+    small = _small((light * 255).astype(np.uint8), _COARSE_PX)
+    values = small.astype(np.float32)
     # Half the short side: wide enough that a digit filling the picture is not mistaken for paper.
     side = int(np.clip(min(small.shape) // 2 * 2 + 1, 3, 101))
-    paper = cv2.medianBlur(small, side).astype(np.float32) / 255
+    surrounding = cv2.medianBlur(small, side).astype(np.float32)
+    # Shadows stand out from the surrounding but are wide; the hole of a dark 0 is narrow but does not stand out.
+    dark = np.minimum(_filled(small, False) - values, surrounding - values)
+    bright = np.minimum(values - _filled(small, True), values - surrounding)
+    height, width = small.shape
+    # Frames, the paper's edge and the table are along the border, writing is not.
+    inner = (slice(height // 10, height - height // 10), slice(width // 10, width - width // 10))
+    faint = 0.02 * 255
+    return float(np.maximum(bright[inner] - faint, 0).sum()) > float(np.maximum(dark[inner] - faint, 0).sum())
+
+
+def _filled(small: NDArray[np.uint8], bright_ink: bool) -> NDArray[np.float32]:
+    # A sixth of the short side: no stroke is so wide, and few shadows are so narrow.
+    side = int(np.clip(min(small.shape) // 6, 3, 41)) | 1
+    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    calm = cv2.medianBlur(small, 3)  # a maximum would take the brightest grain of noise for the paper
+    filled = cv2.morphologyEx(calm, cv2.MORPH_OPEN if bright_ink else cv2.MORPH_CLOSE, shape)
+    return np.asarray(cv2.GaussianBlur(filled, (0, 0), side / 4), np.float32)
+
+
+def _enlarged(small: NDArray[np.float32], light: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = light.shape
-    return np.asarray(cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.resize(small / 255, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def fine_paper(
@@ -103,7 +134,7 @@ def contrast(light: NDArray[np.float32], paper: NDArray[np.float32], bright_ink:
 
 def _separation(channel: NDArray[np.uint8]) -> float:
     light = channel.astype(np.float32) / 255
-    differences = np.abs(light - coarse_paper(light)) / np.maximum(light.mean(), 0.1)
+    differences = np.abs(light - coarse_paper(light, is_bright(light))) / np.maximum(light.mean(), 0.1)
     return float(np.percentile(differences, 98) / (np.median(differences) + 0.01))
 
 

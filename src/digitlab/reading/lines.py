@@ -41,7 +41,7 @@ def group_lines(strokes: Sequence[Stroke], size: tuple[int, int]) -> tuple[list[
     """
     refused: list[tuple[Stroke, str]] = []
     kept: list[Stroke] = []
-    usual = usual_height([stroke.box for stroke in strokes if not _at_edge(stroke.box, size)], 0.5 * size[1])
+    usual = usual_height([stroke.box for stroke in strokes if not _along_edge(stroke.box, size)], 0.5 * size[1])
     for stroke in strokes:
         reason = _reason(stroke.box, usual, size)
         if reason is None:
@@ -80,6 +80,16 @@ def _top(line: StrokeLine) -> float:
 
 def _at_edge(box: Box, size: tuple[int, int]) -> bool:
     return box.left <= 1 or box.top <= 1 or box.right >= size[0] - 1 or box.bottom >= size[1] - 1
+
+
+def _along_edge(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a stroke runs along the picture's border or around it: nothing that heights may be judged by."""
+    width, height = size
+    if (box.left <= 1 or box.right >= width - 1) and box.width < 0.2 * box.height:
+        return True
+    if (box.top <= 1 or box.bottom >= height - 1) and (box.height < 0.5 * box.width or box.height < 0.2 * height):
+        return True
+    return _at_edge(box, size) and box.width > 0.8 * width and box.height > 0.8 * height
 
 
 def _reason(box: Box, usual: float, size: tuple[int, int]) -> str | None:

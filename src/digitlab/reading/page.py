@@ -15,10 +15,10 @@ from digitlab.reading.ink import Ink, find_ink
 from digitlab.reading.light import grey
 from digitlab.reading.lines import StrokeLine, group_lines
 from digitlab.reading.options import ReadingOptions
-from digitlab.reading.paths import Candidate, Piece, best_paths, candidates
+from digitlab.reading.paths import STRANGERS, Candidate, Piece, best_paths, candidates
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
-from digitlab.reading.ruling import remove_ruling
+from digitlab.reading.ruling import beyond_frame, remove_ruling
 from digitlab.reading.strokes import Stroke, find_strokes, joined
 from digitlab.reading.upright import find_skew, find_turn, rotated_size, straightened, turned
 
@@ -73,9 +73,10 @@ def digit_ink(pixels: NDArray[np.uint8], options: ReadingOptions) -> NDArray[np.
     The largest strokes count, and what is close to them; frames, the paper's edge and specks do not.
     """
     _, ink = ink_of(pixels, options)
-    ink, _ = remove_ruling(ink)
-    height, width = ink.mask.shape
-    lines, _ = group_lines(find_strokes(ink), (width, height))
+    ink, ruled = remove_ruling(ink)
+    size = (ink.mask.shape[1], ink.mask.shape[0])
+    inside = [stroke for stroke in find_strokes(ink) if not beyond_frame(stroke.box, ruled, size)]
+    lines, _ = group_lines(inside, size)
     strokes = [stroke for line in lines for stroke in line.strokes]
     if not strokes:
         return None
@@ -105,8 +106,15 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
         width, height = rotated_size(width, height, skew)
     place = _placer(ink.mask.shape, width, height)
 
-    found, refused = group_lines(find_strokes(ink), (ink.mask.shape[1], ink.mask.shape[0]))
+    size = (ink.mask.shape[1], ink.mask.shape[0])
     refusals = [Refused(place(box), "ruling") for box in ruled]
+    inside = []
+    for stroke in find_strokes(ink):
+        if beyond_frame(stroke.box, ruled, size):
+            refusals.append(Refused(place(stroke.box), "edge"))
+        else:
+            inside.append(stroke)
+    found, refused = group_lines(inside, size)
     refusals += [Refused(place(stroke.box), reason) for stroke, reason in refused]
     lines: list[Line] = []
     glyphs: list[tuple[Box, NDArray[np.float32]]] = []
@@ -255,6 +263,8 @@ def _number(
     number: list[_Read] = []
     others: list[_Other] = []
     refused_width = 0
+    taken = [probabilities[piece.candidate] for piece in chunk if piece.value is not None]
+    in_company = sum(answer[:10].max() > 0.8 for answer in taken) >= max(1, 0.5 * (len(taken) - 1)) and len(taken) > 1
     for piece in chunk:
         stroke = (
             found[piece.candidate].stroke
@@ -265,6 +275,8 @@ def _number(
         if piece.value is not None and answer is not None:
             if options.expect is not None or options.digits is not None:
                 answer = _chosen(answer, piece.value)
+            if in_company:
+                answer = _in_company(answer)
             if answer[10] > answers.refuse_above:
                 others.append((stroke, "not-a-digit", answer))
                 refused_width += stroke.box.width
@@ -288,6 +300,13 @@ def _number(
         others += [(read.stroke, "not-a-digit", read.probabilities) for read in number]
         number = []
     return number, others
+
+
+def _in_company(answer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Correct an answer by where the glyph stands: between digits, what is no digit is rare (Bayes' rule)."""
+    changed = answer.copy()
+    changed[10] *= STRANGERS
+    return np.asarray(changed / changed.sum(), np.float32)
 
 
 def _chosen(answer: NDArray[np.float32], value: int) -> NDArray[np.float32]:

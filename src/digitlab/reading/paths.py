@@ -18,11 +18,20 @@ from numpy.typing import NDArray
 from digitlab.reading.cuts import Part
 from digitlab.reading.strokes import Stroke, joined
 
-__all__ = ["Candidate", "Piece", "best_paths", "candidates"]
+__all__ = ["STRANGERS", "Candidate", "Piece", "best_paths", "candidates"]
 
 _MOST_PARTS = 6  # in one digit
 _MOST_WIDTH = 1.75  # times the height of writing
 _LEAST = -9.0  # below this a probability tells nothing more
+
+#: How much rarer what is no digit is in a line of writing than among what the network learned from; and the same among
+#: candidates, where most runs of pieces are none.
+STRANGERS = 0.05
+_STRANGE_RUNS = 0.4
+_JOINED = (0.15, 4.0)  # for one digit of two strokes: always, and for a gap as wide as the height
+_CUT = (0.12, 0.6)  # on either side of a cut: always, and for each stroke's width of ink beyond the first half
+_REFUSED = (0.5, 2.0)  # for refusing a tall stroke: always, and for each digit's width
+_DIGIT_WIDTH = 0.7  # of the height, usually
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +78,7 @@ def candidates(parts: Sequence[Part], height: float) -> list[Candidate]:
                 box = box.around(last.stroke.box)
                 right = max(right, last.stroke.box.right)
                 # Joining strokes of one digit is an exception, and the more so the wider the gap.
-                prior += 0.0 if last.source == parts[stop - 2].source else -0.15 - 4 * max(0.0, gap)
+                prior += 0.0 if last.source == parts[stop - 2].source else -_JOINED[0] - _JOINED[1] * max(0.0, gap)
             if box.width > _MOST_WIDTH * height:
                 break
             stroke = joined([part.stroke for part in parts[start:stop]])
@@ -104,8 +113,9 @@ def best_paths(
         From left to right; None where no path is as expected.
     """
     width = 40 if accepts is not None else 1
-    logs = np.log(np.maximum(probabilities, math.exp(_LEAST)))
-    ranked = np.argsort(-logs[:, :10], axis=1)[:, : 3 if accepts is not None or digits is not None else 1]
+    corrected = probabilities[:, :10] / (1 - (1 - _STRANGE_RUNS) * probabilities[:, 10:])  # Bayes' rule
+    logs = np.log(np.maximum(corrected, math.exp(_LEAST)))
+    ranked = np.argsort(-logs, axis=1)[:, : 3 if accepts is not None or digits is not None else 1]
     starting: list[list[int]] = [[] for _ in parts]
     alone: dict[tuple[int, int], int] = {}
     for k, candidate in enumerate(found):
@@ -171,7 +181,7 @@ def _cuts(parts: Sequence[Part], start: int, stop: int) -> float:
     price = 0.0
     for edge in (start, stop):
         if 0 < edge < len(parts) and parts[edge].source == parts[edge - 1].source:
-            price -= 0.5 * (0.25 + 0.6 * max(0.0, parts[edge].cut - 0.5))
+            price -= _CUT[0] + _CUT[1] * max(0.0, parts[edge].cut - 0.5)
     return price
 
 
@@ -201,7 +211,8 @@ def _refusals(
         elif high < 0.5:
             price = -0.3 + 0.5 * math.log(max(none, 0.02))
         else:
-            price = -0.3 + math.log(max(none, 0.004))
+            # Two digits that touch are no digit either: the wider, the rather it is to be cut than to be refused.
+            price = math.log(max(none, 0.004)) - _REFUSED[0] - _REFUSED[1] * wide / _DIGIT_WIDTH
         steps.append((price, Piece(start, stop, None, k)))
     if not first or stop > start + 1:
         # The rest of a stroke is a comma or a ruled line that touches a digit: a rare thing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -12,11 +13,12 @@ from digitlab.reading.ink import Ink
 from digitlab.reading.reading import Box
 from digitlab.reading.strokes import usual_height
 
-__all__ = ["remove_ruling"]
+__all__ = ["beyond_frame", "remove_ruling"]
 
 _LONG = 3.5  # times the height of writing: no stroke of a digit is so long
 _ACROSS = 0.6  # of the picture, where the line runs out of it
-_BESIDE = 0.15  # of the picture: how near to its border the frame of a cell or field runs
+_MARGIN = 0.2  # of the picture: a frame so near to its border has nothing of interest beyond it
+_BESIDE = 0.14  # of the picture: how near to its border the frame of a cell or field runs
 
 
 def remove_ruling(ink: Ink) -> tuple[Ink, list[Box]]:
@@ -32,12 +34,16 @@ def remove_ruling(ink: Ink) -> tuple[Ink, list[Box]]:
     boxes : list of Box
         Where they were.
     """
-    rows, row_boxes = _lines(ink.mask, ink.stroke_px)
-    columns, column_boxes = _lines(np.ascontiguousarray(ink.mask.T), ink.stroke_px)
+    height, width = ink.mask.shape
+    if min(height, width) < 16 or ink.stroke_px <= 0:
+        return ink, []
+    usual = _height_of_writing(ink.mask, ink.stroke_px)
+    rows, row_lines, row_boxes = _lines(ink.mask, ink.stroke_px, usual)
+    columns, column_lines, column_boxes = _lines(np.ascontiguousarray(ink.mask.T), ink.stroke_px, usual)
     boxes = [*row_boxes, *(Box(box.top, box.left, box.bottom, box.right) for box in column_boxes)]
     if not boxes:
         return ink, []
-    gone = rows | columns.T
+    gone = rows | columns.T | (row_lines & column_lines.T)
     mask = ink.mask & ~gone
     # The soft edge of a removed line goes with it, that of what stays does not.
     shape = np.ones((3, 3), np.uint8)
@@ -47,42 +53,71 @@ def remove_ruling(ink: Ink) -> tuple[Ink, list[Box]]:
     return replace(ink, mask=mask, soft=soft), boxes
 
 
-def _lines(mask: NDArray[np.bool_], stroke_px: float) -> tuple[NDArray[np.bool_], list[Box]]:
-    """Find horizontal lines in a mask: the pixels to remove, and the boxes."""
+def _height_of_writing(mask: NDArray[np.bool_], stroke_px: float) -> float:
     height, width = mask.shape
-    nothing = np.zeros_like(mask)
-    if min(height, width) < 16 or stroke_px <= 0:
-        return nothing, []
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     writing = [
         Box(left, top, left + wide, top + high)
         for left, top, wide, high, area in stats[1:].tolist()
-        if area > stroke_px**2 and wide < 0.5 * width and high < 0.9 * height and left > 0 and left + wide < width
+        if area > stroke_px**2 and wide < 0.6 * width and high < 0.95 * height and left > 0 and left + wide < width
     ]
-    usual = usual_height(writing, 0.5 * min(height, width))
+    return usual_height(writing, 0.6 * min(height, width))
+
+
+def beyond_frame(box: Box, ruled: Sequence[Box], size: tuple[int, int]) -> bool:
+    """Say whether a box lies between a frame that runs along the picture's border and that border.
+
+    There are the neighbours of a cell, small print below a field, and what is left of the frame itself.
+    """
+    width, height = size
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    for line in ruled:
+        if line.width > line.height and line.width > _ACROSS * width:
+            middle = (line.top + line.bottom) / 2
+            if (y < line.bottom and middle < _MARGIN * height) or (y > line.top and middle > (1 - _MARGIN) * height):
+                return True
+        elif line.height > line.width and line.height > _ACROSS * height:
+            middle = (line.left + line.right) / 2
+            if (x < line.right and middle < _MARGIN * width) or (x > line.left and middle > (1 - _MARGIN) * width):
+                return True
+    return False
+
+
+def _lines(
+    mask: NDArray[np.bool_], stroke_px: float, usual: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[Box]]:
+    """Find horizontal lines in a mask: the pixels to remove, all that are in a line, and the lines' boxes."""
+    height, width = mask.shape
+    gone, lines = np.zeros_like(mask), np.zeros_like(mask)
     # A line that is not quite level is a staircase of runs: thickened by a pixel its steps overlap.
     run = max(9, round(0.6 * usual))
     if run >= width:
-        return nothing, []
+        return gone, lines, []
     thick = cv2.dilate(mask.view(np.uint8), np.ones((3, 1), np.uint8))
+    # Faint lines are broken; gaps much shorter than a digit are bridged.
+    thick = cv2.morphologyEx(thick, cv2.MORPH_CLOSE, np.ones((1, max(3, round(0.2 * usual)) | 1), np.uint8))
     level = cv2.morphologyEx(thick, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
     n, labels, found, _ = cv2.connectedComponentsWithStats(level, connectivity=8)
-    gone = nothing
     boxes: list[Box] = []
     for k in range(1, min(n, 500)):
         left, top, wide, high, area = (int(value) for value in found[k])
         thickness = area / wide - 2
         leaves = (left <= 2) + (left + wide >= width - 2)
         beside = top < _BESIDE * height or top + high > (1 - _BESIDE) * height
-        is_long = wide > _LONG * usual or (leaves and wide > _ACROSS * width) or (wide > 0.8 * width and beside)
+        is_long = wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 1.6 * usual)) or (leaves == 2 and beside)
+        # The frame of a cell or a field, along the picture's border, where a short wide picture of a number has none.
+        in_margin = top + high < _BESIDE * height or top > (1 - _BESIDE) * height
+        is_long = is_long or (in_margin and wide > 0.35 * max(width, height))
         is_thin = thickness < max(3 * stroke_px, 0.06 * wide) and (thickness < 0.5 * usual or beside)
-        if not (is_long and is_thin):
+        is_straight = high < max(thickness, 0) + 4 + 0.1 * wide
+        if not (is_long and is_thin and is_straight):
             continue
         part = (slice(max(top - 1, 0), top + high + 1), slice(left, left + wide))
         line = (labels[part] == k) & mask[part]
         boxes.append(Box(left, top, left + wide, top + high))
+        lines[part] |= line
         gone[part] |= line & (_runs(mask, part) <= max(3.0, 1.5 * thickness + 2))
-    return gone, boxes
+    return gone, lines, boxes
 
 
 def _runs(mask: NDArray[np.bool_], part: tuple[slice, slice]) -> NDArray[np.int32]:

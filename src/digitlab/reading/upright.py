@@ -5,7 +5,7 @@ Only clear evidence turns a photo: a 6 is a 9 upside down, so a few digits tell 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digitlab.reading.frame import frame_all
 from digitlab.reading.ink import Ink
-from digitlab.reading.strokes import find_strokes, usual_height
+from digitlab.reading.strokes import Stroke, find_strokes, usual_height
 
 __all__ = ["find_skew", "find_turn", "rotated_size", "straightened", "turned"]
 
@@ -41,8 +41,8 @@ def find_turn(ink: Ink, predict: Predict) -> int:
     strokes = find_strokes(ink)
     usual = usual_height([stroke.box for stroke in strokes], 0)
     height, width = ink.mask.shape
-    glyphs = [
-        stroke.soft
+    chosen = [
+        stroke
         for stroke in strokes
         if 0.5 * usual <= max(stroke.box.width, stroke.box.height) <= 2.2 * usual
         and stroke.box.left > 1
@@ -50,18 +50,31 @@ def find_turn(ink: Ink, predict: Predict) -> int:
         and stroke.box.right < width - 1
         and stroke.box.bottom < height - 1
     ]
-    if len(glyphs) < _FEWEST:
+    if len(chosen) < _FEWEST:
         return 0
-    if len(glyphs) > _MOST:
-        glyphs = [glyphs[k] for k in np.linspace(0, len(glyphs) - 1, _MOST).astype(int)]
-    images = frame_all(glyphs)
+    if len(chosen) > _MOST:
+        chosen = [chosen[k] for k in np.linspace(0, len(chosen) - 1, _MOST).astype(int)]
+    images = frame_all([stroke.soft for stroke in chosen])
     turns = [np.rot90(images, -k, axes=(1, 2)) for k in range(4)]
     answers = predict(np.ascontiguousarray(np.concatenate(turns)))
     # One glyph alone may be sure of nonsense: what each can say is bounded.
-    logs = np.log(np.maximum(answers[:, :10].max(1), 0.05)).reshape(4, len(glyphs)).sum(1)
+    logs = np.log(np.maximum(answers[:, :10].max(1), 0.05)).reshape(4, len(chosen)).sum(1)
+    if _share_side_by_side(chosen) > 0.6:
+        logs[[1, 3]] = -np.inf  # the lines are level already: the page lies upright or on its head
     best = int(np.argmax(logs))
-    likelier = logs[best] - logs[0]
-    return 90 * best if likelier > max(_SURE, 0.12 * len(glyphs)) else 0
+    # A sixth of a power of e for each glyph: on a page of many, chance adds up too.
+    return 90 * best if logs[best] - logs[0] > max(_SURE, 0.15 * len(chosen)) else 0
+
+
+def _share_side_by_side(strokes: Sequence[Stroke]) -> float:
+    """The part of the strokes whose nearest other is beside them, not above or below."""
+    xs = np.array([(s.box.left + s.box.right) / 2 for s in strokes])
+    ys = np.array([(s.box.top + s.box.bottom) / 2 for s in strokes])
+    x, y = np.abs(xs[:, None] - xs), np.abs(ys[:, None] - ys)
+    distances = np.hypot(x, y) + np.where(np.eye(len(strokes)) > 0, np.inf, 0)
+    nearest = np.argmin(distances, axis=1)
+    rows = np.arange(len(strokes))
+    return float((x[rows, nearest] > y[rows, nearest]).mean())
 
 
 def turned(ink: Ink, degrees: int) -> Ink:
