@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+    from digitlab.reading.options import ReadingOptions
+    from digitlab.reading.reader import Reader, read
+    from digitlab.reading.reading import Reading
     from digitlab.runs.directory import Run
     from digitlab.training.config import TrainConfig
     from digitlab.training.train import train
@@ -40,6 +43,9 @@ _HOMES = {
     "MaxPooling2D": "network.layers",
     "MnistData": "data.mnist",
     "Prediction": "values",
+    "Reader": "reading.reader",
+    "Reading": "reading.reading",
+    "ReadingOptions": "reading.options",
     "Run": "runs.directory",
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",
@@ -48,6 +54,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "fast_cnn": "engine.sequential",
     "load_model": "engine.loading",
+    "read": "reading.reader",
     "read_idx": "data.idx",
     "train": "training.train",
     "write_idx": "data.idx",
@@ -68,6 +75,9 @@ __all__ = [
     "MaxPooling2D",
     "MnistData",
     "Prediction",
+    "Reader",
+    "Reading",
+    "ReadingOptions",
     "Run",
     "Sequential",
     "TrainConfig",
@@ -76,6 +86,7 @@ __all__ = [
     "evaluate",
     "fast_cnn",
     "load_model",
+    "read",
     "read_idx",
     "train",
     "write_idx",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class Answers:
         """
         if len(images) == 0:
             return np.zeros((0, 11), np.float32)
-        probabilities = self.model.predict(images)
+        probabilities: NDArray[Any] = self.model.predict(images)
         if self.temperature != 1:
             probabilities = np.maximum(probabilities, 1e-12) ** (1 / self.temperature)
             probabilities /= probabilities.sum(1, keepdims=True)

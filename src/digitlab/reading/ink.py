@@ -92,7 +92,7 @@ def _edges(
     flat: NDArray[np.float32], strong: NDArray[np.bool_], threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Set the edge of every stroke by its own contrast: pencil beside a printed frame is much fainter than that."""
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(strong.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    n, labels, _, _ = cv2.connectedComponentsWithStats(strong.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     if n <= 1:
         return strong, np.zeros_like(flat)
     # The contrast of the middle of a component's strokes: the mean of those of its pixels above its own mean.

@@ -30,7 +30,7 @@ def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         float32 (h, w), 0-1.
     """
     if pixels.ndim == 2:
-        return pixels.astype(np.float32) / 255
+        return _zero_to_one(pixels)
     # Brightness, the mean of many sensors, has the least noise. A single colour must be clearly better: red for blue
     # ink, or for pencil on red paper.
     small = _small(pixels, _COARSE_PX)
@@ -39,7 +39,7 @@ def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     rated[0] *= 1.25
     best = int(np.argmax(rated))
     chosen = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if best == 0 else pixels[..., best - 1]
-    return np.asarray(chosen, np.float32) / 255
+    return _zero_to_one(np.asarray(chosen, np.uint8))
 
 
 def coarse_paper(light: NDArray[np.float32], bright_ink: bool, flatten: bool = True) -> NDArray[np.float32]:
@@ -133,9 +133,13 @@ def contrast(light: NDArray[np.float32], paper: NDArray[np.float32], bright_ink:
 
 
 def _separation(channel: NDArray[np.uint8]) -> float:
-    light = channel.astype(np.float32) / 255
+    light = _zero_to_one(channel)
     differences = np.abs(light - coarse_paper(light, is_bright(light))) / np.maximum(light.mean(), 0.1)
     return float(np.percentile(differences, 98) / (np.median(differences) + 0.01))
+
+
+def _zero_to_one(channel: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.multiply(channel, np.float32(1 / 255), dtype=np.float32)
 
 
 def _small(picture: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:

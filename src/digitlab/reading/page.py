@@ -214,9 +214,7 @@ def _restricted(
         return list(chunk)  # only what is no digit: nothing is expected of it
     start, stop = chunk[0].start, chunk[-1].stop
     kept = [k for k, candidate in enumerate(found) if start <= candidate.start and candidate.stop <= stop]
-    local = [
-        Candidate(found[k].start - start, found[k].stop - start, found[k].stroke, found[k].prior) for k in kept
-    ]
+    local = [Candidate(found[k].start - start, found[k].stop - start, found[k].stroke, found[k].prior) for k in kept]
     path = best_paths(parts[start:stop], local, probabilities[kept], height, options.digits, accept)
     if path is None:
         return None

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_MEGAPIXELS", "WORK_PX", "Photo", "PhotoSource", "open_pages", "open_photo"]
 
-#: What a photo may be: a path, a file's bytes, an open file, a Pillow image, or an array.
-type_names = "a path, bytes, an open file, a Pillow image or a NumPy array"
+#: What a photo may be: a path, a file's bytes, an open file, a Pillow image, or an array. Pillow's type cannot be named
+#: without importing it.
 PhotoSource = Any
 
 #: Photos with more pixels are refused, unless their decoder can shrink them on the way.
@@ -109,7 +109,9 @@ def _content(photo: PhotoSource) -> tuple[bytes, str]:
             raise DataError("The file is open as text; open it with mode 'rb'.")
         name = getattr(photo, "name", None)
         return content, Path(name).name if isinstance(name, str) else "image"
-    raise DataError(f"A photo is {type_names}; got {type(photo).__name__}.")
+    raise DataError(
+        f"A photo is a path, bytes, an open file, a Pillow image or a NumPy array; got {type(photo).__name__}."
+    )
 
 
 def _file(path: Path) -> bytes:
@@ -130,7 +132,7 @@ def _file(path: Path) -> bytes:
 
 
 def _decoded(content: bytes, source: str, longest_px: int, enlarge: bool) -> Photo:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise DataError(f"{source} is empty. Save or copy it again.")
@@ -143,7 +145,7 @@ def _decoded(content: bytes, source: str, longest_px: int, enlarge: bool) -> Pho
                 return _from_pillow(image, source, longest_px, enlarge)
     except DataError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError(f"{source} is no image that can be read, whatever its name says. Save it as PNG.") from None
     except Image.DecompressionBombError:
         raise _too_many(source, None) from None
@@ -196,9 +198,9 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 def _over_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay a transparent picture on white paper; or, if that shows nothing, let its opacity be the ink."""
     alpha = pixels[..., 3:].astype(np.uint16)
-    white = ((pixels[..., :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
+    white = np.asarray((pixels[..., :3] * alpha + 255 * (255 - alpha)) // 255, np.uint8)
     if int(alpha.max()) - int(alpha.min()) > 64 and int(white.max()) - int(white.min()) < 32:
-        return (255 - alpha[..., 0]).astype(np.uint8)
+        return np.asarray(255 - alpha[..., 0], np.uint8)
     return white
 
 
@@ -251,7 +253,8 @@ def _bounded(
         new = (max(1, round(width * factor)), max(1, round(height * factor)))
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         pixels = np.asarray(cv2.resize(pixels, new, interpolation=how), np.uint8)
-    return Photo(pixels, *(size or (width, height)), source)
+    width, height = size or (width, height)
+    return Photo(pixels, width, height, source)
 
 
 def _pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int, enlarge: bool) -> Iterator[Photo]:

@@ -104,7 +104,9 @@ def _lines(
         thickness = area / wide - 2
         leaves = (left <= 2) + (left + wide >= width - 2)
         beside = top < _BESIDE * height or top + high > (1 - _BESIDE) * height
-        is_long = wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 1.6 * usual)) or (leaves == 2 and beside)
+        is_long = (
+            wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 1.6 * usual)) or (leaves == 2 and beside)
+        )
         # The frame of a cell or a field, along the picture's border, where a short wide picture of a number has none.
         in_margin = top + high < _BESIDE * height or top > (1 - _BESIDE) * height
         is_long = is_long or (in_margin and wide > 0.35 * max(width, height))

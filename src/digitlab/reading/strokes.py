@@ -35,7 +35,7 @@ class Stroke:
 
 def find_strokes(ink: Ink) -> list[Stroke]:
     """Find the connected pieces of ink, from left to right; specks smaller than a dot of the pen are left out."""
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(ink.mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     height, width = ink.mask.shape
     area = stats[:, cv2.CC_STAT_AREA]
     kept = np.flatnonzero(area >= max(4.0, 0.3 * ink.stroke_px**2))

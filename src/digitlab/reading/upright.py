@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from digitlab.reading.frame import frame_all
 from digitlab.reading.ink import Ink
 from digitlab.reading.strokes import Stroke, find_strokes, usual_height
 
-__all__ = ["find_skew", "find_turn", "rotated_size", "straightened", "turned"]
+__all__ = ["find_skew", "find_turn", "rotated", "rotated_size", "straightened", "turned"]
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -136,11 +137,18 @@ def straightened(ink: Ink, degrees: float) -> Ink:
     """Turn clockwise by a few degrees about the middle; the picture becomes as large as that needs."""
     if degrees == 0:
         return ink
-    height, width = ink.mask.shape
+    soft = np.clip(rotated(ink.soft, degrees), 0, 1)
+    mask = rotated(ink.mask.astype(np.float32), degrees) > 0.5
+    flat = np.asarray(rotated(ink.flat, degrees), np.float32)
+    return replace(ink, soft=np.asarray(soft, np.float32), mask=mask, flat=flat)
+
+
+def rotated(picture: NDArray[Any], degrees: float, fill: tuple[int, ...] = (0,)) -> NDArray[Any]:
+    """Turn a picture clockwise by a few degrees about its middle, enlarged to ``rotated_size``."""
+    if degrees == 0:
+        return picture
+    height, width = picture.shape[:2]
     size = rotated_size(width, height, degrees)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
     matrix[:, 2] += [(size[0] - width) / 2, (size[1] - height) / 2]
-    soft = np.clip(cv2.warpAffine(ink.soft, matrix, size, flags=cv2.INTER_LINEAR), 0, 1)
-    mask = cv2.warpAffine(ink.mask.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR) > 0.5
-    flat = np.asarray(cv2.warpAffine(ink.flat, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
-    return replace(ink, soft=np.asarray(soft, np.float32), mask=mask, flat=flat)
+    return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=fill))
