@@ -297,7 +297,8 @@ def test_real_photos_are_read_alike_by_any_number_of_workers(call: Any, photos: 
 def test_real_pictures_are_written(call: Any, photos: Path, tmp_path: Path) -> None:
     outcome = call("read", photos / "0.png", "--overlay", tmp_path / "o", "--explain", tmp_path / "e", "--json")
     assert outcome.code == 0
-    assert Image.open(tmp_path / "o" / "0.png").size == (560, 240)
+    with Image.open(tmp_path / "o" / "0.png") as overlay:
+        assert overlay.size == (560, 240)
     assert (tmp_path / "e" / "0" / "index.html").exists()
     assert len(list((tmp_path / "e" / "0").glob("*.png"))) >= 4
     assert json.loads(outcome.out)["readings"][0]["text"].replace(" ", "") == "721"
