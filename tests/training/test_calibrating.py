@@ -69,6 +69,10 @@ def test_a_calibration_keeps_its_promise_and_goes_into_metadata_as_texts():
     assert chosen.temperature == pytest.approx(2.0, rel=0.05)
     refused = with_temperature(probabilities, chosen.temperature)[labels < 10, -1]
     assert (refused > chosen.refuse_above).mean() <= 0.0025
+    # What is no digit is not asked: however sure the network is there, nothing changes.
+    others = np.eye(11, dtype=np.float32)[np.arange(300) % 11]
+    more = calibrate(np.concatenate([probabilities, others]), np.concatenate([labels, np.full(300, 10)]))
+    assert more == chosen
     texts = chosen.to_metadata()
     assert Calibration(float(texts["temperature"]), float(texts["refuse_above"])) == chosen
 

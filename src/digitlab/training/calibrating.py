@@ -43,17 +43,21 @@ class Calibration:
 def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Calibration:
     """Choose temperature and threshold from the answers to validation images.
 
+    Both by the digits among them: how sure a digit is, is to be right for digits, and what is no digit was made here
+    and is as easy or as hard as it was made.
+
     Parameters
     ----------
     probabilities : ndarray
         float32 (n, 11), the last column for "not a digit".
     labels : ndarray
-        int64 (n,), 0-10; there are digits and others.
+        int64 (n,), 0-10; at least one below 10.
     """
-    temperature = round(find_temperature(probabilities, labels), 4)
-    refused = with_temperature(probabilities, temperature)[:, -1]
     is_digit = labels < probabilities.shape[1] - 1
-    return Calibration(temperature, round(find_threshold(refused[is_digit], REFUSED_DIGITS), 4))
+    of_digits = probabilities[is_digit]
+    temperature = round(find_temperature(of_digits, labels[is_digit]), 4)
+    refused = with_temperature(of_digits, temperature)[:, -1]
+    return Calibration(temperature, round(find_threshold(refused, REFUSED_DIGITS), 4))
 
 
 def with_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
