@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["coarse_paper", "contrast", "fine_paper", "grey", "is_bright"]
 
-_COARSE_PX = 200  # side of the small picture in which the paper is looked for; light changes slowly
+_COARSE_PX = 128  # side of the small picture in which the paper is looked for; light changes slowly
 _FINE_PX = 700
 
 
@@ -87,10 +87,10 @@ def is_bright(light: NDArray[np.float32]) -> bool:
 def _filled(small: NDArray[np.uint8], bright_ink: bool) -> NDArray[np.float32]:
     # A sixth of the short side: no stroke is so wide, and few shadows are so narrow.
     side = int(np.clip(min(small.shape) // 6, 3, 41)) | 1
-    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    shape = np.ones((side, side), np.uint8)
     calm = cv2.medianBlur(small, 3)  # a maximum would take the brightest grain of noise for the paper
     filled = cv2.morphologyEx(calm, cv2.MORPH_OPEN if bright_ink else cv2.MORPH_CLOSE, shape)
-    return np.asarray(cv2.GaussianBlur(filled, (0, 0), side / 4), np.float32)
+    return np.asarray(cv2.blur(filled, (side // 2 | 1, side // 2 | 1)), np.float32)
 
 
 def _enlarged(small: NDArray[np.float32], light: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -235,7 +235,7 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
         full = next((top for top in (255.0, 4095.0, 65535.0) if highest <= top), highest)
         if array.dtype == np.uint16 and full == 255.0:
             full = 65535.0  # a black picture of 16 bits, not one of 8
-    return np.clip(values * (255 / full), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values * (255 / full), 0, 255), np.uint8)
 
 
 def _bounded(

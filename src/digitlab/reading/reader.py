@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "read"]
 
+_DIGIT_PX = 160  # longest side of a picture of one digit: eight pixels for each of the field's, and fast
+
 
 class Reader:
     """Reads digits from photos, scans and drawings.
@@ -84,7 +86,7 @@ class Reader:
             The probability that it is none; 1 where there is no ink.
         """
         options = options or ReadingOptions()
-        ink = digit_ink(open_photo(image, longest_px=400).pixels, options)
+        ink = digit_ink(open_photo(image, longest_px=_DIGIT_PX).pixels, options)
         if ink is None:
             return np.full(10, 0.1, np.float32), 1.0
         answer = self.answers.of_glyphs([ink], center=options.center)[0].astype(np.float64)

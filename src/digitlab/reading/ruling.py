@@ -118,13 +118,13 @@ def _lines(
         line = (labels[part] == k) & mask[part]
         boxes.append(Box(left, top, left + wide, top + high))
         lines[part] |= line
-        gone[part] |= line & (_runs(mask, part) <= max(3.0, 1.5 * thickness + 2))
+        thick_at_most = max(3.0, 1.5 * thickness + 2)
+        gone[part] |= line & (_runs(mask, part, round(thick_at_most) + 2) <= thick_at_most)
     return gone, lines, boxes
 
 
-def _runs(mask: NDArray[np.bool_], part: tuple[slice, slice]) -> NDArray[np.int32]:
-    """For each pixel of ``part`` the length of the vertical run of ink that it is in."""
-    margin = 40  # runs are compared with a line's thickness; longer ones need not be told apart
+def _runs(mask: NDArray[np.bool_], part: tuple[slice, slice], margin: int) -> NDArray[np.int32]:
+    """For each pixel of ``part`` the length of the vertical run of ink that it is in, as far as ``margin`` beyond."""
     top = max(part[0].start - margin, 0)
     window = mask[top : part[0].stop + margin, part[1]]
     before = np.zeros(window.shape, np.int32)
