@@ -27,6 +27,7 @@ TABS = {
     "model": "Model",
     "training": "Training",
     "evaluation": "Evaluation",
+    "read": "Read",
     "runs": "Runs",
 }
 
