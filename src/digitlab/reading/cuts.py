@@ -36,14 +36,17 @@ class Part:
         Which connected stroke it is of.
     cut : float
         How many strokes' widths of ink the cut on its left goes through; 0 for the first piece of a stroke.
+    is_foreign : bool
+        Whether most of the word that it stands in is no digit.
     """
 
     stroke: Stroke
     source: int
     cut: float = 0.0
+    is_foreign: bool = False
 
 
-def parted(stroke: Stroke, source: int, height: float, stroke_px: float) -> list[Part]:
+def parted(stroke: Stroke, source: int, height: float, stroke_px: float, is_foreign: bool = False) -> list[Part]:
     """Cut a stroke at every sensible place.
 
     Parameters
@@ -56,6 +59,8 @@ def parted(stroke: Stroke, source: int, height: float, stroke_px: float) -> list
         The height of the writing around, in pixels.
     stroke_px : float
         Usual width of a stroke, in pixels.
+    is_foreign : bool
+        For the parts.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def parted(stroke: Stroke, source: int, height: float, stroke_px: float) -> list
     """
     seams = _seams(stroke.soft, height, stroke_px)
     if not seams:
-        return [Part(stroke, source)]
+        return [Part(stroke, source, is_foreign=is_foreign)]
     columns = np.arange(stroke.soft.shape[1])[None, :]
     parts: list[Part] = []
     done = np.zeros(stroke.soft.shape, np.bool_)
@@ -73,10 +78,10 @@ def parted(stroke: Stroke, source: int, height: float, stroke_px: float) -> list
         mask = np.ones_like(done) if seam is None else columns < seam[:, None]
         piece = _cropped(stroke, mask & ~done)
         if piece is not None:
-            parts.append(Part(piece, source, cost if parts else 0.0))
+            parts.append(Part(piece, source, cost if parts else 0.0, is_foreign))
         cost = next_cost
         done |= mask
-    return parts or [Part(stroke, source)]
+    return parts or [Part(stroke, source, is_foreign=is_foreign)]
 
 
 def _cropped(stroke: Stroke, mask: NDArray[np.bool_]) -> Stroke | None:

@@ -27,6 +27,8 @@ __all__ = ["Way", "digit_ink", "ink_of", "read_page"]
 _CERTAIN = 0.97  # a stroke that is so surely one digit is not cut
 _GAP = 1.0  # of the height of writing: a wider gap parts two numbers
 _GAP_WITH_DOT = 1.7  # the same where a dot or a comma stands in it, as in 70. 497
+_WORD_GAP = 0.5  # the same for words, which stand closer than numbers
+_FOREIGN = 0.34  # of a word's letters are no digits: then it is a word
 _COMPANY = 0.5  # a digit among so much refused ink is a letter of a word
 
 
@@ -144,14 +146,15 @@ def _read_lines(
     cut: list[tuple[list[Part], list[Candidate]]] = []
     for line in lines:
         parts: list[Part] = []
-        for source, stroke in enumerate(line.strokes):
-            whole = wholes[position]
-            position += 1
+        own = wholes[position : position + len(line.strokes)]
+        position += len(line.strokes)
+        foreign = _foreign(line, own)
+        for source, (stroke, whole) in enumerate(zip(line.strokes, own, strict=True)):
             is_certain = whole[:10].max() > _CERTAIN and stroke.box.width < 0.95 * line.height
             if is_certain or stroke.box.width < 0.4 * line.height or stroke.box.height < 0.5 * line.height:
-                parts.append(Part(stroke, source))
+                parts.append(Part(stroke, source, is_foreign=foreign[source]))
             else:
-                parts += parted(stroke, source, line.height, stroke_px)
+                parts += parted(stroke, source, line.height, stroke_px, foreign[source])
         cut.append((parts, candidates(parts, line.height)))
     asked = ask([candidate.stroke for _, found in cut for candidate in found])
     results = []
@@ -161,6 +164,30 @@ def _read_lines(
         position += len(found)
         results.append(_read_line(line, parts, found, probabilities, options, answers))
     return results
+
+
+def _foreign(line: StrokeLine, wholes: NDArray[np.float32]) -> list[bool]:
+    """Say of each stroke whether it stands in a word of which most, taken as it is, is no digit."""
+    foreign = [False] * len(line.strokes)
+    word: list[int] = []
+
+    def close() -> None:
+        tall = [k for k in word if line.strokes[k].box.height > 0.5 * line.height]
+        sized = [k for k in tall if line.strokes[k].box.width < 1.1 * line.height]
+        strange = sum(float(wholes[k, 10]) > 0.5 for k in sized)
+        if sized and strange >= _FOREIGN * len(sized):
+            for k in word:
+                foreign[k] = True
+
+    right = 0
+    for k, stroke in enumerate(line.strokes):
+        if word and stroke.box.left - right > _WORD_GAP * line.height:
+            close()
+            word = []
+        word.append(k)
+        right = max(right, stroke.box.right)
+    close()
+    return foreign
 
 
 def _read_line(
@@ -262,7 +289,12 @@ def _number(
     others: list[_Other] = []
     refused_width = 0
     taken = [probabilities[piece.candidate] for piece in chunk if piece.value is not None]
-    in_company = sum(answer[:10].max() > 0.8 for answer in taken) >= max(1, 0.5 * (len(taken) - 1)) and len(taken) > 1
+    is_foreign = sum(parts[piece.start].is_foreign for piece in chunk) > 0.5 * len(chunk)
+    in_company = (
+        not is_foreign
+        and sum(answer[:10].max() > 0.8 for answer in taken) >= max(1, 0.5 * (len(taken) - 1))
+        and len(taken) > 1
+    )
     for piece in chunk:
         stroke = (
             found[piece.candidate].stroke
@@ -293,7 +325,7 @@ def _number(
             refused_width += stroke.box.width
         others.append((stroke, reason, answer))
     digits_width = sum(read.stroke.box.width for read in number)
-    if refused_width > (1 / _COMPANY) * digits_width:
+    if refused_width > (_COMPANY if is_foreign else 2.0) * digits_width:
         # A word's letters look like digits here and there: l, o, S, B.
         others += [(read.stroke, "not-a-digit", read.probabilities) for read in number]
         number = []

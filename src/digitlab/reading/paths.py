@@ -113,7 +113,8 @@ def best_paths(
         From left to right; None where no path is as expected.
     """
     width = 40 if accepts is not None else 1
-    corrected = probabilities[:, :10] / (1 - (1 - _STRANGE_RUNS) * probabilities[:, 10:])  # Bayes' rule
+    strange = np.array([1.0 if parts[candidate.start].is_foreign else _STRANGE_RUNS for candidate in found])
+    corrected = probabilities[:, :10] / (1 - (1 - strange[:, None]) * probabilities[:, 10:])  # Bayes' rule
     logs = np.log(np.maximum(corrected, math.exp(_LEAST)))
     ranked = np.argsort(-logs, axis=1)[:, : 3 if accepts is not None or digits is not None else 1]
     starting: list[list[int]] = [[] for _ in parts]
@@ -212,7 +213,8 @@ def _refusals(
             price = -0.3 + 0.5 * math.log(max(none, 0.02))
         else:
             # Two digits that touch are no digit either: the wider, the rather it is to be cut than to be refused.
-            price = math.log(max(none, 0.004)) - _REFUSED[0] - _REFUSED[1] * wide / _DIGIT_WIDTH
+            price = math.log(max(none, 0.004)) - _REFUSED[0]
+            price -= 0.0 if parts[start].is_foreign else _REFUSED[1] * wide / _DIGIT_WIDTH
         steps.append((price, Piece(start, stop, None, k)))
     if not first or stop > start + 1:
         # The rest of a stroke is a comma or a ruled line that touches a digit: a rare thing.

@@ -17,6 +17,7 @@ __all__ = ["beyond_frame", "remove_ruling"]
 
 _LONG = 3.5  # times the height of writing: no stroke of a digit is so long
 _ACROSS = 0.6  # of the picture, where the line runs out of it
+_UNBROKEN = 0.9  # of a line's length, in the middle of a picture: the feet of digits side by side are no line
 _MARGIN = 0.2  # of the picture: a frame so near to its border has nothing of interest beyond it
 _BESIDE = 0.14  # of the picture: how near to its border the frame of a cell or field runs
 
@@ -116,6 +117,8 @@ def _lines(
             continue
         part = (slice(max(top - 1, 0), top + high + 1), slice(left, left + wide))
         line = (labels[part] == k) & mask[part]
+        if not in_margin and line.any(axis=0).mean() < _UNBROKEN:
+            continue
         boxes.append(Box(left, top, left + wide, top + high))
         lines[part] |= line
         thick_at_most = max(3.0, 1.5 * thickness + 2)

@@ -24,6 +24,8 @@ Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 _FEWEST = 6  # glyphs; fewer may be a word of a foreign script in any direction
 _MOST = 60  # glyphs that are asked; more tell no more
 _MOST_SKEW = 20.0  # degrees
+_LIKE_A_DIGIT = 0.7  # a probability
+_MOSTLY = 0.6  # of the glyphs must look like digits
 _SURE = 6.0  # how much likelier another turn must be, as a logarithm: about 400 to 1
 
 
@@ -63,6 +65,9 @@ def find_turn(ink: Ink, predict: Predict) -> int:
     if _share_side_by_side(chosen) > 0.6:
         logs[[1, 3]] = -np.inf  # the lines are level already: the page lies upright or on its head
     best = int(np.argmax(logs))
+    shares = (answers[:, :10].max(1) > _LIKE_A_DIGIT).reshape(4, len(chosen)).mean(1)
+    if shares[best] < _MOSTLY:
+        return 0  # letters: upside down some look like digits, which says nothing of the page
     # A sixth of a power of e for each glyph: on a page of many, chance adds up too.
     return 90 * best if logs[best] - logs[0] > max(_SURE, 0.15 * len(chosen)) else 0
 
