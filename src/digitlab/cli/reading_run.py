@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from digitlab.cli.checkpoints import checkpoint_of
 from digitlab.cli.interruption import Interruption
 from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, unique_names
 from digitlab.cli.reading_screen import ReadingScreen
@@ -21,8 +22,6 @@ from digitlab.evaluation.markup import duration
 from digitlab.reading.many import Task, read_many
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.results_file import ResultsFile
-from digitlab.runs.layout import MODEL
-from digitlab.runs.listing import find_run
 
 __all__ = ["ReadingRun"]
 
@@ -63,7 +62,7 @@ class ReadingRun:
         """
         began = time.perf_counter()
         photos = find_photos(names)
-        checkpoint = self._checkpoint()
+        checkpoint = None if self.model is None else checkpoint_of(self.model, self.runs)
         with Interruption() as interruption, ExitStack() as stack:
             table = None
             if self.out is not None:
@@ -118,13 +117,6 @@ class ReadingRun:
         if table is not None:
             table.forget(task.name for task in tasks)
         return tasks
-
-    def _checkpoint(self) -> Path | None:
-        if self.model is None:
-            return None
-        if self.model.endswith(".safetensors"):
-            return Path(self.model)
-        return find_run(self.model, self.runs).path / MODEL
 
     def _recipe(self, checkpoint: Path | None) -> str:
         """A word that differs where options or the network differ."""
