@@ -26,7 +26,7 @@ class Page:
 
     @property
     def digits(self) -> list[tuple[str, Box]]:
-        return [pair for number, boxes in zip(self.numbers, self.boxes, strict=True) for pair in zip(number, boxes)]
+        return list(zip("".join(self.numbers), [box for boxes in self.boxes for box in boxes], strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,9 @@ def _page(
     random = np.random.default_rng(seed)
     width, height = size
     ink = np.zeros((height, width), np.float32)
-    left, top = 60, 60
+    # What turning about the middle moves up or down must stay on the page.
+    margin = 60 + round(abs(np.sin(np.deg2rad(skew))) * width / 2)
+    left, top = 60, margin
     numbers, boxes = [], []
     pen = int(random.integers(0, 3))
     for _ in range(n_numbers):

@@ -185,4 +185,4 @@ def _draw(reader: Reader, options: ReadingOptions, task: Task, readings: Sequenc
         for reading in readings:
             write_overlay(reading, task.photo, Path(task.overlay), numbered=len(readings) > 1)
     if task.explain is not None:
-        write_steps(reader.explain(task.photo, options), Path(task.explain), task.name)
+        write_steps(reader.explain(task.photo, options), Path(task.explain), Path(task.name).name)

@@ -220,7 +220,7 @@ def _read_line(
     for chunk, is_unexpected in zip(chunks, unexpected, strict=True):
         number, rest = _number(chunk, parts, found, probabilities, line.height, options, answers)
         others += rest
-        if is_unexpected:
+        if is_unexpected or (is_restricted and len(number) < sum(piece.value is not None for piece in chunk)):
             others += [(read.stroke, "unexpected", read.probabilities) for read in number]
         elif number:
             numbers.append(number)

@@ -174,7 +174,9 @@ def _shape(stroke: Stroke, height: float) -> float:
     high, wide = stroke.box.height / height, stroke.box.width / height
     small = -8 * max(0.0, 0.55 - high)
     flat = -3 * max(0.0, wide / max(high, 0.1) - 1.3)
-    return small + flat - 2.5 * max(0.0, wide - 1.1) - 3 * max(0.0, high - 1.7)
+    # A disk or a leaf is as full as no digit but a 1, which is narrow.
+    solid = -6.0 if wide > 0.5 * high and float(stroke.soft.mean()) > 0.68 else 0.0
+    return solid + small + flat - 2.5 * max(0.0, wide - 1.1) - 3 * max(0.0, high - 1.7)
 
 
 def _cuts(parts: Sequence[Part], start: int, stop: int) -> float:
