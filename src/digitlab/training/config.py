@@ -254,7 +254,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.003,
         "schedule": "one-cycle",
         "augmentation": "reader",
-        "not_a_digit": 0.25,
+        "not_a_digit": 0.2,
         "variants": 0.05,
     },
 }

@@ -117,15 +117,18 @@ def test_joined_digits_are_wider_than_one_and_hold_the_ink_of_all(digits, n) -> 
     assert np.mean(widths) > 0.55 * n
 
 
-def test_a_torn_pair_has_less_than_the_pair(digits) -> None:
-    for seed in SEEDS:
-        torn, whole = (
-            torn_join(digits.images, np.random.default_rng(seed)),
-            join(digits.images, np.random.default_rng(seed)),
+def test_a_torn_pair_has_less_than_a_pair_and_more_than_a_digit(digits) -> None:
+    torn, whole, one = (
+        [make(np.random.default_rng(seed)) for seed in SEEDS]
+        for make in (
+            lambda rng: torn_join(digits.images, rng),
+            lambda rng: join(digits.images, rng),
+            lambda rng: join(digits.images, rng, 1),
         )
-        assert torn.max() > 0.5
-        assert torn.sum() < whole.sum() + 1
-        assert torn.shape[1] < whole.shape[1]
+    )
+    assert all(ink.max() > 0.5 and ink.shape[1] >= 0.6 * ink.shape[0] for ink in torn)
+    ink_of = [np.mean([ink.sum() for ink in kind]) for kind in (one, torn, whole)]
+    assert ink_of[0] < ink_of[1] < ink_of[2]
 
 
 def test_cropping_nothing_gives_it_back() -> None:

@@ -17,8 +17,9 @@ from digitlab.training.nondigits.pen import Stroke, draw_strokes, smooth
 __all__ = ["dot", "line", "scribble", "texture"]
 
 _SIDE_PX = 28
-# Where a line across and one down meet, in tenths; the upper right corner is left out, which is a seven.
-_CROSSINGS = ((0.0, 0.0), (0.0, 10.0), (10.0, 10.0), (5.0, 0.0), (5.0, 10.0), (4.0, 6.0))
+# Where a line across and one down meet, in tenths. The upper right corner is left out, which is a seven, and a line on
+# a foot, which is a one.
+_CROSSINGS = ((0.0, 0.0), (0.0, 10.0), (10.0, 10.0), (5.0, 0.0), (4.0, 6.0))
 
 
 def scribble(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -19,7 +19,8 @@ _HEIGHT_PX = 40
 _MOST_TRIES = 20
 # How often a digit of a torn pair is torn; where neither is, both are.
 _TORN = 0.4
-_LEAST_PX = 5
+# Of 40 that a digit is high.
+_LEAST_PX = 6
 
 
 def cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,19 +80,24 @@ def join(images: NDArray[np.uint8], rng: np.random.Generator, n: int = 2) -> NDA
 
 
 def torn_join(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return two digits that touch without the outer part of one, or of both: float32 (h, w), 0-1."""
-    ink, (first, second) = _side_by_side(images, rng, 2)
-    width = ink.shape[1]
-    cuts_left, cuts_right = rng.random(2) < _TORN
-    if not cuts_left and not cuts_right:
-        cuts_left = cuts_right = True
-    left, right = 0, width
-    # One may lie over the other's end: then a part of the whole is cut off.
-    if cuts_left:
-        left = max(round(0.15 * width), first[0] + round(rng.uniform(0.3, 0.55) * (first[1] - first[0])))
-    if cuts_right:
-        right = min(round(0.85 * width), second[1] - round(rng.uniform(0.3, 0.55) * (second[1] - second[0])))
-    return cropped(ink[:, left:right]) if right - left > _LEAST_PX else cropped(ink[:, width // 4 : -(width // 4)])
+    """Return two digits that touch without the outer part of one, or of both: float32 (h, w), 0-1.
+
+    What is left of a torn one is so much that nobody would take it for a speck beside the other.
+    """
+    for _ in range(_MOST_TRIES):
+        ink, (first, second) = _side_by_side(images, rng, 2)
+        width = ink.shape[1]
+        cuts_left, cuts_right = rng.random(2) < _TORN
+        if not cuts_left and not cuts_right:
+            cuts_left = cuts_right = True
+        left = first[0] + round(rng.uniform(0.25, 0.55) * (first[1] - first[0])) if cuts_left else 0
+        right = second[1] - round(rng.uniform(0.25, 0.55) * (second[1] - second[0])) if cuts_right else width
+        rest = cropped(ink[:, left:right])
+        # The digits' own parts, up to where the other begins.
+        of_first, of_second = min(first[1], second[0]) - left, right - max(first[1], second[0])
+        if min(of_first, of_second) >= _LEAST_PX and rest.shape[1] >= _NARROW * rest.shape[0]:
+            return rest
+    return join(images, rng)
 
 
 def _side_by_side(

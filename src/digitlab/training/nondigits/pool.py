@@ -24,17 +24,17 @@ __all__ = ["KINDS", "PRINTED", "Nondigits", "make_nondigits"]
 KINDS: dict[str, float] = {
     "printed letter": 0.24,
     "penned letter": 0.26,
-    "pair": 0.14,
+    "pair": 0.15,
     "triple": 0.04,
-    "torn pair": 0.09,
-    "piece": 0.06,
+    "torn pair": 0.1,
+    "piece": 0.04,
     "scribble": 0.05,
     "line": 0.06,
     "dot": 0.03,
     "texture": 0.03,
 }
 #: Signs that no digit looks like, in most hands and fonts.
-PRINTED = "ACEFGHJKLMNPRTUVWXYacdefhjkmnprtuvwxy" + "&@#%+=*~<>€"
+PRINTED = "ACEFGHJKLMNPRTUVWXYacdefhkmnprtuvwxy" + "&@#%+=*~<€"
 
 # One of the streams that come from a seed: see engine/augmentation.py for the others.
 _STREAM = 5
