@@ -18,7 +18,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.paths import STRANGERS, Candidate, Piece, best_paths, candidates
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
-from digitlab.reading.ruling import beyond_frame, remove_ruling
+from digitlab.reading.ruling import remove_ruling
 from digitlab.reading.strokes import Stroke, find_strokes, joined
 from digitlab.reading.upright import find_skew, find_turn, rotated_size, straightened, turned
 
@@ -75,10 +75,9 @@ def digit_ink(pixels: NDArray[np.uint8], options: ReadingOptions) -> NDArray[np.
     The largest strokes count, and what is close to them; frames, the paper's edge and specks do not.
     """
     _, ink = ink_of(pixels, options)
-    ink, ruled = remove_ruling(ink)
-    size = (ink.mask.shape[1], ink.mask.shape[0])
-    inside = [stroke for stroke in find_strokes(ink) if not beyond_frame(stroke.box, ruled, size)]
-    lines, _ = group_lines(inside, size)
+    ink, _, inside = remove_ruling(ink)
+    within = [stroke for stroke in find_strokes(ink) if _is_in(stroke.box, inside)]
+    lines, _ = group_lines(within, (ink.mask.shape[1], ink.mask.shape[0]))
     strokes = [stroke for line in lines for stroke in line.strokes]
     if not strokes:
         return None
@@ -101,7 +100,7 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
     ink = turned(ink, turn)
     skew = find_skew(ink) if options.straighten else 0.0
     ink = straightened(ink, skew)
-    ink, ruled = remove_ruling(ink)
+    ink, ruled, inside = remove_ruling(ink)
 
     width, height = (photo.height, photo.width) if turn in (90, 270) else (photo.width, photo.height)
     if skew:
@@ -110,13 +109,13 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
 
     size = (ink.mask.shape[1], ink.mask.shape[0])
     refusals = [Refused(place(box), "ruling") for box in ruled]
-    inside = []
+    within = []
     for stroke in find_strokes(ink):
-        if beyond_frame(stroke.box, ruled, size):
-            refusals.append(Refused(place(stroke.box), "edge"))
+        if _is_in(stroke.box, inside):
+            within.append(stroke)
         else:
-            inside.append(stroke)
-    found, refused = group_lines(inside, size)
+            refusals.append(Refused(place(stroke.box), "edge"))
+    found, refused = group_lines(within, size)
     refusals += [Refused(place(stroke.box), reason) for stroke, reason in refused]
     lines: list[Line] = []
     glyphs: list[tuple[Box, NDArray[np.float32]]] = []
@@ -128,6 +127,11 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
             glyphs += [(read.stroke.box, read.stroke.soft) for number in numbers for read in number]
     reading = Reading(photo.source, photo.page, width, height, turn, skew, tuple(lines), tuple(refusals))
     return reading, Way(light, ink, tuple(glyphs))
+
+
+def _is_in(box: Box, inside: Box) -> bool:
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    return inside.left <= x < inside.right and inside.top <= y < inside.bottom
 
 
 _Other = tuple[Stroke, str, NDArray[np.float32] | None]

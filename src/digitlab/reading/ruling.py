@@ -13,7 +13,7 @@ from digitlab.reading.ink import Ink
 from digitlab.reading.reading import Box
 from digitlab.reading.strokes import usual_height
 
-__all__ = ["beyond_frame", "remove_ruling"]
+__all__ = ["remove_ruling"]
 
 _LONG = 3.5  # times the height of writing: no stroke of a digit is so long
 _ACROSS = 0.6  # of the picture, where the line runs out of it
@@ -22,7 +22,7 @@ _MARGIN = 0.2  # of the picture: a frame so near to its border has nothing of in
 _BESIDE = 0.14  # of the picture: how near to its border the frame of a cell or field runs
 
 
-def remove_ruling(ink: Ink) -> tuple[Ink, list[Box]]:
+def remove_ruling(ink: Ink) -> tuple[Ink, list[Box], Box]:
     """Remove ruled lines.
 
     A pixel of a line is removed where the ink is there only as thick as the line; where a stroke crosses it, the ink
@@ -34,16 +34,18 @@ def remove_ruling(ink: Ink) -> tuple[Ink, list[Box]]:
         Without lines.
     boxes : list of Box
         Where they were.
+    inside : Box
+        What is inside of a frame along the picture's border; the whole picture where there is none.
     """
     height, width = ink.mask.shape
     if min(height, width) < 16 or ink.stroke_px <= 0:
-        return ink, []
+        return ink, [], Box(0, 0, width, height)
     usual = _height_of_writing(ink.mask, ink.stroke_px)
     rows, row_lines, row_boxes = _lines(ink.mask, ink.stroke_px, usual)
     columns, column_lines, column_boxes = _lines(np.ascontiguousarray(ink.mask.T), ink.stroke_px, usual)
     boxes = [*row_boxes, *(Box(box.top, box.left, box.bottom, box.right) for box in column_boxes)]
     if not boxes:
-        return ink, []
+        return ink, [], Box(0, 0, width, height)
     gone = rows | columns.T | (row_lines & column_lines.T)
     mask = ink.mask & ~gone
     # The soft edge of a removed line goes with it, that of what stays does not.
@@ -51,7 +53,7 @@ def remove_ruling(ink: Ink) -> tuple[Ink, list[Box]]:
     near = cv2.dilate(gone.view(np.uint8), shape, iterations=2).view(np.bool_)
     stays = cv2.dilate(mask.view(np.uint8), shape).view(np.bool_) & ~gone
     soft = np.where(near & ~stays, np.float32(0), ink.soft)
-    return replace(ink, mask=mask, soft=soft), boxes
+    return replace(ink, mask=mask, soft=soft), boxes, _inside(boxes, (width, height), usual)
 
 
 def _height_of_writing(mask: NDArray[np.bool_], stroke_px: float) -> float:
@@ -65,23 +67,26 @@ def _height_of_writing(mask: NDArray[np.bool_], stroke_px: float) -> float:
     return usual_height(writing, 0.6 * min(height, width))
 
 
-def beyond_frame(box: Box, ruled: Sequence[Box], size: tuple[int, int]) -> bool:
-    """Say whether a box lies between a frame that runs along the picture's border and that border.
+def _inside(ruled: Sequence[Box], size: tuple[int, int], usual: float) -> Box:
+    """Return what is inside of a frame that runs along the picture's border.
 
-    There are the neighbours of a cell, small print below a field, and what is left of the frame itself.
+    Beyond it are the neighbours of a cell, small print below a field, and what is left of the frame itself.
     """
     width, height = size
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    left, top, right, bottom = 0, 0, width, height
     for line in ruled:
         if line.width > line.height and line.width > _ACROSS * width:
-            middle = (line.top + line.bottom) / 2
-            if (y < line.bottom and middle < _MARGIN * height) or (y > line.top and middle > (1 - _MARGIN) * height):
-                return True
+            # A line farther from the border has room for writing beyond it: it is one of many on a page.
+            if line.top < min(_MARGIN * height, usual):
+                top = max(top, line.bottom)
+            elif height - line.bottom < min(_MARGIN * height, usual):
+                bottom = min(bottom, line.top)
         elif line.height > line.width and line.height > _ACROSS * height:
-            middle = (line.left + line.right) / 2
-            if (x < line.right and middle < _MARGIN * width) or (x > line.left and middle > (1 - _MARGIN) * width):
-                return True
-    return False
+            if line.left < min(_MARGIN * width, usual):
+                left = max(left, line.right)
+            elif width - line.right < min(_MARGIN * width, usual):
+                right = min(right, line.left)
+    return Box(left, top, right, bottom)
 
 
 def _lines(
