@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from digitlab.errors import DigitlabError, StorageError
 from digitlab.reading.options import ReadingOptions
+from digitlab.reading.pictures import write_overlay, write_steps
+from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading
 from digitlab.values import Value
-
-if TYPE_CHECKING:
-    from digitlab.reading.reader import Reader
 
 __all__ = ["FileReading", "Task", "read_many"]
 
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
-_READER: list[Reader] = []  # of a worker process
+_HEAD_BYTES = 1024  # within which a PDF says that it is one
+_PDF_LOCK = threading.Lock()  # PDFium must not be called by two threads at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,8 @@ def read_many(
     options : ReadingOptions, optional
         The defaults if left out.
     workers : int
-        Processes that read; 1 reads in this one.
+        Threads that read. Threads and not processes, because most of the work is done without Python's lock, and
+        processes cost a second each to begin with.
 
     Yields
     ------
@@ -104,58 +102,25 @@ def read_many(
     Raises
     ------
     DigitlabError
-        If the model cannot be used, or pictures cannot be written, or a worker is killed.
+        If the model cannot be used, or pictures cannot be written.
     """
     options = ReadingOptions() if options is None else options
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        reader = _open_reader(model)
-        for task in tasks:
-            yield _read(reader, options, task)
-        return
-    context = multiprocessing.get_context("spawn")  # the engine's threads do not survive a fork
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
+    reader = _open_reader(model)
     waiting: deque[Future[FileReading]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
         for task in tasks:
-            waiting.append(pool.submit(_work, model, options, task))
+            waiting.append(pool.submit(_read, reader, options, task))
             if len(waiting) > _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise StorageError(
-            "A worker process was ended from outside, probably for want of memory. What was read before is kept; "
-            "give the same command again with --workers 1."
-        ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _open_reader(model: str | Path | None) -> Reader:
-    from digitlab.reading.reader import Reader
-
     return Reader(model)
-
-
-def _begin() -> None:
-    """Make a process a worker: it leaves Ctrl-C to its parent, and ends with it however that ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="digitlab-parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(model: str | Path | None, options: ReadingOptions, task: Task) -> FileReading:
-    if not _READER:
-        _READER.append(_open_reader(model))
-    return _read(_READER[0], options, task)
 
 
 def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
@@ -163,9 +128,10 @@ def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
     readings: list[Reading] = []
     error = None
     try:
-        for reading in reader.read_pages(task.photo, options):
-            readings.append(reading)
-        _draw(reader, options, task, readings)
+        with _PDF_LOCK if _is_pdf(task.photo) else nullcontext():
+            for reading in reader.read_pages(task.photo, options):
+                readings.append(reading)
+            _draw(reader, options, task, readings)
     except StorageError:
         raise  # the disk is full: the next file would fare no better
     except DigitlabError as problem:
@@ -179,10 +145,20 @@ def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
 
 
 def _draw(reader: Reader, options: ReadingOptions, task: Task, readings: Sequence[Reading]) -> None:
-    from digitlab.reading.pictures import write_overlay, write_steps
-
     if task.overlay is not None:
         for reading in readings:
             write_overlay(reading, task.photo, Path(task.overlay), numbered=len(readings) > 1)
     if task.explain is not None:
         write_steps(reader.explain(task.photo, options), Path(task.explain), Path(task.name).name)
+
+
+def _is_pdf(photo: str | bytes) -> bool:
+    if isinstance(photo, str):
+        try:
+            if not os.path.isfile(photo):
+                return False
+            with open(photo, "rb") as file:
+                photo = file.read(_HEAD_BYTES)
+        except (OSError, ValueError):
+            return False  # told by who opens it
+    return b"%PDF-" in photo[:_HEAD_BYTES]

@@ -18,6 +18,7 @@ __all__ = ["remove_ruling"]
 _LONG = 3.5  # times the height of writing: no stroke of a digit is so long
 _ACROSS = 0.6  # of the picture, where the line runs out of it
 _UNBROKEN = 0.9  # of a line's length, in the middle of a picture: the feet of digits side by side are no line
+_FREE = 0.4  # of its length a line has nothing above or below it: the strokes of digits that touch have
 _MARGIN = 0.2  # of the picture: a frame so near to its border has nothing of interest beyond it
 _BESIDE = 0.14  # of the picture: how near to its border the frame of a cell or field runs
 
@@ -59,12 +60,15 @@ def remove_ruling(ink: Ink) -> tuple[Ink, list[Box], Box]:
 def _height_of_writing(mask: NDArray[np.bool_], stroke_px: float) -> float:
     height, width = mask.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    writing = [
-        Box(left, top, left + wide, top + high)
-        for left, top, wide, high, area in stats[1:].tolist()
-        if area > stroke_px**2 and wide < 0.6 * width and high < 0.95 * height and left > 0 and left + wide < width
-    ]
-    return usual_height(writing, 0.6 * min(height, width))
+    least, widest, highest = stroke_px**2, 0.6 * width, 0.95 * height
+    writing, held = [], 0
+    for left, top, wide, high, area in stats[1:].tolist():
+        if area > least and wide < widest and high < highest and left > 0 and left + wide < width:
+            writing.append(Box(left, top, left + wide, top + high))
+            held += area
+    default = 0.6 * min(height, width)
+    # Where a line ties all digits together, only specks are left.
+    return usual_height(writing, default) if held > 0.3 * float(mask.sum()) else default
 
 
 def _inside(ruled: Sequence[Box], size: tuple[int, int], usual: float) -> Box:
@@ -110,24 +114,29 @@ def _lines(
         thickness = area / wide - 2
         leaves = (left <= 2) + (left + wide >= width - 2)
         beside = top < _BESIDE * height or top + high > (1 - _BESIDE) * height
-        is_long = (
-            wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 1.6 * usual)) or (leaves == 2 and beside)
-        )
-        # The frame of a cell or a field, along the picture's border, where a short wide picture of a number has none.
         in_margin = top + high < _BESIDE * height or top > (1 - _BESIDE) * height
-        is_long = is_long or (in_margin and wide > 0.35 * max(width, height))
-        is_thin = thickness < max(3 * stroke_px, 0.06 * wide) and (thickness < 0.5 * usual or beside)
-        is_straight = high < max(thickness, 0) + 4 + 0.1 * wide
-        if not (is_long and is_thin and is_straight):
+        is_long = wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 2.2 * usual))
+        # The frame of a cell or a field, along the picture's border, where a short wide picture of a number has none.
+        is_frame = (leaves == 2 and beside) or (in_margin and wide > 0.4 * max(width, height))
+        if is_frame:
+            is_thin = thickness < max(3 * stroke_px, 0.06 * wide)
+            # A frame fills its box; a 6 from border to border does not.
+            is_filled = thickness > 0.6 * high or high < thickness + 8
+            is_straight = high < 1.5 * max(thickness, 0) + 5 + 0.04 * wide and is_filled
+        else:
+            is_thin = thickness < 1.3 * stroke_px + 1 and thickness < 0.5 * usual
+            is_straight = high < max(thickness, 0) + 4 + 0.1 * wide
+        if not ((is_long or is_frame) and is_thin and is_straight):
             continue
         part = (slice(max(top - 1, 0), top + high + 1), slice(left, left + wide))
         line = (labels[part] == k) & mask[part]
-        if not in_margin and line.any(axis=0).mean() < _UNBROKEN:
+        thick_at_most = max(3.0, 1.5 * thickness + 2)
+        free = line & (_runs(mask, part, round(thick_at_most) + 2) <= thick_at_most)
+        if not is_frame and (line.any(axis=0).mean() < _UNBROKEN or free.any(axis=0).mean() < _FREE):
             continue
         boxes.append(Box(left, top, left + wide, top + high))
         lines[part] |= line
-        thick_at_most = max(3.0, 1.5 * thickness + 2)
-        gone[part] |= line & (_runs(mask, part, round(thick_at_most) + 2) <= thick_at_most)
+        gone[part] |= free
     return gone, lines, boxes
 
 
