@@ -41,7 +41,7 @@ def group_lines(strokes: Sequence[Stroke], size: tuple[int, int]) -> tuple[list[
     """
     refused: list[tuple[Stroke, str]] = []
     kept: list[Stroke] = []
-    usual = usual_height([stroke.box for stroke in strokes if not _along_edge(stroke.box, size)], 0.5 * size[1])
+    usual = _usual(strokes, size)
     for stroke in strokes:
         reason = _reason(stroke.box, usual, size)
         if reason is None:
@@ -71,6 +71,14 @@ def group_lines(strokes: Sequence[Stroke], size: tuple[int, int]) -> tuple[list[
         ordered = sorted(row, key=lambda stroke: stroke.box.left + stroke.box.right)
         lines.append(StrokeLine(tuple(ordered), usual_height([stroke.box for stroke in high], usual)))
     return sorted(lines, key=_top), refused
+
+
+def _usual(strokes: Sequence[Stroke], size: tuple[int, int]) -> float:
+    inner = [stroke for stroke in strokes if not _along_edge(stroke.box, size)]
+    held, everything = (sum(float(stroke.soft.sum()) for stroke in some) for some in (inner, strokes))
+    # In a narrow crop all digits together may reach its border; then only specks would be left to judge by.
+    chosen = inner if held > 0.2 * everything or min(size) > 0.5 * max(size) else strokes
+    return usual_height([stroke.box for stroke in chosen], 0.5 * size[1])
 
 
 def _top(line: StrokeLine) -> float:

@@ -172,8 +172,8 @@ def _unlinked(path: tuple[object, Piece] | None) -> list[Piece]:
 def _shape(stroke: Stroke, height: float) -> float:
     """What the size of a digit tells: much smaller or wider than the others it is less likely one."""
     high, wide = stroke.box.height / height, stroke.box.width / height
-    small = -8 * max(0.0, 0.55 - high)
-    flat = -3 * max(0.0, wide / max(high, 0.1) - 1.3)
+    small = -6 * max(0.0, 0.5 - high)
+    flat = -1.5 * max(0.0, wide / max(high, 0.1) - 1.5)
     # A disk or a leaf is as full as no digit but a 1, which is narrow.
     solid = -6.0 if wide > 0.5 * high and float(stroke.soft.mean()) > 0.68 else 0.0
     return solid + small + flat - 2.5 * max(0.0, wide - 1.1) - 3 * max(0.0, high - 1.7)
