@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,6 @@ from digitlab.studio.reading.sheet import Sheet, read_sheet, upright_picture
 
 __all__ = ["MOST_SHEETS", "Desk", "find_desk"]
 
-_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Photos and pages that a browser tab keeps at a time, each at most 12 MB in memory; the oldest go.
@@ -154,9 +152,9 @@ class Desk:
         self.at = len(self.sheets) - len(found)
         self.is_about_drawing = False
         self.tell("photos")
-        return (
-            f"The first {MOST_SHEETS} pages of {source} are read; digitlab read at the terminal reads all." * has_more
-        )
+        if not has_more:
+            return ""
+        return f"The first {MOST_SHEETS} pages of {source} are read here; digitlab read at the terminal reads all."
 
     # ---- what somebody chooses ----
 
