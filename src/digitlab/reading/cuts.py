@@ -21,7 +21,7 @@ __all__ = ["Part", "parted"]
 _SPACING = 0.09  # of the height of writing, between the places where seams are looked for
 _REACH = 0.45  # of the height: how far a seam may lean to either side
 _MOST_STROKES = 2.6  # a seam that crosses more ink than this many strokes parts nothing
-_MOST_CUTS = 14
+_CUTS = 5.0  # at most, for a width as the height: the cheapest
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +134,9 @@ def _seams(soft: NDArray[np.float32], height: float, stroke_px: float) -> list[t
     least = max(0.02 * everything, 0.5 * stroke_px**2)
     order = np.argsort(ink, kind="stable")
     shares: list[float] = []
+    most = max(2, round(_CUTS * wide / height))
     for k in order:
-        if ink[k] > _MOST_STROKES or len(found) >= _MOST_CUTS:
+        if ink[k] > _MOST_STROKES or len(found) >= most:
             break
         share = float(cumulative[np.arange(high), np.maximum(path[k] - 1, 0)].sum())
         if share < least or everything - share < least or any(abs(share - other) < least for other in shares):

@@ -43,7 +43,7 @@ class ReadingOptions(Value):
         If a value cannot be used.
     """
 
-    min_confidence: float = 0.5
+    min_confidence: float = 0.4
     digits: int | None = None
     expect: str | None = None
     turn: bool = True

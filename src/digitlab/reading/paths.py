@@ -20,7 +20,7 @@ from digitlab.reading.strokes import Stroke, joined
 
 __all__ = ["STRANGERS", "Candidate", "Piece", "best_paths", "candidates"]
 
-_MOST_PARTS = 6  # in one digit
+_MOST_PARTS = 11  # in one digit: as many as a digit that is as wide as high may be cut into, and a few strokes
 _MOST_WIDTH = 1.75  # times the height of writing
 _LEAST = -9.0  # below this a probability tells nothing more
 
