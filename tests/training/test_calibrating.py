@@ -10,7 +10,15 @@ from sklearn.metrics import log_loss
 
 from digitlab.errors import InputError
 from digitlab.metrics import calibration_bins, expected_calibration_error
-from digitlab.training.calibrating import Calibration, calibrate, find_temperature, find_threshold, with_temperature
+from digitlab.training.calibrating import (
+    REFUSED_DIGITS,
+    Calibration,
+    calibrate,
+    find_temperature,
+    find_threshold,
+    with_bias,
+    with_temperature,
+)
 
 
 def answers(temperature: float, n: int = 20_000, seed: int = 0):
@@ -49,6 +57,12 @@ def test_temperature_is_softmax_of_divided_logits():
         )
 
 
+def test_a_bias_is_added_to_the_last_logit():
+    logits = np.random.default_rng(0).normal(0, 3, (50, 11))
+    moved = logits + np.eye(11)[10] * -1.3
+    np.testing.assert_allclose(with_bias(softmax(logits, axis=1), -1.3), softmax(moved, axis=1))
+
+
 def test_answers_without_any_doubt_stay_finite():
     sure = np.eye(11, dtype=np.float32)
     np.testing.assert_allclose(with_temperature(sure, 3.0).sum(1), 1)
@@ -66,15 +80,29 @@ def test_the_threshold_refuses_as_many_digits_as_it_may_and_not_more(share):
 def test_a_calibration_keeps_its_promise_and_goes_into_metadata_as_texts():
     probabilities, labels = answers(2.0)
     chosen = calibrate(probabilities, labels)
-    assert chosen.temperature == pytest.approx(2.0, rel=0.05)
-    refused = with_temperature(probabilities, chosen.temperature)[labels < 10, -1]
-    assert (refused > chosen.refuse_above).mean() <= 0.0025
+    shifted = with_bias(probabilities[labels < 10], chosen.bias)
+    refused = with_temperature(shifted, chosen.temperature)[:, -1]
+    assert (refused > chosen.refuse_above).mean() <= REFUSED_DIGITS * 1.2
     # What is no digit is not asked: however sure the network is there, nothing changes.
     others = np.eye(11, dtype=np.float32)[np.arange(300) % 11]
     more = calibrate(np.concatenate([probabilities, others]), np.concatenate([labels, np.full(300, 10)]))
     assert more == chosen
     texts = chosen.to_metadata()
-    assert Calibration(float(texts["temperature"]), float(texts["refuse_above"])) == chosen
+    assert list(texts) == ["temperature", "refuse_above", "bias_of_not_a_digit"]
+    numbers = {name: float(text) for name, text in texts.items()}
+    assert Calibration(numbers["bias_of_not_a_digit"], numbers["temperature"], numbers["refuse_above"]) == chosen
+
+
+def test_the_bias_makes_one_half_cost_what_may_be_lost():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 20_000)
+    logits = rng.normal(0, 1.5, (20_000, 11)) + 6 * np.eye(11)[labels] + 2 * np.eye(11)[10]
+    raw = softmax(logits, axis=1).astype(np.float32)
+    assert (raw[:, 10] > 0.5).mean() > 5 * REFUSED_DIGITS
+    chosen = calibrate(raw, labels)
+    assert -4 < chosen.bias < 0
+    assert (with_bias(raw, chosen.bias)[:, 10] > 0.5).mean() == pytest.approx(REFUSED_DIGITS, rel=0.1)
+    assert calibrate(with_bias(raw, chosen.bias).astype(np.float32), labels).bias == pytest.approx(0, abs=1e-3)
 
 
 def test_nothing_to_choose_by_is_refused():

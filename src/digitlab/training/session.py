@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any
 
+import numpy as np
+
 from digitlab.data.choosing import choose_images
 from digitlab.data.mnist import MnistData
 from digitlab.engine.fitting import Progress, steps
@@ -262,6 +264,9 @@ class TrainingSession:
     def _calibrate(self) -> None:
         if self.material.nondigits is not None and self.validation is not None:
             self.calibration = calibrate(self.model.runner.predict(self.validation.images), self.validation.labels)
+            weights = self.model.get_weights()
+            weights[-1][-1] += np.float32(self.calibration.bias)
+            self.model.set_weights(weights)
 
     def model_checkpoint(self) -> Checkpoint:
         """Return the model as it is kept."""
