@@ -9,7 +9,8 @@ from typing import Any
 from digitlab.evaluation.axes import nice_axis
 from digitlab.evaluation.markup import percent
 from measured import markdown_table
-from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, linear_scale, spread_chart
+from reading_scores import COVERAGES
+from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, spread_chart
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reading.json"
@@ -45,6 +46,7 @@ ORIGINS = {
         "none stated",
     ),
 }
+_LEAST_DRAWN = 20  # a line through fewer pictures would tell nothing
 WAYS = {"digit": "as one digit", "photo": "as a photo"}
 
 #: What is known not to work, in words.
@@ -114,11 +116,11 @@ def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
 
 
 def coverage_chart(result: dict[str, Any]) -> str:
-    """Return accuracy over coverage as SVG, a line a folder."""
-    entries = [entry for entry in result["entries"] if "coverage" in entry and entry["n"] >= 20]
+    """Return accuracy over coverage as SVG: a line a folder, read as photos."""
+    entries = [entry for entry in result["entries"] if "coverage" in entry and entry["way"] == "photo"]
     traces = [
         Trace(
-            _title(entry, result),
+            entry["name"],
             [
                 Dot(100 * point["coverage"], *(100 * value for value in (point["share"], *point["interval"])))
                 for point in entry["coverage"]
@@ -126,16 +128,18 @@ def coverage_chart(result: dict[str, Any]) -> str:
             joined=True,
         )
         for entry in entries
+        if entry["n"] >= _LEAST_DRAWN
     ]
     lowest = min((dot.min for trace in traces for dot in trace.dots), default=0.0)
-    axis = nice_axis((lowest, 100.0), BOTTOM, TOP, n_ticks=6)
+    y_axis = nice_axis((lowest, 100.0), BOTTOM, TOP, n_ticks=6)
+    x_axis = nice_axis((100.0 * min(COVERAGES), 100.0), LEFT, RIGHT, n_ticks=6)
     return spread_chart(
         traces,
-        linear_scale([100.0], LEFT, RIGHT),
-        Scale(axis, axis.ticks, log=False),
-        title="Surest answers first",
-        x_label="Pictures answered, %",
-        y_label="of them right, %",
+        Scale(x_axis, x_axis.ticks, log=False),
+        Scale(y_axis, y_axis.ticks, log=False),
+        title="The surest answers first",
+        x_label="Pictures answered, % of all",
+        y_label="Right as a whole, %",
     )
 
 

@@ -31,7 +31,9 @@ def read(
     force: Annotated[bool, Parameter(negative="", group=_RESULTS, show_default=False)] = False,
     overlay: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
     explain: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
-    workers: Annotated[WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores")] = None,
+    workers: Annotated[
+        WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")
+    ] = None,
 ) -> int:
     r"""Read handwritten digits from photos, scans and drawings.
 
@@ -66,7 +68,7 @@ def read(
     explain
         Write a picture of every step of the way into this folder, and a page that shows them (index.html).
     workers
-        Processes that read at the same time.
+        Threads that read at the same time; what is read does not depend on it.
     """
     if as_json and as_csv:
         raise ConfigError("--json and --csv are two ways to print the same. Give one of them.")

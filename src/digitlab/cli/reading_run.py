@@ -28,8 +28,7 @@ __all__ = ["ReadingRun"]
 _EXIT_UNREAD = 2
 _MOST_BYTES = 400_000_000  # of standard input
 _STANDARD_INPUT_NAME = "standard input"
-# A worker process takes about a second to begin.
-_LEAST_FILES_A_WORKER = 4
+_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,8 @@ class ReadingRun:
             screen = stack.enter_context(ReadingScreen(self.style, _shown(tasks, photos)))
             for problem in photos.problems:
                 screen.tell(problem)
-            results = read_many(tasks, model=checkpoint, options=self.options, workers=self._n_workers(len(tasks)))
+            workers = self.workers or min(available_threads(), _MOST_WORKERS)
+            results = read_many(tasks, model=checkpoint, options=self.options, workers=workers)
             n_read = n_bad = n_numbers = 0
             with closing(results):
                 for result in results:
@@ -126,11 +126,6 @@ class ReadingRun:
         digest = hashlib.sha256(json.dumps(self.options.to_dict(), sort_keys=True).encode())
         digest.update(path.read_bytes() if path.is_file() else b"")
         return digest.hexdigest()[:12]
-
-    def _n_workers(self, n_tasks: int) -> int:
-        if self.workers is not None:
-            return self.workers
-        return max(1, min(available_threads(), n_tasks // _LEAST_FILES_A_WORKER))
 
     def _tell_interrupted(self, n_read: int, n_tasks: int) -> None:
         if self.out is not None:
