@@ -195,7 +195,7 @@ a whole, and not for decisions about people.
 | digits | the first 55,000 of MNIST's training images; the last 5,000 chose temperature and threshold |
 | variants | {n_variants:,} ones with a flag or a foot and sevens with a bar, drawn onto those digits |
 | no digit | {n_others:,} images that the trainer made: see below |
-| augmentation | anew for every image and epoch: `engine/augmentation.py`; half as far in the last fifth of the epochs |
+| augmentation | anew for every image and epoch: `engine/augmentation.py`; less and less in the second half |
 | command | `{command}` (seed 0) |
 | took | {minutes:.0f} minutes to train and {load_s:.0f} s to make images; {where[threads]} threads, not alone |
 | machine | {where[cores]} cores of {where[processor]}, {where[system]} |

@@ -68,7 +68,9 @@ def test_every_epoch_sees_the_same_labels_and_other_images(digits: MnistData) ->
     assert (first.images.as_bytes != second.images.as_bytes).any(axis=1).mean() > 0.95
     ranges = AUGMENTATIONS["reader"]
     assert ranges is not None
-    expected = augmented(material.training.images.as_bytes.reshape(-1, 28, 28), ranges, seed=SMALL.seed, epoch=2)
+    images = material.training.images.as_bytes.reshape(-1, 28, 28)
+    # The second of two epochs is the last, and changes images least.
+    expected = augmented(images, ranges.times(0.25), seed=SMALL.seed, epoch=2)
     np.testing.assert_array_equal(second.images.as_bytes, expected.reshape(len(expected), -1))
 
 

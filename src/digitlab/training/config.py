@@ -92,8 +92,8 @@ class TrainConfig:
     best_weights : bool
         Keep the weights of the epoch with the lowest validation loss instead of the last.
     augmentation : str
-        How training images are changed anew in every epoch: none, or reader (turned, bent, thicker, noisy ...; half as
-        far in the last fifth of the epochs).
+        How training images are changed anew in every epoch: none, or reader (turned, bent, thicker, noisy ...; less so
+        towards the end).
     not_a_digit : float
         Share of images that are no digit (letters, marks, parts of digits ...); needs a network with 11 outputs.
     variants : float
@@ -250,7 +250,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_images": 55_000,
         "validation_images": 5_000,
         "batch_size": 256,
-        "epochs": 40,
+        "epochs": 34,
         "learning_rate": 0.003,
         "schedule": "one-cycle",
         "augmentation": "reader",

@@ -20,10 +20,11 @@ from digitlab.network.architecture import Architecture
 from digitlab.training.config import TrainConfig
 from digitlab.values import CLASS_NAMES
 
-__all__ = ["Material", "gather_material"]
+__all__ = ["Material", "gather_material", "strength"]
 
-# The last fifth of the epochs goes half as far, so that the network ends near what digits really are.
-_GENTLE_EPOCHS, _GENTLE = 0.2, 0.5
+# From the middle of the run on, changes become smaller, down to this part of them: the network first sees what digits
+# may be, and ends near what they mostly are.
+_LEAST_STRENGTH = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,18 @@ def gather_material(config: TrainConfig, data: MnistData, architecture: Architec
     return Material(training, validation, _changes(config, training), nondigits)
 
 
+def strength(epoch: int, n_epochs: int) -> float:
+    """Return how far an epoch's images are changed, as a part of the augmentation's ranges.
+
+    Examples
+    --------
+    >>> [strength(epoch, 9) for epoch in range(1, 10)]
+    [1.0, 1.0, 1.0, 1.0, 1.0, 0.8125, 0.625, 0.4375, 0.25]
+    """
+    done = (epoch - 1) / max(1, n_epochs - 1)
+    return 1.0 - (1.0 - _LEAST_STRENGTH) * max(0.0, 2.0 * done - 1.0)
+
+
 def _changes(config: TrainConfig, training: LabelledImages) -> Callable[[int], LabelledImages] | None:
     augmentation = AUGMENTATIONS[config.augmentation]
     if augmentation is None:
@@ -98,10 +111,8 @@ def _changes(config: TrainConfig, training: LabelledImages) -> Callable[[int], L
     rows = training.images.as_bytes
     images: NDArray[np.uint8] = rows.reshape(-1, 28, 28)
 
-    n_gentle = round(_GENTLE_EPOCHS * config.epochs)
-
     def of_epoch(epoch: int) -> LabelledImages:
-        ranges = augmentation if epoch <= config.epochs - n_gentle else augmentation.times(_GENTLE)
+        ranges = augmentation.times(strength(epoch, config.epochs))
         changed = augmented(images, ranges, seed=config.seed, epoch=epoch, threads=config.threads)
         return LabelledImages(type(training.images).from_array(changed, rows.shape[1]), training.labels)
 
