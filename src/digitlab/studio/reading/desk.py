@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -73,6 +74,7 @@ class Desk:
         self._listeners: dict[str, list[Callable[[], Any]]] = {}
         _DESKS[self.key] = self
         page.client.on_delete(self._forget)
+        _DRAWING_POOL.submit(self._warm_up)
 
     @property
     def shown(self) -> Sheet | None:
@@ -211,6 +213,12 @@ class Desk:
         self.sheets, self.at = [], 0
         self.is_about_drawing = True
         self.tell("photos")
+
+    def _warm_up(self) -> None:
+        # Loads the network and its kernels, and compiles them on a machine where nobody has read yet, so that the first
+        # drawing does not wait for it. What fails is told to whoever draws.
+        with suppress(DigitlabError):
+            self._read(open_photo(255 - self.page.data.test.images[0]), SHIPPED, self.options)
 
     def _forget(self) -> None:
         # Whatever still knows the page, nobody sees it any more.

@@ -7,10 +7,10 @@ export default {
   props: { url: String, answer: Number },
   emits: ["focusing"],
   data() {
-    return { strokes: [], redo: 0, width: 16, cursor: null, isDown: false };
+    return { strokes: [], width: 16, cursor: null, isDown: false, isAsking: false };
   },
   template: `
-    <div class="draw-pad" ref="root">
+    <div class="draw-pad" ref="root" :aria-busy="String(isAsking)">
       <canvas ref="canvas" tabindex="0" role="application" aria-describedby="draw-pad-keys"
         aria-label="Sheet to draw digits on" @pointerdown="begin" @pointermove="go" @pointerup="end" @pointercancel="end"
         @keydown="key" @blur="leave" @contextmenu.prevent></canvas>
@@ -60,7 +60,6 @@ export default {
     end(event) {
       if (event.pointerId !== this.pointer) return;
       this.pointer = undefined;
-      this.changed();
     },
     point(event) {
       const box = this.$refs.canvas.getBoundingClientRect();
