@@ -89,7 +89,13 @@ def _filled(small: NDArray[np.uint8], bright_ink: bool) -> NDArray[np.float32]:
     side = int(np.clip(min(small.shape) // 6, 3, 41)) | 1
     shape = np.ones((side, side), np.uint8)
     calm = cv2.medianBlur(small, 3)  # a maximum would take the brightest grain of noise for the paper
-    filled = cv2.morphologyEx(calm, cv2.MORPH_OPEN if bright_ink else cv2.MORPH_CLOSE, shape)
+    # Beyond the border the paper goes on as it tends to inside: else the dark end of a slope would be filled in too.
+    trend = cv2.medianBlur(small, side)
+    wider = np.pad(trend.astype(np.int16), side, mode="reflect", reflect_type="odd").clip(0, 255).astype(np.uint8)
+    height, width = small.shape
+    wider[side : side + height, side : side + width] = calm
+    filled = cv2.morphologyEx(wider, cv2.MORPH_OPEN if bright_ink else cv2.MORPH_CLOSE, shape)
+    filled = filled[side : side + height, side : side + width].astype(np.float32)
     return np.asarray(cv2.blur(filled, (side // 2 | 1, side // 2 | 1)), np.float32)
 
 
@@ -111,13 +117,13 @@ def fine_paper(
     free = cv2.resize(1 - ink.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     # A small pixel that is partly ink tells nothing of the paper.
     free = np.where(free > 0.95, np.float32(1), np.float32(0))
-    seen = cv2.resize(light, size, interpolation=cv2.INTER_AREA) * free
+    base = cv2.resize(coarse, size, interpolation=cv2.INTER_AREA)
+    # What is averaged is the difference to the coarse estimate: the mean of a slope, one-sided at the border, is none.
+    seen = (cv2.resize(light, size, interpolation=cv2.INTER_AREA) - base) * free
     side = max(3, int(reach_px * scale)) | 1
     weight = cv2.blur(cv2.blur(free, (side, side)), (side, side))
     total = cv2.blur(cv2.blur(seen, (side, side)), (side, side))
-    base = cv2.resize(coarse, size, interpolation=cv2.INTER_AREA)
-    little = np.float32(0.02)
-    paper = (total + little * base) / (weight + little)
+    paper = base + total / (weight + np.float32(0.02))
     return np.asarray(cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

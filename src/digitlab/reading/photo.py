@@ -6,7 +6,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.errors import DataError
+from digitlab.reading.pdf import pdf_pages
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,7 +35,6 @@ _MOST_ENLARGED = 4
 _MOST_BYTES = 400_000_000
 #: Pillow hands EPS to another program; the others are stubs that need one.
 _NOT_OPENED = {"EPS", "BUFR", "GRIB", "HDF5", "WMF", "MPEG", "FITS"}
-_DOTS_PER_POINT = 300 / 72  # of a PDF page at most; 72 points are an inch
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,8 @@ def open_pages(
         return
     content, source = _content(photo)
     if content[:1024].find(b"%PDF-") >= 0:
-        yield from _pdf_pages(content, source, most_pages, longest_px, enlarge)
+        for page, pixels in pdf_pages(content, source, most_pages, longest_px):
+            yield replace(_bounded(_from_array(pixels), source, longest_px, enlarge), page=page)
         return
     yield _decoded(content, source, longest_px, enlarge)
 
@@ -255,35 +256,3 @@ def _bounded(
         pixels = np.asarray(cv2.resize(pixels, new, interpolation=how), np.uint8)
     width, height = size or (width, height)
     return Photo(pixels, width, height, source)
-
-
-def _pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int, enlarge: bool) -> Iterator[Photo]:
-    import pypdfium2
-
-    try:
-        document = pypdfium2.PdfDocument(content)
-        n_pages = len(document)
-    except Exception as error:  # pypdfium2 raises its own error, and others for damaged files
-        if "password" in str(error).lower():
-            raise DataError(f"{source} is encrypted. Save it without a password first.") from None
-        raise DataError(f"{source} is a damaged PDF: {str(error).rstrip('.')}. Save or copy it again.") from None
-    try:
-        if n_pages == 0:
-            raise DataError(f"{source} has no pages.")
-        for k in range(min(n_pages, most_pages)):
-            try:
-                page = document[k]
-                width, height = page.get_size()
-                scale = min(_DOTS_PER_POINT, longest_px / max(width, height, 1e-3))
-                if min(width, height) * scale < 1:
-                    raise DataError(f"Page {k + 1} of {source} is too narrow to be seen.")
-                pixels = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
-                page.close()
-            except DataError:
-                raise
-            except Exception as error:  # as above
-                raise DataError(f"Page {k + 1} of {source} is damaged: {str(error).rstrip('.')}.") from None
-            drawn = _bounded(_from_array(pixels), source, longest_px, enlarge)
-            yield Photo(drawn.pixels, drawn.width, drawn.height, source, k + 1)
-    finally:
-        document.close()
