@@ -93,6 +93,7 @@ def refusals(answered: dict[str, list[Answer]]) -> list[dict[str, Any]]:
 
 def measure(truths: Sequence[Truth], reader: Reader, model: str, pictures: Path | None) -> dict[str, Any]:
     """Answer and score all folders."""
+    load = os.getloadavg()[0]
     entries: list[dict[str, Any]] = []
     as_digits: dict[str, list[Answer]] = {}
     for truth in truths:
@@ -116,6 +117,7 @@ def measure(truths: Sequence[Truth], reader: Reader, model: str, pictures: Path 
         "model": model,
         "refuse_above": reader.answers.refuse_above,
         "min_confidence": ReadingOptions().min_confidence,
+        "load": load,
         "environment": environment(os.cpu_count() or 1),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": f"python benchmarks/reading.py {names}",

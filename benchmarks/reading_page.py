@@ -9,7 +9,9 @@ from typing import Any
 from digitlab.evaluation.axes import nice_axis
 from digitlab.evaluation.markup import percent
 from measured import markdown_table
+from reading_origins import LIMITS, ORIGINS
 from reading_scores import COVERAGES
+from readme import README, filled
 from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, spread_chart
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,48 +20,9 @@ SPEED = ROOT / "benchmarks" / "results" / "reading_speed.json"
 PAGE = ROOT / "docs" / "measurements" / "reading.md"
 CHART = ROOT / "docs" / "images" / "reading-coverage.svg"
 
-#: What the folders hold that the published figures are of, where they come from, and their licence.
-ORIGINS = {
-    "drawn": (
-        "single digits drawn on a computer, 28 x 28, not normalised",
-        "[hwd-1000-dataset](https://github.com/niklashenning/hwd-1000-dataset), 200 of it",
-        "MIT",
-    ),
-    "cells": (
-        "colour photos of sudoku cells, printed, handwritten and blank",
-        "[sudoku-scanner](https://github.com/AlexKubiesa/sudoku-scanner), validation split",
-        "MIT",
-    ),
-    "letters": (
-        "handwritten letters that no digit looks like, to be refused",
-        "[CHoiCe-Dataset](https://github.com/skyatmoon/CHoiCe-Dataset), part of it",
-        "none stated",
-    ),
-    "strings": (
-        "amounts from bank cheques, with touching digits, background, dots and dashes",
-        "[Labeled_ORAND-CAR-A](https://github.com/Fzkuji/Labeled_ORAND-CAR-A), the first 200 by name",
-        "MIT",
-    ),
-    "pages": (
-        "a phone photo of 20 digits and four digits drawn on a computer",
-        "[tensorflow-mnist](https://github.com/opensourcesblog/tensorflow-mnist)",
-        "none stated",
-    ),
-}
+_QUIET_LOAD = 0.5
 _LEAST_DRAWN = 20  # a line through fewer pictures would tell nothing
 WAYS = {"digit": "as one digit", "photo": "as a photo"}
-
-#: What is known not to work, in words.
-LIMITS = """\
-- A digit's answer does not depend on the meaning of a number: nothing adds up amounts or knows a calendar.
-- A 1 drawn as a plain stroke and a ruled line's rest, a dash or a slash are alike; the digits beside decide.
-- Letters that have a digit's form (O, l, I, S, Z, B, q) are read as that digit where they stand alone; in a word,
-  among other letters, they are refused.
-- Numbers are read in horizontal lines. Pages are recognised upright or turned by 90, 180 or 270 degrees with at most
-  20 degrees of skew; lines in several directions on one page are not.
-- A decimal point or comma is refused as a speck, never read: `12.50` is read as `1250` or as two numbers.
-- Ink that covers other ink (a stamp over a number, a digit struck out) is not taken apart.
-- Digits lower than about 10 pixels of the photo have too few pixels; photos are worked on with 2,000 pixels a side."""
 
 
 def figures(result: dict[str, Any]) -> str:
@@ -110,7 +73,7 @@ def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         LIMITS,
         f"digitlab {machine['digitlab']}, Python {machine['python']}, {machine['threads']} threads of "
         f"{machine['processor']}. Made by `{result['command']}` on {result['date'][:10]}; with folders of your own, "
-        "the same command tells how well yours are read.",
+        "the same command tells how well yours are read." + busy(result["load"], machine["threads"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -143,12 +106,43 @@ def coverage_chart(result: dict[str, Any]) -> str:
     )
 
 
+def readme_table(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
+    """Return the README's short table."""
+    rows = []
+    for entry in result["entries"]:
+        if entry["way"] == "digit" or entry["n"] < _LEAST_DRAWN:
+            continue
+        kind = {"digit": "whole", "digits": "whole", "letter": "refused"}.get(entry["kind"], "digits")
+        told = {"whole": "right", "refused": "refused, as they should be", "digits": "of the digits right"}[kind]
+        what = ORIGINS[entry["name"]][0] if entry["name"] in ORIGINS else entry["name"]
+        rows.append([what, f"{_share(entry[kind])} {told}", str(entry[kind]["n"])])
+    parts = [markdown_table(["pictures that it has not learned from", "", "n"], rows)]
+    if speed is not None:
+        told = (
+            f"{entry['title'][0].upper()}{entry['title'][1:]}: {entry['median']}." for entry in speed["entries"][:2]
+        )
+        parts.append(" ".join(told) + busy(speed["load"], speed["environment"]["threads"]))
+    parts.append(
+        "In brackets: 95 % intervals. All figures, what is refused, and known limits: "
+        "[reading what people write](docs/measurements/reading.md)."
+    )
+    return "\n\n".join(parts)
+
+
 def publish(result: dict[str, Any]) -> None:
     """Write results, page and chart."""
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     speed = json.loads(SPEED.read_text("utf-8")) if SPEED.exists() else None
     PAGE.write_text(page(result, speed), "utf-8")
     CHART.write_text(coverage_chart(result), "utf-8")
+    README.write_text(filled(README.read_text("utf-8"), {"reading": readme_table(result, speed)}), "utf-8")
+
+
+def busy(load: float, n_threads: int) -> str:
+    """Return a sentence where other programs made times too long, from the load average before the measurement."""
+    if load < _QUIET_LOAD:
+        return ""
+    return f" Other programs were running (load {load:.1f} on {n_threads} threads), so times are too long."
 
 
 def _title(entry: dict[str, Any], result: dict[str, Any]) -> str:
@@ -208,8 +202,12 @@ def _coverage(result: dict[str, Any]) -> str:
 
 
 def _speed(speed: dict[str, Any]) -> str:
-    rows = [[entry["title"], str(entry["n"]), entry["median"], entry["range"]] for entry in speed["entries"]]
+    rows = [
+        [entry["title"], str(entry["n"]), entry["median"], entry["range"], entry["processor"]]
+        for entry in speed["entries"]
+    ]
     return (
-        markdown_table(["", "n", "median", "smallest to largest"], rows)
+        markdown_table(["", "n", "median", "smallest to largest", "processor time"], rows)
         + f"\n\n{speed['note']} Made by `{speed['command']}` on {speed['date'][:10]}."
+        + busy(speed["load"], speed["environment"]["threads"])
     )

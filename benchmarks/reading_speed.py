@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from contest import describe_machine
 from digitlab.data.mnist import MnistData
 from digitlab.reading.reader import Reader
 from digitlab.training.environment import environment
@@ -45,22 +44,20 @@ def drawn(index: int) -> np.ndarray:
     return 255 - np.asarray(digit)
 
 
-def timed(work: Callable[[], Any], n: int) -> list[float]:
-    """Return the seconds of ``n`` calls, after two that are not counted."""
-    seconds = []
+def timed(title: str, work: Callable[[], Any], n: int) -> dict[str, Any]:
+    """Return a row: the seconds of ``n`` calls, after two that are not counted, by the clock and of processor time."""
+    seconds, busy = [], []
     for number in range(n + 2):
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         work()
         if number >= 2:
             seconds.append(time.perf_counter() - began)
-    return seconds
-
-
-def entry(title: str, seconds: list[float]) -> dict[str, Any]:
-    """Return a row: n, median and spread, in ms below half a second."""
-    scale, unit, digits = (1000, "ms", 1) if median(seconds) < 0.5 else (1, "s", 2)
-    low, middle, high = (f"{scale * value:.{digits}f}" for value in (min(seconds), median(seconds), max(seconds)))
-    row = {"title": title, "n": len(seconds), "median": f"{middle} {unit}", "range": f"{low} to {high} {unit}"}
+            busy.append(time.process_time() - cpu)
+    low, middle, high, processor = (
+        f"{value:.2f} s" if median(seconds) >= 0.5 else f"{1000 * value:.1f} ms"
+        for value in (min(seconds), median(seconds), max(seconds), median(busy))
+    )
+    row = {"title": title, "n": n, "median": middle, "range": f"{low} to {high}", "processor": processor}
     return row | {"seconds": seconds}
 
 
@@ -74,14 +71,12 @@ def main() -> None:
     options = parser.parse_args()
     reader, photo = Reader(), compose()
     content, digit = jpeg(photo), drawn(0)
-    began = os.times()
-    clock = time.perf_counter()
+    load = os.getloadavg()[0]
     entries = [
-        entry("a JPEG of 12 megapixels with 40 digits", timed(lambda: reader.read(content), options.runs)),
-        entry("one drawn digit, 280 x 280", timed(lambda: reader.read_digit(digit), 50 * options.runs)),
-        entry("one drawn digit, as a photo", timed(lambda: reader.read(digit), 5 * options.runs)),
+        timed("a JPEG of 12 megapixels with 40 digits", lambda: reader.read(content), options.runs),
+        timed("one drawn digit, 280 x 280", lambda: reader.read_digit(digit), 50 * options.runs),
+        timed("one drawn digit, as a photo", lambda: reader.read(digit), 5 * options.runs),
     ]
-    used = os.times()
     reading = reader.read(content)
     truth, text = "".join(photo.numbers), "".join(number.value for number in reading.numbers)
     n_right = n_matched(truth, text)
@@ -89,17 +84,16 @@ def main() -> None:
     result = {
         "entries": entries,
         "n_right": n_right,
-        "cores_used": (used.user + used.system - began.user - began.system) / (time.perf_counter() - clock),
+        "load": load,
         "note": f"In process, kernels compiled, the reader open; {n_right} of the photo's {len(truth)} digits were "
         f"read and in place. {machine['threads']} threads of {machine['processor']}.",
-        "machine": describe_machine(),
         "environment": machine,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": f"python benchmarks/reading_speed.py --runs {options.runs}",
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     for row in entries:
-        print(f"{row['title']}: {row['median']} ({row['range']}, n = {row['n']})")
+        print(f"{row['title']}: {row['median']} ({row['range']}, n = {row['n']}; processor {row['processor']})")
     print(result["note"])
 
 

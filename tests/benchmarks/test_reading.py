@@ -186,5 +186,7 @@ def test_the_page_and_its_chart_are_those_of_the_last_measurement(benchmark_modu
     speed = json.loads(pages.SPEED.read_text("utf-8")) if pages.SPEED.exists() else None
     assert pages.PAGE.read_text("utf-8") == pages.page(result, speed)
     assert pages.CHART.read_text("utf-8") == pages.coverage_chart(result)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert pages.readme_table(result, speed) in readme
     for entry in result["entries"]:
         assert entry["name"] in pages.ORIGINS, "a published folder tells its origin and licence"

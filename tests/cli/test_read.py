@@ -26,6 +26,7 @@ from digitlab.errors import DataError
 from digitlab.reading import many
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading, Refused
+from digitlab.reading.table import COLUMNS
 
 
 class FakeReader:
@@ -98,7 +99,7 @@ def test_the_table_tells_file_line_what_was_read_confidence_and_refused(
         ["10.png", "1", "10", "11", "25.0", "%", "1"],
         ["none.jpg", "no", "digits", "2"],
     ]
-    assert "4 files read; 5 numbers;" in outcome.err
+    assert "4 files; 5 numbers;" in outcome.err
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140])
@@ -125,7 +126,7 @@ def test_a_bad_file_is_told_and_the_others_are_read(call: Any, reader: FakeReade
     assert good["readings"][0]["text"] == "02"
     assert outcome.err.count("Error: ") == 4  # and the bug's own
     assert outcome.err.count("missing.png") == 1
-    assert "3 could not be read" in outcome.err
+    assert "3 of them could not be read" in outcome.err
     assert "Traceback" not in outcome.err
 
 
@@ -264,6 +265,14 @@ def test_standard_input_is_read_once_and_needs_to_be_there(
 def test_formulas_in_names_are_defused(call: Any, reader: FakeReader, folder: Path) -> None:
     Path("=1+1.png").write_text("5")
     assert _rows(call("read", "=1+1.png", "--csv").out)[0]["file"] == "'=1+1.png"
+
+
+def test_every_option_in_the_guide_exists(call: Any) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "read-your-digits.md").read_text("utf-8")
+    options = {word for line in guide.splitlines() if line.startswith("digitlab read") for word in line.split()}
+    help_text = call("read", "--help").out
+    assert all(option in help_text for option in options if option.startswith("--"))
+    assert all(f"`{column}`" in guide for column in COLUMNS)
 
 
 @pytest.fixture(scope="module")

@@ -92,10 +92,10 @@ class ReadingRun:
                 self._tell_interrupted(n_read, len(tasks))
                 return interruption.exit_code
         if len(tasks) > 1 or table is not None:
-            bad = f", {n_bad:,} could not be read" if n_bad else ""
-            kept = f" in {self.out}" if self.out else ""
+            bad = f", {n_bad:,} of them could not be read" if n_bad else ""
+            kept = f" are in {self.out}" if self.out is not None and n_read else ""
             seconds = duration(time.perf_counter() - began)
-            say(f"{_files(n_read)} read{bad}; {n_numbers:,} number{'' if n_numbers == 1 else 's'}{kept}; {seconds}.")
+            say(f"{_files(n_read)}{bad}; {n_numbers:,} number{'' if n_numbers == 1 else 's'}{kept}; {seconds}.")
         return _EXIT_UNREAD if n_bad or photos.problems else 0
 
     def _tasks(self, photos: PhotoFiles, table: ResultsFile | None) -> list[Task]:

@@ -26,6 +26,7 @@ _DOUBTFUL = 0.9  # less sure than this is shown in yellow
 _HEADINGS = ("File", "Line", "Read", "Confidence", "Refused")
 _OTHERS = 4 + 10 + 7 + 4 * 3  # characters that everything but the file and what was read takes
 _LEAST_READ = 12
+_PAGE_ROOM = len(", page 99")
 # A photo takes well under a second when the kernels are in the cache.
 _COMPILING_AFTER_S = 5.0
 
@@ -45,7 +46,7 @@ class ReadingScreen:
         self._style, self._names = style, names
         self._is_first = True
         self._stdout, self._stderr = stdout(), stderr()
-        longest = max(map(len, names.values()), default=0)
+        longest = max((len(name) + _PAGE_ROOM * name.lower().endswith(".pdf") for name in names.values()), default=0)
         self._name_width = max(len(_HEADINGS[0]), min(longest, self._stdout.width - _OTHERS - _LEAST_READ))
         # Lines of JSON and a bar on the same terminal would overwrite each other.
         is_mixed = style in ("json", "csv") and self._stdout.is_terminal
