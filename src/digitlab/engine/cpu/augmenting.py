@@ -2,20 +2,14 @@
 
 In plain words, for every image::
 
-    for every pixel of the new image:
-        point = where it comes from: turned, sheared, scaled, shifted, and displaced a little (elastic)
-        value = the old image there, between its four nearest pixels
-                or a neighbor's, where one reaches in from the side and is brighter
+    turn, shear, scale, shift and bend it, perhaps with a neighbor at its side   (warping.py)
     thicken or thin the strokes;  break one;  cut off an edge;  blur
     ink    = steeper edges or fainter ink
     paper  = a grey level, a slope of it, a faint line
     value  = ink over paper + noise
 
-Geometry costs one interpolation a pixel, however much of it there is. Every image has a row of random numbers of its
-own, ``draws``, so that nothing depends on which thread makes it, or when.
-
-The elastic displacement is that of Simard, Steinkraus and Platt (2003), a smooth random field; it is smooth here
-because a cubic B-spline draws it from a coarse grid of 7 x 7 arrows, seven pixels apart.
+Every image has a row of random numbers of its own (``draws.py``), so that nothing depends on which thread makes it, or
+when.
 """
 
 from __future__ import annotations
@@ -25,133 +19,41 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
+from digitlab.engine.cpu.draws import (
+    BLUR,
+    CUT,
+    CUT_DEPTH,
+    CUT_SIDE,
+    EDGES,
+    FAINT,
+    GAP,
+    GAP_ANGLE,
+    GAP_WIDTH,
+    GAP_X,
+    GAP_Y,
+    LINE,
+    LINE_LEVEL,
+    LINE_WHERE,
+    NOISE,
+    NOISE_KEY,
+    PAPER,
+    SIDE,
+    SLOPE,
+    SLOPE_WHERE,
+    STROKE,
+)
+from digitlab.engine.cpu.warping import warp
 
-__all__ = ["GRID", "N_DRAWS", "RANGES", "SIDE", "augment_images"]
+__all__ = ["augment_images"]
 
-#: Pixels on a side, and arrows of the elastic grid on a side.
-SIDE, GRID = 28, 7
-
-_SPACING = 7
 _MIDDLE = np.float32((SIDE - 1) / 2)
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-
-#: How far every change may go; the names are those of ``Augmentation``.
-RANGES = np.dtype(
-    [
-        (name, np.float32)
-        for name in (
-            "rotation",
-            "shear",
-            "scale",
-            "aspect",
-            "shift",
-            "elastic",
-            "thicken",
-            "thin",
-            "blur",
-            "contrast",
-            "background",
-            "noise",
-            "cut",
-            "gap",
-            "neighbor",
-        )
-    ]
-)
-
-# Which random number of its row a change takes: each its own, so that one range changes nothing of the others.
-_TURN, _SHEAR, _SCALE, _ASPECT, _RIGHT, _DOWN, _STROKE, _BLUR, _EDGES, _FAINT = range(10)
-_PAPER, _SLOPE, _SLOPE_WHERE, _LINE, _LINE_WHERE, _LINE_LEVEL, _NOISE, _NOISE_KEY = range(10, 18)
-_CUT, _CUT_SIDE, _CUT_DEPTH, _GAP, _GAP_X, _GAP_Y, _GAP_ANGLE, _GAP_WIDTH = range(18, 26)
-_NEIGHBOR, _NEIGHBOR_SIDE, _NEIGHBOR_FAR, _NEIGHBOR_DOWN, _NEIGHBOR_WHICH = range(26, 31)
-_ARROWS = 31
-
-#: Random numbers of one image.
-N_DRAWS = _ARROWS + 2 * GRID * GRID
-
-
-@inlined
-def _either(draw):
-    """From [0, 1) to [-1, 1)."""
-    return np.float32(2.0) * draw - _ONE
 
 
 @inlined
 def _sometimes(draw):
     """From [0, 1) to [0, 1), with 0 for half of the draws."""
     return max(_ZERO, np.float32(2.0) * draw - _ONE)
-
-
-@kernel
-def _spline(t, weights):
-    """Write the four weights of a cubic B-spline at ``t`` in [0, 1) between two of its knots."""
-    sixth = np.float32(1.0 / 6.0)
-    weights[0] = (_ONE - t) * (_ONE - t) * (_ONE - t) * sixth
-    weights[1] = (np.float32(4.0) - np.float32(6.0) * t * t + np.float32(3.0) * t * t * t) * sixth
-    weights[3] = t * t * t * sixth
-    weights[2] = _ONE - weights[0] - weights[1] - weights[3]
-
-
-@inlined
-def _between(images, index, y, x):
-    """Return the value of an image between its pixels, 0-255; beyond its edges there is nothing."""
-    value = _ZERO
-    if y > -_ONE and x > -_ONE and y < np.float32(SIDE) and x < np.float32(SIDE):
-        top, left = math.floor(y), math.floor(x)
-        v, u = y - np.float32(top), x - np.float32(left)
-        i, j = int(top), int(left)
-        a = np.float32(images[index, i, j]) if i >= 0 and j >= 0 else _ZERO
-        b = np.float32(images[index, i, j + 1]) if i >= 0 and j < SIDE - 1 else _ZERO
-        c = np.float32(images[index, i + 1, j]) if i < SIDE - 1 and j >= 0 else _ZERO
-        d = np.float32(images[index, i + 1, j + 1]) if i < SIDE - 1 and j < SIDE - 1 else _ZERO
-        value = (_ONE - v) * ((_ONE - u) * a + u * b) + v * ((_ONE - u) * c + u * d)
-    return value
-
-
-@kernel
-def _warp(images, index, ranges, draws, scratch, image):
-    """Write the image with its geometry changed, 0-255."""
-    angle = ranges.rotation * _either(draws[_TURN])
-    sine, cosine = np.float32(math.sin(angle)), np.float32(math.cos(angle))
-    shear = ranges.shear * _either(draws[_SHEAR])
-    size = np.float32(math.exp(ranges.scale * _either(draws[_SCALE])))
-    stretch = np.float32(math.exp(ranges.aspect * _HALF * _either(draws[_ASPECT])))
-    wide, high = size * stretch, size / stretch
-    right, down = ranges.shift * _either(draws[_RIGHT]), ranges.shift * _either(draws[_DOWN])
-    has_neighbor = draws[_NEIGHBOR] < ranges.neighbor
-    # Ink is at most 20 pixels wide: a neighbor this far away reaches in, and never to the middle.
-    aside = np.float32(16.5) + np.float32(5.5) * draws[_NEIGHBOR_FAR]
-    if draws[_NEIGHBOR_SIDE] < _HALF:
-        aside = -aside
-    below = np.float32(3.0) * _either(draws[_NEIGHBOR_DOWN])
-    other = min(int(draws[_NEIGHBOR_WHICH] * np.float32(len(images))), len(images) - 1)
-    is_elastic = ranges.elastic > _ZERO
-    across, along = scratch[:4], scratch[4:8]
-    for y in range(SIDE):
-        if is_elastic:
-            # The spline in one direction first: seven arrows for this row.
-            _spline(np.float32(y % _SPACING) / np.float32(_SPACING), across)
-            first = y // _SPACING
-            for k in range(2 * GRID):
-                total = _ZERO
-                for r in range(4):
-                    total += across[r] * _either(draws[_ARROWS + (first + r) * 2 * GRID + k])
-                scratch[8 + k] = ranges.elastic * total
-        for x in range(SIDE):
-            v, u = np.float32(y) - _MIDDLE - down, np.float32(x) - _MIDDLE - right
-            u += shear * v
-            at_x = wide * (cosine * u - sine * v) + _MIDDLE
-            at_y = high * (sine * u + cosine * v) + _MIDDLE
-            if is_elastic:
-                _spline(np.float32(x % _SPACING) / np.float32(_SPACING), along)
-                first = 8 + x // _SPACING
-                for r in range(4):
-                    at_x += along[r] * scratch[first + r]
-                    at_y += along[r] * scratch[first + GRID + r]
-            value = _between(images, index, at_y, at_x)
-            if has_neighbor:
-                value = max(value, _between(images, other, at_y - below, at_x - aside))
-            image[y, x] = value
 
 
 @inlined
@@ -207,9 +109,9 @@ def _cut_edge(draws, image):
         for x in range(SIDE):
             if image[y, x] > np.float32(64.0):
                 top, bottom, left, right = min(top, y), max(bottom, y), min(left, x), max(right, x)
-    side = int(draws[_CUT_SIDE] * np.float32(4.0))
+    side = int(draws[CUT_SIDE] * np.float32(4.0))
     extent = bottom - top + 1 if side < 2 else right - left + 1
-    depth = int(draws[_CUT_DEPTH] * np.float32(extent) / np.float32(6.0) + _HALF)
+    depth = int(draws[CUT_DEPTH] * np.float32(extent) / np.float32(6.0) + _HALF)
     for y in range(SIDE):
         for x in range(SIDE):
             if (
@@ -224,11 +126,11 @@ def _cut_edge(draws, image):
 @kernel
 def _break_stroke(draws, image):
     """Leave a gap, one to three pixels wide, along a short line somewhere near the middle."""
-    x0 = np.float32(6.0) + np.float32(16.0) * draws[_GAP_X]
-    y0 = np.float32(6.0) + np.float32(16.0) * draws[_GAP_Y]
-    angle = np.float32(math.pi) * draws[_GAP_ANGLE]
+    x0 = np.float32(6.0) + np.float32(16.0) * draws[GAP_X]
+    y0 = np.float32(6.0) + np.float32(16.0) * draws[GAP_Y]
+    angle = np.float32(math.pi) * draws[GAP_ANGLE]
     sine, cosine = np.float32(math.sin(angle)), np.float32(math.cos(angle))
-    half_width, half_length = _HALF + draws[_GAP_WIDTH], np.float32(3.5)
+    half_width, half_length = _HALF + draws[GAP_WIDTH], np.float32(3.5)
     for y in range(SIDE):
         for x in range(SIDE):
             u, v = np.float32(x) - x0, np.float32(y) - y0
@@ -250,17 +152,17 @@ def _hashed(bits):
 @kernel
 def _print(ranges, draws, image, out):
     """Put the ink on its paper, add noise, and round to 0-255."""
-    steepness = _ONE + np.float32(4.0) * ranges.contrast * _sometimes(draws[_EDGES])
-    level = _ONE - ranges.contrast * _sometimes(draws[_FAINT])
-    grey = ranges.background * _sometimes(draws[_PAPER])
-    slope = ranges.background * _sometimes(draws[_SLOPE]) / np.float32(SIDE)
-    where = np.float32(2.0 * math.pi) * draws[_SLOPE_WHERE]
+    steepness = _ONE + np.float32(4.0) * ranges.contrast * _sometimes(draws[EDGES])
+    level = _ONE - ranges.contrast * _sometimes(draws[FAINT])
+    grey = ranges.background * _sometimes(draws[PAPER])
+    slope = ranges.background * _sometimes(draws[SLOPE]) / np.float32(SIDE)
+    where = np.float32(2.0 * math.pi) * draws[SLOPE_WHERE]
     slope_x, slope_y = slope * np.float32(math.cos(where)), slope * np.float32(math.sin(where))
-    line = np.float32(2.0) * ranges.background * _sometimes(draws[_LINE])
-    place = np.float32(SIDE) * np.float32(2.0) * draws[_LINE_WHERE]  # the first half of them across, the others down
-    line *= draws[_LINE_LEVEL]
-    noise = ranges.noise * _sometimes(draws[_NOISE])
-    key = _hashed(np.uint32(draws[_NOISE_KEY] * np.float32(16777216.0)))
+    line = np.float32(2.0) * ranges.background * _sometimes(draws[LINE])
+    place = np.float32(SIDE) * np.float32(2.0) * draws[LINE_WHERE]  # the first half of them across, the others down
+    line *= draws[LINE_LEVEL]
+    noise = ranges.noise * _sometimes(draws[NOISE])
+    key = _hashed(np.uint32(draws[NOISE_KEY] * np.float32(16777216.0)))
     for y in range(SIDE):
         for x in range(SIDE):
             ink = image[y, x] * np.float32(1.0 / 255.0)
@@ -305,18 +207,18 @@ def augment_images(images, first, last, ranges, draws, scratch, image, before, o
     """
     for index in range(first, last):
         own = draws[index]
-        _warp(images, index, ranges, own, scratch, image)
-        stroke = own[_STROKE] * (ranges.thicken + ranges.thin) - ranges.thin
+        warp(images, index, ranges, own, scratch, image)
+        stroke = own[STROKE] * (ranges.thicken + ranges.thin) - ranges.thin
         while stroke != _ZERO:
             # One pixel at a time; what is left of it in the last round.
             step = min(_ONE, max(-_ONE, stroke))
             _change_stroke(step, image, before)
             stroke -= step
-        if own[_GAP] < ranges.gap:
+        if own[GAP] < ranges.gap:
             _break_stroke(own, image)
-        if own[_CUT] < ranges.cut:
+        if own[CUT] < ranges.cut:
             _cut_edge(own, image)
-        blur = ranges.blur * _sometimes(own[_BLUR])
+        blur = ranges.blur * _sometimes(own[BLUR])
         if blur > _ZERO:
             _blur(blur, image, before)
         _print(ranges, own, image, out[index])
