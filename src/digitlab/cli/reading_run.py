@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitlab.cli.checkpoints import checkpoint_of
 from digitlab.cli.interruption import Interruption
 from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, unique_names
 from digitlab.cli.reading_screen import ReadingScreen
@@ -22,6 +21,7 @@ from digitlab.evaluation.markup import duration
 from digitlab.reading.many import Task, read_many
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.results_file import ResultsFile
+from digitlab.runs.checkpoints import checkpoint_of
 
 __all__ = ["ReadingRun"]
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +19,6 @@ from digitlab.values import Value
 __all__ = ["FileReading", "Task", "read_many"]
 
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
-_HEAD_BYTES = 1024  # within which a PDF says that it is one
-_PDF_LOCK = threading.Lock()  # PDFium must not be called by two threads at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +123,9 @@ def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
     readings: list[Reading] = []
     error = None
     try:
-        with _PDF_LOCK if _is_pdf(task.photo) else nullcontext():
-            for reading in reader.read_pages(task.photo, options):
-                readings.append(reading)
-            _draw(reader, options, task, readings)
+        for reading in reader.read_pages(task.photo, options):
+            readings.append(reading)
+        _draw(reader, options, task, readings)
     except StorageError:
         raise  # the disk is full: the next file would fare no better
     except DigitlabError as problem:
@@ -150,15 +144,3 @@ def _draw(reader: Reader, options: ReadingOptions, task: Task, readings: Sequenc
             write_overlay(reading, task.photo, Path(task.overlay), numbered=len(readings) > 1)
     if task.explain is not None:
         write_steps(reader.explain(task.photo, options), Path(task.explain), Path(task.name).name)
-
-
-def _is_pdf(photo: str | bytes) -> bool:
-    if isinstance(photo, str):
-        try:
-            if not os.path.isfile(photo):
-                return False
-            with open(photo, "rb") as file:
-                photo = file.read(_HEAD_BYTES)
-        except (OSError, ValueError):
-            return False  # told by who opens it
-    return b"%PDF-" in photo[:_HEAD_BYTES]

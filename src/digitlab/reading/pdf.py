@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from digitlab.errors import DataError
 __all__ = ["pdf_pages"]
 
 _DOTS_PER_POINT = 300 / 72  # at most, as scans have; 72 points are an inch
+# PDFium must not be called by two threads at once. Held for a page at a time, so that a long document lets others in;
+# one that is forgotten half-way is closed by whichever thread collects it, which may hold this already.
+_LOCK = threading.RLock()
 
 
 def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -44,8 +48,9 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(content)
-        n_pages = len(document)
+        with _LOCK:
+            document = pypdfium2.PdfDocument(content)
+            n_pages = len(document)
     except Exception as error:  # pypdfium2 raises its own error, and others for damaged files
         if "password" in str(error).lower():
             raise DataError(f"{source} is encrypted. Save it without a password first.") from None
@@ -55,13 +60,14 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
             raise DataError(f"{source} has no pages. Save it again.")
         for k in range(min(n_pages, most_pages)):
             try:
-                page = document[k]
-                width, height = page.get_size()
-                scale = min(_DOTS_PER_POINT, longest_px / max(width, height, 1e-3))
-                if min(width, height) * scale < 1:
-                    raise DataError(f"Page {k + 1} of {source} is too narrow to be seen. Crop it first.")
-                pixels = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
-                page.close()
+                with _LOCK:
+                    page = document[k]
+                    width, height = page.get_size()
+                    scale = min(_DOTS_PER_POINT, longest_px / max(width, height, 1e-3))
+                    if min(width, height) * scale < 1:
+                        raise DataError(f"Page {k + 1} of {source} is too narrow to be seen. Crop it first.")
+                    pixels = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
+                    page.close()
             except DataError:
                 raise
             except Exception as error:  # as above
@@ -69,4 +75,5 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
                 raise DataError(f"Page {k + 1} of {source} is damaged: {reason}. Save it again.") from None
             yield k + 1, pixels
     finally:
-        document.close()
+        with _LOCK:
+            document.close()

@@ -1,0 +1,68 @@
+"""Images of 28 x 28 pixels: those that are as MNIST's are can be asked as they are."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["has_bright_ground", "is_framed", "small_image"]
+
+_SIZE = (28, 28)
+# 28 x 28 pixels need a few hundred bytes; what a drawing program adds about itself may be larger.
+_MOST_BYTES = 5 * 2**20
+# Digits in MNIST cover a fifth of the image: their mean is near 33, and no digit there is above 130.
+_BRIGHT_GROUND = 127
+# Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
+_MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+
+
+def has_bright_ground(image: NDArray[np.uint8]) -> bool:
+    """Whether an image has dark ink on bright ground, it seems; MNIST has bright ink on dark."""
+    return bool(image.mean() > _BRIGHT_GROUND)
+
+
+def is_framed(image: NDArray[np.uint8]) -> bool:
+    """Whether an image is as MNIST's are: bright ink on black, within 20 x 20, its centre of mass in the middle."""
+    rows, columns = np.nonzero(image > image.max() // 8)
+    if has_bright_ground(image) or not rows.size:
+        return False
+    is_within = max(np.ptp(rows), np.ptp(columns)) < _FIELD_PX
+    total = image.sum(dtype=np.float64)
+    middles = (image.sum(axis) @ np.arange(image.shape[0]) / total for axis in (0, 1))
+    return bool(is_within and all(_MIDDLE_PX[0] <= middle <= _MIDDLE_PX[1] for middle in middles))
+
+
+def small_image(content: bytes) -> NDArray[np.uint8] | None:
+    """Decode an image file of 28 x 28 pixels.
+
+    Parameters
+    ----------
+    content : bytes
+        The file. Whether it is damaged is told by who looks for the digit in it.
+
+    Returns
+    -------
+    ndarray or None
+        uint8 (28, 28), 0-255; None for a picture of another size or kind, in which the digit is to be found first.
+    """
+    from PIL import Image
+
+    if len(content) > _MOST_BYTES:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked here, before a pixel is decoded
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                if image.size != _SIZE or (
+                    image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255
+                ):
+                    return None  # of another size, or ink on nothing, whose ground is not known here
+                if image.mode.startswith("I;16"):
+                    return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+                return None if image.mode in ("I", "F") else np.array(image.convert("L"), np.uint8)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None
