@@ -131,7 +131,7 @@ def browser() -> Iterator[Any]:
 
 def _serve() -> None:
     from digitlab.studio import app
-    from digitlab.studio.listening import listening_socket
+    from digitlab.serving.listening import listening_socket
     from digitlab.studio.opening import Opening
 
     class WatchedOpening(Opening):

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitlab.errors import ConfigError
-from digitlab.studio.access import TOKEN_VARIABLE, Access, checked_token, is_loopback
+from digitlab.serving.tokens import TOKEN_VARIABLE, checked_token, is_loopback
+from digitlab.studio.access import Access
 
 TOKEN = "a-token-of-good-length"
 PORT = 8123

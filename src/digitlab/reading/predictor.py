@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from digitlab.engine.loading import load_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import NetworkError
+from digitlab.reading.answers import SHIPPED
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Reader
@@ -86,6 +87,8 @@ class Predictor:
         What finds a digit in a picture; None where the network is not one for digits, and ``why_not`` says why.
     model : Sequential
         The network.
+    file : Path
+        Where its weights are.
 
     Raises
     ------
@@ -95,10 +98,11 @@ class Predictor:
 
     def __init__(self, model: str | Path | None = None, runs: Path = Path("runs")) -> None:
         self.is_shipped = model is None
+        self.file = SHIPPED if model is None else checkpoint_of(str(model), runs)
         self.reader: Reader | None = None
         self.why_not = ""
         try:
-            self.reader = Reader(None if model is None else checkpoint_of(str(model), runs))
+            self.reader = Reader(None if model is None else self.file)
             self.model: Sequential = self.reader.answers.model
         except NetworkError as error:
             assert model is not None

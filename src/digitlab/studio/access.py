@@ -8,29 +8,19 @@ site. So the request's Host has to be this machine, and its Origin, where the br
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import html
-import ipaddress
-import os
-import re
 import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from digitlab.errors import ConfigError
+from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_own_origin, is_same
 from digitlab.studio.headers import HEADERS, Guarded
 
-__all__ = ["TOKEN_VARIABLE", "Access", "checked_token", "is_loopback"]
-
-#: The environment variable that gives the token where no option does.
-TOKEN_VARIABLE = "DIGITLAB_TOKEN"
-
-_SHORTEST_TOKEN = 16
+__all__ = ["Access"]
 
 _NO_TOKEN = (
     "401: this Studio asks for its token. Open the address that the terminal shows, which ends with ?token=..., or "
@@ -38,51 +28,6 @@ _NO_TOKEN = (
 )
 _WRONG_HOST = "403: the Studio answers only to the address that the terminal shows; open that one.\n"
 _WRONG_ORIGIN = "403: the Studio talks only to its own page; open the address that the terminal shows.\n"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address is reached from this machine alone.
-
-    Examples
-    --------
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
-
-
-def checked_token(host: str, token: str | None) -> str | None:
-    """Return the token that guards the Studio; None where none is needed.
-
-    Parameters
-    ----------
-    host : str
-        The address that the Studio will listen on.
-    token : str, optional
-        As it was given; the environment's ``DIGITLAB_TOKEN`` by default.
-
-    Raises
-    ------
-    ConfigError
-        If others could reach the Studio and there is no token, or it is too short to guard anything.
-    """
-    given = token if token is not None else os.environ.get(TOKEN_VARIABLE) or None
-    if given is None:
-        if is_loopback(host):
-            return None
-        raise ConfigError(
-            f"With --host {host} others could reach this machine's Studio, so it needs a token: add --token, or set "
-            f"{TOKEN_VARIABLE}. Here is a good one: {secrets.token_urlsafe(24)}"
-        )
-    if len(given) < _SHORTEST_TOKEN or not given.isascii() or not given.isprintable() or " " in given:
-        raise ConfigError(
-            f"A token has at least {_SHORTEST_TOKEN} characters, none of them a space or outside ASCII. "
-            f"Here is a good one: {secrets.token_urlsafe(24)}"
-        )
-    return given
 
 
 class Access:
@@ -100,7 +45,7 @@ class Access:
 
     def __init__(self, app: ASGIApp, *, token: str | None = None, local_only: bool = True) -> None:
         self.app = app
-        self._token = None if token is None else _digest(token)
+        self._token = None if token is None else digest(token)
         self._local_only = local_only
         # The cookie is not the token, and means nothing to the next process.
         self._session = secrets.token_urlsafe(32)
@@ -121,29 +66,29 @@ class Access:
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
         host = headers.get("host", "")
-        if self._local_only and not is_loopback(_name(host)):
+        if self._local_only and not is_loopback(host_name(host)):
             return PlainTextResponse(_WRONG_HOST, 403)
-        if "origin" in headers and urlsplit(headers["origin"]).netloc.lower() != host.lower():
+        if "origin" in headers and not is_own_origin(headers["origin"], host):
             return PlainTextResponse(_WRONG_ORIGIN, 403)
         if self._token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         shown = dict(query).get("token")
         if shown is not None and scope["type"] == "http" and scope["method"] == "GET":
-            if not hmac.compare_digest(_digest(shown), self._token):
+            if not is_same(shown, self._token):
                 return PlainTextResponse(_NO_TOKEN, 401)
             return self._welcome(scope, [pair for pair in query if pair[0] != "token"])
         return None if self._is_known(scope, headers) else PlainTextResponse(_NO_TOKEN, 401)
 
     def _is_known(self, scope: Scope, headers: Mapping[str, str]) -> bool:
-        kind, _, shown = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self._token is not None:
-            return hmac.compare_digest(_digest(shown.strip()), self._token)
+        shown = bearer_of(headers.get("authorization", ""))
+        if shown is not None and self._token is not None:
+            return is_same(shown, self._token)
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
         except CookieError:
             return False
-        return cookie is not None and hmac.compare_digest(_digest(cookie.value), _digest(self._session))
+        return cookie is not None and is_same(cookie.value, digest(self._session))
 
     def _welcome(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
         """Hand out the cookie, and go on to the same address without the token."""
@@ -172,17 +117,7 @@ async def _answer(response: Response, scope: Scope, receive: Receive, send: Send
         await send({"type": "websocket.close", "code": 1008, "reason": "Not allowed."})
 
 
-def _name(host: str) -> str:
-    """Return the name in a Host header, without the port."""
-    return host.rpartition(":")[0] if re.search(r":\d+$", host) and not host.endswith("]") else host
-
-
 def _cookie_name(scope: Scope) -> str:
     # Cookies do not know ports; two Studios on one machine must not take each other's away.
     port = (scope.get("server") or ("", 0))[1]
     return f"digitlab_{port}"
-
-
-def _digest(text: str) -> bytes:
-    # Of equal length whatever was shown, so that the comparison says nothing about the token.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
-import socket
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from urllib.parse import quote
 
 import uvicorn
@@ -19,12 +16,13 @@ from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from digitlab.errors import ConfigError
-from digitlab.studio.access import Access, checked_token, is_loopback
+from digitlab.serving.listening import address_of, listening_socket
+from digitlab.serving.server import SignalledServer
+from digitlab.serving.tokens import checked_token, is_loopback
+from digitlab.studio.access import Access
 from digitlab.studio.announcing import announce, say
 from digitlab.studio.frame import build_frame, build_waiting
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.listening import address_of, listening_socket
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
 from digitlab.studio.reading.routes import add_read_routes
@@ -156,7 +154,7 @@ def run_studio(
     )
     is_local = is_loopback(host)
     guarded: ASGIApp = Access(app, token=token, local_only=is_local)
-    _Server(
+    SignalledServer(
         uvicorn.Config(
             # Compressing costs more than it saves where nothing leaves the machine.
             guarded if is_local else GZipMiddleware(guarded),
@@ -164,23 +162,7 @@ def run_studio(
             ws_per_message_deflate=not is_local,
             log_level="warning",
             timeout_graceful_shutdown=1,
-        )
+        ),
+        "The Studio's server",
     ).run(sockets=[listening])
     return 0
-
-
-class _Server(uvicorn.Server):
-    """Ends at the first Ctrl-C or SIGTERM, and at once at the second."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Be told of a signal."""
-        if self.should_exit:
-            os._exit(128 + sig)
-        self.should_exit = True
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and tell a server that could not start from one that ended."""
-        with suppress(KeyboardInterrupt):
-            super().run(sockets=sockets)
-        if not self.started:
-            raise ConfigError("The Studio's server could not be started; see the lines above.")

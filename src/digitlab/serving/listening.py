@@ -1,4 +1,4 @@
-"""Where the Studio listens: port 8000 or the next free one, or the one that was asked for."""
+"""Where a server listens: port 8000 or the next free one, or the one that was asked for."""
 
 from __future__ import annotations
 

@@ -1,0 +1,76 @@
+"""``digitlab serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from digitlab.cli.numbers import NUMBER, WholeNumber
+from digitlab.serving.options import ServingOptions
+
+__all__ = ["serve"]
+
+_LIMITS = Group("Limits", sort_key=1)
+_DEFAULT = ServingOptions()
+
+
+def serve(
+    *,
+    model: str | None = None,
+    runs: Path = Path("runs"),
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    token: str | None = None,
+    max_bytes: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_bytes,
+    max_images: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_images,
+    max_pages: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_pages,
+    workers: Annotated[
+        WholeNumber | None, Parameter(group=_LIMITS, show_default=lambda _: "as many as there are cores, up to 8")
+    ] = None,
+    queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.queue,
+    timeout: Annotated[float, Parameter(converter=NUMBER, group=_LIMITS)] = _DEFAULT.timeout_s,
+    log: Annotated[bool, Parameter(negative="--no-log")] = True,
+) -> int:
+    """Serve the HTTP API, without the page: POST /api/predict, POST /api/read and more, described at /openapi.json.
+
+    The Studio serves the same addresses. Ctrl-C or SIGTERM ends it; requests that were accepted are answered first.
+
+    Parameters
+    ----------
+    model
+        Answer with a network of your own: a run's name or folder, "latest", or a .safetensors file; by default the
+        reader that digitlab brings, which also tells where there is no digit.
+    runs
+        The folder of runs.
+    host
+        The address to listen on. Beyond this machine only with a token.
+    port
+        The port; by default 8000, or the next that is free; 0 for any.
+    token
+        What everybody has to show as "Authorization: Bearer ..."; the environment's DIGITLAB_TOKEN by default.
+    max_bytes
+        Bytes of one request.
+    max_images
+        Images in one request to predict.
+    max_pages
+        Pages of a document.
+    workers
+        Threads that read photos at the same time.
+    queue
+        Photos that may wait for one of them; more are refused with 429.
+    timeout
+        Seconds that a photo may wait and be read.
+    log
+        Write a JSON object a request to standard error, without contents.
+    """
+    from digitlab.engine.cpu.threads import available_threads
+    from digitlab.serving.server import run_server
+
+    workers = min(available_threads(), _MOST_WORKERS) if workers is None else workers
+    options = ServingOptions(max_bytes, max_images, max_pages, workers, queue, timeout)
+    return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
+
+
+_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels

@@ -1,0 +1,160 @@
+"""What was asked: images out of a body, whichever way they were sent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import DataError
+from digitlab.reading.predictor import DigitImage
+from digitlab.reading.small_image import small_image
+from digitlab.serving.multipart import File, files_of
+from digitlab.serving.refusals import RefusedError
+
+__all__ = ["PHOTO_TYPES", "PREDICT_TYPES", "Asked", "asked_of", "photo_of"]
+
+#: What may be sent to predict, and a photo or document to read.
+PREDICT_TYPES = ("multipart/form-data", "image/png", "image/jpeg", "application/octet-stream", "application/json")
+PHOTO_TYPES = ("multipart/form-data", "image/png", "image/jpeg", "application/pdf", "application/octet-stream")
+
+# How files of images begin that are opened for others; documents begin with %PDF- within the first kilobyte.
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_PDF, _HEAD_BYTES = b"%PDF-", 1024
+_SIDE_PX = 28
+_PIXELS = _SIDE_PX * _SIDE_PX
+_MOST_JSON_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Images to answer.
+
+    Attributes
+    ----------
+    given : ndarray or None
+        float32 (n, 28, 28), 0-1, ink bright on dark, to be asked as they are; None where files were sent.
+    files : list of DigitImage
+        Pictures in which the digit may have to be found first.
+    """
+
+    given: NDArray[np.float32] | None = None
+    files: list[DigitImage] = field(default_factory=list)
+
+
+def asked_of(body: bytes, content_type: str, most: int) -> Asked:
+    """Return the images of a body.
+
+    Parameters
+    ----------
+    body : bytes
+        What was sent.
+    content_type : str
+        The header of that name.
+    most : int
+        Images at most.
+
+    Raises
+    ------
+    DataError
+        If it is not what its type says, or holds too many.
+    RefusedError
+        If its type is none of ``PREDICT_TYPES``.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/octet-stream":
+        return Asked(_from_bytes(body, most))
+    if kind == "application/json":
+        return Asked(_from_json(body, most))
+    if kind == "multipart/form-data":
+        return Asked(files=[_picture(file) for file in files_of(body, content_type, most)])
+    if kind in PREDICT_TYPES:
+        return Asked(files=[_picture(File("image", body))])
+    raise _unknown(content_type, PREDICT_TYPES)
+
+
+def photo_of(body: bytes, content_type: str) -> File:
+    """Return the photo or document of a body; errors as ``asked_of``."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in PHOTO_TYPES:
+        raise _unknown(content_type, PHOTO_TYPES)
+    file = files_of(body, content_type, 1)[0] if kind == "multipart/form-data" else File("image", body)
+    if not file.content.startswith(_SIGNATURES) and _PDF not in file.content[:_HEAD_BYTES]:
+        raise DataError(f"{file.name} is no PNG, JPEG or PDF, whatever its name says. Save it as one of them.")
+    return file
+
+
+def _unknown(content_type: str, known: tuple[str, ...]) -> RefusedError:
+    return RefusedError(
+        415,
+        f"The Content-Type {content_type[:100]!r} is not understood here; it is one of {', '.join(known)}.",
+        "With curl: -F file=@digit.png, or --data-binary @digit.png -H 'Content-Type: image/png'",
+    )
+
+
+def _picture(file: File) -> DigitImage:
+    if not file.content.startswith(_SIGNATURES):
+        raise DataError(f"{file.name} is neither PNG nor JPEG, whatever its name says. Save it as one of them.")
+    return DigitImage(file.name, file.content, small_image(file.content))
+
+
+def _from_bytes(body: bytes, most: int) -> NDArray[np.float32]:
+    n, rest = divmod(len(body), _PIXELS)
+    if rest or not n:
+        raise DataError(
+            f"Raw images have {_PIXELS} bytes each, 28 x 28, row by row, ink bright on dark; got {len(body):,} bytes. "
+            "For an image file, say so: Content-Type: image/png"
+        )
+    _check_number(n, most)
+    pixels = np.frombuffer(body, np.uint8).reshape(n, _SIDE_PX, _SIDE_PX)
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def _from_json(body: bytes, most: int) -> NDArray[np.float32]:
+    # Lists and objects take twenty times the memory of their text, so they are counted before they are made.
+    if len(body) > _MOST_JSON_BYTES or body.count(b"[") > (_SIDE_PX + 1) * most + 1 or body.count(b"{") > 1:
+        raise DataError(f"This is more than {most:,} images, or no images. Send raw bytes, or fewer at a time.")
+    try:
+        document = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The body is no JSON: {error}. Send an object with images: {{'images': [[...]]}}") from None
+    if b"true" in body or b"false" in body:
+        raise DataError("Pixels are numbers, not true or false. Send 1 and 0.")
+    images = document.get("images") if isinstance(document, dict) and len(document) == 1 else None
+    if not isinstance(images, list) or not images:
+        raise DataError('The JSON is an object with one list: {"images": [...]}, each image 28 rows of 28 numbers.')
+    _check_number(len(images), most)
+    return _as_fractions(_as_array(images))
+
+
+def _as_array(images: list[Any]) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(images)
+    except ValueError:
+        array = np.zeros(0)
+    fits = array.ndim > 1 and array.dtype.kind in "iuf" and array.shape[1:] in ((_SIDE_PX, _SIDE_PX), (_PIXELS,))
+    if not fits:
+        raise DataError(
+            "An image in JSON is 28 rows of 28 numbers, or 784 numbers row by row, all of them from 0 to 255 or all "
+            "from 0 to 1; one of these is not. Check the shape and that nothing but numbers is in it."
+        )
+    return array.reshape(-1, _SIDE_PX, _SIDE_PX).astype(np.float64)
+
+
+def _as_fractions(array: NDArray[np.float64]) -> NDArray[np.float32]:
+    if array.min() < 0 or array.max() > 255:
+        raise DataError("Pixels are numbers from 0 to 255, or from 0 to 1; ink is bright. Scale them first.")
+    # Where none is above 1, they are fractions of full ink: of 0 to 255, such images would be black to the eye.
+    return (array / (255.0 if array.max() > 1 else 1.0)).astype(np.float32)
+
+
+def _check_number(n: int, most: int) -> None:
+    if n > most:
+        raise DataError(f"A request has at most {most:,} images; got {n:,}. Send fewer at a time.")
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")

@@ -1,0 +1,87 @@
+"""Bodies: what was sent, and no more than is allowed, of one request and of all together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import ClientDisconnect, Request
+
+from digitlab.serving.refusals import RefusedError
+
+__all__ = ["Bodies"]
+
+# Of all requests that are being answered, beside one of the largest.
+_MOST_HELD = 256_000_000
+_MOST_DIGITS = 18
+
+
+class Bodies:
+    """Reads bodies, and knows how many bytes of them are held.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Of one body.
+    timeout_s : float
+        How long one may take to arrive, in seconds.
+
+    Attributes
+    ----------
+    n_held : int
+        Bytes that are held now.
+    """
+
+    def __init__(self, max_bytes: int, timeout_s: float) -> None:
+        self.max_bytes, self.timeout_s = max_bytes, timeout_s
+        self.n_held = 0
+
+    @asynccontextmanager
+    async def of(self, request: Request) -> AsyncIterator[bytes]:
+        """Read a body and hold it for the block.
+
+        Raises
+        ------
+        RefusedError
+            If it is too large (told before it is read, where its header says so), too slow, or broken off, or if all
+            together would take too much memory.
+        """
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > self.max_bytes):
+            raise self._too_large()
+        content = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    async for chunk in request.stream():
+                        content += chunk
+                        self.n_held += len(chunk)
+                        self._check(len(content))
+            except TimeoutError:
+                raise RefusedError(
+                    408,
+                    f"The body did not arrive within {self.timeout_s:g} seconds.",
+                    "Send it again, over a faster connection or smaller.",
+                ) from None
+            except ClientDisconnect:
+                raise RefusedError(400, "The connection was closed before the body had arrived.") from None
+            request.scope["digitlab.bytes"] = len(content)
+            yield bytes(content)
+        finally:
+            self.n_held -= len(content)
+
+    def _check(self, n_bytes: int) -> None:
+        if n_bytes > self.max_bytes:
+            raise self._too_large()
+        if self.n_held > _MOST_HELD + self.max_bytes:
+            raise RefusedError(
+                503, "The server holds as much as it can of what others sent.", "Try again later.", retry_after_s=2
+            )
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
+            413,
+            f"A request has at most {self.max_bytes:,} bytes.",
+            "Save the photo smaller, or send fewer images at a time.",
+        )

@@ -1,0 +1,175 @@
+"""Schemas: the bodies that go in and out, for OpenAPI; with an example each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from digitlab.reading.reading import REASONS
+from digitlab.serving.asked import PHOTO_TYPES, PREDICT_TYPES
+from digitlab.serving.refusals import CODES
+
+__all__ = ["ABOUT", "ERROR", "PHOTO_BODY", "PREDICTIONS", "PREDICT_BODY", "READINGS", "refusals"]
+
+Schema = dict[str, Any]
+
+_FRACTION: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_DIGIT: Schema = {"type": "integer", "minimum": 0, "maximum": 9}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_BOX: Schema = {
+    "type": "array",
+    "description": "Left, top, right and bottom in pixels of the upright photo, half-open.",
+    "items": {"type": "integer"},
+    "minItems": 4,
+    "maxItems": 4,
+}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+def _list(of: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": of, **more}
+
+
+ERROR: Schema = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "next": {"type": "string"}},
+            "required": ["code", "message"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["error"],
+    "additionalProperties": False,
+}
+
+_PREDICTION = _object(
+    source={"type": "string", "description": "The file's name, or image#0, image#1 ..."},
+    label={"type": ["integer", "null"], "description": "The most probable class; null where there is no digit."},
+    confidence=_FRACTION | {"description": "How probable that answer is."},
+    probabilities=_list(_FRACTION, description="One a class; they sum to 1."),
+    not_a_digit={
+        "type": ["number", "null"],
+        "description": "How probably it is no digit; null from a network that does not know.",
+    },
+)
+_SEVEN = {
+    "source": "seven.png",
+    "label": 7,
+    "confidence": 0.998,
+    "probabilities": [0.0, 0.0, 0.0, 0.001, 0.0, 0.0, 0.0, 0.999, 0.0, 0.0],
+    "not_a_digit": 0.001,
+}
+PREDICTIONS = _list(_PREDICTION, description="One an image, in their order.") | {"examples": [[_SEVEN]]}
+
+_ALTERNATIVE = _object(value=_DIGIT, probability=_FRACTION)
+_DIGITS = _list(_object(value=_DIGIT, box=_BOX, confidence=_FRACTION, alternatives=_list(_ALTERNATIVE)))
+_NUMBERS = _list(_object(value={"type": "string"}, box=_BOX, confidence=_FRACTION, digits=_DIGITS))
+_REFUSED = _object(
+    box=_BOX,
+    reason={"type": "string", "enum": [*REASONS]},
+    best={"anyOf": [_ALTERNATIVE, {"type": "null"}]},
+)
+_READING = _object(
+    source={"type": "string"},
+    page=_COUNT | {"description": "From 1."},
+    width=_COUNT,
+    height=_COUNT,
+    turned={"type": "integer", "description": "Degrees by which the photo was turned clockwise to stand upright."},
+    skew={"type": "number", "description": "Degrees by which it was then straightened."},
+    lines=_list(_object(box=_BOX, numbers=_NUMBERS, text={"type": "string"})),
+    refused=_list(_REFUSED, description="Ink that is no digit, and why."),
+    text={"type": "string", "description": "The lines, one below the other; empty where there is no digit."},
+)
+_EXAMPLE_NUMBER = {
+    "value": "7",
+    "box": [40, 30, 70, 78],
+    "confidence": 0.998,
+    "digits": [{"value": 7, "box": [40, 30, 70, 78], "confidence": 0.998, "alternatives": []}],
+}
+_EXAMPLE_READING = {
+    "source": "image",
+    "page": 1,
+    "width": 640,
+    "height": 480,
+    "turned": 0,
+    "skew": 0.0,
+    "lines": [{"box": [40, 30, 70, 78], "numbers": [_EXAMPLE_NUMBER], "text": "7"}],
+    "refused": [],
+    "text": "7",
+}
+READINGS = _list(_READING, description="One a page, in their order.") | {"examples": [[_EXAMPLE_READING]]}
+
+_STRINGS = _list({"type": "string"})
+ABOUT = _object(
+    name={"type": "string"},
+    source={"type": "string"},
+    version={"type": "string"},
+    n_parameters=_COUNT,
+    input_shape=_list(_COUNT),
+    class_names=_STRINGS,
+    knows_not_a_digit={"type": "boolean"},
+    reads_photos={"type": "boolean"},
+    export_formats=_STRINGS,
+    max_bytes=_COUNT,
+    max_images=_COUNT,
+    max_pages=_COUNT,
+)
+
+_PIXEL: Schema = {"type": "number", "minimum": 0, "maximum": 255}
+_ROWS = _list(_list(_PIXEL, minItems=28, maxItems=28), minItems=28, maxItems=28)
+_IMAGES: Schema = {
+    "type": "object",
+    "properties": {
+        "images": _list(
+            {"anyOf": [_ROWS, _list(_PIXEL, minItems=784, maxItems=784)]},
+            minItems=1,
+            description="All of one shape: rows, or pixels row by row. From 0 to 255, or all from 0 to 1; ink bright.",
+        )
+    },
+    "required": ["images"],
+    "additionalProperties": False,
+}
+_STROKE = [[200 if 13 <= column <= 15 and 5 <= row <= 22 else 0 for column in range(28)] for row in range(28)]
+_BINARY: Schema = {"type": "string", "format": "binary"}
+
+
+def _form(most: int | None) -> Schema:
+    files = _list(_BINARY, minItems=1) if most is None else _BINARY
+    return {"type": "object", "properties": {"file": files}, "required": ["file"]}
+
+
+PREDICT_BODY: Schema = {
+    "required": True,
+    "content": {kind: {"schema": _BINARY} for kind in PREDICT_TYPES}
+    | {
+        "multipart/form-data": {"schema": _form(None)},
+        "application/json": {"schema": _IMAGES, "examples": {"a one": {"value": {"images": [_STROKE]}}}},
+        "application/octet-stream": {
+            "schema": _BINARY | {"description": "784 bytes an image, row by row, ink bright on dark."}
+        },
+    },
+}
+PHOTO_BODY: Schema = {
+    "required": True,
+    "content": {kind: {"schema": _BINARY} for kind in PHOTO_TYPES} | {"multipart/form-data": {"schema": _form(1)}},
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of refusals with these statuses."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        code, words = CODES[status]
+        example = {"error": {"code": code, "message": words}}
+        documented[status] = {
+            "description": words,
+            "content": {"application/json": {"schema": ERROR, "example": example}},
+        }
+        if status in (429, 503):
+            seconds = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+            documented[status]["headers"] = {"Retry-After": seconds}
+    return documented

@@ -1,0 +1,184 @@
+"""Service: a network, the threads that work with it and what is counted, behind every route."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from digitlab.errors import DataError, NetworkError
+from digitlab.reading.options import ReadingOptions
+from digitlab.reading.predictor import Answer, DigitImage, Predictor
+from digitlab.reading.reading import Reading
+from digitlab.serving.asked import Asked
+from digitlab.serving.batching import Batcher
+from digitlab.serving.bodies import Bodies
+from digitlab.serving.measuring import Measures
+from digitlab.serving.multipart import File
+from digitlab.serving.options import ServingOptions
+from digitlab.serving.pool import Patience, Pool
+
+__all__ = ["Service"]
+
+_IMAGES_A_REQUEST = 16  # of the queue: what a request to predict counts for beside a photo
+
+
+class Service:
+    """Predicts and reads for many at a time.
+
+    Parameters
+    ----------
+    options : ServingOptions
+        The limits.
+    model : str, optional
+        A run's name or folder, ``latest``, or a file of weights; the shipped reader by default.
+    runs : Path
+        The folder of runs.
+
+    Attributes
+    ----------
+    state : str
+        ``"starting"``, ``"ready"`` or ``"stopping"``.
+    """
+
+    def __init__(
+        self, options: ServingOptions | None = None, model: str | None = None, runs: Path = Path("runs")
+    ) -> None:
+        self.options = ServingOptions() if options is None else options
+        self.model_name = model
+        self.state = "starting"
+        self.measures = Measures()
+        self.bodies = Bodies(self.options.max_bytes, self.options.timeout_s)
+        self.pool = Pool(self.options.workers, self.options.queue, self.options.timeout_s)
+        self._runs = runs
+        self._loading = threading.Lock()
+        self._loaded: tuple[Predictor, Batcher] | None = None
+        watch = self.measures.watch
+        watch("digitlab_ready", "1 while requests are answered.", lambda: self.state == "ready")
+        watch("digitlab_held_bytes", "Bytes of bodies that are held.", lambda: self.bodies.n_held)
+        watch("digitlab_waiting_pictures", "Pictures that wait or are read.", lambda: self.pool.n_waiting)
+        watch("digitlab_waiting_images", "Images that wait or are answered.", self._n_waiting_images)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The network; loaded when it is first asked for, which takes a moment.
+
+        Raises
+        ------
+        RunError
+            If there is no such model, or it is damaged.
+        NetworkError
+            If it answers other images than 28 x 28.
+        """
+        return self._load()[0]
+
+    async def opened(self) -> tuple[Predictor, Batcher]:
+        """Return the network and who asks it, and load them off the event loop if that has not been done."""
+        return self._loaded if self._loaded is not None else await asyncio.to_thread(self._load)
+
+    def close(self) -> None:
+        """End the threads, after what they are doing."""
+        self.state = "stopping"
+        self.pool.close()
+        if self._loaded is not None:
+            self._loaded[1].close()
+
+    async def predict(self, asked: Asked, *, invert: bool = False) -> list[Answer]:
+        """Answer images.
+
+        Raises
+        ------
+        InputError
+            If a picture cannot be opened, or the network cannot look for a digit in it.
+        RefusedError
+            If too many are waiting.
+        """
+        predictor, batcher = await self.opened()
+        if asked.given is not None:
+            n = len(asked.given)
+            images = 1 - asked.given if invert else asked.given
+            rows = await batcher.ask(images)
+            sources = [f"image#{k}" for k in range(n)] if n > 1 else ["image"]
+            answers = [predictor.judged(source, row) for source, row in zip(sources, rows, strict=True)]
+        else:
+            answers = await self._of_files(predictor, batcher, asked.files, invert)
+        self.measures.images.inc(len(answers))
+        return answers
+
+    async def read(self, file: File, options: ReadingOptions) -> list[Reading]:
+        """Read the pages of a photo or document.
+
+        Raises
+        ------
+        InputError
+            If it cannot be opened, has too many pages, or the network does not read digits.
+        RefusedError
+            If too many are waiting, or it took too long.
+        """
+        predictor, _ = await self.opened()
+        reader = predictor.reader
+        if reader is None:
+            raise DataError(f"{predictor.why_not} Start the server without --model to read photos.")
+        most = self.options.max_pages
+
+        def work(patience: Patience) -> list[Reading]:
+            readings: list[Reading] = []
+            for reading in reader.read_pages(file.content, options):
+                patience.check()
+                if len(readings) == most:
+                    raise DataError(f"A document has at most {most} pages here. Send it in parts.")
+                readings.append(reading)
+            return readings
+
+        readings = await self.pool.run(work)
+        self.measures.pages.inc(len(readings))
+        return readings
+
+    async def _of_files(
+        self, predictor: Predictor, batcher: Batcher, files: list[DigitImage], invert: bool
+    ) -> list[Answer]:
+        known = {k: predictor.as_it_is(file, invert=invert) for k, file in enumerate(files)}
+        images = {k: image for k, image in known.items() if image is not None}
+        found: dict[int, Answer] = {}
+        if images:
+            rows = await batcher.ask(np.stack(list(images.values())).astype(np.float32) / np.float32(255))
+            found = {k: predictor.judged(files[k].source, row) for k, row in zip(images, rows, strict=True)}
+        others = [k for k in range(len(files)) if k not in found]
+
+        def work(patience: Patience) -> None:
+            for k in others:
+                patience.check()
+                found[k] = predictor.look(files[k].source, files[k].photo, invert=invert)
+
+        if others:
+            await self.pool.run(work)
+        return [found[k] for k in range(len(files))]
+
+    def _load(self) -> tuple[Predictor, Batcher]:
+        with self._loading:
+            if self._loaded is None:
+                predictor = Predictor(self.model_name, self._runs)
+                most = _IMAGES_A_REQUEST * self.options.queue
+                _warm_up(predictor)
+                self._loaded = predictor, Batcher(predictor.rows, most, self.measures.note_batch)
+                if self.state == "starting":
+                    self.state = "ready"
+            return self._loaded
+
+    def _n_waiting_images(self) -> float:
+        return 0 if self._loaded is None else self._loaded[1].n_waiting
+
+
+def _warm_up(predictor: Predictor) -> None:
+    """Have everything compiled or read from the cache before somebody waits for it; and refuse other networks."""
+    shape = tuple(predictor.model.architecture.input_shape)
+    if shape not in ((28, 28, 1), (784,)):
+        raise NetworkError(f"{predictor.model.name} answers images of {shape}; the API is for 28 x 28. Name another.")
+    image = np.zeros((32, 28, 28), np.float32)
+    image[:, 6:22, 13:16] = 1
+    for n in (1, 32):
+        predictor.rows(image[:n])
+    if predictor.reader is not None:
+        predictor.reader.read((255 - 255 * image[0]).astype(np.uint8))
