@@ -17,11 +17,18 @@ from urllib.parse import parse_qsl, quote, urlencode
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from digitlab.serving.api import PATHS
+from digitlab.serving.refusals import RefusedError, response_of
 from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_own_origin, is_same
 from digitlab.studio.headers import HEADERS, Guarded
 
 __all__ = ["Access"]
 
+# Of the HTTP API beside the page, whose errors are JSON.
+_WORDS = {
+    401: ("The Studio asks for its token.", "Send the header 'Authorization: Bearer ...' with it."),
+    403: ("The Studio answers only to its own address, and to no other site.", "Ask the address that it shows."),
+}
 _NO_TOKEN = (
     "401: this Studio asks for its token. Open the address that the terminal shows, which ends with ?token=..., or "
     "send the header 'Authorization: Bearer ...'.\n"
@@ -58,6 +65,8 @@ class Access:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._refusal(scope, headers)
         if refusal is not None:
+            if scope["path"] in PATHS and refusal.status_code in _WORDS:
+                refusal = response_of(RefusedError(refusal.status_code, *_WORDS[refusal.status_code]))
             await _answer(refusal, scope, receive, send)
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)

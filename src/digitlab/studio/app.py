@@ -18,9 +18,11 @@ from starlette.types import ASGIApp
 
 from digitlab.serving.listening import address_of, listening_socket
 from digitlab.serving.server import SignalledServer
+from digitlab.serving.service import Service
 from digitlab.serving.tokens import checked_token, is_loopback
 from digitlab.studio.access import Access
 from digitlab.studio.announcing import announce, say
+from digitlab.studio.api import BesideThePage
 from digitlab.studio.frame import build_frame, build_waiting
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.opening import Opening
@@ -133,9 +135,11 @@ def run_studio(
         yield
         say("Stopping ...")
         await opening.close()
+        await asyncio.to_thread(service.close)
         for task in tasks:
             task.cancel()
 
+    service = Service(runs=out)
     add_report_route(out)
     add_read_routes()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
@@ -153,7 +157,7 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    guarded: ASGIApp = Access(app, token=token, local_only=is_local)
+    guarded: ASGIApp = Access(BesideThePage(app, service), token=token, local_only=is_local)
     SignalledServer(
         uvicorn.Config(
             # Compressing costs more than it saves where nothing leaves the machine.
