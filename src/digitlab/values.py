@@ -7,6 +7,7 @@ The terminal's ``--json``, the HTTP body and the files of a run directory are al
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 __all__ = [
@@ -38,13 +39,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A frozen result whose fields are numbers, strings, tuples or other values."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types, nested values included."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        kind: Any = type(self)
+        return {name: _plain(getattr(self, name)) for name in _names(kind)}
 
 
 @dataclass(frozen=True, slots=True)

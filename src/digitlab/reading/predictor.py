@@ -163,11 +163,13 @@ class Predictor:
 
     def judged(self, source: str, row: NDArray[np.float32]) -> Answer:
         """Return the answer that one of ``rows`` means."""
+        chances: list[float] = row.tolist()
         if self.reader is None or not self.reader.answers.knows_not_a_digit:
-            row = row[: len(self.class_names)]
-            return Answer(Prediction(source, int(row.argmax()), float(row.max()), tuple(row.tolist())))
-        probabilities = row[:10] / max(float(row[:10].sum()), 1e-12)
-        return self._refused_or_not(source, probabilities, float(row[10]), self.reader)
+            chances = chances[: len(self.class_names)]
+            label = chances.index(max(chances))
+            return Answer(Prediction(source, label, chances[label], tuple(chances)))
+        total = max(sum(chances[:10]), 1e-12)
+        return self._refused_or_not(source, [chance / total for chance in chances[:10]], chances[10], self.reader)
 
     def look(self, source: str, photo: PhotoSource, *, invert: bool = False) -> Answer:
         """Find the digit in a picture as the reader does, and answer it; as ``answers``."""
@@ -175,9 +177,9 @@ class Predictor:
             raise NetworkError(f"{source} is not 28 x 28 pixels of grey. {self.why_not}")
         options = ReadingOptions(invert="always" if invert else "auto")
         probabilities, p_not_a_digit = self.reader.read_digit(photo, options)
-        return self._refused_or_not(source, probabilities, p_not_a_digit, self.reader)
+        return self._refused_or_not(source, probabilities.tolist(), p_not_a_digit, self.reader)
 
-    def _refused_or_not(self, source: str, probabilities: NDArray[np.float32], p_none: float, reader: Reader) -> Answer:
-        label, is_refused = int(probabilities.argmax()), p_none > reader.answers.refuse_above
-        confidence = p_none if is_refused else float(probabilities[label]) * (1 - p_none)
-        return Answer(Prediction(source, label, confidence, tuple(probabilities.tolist())), p_none, is_refused)
+    def _refused_or_not(self, source: str, chances: list[float], p_none: float, reader: Reader) -> Answer:
+        label, is_refused = chances.index(max(chances)), p_none > reader.answers.refuse_above
+        confidence = p_none if is_refused else chances[label] * (1 - p_none)
+        return Answer(Prediction(source, label, confidence, tuple(chances)), p_none, is_refused)

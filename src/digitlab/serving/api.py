@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -16,11 +15,12 @@ from digitlab.errors import DigitlabError
 from digitlab.reading.options import ReadingOptions
 from digitlab.serving import schemas
 from digitlab.serving.about import about
-from digitlab.serving.asked import asked_of, photo_of
+from digitlab.serving.asked import photo_of
 from digitlab.serving.expecting import PATTERN, checked_expectation
 from digitlab.serving.exports import Exports, formats_here
 from digitlab.serving.measuring import CONTENT_TYPE_LATEST
-from digitlab.serving.refusals import CODES, RefusedError, refusal_of, response_of
+from digitlab.serving.predicting import predicted
+from digitlab.serving.refusals import CODES, RefusedError, json_response, refusal_of, response_of
 from digitlab.serving.service import Service
 
 __all__ = ["OPEN_PATHS", "PATHS", "build_api"]
@@ -84,17 +84,11 @@ def _answering(service: Service) -> APIRouter:
         summary="Answer images of one digit each",
         description="PNG or JPEG, also several in a form; 784 raw bytes an image; or arrays in JSON. Images of 28 x 28 "
         "as MNIST has them are asked as they are; in other pictures the digit is found first.",
-        openapi_extra={"requestBody": schemas.PREDICT_BODY},
+        openapi_extra={"requestBody": schemas.PREDICT_BODY, "parameters": [schemas.INVERT]},
         responses=_responses(schemas.PREDICTIONS, *_BODY),
     )
-    async def predict(
-        request: Request,
-        invert: Annotated[bool, Query(description="The images have dark ink on bright ground.")] = False,
-    ) -> Response:
-        async with service.bodies.of(request) as body:
-            asked = asked_of(body, request.headers.get("content-type", ""), service.options.max_images)
-            answers = await service.predict(asked, invert=invert)
-        return _json([answer.to_dict() for answer in answers])
+    async def predict(request: Request) -> Response:
+        return await predicted(service, request.scope, request.receive)
 
     @router.post(
         "/read",
@@ -120,9 +114,9 @@ def _answering(service: Service) -> APIRouter:
         ] = _DEFAULT.min_confidence,
     ) -> Response:
         options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=checked_expectation(expect))
-        async with service.bodies.of(request) as body:
+        async with service.bodies.of(request.scope, request.receive) as body:
             readings = await service.read(photo_of(body, request.headers.get("content-type", "")), options)
-        return _json([reading.to_dict() for reading in readings])
+        return json_response([reading.to_dict() for reading in readings])
 
     return router
 
@@ -134,7 +128,7 @@ def _telling(service: Service) -> APIRouter:
     # Not a coroutine: the network may have to be loaded.
     @router.get("/api/model", summary="What the network is", responses=_responses(schemas.ABOUT, *_ANY))
     def model() -> Response:
-        return _json(about(service, formats_here()).to_dict())
+        return json_response(about(service, formats_here()).to_dict())
 
     @router.get(
         "/api/model/export",
@@ -152,13 +146,13 @@ def _telling(service: Service) -> APIRouter:
 
     @router.get("/healthz", summary="Whether the server lives", responses=_responses(state, 400, 403))
     async def alive() -> Response:
-        return _json({"status": service.state})
+        return json_response({"status": service.state})
 
     @router.get("/readyz", summary="Whether it answers", responses=_responses(state, 400, 403, 503))
     async def ready() -> Response:
         if service.state != "ready":
             raise RefusedError(503, f"The server is {service.state}.", "Try again later.", retry_after_s=1)
-        return _json({"status": service.state})
+        return json_response({"status": service.state})
 
     @router.get(
         "/metrics",
@@ -183,8 +177,3 @@ def _responses(schema: dict[str, Any], *statuses: int) -> dict[int | str, dict[s
 
 def _files(description: str, *kinds: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}}
-
-
-def _json(document: Any) -> Response:
-    content = json.dumps(document, allow_nan=False).encode()
-    return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")

@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
 from digitlab.serving.refusals import RefusedError
 
-__all__ = ["Bodies"]
+__all__ = ["Bodies", "header"]
 
 # Of all requests that are being answered, beside one of the largest.
 _MOST_HELD = 256_000_000
 _MOST_DIGITS = 18
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Return a request's header; empty where there is none. ``name`` is in lower case."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 class Bodies:
@@ -38,7 +43,7 @@ class Bodies:
         self.n_held = 0
 
     @asynccontextmanager
-    async def of(self, request: Request) -> AsyncIterator[bytes]:
+    async def of(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
         """Read a body and hold it for the block.
 
         Raises
@@ -47,26 +52,30 @@ class Bodies:
             If it is too large (told before it is read, where its header says so), too slow, or broken off, or if all
             together would take too much memory.
         """
-        length = request.headers.get("content-length", "")
+        length = header(scope, b"content-length")
         if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > self.max_bytes):
             raise self._too_large()
         content = bytearray()
         try:
             try:
                 async with asyncio.timeout(self.timeout_s):
-                    async for chunk in request.stream():
+                    is_complete = False
+                    while not is_complete:
+                        message = await receive()
+                        if message["type"] == "http.disconnect":
+                            raise RefusedError(400, "The connection was closed before the body had arrived.")
+                        chunk = message.get("body", b"")
                         content += chunk
                         self.n_held += len(chunk)
                         self._check(len(content))
+                        is_complete = not message.get("more_body", False)
             except TimeoutError:
                 raise RefusedError(
                     408,
                     f"The body did not arrive within {self.timeout_s:g} seconds.",
                     "Send it again, over a faster connection or smaller.",
                 ) from None
-            except ClientDisconnect:
-                raise RefusedError(400, "The connection was closed before the body had arrived.") from None
-            request.scope["digitlab.bytes"] = len(content)
+            scope["digitlab.bytes"] = len(content)
             yield bytes(content)
         finally:
             self.n_held -= len(content)

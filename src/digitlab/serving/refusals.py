@@ -11,7 +11,11 @@ from starlette.responses import Response
 
 from digitlab.errors import DigitlabError
 
-__all__ = ["CODES", "RefusedError", "refusal_of", "response_of"]
+__all__ = ["CODES", "RefusedError", "json_response", "refusal_of", "response_of"]
+
+_JSON = json.JSONEncoder(allow_nan=False)
+_JSON_TYPE = "application/json"
+_NO_STORE = {"cache-control": "no-store"}
 
 #: What each status is called in ``code``, and when it is given.
 CODES: dict[int, tuple[str, str]] = {
@@ -77,7 +81,11 @@ def refusal_of(error: DigitlabError) -> RefusedError:
 
 
 def response_of(refusal: RefusedError) -> Response:
-    """Return the answer."""
-    content = json.dumps(refusal.to_dict()).encode()
-    headers = {"cache-control": "no-store"} | refusal.headers
-    return Response(content, refusal.status, headers, media_type="application/json")
+    """Return the answer that says it."""
+    return json_response(refusal.to_dict(), refusal.status, refusal.headers)
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with a JSON document, which nobody is to keep."""
+    content = _JSON.encode(document).encode()
+    return Response(content, status, _NO_STORE if headers is None else _NO_STORE | dict(headers), _JSON_TYPE)

@@ -8,7 +8,7 @@ from digitlab.reading.reading import REASONS
 from digitlab.serving.asked import PHOTO_TYPES, PREDICT_TYPES
 from digitlab.serving.refusals import CODES
 
-__all__ = ["ABOUT", "ERROR", "PHOTO_BODY", "PREDICTIONS", "PREDICT_BODY", "READINGS", "refusals"]
+__all__ = ["ABOUT", "ERROR", "INVERT", "PHOTO_BODY", "PREDICTIONS", "PREDICT_BODY", "READINGS", "refusals"]
 
 Schema = dict[str, Any]
 
@@ -142,6 +142,12 @@ def _form(most: int | None) -> Schema:
     return {"type": "object", "properties": {"file": files}, "required": ["file"]}
 
 
+INVERT: Schema = {
+    "name": "invert",
+    "in": "query",
+    "description": "The images have dark ink on bright ground.",
+    "schema": {"type": "boolean", "default": False},
+}
 PREDICT_BODY: Schema = {
     "required": True,
     "content": {kind: {"schema": _BINARY} for kind in PREDICT_TYPES}

@@ -23,6 +23,7 @@ from digitlab.serving.guard import Guard
 from digitlab.serving.lines import Lines
 from digitlab.serving.listening import address_of, listening_socket
 from digitlab.serving.options import ServingOptions
+from digitlab.serving.predicting import PredictDoor
 from digitlab.serving.service import Service
 from digitlab.serving.tokens import checked_token, is_loopback
 
@@ -38,7 +39,8 @@ def guarded_api(
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> ASGIApp:
     """Return the API as an ASGI app that lets in who may ask, and counts and logs every request."""
-    guard = Guard(build_api(service, lifespan), token=token, local_only=local_only, open_paths=OPEN_PATHS)
+    door = PredictDoor(build_api(service, lifespan), service)
+    guard = Guard(door, token=token, local_only=local_only, open_paths=OPEN_PATHS)
     return Accounted(guard, service.measures, lines, PATHS)
 
 

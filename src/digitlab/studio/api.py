@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from digitlab.serving.accounting import Accounted
 from digitlab.serving.api import PATHS, build_api
 from digitlab.serving.lines import Lines
+from digitlab.serving.predicting import PredictDoor
 from digitlab.serving.service import Service
 
 __all__ = ["BesideThePage"]
@@ -29,7 +30,7 @@ class BesideThePage:
     def __init__(self, page: ASGIApp, service: Service) -> None:
         self._page = page
         # Requests to the page are not logged either.
-        self._api = Accounted(build_api(service), service.measures, Lines(None), PATHS)
+        self._api = Accounted(PredictDoor(build_api(service), service), service.measures, Lines(None), PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, websocket or lifespan."""

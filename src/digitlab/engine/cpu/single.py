@@ -49,18 +49,56 @@ def _sums_of_1(values, at, row, rows, run, params, w, filters, w_row, bias, scra
 
 
 @kernel
+def _sums_of_many(values, at, run, params, w, filters, scratch):
+    """Sum up 8 vectors of filters for one pixel, without bias: they stand side by side in the kernel, too."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1)
+    for tap in range(run):
+        s0 = add_scaled(s0, values, at + tap, 1, params, w)
+        s1 = add_scaled(s1, values, at + tap, 1, params, w + LANES)
+        s2 = add_scaled(s2, values, at + tap, 1, params, w + 2 * LANES)
+        s3 = add_scaled(s3, values, at + tap, 1, params, w + 3 * LANES)
+        s4 = add_scaled(s4, values, at + tap, 1, params, w + 4 * LANES)
+        s5 = add_scaled(s5, values, at + tap, 1, params, w + 5 * LANES)
+        s6 = add_scaled(s6, values, at + tap, 1, params, w + 6 * LANES)
+        s7 = add_scaled(s7, values, at + tap, 1, params, w + 7 * LANES)
+        w += filters
+    store(s0, scratch, 0)
+    store(s1, scratch, LANES)
+    store(s2, scratch, 2 * LANES)
+    store(s3, scratch, 3 * LANES)
+    store(s4, scratch, 4 * LANES)
+    store(s5, scratch, 5 * LANES)
+    store(s6, scratch, 6 * LANES)
+    store(s7, scratch, 7 * LANES)
+
+
+@kernel
+def _many(op, params, values, to, relu, scratch):
+    """Write as many of a dense layer's outputs as fill tiles of 8 vectors; return how many those are."""
+    run, floor = op.kernel_width * op.channels, np.float32(0.0) if relu else np.float32(-np.inf)
+    n = op.filters - op.filters % (_PIXELS * LANES)
+    for f in range(0, n, _PIXELS * LANES):
+        _sums_of_many(values, op.x // LANES, run, params, op.weights + f, op.filters, scratch)
+        for k in range(_PIXELS * LANES):
+            bias = params[op.bias + f + k] if op.bias >= 0 else np.float32(0.0)
+            values[to + f + k] = max(scratch[k] + bias, floor)
+    return n
+
+
+@kernel
 def _convolve(op, params, values, to, to_row, relu, scratch):
     """Write the convolution's map to ``values``, from ``to`` on. A dense layer is one with a single pixel."""
     channels, filters = op.channels, op.filters
     run, row = op.kernel_width * channels, op.x_row // LANES
     n = _PIXELS if op.width >= _PIXELS else 1
+    done = _many(op, params, values, to, relu, scratch) if op.width * op.height * op.kernel_height == 1 else 0
     for y in range(op.height):
         x = 0
         while x < op.width:
             # The last pixels overlap the ones before rather than reaching beyond the row.
             x = min(x, op.width - n)
             at = op.x // LANES + y * row + x * channels
-            for f in range(0, filters, LANES):
+            for f in range(done, filters, LANES):
                 # The last vector reads what stands behind the kernel's row; those sums are not used.
                 w, bias = op.weights + f, op.bias + f if op.bias >= 0 else -1
                 if n == _PIXELS:
@@ -72,9 +110,14 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
                     _sums_of_1(values, at, row, op.kernel_height, run, params, w, filters, run * filters, bias, scratch)
                 for pixel in range(n):
                     start = to + y * to_row + (x + pixel) * filters + f
-                    for k in range(min(LANES, filters - f)):
-                        total = scratch[pixel * LANES + k]
-                        values[start + k] = max(total, np.float32(0.0)) if relu else total
+                    floor = np.float32(0.0) if relu else np.float32(-np.inf)
+                    if filters - f >= LANES:
+                        # A number of rounds that is known: they become one instruction.
+                        for k in range(LANES):
+                            values[start + k] = max(scratch[pixel * LANES + k], floor)
+                    else:
+                        for k in range(filters - f):
+                            values[start + k] = max(scratch[pixel * LANES + k], floor)
             x += n
 
 
@@ -86,6 +129,15 @@ def _pool(op, values, at, row, top, left, height, width, channels, window, strid
         for x in range(op.out_width):
             first_y, first_x = y * stride[0] - top, x * stride[1] - left
             to = op.y // LANES + y * to_row + x * channels
+            is_inside = first_y >= 0 and first_x >= 0 and first_y + 2 <= height and first_x + 2 <= width
+            if window[0] == 2 and window[1] == 2 and is_inside:
+                # The usual case, written to be read and written once.
+                a, b = at + first_y * row + first_x * channels, at + (first_y + 1) * row + first_x * channels
+                for c in range(channels):
+                    upper = max(values[a + c], values[a + channels + c])
+                    lower = max(values[b + c], values[b + channels + c])
+                    values[to + c] = max(upper, lower)
+                continue
             for c in range(channels):
                 values[to + c] = -np.inf
             for py in range(max(0, first_y), min(height, first_y + window[0])):
