@@ -32,6 +32,8 @@ NOT_A_DIGIT = "Not a digit"
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float | str):
+        return value  # most of them, and they need no further questions
     if isinstance(value, Value):
         return value.to_dict()
     if isinstance(value, tuple | list):

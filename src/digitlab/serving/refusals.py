@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from starlette.responses import Response
 
 from digitlab.errors import DigitlabError
 
 __all__ = ["CODES", "RefusedError", "json_response", "refusal_of", "response_of"]
 
-_JSON = json.JSONEncoder(allow_nan=False)
 _JSON_TYPE = "application/json"
 _NO_STORE = {"cache-control": "no-store"}
 
@@ -87,5 +86,5 @@ def response_of(refusal: RefusedError) -> Response:
 
 def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer with a JSON document, which nobody is to keep."""
-    content = _JSON.encode(document).encode()
-    return Response(content, status, _NO_STORE if headers is None else _NO_STORE | dict(headers), _JSON_TYPE)
+    headers = _NO_STORE if headers is None else _NO_STORE | dict(headers)
+    return Response(orjson.dumps(document), status, headers, _JSON_TYPE)
