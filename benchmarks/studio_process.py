@@ -130,8 +130,8 @@ def browser() -> Iterator[Any]:
 
 
 def _serve() -> None:
-    from digitlab.studio import app
     from digitlab.serving.listening import listening_socket
+    from digitlab.studio import app
     from digitlab.studio.opening import Opening
 
     class WatchedOpening(Opening):

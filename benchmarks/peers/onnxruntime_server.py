@@ -61,12 +61,12 @@ def build_app(session: onnxruntime.InferenceSession) -> FastAPI:
         return answered(pixels.reshape(-1, 1, 28, 28).astype(np.float32) / np.float32(255))
 
     @app.post("/api/form")
-    async def form(file: bytes = File()) -> list[dict[str, Any]]:  # noqa: B008
+    async def form(file: bytes = File()) -> list[dict[str, Any]]:
         pixels = np.asarray(Image.open(io.BytesIO(file)).convert("L"))
         return answered(pixels.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))
 
     @app.post("/api/read")
-    def read(file: bytes = File()) -> dict[str, Any]:  # noqa: B008
+    def read(file: bytes = File()) -> dict[str, Any]:
         return reader.read(file).to_dict()
 
     return app

@@ -12,7 +12,6 @@ from digitlab.errors import DataError
 __all__ = ["File", "files_of"]
 
 _MOST_NAME = 200
-_MOST_HEADER_BYTES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,9 @@ class _Parts:
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
-        self._bound()
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._bound()
 
     def on_header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -70,10 +67,6 @@ class _Parts:
 
     def on_end(self) -> None:
         self.is_complete = True
-
-    def _bound(self) -> None:
-        if len(self._header) + len(self._value) > _MOST_HEADER_BYTES:
-            raise DataError("A header of the form is too long. Send files only, with curl: -F file=@digit.png")
 
 
 def files_of(body: bytes, content_type: str, most: int) -> list[File]:

@@ -1,0 +1,50 @@
+"""A service that tests share, a client for it in this process, and a server in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+# pytest's importlib mode leaves the folder of a test off the path, so that a sibling would not be found.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from asking import Client, Process
+
+import digitlab as dl
+from digitlab.serving.lines import Lines
+from digitlab.serving.server import guarded_api
+from digitlab.serving.service import Service
+
+
+@pytest.fixture(scope="session")
+def digits() -> NDArray[np.uint8]:
+    """Return test images of MNIST, uint8 (100, 28, 28), whose labels are in ``labels``."""
+    return dl.MnistData.load().test.images[:100].reshape(-1, 28, 28)
+
+
+@pytest.fixture(scope="session")
+def labels() -> NDArray[np.int64]:
+    return np.asarray(dl.MnistData.load().test.labels[:100], np.int64)
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def client(service: Service) -> Client:
+    return Client(guarded_api(service, Lines(None)))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    with Process(tmp_path_factory.mktemp("serving")) as process:
+        yield process

@@ -1,0 +1,167 @@
+"""``POST /api/predict``: however images are sent, the answers are those of ``digitlab predict --json``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from asking import BOUNDARY, FORM, JSON, RAW, Client, form, png
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from digitlab.cli.app import main
+
+Images = NDArray[np.uint8]
+
+
+def test_every_way_to_send_images_gives_the_same_answers(client: Client, digits: Images) -> None:
+    few = digits[:3]
+    files = [(f"{k}.png", png(image)) for k, image in enumerate(few)]
+    ways = [
+        client.predict(few.tobytes(), RAW),
+        client.predict(form(*files), FORM),
+        client.predict(json.dumps({"images": few.tolist()}).encode(), JSON),
+        client.predict(json.dumps({"images": few.reshape(3, 784).tolist()}).encode(), JSON),
+        client.predict(json.dumps({"images": (few / 255).tolist()}).encode(), JSON),
+    ]
+    assert [way.status for way in ways] == [200] * 5
+    rows = np.array([[answer["probabilities"] for answer in way.json()] for way in ways])
+    np.testing.assert_allclose(rows, np.broadcast_to(rows[0], rows.shape), atol=1e-6)
+    assert [answer["source"] for answer in ways[0].json()] == ["image#0", "image#1", "image#2"]
+    assert [answer["source"] for answer in ways[1].json()] == ["0.png", "1.png", "2.png"]
+
+
+def test_answers_are_those_of_the_command(
+    client: Client, digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    framed, drawn = tmp_path / "framed.png", tmp_path / "drawn.png"
+    framed.write_bytes(png(digits[0]))
+    drawn.write_bytes(png(np.kron(255 - digits[1], np.ones((5, 5), np.uint8))))
+    assert main(["predict", str(framed), str(drawn), "--json"]) == 0
+    command = json.loads(capsys.readouterr().out)
+    api = client.predict(form(("framed.png", framed.read_bytes()), ("drawn.png", drawn.read_bytes())), FORM).json()
+    for ours, theirs in zip(api, command, strict=True):
+        assert set(ours) == set(theirs)
+        assert ours["label"] == theirs["label"]
+        np.testing.assert_allclose(ours["probabilities"], theirs["probabilities"], atol=1e-6)
+
+
+def test_answers_are_right(client: Client, digits: Images, labels: NDArray[np.int64]) -> None:
+    answers = client.predict(digits.tobytes(), RAW).json()
+    right = sum(answer["label"] == label for answer, label in zip(answers, labels, strict=True))
+    assert right >= 95
+    for answer in answers:
+        assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert 0 <= answer["not_a_digit"] <= 1
+
+
+def test_no_digit_is_an_answer(client: Client) -> None:
+    (answer,) = client.predict(bytes(784), RAW).json()
+    assert answer["label"] is None
+    assert answer["not_a_digit"] == pytest.approx(answer["confidence"])
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_image_as_the_whole_body(client: Client, digits: Images, format: str) -> None:
+    (answer,) = client.predict(png(digits[0], format), f"image/{format.lower()}").json()
+    assert answer["label"] == 7
+
+
+def test_images_with_dark_ink_are_turned_round_when_told_so(client: Client, digits: Images) -> None:
+    dark = (255 - digits[:2]).tobytes()
+    assert [answer["label"] for answer in client.predict(dark, RAW, "?invert=true").json()] == [7, 2]
+    assert client.predict(dark, RAW, "?invert=maybe").status == 422
+
+
+def test_requests_that_come_together_are_answered_together_and_each_gets_its_own(
+    client: Client, digits: Images, labels: NDArray[np.int64]
+) -> None:
+    alone = [client.predict(image.tobytes(), RAW).json()[0]["label"] for image in digits[:40]]
+
+    async def together() -> list[int]:
+        tasks = [client.asked("POST", "/api/predict", image.tobytes(), content_type=RAW) for image in digits[:40]]
+        return [reply.json()[0]["label"] for reply in await asyncio.gather(*tasks)]
+
+    before = batches(client)
+    assert asyncio.run(together()) == alone
+    assert batches(client) - before < 10
+
+
+def batches(client: Client) -> float:
+    lines = client.ask("GET", "/metrics").body.decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("digitlab_batch_images_count"))
+
+
+IMAGE = [[0] * 28] * 28
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "word"),
+    [
+        (b"", RAW, "784"),
+        (b"x" * 783, RAW, "784"),
+        (b"", JSON, "JSON"),
+        (b"[]", JSON, '"images"'),
+        (b"{", JSON, "JSON"),
+        (b'{"images": []}', JSON, '"images"'),
+        (b'{"images": [[1, 2]]}', JSON, "28 rows"),
+        (json.dumps({"images": [IMAGE, IMAGE[:-1]]}).encode(), JSON, "28 rows"),
+        (json.dumps({"images": [[["1"] * 28] * 28]}).encode(), JSON, "28 rows"),
+        (json.dumps({"images": [[[None] * 28] * 28]}).encode(), JSON, "28 rows"),
+        (json.dumps({"images": [[[True] * 28] * 28]}).encode(), JSON, "true"),
+        (json.dumps({"images": [[[256] * 28] * 28]}).encode(), JSON, "255"),
+        (json.dumps({"images": [[[-1] * 28] * 28]}).encode(), JSON, "255"),
+        (json.dumps({"images": [[[10**30] * 28] * 28]}).encode(), JSON, "255"),
+        (b'{"images": [[[1e999]]]}', JSON, "J"),
+        (b'{"images": [[[NaN]]]}', JSON, "JSON"),
+        (json.dumps({"images": [IMAGE], "model": "x"}).encode(), JSON, '"images"'),
+        (b'{"images": ' + b"[" * 500_000, JSON, "images"),
+        (b'{"images": ' + b"{" * 9, JSON, "images"),
+        (b"GIF89a", "image/png", "neither PNG nor JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "image/png", "image"),
+        (b"", FORM, "form"),
+        (form(("a.png", b"no image")), FORM, "a.png"),
+        (form(("a.png", b"x"))[:-9], FORM, "ends before"),
+        (f"--{BOUNDARY}--\r\n".encode(), FORM, "no file"),
+        (b"x", "multipart/form-data", "boundary"),
+        (form(("a.png", b"x")).replace(b'; filename="a.png"', b""), FORM, "no file"),
+        (form(("a.png", b"x")).replace(b"form-data", b"x" * 9_000), FORM, "header"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_sentence(client: Client, body: bytes, kind: str, word: str) -> None:
+    reply = client.predict(body, kind)
+    assert reply.status == 422
+    assert word in reply.error["message"]
+    assert reply.error["code"] == "cannot_be_used"
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "image/gif", "\x7f" * 300])
+def test_other_kinds_of_bodies_are_refused_with_what_to_send(client: Client, kind: str) -> None:
+    reply = client.predict(b"x", kind)
+    assert reply.status == 415
+    assert "curl" in reply.error["next"]
+
+
+def test_names_of_files_lose_their_folders_and_what_is_too_long(client: Client, digits: Images) -> None:
+    for name, shown in (("../../etc/7.png", "7.png"), ("C:\\a\\7.png", "7.png"), ("é" * 300, "é" * 200), ("", "image")):
+        (answer,) = client.predict(form((name, png(digits[0]))), FORM).json()
+        assert answer["source"] == shown
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    body=st.binary(max_size=2_000),
+    kind=st.sampled_from([RAW, JSON, FORM, "image/png", "image/jpeg", "multipart/form-data; boundary=a"]),
+    start=st.sampled_from(
+        [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b'{"images": ', f"--{BOUNDARY}\r\n".encode()]
+    ),
+)
+def test_whatever_is_sent_is_answered_or_refused(client: Client, body: bytes, kind: str, start: bytes) -> None:
+    reply = client.predict(start + body, kind)
+    assert reply.status in (200, 422)
+    if reply.status == 422:
+        assert reply.error
