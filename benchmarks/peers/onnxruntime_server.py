@@ -1,6 +1,6 @@
 """The other server: plain FastAPI and ONNX Runtime, as one writes it from the two libraries' documentation.
 
-``python onnxruntime_server.py NETWORK.json WEIGHTS.npz PORT`` serves on 127.0.0.1. It has no limits, no queue, no token,
+``python onnxruntime_server.py NETWORK.json WEIGHTS.npz PORT`` serves on 127.0.0.1. No limits, no queue, no token,
 no log and no metrics. One image is answered on the event loop, which is faster than in a thread for a network so small;
 photos are read in FastAPI's threads, by digitlab's own reader with ONNX Runtime for its network.
 """

@@ -55,13 +55,13 @@ class _Parts:
 
     def on_part_end(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if b"filename" not in options:
-            field = options.get(b"name", b"").decode("utf-8", "replace")[:_MOST_NAME]
+        field = options.get(b"name", b"").decode("utf-8", "replace")
+        if b"filename" not in options and field != "file":
             raise DataError(
-                f"The part {field!r} of the form is no file. Send files only, with curl: -F file=@digit.png; options "
-                "belong into the address."
+                f"The part {field[:_MOST_NAME]!r} of the form is no file. Send files only, with curl: "
+                "-F file=@digit.png; options belong into the address."
             )
-        name = options[b"filename"].decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
+        name = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
         self.files.append(File(name[:_MOST_NAME] or "image", bytes(self._content)))
         self._content = bytearray()
 

@@ -137,9 +137,9 @@ _STROKE = [[200 if 13 <= column <= 15 and 5 <= row <= 22 else 0 for column in ra
 _BINARY: Schema = {"type": "string", "format": "binary"}
 
 
-def _form(most: int | None) -> Schema:
-    files = _list(_BINARY, minItems=1) if most is None else _BINARY
-    return {"type": "object", "properties": {"file": files}, "required": ["file"]}
+def _form(files: Schema, kinds: str) -> Schema:
+    schema = _object(file=files)
+    return {"schema": schema, "encoding": {"file": {"contentType": kinds}}}
 
 
 INVERT: Schema = {
@@ -152,7 +152,7 @@ PREDICT_BODY: Schema = {
     "required": True,
     "content": {kind: {"schema": _BINARY} for kind in PREDICT_TYPES}
     | {
-        "multipart/form-data": {"schema": _form(None)},
+        "multipart/form-data": _form(_list(_BINARY, minItems=1), "image/png, image/jpeg"),
         "application/json": {"schema": _IMAGES, "examples": {"a one": {"value": {"images": [_STROKE]}}}},
         "application/octet-stream": {
             "schema": _BINARY | {"description": "784 bytes an image, row by row, ink bright on dark."}
@@ -161,7 +161,7 @@ PREDICT_BODY: Schema = {
 }
 PHOTO_BODY: Schema = {
     "required": True,
-    "content": {kind: {"schema": _BINARY} for kind in PHOTO_TYPES} | {"multipart/form-data": {"schema": _form(1)}},
+    "content": {kind: {"schema": _BINARY} for kind in PHOTO_TYPES} | {"multipart/form-data": _form(_BINARY, "image/png, image/jpeg, application/pdf")},
 }
 
 

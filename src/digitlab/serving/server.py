@@ -108,7 +108,7 @@ def run_server(
         config = uvicorn.Config(
             guarded_api(service, lines, token=token, local_only=is_loopback(host), lifespan=lifespan),
             ws="none",
-            log_level="warning",
+            log_level="error",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(options.timeout_s) + 1,
