@@ -72,6 +72,8 @@ class Client:
         sent: list[Any] = []
 
         async def receive() -> dict[str, Any]:
+            if not chunks and "gone" in headers:
+                return {"type": "http.disconnect"}
             if not chunks:
                 await asyncio.sleep(3600)
             return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}

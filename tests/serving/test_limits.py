@@ -147,6 +147,36 @@ def test_picture_that_takes_too_long_is_given_up_and_its_thread_is_free_again(
     assert small.pool.n_waiting == 0
 
 
+def test_photos_of_those_who_have_gone_are_not_read(
+    small: Service, digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    looked: list[object] = []
+
+    def look(*arguments: object, **_: object) -> None:
+        looked.append(arguments)
+        free.wait(30)
+
+    monkeypatch.setattr(Predictor, "look", look)
+    app = guarded_api(small, Lines(None))
+    picture = png(np.kron(255 - digits[0], np.ones((4, 4), np.uint8)))
+
+    async def go() -> None:
+        reading = asyncio.ensure_future(Client(app).asked("POST", "/api/predict", picture, content_type="image/png"))
+        while not looked:
+            await asyncio.sleep(0.01)
+        reply = await Client(app).asked("POST", "/api/predict", picture, content_type="image/png", gone="yes")
+        assert "closed" in reply.error["message"]
+        assert small.pool.n_waiting == 2
+        free.set()
+        await asyncio.wait([reading])
+        while small.pool.n_waiting:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(go())
+    assert len(looked) == 1
+
+
 def test_an_error_in_digitlab_is_told_as_one_and_the_next_request_is_answered(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

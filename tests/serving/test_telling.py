@@ -97,8 +97,10 @@ def test_metrics_count_requests_by_the_addresses_that_exist(client: Client) -> N
     assert "digitlab_ready 1.0" in text
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("GET", "/api/predict", 405),
-                                                        ("DELETE", "/api/model", 405), ("GET", "/docs", 404)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/api/predict", 405), ("DELETE", "/api/model", 405), ("GET", "/docs", 404)],
+)
 def test_other_addresses_and_methods_are_told_where_to_go(client: Client, method: str, path: str, status: int) -> None:
     reply = client.ask(method, path)
     assert reply.status == status

@@ -16,6 +16,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.serving import schemas
 from digitlab.serving.about import about
 from digitlab.serving.asked import photo_of
+from digitlab.serving.bodies import while_connected
 from digitlab.serving.expecting import PATTERN, checked_expectation
 from digitlab.serving.exports import Exports, formats_here
 from digitlab.serving.measuring import CONTENT_TYPE_LATEST
@@ -115,7 +116,8 @@ def _answering(service: Service) -> APIRouter:
     ) -> Response:
         options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=checked_expectation(expect))
         async with service.bodies.of(request.scope, request.receive) as body:
-            readings = await service.read(photo_of(body, request.headers.get("content-type", "")), options)
+            photo = photo_of(body, request.headers.get("content-type", ""))
+            readings = await while_connected(request.receive, service.read(photo, options))
         return json_response([reading.to_dict() for reading in readings])
 
     return router

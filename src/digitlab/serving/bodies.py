@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope
 
 from digitlab.serving.refusals import RefusedError
 
-__all__ = ["Bodies", "header"]
+__all__ = ["Bodies", "header", "while_connected"]
+
+T = TypeVar("T")
 
 # Of all requests that are being answered, beside one of the largest.
 _MOST_HELD = 256_000_000
@@ -20,6 +23,29 @@ _MOST_DIGITS = 18
 def header(scope: Scope, name: bytes) -> str:
     """Return a request's header; empty where there is none. ``name`` is in lower case."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Do something for a client whose body has been read, and stop when the client has gone.
+
+    Raises
+    ------
+    RefusedError
+        If the client has gone; nobody will see it but the log.
+    """
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise RefusedError(400, "The connection was closed before the answer was ready.")
+    finally:
+        for task in (working, gone):
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 class Bodies:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.errors import DigitlabError
 from digitlab.serving.asked import asked_of
-from digitlab.serving.bodies import header
+from digitlab.serving.bodies import header, while_connected
 from digitlab.serving.refusals import RefusedError, json_response, refusal_of, response_of
 from digitlab.serving.service import Service
 
@@ -36,7 +36,11 @@ async def predicted(service: Service, scope: Scope, receive: Receive) -> Respons
     invert = _invert(scope["query_string"])
     async with service.bodies.of(scope, receive) as body:
         asked = asked_of(body, header(scope, b"content-type"), service.options.max_images)
-        answers = await service.predict(asked, invert=invert)
+        if asked.given is None:
+            # Looking for a digit in a picture takes long enough for somebody to lose patience.
+            answers = await while_connected(receive, service.predict(asked, invert=invert))
+        else:
+            answers = await service.predict(asked, invert=invert)
     return json_response([answer.to_dict() for answer in answers])
 
 

@@ -161,7 +161,8 @@ PREDICT_BODY: Schema = {
 }
 PHOTO_BODY: Schema = {
     "required": True,
-    "content": {kind: {"schema": _BINARY} for kind in PHOTO_TYPES} | {"multipart/form-data": _form(_BINARY, "image/png, image/jpeg, application/pdf")},
+    "content": {kind: {"schema": _BINARY} for kind in PHOTO_TYPES}
+    | {"multipart/form-data": _form(_BINARY, "image/png, image/jpeg, application/pdf")},
 }
 
 

@@ -182,3 +182,4 @@ def _warm_up(predictor: Predictor) -> None:
         predictor.rows(image[:n])
     if predictor.reader is not None:
         predictor.reader.read((255 - 255 * image[0]).astype(np.uint8))
+    predictor.model.runner.seal()
