@@ -20,9 +20,9 @@ from visiting import User, until, visit
 import digitlab as dl
 from digitlab.errors import ConfigError, DataError
 from digitlab.runs.listing import list_runs
-from digitlab.studio import app, opening
-from digitlab.serving.tokens import TOKEN_VARIABLE
 from digitlab.serving.listening import FIRST_PORT, address_of, listening_socket
+from digitlab.serving.tokens import TOKEN_VARIABLE
+from digitlab.studio import app, opening
 from digitlab.studio.opening import Opening
 from digitlab.studio.theme import STATIC
 from digitlab.studio.trainer import Trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -12,6 +13,8 @@ from digitlab.errors import DataError
 __all__ = ["File", "files_of"]
 
 _MOST_NAME = 200
+# What is wrong with a form is told to who sent it; without this, Python would print it, too.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
