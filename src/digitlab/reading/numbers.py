@@ -23,6 +23,7 @@ _GAP = 1.0  # of the height of writing: a wider gap parts two numbers
 _GAP_WITH_DOT = 1.7  # the same where a dot or a comma stands in it, as in 70. 497
 _WORD_GAP = 0.5  # the same for words, which stand closer than numbers
 _FOREIGN = 0.34  # of a word's letters are no digits: then it is a word
+_LONE_WIDTH = 1.6  # of the height: a glyph that stands alone in its line may be a wide letter, M or W
 _COMPANY = 0.5  # a digit among so much refused ink is a letter of a word
 
 
@@ -82,7 +83,8 @@ def _foreign(line: StrokeLine, wholes: NDArray[np.float32]) -> list[bool]:
 
     def close() -> None:
         tall = [k for k in word if line.strokes[k].box.height > 0.5 * line.height]
-        sized = [k for k in tall if line.strokes[k].box.width < 1.1 * line.height]
+        widest = (_LONE_WIDTH if len(line.strokes) == 1 else 1.1) * line.height
+        sized = [k for k in tall if line.strokes[k].box.width < widest]
         strange = sum(float(wholes[k, 10]) > 0.5 for k in sized)
         if sized and strange >= _FOREIGN * len(sized):
             for k in word:
