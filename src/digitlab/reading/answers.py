@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.loading import load_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.network.checkpoint import load_checkpoint
+from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.frame import frame_all
+from digitlab.runs.listing import find_run
 
 __all__ = ["SHIPPED", "Answers"]
 
@@ -41,12 +41,10 @@ class Answers:
 
     def __init__(self, model: Sequential | str | Path | None = None) -> None:
         metadata: dict[str, str] = {}
-        if model is None or (isinstance(model, str | Path) and Path(model).suffix == ".safetensors"):
-            checkpoint = load_checkpoint(SHIPPED if model is None else model)
+        if not isinstance(model, Sequential):
+            checkpoint = _checkpoint(SHIPPED if model is None else Path(model))
             metadata = checkpoint.metadata
             model = Sequential.from_checkpoint(checkpoint)
-        elif not isinstance(model, Sequential):
-            model = load_model(model)
         n = len(model.class_names)
         if n not in (10, 11) or tuple(model.architecture.input_shape) not in ((28, 28, 1), (784,)):
             raise NetworkError(
@@ -86,6 +84,10 @@ class Answers:
         chunks = [glyphs[k : k + _AT_ONCE] for k in range(0, len(glyphs), _AT_ONCE)]
         answers = [self.of_images(frame_all(chunk, center=center)) for chunk in chunks]
         return np.concatenate(answers) if answers else np.zeros((0, 11), np.float32)
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    return load_checkpoint(path) if path.suffix == ".safetensors" else find_run(path, "runs").load_model()
 
 
 def _number(metadata: dict[str, str], name: str, default: float) -> float:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +19,6 @@ from digitlab.values import Value
 __all__ = ["FileReading", "Task", "read_many"]
 
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
-_HEAD_BYTES = 1024  # within which a PDF says that it is one
-_PDF_LOCK = threading.Lock()  # PDFium must not be called by two threads at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +100,7 @@ def read_many(
         If the model cannot be used, or pictures cannot be written.
     """
     options = ReadingOptions() if options is None else options
-    reader = _open_reader(model)
+    reader = Reader(model)
     waiting: deque[Future[FileReading]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
@@ -119,19 +114,14 @@ def read_many(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _open_reader(model: str | Path | None) -> Reader:
-    return Reader(model)
-
-
 def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
     began = time.perf_counter()
     readings: list[Reading] = []
     error = None
     try:
-        with _PDF_LOCK if _is_pdf(task.photo) else nullcontext():
-            for reading in reader.read_pages(task.photo, options):
-                readings.append(reading)
-            _draw(reader, options, task, readings)
+        for reading in reader.read_pages(task.photo, options):
+            readings.append(reading)
+        _draw(reader, options, task, readings)
     except StorageError:
         raise  # the disk is full: the next file would fare no better
     except DigitlabError as problem:
@@ -150,15 +140,3 @@ def _draw(reader: Reader, options: ReadingOptions, task: Task, readings: Sequenc
             write_overlay(reading, task.photo, Path(task.overlay), numbered=len(readings) > 1)
     if task.explain is not None:
         write_steps(reader.explain(task.photo, options), Path(task.explain), Path(task.name).name)
-
-
-def _is_pdf(photo: str | bytes) -> bool:
-    if isinstance(photo, str):
-        try:
-            if not os.path.isfile(photo):
-                return False
-            with open(photo, "rb") as file:
-                photo = file.read(_HEAD_BYTES)
-        except (OSError, ValueError):
-            return False  # told by who opens it
-    return b"%PDF-" in photo[:_HEAD_BYTES]
