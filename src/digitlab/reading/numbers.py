@@ -24,6 +24,7 @@ _GAP_WITH_DOT = 1.7  # the same where a dot or a comma stands in it, as in 70. 4
 _WORD_GAP = 0.5  # the same for words, which stand closer than numbers
 _FOREIGN = 0.34  # of a word's letters are no digits: then it is a word
 _LONE_WIDTH = 1.6  # of the height: a glyph that stands alone in its line may be a wide letter, M or W
+_SURELY = 0.05  # less "not a digit" than this
 _COMPANY = 0.5  # a digit among so much refused ink is a letter of a word
 
 
@@ -122,7 +123,7 @@ def _read_line(
         if any(one is None for one in chosen):
             # Perhaps the gaps are within one number.
             whole = best_paths(parts, found, probabilities, line.height, options.digits, accept)
-            if whole is not None:
+            if whole is not None and not any(_leaves_out(piece, found, probabilities, line.height) for piece in whole):
                 chunks, chosen = [whole], [whole]
         chunks = [one or chunk for one, chunk in zip(chosen, chunks, strict=True)]
         unexpected = [one is None for one in chosen]
@@ -154,11 +155,19 @@ def _restricted(
     kept = [k for k, candidate in enumerate(found) if start <= candidate.start and candidate.stop <= stop]
     local = [Candidate(found[k].start - start, found[k].stop - start, found[k].stroke, found[k].prior) for k in kept]
     path = best_paths(parts[start:stop], local, probabilities[kept], height, options.digits, accept)
-    if path is None:
+    if path is None or any(_leaves_out(piece, local, probabilities[kept], height) for piece in path):
         return None
     return [
         Piece(p.start + start, p.stop + start, p.value, kept[p.candidate] if p.candidate >= 0 else -1) for p in path
     ]
+
+
+def _leaves_out(piece: Piece, found: Sequence[Candidate], probabilities: NDArray[np.float32], height: float) -> bool:
+    """Whether a piece is refused that surely is a digit, only because there would be one too many."""
+    if piece.value is not None or piece.candidate < 0:
+        return False
+    is_tall = found[piece.candidate].stroke.box.height > 0.5 * height
+    return is_tall and float(probabilities[piece.candidate, 10]) < _SURELY
 
 
 def _chunks(pieces: Sequence[Piece], parts: Sequence[Part], height: float) -> list[list[Piece]]:
