@@ -84,7 +84,7 @@ def _foreign(line: StrokeLine, wholes: NDArray[np.float32]) -> list[bool]:
 
     def close() -> None:
         tall = [k for k in word if line.strokes[k].box.height > 0.5 * line.height]
-        widest = (_LONE_WIDTH if len(line.strokes) == 1 else 1.1) * line.height
+        widest = (_LONE_WIDTH if len(line.strokes) == 1 else 0.85) * line.height
         sized = [k for k in tall if line.strokes[k].box.width < widest]
         strange = sum(float(wholes[k, 10]) > 0.5 for k in sized)
         if sized and strange >= _FOREIGN * len(sized):
