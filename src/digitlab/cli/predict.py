@@ -30,7 +30,7 @@ def predict(
     Parameters
     ----------
     run
-        A run's name or folder, "latest", or a .safetensors file.
+        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     images
         Image files and IDX files.
     index

@@ -30,7 +30,7 @@ def run_prediction(
     Parameters
     ----------
     run : str
-        A run's name or directory, ``latest``, or a ``.safetensors`` file.
+        A run's name or directory, ``latest``, or a model file.
     paths : sequence of Path
         Image files and IDX files.
     indices : sequence of int

@@ -12,6 +12,7 @@ from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.history import Callback, History, tell
 from digitlab.engine.inputs import wrap_images, wrap_labelled
+from digitlab.engine.keras_bridge import keras_network, to_keras
 from digitlab.engine.optimizers import Adam, Optimizer, scheduled_rate
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
@@ -93,6 +94,39 @@ class Sequential:
         return cls.from_architecture(
             checkpoint.architecture, checkpoint.weights, threads=threads, class_names=checkpoint.class_names
         )
+
+    @classmethod
+    def from_keras(
+        cls, keras_model: Any, *, threads: int | None = None, class_names: Sequence[str] | None = None
+    ) -> Sequential:
+        """Take over a network from Keras, with its weights.
+
+        Parameters
+        ----------
+        keras_model : keras.Sequential or keras.Model
+            Built, and of layers that digitlab has, one after the other.
+        threads : int, optional
+            Threads that share the work; all cores by default.
+        class_names : sequence of str, optional
+            What the classes are called.
+
+        Raises
+        ------
+        NetworkError
+            If it holds something that digitlab lacks; the message names the layer and the alternative.
+        """
+        network, weights = keras_network(keras_model)
+        return cls.from_architecture(network, weights, threads=threads, class_names=class_names)
+
+    def to_keras(self) -> Any:
+        """Return the same network as a ``keras.Sequential``, with these weights, on whichever backend Keras uses.
+
+        Raises
+        ------
+        ConfigError
+            If Keras or a backend for it is not installed.
+        """
+        return to_keras(self.architecture, self.get_weights())
 
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
         self.architecture = architecture
