@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from digitlab.engine.callbacks import Callback, Listeners
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import LabelledImages, steps
-from digitlab.engine.history import Callback, History, tell
+from digitlab.engine.history import History
 from digitlab.engine.inputs import wrap_images, wrap_labelled
 from digitlab.engine.keras_bridge import keras_network, to_keras
-from digitlab.engine.optimizers import Adam, Optimizer, scheduled_rate
+from digitlab.engine.live_rate import LiveRate
+from digitlab.engine.optimizers import Adam, Optimizer
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
@@ -131,6 +133,9 @@ class Sequential:
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
         self.architecture = architecture
         self.runner = CpuRunner(architecture, threads)
+        #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
+        self.stop_training = False
+        self.optimizer: LiveRate | None = None
         n = architecture.n_classes
         default = CLASS_NAMES if n == len(CLASS_NAMES) else tuple(str(k) for k in range(n))
         self.class_names = tuple(default if class_names is None else class_names)
@@ -239,7 +244,8 @@ class Sequential:
         validation = None if validation_data is None else self.labelled(*validation_data)
         chosen = Adam() if optimizer is None else optimizer
         n_steps = epochs * -(-len(training) // batch_size)
-        scheduled_rate(schedule, chosen.learning_rate, 0, n_steps)  # an unknown schedule is told here, not mid-run
+        self.optimizer = LiveRate(chosen.name, schedule, chosen.learning_rate, n_steps)
+        self.optimizer.of_step(0)  # an unknown schedule is told here, not mid-run
         self.runner.start_training(min(batch_size, len(training)))
         return steps(
             self.runner,
@@ -247,7 +253,7 @@ class Sequential:
             batch_size=batch_size,
             epochs=epochs,
             optimizer=chosen,
-            learning_rate=lambda step: scheduled_rate(schedule, chosen.learning_rate, step, n_steps),
+            learning_rate=self.optimizer.of_step,
             shuffle=shuffle,
             seed=seed,
             validation=validation,
@@ -284,7 +290,8 @@ class Sequential:
         schedule : {"constant", "cosine", "one-cycle"}
             The learning rate over the run; its peak is the optimizer's.
         callbacks : iterable of Callback
-            Told of every batch and epoch.
+            Told of every batch and epoch, as Keras tells them: ``keras.callbacks`` such as ``EarlyStopping`` and
+            ``CSVLogger`` work too. One that sets ``model.stop_training`` ends the training.
 
         Returns
         -------
@@ -298,24 +305,14 @@ class Sequential:
         TrainingDivergedError
             If the loss becomes NaN or infinite.
         """
-        listeners = list(callbacks)
-        step_records: list[StepRecord] = []
-        epoch_records: list[EpochRecord] = []
-        for record in self.steps(
+        records = self.steps(
             x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle, seed=seed,
             optimizer=optimizer, schedule=schedule,
-        ):  # fmt: skip
-            logs: dict[str, float] = {"loss": record.loss, "accuracy": record.accuracy}
-            if isinstance(record, StepRecord):
-                step_records.append(record)
-                tell(listeners, "on_batch_end", record.batch - 1, logs)
-            else:
-                epoch_records.append(record)
-                if record.val_loss is not None and record.val_accuracy is not None:
-                    logs |= {"val_loss": record.val_loss, "val_accuracy": record.val_accuracy}
-                tell(listeners, "on_epoch_end", record.epoch - 1, logs)
+        )  # fmt: skip
+        self.stop_training = False
+        history = Listeners(callbacks, self, epochs, n_batches=-(-len(x) // batch_size)).follow(records)
         self.runner.seal()
-        return History(tuple(step_records), tuple(epoch_records))
+        return history
 
 
 def codelab_cnn(seed: int = 0) -> Sequential:
