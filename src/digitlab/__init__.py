@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.evaluate import evaluate
+    from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
     from digitlab.runs.directory import Run
@@ -46,6 +47,7 @@ _HOMES = {
     "codelab_cnn": "engine.sequential",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
+    "export": "exporting.export",
     "fast_cnn": "engine.sequential",
     "load_model": "engine.loading",
     "read_idx": "data.idx",
@@ -74,6 +76,7 @@ __all__ = [
     "codelab_cnn",
     "dense_baseline",
     "evaluate",
+    "export",
     "fast_cnn",
     "load_model",
     "read_idx",

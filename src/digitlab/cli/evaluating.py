@@ -12,10 +12,16 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.loading import load_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError
-from digitlab.evaluation.of_run import evaluate_run, evaluate_split, is_own_data, keep_timings, write_report
+from digitlab.evaluation.of_run import (
+    evaluate_run,
+    evaluate_split,
+    is_own_data,
+    keep_timings,
+    own_folder,
+    write_report,
+)
 from digitlab.network.formats.opening import is_model_file
 from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG
 from digitlab.runs.listing import find_run
 
 if TYPE_CHECKING:
@@ -48,7 +54,7 @@ def run_evaluation(
     """
     run = None if is_model_file(name) else find_run(name, out)
     model = load_model(name, out=out) if run is None else Sequential.from_checkpoint(run.load_model())
-    data = MnistData.load(_own_folder(run) if folder is None else folder)
+    data = MnistData.load(own_folder(run) if folder is None else folder)
     is_own = run is not None and is_own_data(run, data)
     if run is not None and folder is None and not is_own:
         raise DataError(
@@ -70,11 +76,6 @@ def run_evaluation(
         _show(evaluation, f"{split} images of {data.source}")
     if report is not None:
         say(f"Kept in {report.parent}; the report is {report}")
-
-
-def _own_folder(run: Run | None) -> str | None:
-    config = {} if run is None else run.read_json(CONFIG).get("config", {})
-    return config.get("data") if isinstance(config, dict) else None
 
 
 def _show(evaluation: Evaluation, images: str) -> None:
