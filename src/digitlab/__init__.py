@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from digitlab.data.idx import read_idx, write_idx
     from digitlab.data.mnist import MnistData
+    from digitlab.engine.digit_classifier import DigitClassifier
     from digitlab.engine.history import History
     from digitlab.engine.loading import load_model
     from digitlab.engine.optimizers import SGD, Adam, AdamW
@@ -33,6 +34,7 @@ _HOMES = {
     "Architecture": "network.architecture",
     "Conv2D": "network.layers",
     "Dense": "network.layers",
+    "DigitClassifier": "engine.digit_classifier",
     "DigitlabError": "errors",
     "Dropout": "network.layers",
     "Evaluation": "values",
@@ -62,6 +64,7 @@ __all__ = [
     "Architecture",
     "Conv2D",
     "Dense",
+    "DigitClassifier",
     "DigitlabError",
     "Dropout",
     "Evaluation",

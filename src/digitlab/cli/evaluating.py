@@ -21,7 +21,6 @@ from digitlab.evaluation.of_run import (
     write_report,
 )
 from digitlab.network.formats.opening import is_model_file
-from digitlab.runs.directory import Run
 from digitlab.runs.listing import find_run
 
 if TYPE_CHECKING:

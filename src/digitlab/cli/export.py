@@ -14,7 +14,7 @@ def export(
     run: str,
     /,
     *,
-    format: Literal["tfjs", "keras", "onnx"],  # noqa: A002 - the word everybody uses
+    format: Literal["tfjs", "keras", "onnx"],
     out: Path | None = None,
     quantize: Literal["uint8", "uint16", "float16"] | None = None,
     data: Path | None = None,

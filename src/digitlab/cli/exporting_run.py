@@ -18,7 +18,7 @@ __all__ = ["run_export"]
 
 def run_export(
     name: str,
-    format: str,  # noqa: A002 - as in the command
+    format: str,
     out: Path | None,
     quantize: str | None,
     folder: Path | None,
@@ -54,7 +54,7 @@ def run_export(
         _show(report)
 
 
-def _default_target(name: str, format: str) -> Path:  # noqa: A002 - as in the command
+def _default_target(name: str, format: str) -> Path:
     path = Path(name)
     # TensorFlow.js calls every model model.json: the folder says which one it is.
     stem = path.resolve().parent.name if path.name == "model.json" else path.stem if path.suffix else path.name

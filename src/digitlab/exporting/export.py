@@ -28,7 +28,7 @@ def export(
     model: Sequential,
     path: str | Path,
     *,
-    format: str,  # noqa: A002 - the word everybody uses
+    format: str,
     quantize: str | None = None,
     data: MnistData | None = None,
 ) -> ExportReport:

@@ -18,7 +18,7 @@ from digitlab.network.layers import Conv2D, Flatten, Layer, MaxPooling2D, Shape
 __all__ = ["write_keras"]
 
 _KERAS_VERSION = "3.10.0"  # the oldest whose files look like this
-_INITIALIZERS = {
+_INITIALIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "glorot_uniform": ("GlorotUniform", {"seed": None}),
     "he_normal": ("HeNormal", {"seed": None}),
     "zeros": ("Zeros", {}),
@@ -86,7 +86,9 @@ def _weights(checkpoint: Checkpoint) -> bytes:
 
 
 def _layer(layer: Layer, shape: Shape) -> dict[str, Any]:
-    config = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()}
+    config: dict[str, Any] = {
+        key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()
+    }
     config |= {"trainable": True, "dtype": "float32"}
     for part in ("kernel_initializer", "bias_initializer"):
         if part in config:

@@ -49,7 +49,7 @@ def placing(target: Path) -> Iterator[Path]:
         else:
             made.replace(target)
     except (OSError, ValueError) as error:
-        if isinstance(error, StorageError) or not isinstance(error, OSError) and "null byte" not in str(error):
+        if isinstance(error, StorageError) or (not isinstance(error, OSError) and "null byte" not in str(error)):
             raise
         reason = getattr(error, "strerror", None) or error
         raise StorageError(

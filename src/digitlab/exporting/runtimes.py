@@ -89,7 +89,7 @@ RUNTIMES: dict[str, Callable[[Path, NDArray[np.uint8], tuple[int, ...]], Answers
 
 
 def _floats(images: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return images.reshape(-1, *shape) / np.float32(255.0)
+    return images.reshape(-1, *shape).astype(np.float32) / np.float32(255.0)
 
 
 def _asked(command: list[object], name: str, advice: str, environment: os._Environ[str] | dict[str, str]) -> str:

@@ -20,9 +20,9 @@ MOST_DIFFERENCE = 1e-4
 _RUNTIME_IMAGES = 256
 
 
-def read_back(model: Sequential, made: Path, images: NDArray[np.uint8], options: ExportOptions) -> tuple[
-    Agreement, Sequential
-]:
+def read_back(
+    model: Sequential, made: Path, images: NDArray[np.uint8], options: ExportOptions
+) -> tuple[Agreement, Sequential]:
     """Read an exported file with digitlab's own reader, and compare.
 
     Returns

@@ -90,7 +90,10 @@ def _opened(path: Path, content: bytes) -> zipfile.ZipFile:
         advice = "In Keras: keras.saving.load_model(old).save('model.keras')."
         raise unusable(path, f"it is not a whole .keras file of Keras 3. {advice}")
     # Python would make an object for every entry that the file claims to have, millions of them if it says so.
-    n_entries, is_large = int.from_bytes(end[10:12], "little"), _ZIP64_LOCATOR in content[-_END_BYTES - _LOCATOR_BYTES :]
+    n_entries, is_large = (
+        int.from_bytes(end[10:12], "little"),
+        _ZIP64_LOCATOR in content[-_END_BYTES - _LOCATOR_BYTES :],
+    )
     directory_bytes = int.from_bytes(end[12:16], "little")
     if is_large or n_entries > _MOST_ENTRIES or directory_bytes > 2**16:
         raise unusable(path, f"it claims to hold {n_entries:,} files; a .keras file holds three.")

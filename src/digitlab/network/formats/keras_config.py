@@ -44,9 +44,7 @@ class ForeignStack:
     def learning(self) -> list[tuple[ForeignLayer, tuple[Shape, ...]]]:
         """The layers that learn, with the shapes of kernel and bias."""
         network = self.architecture
-        shapes = [
-            layer.weight_shapes(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)
-        ]
+        shapes = [layer.weight_shapes(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
         foreign = [layer for layer in self.layers if layer.learns]
         return list(zip(foreign, filter(None, shapes), strict=True))
 
@@ -123,7 +121,7 @@ class _Settings:
         value = self.config.get(name, default)
         return tuple(value) if isinstance(value, list) else value
 
-    def text(self, name: str, default: str) -> Any:
+    def text(self, name: str, default: Any) -> Any:
         value = self.config.get(name)
         return default if value is None else value
 
@@ -220,9 +218,8 @@ def _softmax(stack: Stack, settings: _Settings, position: int) -> None:
 
 
 def _rescaling(stack: Stack, settings: _Settings, position: int) -> None:
-    scale, offset = settings.config.get("scale"), settings.config.get("offset", 0.0)
-    numbers = isinstance(scale, int | float) and isinstance(offset, int | float)
-    if not numbers or stack.layers or not is_pixel_scale(float(scale), float(offset)):
+    scale, offset = settings.number("scale", float), settings.text("offset", 0.0)
+    if not isinstance(offset, int | float) or stack.layers or not is_pixel_scale(float(scale), float(offset)):
         raise NetworkError(
             "its Rescaling is not the division by 255 that digitlab does itself, at the beginning; train the network "
             "with pixels from 0 to 1."

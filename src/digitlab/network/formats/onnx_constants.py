@@ -1,4 +1,4 @@
-"""What ONNX computes from given numbers and from shapes: exporters write ``x.view(n, -1)`` as half a dozen operations."""
+"""What ONNX computes from given numbers and from shapes: exporters write ``x.view(n, -1)`` as six operations."""
 
 from __future__ import annotations
 

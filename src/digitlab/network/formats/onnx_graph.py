@@ -104,7 +104,9 @@ def read_graph(path: Path) -> Graph:
     constants = {tensor.name: _array(path, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
-        raise unusable(path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each.")
+        raise unusable(
+            path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each."
+        )
     tensor_type = inputs[0].type.tensor_type
     dimensions = [dimension.dim_value for dimension in tensor_type.shape.dim][:_MOST_DIMENSIONS]
     return Graph(

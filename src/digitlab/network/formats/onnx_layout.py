@@ -1,8 +1,8 @@
 """How a batch of images lies in an ONNX tensor, followed through transposing and reshaping.
 
-ONNX convolves ``(n, channels, height, width)`` and digitlab ``(n, height, width, channels)``; between them and the dense
-layers exporters transpose, reshape and flatten as they like. What matters in the end is in which order a dense layer's
-rows are.
+ONNX convolves ``(n, channels, height, width)`` and digitlab ``(n, height, width, channels)``; between them and the
+dense layers exporters transpose, reshape and flatten as they like. What matters in the end is in which order a dense
+layer's rows are.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ class _Walk:
         if node.kind not in _OPERATIONS:
             raise lacking(node.kind if len(node.kind) <= 80 else "unknown", position=position)
         if inputs.count(self.current) != 1 or len(known) != len(inputs) - 1:
-            raise NetworkError(f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains.")
+            raise NetworkError(
+                f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
+            )
         try:
             _OPERATIONS[node.kind](self, node, known)
         except NetworkError as error:
@@ -162,7 +164,7 @@ class _Walk:
             raise NetworkError("its window is not one of images.")
         _ones(node, "dilations", "use a larger window")
         padding = padding_of(node, shape[:2], pool, strides)
-        self._moved(MaxPooling2D(pool, strides, padding=padding), shape)
+        self._moved(MaxPooling2D((pool[0], pool[1]), (strides[0], strides[1]), padding=padding), shape)
 
     def gemm(self, node: Node, known: list[NDArray[Any]]) -> None:
         scales = [node.attributes.get(name, 1.0) for name in ("alpha", "beta")]

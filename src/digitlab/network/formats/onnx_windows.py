@@ -42,9 +42,7 @@ def padding_of(node: Node, sizes: Sequence[int], window: Sequence[int], strides:
     border = [(pads[0], pads[2]), (pads[1], pads[3])]
     if node.attributes.get("ceil_mode", 0):
         # What a last, cut-off window reads beyond the image is a border behind.
-        border = [
-            (a, b + -(n + a + b - k) % s) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)
-        ]
+        border = [(a, b + -(n + a + b - k) % s) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)]
     if border == [(0, 0), (0, 0)]:
         return "valid"
     # A border that no window reaches is none.

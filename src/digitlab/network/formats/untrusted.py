@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from digitlab.errors import RunError
 from digitlab.values import CLASS_NAMES
 
-__all__ = ["MOST_JSON_BYTES", "MOST_WEIGHT_BYTES", "finite", "named_classes", "parse_json", "read_whole", "shown", "unusable"]
+__all__ = [
+    "MOST_JSON_BYTES",
+    "MOST_WEIGHT_BYTES",
+    "finite",
+    "named_classes",
+    "parse_json",
+    "read_whole",
+    "shown",
+    "unusable",
+]
 
 #: A network of 64 layers has a description of some 50 kB.
 MOST_JSON_BYTES = 2**20
