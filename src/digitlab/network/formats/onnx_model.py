@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.onnx_constants import COMPUTABLE, computed
 from digitlab.network.formats.onnx_graph import Graph, Node, read_graph
+from digitlab.network.formats.onnx_input import OnnxInput
 from digitlab.network.formats.onnx_layout import Layout
 from digitlab.network.formats.onnx_windows import padding_of
-from digitlab.network.formats.stacking import Stack, is_pixel_scale, lacking
+from digitlab.network.formats.stacking import Stack, lacking
 from digitlab.network.formats.untrusted import finite, named_classes, shown, unusable
 from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D, Shape
 
@@ -49,20 +49,16 @@ class _Walk:
     """The chain from the input to the output; ``current`` is the tensor that the images are in."""
 
     def __init__(self, graph: Graph) -> None:
-        if not graph.input_shape or any(n < 1 for n in graph.input_shape) or len(graph.input_shape) not in (1, 3):
-            raise NetworkError("its input must be images of a fixed size, or a row of features.")
-        if math.prod(graph.input_shape) > 2**24:
-            raise NetworkError(f"its input of shape {graph.input_shape} cannot be one of images.")
         self.graph = graph
         self.constants = dict(graph.constants)
         self.current = graph.input
         self.stack = Stack()
         self.weights: list[list[NDArray[np.float32]]] = []
-        self.scale, self.offset = 1.0, 0.0
+        self.input = OnnxInput(graph.input_shape, takes_bytes=graph.takes_bytes)
         #: Shape of one image or row in digitlab's order, once it is known which axis is which.
         self.shape: Shape | None = None
         self.input_shape: Shape | None = None
-        self.layout = Layout.of("abc"[: len(graph.input_shape)], graph.input_shape)
+        self.layout = self.input.layout
         #: Of every tensor so far that the images were in.
         self.shapes = {self.current: self.layout.shape}
         for position, node in enumerate(graph.nodes, start=1):
@@ -107,34 +103,9 @@ class _Walk:
     def _begin(self, names: str) -> Shape:
         """Settle which axis of the input is which, now that an operation reads the axes ``names``."""
         if self.shape is None:
-            pixels = is_pixel_scale(self.scale, self.offset)
-            if not pixels and (self.scale != 1.0 or self.offset != 0.0 or self.graph.takes_bytes):
-                raise NetworkError(
-                    "its images are not scaled to 0 to 1, as digitlab's are; train it with pixels divided by 255."
-                )
-            if len(names) == 1:
-                self._begin_dense()
-            else:
-                if len(self.layout.dimensions) != len(names) or any(len(axes) > 1 for axes in self.layout.dimensions):
-                    raise NetworkError("it reads no images of (channels, height, width).")
-                sizes = dict(zip(names, self.layout.shape, strict=True))
-                self.layout = Layout.of(names, self.layout.shape)
-                self.input_shape = self.shape = (sizes["H"], sizes["W"], sizes["C"])
-        assert self.shape is not None
+            self.layout, self.shape = self.input.settled(names, self.layout)
+            self.input_shape = self.shape
         return self.shape
-
-    def _begin_dense(self) -> None:
-        sizes = self.graph.input_shape
-        if len(sizes) == 3:
-            is_first = sizes[0] < sizes[2]
-            renamed = dict(zip("abc", "CHW" if is_first else "HWC", strict=True))
-            self.layout = Layout(
-                tuple(tuple(renamed[axis] for axis in axes) for axes in self.layout.dimensions),
-                {renamed[axis]: size for axis, size in self.layout.sizes.items()},
-            )
-            self.input_shape = self.shape = (*sizes[1:], sizes[0]) if is_first else sizes
-        else:
-            self.input_shape = self.shape = self.layout.shape
 
     def _moved(self, layer: Conv2D | MaxPooling2D, shape: Shape) -> None:
         self.shape = layer.output_shape(shape)
@@ -158,8 +129,8 @@ class _Walk:
     def pool(self, node: Node, known: list[NDArray[Any]]) -> None:
         shape = self._begin("CHW")
         self.layout.places("CHW")
-        pool = node.attributes.get("kernel_shape") or ()
-        strides = node.attributes.get("strides") or (1,) * len(pool)
+        pool: tuple[int, ...] = node.attributes.get("kernel_shape") or ()
+        strides: tuple[int, ...] = node.attributes.get("strides") or (1,) * len(pool)
         if len(pool) != 2 or len(strides) != 2 or min(strides) < 1:
             raise NetworkError("its window is not one of images.")
         _ones(node, "dilations", "use a larger window")
@@ -192,7 +163,7 @@ class _Walk:
 
     def add(self, node: Node, known: list[NDArray[Any]]) -> None:
         if self.shape is None:
-            self.offset += _scalar(known[0])
+            self.input.compute(node.kind, known[0])
             return
         last = self.stack.layers[-1]
         if not isinstance(last, Conv2D | Dense) or last.use_bias or last.activation != "linear":
@@ -207,12 +178,7 @@ class _Walk:
     def scaled(self, node: Node, known: list[NDArray[Any]]) -> None:
         if self.shape is not None or node.inputs[0] != self.current:
             raise NetworkError("it computes with the images in a way that digitlab's layers do not.")
-        value = _scalar(known[0])
-        if node.kind == "Sub":
-            self.offset -= value
-            return
-        factor = value if node.kind == "Mul" else 1.0 / value if value else math.inf
-        self.scale, self.offset = self.scale * factor, self.offset * factor
+        self.input.compute(node.kind, known[0])
 
     def relu(self, node: Node, known: list[NDArray[Any]]) -> None:
         self.stack.activate("relu", len(self.stack.layers) + 1)
@@ -235,13 +201,8 @@ class _Walk:
             raise NetworkError("it reshapes the batch; keep the first dimension as it is.")
         shape = (0, *self.layout.shape)
         inner = tuple(shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target))[1:]
-        if self.shape is None and len(self.graph.input_shape) == 1 and len(inner) == 3 and -1 not in inner:
-            # A row of pixels that is made an image: digitlab's networks take both.
-            if math.prod(inner) != math.prod(self.layout.shape):
-                raise NetworkError("it makes an image of another size.")
-            self.layout = Layout.of("abc", inner)
-            return
-        self.layout = self.layout.reshaped(inner)
+        image = self.input.as_image(inner) if self.shape is None else None
+        self.layout = self.layout.reshaped(inner) if image is None else image
 
     def transpose(self, node: Node, known: list[NDArray[Any]]) -> None:
         order = node.attributes.get("perm") or tuple(reversed(range(len(self.layout.dimensions) + 1)))
@@ -255,12 +216,6 @@ def _ones(node: Node, name: str, advice: str) -> None:
     value = node.attributes.get(name)
     if value is not None and any(n != 1 for n in value):
         raise NetworkError(f"its {name} are {value}, and digitlab has only 1; {advice}.")
-
-
-def _scalar(array: NDArray[Any]) -> float:
-    if array.size != 1:
-        raise NetworkError("it computes with every pixel by itself; digitlab's networks take pixels from 0 to 1.")
-    return float(array.ravel()[0])
 
 
 _OPERATIONS: dict[str, Callable[[_Walk, Node, list[NDArray[Any]]], None]] = {
