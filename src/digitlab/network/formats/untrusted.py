@@ -65,7 +65,8 @@ def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> by
         if status.st_size > most_bytes:
             raise unusable(path, f"it has {status.st_size:,} bytes, and at most {most_bytes:,} are read.")
         with open(path, "rb") as file:
-            content = file.read(most_bytes + 1)
+            # Python makes room for as many bytes as are asked for.
+            content = file.read(status.st_size + 1)
     except FileNotFoundError:
         raise RunError(f"There is no file {path}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:
@@ -73,8 +74,8 @@ def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> by
             raise
         reason = getattr(error, "strerror", None) or error
         raise unusable(path, f"it cannot be read ({reason}). Check its name and permissions.") from None
-    if len(content) > most_bytes:
-        raise unusable(path, f"it grew beyond {most_bytes:,} bytes while it was read. Try again.")
+    if len(content) > status.st_size:
+        raise unusable(path, "it grew while it was read. Try again.")
     return content
 
 

@@ -41,7 +41,6 @@ class Odd(nn.Module):
         return functional.log_softmax(self.last(self.dropout(x.view(x.size(0), -1))), dim=1)
 
 
-
 def without_origin(path: str) -> None:
     """Take out what the exporter says of the machine and the program that it ran in."""
     model = onnx.load(path)
