@@ -172,8 +172,8 @@ def functional(*sources: Any) -> dict[str, Any]:
 def test_functional_models_are_read_if_they_are_chains() -> None:
     keras_3 = functional([], inbound("i"), inbound("f"))
     keras_2 = functional([], [[["i", 0, 0, {}]]], [[["f", 0, 0, {}]]])
-    assert read(keras_3).layers == read(keras_2).layers == read(model(("InputLayer", IMAGES), ("Flatten", {"name": "f"}),
-                                                                      ("Dense", DENSE))).layers  # fmt: skip
+    plain = model(("InputLayer", IMAGES), ("Flatten", {"name": "f"}), ("Dense", DENSE))
+    assert read(keras_3).layers == read(keras_2).layers == read(plain).layers
     with pytest.raises(NetworkError, match="one after the other"):
         read(functional([], inbound("i"), inbound("i")))
     with pytest.raises(NetworkError, match="one after the other"):

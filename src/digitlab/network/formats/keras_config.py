@@ -87,7 +87,7 @@ def read_keras_config(model: Config) -> ForeignStack:
         if layer_kind == "InputLayer":
             continue
         if layer_kind not in READERS and layer_kind != "Reshape":
-            raise lacking(layer_kind if layer_kind.isidentifier() else "unknown", position=position)
+            raise lacking(layer_kind, position=position)
         try:
             if layer_kind == "Reshape":
                 input_shape = _reshape(stack, settings, input_shape)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.errors import ConfigError
+from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.formats.untrusted import MOST_WEIGHT_BYTES, read_whole, shown, unusable
 
 __all__ = ["Graph", "Node", "read_graph"]
@@ -42,6 +42,30 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def whole(self, name: str, default: int) -> int:
+        """Return an attribute that is a whole number."""
+        return int(self._typed(name, int, default))
+
+    def number(self, name: str, default: float) -> float:
+        """Return an attribute that is a number."""
+        return float(self._typed(name, float, default))
+
+    def text(self, name: str, default: str) -> str:
+        """Return an attribute that is a text."""
+        return str(self._typed(name, str, default))
+
+    def wholes(self, name: str) -> tuple[int, ...] | None:
+        """Return an attribute that is several whole numbers; None if it is not there."""
+        found: tuple[int, ...] | None = self._typed(name, tuple, None)
+        return found
+
+    def _typed(self, name: str, kind: type, default: Any) -> Any:
+        if name not in self.attributes:
+            return default
+        if not isinstance(self.attributes[name], kind):
+            raise NetworkError(f"its attribute {name} is of the wrong kind; export the model again.")
+        return self.attributes[name]
 
 
 @dataclass(frozen=True)
@@ -101,8 +125,8 @@ def read_graph(path: Path) -> Graph:
         raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
     if graph.sparse_initializer or model.functions:
         raise unusable(path, "it has sparse weights or functions of its own. Export it without them.")
-    constants = {tensor.name: _array(path, tensor) for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
+    constants = {_text(tensor.name): _array(path, tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if _text(value.name) not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise unusable(
             path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each."
@@ -110,11 +134,11 @@ def read_graph(path: Path) -> Graph:
     tensor_type = inputs[0].type.tensor_type
     dimensions = [dimension.dim_value for dimension in tensor_type.shape.dim][:_MOST_DIMENSIONS]
     return Graph(
-        name=graph.name,
+        name=_text(graph.name),
         nodes=tuple(_node(path, node) for node in graph.node),
         constants=constants,
-        input=inputs[0].name,
-        output=graph.output[0].name,
+        input=_text(inputs[0].name),
+        output=_text(graph.output[0].name),
         input_shape=tuple(dimensions[1:]),
         takes_bytes=tensor_type.elem_type == _BYTE,
         class_names=_class_names(model),
@@ -122,7 +146,8 @@ def read_graph(path: Path) -> Graph:
 
 
 def _node(path: Path, node: Any) -> Node:
-    kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    kind, domain = _text(node.op_type), _text(node.domain)
+    kind = kind if domain in ("", "ai.onnx") else f"{domain}.{kind}"
     attributes: dict[str, Any] = {}
     for attribute in node.attribute:
         value: Any = None
@@ -131,13 +156,13 @@ def _node(path: Path, node: Any) -> Node:
         elif attribute.type == _WHOLE:
             value = attribute.i
         elif attribute.type == _TEXT:
-            value = attribute.s.decode("utf-8", "replace")
+            value = _text(attribute.s)
         elif attribute.type == _TENSOR:
             value = _array(path, attribute.t)
         elif attribute.type == _WHOLES:
             value = tuple(attribute.ints[: 2 * _MOST_DIMENSIONS])
-        attributes[attribute.name] = value
-    return Node(kind, tuple(node.input), tuple(node.output), attributes)
+        attributes[_text(attribute.name)] = value
+    return Node(kind, tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes)
 
 
 def _array(path: Path, tensor: Any) -> NDArray[Any]:
@@ -146,15 +171,22 @@ def _array(path: Path, tensor: Any) -> NDArray[Any]:
     if tensor.data_location != 0 or tensor.external_data:
         raise unusable(path, "its weights lie in another file. Save it with the weights inside (one file).")
     if tensor.data_type not in _NUMERIC or len(tensor.dims) > _MOST_DIMENSIONS:
-        raise unusable(path, f"its numbers {shown(tensor.name)} are of a kind that digitlab does not use; use float32.")
+        raise unusable(
+            path, f"its numbers {shown(_text(tensor.name))} are of a kind that digitlab does not use; use float32."
+        )
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OverflowError, MemoryError):
-        raise unusable(path, f"its numbers {shown(tensor.name)} are damaged. Save the model again.") from None
+        raise unusable(path, f"its numbers {shown(_text(tensor.name))} are damaged. Save the model again.") from None
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return array.astype(np.float32)
     return array.astype(np.int64)
+
+
+def _text(value: Any) -> str:
+    # Where a text is not UTF-8, protobuf gives its bytes.
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _class_names(model: Any) -> Any:

@@ -88,7 +88,7 @@ class _Walk:
             self.constants[node.outputs[0]] = np.array([-1, *self.shapes[inputs[0]]])
             return
         if node.kind not in _OPERATIONS:
-            raise lacking(node.kind if len(node.kind) <= 80 else "unknown", position=position)
+            raise lacking(node.kind, position=position)
         if inputs.count(self.current) != 1 or len(known) != len(inputs) - 1:
             raise NetworkError(
                 f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
@@ -117,7 +117,7 @@ class _Walk:
         shape = self._begin("CHW")
         self.layout.places("CHW")
         kernel = known[0]
-        if kernel.ndim != 4 or kernel.shape[1] != shape[-1] or node.attributes.get("group", 1) != 1:
+        if kernel.ndim != 4 or kernel.shape[1] != shape[-1] or node.whole("group", 1) != 1:
             raise NetworkError("its kernels do not fit the channels; digitlab has ordinary convolutions only.")
         _ones(node, "strides", "use max-pooling to make images smaller")
         _ones(node, "dilations", "use a larger kernel")
@@ -129,8 +129,8 @@ class _Walk:
     def pool(self, node: Node, known: list[NDArray[Any]]) -> None:
         shape = self._begin("CHW")
         self.layout.places("CHW")
-        pool: tuple[int, ...] = node.attributes.get("kernel_shape") or ()
-        strides: tuple[int, ...] = node.attributes.get("strides") or (1,) * len(pool)
+        pool: tuple[int, ...] = node.wholes("kernel_shape") or ()
+        strides: tuple[int, ...] = node.wholes("strides") or (1,) * len(pool)
         if len(pool) != 2 or len(strides) != 2 or min(strides) < 1:
             raise NetworkError("its window is not one of images.")
         _ones(node, "dilations", "use a larger window")
@@ -138,10 +138,10 @@ class _Walk:
         self._moved(MaxPooling2D((pool[0], pool[1]), (strides[0], strides[1]), padding=padding), shape)
 
     def gemm(self, node: Node, known: list[NDArray[Any]]) -> None:
-        scales = [node.attributes.get(name, 1.0) for name in ("alpha", "beta")]
-        if scales != [1.0, 1.0] or node.attributes.get("transA", 0) or node.inputs[0] != self.current:
+        scales = [node.number(name, 1.0) for name in ("alpha", "beta")]
+        if scales != [1.0, 1.0] or node.whole("transA", 0) or node.inputs[0] != self.current:
             raise NetworkError("it is not a plain dense layer; export it with alpha and beta 1.")
-        kernel = known[0].T if node.attributes.get("transB", 0) else known[0]
+        kernel = known[0].T if node.whole("transB", 0) else known[0]
         self._dense(kernel, known[1:2])
 
     def matmul(self, node: Node, known: list[NDArray[Any]]) -> None:
@@ -184,19 +184,19 @@ class _Walk:
         self.stack.activate("relu", len(self.stack.layers) + 1)
 
     def softmax(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.attributes.get("axis", -1) not in (-1, 1) or self.shape is None or len(self.shape) != 1:
+        if node.whole("axis", -1) not in (-1, 1) or self.shape is None or len(self.shape) != 1:
             raise NetworkError("it does not run over the classes; put it behind the last dense layer.")
         # A LogSoftmax gives the logarithms of the same probabilities.
         self.stack.activate("softmax", len(self.stack.layers) + 1)
 
     def flatten(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.attributes.get("axis", 1) != 1:
+        if node.whole("axis", 1) != 1:
             raise NetworkError("it flattens the batch too; flatten from axis 1.")
         self.layout = self.layout.reshaped((-1,))
 
     def reshape(self, node: Node, known: list[NDArray[Any]]) -> None:
-        target = tuple(int(n) for n in known[0].ravel()[:9]) if known else tuple(node.attributes.get("shape") or ())
-        allows_zero = bool(node.attributes.get("allowzero", 0))
+        target = tuple(int(n) for n in known[0].ravel()[:9]) if known else node.wholes("shape") or ()
+        allows_zero = bool(node.whole("allowzero", 0))
         if len(target) < 2 or target[0] not in (-1, 0, 1) or (allows_zero and 0 in target):
             raise NetworkError("it reshapes the batch; keep the first dimension as it is.")
         shape = (0, *self.layout.shape)
@@ -205,7 +205,7 @@ class _Walk:
         self.layout = self.layout.reshaped(inner) if image is None else image
 
     def transpose(self, node: Node, known: list[NDArray[Any]]) -> None:
-        order = node.attributes.get("perm") or tuple(reversed(range(len(self.layout.dimensions) + 1)))
+        order = node.wholes("perm") or tuple(reversed(range(len(self.layout.dimensions) + 1)))
         self.layout = self.layout.transposed(order)
 
     def nothing(self, node: Node, known: list[NDArray[Any]]) -> None:
@@ -213,7 +213,7 @@ class _Walk:
 
 
 def _ones(node: Node, name: str, advice: str) -> None:
-    value = node.attributes.get(name)
+    value = node.wholes(name)
     if value is not None and any(n != 1 for n in value):
         raise NetworkError(f"its {name} are {value}, and digitlab has only 1; {advice}.")
 

@@ -31,16 +31,16 @@ def padding_of(node: Node, sizes: Sequence[int], window: Sequence[int], strides:
         If its border is another one.
     """
     same = [same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True)]
-    automatic = node.attributes.get("auto_pad", "NOTSET")
+    automatic = node.text("auto_pad", "NOTSET")
     if automatic == "VALID":
         return "valid"
     if automatic == "SAME_UPPER" or (automatic == "SAME_LOWER" and all(a == b for a, b in same)):
         return "same"
-    pads = tuple(node.attributes.get("pads") or (0, 0, 0, 0))
+    pads = node.wholes("pads") or (0, 0, 0, 0)
     if automatic != "NOTSET" or len(pads) != 4:
         raise NetworkError("its border is one that digitlab does not have; use valid or same.")
     border = [(pads[0], pads[2]), (pads[1], pads[3])]
-    if node.attributes.get("ceil_mode", 0):
+    if node.whole("ceil_mode", 0):
         # What a last, cut-off window reads beyond the image is a border behind.
         border = [(a, b + -(n + a + b - k) % s) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)]
     if border == [(0, 0), (0, 0)]:

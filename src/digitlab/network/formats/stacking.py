@@ -15,6 +15,7 @@ __all__ = ["Stack", "is_pixel_scale", "lacking"]
 
 _SCALE_TOLERANCE = 1e-6
 _LARGEST_INPUT = 2**24
+_LONGEST_KIND = 60
 
 #: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
 _INSTEAD = {
@@ -37,16 +38,16 @@ _INSTEAD = {
 }
 
 
-def lacking(kind: str, *, position: int, name: str = "") -> NetworkError:
+def lacking(kind: str, *, position: int) -> NetworkError:
     """Return the error for a layer that digitlab does not have, with what to use instead."""
-    called = f" ({name})" if name else ""
+    kind = kind if kind.replace(".", "").isidentifier() and len(kind) <= _LONGEST_KIND else "something unknown"
     if "Lambda" in kind:
         why = "it is code, and digitlab runs no code from a file. Express it with other layers."
     elif kind in _INSTEAD:
         why = f"digitlab does not have it; use {_INSTEAD[kind]}."
     else:
         why = "digitlab does not have it. It runs Conv2D, MaxPooling2D, Flatten, Dropout, Dense, relu and softmax."
-    return NetworkError(f"Layer {position} is {kind}{called}: {why}")
+    return NetworkError(f"Layer {position} is {kind}: {why}")
 
 
 def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
