@@ -33,7 +33,7 @@ MODEL_JSON = "model.json"
 _MOST_SHARDS = 1_000
 _MOST_WEIGHTS = 1_000
 # What a shard may be called: nothing that leads out of the folder, on any system.
-_SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}(/[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}){0,4}")
+_SHARD = re.compile(r"(\./)?[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}(/[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}){0,4}")
 
 
 @dataclass(frozen=True)
