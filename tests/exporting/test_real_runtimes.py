@@ -67,17 +67,20 @@ def keras_answers(model: Any, images: Images) -> NDArray[np.float32]:
     return answers
 
 
-@pytest.mark.parametrize("name", ["trained", "everything"])
-def test_keras_answers_as_here(
-    keras: Any, name: str, images: Images, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    model: dl.Sequential = request.getfixturevalue(name)
-    report = dl.export(model, tmp_path / "m.keras", format="keras")
+def test_keras_answers_as_here(keras: Any, trained: dl.Sequential, images: Images, tmp_path: Path) -> None:
+    report = dl.export(trained, tmp_path / "m.keras", format="keras")
     assert report.not_verified is None
     assert report.agreements[1].by == f"Keras {keras.__version__} on jax"
     theirs = keras.saving.load_model(tmp_path / "m.keras")
-    assert_same(model.predict(images), keras_answers(theirs, images))
-    assert [layer.name for layer in theirs.layers] == [layer.name for layer in model.architecture.layers]
+    assert_same(trained.predict(images), keras_answers(theirs, images))
+
+
+@pytest.mark.usefixtures("nothing_installed")  # the test asks Keras itself
+def test_keras_knows_every_layer(keras: Any, everything: dl.Sequential, images: Images, tmp_path: Path) -> None:
+    dl.export(everything, tmp_path / "m.keras", format="keras")
+    theirs = keras.saving.load_model(tmp_path / "m.keras")
+    assert_same(everything.predict(images[:1000]), keras_answers(theirs, images[:1000]))
+    assert [layer.name for layer in theirs.layers] == [layer.name for layer in everything.architecture.layers]
 
 
 @pytest.mark.parametrize("name", ["trained", "everything"])

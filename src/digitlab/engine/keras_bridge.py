@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,11 +41,15 @@ def keras_network(model: Any) -> tuple[Architecture, list[NDArray[np.float32]]]:
     NetworkError
         If it is something else; the message names the layer.
     """
-    config, kind = getattr(model, "get_config", None), type(model).__name__
-    if config is None or not hasattr(model, "get_weights"):
+    kind = type(model).__name__
+    if isinstance(model, type) or not hasattr(model, "get_config") or not hasattr(model, "get_weights"):
         raise NetworkError(f"from_keras takes a Keras model; got {kind}.")
+    with warnings.catch_warnings():
+        # Keras warns of code in a model that somebody might reload; here it is refused a line below.
+        warnings.simplefilter("ignore", UserWarning)
+        config = model.get_config()
     # Through JSON, because that turns Keras' tuples and settings into what a file would hold.
-    description = json.loads(json.dumps({"class_name": kind, "config": config()}, default=_plain))
+    description = json.loads(json.dumps({"class_name": kind, "config": config}, default=_plain))
     network = read_keras_config(description).architecture
     weights = [np.asarray(array, np.float32) for array in model.get_weights()]
     if [array.shape for array in weights] != list(network.weight_shapes):
