@@ -1,9 +1,7 @@
-"""A trained network, the test images, and TensorFlow.js for Node, installed once into tests/tfjs."""
+"""A trained network, the test images, and runtimes found or not."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 import digitlab as dl
-
-TFJS = Path(__file__).parents[1] / "tfjs"
 
 
 @pytest.fixture(scope="session")
@@ -32,31 +28,10 @@ def trained() -> dl.Sequential:
     return model
 
 
-@pytest.fixture(scope="session")
-def tfjs() -> Callable[..., str]:
-    """Run a program of tests/tfjs under Node; what it prints is returned. Skip where it cannot be had."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("Node and npm are not installed, so that TensorFlow.js cannot be asked.")
-    if not (TFJS / "node_modules" / "@tensorflow" / "tfjs").is_dir():
-        install = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(install, cwd=TFJS, capture_output=True, text=True, timeout=280)
-        if done.returncode != 0:
-            pytest.skip("npm cannot install TensorFlow.js here: " + done.stderr.strip()[-200:])
-
-    def run(program: str, *words: object) -> str:
-        command = [node, str(TFJS / program), *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=TFJS)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
 @pytest.fixture
 def tfjs_found(tfjs: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let digitlab find that TensorFlow.js too."""
-    monkeypatch.setenv("NODE_PATH", str(TFJS / "node_modules"))
+    monkeypatch.setenv("NODE_PATH", str(Path(__file__).parents[1] / "tfjs" / "node_modules"))
 
 
 @pytest.fixture

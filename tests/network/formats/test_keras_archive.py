@@ -75,6 +75,17 @@ def test_zip_bombs_are_not_unpacked(keras: Path, tmp_path: Path, refused: Any) -
             assert "bytes" in refused(path)
 
 
+def test_a_large_network_is_no_excuse_for_a_bomb(keras: Path, tmp_path: Path, refused: Any) -> None:
+    with zipfile.ZipFile(keras) as archive:
+        config = json.loads(archive.read(CONFIG))
+    for entry in config["config"]["layers"]:
+        if entry["class_name"] == "Dense" and entry["config"]["units"] == 5:
+            entry["config"]["units"] = 60_000
+    bomb = {"config__json": json.dumps(config).encode(), "model__weights__h5": bytes(100_000_000)}
+    path = rezipped(keras, tmp_path / "bomb.keras", zipfile.ZIP_DEFLATED, **bomb)
+    assert "bytes" in refused(path, most_mib=40.0)
+
+
 def test_archives_that_claim_many_files_are_not_listed(keras: Path, tmp_path: Path, refused: Any) -> None:
     many = tmp_path / "many.keras"
     with zipfile.ZipFile(many, "w") as archive:

@@ -39,6 +39,8 @@ _END, _END_BYTES, _ZIP64_LOCATOR, _LOCATOR_BYTES = b"PK\x05\x06", 22, b"PK\x06\x
 _MOST_ENTRIES = 100
 # Weights, Adam's two moments and a copy, and what HDF5 adds to every layer.
 _COPIES, _ROOM_BYTES = 5, 2**22
+# Keras stores without compressing; who compressed a small file again is welcome, a bomb is not.
+_MOST_INFLATED_BYTES = 2**24
 
 
 def read_keras_archive(path: Path) -> Checkpoint:
@@ -110,13 +112,17 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) ->
         raise unusable(path, f"it has no {name}, which a .keras file of Keras 3 has. Save the model again.") from None
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
         raise unusable(path, f"{name} in it is encrypted or compressed in a way that Keras does not use.")
+    if entry.compress_type == zipfile.ZIP_DEFLATED:
+        most_bytes = min(most_bytes, _MOST_INFLATED_BYTES)
     try:
         with archive.open(entry) as file:
             content = file.read(most_bytes + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
         raise unusable(path, f"{name} in it is damaged ({error}). Save the model again.") from None
     if len(content) > most_bytes:
-        raise unusable(path, f"{name} in it has more than {most_bytes:,} bytes, too many for this network.")
+        raise unusable(
+            path, f"{name} in it has more than {most_bytes:,} bytes, too many for this network. Save it in Keras."
+        )
     return content
 
 
