@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+    from digitlab.reading.options import ReadingOptions
+    from digitlab.reading.reader import Reader, read
+    from digitlab.reading.reading import Reading
     from digitlab.runs.directory import Run
     from digitlab.training.config import TrainConfig
     from digitlab.training.train import train
@@ -43,6 +46,9 @@ _HOMES = {
     "MaxPooling2D": "network.layers",
     "MnistData": "data.mnist",
     "Prediction": "values",
+    "Reader": "reading.reader",
+    "Reading": "reading.reading",
+    "ReadingOptions": "reading.options",
     "Run": "runs.directory",
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",
@@ -52,6 +58,7 @@ _HOMES = {
     "export": "exporting.export",
     "fast_cnn": "engine.sequential",
     "load_model": "engine.loading",
+    "read": "reading.reader",
     "read_idx": "data.idx",
     "train": "training.train",
     "write_idx": "data.idx",
@@ -73,6 +80,9 @@ __all__ = [
     "MaxPooling2D",
     "MnistData",
     "Prediction",
+    "Reader",
+    "Reading",
+    "ReadingOptions",
     "Run",
     "Sequential",
     "TrainConfig",
@@ -82,6 +92,7 @@ __all__ = [
     "export",
     "fast_cnn",
     "load_model",
+    "read",
     "read_idx",
     "train",
     "write_idx",

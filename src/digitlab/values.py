@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "CLASS_NAMES",
+    "NOT_A_DIGIT",
     "Calibration",
     "CalibrationBin",
     "ClassReport",
@@ -24,6 +25,9 @@ __all__ = [
 
 #: The ten classes as the codelab names them; the position is the label.
 CLASS_NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+
+#: The eleventh class of a network that may also answer that there is no digit.
+NOT_A_DIGIT = "Not a digit"
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,8 @@ def test_codelab_cnn_has_the_codelabs_shapes_and_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "n_parameters"), [("codelab_cnn", 5_994), ("dense_baseline", 6_370), ("fast_cnn", 215_194)]
+    ("name", "n_parameters"),
+    [("codelab_cnn", 5_994), ("dense_baseline", 6_370), ("fast_cnn", 215_194), ("reader_cnn", 321_483)],
 )
 def test_parameters_are_those_that_training_starts_with(name: str, n_parameters: int) -> None:
     network = architecture(name)
@@ -23,11 +24,11 @@ def test_parameters_are_those_that_training_starts_with(name: str, n_parameters:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_every_network_reads_digits_into_ten_classes(name: str) -> None:
+def test_every_network_reads_digits_into_their_classes(name: str) -> None:
     network = architecture(name)
     assert network.name == name
     assert network.input_shape == (28, 28, 1)
-    assert network.n_classes == 10
+    assert network.n_classes == (11 if name == "reader_cnn" else 10)
     assert Architecture.from_dict(network.to_dict()) == network
     assert all(weights.dtype == np.float32 for weights in network.initial_weights(seed=0))
 

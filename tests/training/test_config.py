@@ -40,6 +40,8 @@ TOO_SMALL = {
     "weight_decay": (-0.1,),
     "seed": (-1,),
     "early_stopping": (-1,),
+    "not_a_digit": (-0.1,),
+    "variants": (-0.1,),
     "threads": (0, -2),
 }
 TOO_LARGE = {
@@ -55,6 +57,8 @@ TOO_LARGE = {
     "weight_decay": 1e30,
     "seed": LARGEST + 1,
     "early_stopping": LARGEST + 1,
+    "not_a_digit": 0.95,
+    "variants": 0.95,
     "threads": LARGEST + 1,
 }
 
@@ -138,8 +142,13 @@ def test_every_number_has_a_range():
     [
         ({"optimizer": "adm"}, "There is no optimizer 'adm'. Did you mean 'adam'? There are adam, adamw, sgd."),
         ({"schedule": "one_cycle"}, "Did you mean 'one-cycle'"),
+        (
+            {"augmentation": "raeder"},
+            "There is no augmentation 'raeder'. Did you mean 'reader'? There are none, reader.",
+        ),
         ({"early_stopping": 2, "validation_images": 0}, "need validation images"),
         ({"best_weights": True, "validation_images": 0}, "need validation images"),
+        ({"not_a_digit": 0.5, "variants": 0.5}, "together must be at most 0.9"),
         ({"optimizer": "sgd", "beta_1": 1.5}, "beta_1 must be"),
         ({"optimizer": "adam", "momentum": 1.5}, "momentum must be"),
     ],
@@ -205,7 +214,7 @@ def test_an_unknown_setting_gets_the_nearest():
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_is_valid_and_builds(name):
     config = preset(name)
-    assert config.build_architecture().n_classes == 10
+    assert config.build_architecture().n_classes == (11 if config.not_a_digit else 10)
     assert config.changed() == PRESETS[name]
 
 
@@ -225,7 +234,8 @@ def test_values_change_a_preset():
 
 def test_a_misspelled_preset_gets_the_nearest():
     with pytest.raises(
-        ConfigError, match=r"There is no preset 'fats'\. Did you mean 'fast'\? There are codelab, fast, accurate\."
+        ConfigError,
+        match=r"There is no preset 'fats'\. Did you mean 'fast'\? There are codelab, fast, accurate, reader\.",
     ):
         preset("fats")
 

@@ -1,4 +1,4 @@
-"""Single digits from image files and IDX files, with bounds on what is opened."""
+"""Images of one digit: those that are as MNIST's are taken as they are, and those of IDX files."""
 
 from __future__ import annotations
 
@@ -10,26 +10,44 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from digitlab.data.idx import read_idx
 from digitlab.errors import DataError
 
-__all__ = ["Digit", "read_digits"]
+__all__ = ["Digit", "has_bright_ground", "is_framed", "read_digits"]
 
 _SIZE = (28, 28)
 # 28 x 28 pixels need a few hundred bytes; what a drawing program adds about itself may be larger.
 _MOST_BYTES = 5 * 2**20
+# Digits in MNIST cover a fifth of the image: their mean is near 33, and no digit there is above 130.
+_BRIGHT_GROUND = 127
+# Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
+_MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ\x00")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Digit:
-    """One image, uint8 (28, 28), 0-255, and where it came from."""
+    """One image, and where it came from.
+
+    Attributes
+    ----------
+    source : str
+        For people: a file name, or ``file#index``.
+    path : Path
+        The file.
+    image : ndarray or None
+        uint8 (28, 28), 0-255; None for a picture of another size or kind, in which the digit is to be found first.
+    from_idx : bool
+        Whether it is one of an IDX file.
+    """
 
     source: str
-    image: NDArray[np.uint8]
+    path: Path
+    image: NDArray[np.uint8] | None
+    from_idx: bool = False
 
 
 def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tuple[list[Digit], int]:
@@ -38,7 +56,7 @@ def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tup
     Parameters
     ----------
     path : Path
-        28 x 28 pixels in a usual format, or IDX, plain, ``.gz`` or ``.xz``.
+        Any image, or IDX, plain, ``.gz`` or ``.xz``.
     indices : sequence of int
         Which images of an IDX file, counted from 0.
     limit : int
@@ -54,7 +72,8 @@ def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tup
     Raises
     ------
     DataError
-        If the file is missing, damaged, too large, or its images are not 28 x 28.
+        If the file is missing, or an IDX file is damaged or has images of another size. Whether an image is damaged,
+        is told by who looks for the digit in it.
     """
     if limit < 1:
         raise DataError(f"--limit must be a whole number of at least 1; got {limit}.")
@@ -62,7 +81,23 @@ def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tup
         return _from_idx(path, indices, limit)
     if indices:
         raise DataError(f"{path} is a single image; --index is for IDX files. Leave it out.")
-    return [Digit(str(path), _from_image(path))], 1
+    return [Digit(str(path), path, _small_image(path))], 1
+
+
+def has_bright_ground(image: NDArray[np.uint8]) -> bool:
+    """Whether an image has dark ink on bright ground, it seems; MNIST has bright ink on dark."""
+    return bool(image.mean() > _BRIGHT_GROUND)
+
+
+def is_framed(image: NDArray[np.uint8]) -> bool:
+    """Whether an image is as MNIST's are: bright ink on black, within 20 x 20, its centre of mass in the middle."""
+    rows, columns = np.nonzero(image > image.max() // 8)
+    if has_bright_ground(image) or not rows.size:
+        return False
+    is_within = max(np.ptp(rows), np.ptp(columns)) < _FIELD_PX
+    total = image.sum(dtype=np.float64)
+    middles = (image.sum(axis) @ np.arange(image.shape[0]) / total for axis in (0, 1))
+    return bool(is_within and all(_MIDDLE_PX[0] <= middle <= _MIDDLE_PX[1] for middle in middles))
 
 
 def _is_idx(path: Path) -> bool:
@@ -76,7 +111,7 @@ def _is_idx(path: Path) -> bool:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
     if not is_file:
-        raise DataError(f"{path} is not a file. Name an image of 28 x 28 pixels or an IDX file.")
+        raise DataError(f"{path} is not a file. Name an image or an IDX file.")
     is_named_so = "idx" in path.name.lower() or path.name.lower().endswith("ubyte")
     return is_named_so or start.startswith(_COMPRESSED) or (start[:2] == b"\x00\x00" and start[2:3] >= b"\x08")
 
@@ -102,45 +137,25 @@ def _from_idx(path: Path, indices: Sequence[int], limit: int) -> tuple[list[Digi
     chosen = indices or range(min(limit, n))
     if not chosen:
         raise DataError(f"{path} holds no images.")
-    return [Digit(f"{path}#{index}", images[index]) for index in chosen], n
+    return [Digit(f"{path}#{index}", path, images[index], from_idx=True) for index in chosen], n
 
 
-def _from_image(path: Path) -> NDArray[np.uint8]:
-    n_bytes = path.stat().st_size
-    if n_bytes > _MOST_BYTES:
-        raise DataError(
-            f"{path} has {n_bytes:,} bytes, too many for a digit of 28 x 28 pixels. For now the digit must be cut out "
-            "and scaled to 28 x 28 first."
-        )
+def _small_image(path: Path) -> NDArray[np.uint8] | None:
+    """The pixels of a grey image of 28 x 28, and None for any other."""
+    if path.stat().st_size > _MOST_BYTES:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is checked here, before a pixel is decoded
             with Image.open(path, formats=_FORMATS) as image:
-                if image.size != _SIZE:
-                    width, height = image.size
-                    raise DataError(
-                        f"{path} is {width} x {height} pixels; 28 x 28 is needed for now. Cut the digit out and scale "
-                        "it to 28 x 28 first."
-                    )
-                return _grey(image, path)
-    except UnidentifiedImageError:
-        raise DataError(f"{path} is no image that can be read; {', '.join(_FORMATS)} and IDX files can be.") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"{path} has far too many pixels; 28 x 28 is needed for now.") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be decoded: {str(error).rstrip('.')}. Save or copy it again.") from None
+                return _grey(image) if image.size == _SIZE else None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None
 
 
-def _grey(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    if image.has_transparency_data:
-        alpha = np.asarray(image.convert("RGBA"))[..., 3]
-        if alpha.min() < 255:
-            # Ink on nothing: whether the ground is to be dark or bright cannot be known.
-            raise DataError(f"{path} is transparent in places; save it with a plain ground, black by preference.")
+def _grey(image: Image.Image) -> NDArray[np.uint8] | None:
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        return None  # ink on nothing: its ground is not known here
     if image.mode.startswith("I;16"):
         return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-    if image.mode in ("I", "F"):
-        raise DataError(f"{path} has pixels of 32 bits; save it in grey with 8 bits.")
-    return np.array(image.convert("L"), np.uint8)
+    return None if image.mode in ("I", "F") else np.array(image.convert("L"), np.uint8)

@@ -13,8 +13,6 @@ __all__ = ["predict"]
 
 
 def predict(
-    run: str,
-    /,
     *images: Path,
     index: Annotated[tuple[WholeNumber, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     limit: WholeNumber = 10,
@@ -22,17 +20,17 @@ def predict(
     out: Path = Path("runs"),
     as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> None:
-    """Ask a trained network which digits are on images.
+    """Tell which digit is on an image: any photo, scan or drawing of one digit.
 
-    An image is a file of 28 x 28 pixels in grey (PNG, JPEG and others), bright ink on dark ground as in MNIST, or an
-    IDX file with any number of them.
+    The first name may be a run (its name or folder, "latest") or a model file (.safetensors, .keras, .onnx, or
+    TensorFlow.js' model.json), whose network is asked then; otherwise the reader that digitlab brings is. It also
+    tells where there is no digit. IDX files, and images of 28 x 28 pixels with bright ink on dark ground as in MNIST,
+    are asked as they are; on others the digit is found first. For photos of more than one digit: digitlab read.
 
     Parameters
     ----------
-    run
-        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     images
-        Image files and IDX files.
+        Image files and IDX files, after a run or without one.
     index
         Which images of an IDX file, counted from 0: --index 3 5 8.
     limit
@@ -42,8 +40,8 @@ def predict(
     out
         The folder of runs.
     as_json
-        Print a JSON list with an object for every image.
+        Print a JSON list with an object for every image; its label is null where there is no digit.
     """
     from digitlab.cli.predicting import run_prediction
 
-    run_prediction(run, images, index, limit, out, invert=invert, as_json=as_json)
+    run_prediction(images, index, limit, out, invert=invert, as_json=as_json)

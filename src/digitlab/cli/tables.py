@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -148,19 +148,25 @@ def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
     return table
 
 
-def predictions_table(predictions: Sequence[Prediction], class_names: Sequence[str], width: int) -> Table:
-    """Return source, answer, confidence and, as far as there is room, the probabilities: all, or the highest three."""
+def predictions_table(
+    predictions: Sequence[Prediction], class_names: Sequence[str], width: int, refused: Collection[int] = ()
+) -> Table:
+    """Return source, answer, confidence and, as far as there is room, the probabilities: all, or the highest three.
+
+    ``refused`` are the places of those images, from 0, on which there is no digit.
+    """
     table = _table()
     table.add_column("Source", overflow="fold")
     table.add_column("Answer")
     table.add_column("Confidence", justify="right")
-    is_wide = width >= _WIDE and len(class_names) <= 10
+    n_shown = max((len(prediction.probabilities) for prediction in predictions), default=0)
+    is_wide = width >= _WIDE and n_shown <= 10
     if is_wide:
-        for number, _ in enumerate(class_names):
+        for number in range(n_shown):
             table.add_column(f"p({number})", justify="right", no_wrap=True)
     elif width > _TINY:
         table.add_column("Most probable", no_wrap=True)
-    for prediction in predictions:
+    for place, prediction in enumerate(predictions):
         chances = prediction.probabilities
         if is_wide:
             cells = [Text(f"{p:.3f}", style="bold green" if k == prediction.label else "dim" if p < 0.0005 else "")
@@ -168,6 +174,9 @@ def predictions_table(predictions: Sequence[Prediction], class_names: Sequence[s
         else:
             best = sorted(range(len(chances)), key=lambda k: -chances[k])[:3]
             cells = [Text("  ".join(f"{k}: {chances[k]:.3f}" for k in best))] if width > _TINY else []
-        answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
+        if place in refused:
+            answer = Text("no digit here", style="yellow")
+        else:
+            answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
         table.add_row(prediction.source, answer, percent(prediction.confidence), *cells)
     return table

@@ -103,6 +103,7 @@ def steps(
     seed: int = 0,
     validation: LabelledImages | None = None,
     progress: Progress | None = None,
+    of_epoch: Callable[[int], LabelledImages] | None = None,
 ) -> Iterator[StepRecord | EpochRecord]:
     """Train, and yield a record for every batch and every epoch.
 
@@ -125,6 +126,8 @@ def steps(
     progress : Progress, optional
         Where to go on; it is kept up to date, so that the run can be resumed after any record. The runner must hold
         the weights and moments of that moment.
+    of_epoch : callable, optional
+        Gives what to learn from in an epoch, from 1, in place of ``training``: as many images, changed at random.
 
     Yields
     ------
@@ -144,13 +147,14 @@ def steps(
     while progress.epochs_done < epochs:
         epoch = progress.epochs_done + 1
         order = batch_order(n, epoch, seed, shuffle)
+        changed = training if of_epoch is None else of_epoch(epoch)
         for batch in range(progress.step - (epoch - 1) * n_batches + 1, n_batches + 1):
             began = time.perf_counter()
             chosen = order[(batch - 1) * batch_size : batch * batch_size]
             rate = learning_rate(progress.step)
             loss, n_correct = runner.train_batch(
-                training.images,
-                training.labels[chosen],
+                changed.images,
+                changed.labels[chosen],
                 chosen,
                 optimizer.step(progress.step + 1, rate),
                 _salt(seed, progress.step) if runner.has_dropout else 0,

@@ -21,7 +21,7 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.layers import Layer
 from digitlab.network.zoo import architecture as architecture_of
-from digitlab.values import CLASS_NAMES, EpochRecord, StepRecord
+from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
 __all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
 
@@ -42,7 +42,7 @@ class Sequential:
     threads : int, optional
         Threads that share the work; all cores by default. No result depends on it.
     class_names : sequence of str, optional
-        What the classes are called; ``Zero`` to ``Nine`` for ten.
+        What the classes are called; ``Zero`` to ``Nine`` for ten, and ``Not a digit`` for an eleventh.
 
     Raises
     ------
@@ -137,7 +137,8 @@ class Sequential:
         self.stop_training = False
         self.optimizer: LiveRate | None = None
         n = architecture.n_classes
-        default = CLASS_NAMES if n == len(CLASS_NAMES) else tuple(str(k) for k in range(n))
+        named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
+        default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
         self.class_names = tuple(default if class_names is None else class_names)
         if len(self.class_names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(self.class_names)} names were given.")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
-from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D
+from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
 __all__ = ["ZOO", "architecture"]
 
@@ -60,11 +60,33 @@ def _fast_cnn() -> Architecture:
     )
 
 
+def _reader_cnn() -> Architecture:
+    """For ``--preset reader``: ten digits and "not a digit", 321,483 parameters.
+
+    Chosen on validation images (``docs/decisions/0006-the-readers-network.md``).
+    """
+    return Architecture(
+        [
+            Conv2D(32, 5, activation="relu", kernel_initializer="variance_scaling"),
+            MaxPooling2D(2),
+            Conv2D(64, 3, activation="relu", kernel_initializer="variance_scaling"),
+            Conv2D(64, 3, activation="relu", kernel_initializer="variance_scaling"),
+            MaxPooling2D(2),
+            Flatten(),
+            Dense(256, activation="relu"),
+            Dropout(0.25),
+            Dense(11, activation="softmax"),
+        ],
+        name="reader_cnn",
+    )
+
+
 #: The named networks; calling one gives its architecture.
 ZOO: dict[str, Callable[[], Architecture]] = {
     "codelab_cnn": _codelab_cnn,
     "dense_baseline": _dense_baseline,
     "fast_cnn": _fast_cnn,
+    "reader_cnn": _reader_cnn,
 }
 
 

@@ -7,9 +7,12 @@ All boxes are in pixels of the upright photo: the photo as its file stores it, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digitlab.values import Value
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["REASONS", "Alternative", "Box", "Digit", "Line", "Number", "Reading", "Refused"]
 
@@ -174,6 +177,12 @@ class Reading(Value):
     def digits(self) -> tuple[Digit, ...]:
         """All digits in reading order."""
         return tuple(digit for number in self.numbers for digit in number.digits)
+
+    def render(self, photo: Any) -> Image:
+        """Draw boxes and values on the photo that was read; see ``digitlab.reading.render``."""
+        from digitlab.reading.render import render
+
+        return render(photo, self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reading as plain JSON types, with its text and each line's."""

@@ -27,8 +27,9 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.listening import address_of, listening_socket
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
+from digitlab.studio.reading.routes import add_read_routes
 from digitlab.studio.report_route import add_report_route
-from digitlab.studio.tabs import evaluation, input_data, model, runs, training
+from digitlab.studio.tabs import evaluation, input_data, model, read, runs, training
 from digitlab.studio.theme import ICON, add_theme, set_up_theme
 
 __all__ = ["run_studio", "set_up_page"]
@@ -77,6 +78,7 @@ BUILDERS: dict[str, Callable[[Page], None]] = {
     "Model": model.build,
     "Training": training.build,
     "Evaluation": evaluation.build,
+    "Read": read.build,
     "Runs": runs.build,
 }
 
@@ -137,6 +139,7 @@ def run_studio(
             task.cancel()
 
     add_report_route(out)
+    add_read_routes()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     ui.run_with(
         app,

@@ -16,7 +16,7 @@ _BASE = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
 #: For everything that is not the page itself: it may load nothing.
 HEADERS = _BASE | {"content-security-policy": "default-src 'none'; frame-ancestors 'none'"}

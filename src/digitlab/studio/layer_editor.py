@@ -209,7 +209,7 @@ def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
         n_classes = network.n_classes
     except NetworkError as error:
         return _with_error(name, checked, str(error))
-    if n_classes != len(CLASS_NAMES):
+    if n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):  # one more for what is no digit
         sentence = f"The last layer needs {len(CLASS_NAMES)} units, one for each digit; it has {n_classes:,}."
         return _at_last(name, checked, sentence)
     return CheckedNetwork(name, tuple(checked), network)

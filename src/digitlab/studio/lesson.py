@@ -27,6 +27,7 @@ TABS = {
     "model": "Model",
     "training": "Training",
     "evaluation": "Evaluation",
+    "read": "Read",
     "runs": "Runs",
 }
 
@@ -38,7 +39,8 @@ _NETWORK, _LAYERS, _TAB, _STEP = "network", "layers", "tab", "step"
 _PRIVATE = ("data", "threads")
 _WORDS = {"true": True, "false": False}
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(TrainConfig) if entry.name not in (_NETWORK, *_PRIVATE)}
-_IMAGE_SHAPE, _N_CLASSES = (28, 28, 1), len(CLASS_NAMES)
+# One class more for what is no digit.
+_IMAGE_SHAPE, _N_CLASSES = (28, 28, 1), (len(CLASS_NAMES), len(CLASS_NAMES) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +219,9 @@ def _unpacked(text: str) -> Architecture:
     except (ValueError, RecursionError, binascii.Error):
         raise NetworkError("its network is damaged; copy the whole link again.") from None
     architecture = Architecture.from_dict(form)
-    if architecture.input_shape != _IMAGE_SHAPE or architecture.n_classes != _N_CLASSES:
+    if architecture.input_shape != _IMAGE_SHAPE or architecture.n_classes not in _N_CLASSES:
         raise NetworkError(
             f"its network takes {architecture.input_shape} and tells {architecture.n_classes} classes apart; the "
-            f"images here are {_IMAGE_SHAPE}, and there are {_N_CLASSES} classes."
+            f"images here are {_IMAGE_SHAPE}, and there are {_N_CLASSES[0]} classes."
         )
     return architecture

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.evaluation.markup import percent
+from digitlab.values import NOT_A_DIGIT
 
 __all__ = ["MISTAKES", "Selection", "plural"]
 
@@ -124,6 +125,8 @@ def plural(name: str) -> str:
     >>> plural("Four"), plural("Six")
     ('Fours', 'Sixes')
     """
+    if name == NOT_A_DIGIT:
+        return "images of no digit"
     return name + ("es" if name.lower().endswith(("s", "x", "sh", "ch")) else "s")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from digitlab.engine.optimizers import SCHEDULES
 from digitlab.errors import ConfigError
 from digitlab.network.zoo import ZOO
-from digitlab.training.config import OPTIMIZERS, TrainConfig
+from digitlab.training.config import AUGMENTATION_NAMES, OPTIMIZERS, TrainConfig
 
 __all__ = ["CHANGEABLE", "SettingField", "fields_at_first", "other_fields", "parsed"]
 
@@ -22,7 +22,12 @@ CHANGEABLE = ("learning_rate",)
 # The ones that a lesson is about; the others come after them, and what belongs to the machine is not on the page.
 _AT_FIRST = ("network", "train_images", "batch_size", "epochs", "optimizer", "learning_rate", "schedule", "seed")
 _NOT_SHOWN = ("data",)
-_CHOICES: dict[str, Sequence[str]] = {"network": tuple(ZOO), "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+_CHOICES: dict[str, Sequence[str]] = {
+    "network": tuple(ZOO),
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "augmentation": AUGMENTATION_NAMES,
+}
 
 
 @dataclass(frozen=True, slots=True)

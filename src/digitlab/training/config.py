@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from digitlab.engine.optimizers import Optimizer
     from digitlab.network.architecture import Architecture
 
-__all__ = ["OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
+__all__ = ["AUGMENTATION_NAMES", "OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
 
 #: Optimizers by name.
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
+#: Augmentations by name.
+AUGMENTATION_NAMES = ("none", "reader")
+
 _MOST = 2**31 - 1
+# Share of images that are made; the rest are the set's.
+_MOST_MADE = 0.9
 # Beyond these, float32 turns numbers into 0 or infinity on the way.
 _TINY, _HUGE = 1e-30, 1e9
 _RANGES: dict[str, tuple[float, float]] = {
@@ -36,6 +41,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, _HUGE),
     "seed": (0, _MOST),
     "early_stopping": (0, _MOST),
+    "not_a_digit": (0, _MOST_MADE),
+    "variants": (0, _MOST_MADE),
     "threads": (1, _MOST),
 }
 
@@ -47,7 +54,7 @@ class TrainConfig:
     Parameters
     ----------
     network : str
-        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn), or a JSON file with layers.
+        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, reader_cnn), or a JSON file with layers.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
@@ -84,6 +91,13 @@ class TrainConfig:
         Stop after so many epochs without a lower validation loss; 0 for never.
     best_weights : bool
         Keep the weights of the epoch with the lowest validation loss instead of the last.
+    augmentation : str
+        How training images are changed anew in every epoch: none, or reader (turned, bent, thicker, noisy ...; less so
+        towards the end).
+    not_a_digit : float
+        Share of images that are no digit (letters, marks, parts of digits ...); needs a network with 11 outputs.
+    variants : float
+        Share of images that are ones with a flag or a foot and sevens with a bar, drawn onto those of the set.
     threads : int, optional
         Threads that share the work; all cores by default. No result depends on it.
 
@@ -112,6 +126,9 @@ class TrainConfig:
     seed: int = 0
     early_stopping: int = 0
     best_weights: bool = False
+    augmentation: str = "none"
+    not_a_digit: float = 0.0
+    variants: float = 0.0
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -122,6 +139,10 @@ class TrainConfig:
             object.__setattr__(self, field.name, value)
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(unknown("optimizer", self.optimizer, OPTIMIZERS))
+        if self.augmentation not in AUGMENTATION_NAMES:
+            raise ConfigError(unknown("augmentation", self.augmentation, AUGMENTATION_NAMES))
+        if self.not_a_digit + self.variants > _MOST_MADE:
+            raise ConfigError(f"not_a_digit and variants together must be at most {_MOST_MADE:g} of the images.")
         if (self.early_stopping or self.best_weights) and not self.validation_images:
             raise ConfigError("early_stopping and best_weights need validation images; set validation_images above 0.")
         # Those of the other optimizers too: a setting that cannot be is a mistake, used or not.
@@ -223,6 +244,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beta_1": 0.7,
         "beta_2": 0.9,
         "schedule": "one-cycle",
+    },
+    "reader": {
+        "network": "reader_cnn",
+        "train_images": 55_000,
+        "validation_images": 5_000,
+        "batch_size": 256,
+        "epochs": 34,
+        "learning_rate": 0.003,
+        "schedule": "one-cycle",
+        "augmentation": "reader",
+        "not_a_digit": 0.2,
+        "variants": 0.05,
     },
 }
 

@@ -10,9 +10,11 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any
 
+import numpy as np
+
 from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData, Split
-from digitlab.engine.fitting import LabelledImages, Progress, steps
+from digitlab.data.mnist import MnistData
+from digitlab.engine.fitting import Progress, steps
 from digitlab.engine.optimizers import scheduled_rate
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, RunError, TrainingDivergedError
@@ -20,9 +22,11 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.runs.directory import CONFIG, STATE, Run
 from digitlab.runs.locking import RunLock
+from digitlab.training.calibrating import Calibration, calibrate
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for
 from digitlab.training.keeping import kept
+from digitlab.training.material import gather_material
 from digitlab.training.state import BestWeights, pack_state, unpack_state
 from digitlab.values import EpochRecord, StepRecord
 
@@ -84,20 +88,17 @@ class TrainingSession:
         network = config.build_architecture() if architecture is None else architecture
         self.data = MnistData.load(config.data, seed=config.seed) if data is None else data
         self.model = Sequential.from_architecture(network, seed=config.seed, threads=config.threads)
-        self.training = self._chosen(self.data.training, config.train_images)
-        n_validation = config.validation_images
-        self.validation = self._chosen(self.data.validation, n_validation) if n_validation else None
+        self.material = gather_material(config, self.data, network)
+        self.training, self.validation = self.material.training, self.material.validation
         self.n_steps = config.epochs * -(-len(self.training) // config.batch_size)
         self.progress = Progress()
         self.finished = self.stopped_early = self.diverged = False
         self.best: BestWeights | None = None
+        self.calibration: Calibration | None = None
         # Held from here on where the run is a new or a resumed one, so that nobody else begins with it meanwhile.
         self.lock: RunLock | None = None
         self.has_state = False
         self.model.runner.start_training(min(config.batch_size, len(self.training)))
-
-    def _chosen(self, split: Split, n: int) -> LabelledImages:
-        return self.model.labelled(*choose_images(split, n, self.config.seed))
 
     @classmethod
     def resume(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
@@ -121,6 +122,11 @@ class TrainingSession:
                 raise RunError(
                     f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
                     f"back, or start a new run."
+                )
+            if description.get("nondigits", {}).get("digest") != (session.material.nondigits or {}).get("digest"):
+                raise RunError(
+                    f"This machine makes other images that are no digit than those that the run {run.path} began with: "
+                    f"it has other fonts. Go on where it began, or start a new run."
                 )
             session.restore(state)
         except BaseException:
@@ -184,6 +190,7 @@ class TrainingSession:
             "config": self.config.to_dict(),
             "network": self.model.architecture.to_dict(),
             "data": {"source": self.data.source, "digest": self.data.digest},
+            **({"nondigits": self.material.nondigits} if self.material.nondigits else {}),
             "command": command_for(self.config),
         }
 
@@ -211,6 +218,7 @@ class TrainingSession:
             self.finished = True
             self.stopped_early = self.progress.step < self.n_steps
             self._choose_weights()
+            self._calibrate()
         except TrainingDivergedError:
             self.diverged = True
             self._choose_weights()
@@ -231,6 +239,7 @@ class TrainingSession:
             seed=config.seed,
             validation=self.validation,
             progress=self.progress,
+            of_epoch=self.material.of_epoch,
         ):
             if isinstance(record, EpochRecord):
                 self._compare(record)
@@ -252,10 +261,19 @@ class TrainingSession:
         if self.config.best_weights and self.best is not None:
             self.model.runner.parameters = self.best.weights
 
+    def _calibrate(self) -> None:
+        if self.material.nondigits is not None and self.validation is not None:
+            self.calibration = calibrate(self.model.runner.predict(self.validation.images), self.validation.labels)
+            weights = self.model.get_weights()
+            weights[-1][-1] += np.float32(self.calibration.bias)
+            self.model.set_weights(weights)
+
     def model_checkpoint(self) -> Checkpoint:
         """Return the model as it is kept."""
         epoch = self.best_epoch if self.config.best_weights else None
         metadata = self._metadata() | {"epoch": str(epoch or self.progress.epochs_done)}
+        if self.calibration is not None:
+            metadata |= self.calibration.to_metadata()
         return Checkpoint(self.model.architecture, tuple(self.model.get_weights()), self.model.class_names, metadata)
 
     def state_checkpoint(self) -> Checkpoint:

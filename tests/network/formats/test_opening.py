@@ -50,7 +50,9 @@ def test_model_files_are_told_from_runs(written: dict[str, Path], tmp_path: Path
     run.mkdir()
     (run / "config.json").write_text("{}")
     assert not is_model_file(run)
-    assert not any(is_model_file(name) for name in ("latest", "2026-11-22_codelab-cnn_s0", "", tmp_path, "\0"))
+    assert not any(
+        is_model_file(name) for name in ("latest", "digit.png", "2026-11-22_codelab-cnn_s0", "", tmp_path, "\0")
+    )
 
 
 class _Evil:

@@ -43,7 +43,7 @@ def is_model_file(name: str | Path) -> bool:
     if path.suffix.lower() in (*_READ, *_REFUSED):
         return not (path.is_dir() and (path / "config.json").is_file())
     try:
-        return path.is_file() or ((path / MODEL_JSON).is_file() and not (path / "config.json").exists())
+        return (path / MODEL_JSON).is_file() and not (path / "config.json").exists()
     except (OSError, ValueError):
         return False
 

@@ -10,6 +10,7 @@ from digitlab.studio.learn.explanation import Explanation, Topic
 from digitlab.studio.learn.facts import Facts
 from digitlab.studio.learn.judging_texts import JUDGING_TOPICS
 from digitlab.studio.learn.network_texts import NETWORK_TOPICS
+from digitlab.studio.learn.reading_texts import READING_TOPICS
 from digitlab.studio.learn.training_texts import TRAINING_TOPICS
 from digitlab.studio.learn.window_texts import WINDOW_TOPICS
 
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["TOPICS", "explain", "explanation", "facts_of"]
 
 #: Every topic by its name.
-TOPICS: dict[str, Topic] = {**DATA_TOPICS, **NETWORK_TOPICS, **WINDOW_TOPICS, **TRAINING_TOPICS, **JUDGING_TOPICS}
+TOPICS: dict[str, Topic] = {
+    **DATA_TOPICS,
+    **NETWORK_TOPICS,
+    **WINDOW_TOPICS,
+    **TRAINING_TOPICS,
+    **JUDGING_TOPICS,
+    **READING_TOPICS,
+}
 
 # Where the training that goes on, or is over, is looked at rather than the settings of the next one.
-_TABS_OF_THE_TRAINING = ("Training", "Evaluation")
+_TABS_OF_THE_TRAINING = ("Training", "Evaluation", "Read")
 
 
 def facts_of(page: Page) -> Facts:

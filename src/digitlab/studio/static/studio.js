@@ -46,9 +46,13 @@ window.studio = {
     this.addressTimer = setTimeout(() => history.replaceState(history.state, "", `${location.pathname}${query && "?"}${query}`), 250);
   },
 
-  async copyLink() {
+  copyLink() {
+    return this.copyText(location.href);
+  },
+
+  async copyText(text) {
     try {
-      await navigator.clipboard.writeText(location.href);
+      await navigator.clipboard.writeText(text);
       return true;
     } catch {
       return false; // not allowed to, or not served over a secure connection

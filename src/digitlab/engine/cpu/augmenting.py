@@ -1,0 +1,224 @@
+"""Augmenting: images as another hand, another pen and another paper would have made them.
+
+In plain words, for every image::
+
+    turn, shear, scale, shift and bend it, perhaps with a neighbor at its side   (warping.py)
+    thicken or thin the strokes;  break one;  cut off an edge;  blur
+    ink    = steeper edges or fainter ink
+    paper  = a grey level, a slope of it, a faint line
+    value  = ink over paper + noise
+
+Every image has a row of random numbers of its own (``draws.py``), so that nothing depends on which thread makes it, or
+when.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
+from digitlab.engine.cpu.draws import (
+    BLUR,
+    CUT,
+    CUT_DEPTH,
+    CUT_SIDE,
+    EDGES,
+    FAINT,
+    GAP,
+    GAP_ANGLE,
+    GAP_WIDTH,
+    GAP_X,
+    GAP_Y,
+    LINE,
+    LINE_LEVEL,
+    LINE_WHERE,
+    NOISE,
+    NOISE_KEY,
+    PAPER,
+    SIDE,
+    SLOPE,
+    SLOPE_WHERE,
+    STROKE,
+)
+from digitlab.engine.cpu.warping import warp
+
+__all__ = ["augment_images"]
+
+_MIDDLE = np.float32((SIDE - 1) / 2)
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+
+
+@inlined
+def _sometimes(draw):
+    """From [0, 1) to [0, 1), with 0 for half of the draws."""
+    return max(_ZERO, np.float32(2.0) * draw - _ONE)
+
+
+@inlined
+def _four(image, y, x):
+    """Return the pixels above, below, left and right."""
+    above = image[y - 1, x] if y > 0 else _ZERO
+    below = image[y + 1, x] if y < SIDE - 1 else _ZERO
+    left = image[y, x - 1] if x > 0 else _ZERO
+    right = image[y, x + 1] if x < SIDE - 1 else _ZERO
+    return above, below, left, right
+
+
+@kernel
+def _change_stroke(amount, image, before):
+    """Grey dilation, or erosion where the amount is below 0, by a part of a pixel on each side."""
+    brightest, after = _ZERO, _ZERO
+    for y in range(SIDE):
+        for x in range(SIDE):
+            before[y, x] = image[y, x]
+            brightest = max(brightest, image[y, x])
+    for y in range(SIDE):
+        for x in range(SIDE):
+            own = before[y, x]
+            a, b, c, d = _four(before, y, x)
+            goal = max(own, a, b, c, d) if amount > _ZERO else min(own, a, b, c, d)
+            image[y, x] = own + abs(amount) * (goal - own)
+            after = max(after, image[y, x])
+    if after > _ONE:
+        # A line as thin as the steps would fade; it is to become thinner, not fainter.
+        gain = brightest / after
+        for y in range(SIDE):
+            for x in range(SIDE):
+                image[y, x] *= gain
+
+
+@kernel
+def _blur(amount, image, before):
+    """Mix every pixel with the mean of its four neighbors."""
+    for y in range(SIDE):
+        for x in range(SIDE):
+            before[y, x] = image[y, x]
+    for y in range(SIDE):
+        for x in range(SIDE):
+            a, b, c, d = _four(before, y, x)
+            image[y, x] += amount * (np.float32(0.25) * (a + b + c + d) - before[y, x])
+
+
+@kernel
+def _cut_edge(draws, image):
+    """Lose up to a sixth of the ink's box at one of its four edges."""
+    top, bottom, left, right = SIDE, -1, SIDE, -1
+    for y in range(SIDE):
+        for x in range(SIDE):
+            if image[y, x] > np.float32(64.0):
+                top, bottom, left, right = min(top, y), max(bottom, y), min(left, x), max(right, x)
+    side = int(draws[CUT_SIDE] * np.float32(4.0))
+    extent = bottom - top + 1 if side < 2 else right - left + 1
+    depth = int(draws[CUT_DEPTH] * np.float32(extent) / np.float32(6.0) + _HALF)
+    for y in range(SIDE):
+        for x in range(SIDE):
+            if (
+                (side == 0 and y < top + depth)
+                or (side == 1 and y > bottom - depth)
+                or (side == 2 and x < left + depth)
+                or (side == 3 and x > right - depth)
+            ):
+                image[y, x] = _ZERO
+
+
+@kernel
+def _break_stroke(draws, image):
+    """Leave a gap, one to three pixels wide, along a short line somewhere near the middle."""
+    x0 = np.float32(6.0) + np.float32(16.0) * draws[GAP_X]
+    y0 = np.float32(6.0) + np.float32(16.0) * draws[GAP_Y]
+    angle = np.float32(math.pi) * draws[GAP_ANGLE]
+    sine, cosine = np.float32(math.sin(angle)), np.float32(math.cos(angle))
+    half_width, half_length = _HALF + draws[GAP_WIDTH], np.float32(3.5)
+    for y in range(SIDE):
+        for x in range(SIDE):
+            u, v = np.float32(x) - x0, np.float32(y) - y0
+            beside, along = abs(cosine * v - sine * u), abs(cosine * u + sine * v)
+            if along < half_length:
+                image[y, x] *= min(_ONE, max(_ZERO, beside - half_width + _HALF))
+
+
+@inlined
+def _hashed(bits):
+    """Mix 32 bits: "lowbias32", C. Wellons (2018)."""
+    bits = np.uint32(bits ^ (bits >> np.uint32(16)))
+    bits = np.uint32(bits * np.uint32(0x7FEB352D))
+    bits = np.uint32(bits ^ (bits >> np.uint32(15)))
+    bits = np.uint32(bits * np.uint32(0x846CA68B))
+    return np.uint32(bits ^ (bits >> np.uint32(16)))
+
+
+@kernel
+def _print(ranges, draws, image, out):
+    """Put the ink on its paper, add noise, and round to 0-255."""
+    steepness = _ONE + np.float32(4.0) * ranges.contrast * _sometimes(draws[EDGES])
+    level = _ONE - ranges.contrast * _sometimes(draws[FAINT])
+    grey = ranges.background * _sometimes(draws[PAPER])
+    slope = ranges.background * _sometimes(draws[SLOPE]) / np.float32(SIDE)
+    where = np.float32(2.0 * math.pi) * draws[SLOPE_WHERE]
+    slope_x, slope_y = slope * np.float32(math.cos(where)), slope * np.float32(math.sin(where))
+    line = np.float32(2.0) * ranges.background * _sometimes(draws[LINE])
+    place = np.float32(SIDE) * np.float32(2.0) * draws[LINE_WHERE]  # the first half of them across, the others down
+    line *= draws[LINE_LEVEL]
+    noise = ranges.noise * _sometimes(draws[NOISE])
+    key = _hashed(np.uint32(draws[NOISE_KEY] * np.float32(16777216.0)))
+    for y in range(SIDE):
+        for x in range(SIDE):
+            ink = image[y, x] * np.float32(1.0 / 255.0)
+            if steepness > _ONE:
+                ink = _HALF + (ink - _HALF) * steepness
+            ink = level * min(_ONE, max(_ZERO, ink))
+            paper = grey + slope_x * (np.float32(x) - _MIDDLE) + slope_y * (np.float32(y) - _MIDDLE)
+            apart = abs(np.float32(y) - place) if place < np.float32(SIDE) else abs(np.float32(x + SIDE) - place)
+            paper = max(_ZERO, paper) + line * max(_ZERO, _ONE - apart)
+            value = ink + (_ONE - ink) * min(_ONE, paper)
+            if noise > _ZERO:
+                bits = _hashed(np.uint32(key ^ np.uint32(y * SIDE + x)))
+                # Four bytes, each even over 256 values, sum to nearly a normal distribution of this spread.
+                total = (
+                    (bits & np.uint32(255))
+                    + ((bits >> np.uint32(8)) & np.uint32(255))
+                    + ((bits >> np.uint32(16)) & np.uint32(255))
+                    + (bits >> np.uint32(24))
+                )
+                value += noise * (np.float32(total) - np.float32(510.0)) * np.float32(1.0 / 147.8)
+            out[y, x] = np.uint8(min(_ONE, max(_ZERO, value)) * np.float32(255.0) + _HALF)
+
+
+@entry_point
+def augment_images(images, first, last, ranges, draws, scratch, image, before, out):
+    """Augment the images ``first`` to ``last``.
+
+    Parameters
+    ----------
+    images : ndarray
+        uint8 (n, 28, 28), 0-255, ink bright on dark.
+    first, last : int
+        Which of them; half-open.
+    ranges : record
+        Of type ``RANGES``; angles in radians.
+    draws : ndarray
+        float32 (n, N_DRAWS) in [0, 1).
+    scratch, image, before : ndarray
+        float32 (32,) and two (28, 28): this thread's own memory.
+    out : ndarray
+        uint8 (n, 28, 28), rows ``first`` to ``last`` written.
+    """
+    for index in range(first, last):
+        own = draws[index]
+        warp(images, index, ranges, own, scratch, image)
+        stroke = own[STROKE] * (ranges.thicken + ranges.thin) - ranges.thin
+        while stroke != _ZERO:
+            # One pixel at a time; what is left of it in the last round.
+            step = min(_ONE, max(-_ONE, stroke))
+            _change_stroke(step, image, before)
+            stroke -= step
+        if own[GAP] < ranges.gap:
+            _break_stroke(own, image)
+        if own[CUT] < ranges.cut:
+            _cut_edge(own, image)
+        blur = ranges.blur * _sometimes(own[BLUR])
+        if blur > _ZERO:
+            _blur(blur, image, before)
+        _print(ranges, own, image, out[index])

@@ -1,0 +1,95 @@
+"""Answers: what a network says of framed glyphs, calibrated, whether or not it knows "not a digit"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import ConfigError, NetworkError
+from digitlab.reading.frame import frame_all
+from digitlab.runs.opening import open_model
+
+__all__ = ["SHIPPED", "Answers"]
+
+#: The reader's network that the package brings.
+SHIPPED = Path(__file__).parent / "model" / "reader.safetensors"
+
+_AT_ONCE = 2048  # glyphs framed and answered at a time: bounds the memory of a page full of specks
+
+
+class Answers:
+    """A network that is asked about glyphs.
+
+    Parameters
+    ----------
+    model : Sequential, str, Path or None
+        The shipped one by default. 10 outputs, or 11 with "not a digit" last.
+
+    Attributes
+    ----------
+    knows_not_a_digit : bool
+        Whether the network has the eleventh output.
+    refuse_above : float
+        The probability of "not a digit" above which a glyph is refused.
+    """
+
+    def __init__(self, model: Sequential | str | Path | None = None) -> None:
+        metadata: dict[str, str] = {}
+        if not isinstance(model, Sequential):
+            checkpoint = open_model(SHIPPED if model is None else model)
+            metadata = checkpoint.metadata
+            model = Sequential.from_checkpoint(checkpoint)
+        n = len(model.class_names)
+        if n not in (10, 11) or tuple(model.architecture.input_shape) not in ((28, 28, 1), (784,)):
+            raise NetworkError(
+                f"{model.name} answers {tuple(model.architecture.input_shape)} with {n} classes; a reader needs "
+                "28 x 28 x 1 and the ten digits, with or without an eleventh class for what is no digit."
+            )
+        self.model = model
+        self.knows_not_a_digit = n == 11
+        self.temperature = _number(metadata, "temperature", 1.0)
+        self.refuse_above = _number(metadata, "refuse_above", 0.5)
+
+    def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Answer images.
+
+        Parameters
+        ----------
+        images : ndarray
+            float32 (n, 28, 28, 1), 0-1.
+
+        Returns
+        -------
+        ndarray
+            float32 (n, 11): the probability of each digit and last that it is none; rows sum to 1.
+        """
+        if len(images) == 0:
+            return np.zeros((0, 11), np.float32)
+        probabilities: NDArray[Any] = self.model.predict(images)
+        if self.temperature != 1:
+            probabilities = np.maximum(probabilities, 1e-12) ** (1 / self.temperature)
+            probabilities /= probabilities.sum(1, keepdims=True)
+        if not self.knows_not_a_digit:
+            probabilities = np.pad(probabilities, ((0, 0), (0, 1)))
+        return np.asarray(probabilities, np.float32)
+
+    def of_glyphs(self, glyphs: Sequence[NDArray[np.float32]], *, center: bool = True) -> NDArray[np.float32]:
+        """Frame and answer glyphs, each float32 (h, w), 0-1, ink bright on dark; as ``of_images``."""
+        chunks = [glyphs[k : k + _AT_ONCE] for k in range(0, len(glyphs), _AT_ONCE)]
+        answers = [self.of_images(frame_all(chunk, center=center)) for chunk in chunks]
+        return np.concatenate(answers) if answers else np.zeros((0, 11), np.float32)
+
+
+def _number(metadata: dict[str, str], name: str, default: float) -> float:
+    try:
+        value = float(metadata.get(name, default))
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1000:
+        raise ConfigError(f"The checkpoint says {name} = {metadata[name]!r}; a number above 0 is expected.")
+    return value

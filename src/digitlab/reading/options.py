@@ -1,0 +1,69 @@
+"""Options: what a reader is asked to do with a photo."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from digitlab.errors import ConfigError
+from digitlab.values import Value
+
+__all__ = ["ReadingOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions(Value):
+    r"""How a photo is read. The defaults read; the switches show why each step is there.
+
+    Attributes
+    ----------
+    min_confidence : float
+        The least confidence of a digit, in [0, 1]; less is refused as "unsure".
+    digits : int or None
+        Every number has exactly so many digits, from 1 to 100.
+    expect : str or None
+        Every number matches this regular expression as a whole, for instance ``\d{4}``.
+    turn : bool
+        Recognise pages turned by 90, 180 or 270 degrees.
+    straighten : bool
+        Straighten pages that are skewed by up to 20 degrees.
+    invert : str
+        ``"auto"`` decides whether the ink is darker or brighter than the paper, ``"always"`` takes it for darker and
+        inverts the photo, ``"never"`` takes it for brighter, as MNIST has it.
+    flatten : bool
+        Remove shadows and uneven light.
+    center : bool
+        Put a glyph's centre of mass in the middle of its 28 x 28 image.
+    most_pages : int
+        How many pages of a document are read at most.
+
+    Raises
+    ------
+    ConfigError
+        If a value cannot be used.
+    """
+
+    min_confidence: float = 0.4
+    digits: int | None = None
+    expect: str | None = None
+    turn: bool = True
+    straighten: bool = True
+    invert: str = "auto"
+    flatten: bool = True
+    center: bool = True
+    most_pages: int = 200
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence must be a probability from 0 to 1; got {self.min_confidence}.")
+        if self.digits is not None and not 1 <= self.digits <= 100:
+            raise ConfigError(f"digits must be a whole number from 1 to 100; got {self.digits}.")
+        if self.invert not in ("auto", "always", "never"):
+            raise ConfigError(f'invert must be "auto", "always" or "never"; got {self.invert!r}.')
+        if self.most_pages < 1:
+            raise ConfigError(f"most_pages must be at least 1; got {self.most_pages}.")
+        if self.expect is not None:
+            try:
+                re.compile(self.expect)
+            except (re.error, TypeError, RecursionError, OverflowError) as error:
+                raise ConfigError(f"expect is no regular expression: {error}. Try \\d{{4}} for four digits.") from None

@@ -1,0 +1,258 @@
+"""Photo: any file or array, opened upright and bounded, so that nothing a file claims can exhaust the machine."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import DataError
+from digitlab.reading.pdf import pdf_pages
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["MOST_MEGAPIXELS", "WORK_PX", "Photo", "PhotoSource", "open_pages", "open_photo"]
+
+#: What a photo may be: a path, a file's bytes, an open file, a Pillow image, or an array. Pillow's type cannot be named
+#: without importing it.
+PhotoSource = Any
+
+#: Photos with more pixels are refused, unless their decoder can shrink them on the way.
+MOST_MEGAPIXELS = 50
+#: Longest side of the picture that is worked on. A page's digits of 4 mm then have 30 pixels; more tell no more.
+WORK_PX = 2000
+_SMALL_PX = 110  # a picture whose short side is less is enlarged: cuts and strokes need pixels
+_MOST_ENLARGED = 4
+_MOST_BYTES = 400_000_000
+#: Pillow hands EPS to another program; the others are stubs that need one.
+_NOT_OPENED = {"EPS", "BUFR", "GRIB", "HDF5", "WMF", "MPEG", "FITS"}
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo or page as it is worked on.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        uint8 (h, w) or (h, w, 3), 0-255, red first: the photo, shrunk or enlarged to a handy size.
+    width, height : int
+        Of the photo itself, in pixels, upright as its EXIF data says.
+    source : str
+        The file's name, or "image".
+    page : int
+        From 1.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    source: str = "image"
+    page: int = 1
+
+
+def open_photo(photo: PhotoSource, longest_px: int = WORK_PX, *, enlarge: bool = True) -> Photo:
+    """Open a photo, or the first page of a document.
+
+    Parameters
+    ----------
+    photo : path, bytes, file, Pillow image or ndarray
+        Arrays are (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or floats from 0 to 1.
+    longest_px : int
+        Longest side of the pixels that are kept.
+    enlarge : bool
+        Enlarge tiny pictures.
+
+    Raises
+    ------
+    DataError
+        If it cannot be opened; the message says why and what to do.
+    """
+    return next(open_pages(photo, 1, longest_px, enlarge=enlarge))
+
+
+def open_pages(
+    photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX, *, enlarge: bool = True
+) -> Iterator[Photo]:
+    """Open the pages of a document one by one; a photo has one. Parameters and errors as ``open_photo``."""
+    if isinstance(photo, np.ndarray):
+        yield _bounded(_from_array(photo), "image", longest_px, enlarge)
+        return
+    if hasattr(photo, "getexif") and hasattr(photo, "mode"):
+        yield _from_pillow(photo, "image", longest_px, enlarge)
+        return
+    content, source = _content(photo)
+    if content[:1024].find(b"%PDF-") >= 0:
+        for page, pixels in pdf_pages(content, source, most_pages, longest_px):
+            yield replace(_bounded(_from_array(pixels), source, longest_px, enlarge), page=page)
+        return
+    yield _decoded(content, source, longest_px, enlarge)
+
+
+def _content(photo: PhotoSource) -> tuple[bytes, str]:
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return bytes(photo), "image"
+    if isinstance(photo, str | os.PathLike):
+        return _file(Path(photo)), Path(photo).name
+    if hasattr(photo, "read"):
+        file: IO[bytes] = photo
+        content = file.read(_MOST_BYTES + 1)
+        if not isinstance(content, bytes):
+            raise DataError("The file is open as text; open it with mode 'rb'.")
+        name = getattr(photo, "name", None)
+        return content, Path(name).name if isinstance(name, str) else "image"
+    raise DataError(
+        f"A photo is a path, bytes, an open file, a Pillow image or a NumPy array; got {type(photo).__name__}."
+    )
+
+
+def _file(path: Path) -> bytes:
+    try:
+        # A pipe or a device could wait or flow for ever.
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a file. Name a photo or a PDF.")
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path} has more than {_MOST_BYTES // 1_000_000} MB. Save it smaller first.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}. Check the name and the folder.") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
+
+
+def _decoded(content: bytes, source: str, longest_px: int, enlarge: bool) -> Photo:
+    from PIL import Image, UnidentifiedImageError
+
+    if not content:
+        raise DataError(f"{source} is empty. Save or copy it again.")
+    Image.init()
+    formats = [name for name in Image.OPEN if name not in _NOT_OPENED]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked below
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                return _from_pillow(image, source, longest_px, enlarge)
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        raise DataError(f"{source} is no image that can be read, whatever its name says. Save it as PNG.") from None
+    except Image.DecompressionBombError:
+        raise _too_many(source, None) from None
+    except MemoryError:
+        raise DataError(f"{source} needs more memory than there is. Scale it down first.") from None
+    except Exception as error:
+        # Damaged bytes make decoders raise whatever they stumble over: struct.error, IndexError, zlib.error ...
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise DataError(f"{source} is damaged: {reason}. Save or copy it again.") from None
+
+
+def _too_many(source: str, size: tuple[int, int] | None) -> DataError:
+    pixels = f"{size[0]:,} x {size[1]:,} pixels" if size else "far too many pixels"
+    return DataError(f"{source} has {pixels}; at most {MOST_MEGAPIXELS} megapixels can be read. Scale it down first.")
+
+
+def _from_pillow(image: Image.Image, source: str, longest_px: int, enlarge: bool) -> Photo:
+    from PIL import ImageOps
+
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise DataError(f"{source} has no pixels. Save it again.")
+    largest = MOST_MEGAPIXELS * 1_000_000
+    is_jpeg = getattr(image, "format", None) in ("JPEG", "MPO") and hasattr(image, "draft")
+    # A progressive JPEG keeps all its coefficients in memory, shrunk or not.
+    may_shrink = is_jpeg and not image.info.get("progressive") and not image.info.get("progression")
+    if width * height > largest * (4 if may_shrink else 1):
+        raise _too_many(source, (width, height))
+    if is_jpeg and max(width, height) > longest_px:
+        scale = longest_px / max(width, height)
+        image.draft(None, (int(width * scale), int(height * scale)))
+        if image.size[0] * image.size[1] > largest:
+            raise _too_many(source, (width, height))
+    orientation = image.getexif().get(0x0112, 1)
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    pixels = _pixels(ImageOps.exif_transpose(image))
+    return _bounded(pixels, source, longest_px, enlarge, (width, height))
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Bring any mode of Pillow's to grey or red, green, blue."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _from_array(np.asarray(image.convert("I") if image.mode.startswith("I;16") else image))
+    if image.has_transparency_data:
+        return _over_white(np.asarray(image.convert("RGBA"), np.uint8))
+    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), np.uint8)
+
+
+def _over_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay a transparent picture on white paper; or, if that shows nothing, let its opacity be the ink."""
+    alpha = pixels[..., 3:].astype(np.uint16)
+    white = np.asarray((pixels[..., :3] * alpha + 255 * (255 - alpha)) // 255, np.uint8)
+    if int(alpha.max()) - int(alpha.min()) > 64 and int(white.max()) - int(white.min()) < 32:
+        return np.asarray(255 - alpha[..., 0], np.uint8)
+    return white
+
+
+def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring an array to uint8 (h, w) or (h, w, 3)."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+        raise DataError(
+            f"The array has shape {array.shape}; a photo is (height, width), or (height, width, 3 or 4) with colors."
+        )
+    if array.shape[0] * array.shape[1] > MOST_MEGAPIXELS * 1_000_000:
+        raise _too_many("The array", (array.shape[1], array.shape[0]))
+    if array.dtype == np.bool_:
+        plain = array.astype(np.uint8) * np.uint8(255)
+    elif array.dtype == np.uint8:
+        plain = array
+    elif array.dtype.kind in "iuf":
+        plain = _eight_bits(array)
+    else:
+        raise DataError(f"The array holds {array.dtype}; uint8, uint16, bool or floats from 0 to 1 are needed.")
+    return _over_white(plain) if plain.ndim == 3 and plain.shape[2] == 4 else np.ascontiguousarray(plain)
+
+
+def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale wider numbers to 0-255 by the range that their kind usually has."""
+    values = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    highest = float(values.max())
+    if array.dtype.kind == "f":
+        full = 1.0 if highest <= 1.0 else 255.0 if highest <= 255.0 else highest
+    else:
+        full = next((top for top in (255.0, 4095.0, 65535.0) if highest <= top), highest)
+        if array.dtype == np.uint16 and full == 255.0:
+            full = 65535.0  # a black picture of 16 bits, not one of 8
+    return np.asarray(np.clip(values * (255 / full), 0, 255), np.uint8)
+
+
+def _bounded(
+    pixels: NDArray[np.uint8], source: str, longest_px: int, enlarge: bool, size: tuple[int, int] | None = None
+) -> Photo:
+    """Shrink to the size that is worked on, or enlarge a tiny picture by a whole factor."""
+    height, width = pixels.shape[:2]
+    longest, shortest = max(width, height), min(width, height)
+    factor = 1.0
+    if longest > longest_px:
+        factor = longest_px / longest
+    elif enlarge and 4 <= shortest < _SMALL_PX:
+        factor = float(np.clip(round(_SMALL_PX / shortest), 1, min(_MOST_ENLARGED, max(1, longest_px // longest))))
+    if factor != 1:
+        new = (max(1, round(width * factor)), max(1, round(height * factor)))
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        pixels = np.asarray(cv2.resize(pixels, new, interpolation=how), np.uint8)
+    width, height = size or (width, height)
+    return Photo(pixels, width, height, source)

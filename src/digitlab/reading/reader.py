@@ -1,0 +1,122 @@
+"""Reader: the object that reads, with its network loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.sequential import Sequential
+from digitlab.reading.answers import Answers
+from digitlab.reading.options import ReadingOptions
+from digitlab.reading.page import digit_ink, read_page
+from digitlab.reading.photo import PhotoSource, open_pages, open_photo
+from digitlab.reading.reading import Reading
+
+if TYPE_CHECKING:
+    from digitlab.reading.steps import Explained
+
+__all__ = ["Reader", "read"]
+
+_DIGIT_PX = 160  # longest side of a picture of one digit: eight pixels for each of the field's, and fast
+
+
+class Reader:
+    """Reads digits from photos, scans and drawings.
+
+    Parameters
+    ----------
+    model : Sequential, str, Path or None
+        Who answers: a model, a run or a checkpoint; by default the network that the package brings, which knows
+        "not a digit". Others know it only by how unsure they are.
+
+    Raises
+    ------
+    RunError
+        If there is no such model, or it is damaged.
+    NetworkError
+        If it answers other images than 28 x 28, or other classes than the ten digits.
+    """
+
+    def __init__(self, model: Sequential | str | Path | None = None) -> None:
+        self.answers = Answers(model)
+
+    def read(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Reading:
+        """Read a photo, or the first page of a document.
+
+        Parameters
+        ----------
+        photo : path, bytes, file, Pillow image or ndarray
+            Any image that Pillow opens, a PDF, or an array (h, w), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or
+            floats from 0 to 1.
+        options : ReadingOptions, optional
+            What is asked.
+
+        Returns
+        -------
+        Reading
+            Empty lines where there is no digit.
+
+        Raises
+        ------
+        DataError
+            If the photo cannot be opened.
+        """
+        return read_page(open_photo(photo), options or ReadingOptions(), self.answers)[0]
+
+    def read_pages(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Iterator[Reading]:
+        """Read the pages of a PDF one by one, at most ``options.most_pages``; a photo has one. As ``read``."""
+        options = options or ReadingOptions()
+        for page in open_pages(photo, options.most_pages):
+            yield read_page(page, options, self.answers)[0]
+
+    def read_digit(
+        self, image: PhotoSource, options: ReadingOptions | None = None
+    ) -> tuple[NDArray[np.float32], float]:
+        """Answer a picture that holds one digit, of any size: a drawing, a cell of a form.
+
+        Returns
+        -------
+        probabilities : ndarray
+            float32 (10,): of each digit, given that it is one; they sum to 1.
+        p_not_a_digit : float
+            The probability that it is none; 1 where there is no ink.
+        """
+        options = options or ReadingOptions()
+        ink = digit_ink(open_photo(image, longest_px=_DIGIT_PX).pixels, options)
+        if ink is None:
+            return np.full(10, 0.1, np.float32), 1.0
+        answer = self.answers.of_glyphs([ink], center=options.center)[0].astype(np.float64)
+        digits = np.maximum(answer[:10], 1e-12)
+        return (digits / digits.sum()).astype(np.float32), float(answer[10])
+
+    def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:
+        """Read a photo and return every step of the way as a picture, besides the reading."""
+        from digitlab.reading.steps import explained
+
+        return explained(open_photo(photo), options or ReadingOptions(), self.answers)
+
+
+def read(
+    photo: PhotoSource, *, model: Sequential | str | Path | None = None, options: ReadingOptions | None = None
+) -> Reading:
+    """Read the digits of a photo, or of the first page of a document.
+
+    Parameters
+    ----------
+    photo : path, bytes, file, Pillow image or ndarray
+        As for ``Reader.read``.
+    model : Sequential, str, Path or None
+        As for ``Reader``. To read many photos, make one ``Reader``.
+    options : ReadingOptions, optional
+        What is asked.
+
+    Returns
+    -------
+    Reading
+        Lines of numbers of digits, and what was refused and why.
+    """
+    return Reader(model).read(photo, options)

@@ -1,0 +1,206 @@
+"""Results file: a table that grows file by file, and that an interrupted command can go on with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from digitlab.data.storage import replacing
+from digitlab.errors import ConfigError, StorageError
+from digitlab.reading.many import FileReading
+from digitlab.reading.table import COLUMNS, csv_text, safe_cell, table_rows
+
+__all__ = ["ResultsFile", "file_state"]
+
+_FILE, _ERROR, _STATE = (COLUMNS.index(name) for name in ("file", "error", "state"))
+_MOST_BYTES = 2**30
+
+
+def file_state(path: str, recipe: str) -> str:
+    """Return what tells whether a file has changed since: its size and time; and how it is read.
+
+    Parameters
+    ----------
+    path : str
+        A file; nothing of it is read.
+    recipe : str
+        A word for the options and the model.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return f"none {recipe}"
+    changed = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="microseconds")
+    return f"{found.st_size} bytes {changed.replace('+00:00', 'Z')} {recipe}"
+
+
+class ResultsFile:
+    """A CSV file of readings, open to append to; a file's rows are in it whole or not at all.
+
+    Opening it drops what a killed process has left half-written.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it is missing.
+    recipe : str
+        A word for the options and the model: rows that were made otherwise are not gone on with.
+    force : bool
+        Begin anew, whatever is in it.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else than such a table, or was made with other options.
+    StorageError
+        If it cannot be written, or another process is writing it.
+    """
+
+    def __init__(self, path: Path, recipe: str, *, force: bool = False) -> None:
+        self.path, self._recipe = path, recipe
+        self._file = _opened(path)
+        try:
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise ConfigError(f"{path} is no file that can be gone on with. To print a table, use --csv.")
+            _lock(self._file.fileno(), path)
+            rows = [] if force else self._found()
+            self._states = {row[_FILE]: row[_STATE] for row in rows if row[_STATE] and not row[_ERROR]}
+            self._rewrite(rows)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def has(self, name: str, path: str) -> bool:
+        """Whether a file stands in the table as it is now."""
+        return self._states.get(safe_cell(name)) == file_state(path, self._recipe)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop the rows of files that are about to be read again.
+
+        Raises
+        ------
+        StorageError
+            If the table cannot be written; it is as it was.
+        """
+        cells = {safe_cell(name) for name in names}
+        rows = self._found()
+        kept = [row for row in rows if row[_FILE] not in cells]
+        if len(kept) < len(rows):
+            self._rewrite(kept)
+
+    def append(self, result: FileReading, path: str) -> None:
+        """Append a file's rows, all or none of them.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written; what was there before is kept.
+        """
+        content = csv_text(table_rows(result, file_state(path, self._recipe))).encode()
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            self._write(content)
+        except OSError as error:
+            self._file.truncate(size)
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror or error}. What was read before {result.file} is "
+                "kept; make room and give the same command again."
+            ) from None
+
+    def _found(self) -> list[list[str]]:
+        """The rows of files that are in the table whole."""
+        if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
+            raise ConfigError(f"{self.path} is larger than {_MOST_BYTES // 2**20:,} MB; name another file with --out.")
+        self._file.seek(0)
+        text = self._file.readall().decode("utf-8-sig", "replace")
+        whole = text[: text.rfind("\n") + 1]
+        if not whole:
+            if text and not csv_text([COLUMNS]).startswith(text):
+                raise self._foreign()
+            return []
+        try:
+            header, *rows = csv.reader(io.StringIO(whole, newline=""))
+        except csv.Error:
+            raise self._foreign() from None
+        # A line may be torn inside quotes, and then the rest of the file is one cell.
+        if rows and len(rows[-1]) != len(COLUMNS):
+            rows.pop()
+        if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+            raise self._foreign()
+        others = {row[_STATE].rpartition(" ")[2] for row in rows if row[_STATE]} - {self._recipe}
+        if others:
+            raise ConfigError(
+                f"{self.path} was made with other options or another model. Give those again, name another file "
+                "with --out, or begin anew with --force."
+            )
+        complete = {row[_FILE] for row in rows if row[_STATE]}
+        return [row for row in rows if row[_FILE] in complete]
+
+    def _foreign(self) -> ConfigError:
+        return ConfigError(
+            f"{self.path} exists and is no table that digitlab read has written. Name another file with --out, or "
+            "replace it with --force."
+        )
+
+    def _rewrite(self, rows: Sequence[Sequence[str]]) -> None:
+        content = csv_text([COLUMNS, *rows]).encode()
+        self._file.seek(0)
+        if self._file.readall() == content:
+            return
+        try:
+            # Another file in its place, so that whatever happens there is always one that is whole.
+            with replacing(self.path.resolve(), durable=False) as file:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(self._file.fileno()).st_mode))
+                file.write(content)
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror or error}. It is as it was; make room and give the "
+                "same command again."
+            ) from None
+        self._file.close()
+        self._file = _opened(self.path)
+        _lock(self._file.fileno(), self.path)
+
+    def _write(self, content: bytes) -> None:
+        view = memoryview(content)
+        while view:
+            view = view[self._file.write(view) or 0 :]
+
+
+def _opened(path: Path) -> io.FileIO:
+    try:
+        # Not waiting, should it be a pipe; and without a buffer: what could not be written must not be tried again
+        # when the file closes.
+        return io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666), "r+")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{path} cannot be written: {reason}. Name another file with --out.") from None
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StorageError(f"{path} is being written by another digitlab read. Wait until it ends.") from None
+    except OSError:
+        return

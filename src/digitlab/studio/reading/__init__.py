@@ -1,0 +1,1 @@
+"""What the tab Read is made of: who reads, what was read, and what is learned from corrections."""

@@ -1,0 +1,133 @@
+"""Learning: a network goes on learning from the corrections, in a thread, and becomes a run of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from digitlab.data.mnist import MnistData
+from digitlab.errors import DigitlabError, RunError
+from digitlab.evaluation.of_run import evaluate_run, write_report
+from digitlab.reading.corrections import Corrections
+from digitlab.studio.reading.readers import Readers, of_run, readers_of
+from digitlab.studio.trainer import Trainer
+from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, fine_tune
+from digitlab.training.keeping_fine_tuned import keep_fine_tuned
+
+__all__ = ["Learning", "corrections_of", "learning_of"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class _CancelledError(Exception):
+    """Somebody does not want it any more."""
+
+
+class Learning:
+    """One fine-tuning at a time in this process. Attributes may be read from any thread.
+
+    Parameters
+    ----------
+    data : MnistData
+        What is replayed, and tested with.
+    out : Path or None
+        The folder of runs.
+    corrections : Corrections
+        What is learned from.
+    readers : Readers
+        Where the networks come from.
+
+    Attributes
+    ----------
+    is_running : bool
+        Whether it is under way.
+    fraction : float
+        How much of it is done, 0-1.
+    message : str
+        A sentence: what failed, or that it was cancelled.
+    origin : str
+        The choice that it began with; see ``Readers``.
+    tuned : FineTuned or None
+        What came of the last one.
+    choice : str
+        The choice that it became; empty until there is one.
+    options : FineTuningOptions
+        How it is done.
+    """
+
+    def __init__(self, data: MnistData, out: Path | None, corrections: Corrections | None, readers: Readers) -> None:
+        self._data, self._out, self._corrections, self._readers = data, out, corrections, readers
+        self._lock = threading.Lock()
+        self._is_cancelled = False
+        self.is_running, self.fraction, self.message = False, 0.0, ""
+        self.origin, self.choice = "", ""
+        self.tuned: FineTuned | None = None
+        self.options = FineTuningOptions()
+
+    def start(self, choice: str) -> threading.Thread:
+        """Let the network of a choice learn; returns at once.
+
+        Raises
+        ------
+        RunError
+            If one is learning already, or this Studio keeps no runs.
+        """
+        if self._out is None or self._corrections is None:
+            raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+        with self._lock:
+            if self.is_running:
+                raise RunError("A network is learning from the corrections already; wait for it, or cancel it.")
+            self.is_running, self._is_cancelled = True, False
+        self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
+        thread = threading.Thread(
+            target=self._run, args=(choice, self._out, self._corrections), name="digitlab-learning", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def cancel(self) -> None:
+        """End it at the next step; nothing is kept."""
+        self._is_cancelled = True
+
+    def _run(self, choice: str, out: Path, corrections: Corrections) -> None:
+        try:
+            images, labels = corrections.arrays()
+            start = self._readers.checkpoint(choice)
+            tuned = fine_tune(start, images, labels, self._data, self.options, on_step=self._note)
+            run = keep_fine_tuned(tuned, self._data, out, origin=self._readers.name(choice))
+            write_report(run, self._data, evaluate_run(run, self._data))
+            self.tuned, self.choice = tuned, of_run(run.name)
+        except _CancelledError:
+            self.message = "Cancelled; nothing was kept."
+        except DigitlabError as error:
+            self.message = str(error)
+        except Exception as error:
+            _LOG.exception("Learning from corrections failed.")
+            self.message = f"Learning ended with an unforeseen error: {error!r:.200}. Nothing was kept."
+        finally:
+            self.is_running = False
+
+    def _note(self, step: int, n_steps: int) -> None:
+        if self._is_cancelled:
+            raise _CancelledError
+        self.fraction = step / n_steps
+
+
+_CORRECTIONS: WeakKeyDictionary[Trainer, Corrections] = WeakKeyDictionary()
+_LEARNING: WeakKeyDictionary[Trainer, Learning] = WeakKeyDictionary()
+
+
+def corrections_of(trainer: Trainer) -> Corrections | None:
+    """Return the corrections beside a trainer's folder of runs; None where nothing is written."""
+    if trainer.out is None:
+        return None
+    return _CORRECTIONS.setdefault(trainer, Corrections(trainer.out.absolute().parent / "corrections"))
+
+
+def learning_of(trainer: Trainer) -> Learning:
+    """Return what learns in this process."""
+    return _LEARNING.setdefault(
+        trainer, Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer))
+    )

@@ -1,0 +1,84 @@
+"""Where the browser sends drawings and photos, and finds the pictures that it shows; all bounded, nothing on disk."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from nicegui import app
+
+from digitlab.errors import DataError, DigitlabError
+from digitlab.studio.reading.desk import find_desk
+from digitlab.studio.reading.drawing import answer_of, as_drawing
+
+__all__ = ["MOST_BYTES", "READ_PATH", "add_read_routes"]
+
+#: Under which everything is found.
+READ_PATH = "/read/{key}"
+
+#: Of a photo or document, and of a drawing.
+MOST_BYTES, MOST_DRAWING_BYTES = 64_000_000, 1_000_000
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_GONE = "This page has been away too long; reload it."
+_LOG = logging.getLogger(__name__)
+
+
+def add_read_routes() -> None:
+    """Serve them; a second call replaces the first."""
+    app.routes[:] = [r for r in app.routes if not str(getattr(r, "path", "")).startswith(READ_PATH)]
+
+    @app.post(READ_PATH + "/drawing")
+    async def drawing(key: str, width: int, request: Request) -> Response:
+        desk = find_desk(key)
+        if desk is None:
+            return _sentence(_GONE, 404)
+        try:
+            sheet = await desk.take_drawing(as_drawing(await _body(request, MOST_DRAWING_BYTES), width))
+        except DigitlabError as error:
+            return _sentence(str(error), 422)
+        return JSONResponse(answer_of(sheet), headers=_NO_STORE)
+
+    @app.post(READ_PATH + "/file")
+    async def file(key: str, request: Request) -> Response:
+        desk = find_desk(key)
+        if desk is None:
+            return _sentence(_GONE, 404)
+        name = unquote(request.headers.get("x-file-name", ""))[:1000]
+        try:
+            return _sentence(await desk.take_file(name, await _body(request, MOST_BYTES)), 200)
+        except DigitlabError as error:
+            return _sentence(str(error), 422)
+        except Exception as error:
+            _LOG.exception("A photo could not be read.")
+            return _sentence(f"This file cannot be read ({type(error).__name__}). Save it as PNG and try again.", 422)
+
+    @app.get(READ_PATH + "/photo/{at}")
+    async def photo(key: str, at: int) -> Response:
+        desk = find_desk(key)
+        picture = None if desk is None else await desk.picture(at)
+        if picture is None:
+            return _sentence(_GONE, 404)
+        return Response(picture, media_type="image/jpeg", headers=_NO_STORE)
+
+
+def _sentence(sentence: str, status: int) -> Response:
+    content: dict[str, Any] = {"sentence": sentence}
+    return JSONResponse(content, status, headers=_NO_STORE)
+
+
+async def _body(request: Request, most_bytes: int) -> bytes:
+    """Read what was sent, and no more than is allowed, whatever its header says."""
+    too_large = DataError(f"This file has more than {most_bytes // 1_000_000} MB. Save it smaller first.")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and len(length) < 20 and int(length) > most_bytes:
+        raise too_large
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > most_bytes:
+            raise too_large
+    return bytes(content)

@@ -1,0 +1,87 @@
+// The answer to a drawing: the number, eleven bars for one of its digits, and what to press when it is wrong.
+import LabelKeys, { named } from "/studio/label_keys.js";
+
+const NAMES = [..."0123456789", "No digit"];
+const BLANK = { serial: 0, text: "", says: "No digit here.", marks: [], probabilities: [...Array(10).fill(0), 1] };
+
+export default {
+  components: { LabelKeys },
+  props: { keeps: Boolean },
+  emits: ["correct"],
+  data() {
+    return { answer: BLANK, chosen: null, told: "No digit here.", kept: {}, note: "", ms: null, names: NAMES };
+  },
+  template: `
+    <div class="drawn-answer">
+      <p class="drawn-text num" :class="{ 'is-none': !answer.text, 'is-long': answer.text.length > 7 }" aria-hidden="true">{{ answer.text || "–" }}</p>
+      <p class="drawn-says" :class="{ error: answer.sentence }">{{ answer.sentence || answer.says }}</p>
+      <p class="sr-only" role="status">{{ told }}</p>
+      <div v-if="answer.marks.length > 1" class="mark-chips" role="group" aria-label="Marks of the drawing">
+        <button v-for="(mark, i) in answer.marks" :key="i" type="button" :aria-pressed="String(i === at)" :aria-label="mark.says"
+          :class="mark.value === null ? 'is-refused' : ''" @click="chosen = i">{{ mark.value ?? "×" }}</button>
+      </div>
+      <ul class="eleven-bars" :aria-label="mark ? 'Probabilities: ' + mark.says : 'Probabilities'">
+        <li v-for="(p, k) in shown" :key="k" :class="{ 'is-best': k === best, 'is-none': k === 10 }">
+          <span class="eleven-name num">{{ names[k] }}</span>
+          <span class="eleven-track" aria-hidden="true"><i :style="{ transform: 'scaleX(' + p + ')' }"></i></span>
+          <span class="eleven-part num">{{ part(p) }}</span>
+        </li>
+      </ul>
+      <div v-if="mark" class="correcting">
+        <p class="muted">Wrong? Say what it is, and it is kept to learn from.</p>
+        <label-keys name="this mark" :kept="kept[at] ?? null" :allowed="keeps" @choose="correct" />
+        <p class="correcting-note" role="status">{{ note }}</p>
+      </div>
+      <p v-if="ms !== null" class="muted num drawn-ms">Answered in {{ Math.round(ms) }} ms</p>
+    </div>`,
+
+  computed: {
+    at() {
+      if (this.chosen !== null && this.chosen < this.answer.marks.length) return this.chosen;
+      const last = this.answer.marks.findLastIndex((mark) => mark.value !== null);
+      return last < 0 ? this.answer.marks.length - 1 : last;
+    },
+    mark() {
+      return this.answer.marks[this.at];
+    },
+    shown() {
+      return this.mark?.probabilities ?? this.answer.probabilities;
+    },
+    best() {
+      return this.shown.indexOf(Math.max(...this.shown));
+    },
+  },
+
+  methods: {
+    show(answer, ms) {
+      if (answer.sentence) {
+        this.answer = { ...BLANK, sentence: answer.sentence };
+      } else {
+        if (answer.marks.length !== this.answer.marks.length) this.chosen = null;
+        this.answer = answer;
+        this.kept = {};
+        this.note = "";
+        if (ms) this.ms = ms;
+      }
+      // Screen readers are told when the pen rests, not with every stroke.
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => (this.told = this.answer.sentence || this.answer.says), 700);
+    },
+    part(p) {
+      const percent = 100 * p;
+      if (percent >= 99.95) return p < 1 ? ">99.9 %" : "100 %";
+      return percent < 0.05 ? "0 %" : `${percent.toFixed(1)} %`;
+    },
+    correct(label) {
+      this.$emit("correct", { serial: this.answer.serial, mark: this.at, label });
+    },
+    corrected(serial, mark, label) {
+      if (serial !== this.answer.serial) return;
+      this.kept = { ...this.kept, [mark]: label };
+      this.note = `Kept: this is ${named(label)}.`;
+    },
+  },
+  beforeUnmount() {
+    clearTimeout(this.timer);
+  },
+};

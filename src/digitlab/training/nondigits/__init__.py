@@ -1,0 +1,1 @@
+"""What is no digit: letters, marks, pieces and joins of digits, made for practice."""

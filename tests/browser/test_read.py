@@ -1,0 +1,321 @@
+"""The tab Read in a real browser: drawing, photos, the camera, the strip of steps, corrections."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import digitlab as dl
+from digitlab.data.idx import read_idx
+from digitlab.studio.reading.example import example_page
+
+api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., "api.Page"]
+
+# As parts of the sheet's width and height.
+THREE = [(0.06, 0.25), (0.13, 0.15), (0.2, 0.25), (0.18, 0.4), (0.12, 0.47), (0.2, 0.55), (0.21, 0.72), (0.13, 0.82), (0.05, 0.74)]  # fmt: skip # noqa: E501
+ONE = [(0.42, 0.15), (0.41, 0.82)]
+SEVEN = [(0.6, 0.18), (0.8, 0.17), (0.69, 0.82)]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studio") / "runs"
+
+
+@pytest.fixture(scope="module")
+def studio(serve: Callable[..., Any], out: Path) -> Any:
+    return serve(out)
+
+
+@pytest.fixture(scope="module")
+def page_of_numbers() -> tuple[bytes, tuple[str, ...]]:
+    return example_page(dl.MnistData.load().test, seed=2)
+
+
+def read_tab(visit: Open, **settings: Any) -> api.Page:
+    page = visit("?tab=read", reduced_motion="reduce", **settings)
+    api.expect(page.locator(".draw-pad canvas")).to_be_visible()
+    return page
+
+
+def draw(page: api.Page, *strokes: Sequence[tuple[float, float]]) -> None:
+    box = page.locator(".draw-pad canvas").bounding_box()
+    assert box is not None
+    for stroke in strokes:
+        for k, (x, y) in enumerate(stroke):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+            if k == 0:
+                page.mouse.down()
+        page.mouse.up()
+    api.expect(page.locator(".draw-pad")).to_have_attribute("aria-busy", "false", timeout=60_000)
+
+
+def answer(page: api.Page) -> api.Locator:
+    return page.locator(".drawn-text")
+
+
+def upload(page: api.Page, content: bytes, name: str = "page.png", kind: str = "image/png") -> None:
+    page.locator('input[type="file"]:not([capture])').set_input_files(
+        [{"name": name, "mimeType": kind, "buffer": content}]
+    )
+
+
+def scrolls_sideways(page: api.Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+def test_a_digit_drawn_with_the_mouse_is_answered_and_can_be_taken_back(visit: Open) -> None:
+    page = read_tab(visit)
+    api.expect(page.locator(".drawn-says")).to_have_text("No digit here.")
+    bars = page.locator(".eleven-bars li")
+    api.expect(bars.last).to_have_text("No digit100 %")
+    draw(page, THREE)
+    api.expect(answer(page)).to_have_text("3")
+    api.expect(page.locator(".eleven-bars .is-best .eleven-name")).to_have_text("3")
+    api.expect(bars).to_have_count(11)
+    draw(page, ONE, SEVEN)
+    api.expect(answer(page)).to_have_text("317")
+    page.get_by_role("button", name=re.compile("^1, ")).click()
+    api.expect(page.locator(".eleven-bars .is-best .eleven-name")).to_have_text("1")
+    page.keyboard.press("Control+z")
+    api.expect(answer(page)).to_have_text("31")
+    page.get_by_role("button", name="Undo").click()
+    api.expect(answer(page)).to_have_text("3")
+    page.get_by_role("button", name="Clear").click()
+    api.expect(page.locator(".drawn-says")).to_have_text("No digit here.")
+    api.expect(page.get_by_role("status").filter(has_text="No digit here.")).to_have_count(1)
+
+
+def test_a_digit_is_drawn_with_the_keyboard_alone(visit: Open) -> None:
+    page = read_tab(visit)
+    page.locator(".draw-pad canvas").focus()
+    for key, times in (("ArrowUp", 10), ("Space", 1), ("ArrowDown", 20), ("Space", 1)):
+        for _ in range(times):
+            page.keyboard.press(key)
+    api.expect(answer(page)).to_have_text("1", timeout=60_000)
+
+
+def test_a_pen_that_presses_harder_draws_wider(visit: Open) -> None:
+    page = read_tab(visit)
+    widths = []
+    for pressure in (0.1, 0.9):
+        if widths:
+            page.get_by_role("button", name="Clear").click()
+        page.evaluate(
+            """pressure => {
+                const canvas = document.querySelector(".draw-pad canvas");
+                canvas.setPointerCapture = () => {};
+                const box = canvas.getBoundingClientRect();
+                const send = (kind, y) => canvas.dispatchEvent(new PointerEvent(kind, {
+                    pointerId: 7, pointerType: "pen", pressure, button: 0, bubbles: true,
+                    clientX: box.x + box.width / 2, clientY: box.y + y * box.height }));
+                send("pointerdown", 0.2); send("pointermove", 0.8); send("pointerup", 0.8);
+            }""",
+            pressure,
+        )
+        widths.append(
+            page.evaluate(
+                """() => {
+                    const canvas = document.querySelector(".draw-pad canvas");
+                    const row = canvas.getContext("2d").getImageData(0, canvas.height >> 1, canvas.width, 1).data;
+                    return row.filter((v, i) => i % 4 === 3 && v > 127).length;
+                }"""
+            )
+        )
+    assert widths[1] > 2 * widths[0] > 0
+
+
+def test_a_photo_has_a_box_around_every_digit_where_it_stands(
+    visit: Open, page_of_numbers: tuple[bytes, tuple[str, ...]]
+) -> None:
+    content, numbers = page_of_numbers
+    page = read_tab(visit)
+    upload(page, content)
+    marks = page.locator(".mark:not(.is-refused)")
+    api.expect(marks.first).to_be_visible()
+    read = page.locator(".numbers-text").inner_text().split()
+    assert sum(a == b for a, b in zip(read, numbers, strict=False)) >= 5
+    assert marks.count() == sum(map(len, read))
+    image = page.locator(".photo-sheet img").bounding_box()
+    ink = np.asarray(Image.open(io.BytesIO(content)).convert("L")) < 90
+    assert image is not None
+    for k in range(0, marks.count(), 4):
+        box = marks.nth(k).bounding_box()
+        assert box is not None
+        x, y = ink.shape[1] / image["width"], ink.shape[0] / image["height"]
+        left, top = (box["x"] - image["x"]) * x, (box["y"] - image["y"]) * y
+        inside = ink[round(top) : round(top + box["height"] * y), round(left) : round(left + box["width"] * x)]
+        assert inside.mean() > 0.1
+    refused = page.locator(".mark.is-refused").first
+    assert "Refused. It is" in (refused.get_attribute("title") or "")
+    refused.click()
+    api.expect(page.locator(".photo-correcting")).to_contain_text("Refused. It is")
+    page.get_by_role("button", name="Larger").click()
+    page.wait_for_function("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.photo-window'))")
+    assert not scrolls_sideways(page)
+    for kind in ("CSV", "JSON"):
+        page.get_by_role("button", name="Save: Numbers").click()
+        with page.expect_download() as started:
+            page.get_by_text(f"{kind} file").click()
+        assert read[0] in Path(started.value.path()).read_text()
+
+
+def test_files_are_dropped_and_pasted_and_bad_ones_are_told(
+    visit: Open, page_of_numbers: tuple[bytes, tuple[str, ...]]
+) -> None:
+    page = read_tab(visit, expect=("status of 422",))
+    upload(page, b"not an image", "broken.png")
+    api.expect(page.locator(".photo-source [role=alert]")).to_have_text(re.compile(r"broken\.png is no image .*\."))
+    give = """([kind, content]) => {
+        const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], kind + ".png", { type: "image/png" }));
+        const where = kind === "paste" ? document.body : document.querySelector(".photo-source");
+        const event = kind === "paste" ? new ClipboardEvent(kind, { clipboardData: data, bubbles: true })
+                                       : new DragEvent(kind, { dataTransfer: data, bubbles: true });
+        where.dispatchEvent(event);
+    }"""
+    for kind in ("paste", "drop"):
+        page.evaluate(give, [kind, base64.b64encode(page_of_numbers[0]).decode()])
+        api.expect(page.locator(".photo-sheet img")).to_have_attribute("alt", f"{kind}.png")
+    api.expect(page.locator(".photo-source [role=alert]")).to_have_count(0)
+
+
+def test_the_camera_takes_a_picture_or_a_sentence_says_why_not(visit: Open) -> None:
+    page = read_tab(visit)
+    assert page.evaluate("document.featurePolicy.allowsFeature('camera')")
+    page.evaluate(
+        """() => {
+            const sheet = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+            const pen = sheet.getContext("2d");
+            const paint = () => {
+                pen.fillStyle = "#ddd"; pen.fillRect(0, 0, 640, 360); pen.fillStyle = "#222";
+                pen.font = "160px sans-serif"; pen.fillText("47", 200, 230);
+            };
+            paint(); setInterval(paint, 50);
+            navigator.mediaDevices.getUserMedia = async () => sheet.captureStream(20);
+        }"""
+    )
+    page.get_by_role("button", name="Take a picture").click()
+    page.wait_for_function("document.querySelector('.camera video')?.videoWidth > 0")
+    page.get_by_role("button", name="Take it").click()
+    api.expect(page.locator(".photo-sheet img")).to_have_attribute("alt", "camera.jpg")
+    api.expect(page.locator(".mark").first).to_be_visible()
+    api.expect(page.locator(".camera")).to_have_count(0)
+    page.evaluate("() => Object.defineProperty(window, 'isSecureContext', { value: false })")
+    with page.expect_file_chooser():
+        page.get_by_role("button", name="Take a picture").click()
+    api.expect(page.locator(".photo-source")).to_contain_text("only to pages from this machine or over HTTPS")
+
+
+def test_without_centring_the_network_sees_a_corner(visit: Open) -> None:
+    page = read_tab(visit)
+    draw(page, THREE)
+    frames = page.locator(".reading-steps li").last
+    api.expect(frames.locator("h3")).to_contain_text("28")
+    api.expect(page.locator(".reading-steps-end")).to_contain_text("So it reads: 3")
+    before = frames.locator("img").get_attribute("src")
+    page.get_by_role("switch", name="Centre each digit").focus()
+    page.keyboard.press("Space")
+    api.expect(frames).to_have_class("is-off")
+    api.expect(frames).to_contain_text("left in the corner")
+    assert frames.locator("img").get_attribute("src") != before
+    page.get_by_role("switch", name="Find out whether the ink is dark").check(force=True)
+    page.get_by_role("switch", name="Find out whether the ink is dark").uncheck(force=True)
+    api.expect(answer(page)).not_to_have_text("3")
+
+
+def test_a_corrected_digit_is_kept_and_learned_from(visit: Open, out: Path) -> None:
+    page = read_tab(visit)
+    draw(page, THREE)
+    api.expect(answer(page)).to_have_text("3")
+    page.get_by_role("group", name="What this mark really is").get_by_role("button", name="It is a 5").click()
+    api.expect(page.locator(".correcting-note").first).to_have_text("Kept: this is a 5.")
+    page.get_by_role("button", name="Show an example").click()
+    page.locator(".mark").first.focus()
+    page.keyboard.press("ArrowRight")
+    value = page.evaluate("document.activeElement.textContent.trim()")
+    page.keyboard.press(value)
+    api.expect(page.locator(".photo-view .correcting-note")).to_have_text(f"Kept: mark 2 is a {value}.")
+    page.keyboard.press("End")
+    page.keyboard.press("Delete")
+    api.expect(page.locator(".corrections-says")).to_have_text("3 corrections kept, 1 of them not a digit.")
+    labels = read_idx(out.parent / "corrections" / "corrections-labels-idx1-ubyte")
+    assert labels.tolist() == [5, int(value), 10]
+    page.get_by_role("button", name="Remove correction 2").click()
+    api.expect(page.locator(".correction-list li")).to_have_count(2)
+    page.get_by_role("button", name="Learn from my corrections").click()
+    api.expect(page.get_by_role("progressbar", name="Progress of learning")).to_be_visible()
+    table = page.locator(".learned-table")
+    api.expect(table).to_be_visible(timeout=60_000)
+    api.expect(table.locator("tbody tr").first).to_contain_text("MNIST test images, 10,000")
+    api.expect(table.locator("tbody tr").last).to_contain_text("of 2")
+    api.expect(page.get_by_role("combobox", name="Network").first).to_have_value(re.compile("^Run .*corrected"))
+    page.get_by_role("button", name="Go back to the shipped reader").click()
+    api.expect(page.get_by_role("combobox", name="Network").first).to_have_value("The shipped reader")
+    api.expect(answer(page)).to_have_text("3")
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_nothing_scrolls_sideways_and_everything_can_be_tapped(visit: Open, width: int) -> None:
+    page = read_tab(visit, width=width, height=740, has_touch=True)
+    draw(page, THREE, ONE, SEVEN)
+    api.expect(answer(page)).to_have_text("317")
+    page.get_by_role("button", name="Show an example").click()
+    page.locator(".mark").first.click()
+    api.expect(page.locator(".reading-steps li")).to_have_count(6)
+    assert not scrolls_sideways(page)
+    heights = page.locator(".draw-pad .command, .label-keys .command, .photo-source .command").evaluate_all(
+        "buttons => buttons.map(b => b.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= 36
+    assert page.locator(".draw-pad canvas").evaluate("e => getComputedStyle(e).touchAction") == "none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_and_controls_have_names_in_light_and_dark(visit: Open, scheme: str) -> None:
+    page = read_tab(visit, color_scheme=scheme)
+    draw(page, THREE, ONE)
+    page.get_by_role("button", name="Show an example").click()
+    page.locator(".mark").first.click()
+    api.expect(page.locator(".reading-steps li")).to_have_count(6)
+    words = (
+        ".eleven-bars li, .drawn-says, .mark > span, .mark-chips button, .label-keys button, .numbers-table td, "
+        ".refused-list li, .refused-list b, .reading-step-sentence, .reading-switch span, .photo-legend, .numbers-text"
+    )
+    assert page.locator("#panel-read").locator(words).evaluate_all(CONTRASTS) >= 4.5
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("#panel-read button, #panel-read input, #panel-read [role=combobox]")]
+            .filter(e => e.checkVisibility() && !e.closest("[aria-hidden=true]"))
+            .filter(e => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+            .map(e => e.outerHTML.slice(0, 200))"""
+    )
+    assert unnamed == []
+
+
+# The least contrast of text and background among elements, after WCAG 2.2.
+CONTRASTS = """elements => {
+    const parsed = (color) => color.match(/[\\d.]+/g).map(Number);
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const luminance = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+    const behind = (element) => {
+        const color = parsed(getComputedStyle(element).backgroundColor);
+        return color.length === 4 && color[3] === 0 ? behind(element.parentElement) : color;
+    };
+    return Math.min(...elements.map(element => {
+        const [a, b] = [luminance(parsed(getComputedStyle(element).color)), luminance(behind(element))];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    }));
+}"""

@@ -1,0 +1,195 @@
+"""Opening: every kind of picture, and every kind of broken file, in bounds."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pypdfium2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from digitlab.errors import DataError, DigitlabError
+from digitlab.reading.photo import WORK_PX, open_pages, open_photo
+from digitlab.reading.reader import Reader
+from digitlab.reading.reading import Reading
+
+
+def drawing(text: str = "47", size: tuple[int, int] = (240, 160)) -> Image.Image:
+    pixels = np.full((size[1], size[0], 3), 250, np.uint8)
+    cv2.putText(pixels, text, (30, 120), cv2.FONT_HERSHEY_SIMPLEX, 4, (30, 20, 90), 8, cv2.LINE_AA)
+    return Image.fromarray(pixels)
+
+
+def saved(image: Image.Image, kind: str, **settings: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **settings)
+    return file.getvalue()
+
+
+def claimed_png(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size that its few bytes do not hold."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(100_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def pdf(*pages: Image.Image) -> bytes:
+    return saved(pages[0], "PDF", save_all=True, append_images=list(pages[1:]), resolution=72)
+
+
+GOOD: dict[str, Callable[[], bytes]] = {
+    "png": lambda: saved(drawing(), "PNG"),
+    "jpeg": lambda: saved(drawing(), "JPEG", quality=80),
+    "grey": lambda: saved(drawing().convert("L"), "PNG"),
+    "bit": lambda: saved(drawing().convert("1", dither=Image.Dither.NONE), "PNG"),
+    "palette": lambda: saved(drawing().convert("P"), "PNG"),
+    "gif": lambda: saved(drawing(), "GIF", save_all=True, append_images=[Image.new("RGB", (240, 160))]),
+    "cmyk": lambda: saved(drawing().convert("CMYK"), "JPEG"),
+    "16 bit": lambda: saved(Image.fromarray(np.asarray(drawing().convert("L")).astype(np.uint16) * 257), "PNG"),
+    "tiff": lambda: saved(drawing(), "TIFF"),
+    "float": lambda: saved(Image.fromarray(np.asarray(drawing().convert("L")).astype(np.float32) / 255), "TIFF"),
+    "webp": lambda: saved(drawing(), "WEBP"),
+    "bmp": lambda: saved(drawing(), "BMP"),
+    "pdf": lambda: pdf(drawing()),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_every_format_gives_the_same_picture(kind: str) -> None:
+    photo = open_photo(GOOD[kind]())
+    assert photo.pixels.dtype == np.uint8
+    grey = photo.pixels if photo.pixels.ndim == 2 else photo.pixels.mean(2)
+    expected = np.asarray(drawing().convert("L"), np.float32)
+    if grey.shape == expected.shape:
+        assert np.abs(grey - expected).mean() < 12
+    assert grey.min() < 100
+    assert grey.max() > 200
+
+
+def test_a_photo_is_turned_as_its_exif_data_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    lying = drawing().transpose(Image.Transpose.ROTATE_90)
+    photo = open_photo(saved(lying, "JPEG", exif=exif.tobytes(), quality=95))
+    assert (photo.width, photo.height) == (240, 160)
+    assert np.abs(photo.pixels.astype(int) - np.asarray(drawing()).astype(int)).mean() < 3
+
+
+def test_a_transparent_picture_lies_on_white_unless_its_ink_is_white() -> None:
+    alpha = 255 - np.asarray(drawing().convert("L"))
+    for color in (0, 255):
+        layers = [np.full_like(alpha, color)] * 3
+        pixels = np.asarray(open_photo(np.dstack([*layers, alpha])).pixels)
+        assert np.median(pixels) > 240
+        assert pixels.min() < 60
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64, np.bool_])
+def test_arrays_of_every_kind_are_one_picture(kind: type) -> None:
+    grey = np.asarray(drawing().convert("L"))
+    scaled = {np.uint8: grey, np.uint16: grey.astype(np.uint16) * 257, np.bool_: grey > 128}
+    array = scaled.get(kind, grey / 255.0).astype(kind)
+    opened = open_photo(array).pixels
+    assert np.abs(opened.astype(int) - grey.astype(int)).mean() < (12 if kind is np.bool_ else 1)
+
+
+def test_large_photos_are_worked_on_small() -> None:
+    photo = open_photo(np.full((3000, 4000), 255, np.uint8))
+    assert max(photo.pixels.shape) == WORK_PX
+    assert (photo.width, photo.height) == (4000, 3000)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "empty"),
+        (b"these are words, whatever the name says", "no image"),
+        (claimed_png(20_000, 20_000), "megapixels"),
+        (claimed_png(60_000, 60_000), "pixels"),
+        (saved(drawing(), "JPEG")[:1500], "damaged"),
+        (saved(drawing(), "PNG")[:300], "damaged"),
+        (pdf(drawing())[:200], "damaged"),
+        (b"%PDF-1.4 and nothing else", "damaged"),
+    ],
+)
+def test_what_cannot_be_opened_is_told_in_a_sentence(content: bytes, word: str) -> None:
+    with pytest.raises(DataError, match=word) as told:
+        open_photo(content)
+    assert str(told.value).endswith(".")
+
+
+def test_files_are_checked_before_they_are_read(tmp_path: Path) -> None:
+    named = tmp_path / "words.png"
+    named.write_text("no picture")
+    with pytest.raises(DataError, match=r"words\.png"):
+        open_photo(named)
+    with pytest.raises(DataError, match="no file"):
+        open_photo(tmp_path / "none.png")
+    with pytest.raises(DataError, match="not a file"):
+        open_photo(tmp_path)
+    with pytest.raises(DataError, match="NumPy array"):
+        open_photo(7)
+    for shape in ((3,), (2, 3, 5), (0, 7)):
+        with pytest.raises(DataError, match="shape"):
+            open_photo(np.zeros(shape, np.uint8))
+    assert open_photo(io.BytesIO(GOOD["png"]())).source == "image"
+
+
+def test_a_document_is_read_page_by_page(reader: Reader) -> None:
+    document = pdf(drawing("1"), drawing("22"), drawing("4"))
+    pages = list(open_pages(document))
+    assert [page.page for page in pages] == [1, 2, 3]
+    readings = list(reader.read_pages(document))
+    assert [reading.page for reading in readings] == [1, 2, 3]
+    assert readings[1].text == "22"
+    assert len(list(open_pages(document, most_pages=2))) == 2
+
+
+def test_an_encrypted_document_is_told_so() -> None:
+    # The trailer names a password handler that no password is given for.
+    plain = pdf(drawing())
+    entry = (
+        b"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"11" * 32 + b"> /U <" + b"22" * 32 + b"> >> "
+        b"/ID [<00112233445566778899aabbccddeeff> <00112233445566778899aabbccddeeff>] /Size"
+    )
+    head, size, tail = plain.rpartition(b"/Size")
+    assert size
+    with pytest.raises(DataError, match="encrypted"):
+        open_photo(head + entry + tail)
+    with pytest.raises(pypdfium2.PdfiumError):
+        pypdfium2.PdfDocument(head + entry + tail)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(sorted(GOOD)),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12),
+    st.floats(0, 1),
+    st.booleans(),
+)
+def test_a_damaged_file_gives_a_reading_or_a_sentence(
+    reader: Reader, kind: str, changes: list[tuple[float, int]], end: float, cut: bool
+) -> None:
+    content = bytearray(GOOD[kind]())
+    for where, value in changes:
+        content[int(where * (len(content) - 1))] = value
+    if cut:
+        del content[int(end * len(content)) :]
+    try:
+        outcome: object = reader.read(bytes(content))
+    except DigitlabError as error:
+        outcome = error
+    assert isinstance(outcome, Reading) or str(outcome).endswith(".")
