@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.frame import frame_all
-from digitlab.runs.listing import find_run
+from digitlab.runs.opening import open_model
 
 __all__ = ["SHIPPED", "Answers"]
 
@@ -42,7 +41,7 @@ class Answers:
     def __init__(self, model: Sequential | str | Path | None = None) -> None:
         metadata: dict[str, str] = {}
         if not isinstance(model, Sequential):
-            checkpoint = _checkpoint(SHIPPED if model is None else Path(model))
+            checkpoint = open_model(SHIPPED if model is None else model)
             metadata = checkpoint.metadata
             model = Sequential.from_checkpoint(checkpoint)
         n = len(model.class_names)
@@ -84,10 +83,6 @@ class Answers:
         chunks = [glyphs[k : k + _AT_ONCE] for k in range(0, len(glyphs), _AT_ONCE)]
         answers = [self.of_images(frame_all(chunk, center=center)) for chunk in chunks]
         return np.concatenate(answers) if answers else np.zeros((0, 11), np.float32)
-
-
-def _checkpoint(path: Path) -> Checkpoint:
-    return load_checkpoint(path) if path.suffix == ".safetensors" else find_run(path, "runs").load_model()
 
 
 def _number(metadata: dict[str, str], name: str, default: float) -> float:
