@@ -16,7 +16,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.paths import STRANGERS, Candidate, Piece, best_paths, candidates
 from digitlab.reading.strokes import Stroke, joined
 
-__all__ = ["Other", "ReadDigit", "read_lines"]
+__all__ = ["Other", "ReadDigit", "read_lines", "without_doubtful"]
 
 _CERTAIN = 0.97  # a stroke that is so surely one digit is not cut
 _GAP = 1.0  # of the height of writing: a wider gap parts two numbers
@@ -24,6 +24,8 @@ _GAP_WITH_DOT = 1.7  # the same where a dot or a comma stands in it, as in 70. 4
 _WORD_GAP = 0.5  # the same for words, which stand closer than numbers
 _FOREIGN = 0.34  # of a word's letters are no digits: then it is a word
 _LONE_WIDTH = 1.6  # of the height: a glyph that stands alone in its line may be a wide letter, M or W
+_OWN_INK = 0.4  # of a page's ink: where digits have less, only the sure ones count
+_SURE = 0.97
 _SURELY = 0.05  # less "not a digit" than this
 _COMPANY = 0.5  # a digit among so much refused ink is a letter of a word
 
@@ -75,6 +77,29 @@ def read_lines(
         position += len(found)
         results.append(_read_line(line, parts, found, probabilities, options, answers))
     return results
+
+
+def without_doubtful(
+    lines: Sequence[tuple[list[list[ReadDigit]], list[Other]]], strokes: Sequence[Stroke]
+) -> list[tuple[list[list[ReadDigit]], list[Other]]]:
+    """Refuse what is not quite sure where most of the ink is no digit: a landscape has shapes like some, too.
+
+    Parameters
+    ----------
+    lines : sequence
+        What ``read_lines`` returned.
+    strokes : sequence of Stroke
+        All strokes of the page, also those that stand in no line.
+    """
+    of_digits = sum(float(read.stroke.soft.sum()) for numbers, _ in lines for number in numbers for read in number)
+    if of_digits >= _OWN_INK * sum(float(stroke.soft.sum()) for stroke in strokes):
+        return list(lines)
+    kept = []
+    for numbers, others in lines:
+        doubtful = [number for number in numbers if min(read.probabilities[:10].max() for read in number) < _SURE]
+        more = [(read.stroke, "unsure", read.probabilities) for number in doubtful for read in number]
+        kept.append(([number for number in numbers if number not in doubtful], [*others, *more]))
+    return kept
 
 
 def _foreign(line: StrokeLine, wholes: NDArray[np.float32]) -> list[bool]:
