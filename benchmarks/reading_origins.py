@@ -2,6 +2,11 @@
 
 #: What the folders hold that the published figures are of, where they come from, and their licence.
 ORIGINS = {
+    "composed": (
+        "numbers of 1 to 8 digits composed from MNIST's test digits, many of them touching, on paper with a shadow",
+        "`python benchmarks/reading_composed.py composed`",
+        "CC BY-SA 3.0",
+    ),
     "drawn": (
         "single digits drawn on a computer, 28 x 28, not normalised",
         "[hwd-1000-dataset](https://github.com/niklashenning/hwd-1000-dataset), 200 of it",

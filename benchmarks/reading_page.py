@@ -19,6 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "reading.json"
 SPEED = ROOT / "benchmarks" / "results" / "reading_speed.json"
 PAGE = ROOT / "docs" / "measurements" / "reading.md"
 CHART = ROOT / "docs" / "images" / "reading-coverage.svg"
+FAILURES = ROOT / "docs" / "images" / "reading-failures.png"
 
 _QUIET_LOAD = 0.5
 _LEAST_DRAWN = 20  # a line through fewer pictures would tell nothing
@@ -71,6 +72,9 @@ def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
     parts += [
         "## Known limits",
         LIMITS,
+        "What fails among the composed numbers, the surest mistakes first: what stands there, what was read, and its "
+        "confidence. The digits are MNIST's test digits, by Yann LeCun and Corinna Cortes, CC BY-SA 3.0.",
+        f"![Numbers that are read wrongly](../images/{FAILURES.name})",
         f"digitlab {machine['digitlab']}, Python {machine['python']}, {machine['threads']} threads of "
         f"{machine['processor']}. Made by `{result['command']}` on {result['date'][:10]}; with folders of your own, "
         "the same command tells how well yours are read." + busy(result["load"], machine["threads"]),

@@ -48,13 +48,13 @@ def compose(n_lines: int = 8, n_digits: int = 5, width: int = 4000, height: int 
             np.maximum(place, np.asarray(digit, np.float32)[: place.shape[0], : place.shape[1]] / 255, out=place)
             left += round(0.85 * side)
         numbers.append("".join(str(test.labels[index]) for index in chosen))
-    return ComposedPhoto(_photographed(ink, rng), tuple(numbers))
+    return ComposedPhoto(photographed(ink, rng), tuple(numbers))
 
 
-def _photographed(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+def photographed(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Put ink on paper with a grain, a shadow from one side, and noise."""
     height, width = ink.shape
-    coarse = Image.fromarray(rng.normal(0, 1, (height // 40, width // 40)).astype(np.float32))
+    coarse = Image.fromarray(rng.normal(0, 1, (-(-height // 40), -(-width // 40))).astype(np.float32))
     grain = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     light = 230 - 90 * (x / width) ** 2 - 40 * (y / height)

@@ -12,16 +12,15 @@ from reading_scores import Answer
 _CELL = (200, 120)  # pixels of a picture on the sheet
 _LABEL_PX = 34
 _COLUMNS = 6
-_MOST = 180
 
 
-def write_sheet(answers: Sequence[Answer], paths: Mapping[str, Path], target: Path) -> int:
+def write_sheet(answers: Sequence[Answer], paths: Mapping[str, Path], target: Path, n_most: int = 180) -> int:
     """Write the sheet, the surest mistakes first, and return how many there are; nothing is written without any."""
     wrong = sorted((answer for answer in answers if not answer.is_right), key=lambda answer: -answer.confidence)
     if not wrong:
         target.unlink(missing_ok=True)
         return 0
-    shown = wrong[:_MOST]
+    shown = wrong[:n_most]
     n_rows = -(-len(shown) // _COLUMNS)
     width, height = _CELL[0] + 8, _CELL[1] + _LABEL_PX + 8
     sheet = Image.new("RGB", (width * min(_COLUMNS, len(shown)), height * n_rows), "#d0d7de")

@@ -48,6 +48,13 @@ def _compared(page: Any) -> None:
     page.locator("#panel-runs .image-list-title").filter(has_text="they disagree:").wait_for()
 
 
+def _read(page: Any) -> None:
+    page.locator(".draw-pad canvas").wait_for()
+    page.get_by_role("button", name="Show an example").click()
+    page.locator(".photo-view").wait_for()
+    page.wait_for_timeout(_SETTLE_MS)
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture: its file, the tab, what is waited for, and how the browser is."""
@@ -67,6 +74,7 @@ PICTURES = (
     Picture("input-data-light", "input-data", lambda page: page.locator(".example-digits button").first.wait_for()),
     Picture("model-light", "model", lambda page: page.locator(".layer").nth(5).wait_for()),
     Picture("runs-light", "runs", _compared),
+    Picture("read-light", "read", _read),
     Picture("phone", "training", _trained, width=360, height=740),
 )
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from digitlab.data.idx import read_idx, write_idx
     from digitlab.data.mnist import MnistData
+    from digitlab.engine.digit_classifier import DigitClassifier
     from digitlab.engine.history import History
     from digitlab.engine.loading import load_model
     from digitlab.engine.optimizers import SGD, Adam, AdamW
     from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.evaluate import evaluate
+    from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
     from digitlab.reading.options import ReadingOptions
@@ -35,6 +37,7 @@ _HOMES = {
     "Architecture": "network.architecture",
     "Conv2D": "network.layers",
     "Dense": "network.layers",
+    "DigitClassifier": "engine.digit_classifier",
     "DigitlabError": "errors",
     "Dropout": "network.layers",
     "Evaluation": "values",
@@ -52,6 +55,7 @@ _HOMES = {
     "codelab_cnn": "engine.sequential",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
+    "export": "exporting.export",
     "fast_cnn": "engine.sequential",
     "load_model": "engine.loading",
     "read": "reading.reader",
@@ -67,6 +71,7 @@ __all__ = [
     "Architecture",
     "Conv2D",
     "Dense",
+    "DigitClassifier",
     "DigitlabError",
     "Dropout",
     "Evaluation",
@@ -84,6 +89,7 @@ __all__ = [
     "codelab_cnn",
     "dense_baseline",
     "evaluate",
+    "export",
     "fast_cnn",
     "load_model",
     "read",

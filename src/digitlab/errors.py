@@ -8,6 +8,7 @@
     |   |-- NetworkError       a network's definition; names the layer
     |   |-- ConfigError        a hyperparameter
     |   `-- RunError           a run directory or checkpoint
+    |-- ExportError            an exported file does not answer as its model does
     |-- StorageError           a folder cannot be written, a disk is full
     `-- TrainingDivergedError  the loss became NaN or infinite
 
@@ -18,6 +19,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DigitlabError",
+    "ExportError",
     "InputError",
     "NetworkError",
     "RunError",
@@ -48,6 +50,10 @@ class ConfigError(InputError):
 
 class RunError(InputError):
     """A run directory or a checkpoint is missing, damaged or in the way."""
+
+
+class ExportError(DigitlabError):
+    """An exported file does not answer as its model does; nothing was written."""
 
 
 class StorageError(DigitlabError):

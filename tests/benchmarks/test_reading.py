@@ -190,3 +190,10 @@ def test_the_page_and_its_chart_are_those_of_the_last_measurement(benchmark_modu
     assert pages.readme_table(result, speed) in readme
     for entry in result["entries"]:
         assert entry["name"] in pages.ORIGINS, "a published folder tells its origin and licence"
+
+
+def test_composed_numbers_are_a_folder_to_score(benchmark_module, truth, tmp_path) -> None:
+    assert benchmark_module("reading_composed").main([str(tmp_path / "own"), "--pictures", "3"]) == 0
+    found = truth.read_truth(tmp_path / "own")
+    assert (found.kind, len(found.items)) == ("digits", 3)
+    assert all(1 <= len(item.digits) <= 8 for item in found.items)

@@ -38,7 +38,7 @@ def test_version_is_the_package_version(call: Any) -> None:
     assert call("--version").out == f"digitlab {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("train", "--epochz", "3")])
+@pytest.mark.parametrize("words", [("--help",), ("read", "--help"), ("train", "--help"), ("train", "--epochz", "3")])
 def test_help_and_mistyped_options_wait_for_no_heavy_library(words: tuple[str, ...]) -> None:
     program = (
         "import sys; from digitlab.cli.app import main; main(sys.argv[1:]);"

@@ -63,7 +63,7 @@ class FakeReader:
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     fake = FakeReader()
-    monkeypatch.setattr(many, "_open_reader", lambda model: fake)
+    monkeypatch.setattr(many, "Reader", lambda model: fake)
     monkeypatch.setattr(Reading, "render", lambda self, photo: Image.new("RGB", (4, 4)), raising=False)
     return fake
 

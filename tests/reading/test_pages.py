@@ -98,3 +98,13 @@ def test_what_is_expected_decides_between_readings(reader: Reader, compose: Call
     counted = reader.read(page.pixels, ReadingOptions(digits=4))
     assert all(len(number.value) == 4 for number in counted.numbers)
     assert any(refused.reason == "unexpected" for refused in counted.refused)
+
+
+def test_a_digit_is_not_left_out_to_have_as_many_as_expected(reader: Reader, compose: Callable[..., Any]) -> None:
+    page = compose(5, n_numbers=10, most_digits=4)
+    expected = [number for number in page.numbers if len(number) == 2]
+    assert 0 < len(expected) < len(page.numbers)
+    reading = reader.read(page.pixels, ReadingOptions(digits=2))
+    assert reading.numbers
+    assert {number.value for number in reading.numbers} <= set(expected)
+    assert "unexpected" in {refused.reason for refused in reading.refused}

@@ -106,7 +106,9 @@ def test_without_the_token_everything_is_refused_with_a_sentence(
     assert "?token=" in answer.body
 
 
-@pytest.mark.parametrize("path", ["/", "/studio/studio.css", "/_nicegui/3.18.0/static/nicegui.js", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", ["/", "/studio/studio.css", "/_nicegui/3.18.0/static/nicegui.js", "/favicon.ico", "/read/k/photo/0"]
+)
 def test_files_need_the_token_too(guarded: Access, path: str) -> None:
     assert ask(guarded, path).status == 401
     assert ask(guarded, path, authorization=f"Bearer {TOKEN}").status == 200

@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from digitlab.errors import InputError
 from digitlab.metrics import calibration_bins, expected_calibration_error
 from digitlab.training.calibrating import (
+    LOST_DIGITS,
     REFUSED_DIGITS,
     Calibration,
     calibrate,
@@ -93,15 +94,15 @@ def test_a_calibration_keeps_its_promise_and_goes_into_metadata_as_texts():
     assert Calibration(numbers["bias_of_not_a_digit"], numbers["temperature"], numbers["refuse_above"]) == chosen
 
 
-def test_the_bias_makes_one_half_cost_what_may_be_lost():
+def test_the_bias_leaves_the_eleventh_answer_the_likeliest_for_as_many_digits_as_may_be_lost():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 20_000)
     logits = rng.normal(0, 1.5, (20_000, 11)) + 6 * np.eye(11)[labels] + 2 * np.eye(11)[10]
     raw = softmax(logits, axis=1).astype(np.float32)
-    assert (raw[:, 10] > 0.5).mean() > 5 * REFUSED_DIGITS
+    assert (raw.argmax(1) == 10).mean() > 5 * LOST_DIGITS
     chosen = calibrate(raw, labels)
-    assert -4 < chosen.bias < 0
-    assert (with_bias(raw, chosen.bias)[:, 10] > 0.5).mean() == pytest.approx(REFUSED_DIGITS, rel=0.1)
+    assert -8 < chosen.bias < 0
+    assert (with_bias(raw, chosen.bias).argmax(1) == 10).mean() == pytest.approx(LOST_DIGITS, rel=0.2)
     assert calibrate(with_bias(raw, chosen.bias).astype(np.float32), labels).bias == pytest.approx(0, abs=1e-3)
 
 

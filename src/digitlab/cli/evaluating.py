@@ -12,9 +12,15 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.loading import load_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError
-from digitlab.evaluation.of_run import evaluate_run, evaluate_split, is_own_data, keep_timings, write_report
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG
+from digitlab.evaluation.of_run import (
+    evaluate_run,
+    evaluate_split,
+    is_own_data,
+    keep_timings,
+    own_folder,
+    write_report,
+)
+from digitlab.network.formats.opening import is_model_file
 from digitlab.runs.listing import find_run
 
 if TYPE_CHECKING:
@@ -26,12 +32,12 @@ __all__ = ["run_evaluation"]
 def run_evaluation(
     name: str, n_images: int | None, split: str, folder: Path | None, seed: int, out: Path, *, as_json: bool
 ) -> None:
-    """Evaluate a run or a checkpoint file, and print it.
+    """Evaluate a run or a model file, and print it.
 
     Parameters
     ----------
     name : str
-        A run's name or directory, ``latest``, or a ``.safetensors`` file.
+        A run's name or directory, ``latest``, or a model file.
     n_images : int or None
         How many images ``seed`` chooses; None for all.
     split : str
@@ -45,9 +51,9 @@ def run_evaluation(
     as_json : bool
         Print JSON.
     """
-    run = None if name.endswith(".safetensors") else find_run(name, out)
+    run = None if is_model_file(name) else find_run(name, out)
     model = load_model(name, out=out) if run is None else Sequential.from_checkpoint(run.load_model())
-    data = MnistData.load(_own_folder(run) if folder is None else folder)
+    data = MnistData.load(own_folder(run) if folder is None else folder)
     is_own = run is not None and is_own_data(run, data)
     if run is not None and folder is None and not is_own:
         raise DataError(
@@ -69,11 +75,6 @@ def run_evaluation(
         _show(evaluation, f"{split} images of {data.source}")
     if report is not None:
         say(f"Kept in {report.parent}; the report is {report}")
-
-
-def _own_folder(run: Run | None) -> str | None:
-    config = {} if run is None else run.read_json(CONFIG).get("config", {})
-    return config.get("data") if isinstance(config, dict) else None
 
 
 def _show(evaluation: Evaluation, images: str) -> None:

@@ -10,6 +10,7 @@ from digitlab.cli.photo_files import EXTENSIONS
 from digitlab.cli.tables import predictions_table
 from digitlab.cli.terminal import print_json, say, stdout
 from digitlab.errors import DataError
+from digitlab.network.formats.opening import is_model_file
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.reading.small_image import has_bright_ground
 
@@ -26,8 +27,8 @@ def run_prediction(
     Parameters
     ----------
     words : sequence of Path
-        A run's name or directory, ``latest``, or a ``.safetensors`` file, unless the first is an image; then image
-        files and IDX files.
+        A run's name or directory, ``latest``, or a model file, unless the first is an image; then image files and
+        IDX files.
     indices : sequence of int
         Which images of an IDX file; the first ``limit`` if empty.
     limit : int
@@ -60,7 +61,7 @@ def run_prediction(
 
 def _is_image(word: Path, out: Path) -> bool:
     """Whether the first word is an image, and not a run."""
-    if word.suffix == ".safetensors" or word.is_dir() or (out / word).is_dir():
+    if is_model_file(word) or word.is_dir() or (out / word).is_dir():
         return False
     return word.suffix.lower() in EXTENSIONS or word.is_file()
 

@@ -51,7 +51,8 @@ def read(
     min_confidence
         Refuse a digit whose probability is less than this, from 0 to 1.
     model
-        Read with a network of your own: a run's name or folder, "latest", or a .safetensors file.
+        Read with a network of your own: a run's name or folder, "latest", or a model file (.safetensors,
+        .keras, .onnx, TensorFlow.js' model.json).
     runs
         The folder of runs.
     as_json

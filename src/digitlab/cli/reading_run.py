@@ -85,7 +85,7 @@ class ReadingRun:
                     n_bad += result.error is not None
                     n_numbers += sum(len(reading.numbers) for reading in result.readings)
                     if interruption.requested:
-                        screen.note("Stopping after the files that are being read; Ctrl-C again ends at once.")
+                        screen.note("Stopping; Ctrl-C: at once")
                         break
             if interruption.requested and n_read < len(tasks):
                 stack.close()

@@ -53,7 +53,7 @@ class ReadingScreen:
         self._has_bar = self._stderr.is_terminal and not self._stderr.is_dumb_terminal and not is_mixed
         self._bar = Progress(
             TextColumn("Reading"),
-            BarColumn(30),
+            BarColumn(20),
             MofNCompleteColumn(),
             TextColumn("files"),
             TimeRemainingColumn(),

@@ -28,7 +28,7 @@ def summary(
     ----------
     network
         A network of the zoo (codelab_cnn, dense_baseline, fast_cnn), a JSON file with layers, a run's name or folder,
-        "latest", or a .safetensors file.
+        "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     out
         The folder of runs.
     as_json
@@ -51,15 +51,16 @@ def summary(
 
 
 def _architecture(name: str, out: Path) -> Architecture:
-    from digitlab.network.checkpoint import load_checkpoint
+    from digitlab.network.formats.opening import is_model_file, load_model_file
+    from digitlab.network.formats.tfjs import is_layers_model
     from digitlab.network.zoo import ZOO
     from digitlab.runs.listing import find_run
     from digitlab.training.config import TrainConfig
 
-    if name.endswith(".safetensors"):
-        return load_checkpoint(name).architecture
-    if name.endswith(".json") or name.replace("-", "_") in ZOO:
+    if name.replace("-", "_") in ZOO or (name.endswith(".json") and not is_layers_model(Path(name))):
         return TrainConfig(network=name).build_architecture()
+    if is_model_file(name):
+        return load_model_file(name).architecture
     try:
         run = find_run(name, out)
     except InputError:

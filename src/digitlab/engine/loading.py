@@ -1,12 +1,11 @@
-"""Opening a model wherever a run is meant: a run directory, its name, or a checkpoint file."""
+"""Opening a model wherever a run is meant: a run, or a model file of digitlab, TensorFlow.js, Keras or ONNX."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from digitlab.engine.sequential import Sequential
-from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.listing import find_run
+from digitlab.runs.opening import open_model
 
 __all__ = ["load_model"]
 
@@ -17,7 +16,9 @@ def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | Non
     Parameters
     ----------
     path : str or Path
-        A run directory, the name of a run in ``out``, ``latest``, or a checkpoint file (``.safetensors``).
+        A run directory, the name of a run in ``out``, ``latest``, or a model file: a checkpoint (``.safetensors``), a
+        TensorFlow.js layers model (``model.json`` or its folder), a ``.keras`` of Keras 3, or an ``.onnx``. Files of
+        others are read by whitelist: nothing in them is run, and a layer that digitlab lacks is named.
     out : str or Path
         The folder of runs.
     threads : int, optional
@@ -26,8 +27,6 @@ def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | Non
     Raises
     ------
     RunError
-        If there is none, or it is damaged; the message says which file and what to do.
+        If there is none, or it is damaged or not usable; the message says which file and what to do.
     """
-    if Path(path).suffix == ".safetensors":
-        return Sequential.from_checkpoint(load_checkpoint(path), threads=threads)
-    return Sequential.from_checkpoint(find_run(path, out).load_model(), threads=threads)
+    return Sequential.from_checkpoint(open_model(path, out), threads=threads)

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from digitlab.engine.callbacks import Callback, Listeners
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import LabelledImages, steps
-from digitlab.engine.history import Callback, History, tell
+from digitlab.engine.history import History
 from digitlab.engine.inputs import wrap_images, wrap_labelled
-from digitlab.engine.optimizers import Adam, Optimizer, scheduled_rate
+from digitlab.engine.keras_bridge import keras_network, to_keras
+from digitlab.engine.live_rate import LiveRate
+from digitlab.engine.optimizers import Adam, Optimizer
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
@@ -94,9 +97,45 @@ class Sequential:
             checkpoint.architecture, checkpoint.weights, threads=threads, class_names=checkpoint.class_names
         )
 
+    @classmethod
+    def from_keras(
+        cls, keras_model: Any, *, threads: int | None = None, class_names: Sequence[str] | None = None
+    ) -> Sequential:
+        """Take over a network from Keras, with its weights.
+
+        Parameters
+        ----------
+        keras_model : keras.Sequential or keras.Model
+            Built, and of layers that digitlab has, one after the other.
+        threads : int, optional
+            Threads that share the work; all cores by default.
+        class_names : sequence of str, optional
+            What the classes are called.
+
+        Raises
+        ------
+        NetworkError
+            If it holds something that digitlab lacks; the message names the layer and the alternative.
+        """
+        network, weights = keras_network(keras_model)
+        return cls.from_architecture(network, weights, threads=threads, class_names=class_names)
+
+    def to_keras(self) -> Any:
+        """Return the same network as a ``keras.Sequential``, with these weights, on whichever backend Keras uses.
+
+        Raises
+        ------
+        ConfigError
+            If Keras or a backend for it is not installed.
+        """
+        return to_keras(self.architecture, self.get_weights())
+
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
         self.architecture = architecture
         self.runner = CpuRunner(architecture, threads)
+        #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
+        self.stop_training = False
+        self.optimizer: LiveRate | None = None
         n = architecture.n_classes
         named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
         default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
@@ -206,7 +245,8 @@ class Sequential:
         validation = None if validation_data is None else self.labelled(*validation_data)
         chosen = Adam() if optimizer is None else optimizer
         n_steps = epochs * -(-len(training) // batch_size)
-        scheduled_rate(schedule, chosen.learning_rate, 0, n_steps)  # an unknown schedule is told here, not mid-run
+        self.optimizer = LiveRate(chosen.name, schedule, chosen.learning_rate, n_steps)
+        self.optimizer.of_step(0)  # an unknown schedule is told here, not mid-run
         self.runner.start_training(min(batch_size, len(training)))
         return steps(
             self.runner,
@@ -214,7 +254,7 @@ class Sequential:
             batch_size=batch_size,
             epochs=epochs,
             optimizer=chosen,
-            learning_rate=lambda step: scheduled_rate(schedule, chosen.learning_rate, step, n_steps),
+            learning_rate=self.optimizer.of_step,
             shuffle=shuffle,
             seed=seed,
             validation=validation,
@@ -251,7 +291,8 @@ class Sequential:
         schedule : {"constant", "cosine", "one-cycle"}
             The learning rate over the run; its peak is the optimizer's.
         callbacks : iterable of Callback
-            Told of every batch and epoch.
+            Told of every batch and epoch, as Keras tells them: ``keras.callbacks`` such as ``EarlyStopping`` and
+            ``CSVLogger`` work too. One that sets ``model.stop_training`` ends the training.
 
         Returns
         -------
@@ -265,24 +306,14 @@ class Sequential:
         TrainingDivergedError
             If the loss becomes NaN or infinite.
         """
-        listeners = list(callbacks)
-        step_records: list[StepRecord] = []
-        epoch_records: list[EpochRecord] = []
-        for record in self.steps(
+        records = self.steps(
             x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle, seed=seed,
             optimizer=optimizer, schedule=schedule,
-        ):  # fmt: skip
-            logs: dict[str, float] = {"loss": record.loss, "accuracy": record.accuracy}
-            if isinstance(record, StepRecord):
-                step_records.append(record)
-                tell(listeners, "on_batch_end", record.batch - 1, logs)
-            else:
-                epoch_records.append(record)
-                if record.val_loss is not None and record.val_accuracy is not None:
-                    logs |= {"val_loss": record.val_loss, "val_accuracy": record.val_accuracy}
-                tell(listeners, "on_epoch_end", record.epoch - 1, logs)
+        )  # fmt: skip
+        self.stop_training = False
+        history = Listeners(callbacks, self, epochs, n_batches=-(-len(x) // batch_size)).follow(records)
         self.runner.seal()
-        return History(tuple(step_records), tuple(epoch_records))
+        return history
 
 
 def codelab_cnn(seed: int = 0) -> Sequential:

@@ -19,7 +19,7 @@ from digitlab.runs.directory import Run
 from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS
 from digitlab.values import EpochRecord, Evaluation, StepRecord
 
-__all__ = ["evaluate_run", "evaluate_split", "is_own_data", "keep_timings", "write_report"]
+__all__ = ["evaluate_run", "evaluate_split", "is_own_data", "keep_timings", "own_folder", "write_report"]
 
 _N_EXAMPLES = 20
 
@@ -36,6 +36,12 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
     """
     images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
     return evaluate(model, images, labels, class_names=model.class_names)
+
+
+def own_folder(run: Run | None) -> str | None:
+    """Return the folder with the data that a run was trained with; None for the packaged MNIST, or for no run."""
+    config = {} if run is None else run.read_json(CONFIG).get("config", {})
+    return config.get("data") if isinstance(config, dict) else None
 
 
 def is_own_data(run: Run, data: MnistData) -> bool:

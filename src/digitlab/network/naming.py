@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from digitlab.errors import NetworkError
 from digitlab.network.layers import Layer
 
-__all__ = ["named"]
+__all__ = ["is_name", "named"]
 
 _STEMS = {
     "Conv2D": "conv2d",
@@ -19,6 +19,11 @@ _STEMS = {
     "Dense": "dense",
 }
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+def is_name(name: object) -> bool:
+    """Tell whether a layer can have this name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -48,7 +53,7 @@ def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """
     given = [layer.name for layer in layers if layer.name != ""]
     for position, name in enumerate(given):
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not is_name(name):
             raise NetworkError(
                 f"A layer's name has 1 to 64 letters, digits and underscores and begins with a letter; got {name!r}."
             )

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.loading import load_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.network.checkpoint import load_checkpoint
 from digitlab.reading.frame import frame_all
+from digitlab.runs.opening import open_model
 
 __all__ = ["SHIPPED", "Answers"]
 
@@ -36,17 +35,15 @@ class Answers:
     knows_not_a_digit : bool
         Whether the network has the eleventh output.
     refuse_above : float
-        The probability of "not a digit" above which a glyph is refused.
+        The probability of "not a digit" above which a glyph is refused: one half.
     """
 
     def __init__(self, model: Sequential | str | Path | None = None) -> None:
         metadata: dict[str, str] = {}
-        if model is None or (isinstance(model, str | Path) and Path(model).suffix == ".safetensors"):
-            checkpoint = load_checkpoint(SHIPPED if model is None else model)
+        if not isinstance(model, Sequential):
+            checkpoint = open_model(SHIPPED if model is None else model)
             metadata = checkpoint.metadata
             model = Sequential.from_checkpoint(checkpoint)
-        elif not isinstance(model, Sequential):
-            model = load_model(model)
         n = len(model.class_names)
         if n not in (10, 11) or tuple(model.architecture.input_shape) not in ((28, 28, 1), (784,)):
             raise NetworkError(
@@ -56,7 +53,11 @@ class Answers:
         self.model = model
         self.knows_not_a_digit = n == 11
         self.temperature = _number(metadata, "temperature", 1.0)
-        self.refuse_above = _number(metadata, "refuse_above", 0.5)
+        threshold = min(_number(metadata, "refuse_above", 0.5), 1 - 1e-6)
+        # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule
+        # for another share), just as far as makes the threshold one half.
+        self._odds = (1 - threshold) / threshold
+        self.refuse_above = 0.5
 
     def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Answer images.
@@ -76,6 +77,9 @@ class Answers:
         probabilities: NDArray[Any] = self.model.predict(images)
         if self.temperature != 1:
             probabilities = np.maximum(probabilities, 1e-12) ** (1 / self.temperature)
+            probabilities /= probabilities.sum(1, keepdims=True)
+        if self.knows_not_a_digit and self._odds != 1:
+            probabilities = probabilities * np.append(np.ones(10), self._odds)
             probabilities /= probabilities.sum(1, keepdims=True)
         if not self.knows_not_a_digit:
             probabilities = np.pad(probabilities, ((0, 0), (0, 1)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = ["coarse_paper", "contrast", "fine_paper", "grey", "is_bright"]
 
 _COARSE_PX = 128  # side of the small picture in which the paper is looked for; light changes slowly
+_LITTLE_PX = 200  # a picture not larger than this holds a digit or two, whose strokes are wide in half of that
 _FINE_PX = 700
 
 
@@ -33,7 +34,7 @@ def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return _zero_to_one(pixels)
     # Brightness, the mean of many sensors, has the least noise. A single colour must be clearly better: red for blue
     # ink, or for pencil on red paper.
-    small = _small(pixels, _COARSE_PX)
+    small = _small(pixels)
     candidates = [cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), *cv2.split(small)]
     rated = [_separation(np.asarray(one, np.uint8)) for one in candidates]
     rated[0] *= 1.25
@@ -61,7 +62,7 @@ def coarse_paper(light: NDArray[np.float32], bright_ink: bool, flatten: bool = T
     ndarray
         float32 (h, w), 0-1.
     """
-    small = _small((light * 255).astype(np.uint8), _COARSE_PX)
+    small = _small((light * 255).astype(np.uint8))
     if not flatten:
         return np.full_like(light, np.median(small) / 255)
     return _enlarged(_filled(small, bright_ink), light)
@@ -69,7 +70,7 @@ def coarse_paper(light: NDArray[np.float32], bright_ink: bool, flatten: bool = T
 
 def is_bright(light: NDArray[np.float32]) -> bool:
     """Say whether the ink is brighter than its ground: what stands out from a wide surrounding and is narrow."""
-    small = _small((light * 255).astype(np.uint8), _COARSE_PX)
+    small = _small((light * 255).astype(np.uint8))
     values = small.astype(np.float32)
     # Half the short side: wide enough that a digit filling the picture is not mistaken for paper.
     side = int(np.clip(min(small.shape) // 2 * 2 + 1, 3, 101))
@@ -148,10 +149,11 @@ def _zero_to_one(channel: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.multiply(channel, np.float32(1 / 255), dtype=np.float32)
 
 
-def _small(picture: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
-    scale = longest_px / max(picture.shape[:2])
-    if scale >= 1:
+def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    longest = max(picture.shape[:2])
+    if longest <= _COARSE_PX:
         return picture
+    scale = (_COARSE_PX if longest > _LITTLE_PX else _COARSE_PX / 2) / longest
     height, width = picture.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -11,6 +11,8 @@ from digitlab.reading.strokes import Stroke, usual_height
 __all__ = ["StrokeLine", "group_lines"]
 
 _TALL = 0.5  # of the usual height: what is smaller does not make a line, it belongs to one
+_LEAST_PX = 9  # nothing lower can be told from a speck, not even by eye
+_CORNER = 0.08  # of the short side: what is so small at the border is a rest of something beyond it
 _TOO_LARGE = 4.0  # times the usual height
 
 
@@ -107,8 +109,12 @@ def _reason(box: Box, usual: float, size: tuple[int, int]) -> str | None:
         along_top = (box.top <= 1 or box.bottom >= height - 1) and box.height < 0.45 * usual
         if along_side or along_top:
             return "edge"
+        if max(box.width, box.height) < _CORNER * min(size):
+            return "edge"
         if box.width > 0.8 * width and box.height > 0.8 * height and min(size) > 3 * usual:
             return "edge"
+    if max(box.height, usual) < _LEAST_PX:
+        return "too-small"
     if box.height > _TOO_LARGE * usual or box.width > 12 * usual:
         return "too-large"
     return None

@@ -100,7 +100,7 @@ def read_many(
         If the model cannot be used, or pictures cannot be written.
     """
     options = ReadingOptions() if options is None else options
-    reader = _open_reader(model)
+    reader = Reader(model)
     waiting: deque[Future[FileReading]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
@@ -112,10 +112,6 @@ def read_many(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _open_reader(model: str | Path | None) -> Reader:
-    return Reader(model)
 
 
 def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:

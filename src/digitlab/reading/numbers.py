@@ -16,13 +16,17 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.paths import STRANGERS, Candidate, Piece, best_paths, candidates
 from digitlab.reading.strokes import Stroke, joined
 
-__all__ = ["Other", "ReadDigit", "read_lines"]
+__all__ = ["Other", "ReadDigit", "read_lines", "without_doubtful"]
 
 _CERTAIN = 0.97  # a stroke that is so surely one digit is not cut
 _GAP = 1.0  # of the height of writing: a wider gap parts two numbers
 _GAP_WITH_DOT = 1.7  # the same where a dot or a comma stands in it, as in 70. 497
 _WORD_GAP = 0.5  # the same for words, which stand closer than numbers
 _FOREIGN = 0.34  # of a word's letters are no digits: then it is a word
+_LONE_WIDTH = 1.6  # of the height: a glyph that stands alone in its line may be a wide letter, M or W
+_OWN_INK = 0.4  # of a page's ink: where digits have less, only the sure ones count
+_SURE = 0.97
+_SURELY = 0.05  # less "not a digit" than this
 _COMPANY = 0.5  # a digit among so much refused ink is a letter of a word
 
 
@@ -75,6 +79,29 @@ def read_lines(
     return results
 
 
+def without_doubtful(
+    lines: Sequence[tuple[list[list[ReadDigit]], list[Other]]], strokes: Sequence[Stroke]
+) -> list[tuple[list[list[ReadDigit]], list[Other]]]:
+    """Refuse what is not quite sure where most of the ink is no digit: a landscape has shapes like some, too.
+
+    Parameters
+    ----------
+    lines : sequence
+        What ``read_lines`` returned.
+    strokes : sequence of Stroke
+        All strokes of the page, also those that stand in no line.
+    """
+    of_digits = sum(float(read.stroke.soft.sum()) for numbers, _ in lines for number in numbers for read in number)
+    if of_digits >= _OWN_INK * sum(float(stroke.soft.sum()) for stroke in strokes):
+        return list(lines)
+    kept = []
+    for numbers, others in lines:
+        doubtful = [number for number in numbers if min(read.probabilities[:10].max() for read in number) < _SURE]
+        more = [(read.stroke, "unsure", read.probabilities) for number in doubtful for read in number]
+        kept.append(([number for number in numbers if number not in doubtful], [*others, *more]))
+    return kept
+
+
 def _foreign(line: StrokeLine, wholes: NDArray[np.float32]) -> list[bool]:
     """Say of each stroke whether it stands in a word of which most, taken as it is, is no digit."""
     foreign = [False] * len(line.strokes)
@@ -82,7 +109,8 @@ def _foreign(line: StrokeLine, wholes: NDArray[np.float32]) -> list[bool]:
 
     def close() -> None:
         tall = [k for k in word if line.strokes[k].box.height > 0.5 * line.height]
-        sized = [k for k in tall if line.strokes[k].box.width < 1.1 * line.height]
+        widest = (_LONE_WIDTH if len(line.strokes) == 1 else 0.85) * line.height
+        sized = [k for k in tall if line.strokes[k].box.width < widest]
         strange = sum(float(wholes[k, 10]) > 0.5 for k in sized)
         if sized and strange >= _FOREIGN * len(sized):
             for k in word:
@@ -120,7 +148,7 @@ def _read_line(
         if any(one is None for one in chosen):
             # Perhaps the gaps are within one number.
             whole = best_paths(parts, found, probabilities, line.height, options.digits, accept)
-            if whole is not None:
+            if whole is not None and not any(_leaves_out(piece, found, probabilities, line.height) for piece in whole):
                 chunks, chosen = [whole], [whole]
         chunks = [one or chunk for one, chunk in zip(chosen, chunks, strict=True)]
         unexpected = [one is None for one in chosen]
@@ -152,11 +180,19 @@ def _restricted(
     kept = [k for k, candidate in enumerate(found) if start <= candidate.start and candidate.stop <= stop]
     local = [Candidate(found[k].start - start, found[k].stop - start, found[k].stroke, found[k].prior) for k in kept]
     path = best_paths(parts[start:stop], local, probabilities[kept], height, options.digits, accept)
-    if path is None:
+    if path is None or any(_leaves_out(piece, local, probabilities[kept], height) for piece in path):
         return None
     return [
         Piece(p.start + start, p.stop + start, p.value, kept[p.candidate] if p.candidate >= 0 else -1) for p in path
     ]
+
+
+def _leaves_out(piece: Piece, found: Sequence[Candidate], probabilities: NDArray[np.float32], height: float) -> bool:
+    """Whether a piece is refused that surely is a digit, only because there would be one too many."""
+    if piece.value is not None or piece.candidate < 0:
+        return False
+    is_tall = found[piece.candidate].stroke.box.height > 0.5 * height
+    return is_tall and float(probabilities[piece.candidate, 10]) < _SURELY
 
 
 def _chunks(pieces: Sequence[Piece], parts: Sequence[Part], height: float) -> list[list[Piece]]:

@@ -12,7 +12,7 @@ from digitlab.reading.answers import Answers
 from digitlab.reading.ink import Ink, find_ink
 from digitlab.reading.light import grey
 from digitlab.reading.lines import group_lines
-from digitlab.reading.numbers import ReadDigit, read_lines
+from digitlab.reading.numbers import ReadDigit, read_lines, without_doubtful
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
@@ -98,7 +98,7 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
     refusals += [Refused(place(stroke.box), reason) for stroke, reason in refused]
     lines: list[Line] = []
     glyphs: list[tuple[Box, NDArray[np.float32]]] = []
-    for numbers, others in read_lines(found, ink.stroke_px, options, answers):
+    for numbers, others in without_doubtful(read_lines(found, ink.stroke_px, options, answers), within):
         refusals += [_refusal(place(stroke.box), reason, probabilities) for stroke, reason, probabilities in others]
         if numbers:
             line = _line([[_digit(read, place) for read in number] for number in numbers])

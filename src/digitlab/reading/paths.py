@@ -30,6 +30,7 @@ STRANGERS = 0.05
 _STRANGE_RUNS = 0.4
 _JOINED = (0.15, 4.0)  # for one digit of two strokes: always, and for a gap as wide as the height
 _CUT = (0.12, 0.6)  # on either side of a cut: always, and for each stroke's width of ink beyond the first half
+_FOREIGN_CUT = 0.8  # besides, in a word of which most is no digit: pieces of letters often look like some
 _REFUSED = (0.5, 2.0)  # for refusing a tall stroke: always, and for each digit's width
 _DIGIT_WIDTH = 0.7  # of the height, usually
 
@@ -184,7 +185,9 @@ def _cuts(parts: Sequence[Part], start: int, stop: int) -> float:
     price = 0.0
     for edge in (start, stop):
         if 0 < edge < len(parts) and parts[edge].source == parts[edge - 1].source:
-            price -= _CUT[0] + _CUT[1] * max(0.0, parts[edge].cut - 0.5)
+            price -= (
+                _CUT[0] + _CUT[1] * max(0.0, parts[edge].cut - 0.5) + (_FOREIGN_CUT if parts[edge].is_foreign else 0.0)
+            )
     return price
 
 

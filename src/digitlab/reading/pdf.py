@@ -14,9 +14,7 @@ from digitlab.errors import DataError
 __all__ = ["pdf_pages"]
 
 _DOTS_PER_POINT = 300 / 72  # at most, as scans have; 72 points are an inch
-# PDFium must not be called by two threads at once. Held for a page at a time, so that a long document lets others in;
-# one that is forgotten half-way is closed by whichever thread collects it, which may hold this already.
-_LOCK = threading.RLock()
+_PDFIUM = threading.RLock()  # PDFium must not be called by two threads at once, whatever the documents
 
 
 def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -48,7 +46,7 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
     import pypdfium2
 
     try:
-        with _LOCK:
+        with _PDFIUM:
             document = pypdfium2.PdfDocument(content)
             n_pages = len(document)
     except Exception as error:  # pypdfium2 raises its own error, and others for damaged files
@@ -59,21 +57,26 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
         if n_pages == 0:
             raise DataError(f"{source} has no pages. Save it again.")
         for k in range(min(n_pages, most_pages)):
-            try:
-                with _LOCK:
-                    page = document[k]
-                    width, height = page.get_size()
-                    scale = min(_DOTS_PER_POINT, longest_px / max(width, height, 1e-3))
-                    if min(width, height) * scale < 1:
-                        raise DataError(f"Page {k + 1} of {source} is too narrow to be seen. Crop it first.")
-                    pixels = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
-                    page.close()
-            except DataError:
-                raise
-            except Exception as error:  # as above
-                reason = str(error).rstrip(".")
-                raise DataError(f"Page {k + 1} of {source} is damaged: {reason}. Save it again.") from None
+            with _PDFIUM:
+                pixels = _drawn(document, k, source, longest_px)
             yield k + 1, pixels
     finally:
-        with _LOCK:
+        with _PDFIUM:
             document.close()
+
+
+def _drawn(document: Any, k: int, source: str, longest_px: int) -> NDArray[Any]:
+    try:
+        page = document[k]
+        width, height = page.get_size()
+        scale = min(_DOTS_PER_POINT, longest_px / max(width, height, 1e-3))
+        if min(width, height) * scale < 1:
+            raise DataError(f"Page {k + 1} of {source} is too narrow to be seen. Crop it first.")
+        pixels = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
+        page.close()
+    except DataError:
+        raise
+    except Exception as error:  # pypdfium2 raises its own error, and others for damaged files
+        reason = str(error).rstrip(".")
+        raise DataError(f"Page {k + 1} of {source} is damaged: {reason}. Save it again.") from None
+    return pixels

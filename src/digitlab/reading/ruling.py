@@ -18,6 +18,8 @@ __all__ = ["remove_ruling"]
 _LONG = 3.5  # times the height of writing: no stroke of a digit is so long
 _ACROSS = 0.6  # of the picture, where the line runs out of it
 _UNBROKEN = 0.9  # of a line's length, in the middle of a picture: the feet of digits side by side are no line
+_FINE = 0.03  # of its length: a line that is thinner, and bent by less
+_THROUGH = 0.55  # of its length, where it goes from border to border
 _FREE = 0.4  # of its length a line has nothing above or below it: the strokes of digits that touch have
 _MARGIN = 0.2  # of the picture: a frame so near to its border has nothing of interest beyond it
 _BESIDE = 0.14  # of the picture: how near to its border the frame of a cell or field runs
@@ -115,7 +117,9 @@ def _lines(
         leaves = (left <= 2) + (left + wide >= width - 2)
         beside = top < _BESIDE * height or top + high > (1 - _BESIDE) * height
         in_margin = top + high < _BESIDE * height or top > (1 - _BESIDE) * height
-        is_long = wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 2.2 * usual))
+        # From border to border, straight, and finer than a pen's stroke beside digits so large.
+        is_through = leaves == 2 and thickness < _FINE * wide and high < max(thickness, 0) + 3 + _FINE * wide
+        is_long = is_through or wide > _LONG * usual or (leaves and wide > max(_ACROSS * width, 2.2 * usual))
         # The frame of a cell or a field, along the picture's border, where a short wide picture of a number has none.
         is_frame = (leaves == 2 and beside) or (in_margin and wide > 0.4 * max(width, height))
         if is_frame:
@@ -132,7 +136,8 @@ def _lines(
         line = (labels[part] == k) & mask[part]
         thick_at_most = max(3.0, 1.5 * thickness + 2)
         free = line & (_runs(mask, part, round(thick_at_most) + 2) <= thick_at_most)
-        if not is_frame and (line.any(axis=0).mean() < _UNBROKEN or free.any(axis=0).mean() < _FREE):
+        unbroken = line.any(axis=0).mean() > (_THROUGH if is_through else _UNBROKEN)
+        if not is_frame and not (unbroken and free.any(axis=0).mean() > _FREE):
             continue
         boxes.append(Box(left, top, left + wide, top + high))
         lines[part] |= line

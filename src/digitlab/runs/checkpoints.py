@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from digitlab.network.formats.opening import is_model_file
 from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import find_run
 
@@ -16,7 +17,7 @@ def checkpoint_of(name: str, runs: Path) -> Path:
     Parameters
     ----------
     name : str
-        A run's name or folder, ``latest``, or a ``.safetensors`` file.
+        A run's name or folder, ``latest``, or a model file.
     runs : Path
         The folder of runs.
 
@@ -25,4 +26,4 @@ def checkpoint_of(name: str, runs: Path) -> Path:
     RunError
         If there is no such run.
     """
-    return Path(name) if name.endswith(".safetensors") else find_run(name, runs).path / MODEL
+    return Path(name) if is_model_file(name) else find_run(name, runs).path / MODEL

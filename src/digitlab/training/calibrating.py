@@ -18,11 +18,13 @@ from digitlab.errors import InputError
 
 __all__ = ["Calibration", "calibrate", "find_temperature", "find_threshold", "with_bias", "with_temperature"]
 
-#: Share of validation digits that may be refused.
+#: Share of validation digits that the threshold may refuse.
 REFUSED_DIGITS = 0.001
+#: Share of validation digits of which "not a digit" may be the likeliest answer: two of 5,000.
+LOST_DIGITS = 0.0004
 
 _LEAST, _MOST = 0.05, 20.0
-_MOST_BIAS = 4.0
+_MOST_BIAS = 8.0
 _TINY = 1e-38  # float32 probabilities become 0 below this
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -58,7 +60,8 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     """Choose bias, temperature and threshold from the answers to validation images.
 
     All by the digits among them: how sure a digit is, is to be right for digits, and what is no digit was made here
-    and is as easy or as hard as it was made. The bias is such that the threshold is near one half.
+    and is as easy or as hard as it was made. The bias is such that the likeliest of eleven answers is hardly ever the
+    eleventh; the threshold, which refuses more, is then far below one half.
 
     Parameters
     ----------
@@ -69,13 +72,14 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     """
     is_digit = labels < probabilities.shape[1] - 1
     raw, true = probabilities[is_digit], labels[is_digit]
-    threshold = find_threshold(raw[:, -1], REFUSED_DIGITS)
+    rival = raw[:, -1] / (raw[:, -1] + raw[:, :-1].max(axis=1))
+    even = find_threshold(rival, LOST_DIGITS)
     # An untrained network must not be bent until it fits.
-    bias = round(min(max(math.log(max(1 - threshold, _TINY) / max(threshold, _TINY)), -_MOST_BIAS), _MOST_BIAS), 4)
+    bias = round(min(max(math.log(max(1 - even, _TINY) / max(even, _TINY)), -_MOST_BIAS), _MOST_BIAS), 4)
     shifted = with_bias(raw, bias)
     temperature = round(find_temperature(shifted, true), 4)
     refuse_above = find_threshold(with_temperature(shifted, temperature)[:, -1], REFUSED_DIGITS)
-    return Calibration(bias, temperature, round(refuse_above, 4))
+    return Calibration(bias, temperature, max(round(refuse_above, 4), 1e-4))
 
 
 def with_bias(probabilities: ArrayLike, bias: float) -> NDArray[np.float64]:

@@ -71,6 +71,7 @@ class Desk:
         self.drawn: Sheet | None = None
         self.is_about_drawing = True
         self.n_waiting = 0
+        self._lock = asyncio.Lock()
         self._listeners: dict[str, list[Callable[[], Any]]] = {}
         _DESKS[self.key] = self
         page.client.on_delete(self._forget)
@@ -181,15 +182,19 @@ class Desk:
 
     async def read_again(self) -> None:
         """Read the drawing and the photo that is shown again; the others when they are shown."""
-        choice, drawn, shown = self.choice, self.drawn, self.shown
-        if drawn is None and shown is None:
-            await _in(_PHOTO_POOL, lambda: self.readers.reader(choice))
-        if drawn is not None:
-            options = self.drawing_options
-            self.drawn = await _in(_PHOTO_POOL, lambda: self._read(drawn.photo, choice, options))
-            self.tell("drawing")
-        if shown is not None:
-            await self.show(self.at)
+        # One after the other, so that what was asked for last is what is seen in the end.
+        async with self._lock:
+            choice, drawn, shown = self.choice, self.drawn, self.shown
+            if drawn is None and shown is None:
+                await _in(_PHOTO_POOL, lambda: self.readers.reader(choice))
+            if drawn is not None:
+                options = self.drawing_options
+                again = await _in(_PHOTO_POOL, lambda: self._read(drawn.photo, choice, options))
+                if self.drawn is drawn:  # unless somebody has drawn on
+                    self.drawn = again
+                    self.tell("drawing")
+            if shown is not None:
+                await self.show(self.at)
 
     async def show(self, at: int) -> None:
         """Show another photo, read as everything is now."""

@@ -104,8 +104,8 @@ def _to_page(step: Step, options: ReadingOptions, *, on_drawing: bool) -> dict[s
     ]
     return {
         "name": step.name,
-        "title": step.title,
-        "sentence": step.sentence,
+        "title": step.title.replace(" x ", " × "),
+        "sentence": step.sentence.replace(" x ", " × "),
         "src": step_picture(step.picture),
         "isPixels": step.name == "frames",
         "switches": switches,

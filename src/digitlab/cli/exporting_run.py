@@ -1,0 +1,85 @@
+"""From the name of a run to a file for another program, and what came of it in sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from digitlab.cli.terminal import print_json, say, stdout
+from digitlab.data.mnist import MnistData
+from digitlab.engine.sequential import Sequential
+from digitlab.evaluation.of_run import own_folder
+from digitlab.exporting.export import export
+from digitlab.exporting.report import FORMATS, Agreement, ExportReport
+from digitlab.network.formats.opening import is_model_file, load_model_file
+from digitlab.runs.listing import find_run
+
+__all__ = ["run_export"]
+
+
+def run_export(
+    name: str,
+    format: str,
+    out: Path | None,
+    quantize: str | None,
+    folder: Path | None,
+    runs: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Export a run or a model file, and print what was written and who agrees.
+
+    Parameters
+    ----------
+    name : str
+        A run's name or directory, ``latest``, or a model file.
+    format, quantize
+        As for ``digitlab.export``.
+    out : Path or None
+        Where to write; None for the run's name in this folder.
+    folder : Path or None
+        Other data than the run's own.
+    runs : Path
+        The folder of runs.
+    as_json : bool
+        Print JSON.
+    """
+    run = None if is_model_file(name) else find_run(name, runs)
+    model = Sequential.from_checkpoint(load_model_file(name) if run is None else run.load_model())
+    data = MnistData.load(own_folder(run) if folder is None else folder)
+    target = _default_target(name if run is None else run.name, format) if out is None else out
+    report = export(model, target, format=format, quantize=quantize, data=data)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        _show(report)
+
+
+def _default_target(name: str, format: str) -> Path:
+    path = Path(name)
+    # TensorFlow.js calls every model model.json: the folder says which one it is.
+    stem = path.resolve().parent.name if path.name == "model.json" else path.stem if path.suffix else path.name
+    stem = stem or "model"
+    return Path(f"{stem}-tfjs" if format == "tfjs" else f"{stem}{FORMATS[format]}")
+
+
+def _show(report: ExportReport) -> None:
+    console = stdout()
+    names = f" ({', '.join(report.files)})" if report.options.format == "tfjs" else ""
+    console.print(f"{report.path}{names}, {report.n_bytes:,} bytes.")
+    for agreement in report.agreements:
+        console.print(_sentence(agreement))
+    if report.accuracy is not None:
+        console.print(
+            f"Accuracy on {report.accuracy.n_images:,} test images: {report.accuracy.before:.2%} before quantizing to "
+            f"{report.options.quantize}, {report.accuracy.after:.2%} after."
+        )
+    if report.not_verified is not None:
+        say(report.not_verified)
+
+
+def _sentence(agreement: Agreement) -> str:
+    how_many = "all" if agreement.n_same_answer == agreement.n_images else f"{agreement.n_same_answer:,} of"
+    return (
+        f"Read by {agreement.by}: the same answer to {how_many} {agreement.n_images:,} images, probabilities within "
+        f"{agreement.largest_difference:.1g}."
+    )

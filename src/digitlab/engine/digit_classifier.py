@@ -1,0 +1,200 @@
+"""DigitClassifier: a network as a scikit-learn estimator. scikit-learn is optional; without it, using this says so."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from digitlab.engine.optimizers import Adam
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import ConfigError, NetworkError
+from digitlab.network.architecture import Architecture
+from digitlab.network.layers import Conv2D, Dense, MaxPooling2D
+from digitlab.network.zoo import architecture as architecture_of
+
+if TYPE_CHECKING:
+
+    class _Estimator:
+        """What type checkers know of scikit-learn's base classes, which have no types."""
+
+        n_features_in_: int
+
+        def __getstate__(self) -> dict[str, Any]: ...
+        def __setstate__(self, state: dict[str, Any]) -> None: ...
+
+else:
+    try:
+        from sklearn.base import BaseEstimator, ClassifierMixin
+
+        class _Estimator(ClassifierMixin, BaseEstimator):
+            pass
+
+    except ImportError:
+        _Estimator = object
+
+__all__ = ["DigitClassifier"]
+
+_BYTE = 255.0
+
+
+class DigitClassifier(_Estimator):
+    """A network of the zoo, or one of your own, as a scikit-learn classifier.
+
+    Parameters
+    ----------
+    network : str or Architecture
+        ``codelab_cnn``, ``dense_baseline``, ``fast_cnn``, or an ``Architecture`` whose last layer is a softmax. The
+        last layer gets as many units as there are classes. A network without convolutions takes any number of features.
+    epochs, batch_size : int
+        Passes over the images, and images a step.
+    learning_rate : float
+        Adam's step size; the peak of the schedule.
+    schedule : {"constant", "cosine", "one-cycle"}
+        Learning rate over the run.
+    random_state : int, RandomState or None
+        Where initial weights and the order of the images come from; None draws anew at every fit.
+    threads : int, optional
+        Threads that share the work; all cores by default. No result depends on it.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels, sorted; any kind that scikit-learn knows.
+    model_ : Sequential
+        The trained network.
+    largest_value_ : float
+        What values are divided by: 255 if those of ``fit`` were bytes or went beyond 1 up to 255, and 1 otherwise.
+    n_features_in_ : int
+        Values of one image, 784.
+
+    Examples
+    --------
+    >>> from digitlab import DigitClassifier, MnistData
+    >>> data = MnistData.load()
+    >>> classifier = DigitClassifier(epochs=2, random_state=0)
+    >>> classifier.fit(data.training.images[:2000], data.training.labels[:2000]).predict(data.test.images[:3])
+    array([7, 2, 1], dtype=uint8)
+    """
+
+    def __init__(
+        self,
+        network: str | Architecture = "codelab_cnn",
+        *,
+        epochs: int = 10,
+        batch_size: int = 64,
+        learning_rate: float = 0.001,
+        schedule: str = "constant",
+        random_state: Any = None,
+        threads: int | None = None,
+    ) -> None:
+        if _Estimator is object:
+            raise ConfigError("DigitClassifier needs scikit-learn. Install it: pip install scikit-learn")
+        self.network = network
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.random_state = random_state
+        self.threads = threads
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> DigitClassifier:  # noqa: N803 - scikit-learn's name
+        """Train on images.
+
+        Parameters
+        ----------
+        X : array
+            ``(n, 784)``, ``(n, 28, 28)`` or ``(n, 28, 28, 1)``; uint8 or other numbers, 0-255 or 0-1, ink bright on
+            dark. For other networks ``(n, features)``.
+        y : array
+            Labels ``(n,)``.
+
+        Returns
+        -------
+        DigitClassifier
+            This one.
+        """
+        from sklearn.utils import check_random_state
+        from sklearn.utils.multiclass import check_classification_targets
+        from sklearn.utils.validation import validate_data
+
+        checked = validate_data(self, _rows(X), y, dtype="numeric")
+        images, given = np.asarray(checked[0]), np.asarray(checked[1])
+        check_classification_targets(given)
+        self.classes_, labels = np.unique(given, return_inverse=True)
+        is_byte = images.dtype == np.uint8 or (images.min() >= 0 and 1 < images.max() <= _BYTE)
+        self.largest_value_ = _BYTE if is_byte else 1.0
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        network = _fitting(self.network, self.n_features_in_, len(self.classes_))
+        self.model_ = Sequential.from_architecture(network, seed=seed, threads=self.threads)
+        self.model_.fit(
+            self._scaled(images),
+            labels,
+            batch_size=min(self.batch_size, len(images)),
+            epochs=self.epochs,
+            optimizer=Adam(self.learning_rate),
+            schedule=self.schedule,
+            seed=seed,
+        )
+        self.n_iter_ = self.epochs
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803 - scikit-learn's name
+        """Return probabilities, float32 ``(n, n_classes)`` in the order of ``classes_``."""
+        from sklearn.utils.validation import check_is_fitted, validate_data
+
+        check_is_fitted(self)
+        images = validate_data(self, _rows(X), reset=False, dtype="numeric")
+        return self.model_.predict(self._scaled(np.asarray(images)))
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
+        """Return the most probable labels, ``(n,)``."""
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return labels
+
+    def _scaled(self, images: NDArray[Any]) -> NDArray[Any]:
+        if images.dtype == np.uint8 and self.largest_value_ == _BYTE:
+            return images  # the engine divides bytes itself
+        return images.astype(np.float32) / np.float32(self.largest_value_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs: the network and its weights instead of compiled code."""
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            model = state.pop("model_")
+            state["_packed"] = (model.architecture, model.get_weights(), model.class_names)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what ``__getstate__`` returned."""
+        packed = state.pop("_packed", None)
+        super().__setstate__(state)
+        if packed is not None:
+            network, weights, names = packed
+            self.model_ = Sequential.from_architecture(network, weights, threads=self.threads, class_names=names)
+
+
+def _rows(images: Any) -> Any:
+    if getattr(images, "ndim", 0) in (3, 4) and hasattr(images, "reshape"):
+        return images.reshape(len(images), -1)
+    return images
+
+
+def _fitting(network: str | Architecture, n_features: int, n_classes: int) -> Architecture:
+    """Return the network for so many features and classes."""
+    chosen = architecture_of(network) if isinstance(network, str) else network
+    last = chosen.layers[-1]
+    if not isinstance(last, Dense):
+        raise NetworkError(f"The last layer must be Dense with a softmax; it is {last.name}.")
+    shape: tuple[int, ...] = chosen.input_shape
+    if n_features != int(np.prod(shape)):
+        if any(isinstance(layer, Conv2D | MaxPooling2D) for layer in chosen.layers):
+            raise NetworkError(
+                f"{chosen.name} reads images of shape {shape}, {int(np.prod(shape))} features; X has {n_features}. "
+                'Choose network="dense_baseline", which takes any number, or an Architecture with another input_shape.'
+            )
+        shape = (n_features,)
+    return Architecture([*chosen.layers[:-1], dataclasses.replace(last, units=n_classes)], shape, chosen.name)

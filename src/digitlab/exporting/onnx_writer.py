@@ -1,0 +1,126 @@
+"""ONNX models: images of bytes go in as people have them, (n, height, width, channels), probabilities come out.
+
+ONNX convolves with channels first. So the images are turned once at the beginning, kernels become (out, in, height,
+width), and the rows of the dense layer behind a flattening change places: from height, width, channels to channels,
+height, width.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab import __version__
+from digitlab.errors import ConfigError
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.onnx_windows import same_border
+from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
+
+__all__ = ["INPUT", "OUTPUT", "write_onnx"]
+
+#: Names of what goes in and comes out.
+INPUT, OUTPUT = "images", "probabilities"
+# Understood by every runtime of the last years; newer stamps are refused by older ones.
+_OPSET, _IR_VERSION = 17, 10
+
+
+def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
+    """Write an ONNX model.
+
+    Images go in as uint8 ``(n, height, width, channels)``, 0-255: dividing by 255 is part of the model. A network of
+    rows of features takes float32 ``(n, features)``.
+
+    Raises
+    ------
+    ConfigError
+        If the package ``onnx`` is not installed.
+    """
+    try:
+        from onnx import TensorProto, checker, helper, numpy_helper
+    except ImportError:
+        raise ConfigError('Writing ONNX needs the package onnx. Install it: pip install "digitlab[export]"') from None
+    network = checkpoint.architecture
+    draft = _Draft(network.input_shape)
+    arrays = iter(checkpoint.weights)
+    for layer, shape in zip(network.layers, network.input_shapes, strict=True):
+        draft.add(layer, shape, [next(arrays) for _ in layer.weight_shapes(shape)])
+    nodes = [helper.make_node(kind, inputs, [output], **settings) for kind, inputs, output, settings in draft.nodes]
+    nodes[-1].output[0] = OUTPUT
+    kind = TensorProto.UINT8 if len(network.input_shape) == 3 else TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        network.name,
+        [helper.make_tensor_value_info(INPUT, kind, ["n", *network.input_shape])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", network.n_classes])],
+        [numpy_helper.from_array(array, name) for name, array in draft.constants.items()],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="digitlab",
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, {"class_names": json.dumps(checkpoint.class_names)})
+    checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+class _Draft:
+    """Nodes and constants, one after the other; channels are first from the beginning to the flattening."""
+
+    def __init__(self, input_shape: Shape) -> None:
+        self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+        self._current = INPUT
+        self._flattened: Shape | None = None
+        if len(input_shape) == 3:
+            self._node("Cast", "images/numbers", to=1)
+            self._node("Div", "images/scaled", constants={"images/largest": np.array(255.0, np.float32)})
+            self._node("Transpose", "images/channels_first", perm=[0, 3, 1, 2])
+
+    def _node(self, kind: str, output: str, constants: dict[str, NDArray[Any]] | None = None, **settings: Any) -> None:
+        self.constants |= constants or {}
+        self.nodes.append((kind, [self._current, *(constants or {})], output, settings))
+        self._current = output
+
+    def add(self, layer: Layer, shape: Shape, weights: list[NDArray[np.float32]]) -> None:
+        """Add a layer that reads images of ``shape``."""
+        names = [f"{layer.name}/{part}" for part in ("kernel", "bias")]
+        output = f"{layer.name}/output"  # no layer has a stroke in its name, so that nothing is called the same
+        if isinstance(layer, Conv2D):
+            pads = _pads(layer.padding, shape, layer.kernel, (1, 1))
+            kernel = np.ascontiguousarray(weights[0].transpose(3, 2, 0, 1))
+            constants = dict(zip(names, [kernel, *weights[1:]], strict=False))
+            self._node("Conv", output, constants, kernel_shape=list(layer.kernel), pads=pads)
+        elif isinstance(layer, MaxPooling2D):
+            pads = _pads(layer.padding, shape, layer.pool, layer.stride)
+            self._node("MaxPool", output, kernel_shape=list(layer.pool), strides=list(layer.stride), pads=pads)
+        elif isinstance(layer, Flatten):
+            self._flattened = shape if len(shape) == 3 else self._flattened
+            self._node("Flatten", output, axis=1)
+        elif isinstance(layer, Dense):
+            kernel = weights[0]
+            if self._flattened is not None:
+                cube = kernel.reshape(*self._flattened, layer.units)
+                kernel, self._flattened = cube.transpose(2, 0, 1, 3).reshape(kernel.shape), None
+            constants = dict(zip(names, [np.ascontiguousarray(kernel), *weights[1:]], strict=False))
+            self._node("Gemm", output, constants)
+        elif not isinstance(layer, Dropout):  # which does nothing when images are answered
+            raise ConfigError(f"There is no way to write {type(layer).__name__} as ONNX; leave it out.")
+        activation = getattr(layer, "activation", "linear")
+        if activation == "relu":
+            self._node("Relu", f"{layer.name}/relu")
+        elif activation == "softmax":
+            self._node("Softmax", f"{layer.name}/softmax", axis=1)
+
+
+def _pads(padding: str, shape: Shape, window: tuple[int, int], strides: tuple[int, int]) -> list[int]:
+    if padding == "valid":
+        return [0, 0, 0, 0]
+    (top, bottom), (left, right) = (same_border(n, k, s) for n, k, s in zip(shape[:2], window, strides, strict=True))
+    return [top, left, bottom, right]

@@ -1,0 +1,75 @@
+"""Putting a file or a folder in its place, whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from digitlab.data.storage import temporary_name
+from digitlab.errors import StorageError
+
+__all__ = ["placing"]
+
+# What a TensorFlow.js model's folder consists of; anything else in it is somebody's own.
+_OURS = re.compile(r"model\.json|group\d+-shard\d+of\d+\.bin")
+
+
+@contextmanager
+def placing(target: Path) -> Iterator[Path]:
+    """Yield where to make something that takes the place of ``target`` when the block ends well.
+
+    Parameters
+    ----------
+    target : Path
+        A file, or a folder with a TensorFlow.js model; what is there of the same kind is replaced.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written, or something else is in the way; what was there is as it was.
+    """
+    bench = target.parent / temporary_name()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        bench.mkdir()
+        made = bench / target.name
+        yield made
+        _check_free(target, is_folder=made.is_dir())
+        if target.is_dir():
+            # A folder cannot be exchanged in one step: for a moment there is none.
+            target.rename(bench / "old")
+            try:
+                made.rename(target)
+            except OSError:
+                (bench / "old").rename(target)
+                raise
+        else:
+            made.replace(target)
+    except (OSError, ValueError) as error:
+        if isinstance(error, StorageError) or (not isinstance(error, OSError) and "null byte" not in str(error)):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"{target} cannot be written: {reason}. Nothing that existed was lost; choose another place with --out."
+        ) from error
+    finally:
+        shutil.rmtree(bench, ignore_errors=True)
+
+
+def _check_free(target: Path, *, is_folder: bool) -> None:
+    if not is_folder:
+        if target.is_dir():
+            raise StorageError(f"{target} is a folder; choose another name for the file.")
+        return
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise StorageError(f"{target} exists and is not a folder with a TensorFlow.js model; choose another one.")
+    if target.is_dir():
+        for entry in sorted(target.iterdir()):
+            if not _OURS.fullmatch(entry.name) or not entry.is_file() or entry.is_symlink():
+                raise StorageError(
+                    f"{target} also holds {entry.name!r}, which is not part of a TensorFlow.js model; "
+                    "choose another folder."
+                )

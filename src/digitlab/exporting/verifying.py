@@ -1,0 +1,87 @@
+"""Whether an exported file answers as the model does: read back by digitlab, and asked in its runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import ExportError
+from digitlab.exporting.report import Agreement, ExportOptions
+from digitlab.exporting.runtimes import RUNTIMES, NotInstalledError
+from digitlab.network.formats.opening import load_model_file
+
+__all__ = ["MOST_DIFFERENCE", "ask_runtime", "read_back"]
+
+#: Of a probability, between two programs that compute in float32 and sum in different orders.
+MOST_DIFFERENCE = 1e-4
+_RUNTIME_IMAGES = 256
+
+
+def read_back(
+    model: Sequential, made: Path, images: NDArray[np.uint8], options: ExportOptions
+) -> tuple[Agreement, Sequential]:
+    """Read an exported file with digitlab's own reader, and compare.
+
+    Returns
+    -------
+    agreement : Agreement
+        On all images.
+    exported : Sequential
+        The model that the file holds; with quantized weights not quite the same.
+
+    Raises
+    ------
+    ExportError
+        If it answers otherwise and was not quantized.
+    """
+    exported = Sequential.from_checkpoint(load_model_file(made), threads=model.runner.n_threads)
+    agreement = _agreement("digitlab", model.predict(images), exported.predict(images))
+    if options.quantize is None:
+        _check(agreement)
+    return agreement, exported
+
+
+def ask_runtime(
+    exported: Sequential, made: Path, images: NDArray[np.uint8], options: ExportOptions
+) -> tuple[Agreement | None, str | None]:
+    """Ask the runtime that the format is for.
+
+    Returns
+    -------
+    agreement : Agreement or None
+        On up to 256 images, beside what the file holds according to digitlab.
+    sentence : str or None
+        Why there is none, where the runtime is not installed.
+
+    Raises
+    ------
+    ExportError
+        If the runtime cannot use the file, or answers otherwise.
+    """
+    some = images[:_RUNTIME_IMAGES]
+    try:
+        version, answers = RUNTIMES[options.format](made, some, exported.architecture.input_shape)
+    except NotInstalledError as error:
+        return None, str(error)
+    agreement = _agreement(version, exported.predict(some), answers)
+    _check(agreement)
+    return agreement, None
+
+
+def _agreement(by: str, ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> Agreement:
+    if ours.shape != theirs.shape:
+        raise ExportError(f"{by} answers with the shape {theirs.shape} instead of {ours.shape}; nothing was written.")
+    same = int(np.count_nonzero(ours.argmax(axis=1) == theirs.argmax(axis=1)))
+    return Agreement(by, len(ours), same, float(np.abs(ours - theirs).max(initial=0.0)))
+
+
+def _check(agreement: Agreement) -> None:
+    # Not "the same answers": two classes may be equally probable to within a rounding.
+    if not agreement.largest_difference <= MOST_DIFFERENCE:
+        raise ExportError(
+            f"{agreement.by} answers otherwise than the model, by up to {agreement.largest_difference:.2g}; nothing "
+            "was written. Please report this with the network."
+        )

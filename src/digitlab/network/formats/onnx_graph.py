@@ -1,0 +1,199 @@
+"""An ONNX file as plain nodes and arrays: parsed within bounds, nothing read from other files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import ConfigError, NetworkError
+from digitlab.network.formats.untrusted import MOST_WEIGHT_BYTES, read_whole, shown, unusable
+
+__all__ = ["Graph", "Node", "read_graph"]
+
+_MOST_NODES = 1_000
+_MOST_DIMENSIONS = 8
+_BYTE = 2
+# TensorProto's numbers for FLOAT, INT32, INT64, FLOAT16 and DOUBLE.
+_NUMERIC = (1, 6, 7, 10, 11)
+_SINGLE, _WHOLE, _TEXT, _TENSOR, _WHOLES = 1, 2, 3, 4, 7
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.
+
+    Attributes
+    ----------
+    kind : str
+        Such as ``Conv``; with its domain if that is not ONNX's own.
+    inputs, outputs : tuple of str
+        Names of tensors.
+    attributes : mapping
+        Numbers, texts, tuples of whole numbers and arrays; others are None.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def whole(self, name: str, default: int) -> int:
+        """Return an attribute that is a whole number."""
+        return int(self._typed(name, int, default))
+
+    def number(self, name: str, default: float) -> float:
+        """Return an attribute that is a number."""
+        return float(self._typed(name, float, default))
+
+    def text(self, name: str, default: str) -> str:
+        """Return an attribute that is a text."""
+        return str(self._typed(name, str, default))
+
+    def wholes(self, name: str) -> tuple[int, ...] | None:
+        """Return an attribute that is several whole numbers; None if it is not there."""
+        found: tuple[int, ...] | None = self._typed(name, tuple, None)
+        return found
+
+    def _typed(self, name: str, kind: type, default: Any) -> Any:
+        if name not in self.attributes:
+            return default
+        if not isinstance(self.attributes[name], kind):
+            raise NetworkError(f"its attribute {name} is of the wrong kind; export the model again.")
+        return self.attributes[name]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as ONNX sees it.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    nodes : tuple of Node
+        In the order in which they are run.
+    constants : dict of str to ndarray
+        Weights and other given numbers.
+    input, output : str
+        What goes in and comes out.
+    input_shape : tuple of int
+        Without the batch.
+    takes_bytes : bool
+        Whether pixels go in as whole numbers, 0 to 255.
+    class_names : object
+        What the file says they are, unchecked; None if it does not.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    constants: dict[str, NDArray[Any]]
+    input: str
+    output: str
+    input_shape: tuple[int, ...]
+    takes_bytes: bool
+    class_names: Any
+
+
+def read_graph(path: Path) -> Graph:
+    """Parse an ONNX file that anybody may have written.
+
+    Raises
+    ------
+    RunError
+        If it is missing, damaged, or needs what digitlab does not read.
+    ConfigError
+        If the package ``onnx`` is not installed.
+    """
+    content = read_whole(path, MOST_WEIGHT_BYTES)
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise ConfigError('Reading ONNX needs the package onnx. Install it: pip install "digitlab[export]"') from None
+    try:
+        graph = onnx.ModelProto.FromString(content)
+    except (DecodeError, ValueError, RecursionError):
+        raise unusable(path, "it is damaged or not an ONNX file. Save the model again.") from None
+    model, graph = graph, graph.graph
+    if len(graph.node) > _MOST_NODES or not graph.node:
+        raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
+    if graph.sparse_initializer or model.functions:
+        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.")
+    constants = {_text(tensor.name): _array(path, tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if _text(value.name) not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise unusable(
+            path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each."
+        )
+    tensor_type = inputs[0].type.tensor_type
+    dimensions = [dimension.dim_value for dimension in tensor_type.shape.dim][:_MOST_DIMENSIONS]
+    return Graph(
+        name=_text(graph.name),
+        nodes=tuple(_node(path, node) for node in graph.node),
+        constants=constants,
+        input=_text(inputs[0].name),
+        output=_text(graph.output[0].name),
+        input_shape=tuple(dimensions[1:]),
+        takes_bytes=tensor_type.elem_type == _BYTE,
+        class_names=_class_names(model),
+    )
+
+
+def _node(path: Path, node: Any) -> Node:
+    kind, domain = _text(node.op_type), _text(node.domain)
+    kind = kind if domain in ("", "ai.onnx") else f"{domain}.{kind}"
+    attributes: dict[str, Any] = {}
+    for attribute in node.attribute:
+        value: Any = None
+        if attribute.type == _SINGLE:
+            value = attribute.f
+        elif attribute.type == _WHOLE:
+            value = attribute.i
+        elif attribute.type == _TEXT:
+            value = _text(attribute.s)
+        elif attribute.type == _TENSOR:
+            value = _array(path, attribute.t)
+        elif attribute.type == _WHOLES:
+            value = tuple(attribute.ints[: 2 * _MOST_DIMENSIONS])
+        attributes[_text(attribute.name)] = value
+    return Node(kind, tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes)
+
+
+def _array(path: Path, tensor: Any) -> NDArray[Any]:
+    from onnx import numpy_helper
+
+    if tensor.data_location != 0 or tensor.external_data:
+        raise unusable(path, "its weights lie in another file. Save it with the weights inside (one file).")
+    if tensor.data_type not in _NUMERIC or len(tensor.dims) > _MOST_DIMENSIONS:
+        raise unusable(
+            path, f"its numbers {shown(_text(tensor.name))} are of a kind that digitlab does not use; use float32."
+        )
+    try:
+        array = np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, OverflowError, MemoryError):
+        raise unusable(path, f"its numbers {shown(_text(tensor.name))} are damaged. Save the model again.") from None
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    return array.astype(np.int64)
+
+
+def _text(value: Any) -> str:
+    # Where a text is not UTF-8, protobuf gives its bytes.
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _class_names(model: Any) -> Any:
+    for entry in model.metadata_props:
+        if entry.key == "class_names":
+            try:
+                return json.loads(entry.value[:10_000])
+            except (ValueError, RecursionError):
+                return None
+    return None

@@ -1,0 +1,239 @@
+"""ONNX models as tf2onnx, Keras and PyTorch write them: one chain of operations, followed from images to answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import NetworkError
+from digitlab.network.architecture import Architecture
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.onnx_constants import COMPUTABLE, computed
+from digitlab.network.formats.onnx_graph import Graph, Node, read_graph
+from digitlab.network.formats.onnx_input import OnnxInput
+from digitlab.network.formats.onnx_layout import Layout
+from digitlab.network.formats.onnx_windows import padding_of
+from digitlab.network.formats.stacking import Stack, lacking
+from digitlab.network.formats.untrusted import finite, named_classes, shown, unusable
+from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D, Shape
+
+__all__ = ["read_onnx"]
+
+
+def read_onnx(path: Path) -> Checkpoint:
+    """Read an ONNX model that anybody may have written.
+
+    Raises
+    ------
+    RunError
+        If it is missing, damaged, hostile, or holds a network that digitlab cannot run; the message says what.
+    ConfigError
+        If the package ``onnx`` is not installed.
+    """
+    graph = read_graph(path)
+    try:
+        walk = _Walk(graph)
+        network, weights = walk.finish()
+    except NetworkError as error:
+        raise unusable(path, str(error)) from None
+    finite(path, {str(i): array for i, array in enumerate(weights)})
+    return Checkpoint(network, tuple(weights), named_classes(graph.class_names, network.n_classes))
+
+
+class _Walk:
+    """The chain from the input to the output; ``current`` is the tensor that the images are in."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.constants = dict(graph.constants)
+        self.current = graph.input
+        self.stack = Stack()
+        self.weights: list[list[NDArray[np.float32]]] = []
+        self.input = OnnxInput(graph.input_shape, takes_bytes=graph.takes_bytes)
+        #: Shape of one image or row in digitlab's order, once it is known which axis is which.
+        self.shape: Shape | None = None
+        self.input_shape: Shape | None = None
+        self.layout = self.input.layout
+        #: Of every tensor so far that the images were in.
+        self.shapes = {self.current: self.layout.shape}
+        for position, node in enumerate(graph.nodes, start=1):
+            self._follow(node, position)
+        if self.current != graph.output:
+            raise NetworkError(f"its output {shown(graph.output)} does not come from the last layer.")
+
+    def finish(self) -> tuple[Architecture, list[NDArray[np.float32]]]:
+        if self.input_shape is None:
+            raise NetworkError("it has no layer that learns.")
+        network = self.stack.finish(self.input_shape, self.graph.name)
+        weights = [array for arrays in self.weights for array in arrays]
+        if tuple(array.shape for array in weights) != network.weight_shapes:
+            raise NetworkError("the shapes of its weights do not fit its layers.")
+        return network, weights
+
+    def _follow(self, node: Node, position: int) -> None:
+        inputs = [name for name in node.inputs if name]
+        known = [self.constants[name] for name in inputs if name in self.constants]
+        if len(node.outputs) < 1:
+            raise lacking(node.kind, position=position)
+        if len(known) == len(inputs) and node.kind in COMPUTABLE:
+            self.constants[node.outputs[0]] = computed(node, known)
+            return
+        if node.kind == "Shape" and len(inputs) == 1 and inputs[0] in self.shapes:
+            # Nobody knows the batch; as -1 it does what it should where the shape is used to reshape.
+            self.constants[node.outputs[0]] = np.array([-1, *self.shapes[inputs[0]]])
+            return
+        if node.kind not in _OPERATIONS:
+            raise lacking(node.kind, position=position)
+        if inputs.count(self.current) != 1 or len(known) != len(inputs) - 1:
+            raise NetworkError(
+                f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
+            )
+        try:
+            _OPERATIONS[node.kind](self, node, known)
+        except NetworkError as error:
+            raise NetworkError(f"Operation {position}, {node.kind}: {error}") from None
+        self.current = node.outputs[0]
+        self.shapes[self.current] = self.layout.shape
+
+    def _begin(self, names: str) -> Shape:
+        """Settle which axis of the input is which, now that an operation reads the axes ``names``."""
+        if self.shape is None:
+            self.layout, self.shape = self.input.settled(names, self.layout)
+            self.input_shape = self.shape
+        return self.shape
+
+    def _moved(self, layer: Conv2D | MaxPooling2D, shape: Shape) -> None:
+        self.shape = layer.output_shape(shape)
+        self.stack.add(layer)
+        height, width, channels = self.shape
+        self.layout = Layout.of("CHW", (channels, height, width))
+
+    def conv(self, node: Node, known: list[NDArray[Any]]) -> None:
+        shape = self._begin("CHW")
+        self.layout.places("CHW")
+        kernel = known[0]
+        if kernel.ndim != 4 or kernel.shape[1] != shape[-1] or node.whole("group", 1) != 1:
+            raise NetworkError("its kernels do not fit the channels; digitlab has ordinary convolutions only.")
+        _ones(node, "strides", "use max-pooling to make images smaller")
+        _ones(node, "dilations", "use a larger kernel")
+        padding = padding_of(node, shape[:2], kernel.shape[2:], (1, 1))
+        layer = Conv2D(kernel.shape[0], kernel.shape[2:], padding=padding, use_bias=len(known) > 1)
+        self._moved(layer, shape)
+        self.weights.append([np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), *(b.ravel() for b in known[1:2])])
+
+    def pool(self, node: Node, known: list[NDArray[Any]]) -> None:
+        shape = self._begin("CHW")
+        self.layout.places("CHW")
+        pool: tuple[int, ...] = node.wholes("kernel_shape") or ()
+        strides: tuple[int, ...] = node.wholes("strides") or (1,) * len(pool)
+        if len(pool) != 2 or len(strides) != 2 or min(strides) < 1:
+            raise NetworkError("its window is not one of images.")
+        _ones(node, "dilations", "use a larger window")
+        padding = padding_of(node, shape[:2], pool, strides)
+        self._moved(MaxPooling2D((pool[0], pool[1]), (strides[0], strides[1]), padding=padding), shape)
+
+    def gemm(self, node: Node, known: list[NDArray[Any]]) -> None:
+        scales = [node.number(name, 1.0) for name in ("alpha", "beta")]
+        if scales != [1.0, 1.0] or node.whole("transA", 0) or node.inputs[0] != self.current:
+            raise NetworkError("it is not a plain dense layer; export it with alpha and beta 1.")
+        kernel = known[0].T if node.whole("transB", 0) else known[0]
+        self._dense(kernel, known[1:2])
+
+    def matmul(self, node: Node, known: list[NDArray[Any]]) -> None:
+        if node.inputs[0] != self.current:
+            raise NetworkError("its weights stand before the images; export it with the images first.")
+        self._dense(known[0], [])
+
+    def _dense(self, kernel: NDArray[Any], bias: list[NDArray[Any]]) -> None:
+        shape = self._begin("F")
+        if kernel.ndim != 2:
+            raise NetworkError("its weights are not a table of features and units.")
+        kernel = self.layout.rows_in_order(np.ascontiguousarray(kernel))
+        if len(shape) == 3:
+            self.stack.add(Flatten())
+        units = kernel.shape[1]
+        self.stack.add(Dense(units, use_bias=bool(bias)))
+        self.weights.append([kernel, *(b.ravel() for b in bias)])
+        self.shape, self.layout = (units,), Layout.of("F", (units,))
+
+    def add(self, node: Node, known: list[NDArray[Any]]) -> None:
+        if self.shape is None:
+            self.input.compute(node.kind, known[0])
+            return
+        last = self.stack.layers[-1]
+        if not isinstance(last, Conv2D | Dense) or last.use_bias or last.activation != "linear":
+            raise NetworkError("it adds something that is no layer's bias; digitlab has none of these.")
+        units = last.units if isinstance(last, Dense) else last.filters
+        behind = len(self.layout.dimensions) - 1 if self.layout.dimensions[0] in (("C",), ()) else 0
+        if known[0].size != units or known[0].shape[known[0].ndim - behind :] != (1,) * behind:
+            raise NetworkError(f"it adds {known[0].size} numbers where the layer before it has {units} units.")
+        self.stack.layers[-1] = dataclasses.replace(last, use_bias=True)
+        self.weights[-1].append(np.asarray(known[0].ravel(), np.float32))
+
+    def scaled(self, node: Node, known: list[NDArray[Any]]) -> None:
+        if self.shape is not None or node.inputs[0] != self.current:
+            raise NetworkError("it computes with the images in a way that digitlab's layers do not.")
+        self.input.compute(node.kind, known[0])
+
+    def relu(self, node: Node, known: list[NDArray[Any]]) -> None:
+        self.stack.activate("relu", len(self.stack.layers) + 1)
+
+    def softmax(self, node: Node, known: list[NDArray[Any]]) -> None:
+        if node.whole("axis", -1) not in (-1, 1) or self.shape is None or len(self.shape) != 1:
+            raise NetworkError("it does not run over the classes; put it behind the last dense layer.")
+        # A LogSoftmax gives the logarithms of the same probabilities.
+        self.stack.activate("softmax", len(self.stack.layers) + 1)
+
+    def flatten(self, node: Node, known: list[NDArray[Any]]) -> None:
+        if node.whole("axis", 1) != 1:
+            raise NetworkError("it flattens the batch too; flatten from axis 1.")
+        self.layout = self.layout.reshaped((-1,))
+
+    def reshape(self, node: Node, known: list[NDArray[Any]]) -> None:
+        target = tuple(int(n) for n in known[0].ravel()[:9]) if known else node.wholes("shape") or ()
+        allows_zero = bool(node.whole("allowzero", 0))
+        if len(target) < 2 or target[0] not in (-1, 0, 1) or (allows_zero and 0 in target):
+            raise NetworkError("it reshapes the batch; keep the first dimension as it is.")
+        shape = (0, *self.layout.shape)
+        inner = tuple(shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target))[1:]
+        image = self.input.as_image(inner) if self.shape is None else None
+        self.layout = self.layout.reshaped(inner) if image is None else image
+
+    def transpose(self, node: Node, known: list[NDArray[Any]]) -> None:
+        order = node.wholes("perm") or tuple(reversed(range(len(self.layout.dimensions) + 1)))
+        self.layout = self.layout.transposed(order)
+
+    def nothing(self, node: Node, known: list[NDArray[Any]]) -> None:
+        """Pass the images on: dropout does nothing when images are answered, and everything is float32 here."""
+
+
+def _ones(node: Node, name: str, advice: str) -> None:
+    value = node.wholes(name)
+    if value is not None and any(n != 1 for n in value):
+        raise NetworkError(f"its {name} are {value}, and digitlab has only 1; {advice}.")
+
+
+_OPERATIONS: dict[str, Callable[[_Walk, Node, list[NDArray[Any]]], None]] = {
+    "Add": _Walk.add,
+    "Cast": _Walk.nothing,
+    "Conv": _Walk.conv,
+    "Div": _Walk.scaled,
+    "Dropout": _Walk.nothing,
+    "Flatten": _Walk.flatten,
+    "Gemm": _Walk.gemm,
+    "Identity": _Walk.nothing,
+    "LogSoftmax": _Walk.softmax,
+    "MatMul": _Walk.matmul,
+    "MaxPool": _Walk.pool,
+    "Mul": _Walk.scaled,
+    "Relu": _Walk.relu,
+    "Reshape": _Walk.reshape,
+    "Softmax": _Walk.softmax,
+    "Sub": _Walk.scaled,
+    "Transpose": _Walk.transpose,
+}

@@ -1,0 +1,186 @@
+"""TensorFlow.js layers models: ``model.json`` with the topology, and binary files with the weights beside it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import NetworkError, RunError
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.keras_config import ForeignStack, read_keras_config
+from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, item_bytes
+from digitlab.network.formats.untrusted import (
+    MOST_JSON_BYTES,
+    MOST_WEIGHT_BYTES,
+    finite,
+    named_classes,
+    parse_json,
+    read_whole,
+    shown,
+    unusable,
+)
+
+__all__ = ["MODEL_JSON", "is_layers_model", "read_tfjs"]
+
+MODEL_JSON = "model.json"
+_MOST_SHARDS = 1_000
+_MOST_WEIGHTS = 1_000
+# What a shard may be called: nothing that leads out of the folder, on any system.
+_SHARD = re.compile(r"(\./)?[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}(/[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}){0,4}")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    name: str
+    shape: tuple[int, ...]
+    quantization: Mapping[str, Any] | None
+
+    @property
+    def n_bytes(self) -> int:
+        size = 4 if self.quantization is None else item_bytes(str(self.quantization.get("dtype")))
+        return math.prod(self.shape) * size
+
+
+def is_layers_model(path: Path) -> bool:
+    """Tell whether a JSON file is a TensorFlow.js model, and not, say, a network's own description."""
+    try:
+        document = parse_json(path, read_whole(path, MOST_JSON_BYTES), "it")
+    except RunError:
+        return False
+    return "modelTopology" in document or "weightsManifest" in document
+
+
+def read_tfjs(path: Path) -> Checkpoint:
+    """Read a TensorFlow.js layers model that anybody may have written.
+
+    Parameters
+    ----------
+    path : Path
+        ``model.json``, or the folder with it.
+
+    Raises
+    ------
+    RunError
+        If it is missing, damaged, hostile, or holds a network that digitlab cannot run; the message says what.
+    """
+    if path.is_dir():
+        path = path / MODEL_JSON
+    document = parse_json(path, read_whole(path, MOST_JSON_BYTES), "it")
+    try:
+        stack = _topology(document)
+        stored = _manifest(document)
+        network = stack.architecture
+        needed = 4 * network.n_parameters
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for paths, weights in stored:
+            n_bytes = sum(weight.n_bytes for weight in weights)
+            if n_bytes > needed:
+                raise RunError(f"its weights have {n_bytes:,} bytes, and this network needs {needed:,}.")
+            content = _shards(path, paths, n_bytes)
+            for weight in weights:
+                chunk, content = content[: weight.n_bytes], content[weight.n_bytes :]
+                numbers = (
+                    np.frombuffer(bytes(chunk), "<f4").astype(np.float32)
+                    if weight.quantization is None
+                    else dequantized(bytes(chunk), weight.quantization)
+                )
+                arrays[weight.name] = numbers.reshape(weight.shape)
+        ordered = _ordered(stack, arrays)
+    except (NetworkError, RunError) as error:
+        text = str(error)
+        raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
+    finite(path, ordered)
+    metadata = document.get("userDefinedMetadata")
+    names = metadata.get("class_names") if isinstance(metadata, Mapping) else None
+    return Checkpoint(network, tuple(ordered.values()), named_classes(names, network.n_classes))
+
+
+def _topology(document: Mapping[str, Any]) -> ForeignStack:
+    kind = document.get("format", "layers-model")
+    topology = document.get("modelTopology")
+    if kind == "graph-model" or (isinstance(topology, Mapping) and "node" in topology):
+        raise RunError(
+            "it is a graph model, which holds operations instead of layers. Convert the original as a layers model "
+            "(tfjs_layers_model)."
+        )
+    if not isinstance(topology, Mapping):
+        raise RunError("it is not a TensorFlow.js layers model: it has no modelTopology. Name the right model.json.")
+    inner = topology.get("model_config", topology)
+    if not isinstance(inner, Mapping):
+        raise RunError("its modelTopology is damaged. Save the model again.")
+    return read_keras_config(inner)
+
+
+def _manifest(document: Mapping[str, Any]) -> list[tuple[list[str], list[_Stored]]]:
+    groups = document.get("weightsManifest")
+    if not isinstance(groups, list):
+        raise RunError("it has no weightsManifest, so that it is a network without weights. Save the model again.")
+    read = []
+    for group in groups:
+        paths, weights = (group.get("paths"), group.get("weights")) if isinstance(group, Mapping) else (None, None)
+        if not isinstance(paths, list) or not isinstance(weights, list) or len(paths) > _MOST_SHARDS:
+            raise RunError("its weightsManifest is damaged. Save the model again.")
+        if len(weights) > _MOST_WEIGHTS:
+            raise RunError(f"it lists {len(weights):,} weights, too many for a network of digitlab.")
+        for shard in paths:
+            if not isinstance(shard, str) or not _SHARD.fullmatch(shard):
+                raise RunError(
+                    f"its weights should be in files beside it, and {shown(shard)} is no name of one. "
+                    "Copy the model's files into one folder."
+                )
+        read.append((paths, [_stored(weight) for weight in weights]))
+    return read
+
+
+def _stored(weight: Any) -> _Stored:
+    if not isinstance(weight, Mapping) or not isinstance(weight.get("name"), str):
+        raise RunError("its weightsManifest is damaged. Save the model again.")
+    name, shape, quantization = weight["name"], weight.get("shape"), weight.get("quantization")
+    if (
+        not isinstance(shape, list)
+        or not 1 <= len(shape) <= 4
+        or not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MOST_WEIGHT_BYTES for n in shape)
+    ):
+        raise RunError(f"the shape of its weight {shown(name)} cannot be one of a layer.")
+    if weight.get("dtype") != "float32":
+        raise RunError(f"its weight {shown(name)} is {shown(weight.get('dtype'))}; digitlab's are float32.")
+    if quantization is not None and (
+        not isinstance(quantization, Mapping) or quantization.get("dtype") not in QUANTIZATIONS
+    ):
+        raise RunError(f"its weight {shown(name)} is quantized in another way than {', '.join(QUANTIZATIONS)}.")
+    return _Stored(name, tuple(shape), quantization)
+
+
+def _shards(path: Path, shards: list[str], n_bytes: int) -> memoryview:
+    parts, missing = [], n_bytes
+    for shard in shards:
+        parts.append(read_whole(path.parent / shard, max(0, missing), folder=path.parent))
+        missing -= len(parts[-1])
+    if missing:
+        raise unusable(path, f"its weights are cut short: {missing:,} bytes are missing from {', '.join(shards)}.")
+    return memoryview(b"".join(parts))
+
+
+def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return the weights in the network's order, found by the last two words of their names: layer/part."""
+    by_place = {"/".join(name.split(":")[0].split("/")[-2:]): array for name, array in arrays.items()}
+    ordered = {}
+    for layer, shapes in stack.learning:
+        for part, shape in zip(("kernel", "bias"), shapes, strict=False):
+            place = f"{layer.name}/{part}"
+            array = by_place.pop(place, None)
+            if array is None:
+                raise RunError(f"the weight {shown(place)} of its network is missing.")
+            if array.shape != shape:
+                raise RunError(f"the weight {shown(place)} should have the shape {shape}; it has {array.shape}.")
+            ordered[place] = array
+    if by_place:
+        raise RunError(f"it holds a weight {shown(next(iter(by_place)))} that its network does not have.")
+    return ordered

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import errno
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import digitlab as dl
+from digitlab.errors import ConfigError, DigitlabError, ExportError, StorageError
+from digitlab.exporting import runtimes, verifying
+from digitlab.exporting.report import FORMATS, ExportOptions
+
+pytestmark = pytest.mark.usefixtures("nothing_installed")
+
+TARGETS = {"tfjs": "model", "keras": "model.keras", "onnx": "model.onnx"}
+
+
+@pytest.fixture(scope="module")
+def model() -> dl.Sequential:
+    return dl.dense_baseline(seed=1)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_is_read_back_and_answers_the_same(model: dl.Sequential, tmp_path: Path, format: str) -> None:
+    report = dl.export(model, tmp_path / TARGETS[format], format=format)
+    (agreement,) = report.agreements
+    assert (agreement.by, agreement.n_images, agreement.n_same_answer) == ("digitlab", 10_000, 10_000)
+    assert agreement.largest_difference == 0.0
+    assert report.not_verified == "The runtime is not installed here."
+    assert report.accuracy is None
+    assert json.loads(json.dumps(report.to_dict()))["options"] == {"format": format, "quantize": None}
+    again = dl.load_model(report.path)
+    assert again.class_names == model.class_names
+    assert again.name == "dense_baseline"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_equal_models_are_equal_bytes(model: dl.Sequential, tmp_path: Path, format: str) -> None:
+    contents = []
+    for folder in ("a", "b"):
+        path = Path(dl.export(model, tmp_path / folder / TARGETS[format], format=format).path)
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        contents.append([file.read_bytes() for file in files])
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float16"])
+def test_quantizing_tells_the_accuracy_before_and_after(model: dl.Sequential, tmp_path: Path, kind: str) -> None:
+    whole = dl.export(model, tmp_path / "whole", format="tfjs")
+    report = dl.export(model, tmp_path / kind, format="tfjs", quantize=kind)
+    assert report.accuracy is not None
+    assert report.accuracy.n_images == 10_000
+    assert report.accuracy.before == pytest.approx(report.accuracy.after, abs=0.02)
+    assert report.n_bytes < whole.n_bytes * (0.5 if kind == "uint8" else 0.7)
+    assert 0 < report.agreements[0].largest_difference < 0.05
+
+
+def test_networks_for_other_images_are_asked_random_ones(tmp_path: Path) -> None:
+    model = dl.Sequential([dl.Flatten(), dl.Dense(3, activation="softmax")], (5, 4, 2))
+    for format, name in TARGETS.items():
+        assert dl.export(model, tmp_path / name, format=format).agreements[0].n_images == 256
+
+
+def test_layers_may_be_called_like_anything_that_is_written(tmp_path: Path) -> None:
+    names = ["images", "probabilities", "output", "scaled", "model"]
+    layers = [dl.Flatten(name=names[0]), *(dl.Dense(4, name=name) for name in names[1:-1])]
+    model = dl.Sequential([*layers, dl.Dense(3, activation="softmax", name=names[-1])])
+    for format, name in TARGETS.items():
+        dl.export(model, tmp_path / name, format=format)
+
+
+def test_an_earlier_export_is_replaced(model: dl.Sequential, tmp_path: Path) -> None:
+    other = dl.codelab_cnn()
+    for format, name in TARGETS.items():
+        dl.export(other, tmp_path / name, format=format)
+        dl.export(model, tmp_path / name, format=format)
+        assert dl.load_model(tmp_path / name).name == "dense_baseline"
+    assert {path.name for path in tmp_path.iterdir()} == set(TARGETS.values())
+
+
+def test_what_is_somebodys_own_is_not_replaced(model: dl.Sequential, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"notes\.txt"):
+        dl.export(model, tmp_path / "model", format="tfjs")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match="not a folder"):
+        dl.export(model, tmp_path / "file", format="tfjs")
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(StorageError, match="is a folder"):
+        dl.export(model, tmp_path / "folder.onnx", format="onnx")
+    with pytest.raises(StorageError, match="cannot be written"):
+        dl.export(model, tmp_path / "file" / "model.onnx", format="onnx")
+    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_that_fails_leaves_what_was_there(
+    model: dl.Sequential, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / TARGETS[format]
+    dl.export(model, target, format=format)
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+
+    def disagreeing(made: Path, images: np.ndarray, shape: tuple[int, ...]) -> Any:
+        return "another program", np.full((len(images), 10), 0.1, np.float32)
+
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for wrong, kind in ((disagreeing, ExportError), (full, StorageError)):
+        monkeypatch.setattr(verifying, "RUNTIMES", {format: wrong})
+        with pytest.raises(kind) as caught:
+            dl.export(dl.codelab_cnn(), target, format=format)
+        assert "another program answers otherwise" in str(caught.value) or "No space left" in str(caught.value)
+        assert {path: path.stat() for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "expected"),
+    [
+        ("m.keras", {"format": "h5"}, "no format 'h5'"),
+        ("m.onnx", {"format": "keras"}, "name it m.keras"),
+        ("m", {"format": "onnx"}, "name it m.onnx"),
+        ("m.json", {"format": "tfjs"}, "is a folder"),
+        ("m", {"format": "tfjs", "quantize": "int4"}, "uint8, uint16, float16"),
+        ("m.keras", {"format": "keras", "quantize": "uint8"}, "Only TensorFlow.js"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_written(
+    model: dl.Sequential, tmp_path: Path, path: str, options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        dl.export(model, tmp_path / path, **options)
+    assert expected in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_have_diverged_are_not_exported(tmp_path: Path) -> None:
+    model = dl.dense_baseline()
+    model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
+    with pytest.raises(DigitlabError, match="NaN"):
+        dl.export(model, tmp_path / "m.onnx", format="onnx")
+
+
+@pytest.mark.parametrize(("format", "package"), [("keras", "h5py"), ("onnx", "onnx")])
+def test_a_missing_package_is_a_sentence(
+    model: dl.Sequential, tmp_path: Path, format: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"needs the package {package}.*digitlab\[export\]"):
+        dl.export(model, tmp_path / TARGETS[format], format=format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_runtimes_are_sentences(model: dl.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setattr(verifying, "RUNTIMES", runtimes.RUNTIMES)
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    for format, name in TARGETS.items():
+        report = dl.export(model, tmp_path / name, format=format)
+        assert len(report.agreements) == 1
+        assert report.not_verified is not None
+        assert "is not installed here" in report.not_verified
+        assert "install" in report.not_verified.split(":")[1]
+
+
+def test_node_without_tensorflowjs_is_told_from_one_with(
+    model: dl.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if runtimes.shutil.which("node") is None:
+        pytest.skip("Node is not installed.")
+    monkeypatch.setattr(verifying, "RUNTIMES", runtimes.RUNTIMES)
+    monkeypatch.delenv("NODE_PATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    report = dl.export(model, tmp_path / "model", format="tfjs")
+    assert report.not_verified is not None
+    assert "npm install @tensorflow/tfjs" in report.not_verified
+
+
+def test_options_have_one_json_form() -> None:
+    assert ExportOptions("tfjs", "uint8").to_dict() == {"format": "tfjs", "quantize": "uint8"}
+
+
+def test_a_keras_file_is_what_keras_writes(model: dl.Sequential, tmp_path: Path) -> None:
+    with zipfile.ZipFile(dl.export(model, tmp_path / "m.keras", format="keras").path) as archive:
+        assert sorted(archive.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
+        config = json.loads(archive.read("config.json"))
+    assert [layer["class_name"] for layer in config["config"]["layers"]] == ["InputLayer", "Flatten", "Dense", "Dense"]
+
+
+def test_a_tensorflowjs_model_is_in_the_style_of_keras_2(model: dl.Sequential, tmp_path: Path) -> None:
+    model = dl.Sequential([dl.Dropout(0.5), *model.architecture.layers])
+    folder = Path(dl.export(model, tmp_path / "m", format="tfjs").path)
+    document = json.loads((folder / "model.json").read_text())
+    layers = document["modelTopology"]["model_config"]["config"]["layers"]
+    assert [layer["class_name"] for layer in layers] == ["Flatten", "Dense", "Dense"]  # no dropout
+    assert layers[0]["config"]["batch_input_shape"] == [None, 28, 28, 1]
+    assert all(layer["config"]["dtype"] == "float32" for layer in layers)
+    assert not any({"module", "registered_name"} & set(layer) for layer in layers)
+    names = [weight["name"] for weight in document["weightsManifest"][0]["weights"]]
+    assert names == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
