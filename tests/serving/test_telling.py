@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from asking import RAW, Client
 
@@ -44,6 +46,27 @@ def test_own_model_answers_and_is_exported_as_it_is(tmp_path: Path) -> None:
     reply = own.ask("GET", "/api/model/export?format=safetensors")
     assert reply.body == Path(path).read_bytes()
     assert reply.headers["content-disposition"] == 'attachment; filename="codelab_cnn.safetensors"'
+    service.close()
+
+
+def test_network_is_exported_in_every_format_that_comes_back_in(tmp_path: Path) -> None:
+    layers = dl.codelab_cnn().architecture.layers
+    model = dl.Sequential(layers, name='../a "name"\n', seed=3)
+    service = Service(model=saved(model, tmp_path))
+    own = Client(guarded_api(service, Lines(None)))
+    image = np.random.default_rng(0).integers(0, 256, (1, 28, 28), np.uint8)
+    formats = own.ask("GET", "/api/model").json()["export_formats"]
+    assert "tfjs" in formats
+    for format in formats:
+        reply = own.ask("GET", f"/api/model/export?format={format}")
+        name = reply.headers["content-disposition"].partition('filename="')[2].rstrip('"')
+        assert name.startswith("a-name")
+        path = tmp_path / name
+        path.write_bytes(reply.body)
+        if path.suffix == ".zip":
+            zipfile.ZipFile(path).extractall(tmp_path / format)
+            path = tmp_path / format / path.stem
+        np.testing.assert_allclose(dl.load_model(path).predict(image), model.predict(image), atol=1e-5)
     service.close()
 
 
