@@ -51,7 +51,7 @@ def test_own_model_answers_and_is_exported_as_it_is(tmp_path: Path) -> None:
 
 def test_network_is_exported_in_every_format_that_comes_back_in(tmp_path: Path) -> None:
     layers = dl.codelab_cnn().architecture.layers
-    model = dl.Sequential(layers, name='../a "name"\n', seed=3)
+    model = dl.Sequential(layers, name='../a "name"', seed=3)
     service = Service(model=saved(model, tmp_path))
     own = Client(guarded_api(service, Lines(None)))
     image = np.random.default_rng(0).integers(0, 256, (1, 28, 28), np.uint8)
