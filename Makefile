@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-fast test-browser bench-studio bench-scaling check bench docs screenshots clean
+.PHONY: run test test-fast test-browser bench-studio bench-serving bench-scaling check bench docs screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
@@ -37,6 +37,11 @@ bench: $(VENV)/installed
 
 bench-studio: $(VENV)/installed-test
 	$(BIN)/python benchmarks/studio.py
+
+# Needs Debian's wrk.
+bench-serving: $(VENV)/installed-test
+	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/soak.py
 
 bench-scaling: $(VENV)/installed
 	$(BIN)/python benchmarks/scaling.py
