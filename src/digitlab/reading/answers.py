@@ -56,7 +56,8 @@ class Answers:
         threshold = min(_number(metadata, "refuse_above", 0.5), 1 - 1e-6)
         # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule
         # for another share), just as far as makes the threshold one half.
-        self._odds = (1 - threshold) / threshold
+        odds = (1 - threshold) / threshold
+        self._raised = None if odds == 1 else np.append(np.ones(10), odds)
         self.refuse_above = 0.5
 
     def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,8 +79,8 @@ class Answers:
         if self.temperature != 1:
             probabilities = np.maximum(probabilities, 1e-12) ** (1 / self.temperature)
             probabilities /= probabilities.sum(1, keepdims=True)
-        if self.knows_not_a_digit and self._odds != 1:
-            probabilities = probabilities * np.append(np.ones(10), self._odds)
+        if self.knows_not_a_digit and self._raised is not None:
+            probabilities = probabilities * self._raised
             probabilities /= probabilities.sum(1, keepdims=True)
         if not self.knows_not_a_digit:
             probabilities = np.pad(probabilities, ((0, 0), (0, 1)))

@@ -20,6 +20,7 @@ whole vocabulary of the kernels:
 ``load_rows(a, p, i)``  a tile of ``LANES`` vectors, vector *r* read from ``a[p[r] + i]``; bytes are divided by 255
 ``transposed(t)``       a square tile with rows and columns exchanged
 ``added(t, u)``         the sum of two tiles
+``rectified(t)``        the tile with zeros where its numbers are below zero
 ``is_zero(a, i)``       whether all numbers of the vector at ``a[i]`` are zero
 ``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
 ======================  =====================================================================================
@@ -64,6 +65,7 @@ __all__ = [
     "lane_sums",
     "load",
     "load_rows",
+    "rectified",
     "repeated",
     "splat",
     "store",
@@ -201,6 +203,21 @@ def repeated(typing_context: Any, tile: Any, times: Any) -> Any:
         return value
 
     return result(tile, times), generate
+
+
+@vector_code
+def rectified(typing_context: Any, tile: Any) -> Any:
+    """Return a tile with zeros where its numbers are below zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value, zero = args[0], ir.Constant(VECTOR, None)
+        for r in range(tile.n):
+            vector = builder.extract_value(args[0], r)
+            is_below = builder.fcmp_ordered("<", vector, zero)
+            value = builder.insert_value(value, builder.select(is_below, zero, vector), r)
+        return value
+
+    return tile(tile), generate
 
 
 @vector_code

@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.lanes import LANES, add_scaled, load, repeated, store, zeros
+from digitlab.engine.cpu.lanes import LANES, add_scaled, load, rectified, repeated, store, store_rows, zeros
 from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
 
 __all__ = ["predict_one"]
@@ -27,14 +27,20 @@ _PIXELS = 8
 
 
 @kernel
-def _sums_of_8(values, at, row, rows, run, step, params, w, filters, w_row, bias, scratch):
+def _sums_of_8(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to, is_whole, scratch):
+    """Write the sums to ``values``, or to ``scratch`` where there are fewer filters left than a vector has lanes."""
     sums = repeated(load(1, params, bias), 8) if bias >= 0 else zeros(8)
     for _ in range(rows):
         for tap in range(run):
             sums = add_scaled(sums, values, at + tap, step, params, w + tap * filters)
         at += row
         w += w_row
-    store(sums, scratch, 0)
+    if relu:
+        sums = rectified(sums)
+    if is_whole:
+        store_rows(sums, values, to, filters)
+    else:
+        store(sums, scratch, 0)
 
 
 @kernel
@@ -101,23 +107,20 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
             for f in range(done, filters, LANES):
                 # The last vector reads what stands behind the kernel's row; those sums are not used.
                 w, bias = op.weights + f, op.bias + f if op.bias >= 0 else -1
+                start, n_kept = to + y * to_row + x * filters + f, min(LANES, filters - f)
                 if n == _PIXELS:
                     _sums_of_8(
                         values, at, row, op.kernel_height, run, channels, params, w, filters, run * filters, bias,
-                        scratch,
+                        relu, start, n_kept == LANES, scratch,
                     )  # fmt: skip
+                    if n_kept == LANES:
+                        continue
                 else:
                     _sums_of_1(values, at, row, op.kernel_height, run, params, w, filters, run * filters, bias, scratch)
                 for pixel in range(n):
-                    start = to + y * to_row + (x + pixel) * filters + f
-                    floor = np.float32(0.0) if relu else np.float32(-np.inf)
-                    if filters - f >= LANES:
-                        # A number of rounds that is known: they become one instruction.
-                        for k in range(LANES):
-                            values[start + k] = max(scratch[pixel * LANES + k], floor)
-                    else:
-                        for k in range(filters - f):
-                            values[start + k] = max(scratch[pixel * LANES + k], floor)
+                    for k in range(n_kept):
+                        total = scratch[pixel * LANES + k]
+                        values[start + pixel * filters + k] = max(total, np.float32(0.0)) if relu else total
             x += n
 
 
