@@ -61,11 +61,11 @@ def in_turn(
     for number in range(n_rounds):
         numbers = range(len(points))
         # As the contestants of the other benchmarks are watched; there is no public name for it.
-        began, others = time.perf_counter(), peer._other_cpu_s()
+        began, others = time.perf_counter(), peer.other_cpu_s()
         for i in reversed(numbers) if number % 2 else numbers:
             values[i].append(measure(points[i]))
         if others is not None:
-            busy = max(0.0, (peer._other_cpu_s() or others) - others)
+            busy = max(0.0, (peer.other_cpu_s() or others) - others)
             other_cores.append(round(busy / (time.perf_counter() - began), 3))
         say(f"round {number + 1}/{n_rounds} of {len(points)} points")
     return values, other_cores

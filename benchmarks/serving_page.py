@@ -54,11 +54,13 @@ def _contest(result: dict[str, Any]) -> list[str]:
         parts += [f"## {title[0].upper()}{title[1:]}", markdown_table(headings, table)]
     machine, n_bad = result["machine"], sum(_n_bad(row) for row in result["rows"])
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    others = [row[name].get("other_cores", 0.0) for row in result["rows"] for name in ("digitlab", "peer")]
     bad = "Every answer was a success." if not n_bad else f"{n_bad:,} answers were no success."
     parts.append(
         f"{bad} {result['rounds']} rounds of {result['seconds']:g} s for images and four times as long for "
-        f"photos. {machine['cores']} cores of {machine['cpu']}, load {machine['load_1min']:.2f} before, Python "
-        f"{machine['python']}, {versions}. Made by `{result['command']}` on {result['date'][:10]}."
+        f"photos. {machine['cores']} cores of {machine['cpu']}, of which other programs kept {median(others):.2f} busy "
+        f"(median; at most {max(others):.2f}), Python {machine['python']}, "
+        f"{versions}. Made by `{result['command']}` on {result['date'][:10]}."
     )
     return parts
 

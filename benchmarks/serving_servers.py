@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from peers.peer import other_cpu_s
+
 ROOT = Path(__file__).resolve().parent.parent
 
 _PATIENCE_S = 120.0
@@ -141,12 +143,13 @@ def put_load(server: Server, path: str, load: Load, connections: int, seconds: f
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "60s", "-s", str(script),
                f"http://127.0.0.1:{server.port}{path}"]  # fmt: skip
     server.wait_for_rest()
-    began = server.cpu_s()
+    began, others, clock = server.cpu_s(), other_cpu_s(), time.perf_counter()
     done = subprocess.run(
         command, env=os.environ | {"BODY": str(body), "KIND": load.kind}, capture_output=True, text=True, check=True,
         timeout=seconds + 120,
     )  # fmt: skip
     cpu_s = server.cpu_s() - began
+    other_cores = max(0.0, (other_cpu_s() or 0.0) - (others or 0.0) - cpu_s) / (time.perf_counter() - clock)
     counted = json.loads(done.stdout[done.stdout.index("{") :])
     n = counted["requests"]
     return {
@@ -155,6 +158,7 @@ def put_load(server: Server, path: str, load: Load, connections: int, seconds: f
         "p50_ms": counted["p50_us"] / 1000,
         "p99_ms": counted["p99_us"] / 1000,
         "cpu_ms": 1000 * cpu_s / max(n, 1),
+        "other_cores": round(other_cores, 3),
         "refused": counted["bad"],
         "broken": counted["broken"],
     }

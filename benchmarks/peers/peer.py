@@ -93,12 +93,12 @@ def run_once(peer: Peer, python: Path, arguments: Sequence[str]) -> dict[str, An
     ``process_s`` is the seconds of the whole process; ``other_cores``, on Linux, the cores that the rest of the machine
     kept busy meanwhile, on average.
     """
-    begin, others = time.perf_counter(), _other_cpu_s()
+    begin, others = time.perf_counter(), other_cpu_s()
     command = [str(python), str(peer.script), *arguments]
     done = _run(command, peer.timeout_s, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     seen = {"process_s": time.perf_counter() - begin}
     if others is not None:
-        seen["other_cores"] = round(max(0.0, (_other_cpu_s() or others) - others) / seen["process_s"], 3)
+        seen["other_cores"] = round(max(0.0, (other_cpu_s() or others) - others) / seen["process_s"], 3)
     if done.returncode:
         raise PeerError(f"exit status {done.returncode}: {last_lines(done.stderr)}")
     try:
@@ -127,7 +127,8 @@ def _run(command: list[str], timeout_s: float, **options: Any) -> subprocess.Com
         raise PeerError(f"could not be started: {error.strerror}") from error
 
 
-def _other_cpu_s() -> float | None:
+def other_cpu_s() -> float | None:
+    """Return the processor time, in seconds, that others than this process and its ended children have used."""
     # Spinning threads (OpenMP's, for one) lose far more than their share to a busy neighbor, so that an unquiet machine
     # distorts the ratios too, and has to show.
     stat = Path("/proc/stat")
