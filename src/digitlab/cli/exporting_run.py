@@ -69,7 +69,7 @@ def _show(report: ExportReport) -> None:
     console.print(f"{report.path}{names}, {report.n_bytes:,} bytes.")
     if report.options.format == "web":
         console.print(
-            f"Open {Path(report.path) / 'index.html'} in a browser and draw; no server and no network is needed."
+            f"Open {Path(report.path) / 'index.html'} in a browser, and draw; it needs no server and no network."
         )
     for agreement in report.agreements:
         console.print(_sentence(agreement))

@@ -112,7 +112,8 @@ def _questions(model: Sequential, data: MnistData | None) -> tuple[NDArray[np.ui
     if model.architecture.input_shape in ((28, 28, 1), (784,)):
         test = (MnistData.load() if data is None else data).test
         labels = np.asarray(test.labels, np.int64)
-        return test.images, labels if labels.max() < model.architecture.n_classes else None
+        images = test.images.reshape(len(labels), *model.architecture.input_shape)
+        return images, labels if labels.max() < model.architecture.n_classes else None
     rng = np.random.default_rng(0)
     shape = (_RANDOM_IMAGES, *model.architecture.input_shape)
     return rng.integers(0, 256, shape, dtype=np.uint8), None

@@ -32,7 +32,7 @@ _SHAPES = ((28, 28, 1), (784,))
 _BEGIN, _END = "globalThis.digitlab = ", ";\n"
 _COMMENT = re.compile(r"(?:^|\s)(?:// .*|/\*\*.*\*/)$")
 _TEXT = re.compile(r"""("[^"\n]*"|`[^`\n]*`)""")
-_SPACES = re.compile(r" *([=,(){}:?<>&|*;[\]]) *")
+_SPACES = re.compile(r" *([=,(){}:?<>&|*;[\]]) *|(?<=[\w)\]]) ([-+/]) (?=[\w([])")
 
 
 def write_page(checkpoint: Checkpoint, folder: Path) -> None:
@@ -89,7 +89,7 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _small(script: str) -> str:
-    """Leave out comments, indentation and spaces that mean nothing; the lines at the top say what the script is.
+    """Leave out comments, indentation and spaces that mean nothing; the first lines say what it is.
 
     It is for our own scripts: strings do not go over lines, and templates are not nested.
     """
@@ -97,8 +97,8 @@ def _small(script: str) -> str:
     start = next(number for number, line in enumerate(lines) if not line.startswith("//"))
     code = [_COMMENT.sub("", line).strip() for line in lines[start:]]
     parts = _TEXT.split("\n".join(line for line in code if line))
-    # Between the texts, which come at odd places; not around + and -, because a - -b is not a--b.
-    parts[::2] = [_SPACES.sub(r"\1", part) for part in parts[::2]]
+    # Between the texts, which come at odd places; around + and - only where no sign follows: a - -b is not a--b.
+    parts[::2] = [_SPACES.sub(r"\1\2", part) for part in parts[::2]]
     return "\n".join([*lines[:start], "".join(parts), ""])
 
 

@@ -23,8 +23,6 @@
 
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || pointer !== null) return;
-      event.preventDefault();
-      canvas.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
       [pointer, cursor] = [event.pointerId, null];
       strokes.push([point(event)]);

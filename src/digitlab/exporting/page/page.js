@@ -82,11 +82,12 @@
     }
   }
 
-  byId("undo").addEventListener("click", sheet.undo);
-  byId("clear").addEventListener("click", () => {
-    sheet.clear();
-    byId("pad").focus();
-  });
+  for (const id of ["undo", "clear"]) {
+    byId(id).addEventListener("click", () => {
+      sheet[id]();
+      if (sheet.isEmpty()) byId("pad").focus(); // the button cannot be pressed any more
+    });
+  }
   byId("file").addEventListener("change", async ({ target }) => {
     await choose(target.files[0]);
     target.value = ""; // the same file may be chosen again
