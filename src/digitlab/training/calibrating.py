@@ -20,11 +20,11 @@ __all__ = ["Calibration", "calibrate", "find_temperature", "find_threshold", "wi
 
 #: Share of validation digits that the threshold may refuse.
 REFUSED_DIGITS = 0.001
-#: Share of validation digits of which "not a digit" may be the likeliest answer: two of 5,000.
-LOST_DIGITS = 0.0004
+#: Share of validation digits of which "not a digit" may be the likeliest answer: one of 5,000.
+LOST_DIGITS = 0.0002
 
 _LEAST, _MOST = 0.05, 20.0
-_MOST_BIAS = 8.0
+_MOST_BIAS = 12.0
 _TINY = 1e-38  # float32 probabilities become 0 below this
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
