@@ -75,11 +75,12 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     rival = raw[:, -1] / (raw[:, -1] + raw[:, :-1].max(axis=1))
     even = find_threshold(rival, LOST_DIGITS)
     # An untrained network must not be bent until it fits.
-    bias = round(min(max(math.log(max(1 - even, _TINY) / max(even, _TINY)), -_MOST_BIAS), _MOST_BIAS), 4)
+    bias = min(max(math.log(max(1 - even, _TINY) / max(even, _TINY)), -_MOST_BIAS), _MOST_BIAS)
+    bias = math.floor(1000 * bias) / 1000  # down: rounding must not lose one digit more
     shifted = with_bias(raw, bias)
     temperature = round(find_temperature(shifted, true), 4)
     refuse_above = find_threshold(with_temperature(shifted, temperature)[:, -1], REFUSED_DIGITS)
-    return Calibration(bias, temperature, max(round(refuse_above, 4), 1e-4))
+    return Calibration(bias, temperature, max(math.ceil(10_000 * refuse_above) / 10_000, 1e-4))  # up, likewise
 
 
 def with_bias(probabilities: ArrayLike, bias: float) -> NDArray[np.float64]:
