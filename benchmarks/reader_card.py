@@ -27,7 +27,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.metrics import calibration_bins, expected_calibration_error, wilson_interval
 from digitlab.network.checkpoint import load_checkpoint
 from digitlab.runs.directory import Run
-from digitlab.training.calibrating import REFUSED_DIGITS, with_temperature
+from digitlab.training.calibrating import LOST_DIGITS, REFUSED_DIGITS, with_temperature
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import gather_material
 from digitlab.training.nondigits.fonts import find_fonts
@@ -163,6 +163,7 @@ def card(
         load_s=run["timings"]["load"],
         where=run["environment"],
         cost=100 * REFUSED_DIGITS,
+        lost=100 * LOST_DIGITS,
         n_made=N_NONDIGITS,
         calibration=calibration,
         digits="\n".join(f"| {name} | {cell(validation)} | {cell(test)} |" for name, cell in rows),
@@ -216,7 +217,9 @@ All eleven answers are allowed: a digit that is answered "not a digit" counts as
 
 Temperature {calibration[temperature]}: the least cross-entropy on the validation digits (Guo et al. 2017). Threshold
 {calibration[refuse_above]} on the probability of "not a digit", after the temperature: the least that refuses at
-most {cost:g} % of the validation digits. Both stand in the file's metadata as `temperature` and `refuse_above`.
+most {cost:g} % of the validation digits. Both stand in the file's metadata as `temperature` and `refuse_above`. The
+eleventh logit holds a bias of {calibration[bias_of_not_a_digit]}, by which "not a digit" is the likeliest answer to at
+most {lost:g} % of the validation digits; the reader takes it back with the threshold's odds.
 
 What the threshold refuses, of {n_made:,} images made anew from validation digits, the letters from fonts that
 training never saw:

@@ -22,7 +22,8 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "target"), [("tfjs", "first-tfjs"), ("keras", "first.keras"), ("onnx", "first.onnx")]
+    ("format", "target"),
+    [("tfjs", "first-tfjs"), ("keras", "first.keras"), ("onnx", "first.onnx"), ("web", "first-web")],
 )
 def test_a_run_is_exported_and_the_file_is_used_wherever_a_run_is(
     call: Any, out: Path, format: str, target: str

@@ -44,10 +44,11 @@ def run_export(
         Print JSON.
     """
     run = None if is_model_file(name) else find_run(name, runs)
-    model = Sequential.from_checkpoint(load_model_file(name) if run is None else run.load_model())
+    checkpoint = load_model_file(name) if run is None else run.load_model()
+    model = Sequential.from_checkpoint(checkpoint)
     data = MnistData.load(own_folder(run) if folder is None else folder)
     target = _default_target(name if run is None else run.name, format) if out is None else out
-    report = export(model, target, format=format, quantize=quantize, data=data)
+    report = export(model, target, format=format, quantize=quantize, data=data, metadata=checkpoint.metadata)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -59,13 +60,17 @@ def _default_target(name: str, format: str) -> Path:
     # TensorFlow.js calls every model model.json: the folder says which one it is.
     stem = path.resolve().parent.name if path.name == "model.json" else path.stem if path.suffix else path.name
     stem = stem or "model"
-    return Path(f"{stem}-tfjs" if format == "tfjs" else f"{stem}{FORMATS[format]}")
+    return Path(f"{stem}{FORMATS[format] or f'-{format}'}")
 
 
 def _show(report: ExportReport) -> None:
     console = stdout()
     names = f" ({', '.join(report.files)})" if report.options.format == "tfjs" else ""
     console.print(f"{report.path}{names}, {report.n_bytes:,} bytes.")
+    if report.options.format == "web":
+        console.print(
+            f"Open {Path(report.path) / 'index.html'} in a browser, and draw; it needs no server and no network."
+        )
     for agreement in report.agreements:
         console.print(_sentence(agreement))
     if report.accuracy is not None:

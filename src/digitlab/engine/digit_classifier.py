@@ -74,7 +74,7 @@ class DigitClassifier(_Estimator):
     --------
     >>> from digitlab import DigitClassifier, MnistData
     >>> data = MnistData.load()
-    >>> classifier = DigitClassifier(epochs=2, random_state=0)
+    >>> classifier = DigitClassifier(epochs=5, random_state=0)
     >>> classifier.fit(data.training.images[:2000], data.training.labels[:2000]).predict(data.test.images[:3])
     array([7, 2, 1], dtype=uint8)
     """

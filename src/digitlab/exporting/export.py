@@ -1,7 +1,8 @@
-"""``export``: a network as a file for TensorFlow.js, Keras or ONNX, verified before it is put in its place."""
+"""``export``: a network as a file for TensorFlow.js, Keras or ONNX, or as a page; verified before it is in place."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError
 from digitlab.exporting.keras_writer import write_keras
 from digitlab.exporting.onnx_writer import write_onnx
+from digitlab.exporting.page_writer import write_page
 from digitlab.exporting.placing import placing
 from digitlab.exporting.report import FORMATS, ExportOptions, ExportReport, QuantizedAccuracy
 from digitlab.exporting.tfjs_writer import write_tfjs
@@ -32,20 +34,21 @@ def export(
     quantize: str | None = None,
     data: MnistData | None = None,
     ask_runtimes: bool = True,
+    metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
-    """Write a model as a file for another program, and verify it.
+    """Write a model as a file for another program or as a page to draw on, and verify it.
 
     The file is read back by digitlab and, where the runtime is installed (Keras, onnxruntime, @tensorflow/tfjs under
-    Node), asked test images there; only then it takes its place.
+    Node, Node for a page), asked test images there; only then it takes its place.
 
     Parameters
     ----------
     model : Sequential
         What to export.
     path : str or Path
-        A file that ends in ``.keras`` or ``.onnx``, or a folder for TensorFlow.js. What an earlier export has left
-        there is replaced.
-    format : {"tfjs", "keras", "onnx"}
+        A file that ends in ``.keras`` or ``.onnx``, or a folder for TensorFlow.js and pages. What an earlier
+        export has left there is replaced.
+    format : {"tfjs", "keras", "onnx", "web"}
         What to write.
     quantize : {"uint8", "uint16", "float16"}, optional
         For TensorFlow.js: weights in a quarter or half of the bytes.
@@ -53,6 +56,8 @@ def export(
         Where test images come from; the packaged MNIST by default. Networks for other images are asked random ones.
     ask_runtimes : bool
         Ask the runtime, too, where it is installed, which takes some seconds.
+    metadata : mapping, optional
+        A checkpoint's: a page is as sure as its ``temperature`` says, and refuses what ``refuse_above`` says.
 
     Returns
     -------
@@ -62,7 +67,7 @@ def export(
     Raises
     ------
     ConfigError
-        If there is no such format, or a package that it needs is missing.
+        If there is no such format, a package that it needs is missing, or a page cannot draw what the network answers.
     ExportError
         If the file does not answer as the model does; nothing was written.
     StorageError
@@ -81,17 +86,19 @@ def export(
     suffix = FORMATS[options.format]
     if suffix and target.suffix != suffix:
         raise ConfigError(f"The file should end in {suffix}; name it {target.stem or 'model'}{suffix}.")
-    if not suffix and target.suffix.lower() in (".json", ".bin", ".keras", ".onnx", ".js"):
-        raise ConfigError(f"A TensorFlow.js model is a folder; name one without an ending: {target.stem or 'model'}.")
-    checkpoint = Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names)
+    if not suffix and target.suffix.lower() in (".json", ".bin", ".keras", ".onnx", ".js", ".html"):
+        raise ConfigError(f"What is exported is a folder; name one without an ending: {target.stem or 'model'}.")
+    checkpoint = Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names, dict(metadata or {}))
     images, labels = _questions(model, data)
     with placing(target) as made:
         if options.format == "tfjs":
             write_tfjs(checkpoint, made, options.quantize)
         elif options.format == "keras":
             write_keras(checkpoint, made)
-        else:
+        elif options.format == "onnx":
             write_onnx(checkpoint, made)
+        else:
+            write_page(checkpoint, made)
         ours, exported = read_back(model, made, images, options)
         theirs, not_verified = (
             ask_runtime(exported, made, images, options) if ask_runtimes else (None, "Its runtime was not asked.")
@@ -110,7 +117,8 @@ def _questions(model: Sequential, data: MnistData | None) -> tuple[NDArray[np.ui
     if model.architecture.input_shape in ((28, 28, 1), (784,)):
         test = (MnistData.load() if data is None else data).test
         labels = np.asarray(test.labels, np.int64)
-        return test.images, labels if labels.max() < model.architecture.n_classes else None
+        images = test.images.reshape(len(labels), *model.architecture.input_shape)
+        return images, labels if labels.max() < model.architecture.n_classes else None
     rng = np.random.default_rng(0)
     shape = (_RANDOM_IMAGES, *model.architecture.input_shape)
     return rng.integers(0, 256, shape, dtype=np.uint8), None

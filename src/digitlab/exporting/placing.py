@@ -13,8 +13,9 @@ from digitlab.errors import StorageError
 
 __all__ = ["placing"]
 
-# What a TensorFlow.js model's folder consists of; anything else in it is somebody's own.
-_OURS = re.compile(r"model\.json|group\d+-shard\d+of\d+\.bin")
+# What a TensorFlow.js model's folder consists of, and a page's besides; anything else in it is somebody's own.
+_MODEL = re.compile(r"model\.json|group\d+-shard\d+of\d+\.bin")
+_PAGE = re.compile(r"index\.html|README\.txt|(?:page|pad|picture|network|frame|weights)\.js|page\.css")
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def placing(target: Path) -> Iterator[Path]:
     Parameters
     ----------
     target : Path
-        A file, or a folder with a TensorFlow.js model; what is there of the same kind is replaced.
+        A file, or a folder with a TensorFlow.js model or a page; what is there of the same kind is replaced.
 
     Raises
     ------
@@ -65,11 +66,14 @@ def _check_free(target: Path, *, is_folder: bool) -> None:
             raise StorageError(f"{target} is a folder; choose another name for the file.")
         return
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise StorageError(f"{target} exists and is not a folder with a TensorFlow.js model; choose another one.")
+        raise StorageError(f"{target} exists and is not a folder with an export; choose another one.")
     if target.is_dir():
+        # A README.txt beside a model is somebody's; beside the page's weights it is the page's.
+        is_page = (target / "weights.js").is_file()
         for entry in sorted(target.iterdir()):
-            if not _OURS.fullmatch(entry.name) or not entry.is_file() or entry.is_symlink():
+            is_ours = _MODEL.fullmatch(entry.name) or (is_page and _PAGE.fullmatch(entry.name))
+            if not is_ours or not entry.is_file() or entry.is_symlink():
                 raise StorageError(
-                    f"{target} also holds {entry.name!r}, which is not part of a TensorFlow.js model; "
+                    f"{target} also holds {entry.name!r}, which is not part of what digitlab exports; "
                     "choose another folder."
                 )

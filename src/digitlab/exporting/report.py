@@ -10,8 +10,8 @@ from digitlab.values import Value
 
 __all__ = ["FORMATS", "Agreement", "ExportOptions", "ExportReport", "QuantizedAccuracy"]
 
-#: Formats by name, with what their files' names end with; TensorFlow.js models are folders.
-FORMATS: dict[str, str] = {"tfjs": "", "keras": ".keras", "onnx": ".onnx"}
+#: Formats by name, with what their files' names end with; TensorFlow.js models and pages are folders.
+FORMATS: dict[str, str] = {"tfjs": "", "keras": ".keras", "onnx": ".onnx", "web": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class ExportOptions(Value):
 
     Attributes
     ----------
-    format : {"tfjs", "keras", "onnx"}
-        TensorFlow.js layers model, ``.keras`` of Keras 3, or ONNX.
+    format : {"tfjs", "keras", "onnx", "web"}
+        TensorFlow.js layers model, ``.keras`` of Keras 3, ONNX, or a page to draw on.
     quantize : {"uint8", "uint16", "float16"} or None
         For TensorFlow.js: weights in fewer bits; None keeps them as they are.
 
@@ -81,7 +81,7 @@ class ExportReport(Value):
     options : ExportOptions
         What was asked for.
     path : str
-        The file, or for TensorFlow.js the folder.
+        The file, or for TensorFlow.js and pages the folder.
     files : tuple of str
         Names of the files, and ``n_bytes`` their size together.
     n_bytes : int

@@ -1,4 +1,4 @@
-"""Asking the real runtimes: Keras, onnxruntime, and TensorFlow.js under Node, where they are installed.
+"""Asking the real runtimes: Keras, onnxruntime, TensorFlow.js and pages under Node, where they are installed.
 
 Keras and TensorFlow.js answer in processes of their own, so that nothing here waits for them or keeps what they load.
 """
@@ -80,11 +80,28 @@ def ask_tfjs(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> 
     return version, np.frombuffer(answers.read_bytes(), "<f4").reshape(len(images), -1)
 
 
+def ask_page(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
+    """Answer images with the JavaScript of an exported page, under Node."""
+    advice = (
+        "Node is not installed here, so that the page's JavaScript was read and not run: install Node and export "
+        "again, or open index.html and draw"
+    )
+    node = shutil.which("node")
+    if node is None:
+        raise NotInstalledError(advice)
+    questions, answers = model.parent / "images.f32", model.parent / "answers.f32"
+    questions.write_bytes(_floats(images, shape).astype("<f4").tobytes())
+    script = Path(__file__).with_name("asking_page.cjs")
+    version = _asked([node, script, model, questions, answers], "The page's JavaScript", advice, os.environ)
+    return version, np.frombuffer(answers.read_bytes(), "<f4").reshape(len(images), -1)
+
+
 #: Who can answer which format.
 RUNTIMES: dict[str, Callable[[Path, NDArray[np.uint8], tuple[int, ...]], Answers]] = {
     "keras": ask_keras,
     "onnx": ask_onnxruntime,
     "tfjs": ask_tfjs,
+    "web": ask_page,
 }
 
 

@@ -74,7 +74,7 @@ def _reader_cnn() -> Architecture:
             MaxPooling2D(2),
             Flatten(),
             Dense(256, activation="relu"),
-            Dropout(0.25),
+            Dropout(0.4),
             Dense(11, activation="softmax"),
         ],
         name="reader_cnn",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from digitlab.errors import ConfigError, NetworkError
 from digitlab.reading.frame import frame_all
 from digitlab.runs.opening import open_model
 
-__all__ = ["SHIPPED", "Answers"]
+__all__ = ["SHIPPED", "Answers", "calibration_of"]
 
 #: The reader's network that the package brings.
 SHIPPED = Path(__file__).parent / "model" / "reader.safetensors"
@@ -52,8 +52,7 @@ class Answers:
             )
         self.model = model
         self.knows_not_a_digit = n == 11
-        self.temperature = _number(metadata, "temperature", 1.0)
-        threshold = min(_number(metadata, "refuse_above", 0.5), 1 - 1e-6)
+        self.temperature, threshold = calibration_of(metadata)
         # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule
         # for another share), just as far as makes the threshold one half.
         odds = (1 - threshold) / threshold
@@ -93,7 +92,23 @@ class Answers:
         return np.concatenate(answers) if answers else np.zeros((0, 11), np.float32)
 
 
-def _number(metadata: dict[str, str], name: str, default: float) -> float:
+def calibration_of(metadata: Mapping[str, str]) -> tuple[float, float]:
+    """Return the temperature of a checkpoint's answers, and the probability of "not a digit" that refuses.
+
+    Raises
+    ------
+    ConfigError
+        If the metadata hold something else than numbers above 0.
+
+    Examples
+    --------
+    >>> calibration_of({"temperature": "1.2"})
+    (1.2, 0.5)
+    """
+    return _number(metadata, "temperature", 1.0), min(_number(metadata, "refuse_above", 0.5), 1 - 1e-6)
+
+
+def _number(metadata: Mapping[str, str], name: str, default: float) -> float:
     try:
         value = float(metadata.get(name, default))
     except ValueError:

@@ -20,11 +20,11 @@ __all__ = ["Calibration", "calibrate", "find_temperature", "find_threshold", "wi
 
 #: Share of validation digits that the threshold may refuse.
 REFUSED_DIGITS = 0.001
-#: Share of validation digits of which "not a digit" may be the likeliest answer: two of 5,000.
-LOST_DIGITS = 0.0004
+#: Share of validation digits of which "not a digit" may be the likeliest answer: one of 5,000.
+LOST_DIGITS = 0.0002
 
 _LEAST, _MOST = 0.05, 20.0
-_MOST_BIAS = 8.0
+_MOST_BIAS = 12.0
 _TINY = 1e-38  # float32 probabilities become 0 below this
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -75,11 +75,12 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     rival = raw[:, -1] / (raw[:, -1] + raw[:, :-1].max(axis=1))
     even = find_threshold(rival, LOST_DIGITS)
     # An untrained network must not be bent until it fits.
-    bias = round(min(max(math.log(max(1 - even, _TINY) / max(even, _TINY)), -_MOST_BIAS), _MOST_BIAS), 4)
+    bias = min(max(math.log(max(1 - even, _TINY) / max(even, _TINY)), -_MOST_BIAS), _MOST_BIAS)
+    bias = math.floor(1000 * bias) / 1000  # down: rounding must not lose one digit more
     shifted = with_bias(raw, bias)
     temperature = round(find_temperature(shifted, true), 4)
     refuse_above = find_threshold(with_temperature(shifted, temperature)[:, -1], REFUSED_DIGITS)
-    return Calibration(bias, temperature, max(round(refuse_above, 4), 1e-4))
+    return Calibration(bias, temperature, max(math.ceil(10_000 * refuse_above) / 10_000, 1e-4))  # up, likewise
 
 
 def with_bias(probabilities: ArrayLike, bias: float) -> NDArray[np.float64]:

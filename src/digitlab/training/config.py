@@ -250,7 +250,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_images": 55_000,
         "validation_images": 5_000,
         "batch_size": 256,
-        "epochs": 34,
+        "epochs": 60,
         "learning_rate": 0.003,
         "schedule": "one-cycle",
         "augmentation": "reader",

@@ -263,7 +263,10 @@ class TrainingSession:
 
     def _calibrate(self) -> None:
         if self.material.nondigits is not None and self.validation is not None:
-            self.calibration = calibrate(self.model.runner.predict(self.validation.images), self.validation.labels)
+            # By the set's own digits, which come first: not by what was drawn or made.
+            n = self.config.validation_images
+            probabilities = self.model.runner.predict(self.validation.images)[:n]
+            self.calibration = calibrate(probabilities, self.validation.labels[:n])
             weights = self.model.get_weights()
             weights[-1][-1] += np.float32(self.calibration.bias)
             self.model.set_weights(weights)
