@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
     """
     array = np.asarray(images)
     shape = architecture.input_shape
-    n_values = int(np.prod(shape))
+    n_values = math.prod(shape)
     fits = [shape, (n_values,)] + ([shape[:2]] if len(shape) == 3 and shape[2] == 1 else [])
-    if array.ndim == 0 or tuple(array.shape[1:]) not in fits:
+    if array.ndim == 0 or array.shape[1:] not in fits:
         wanted = " or ".join(str(("n", *s)).replace("'", "") for s in fits)
         raise DataError(f"{architecture.name} takes images of shape {wanted}; got {array.shape}.")
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +55,7 @@ class Answers:
         # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule
         # for another share), just as far as makes the threshold one half.
         odds = (1 - threshold) / threshold
-        self._raised = None if odds == 1 else np.append(np.ones(10), odds)
+        self._raised = None if odds == 1 else np.append(np.ones(10, np.float32), np.float32(odds))
         self.refuse_above = 0.5
 
     def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,16 +73,14 @@ class Answers:
         """
         if len(images) == 0:
             return np.zeros((0, 11), np.float32)
-        probabilities: NDArray[Any] = self.model.predict(images)
+        probabilities = self.model.predict(images)
         if self.temperature != 1:
-            probabilities = np.maximum(probabilities, 1e-12) ** (1 / self.temperature)
-            probabilities /= probabilities.sum(1, keepdims=True)
+            np.maximum(probabilities, 1e-12, out=probabilities)
+            probabilities **= 1 / self.temperature
         if self.knows_not_a_digit and self._raised is not None:
-            probabilities = probabilities * self._raised
-            probabilities /= probabilities.sum(1, keepdims=True)
-        if not self.knows_not_a_digit:
-            probabilities = np.pad(probabilities, ((0, 0), (0, 1)))
-        return np.asarray(probabilities, np.float32)
+            probabilities *= self._raised
+        probabilities /= probabilities.sum(1, keepdims=True)
+        return probabilities if self.knows_not_a_digit else np.pad(probabilities, ((0, 0), (0, 1)))
 
     def of_glyphs(self, glyphs: Sequence[NDArray[np.float32]], *, center: bool = True) -> NDArray[np.float32]:
         """Frame and answer glyphs, each float32 (h, w), 0-1, ink bright on dark; as ``of_images``."""

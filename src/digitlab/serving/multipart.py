@@ -72,6 +72,9 @@ class _Parts:
         self.is_complete = True
 
 
+_CALLED = tuple(name for name in vars(_Parts) if name.startswith("on_"))
+
+
 def files_of(body: bytes, content_type: str, most: int) -> list[File]:
     """Take a form apart.
 
@@ -93,7 +96,7 @@ def files_of(body: bytes, content_type: str, most: int) -> list[File]:
     if not boundary:
         raise DataError("The form has no boundary in its Content-Type. Let your client set that header.")
     parts = _Parts(most)
-    callbacks = {name: getattr(parts, name) for name in dir(parts) if name.startswith("on_")}
+    callbacks = {name: getattr(parts, name) for name in _CALLED}
     try:
         parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
         parser.write(body)

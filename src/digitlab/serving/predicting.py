@@ -6,6 +6,7 @@ requests go straight here; FastAPI has the same route, and describes it.
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
@@ -36,11 +37,7 @@ async def predicted(service: Service, scope: Scope, receive: Receive) -> Respons
     invert = _invert(scope["query_string"])
     async with service.bodies.of(scope, receive) as body:
         asked = asked_of(body, header(scope, b"content-type"), service.options.max_images)
-        if asked.given is None:
-            # Looking for a digit in a picture takes long enough for somebody to lose patience.
-            answers = await while_connected(receive, service.predict(asked, invert=invert))
-        else:
-            answers = await service.predict(asked, invert=invert)
+        answers = await service.predict(asked, invert=invert, patiently=partial(while_connected, receive))
     return json_response([answer.to_dict() for answer in answers])
 
 

@@ -110,6 +110,7 @@ def run_server(
             ws="none",
             log_level="error",
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=int(options.timeout_s) + 1,
         )

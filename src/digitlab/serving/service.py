@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from digitlab.serving.options import ServingOptions
 from digitlab.serving.pool import Patience, Pool
 
 __all__ = ["Service"]
+
+#: Does some work, and may stop doing it.
+Patiently = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
 
 _IMAGES_A_REQUEST = 16  # of the queue: what a request to predict counts for beside a photo
 
@@ -85,8 +90,18 @@ class Service:
         if self._loaded is not None:
             self._loaded[1].close()
 
-    async def predict(self, asked: Asked, *, invert: bool = False) -> list[Answer]:
+    async def predict(self, asked: Asked, *, invert: bool = False, patiently: Patiently | None = None) -> list[Answer]:
         """Answer images.
+
+        Parameters
+        ----------
+        asked : Asked
+            The images.
+        invert : bool
+            They have dark ink on bright ground.
+        patiently : callable, optional
+            Given what takes long enough for somebody to lose patience: looking for a digit in a picture. It does it, or
+            stops.
 
         Raises
         ------
@@ -103,7 +118,7 @@ class Service:
             sources = [f"image#{k}" for k in range(n)] if n > 1 else ["image"]
             answers = [predictor.judged(source, row) for source, row in zip(sources, rows, strict=True)]
         else:
-            answers = await self._of_files(predictor, batcher, asked.files, invert)
+            answers = await self._of_files(predictor, batcher, asked.files, invert, patiently or _as_it_is)
         self.measures.images.inc(len(answers))
         return answers
 
@@ -137,7 +152,7 @@ class Service:
         return readings
 
     async def _of_files(
-        self, predictor: Predictor, batcher: Batcher, files: list[DigitImage], invert: bool
+        self, predictor: Predictor, batcher: Batcher, files: list[DigitImage], invert: bool, patiently: Patiently
     ) -> list[Answer]:
         known = {k: predictor.as_it_is(file, invert=invert) for k, file in enumerate(files)}
         images = {k: image for k, image in known.items() if image is not None}
@@ -153,7 +168,7 @@ class Service:
                 found[k] = predictor.look(files[k].source, files[k].photo, invert=invert)
 
         if others:
-            await self.pool.run(work)
+            await patiently(self.pool.run(work))
         return [found[k] for k in range(len(files))]
 
     def _load(self) -> tuple[Predictor, Batcher]:
@@ -169,6 +184,10 @@ class Service:
 
     def _n_waiting_images(self) -> float:
         return 0 if self._loaded is None else self._loaded[1].n_waiting
+
+
+async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
+    await work
 
 
 def _warm_up(predictor: Predictor) -> None:

@@ -21,6 +21,8 @@ whole vocabulary of the kernels:
 ``transposed(t)``       a square tile with rows and columns exchanged
 ``added(t, u)``         the sum of two tiles
 ``rectified(t)``        the tile with zeros where its numbers are below zero
+``larger(t, u)``         of two tiles of one size, the larger number at each place
+``largest_of_pairs(t)`` a tile of half the size: vectors 0 and 1, 2 and 3 and so on, the larger number of each
 ``is_zero(a, i)``       whether all numbers of the vector at ``a[i]`` are zero
 ``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
 ======================  =====================================================================================
@@ -63,6 +65,8 @@ __all__ = [
     "added",
     "is_zero",
     "lane_sums",
+    "larger",
+    "largest_of_pairs",
     "load",
     "load_rows",
     "rectified",
@@ -232,6 +236,39 @@ def added(typing_context: Any, tile: Any, other: Any) -> Any:
         return value
 
     return tile(tile, other), generate
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
+@vector_code
+def larger(typing_context: Any, tile: Any, other: Any) -> Any:
+    """Return the larger number at each place of two tiles of one size."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        for r in range(tile.n):
+            vector = _larger(builder, *(builder.extract_value(arg, r) for arg in args))
+            value = builder.insert_value(value, vector, r)
+        return value
+
+    return tile(tile, other), generate
+
+
+@vector_code
+def largest_of_pairs(typing_context: Any, tile: Any) -> Any:
+    """Return a tile of half the size: the larger number at each place of vectors 0 and 1, 2 and 3 and so on."""
+    result = TileType(tile.n // 2)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = ir.Constant(ir.ArrayType(VECTOR, result.n), ir.Undefined)
+        for r in range(result.n):
+            vector = _larger(builder, *(builder.extract_value(args[0], 2 * r + k) for k in (0, 1)))
+            value = builder.insert_value(value, vector, r)
+        return value
+
+    return result(tile), generate
 
 
 @vector_code

@@ -5,8 +5,10 @@ In plain words, the same convolution as in ``convolution.py``::
     z[y, x, f] = bias[f] + sum over ky, kx, c of  x[y + ky, x + kx, c] * kernel[ky, kx, c, f]
 
 but one vector holds ``LANES`` filters f of one image, not one value of ``LANES`` images. The kernel is stored with its
-filters side by side, so a vector of it is multiplied by one number of the image. A tile holds such sums for 8
-neighbouring pixels, which share every vector of the kernel that is loaded.
+filters side by side, so a vector of it is multiplied by one number of the image. A tile holds such sums for some
+neighbouring pixels, which share every vector of the kernel that is loaded: 8 pixels, or 5 with two vectors of filters
+where that fits a row better (a row of 10 takes two tiles of 5, and of 8 it would take two with 6 pixels twice). Where
+2 x 2 max-pooling follows, a tile holds the pixels of whole windows, and only the largest of each is written.
 
 Where a block of images keeps a vector, one image keeps a number: every position of the program is divided by ``LANES``.
 """
@@ -18,12 +20,26 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.lanes import LANES, add_scaled, load, rectified, repeated, store, store_rows, zeros
+from digitlab.engine.cpu.lanes import (
+    LANES,
+    REGISTERS,
+    add_scaled,
+    larger,
+    largest_of_pairs,
+    load,
+    rectified,
+    repeated,
+    store,
+    store_rows,
+    zeros,
+)
 from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
 
 __all__ = ["predict_one"]
 
 _PIXELS = 8
+# Pixels of each of the two rows of windows in a tile: their sums take half of the registers.
+_ACROSS = REGISTERS // 4
 
 
 @kernel
@@ -41,6 +57,43 @@ def _sums_of_8(values, at, row, rows, run, step, params, w, filters, w_row, bias
         store_rows(sums, values, to, filters)
     else:
         store(sums, scratch, 0)
+
+
+@kernel
+def _sums_of_5(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to):
+    """The same for 5 pixels and two vectors of filters."""
+    left = repeated(load(1, params, bias), 5) if bias >= 0 else zeros(5)
+    right = repeated(load(1, params, bias + LANES), 5) if bias >= 0 else zeros(5)
+    for _ in range(rows):
+        for tap in range(run):
+            left = add_scaled(left, values, at + tap, step, params, w + tap * filters)
+            right = add_scaled(right, values, at + tap, step, params, w + tap * filters + LANES)
+        at += row
+        w += w_row
+    if relu:
+        left, right = rectified(left), rectified(right)
+    store_rows(left, values, to, filters)
+    store_rows(right, values, to + LANES, filters)
+
+
+@kernel
+def _largest_of_windows(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to, is_whole, scratch):
+    """Sum up ``_ACROSS`` pixels in each of two rows, and write the largest of every 2 x 2 window."""
+    upper = repeated(load(1, params, bias), _ACROSS) if bias >= 0 else zeros(_ACROSS)
+    lower = upper
+    for _ in range(rows):
+        for tap in range(run):
+            upper = add_scaled(upper, values, at + tap, step, params, w + tap * filters)
+            lower = add_scaled(lower, values, at + row + tap, step, params, w + tap * filters)
+        at += row
+        w += w_row
+    largest = largest_of_pairs(larger(upper, lower))
+    if relu:
+        largest = rectified(largest)
+    if is_whole:
+        store_rows(largest, values, to, filters)
+    else:
+        store(largest, scratch, 0)
 
 
 @kernel
@@ -94,34 +147,49 @@ def _many(op, params, values, to, relu, scratch):
 @kernel
 def _convolve(op, params, values, to, to_row, relu, scratch):
     """Write the convolution's map to ``values``, from ``to`` on. A dense layer is one with a single pixel."""
-    channels, filters = op.channels, op.filters
-    run, row = op.kernel_width * channels, op.x_row // LANES
-    n = _PIXELS if op.width >= _PIXELS else 1
-    done = _many(op, params, values, to, relu, scratch) if op.width * op.height * op.kernel_height == 1 else 0
+    channels, filters, width = op.channels, op.filters, op.width
+    rows, run, row = op.kernel_height, op.kernel_width * op.channels, op.x_row // LANES
+    done = _many(op, params, values, to, relu, scratch) if width * op.height * rows == 1 else 0
+    # Pixels that are computed, some of them twice: tiles of 5 take fewer than tiles of 8?
+    by_5 = width >= 5 and (width < _PIXELS or -(-width // 5) * 5 < -(-width // _PIXELS) * _PIXELS)
+    n_by_5 = filters - filters % (2 * LANES) if by_5 else 0
+    n = _PIXELS if width >= _PIXELS else 1
     for y in range(op.height):
-        x = 0
-        while x < op.width:
+        line, line_to = op.x // LANES + y * row, to + y * to_row
+        for x in range(0, width if n_by_5 else 0, 5):
             # The last pixels overlap the ones before rather than reaching beyond the row.
-            x = min(x, op.width - n)
-            at = op.x // LANES + y * row + x * channels
-            for f in range(done, filters, LANES):
+            x = min(x, width - 5)
+            for f in range(0, n_by_5, 2 * LANES):
+                _sums_of_5(
+                    values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters,
+                    run * filters, op.bias + f if op.bias >= 0 else -1, relu, line_to + x * filters + f,
+                )  # fmt: skip
+        for x in range(0, width if max(done, n_by_5) < filters else 0, n):
+            x = min(x, width - n)
+            at = line + x * channels
+            for f in range(max(done, n_by_5), filters, LANES):
                 # The last vector reads what stands behind the kernel's row; those sums are not used.
                 w, bias = op.weights + f, op.bias + f if op.bias >= 0 else -1
-                start, n_kept = to + y * to_row + x * filters + f, min(LANES, filters - f)
+                start, n_kept = line_to + x * filters + f, min(LANES, filters - f)
                 if n == _PIXELS:
                     _sums_of_8(
-                        values, at, row, op.kernel_height, run, channels, params, w, filters, run * filters, bias,
-                        relu, start, n_kept == LANES, scratch,
+                        values, at, row, rows, run, channels, params, w, filters, run * filters, bias, relu, start,
+                        n_kept == LANES, scratch,
                     )  # fmt: skip
                     if n_kept == LANES:
                         continue
                 else:
-                    _sums_of_1(values, at, row, op.kernel_height, run, params, w, filters, run * filters, bias, scratch)
-                for pixel in range(n):
-                    for k in range(n_kept):
-                        total = scratch[pixel * LANES + k]
-                        values[start + pixel * filters + k] = max(total, np.float32(0.0)) if relu else total
-            x += n
+                    _sums_of_1(values, at, row, rows, run, params, w, filters, run * filters, bias, scratch)
+                _keep(values, start, filters, scratch, n, n_kept, relu)
+
+
+@kernel
+def _keep(values, to, filters, scratch, n, n_kept, relu):
+    """Write the first ``n_kept`` numbers of ``n`` vectors in ``scratch``."""
+    for pixel in range(n):
+        for k in range(n_kept):
+            total = scratch[pixel * LANES + k]
+            values[to + pixel * filters + k] = max(total, np.float32(0.0)) if relu else total
 
 
 @kernel
@@ -148,6 +216,30 @@ def _pool(op, values, at, row, top, left, height, width, channels, window, strid
                     pixel = at + py * row + px * channels
                     for c in range(channels):
                         values[to + c] = max(values[to + c], values[pixel + c])
+
+
+@kernel
+def _convolve_and_pool(op, params, values, n_values, scratch):
+    """Write the largest of every 2 x 2 window of the convolution's map, and not the map."""
+    channels, filters, across = op.channels, op.filters, op.width - op.width % 2
+    if across < _ACROSS:
+        _convolve(op, params, values, n_values, op.width * filters, op.relu, scratch)
+        _pool(op, values, n_values, op.width * filters, 0, 0, op.height, op.width, filters, (2, 2), (2, 2))
+        return
+    rows, run, row = op.kernel_height, op.kernel_width * channels, op.x_row // LANES
+    for y in range(op.height // 2):
+        line, line_to = op.x // LANES + 2 * y * row, op.y // LANES + y * (op.y_row // LANES)
+        for x in range(0, across, _ACROSS):
+            x = min(x, across - _ACROSS)
+            for f in range(0, filters, LANES):
+                bias = op.bias + f if op.bias >= 0 else -1
+                start, n_kept = line_to + x // 2 * filters + f, min(LANES, filters - f)
+                _largest_of_windows(
+                    values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters,
+                    run * filters, bias, op.relu, start, n_kept == LANES, scratch,
+                )  # fmt: skip
+                if n_kept < LANES:
+                    _keep(values, start, filters, scratch, _ACROSS // 2, n_kept, False)
 
 
 @entry_point
@@ -182,9 +274,7 @@ def predict_one(ops, layout, bytes_, floats, params, values, n_values, scratch, 
         if op.kind == CONV or op.kind == DENSE:
             _convolve(op, params, values, op.y // LANES, op.y_row // LANES, op.relu, scratch)
         elif op.kind == CONV_POOL:
-            row = op.width * op.filters
-            _convolve(op, params, values, n_values, row, op.relu, scratch)
-            _pool(op, values, n_values, row, 0, 0, op.height, op.width, op.filters, (2, 2), (2, 2))
+            _convolve_and_pool(op, params, values, n_values, scratch)
         elif op.kind == POOL:
             _pool(
                 op, values, op.x // LANES, op.x_row // LANES, op.border_top, op.border_left, op.in_height, op.in_width,
