@@ -52,13 +52,15 @@ def keras_model(keras: Any, network: Architecture) -> Any:
 
 
 def keras_steps(
-    keras: Any, network: Architecture, batches: list[Batch], optimizer: Optimizer
+    keras: Any, network: Architecture, batches: list[Batch], optimizer: Optimizer, smoothing: float = 0.0
 ) -> tuple[list[float], list[Any]]:
     """Train in Keras; return the losses and the weights after the last step."""
     model = keras_model(keras, network)
     model.set_weights(network.initial_weights(seed=1))
     theirs = getattr(keras.optimizers, type(optimizer).__name__)(**dataclasses.asdict(optimizer))
-    model.compile(optimizer=theirs, loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.compile(
+        optimizer=theirs, loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    )
     losses = []
     for images, labels in batches:
         model.reset_metrics()
@@ -66,7 +68,9 @@ def keras_steps(
     return losses, model.get_weights()
 
 
-def engine_steps(network: Architecture, batches: list[Batch], optimizer: Optimizer) -> tuple[list[float], list[Any]]:
+def engine_steps(
+    network: Architecture, batches: list[Batch], optimizer: Optimizer, smoothing: float = 0.0
+) -> tuple[list[float], list[Any]]:
     """Train in the engine; return the losses and the weights after the last step."""
     runner = CpuRunner(network, 2)
     runner.set_weights(network.initial_weights(seed=1))
@@ -75,7 +79,7 @@ def engine_steps(network: Architecture, batches: list[Batch], optimizer: Optimiz
     for t, (images, labels) in enumerate(batches, start=1):
         rows = Images.from_array(images, int(np.prod(network.input_shape)))
         step = optimizer.step(t, optimizer.learning_rate)
-        losses.append(runner.train_batch(rows, labels, np.arange(len(labels)), step, salt=0)[0])
+        losses.append(runner.train_batch(rows, labels, np.arange(len(labels)), step, 0, smoothing)[0])
     return losses, runner.weights()
 
 
@@ -129,6 +133,18 @@ SMALL = Architecture(
 def test_every_optimizer_takes_the_steps_of_keras(keras: Any, optimizer: Optimizer) -> None:
     # SGD's steps are as exact as its gradients; Adam's are as above.
     assert_same_steps(keras, SMALL, 2 * LANES + 7, optimizer, atol=3e-7 if isinstance(optimizer, SGD) else 1e-5)
+
+
+def test_label_smoothing_takes_the_steps_of_keras_and_the_loss_is_told_without_it(keras: Any) -> None:
+    batches = batches_of(SMALL, 2 * LANES + 7)
+    losses, weights = engine_steps(SMALL, batches, SGD(0.05), smoothing=0.2)
+    _, expected = keras_steps(keras, SMALL, batches, SGD(0.05), smoothing=0.2)
+    for ours, theirs in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=3e-7)
+    # Before the first step the weights are the same, and so is the loss; then less is learned of the truth alone.
+    plain, other = engine_steps(SMALL, batches, SGD(0.05))
+    assert losses[0] == plain[0]
+    assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(weights, other, strict=True))
 
 
 def test_the_default_settings_are_those_of_keras(keras: Any) -> None:

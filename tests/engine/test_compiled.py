@@ -184,7 +184,7 @@ data = np.load(sys.argv[2])
 model = Sequential.from_architecture(network, seed=0)
 history = model.fit(data["images"], data["labels"], batch_size=50, epochs=2, optimizer=Adam(0.002))
 losses, answers = [r.loss for r in history.steps], model.predict(data["images"])
-np.savez(sys.argv[3], *model.get_weights(), losses=losses, answers=answers)
+np.savez(sys.argv[3], *model.get_weights(), losses=losses, answers=answers, alone=model.predict(images[:1]))
 print(json.dumps({{"lanes": lanes.LANES, "numbers": {[0.0, 2.0, 4.0]}}}))
 """
 
@@ -216,3 +216,4 @@ def test_every_width_of_vectors_trains_alike(tmp_path: Path, n_lanes: int, name:
     for i, weights in enumerate(model.get_weights()):
         np.testing.assert_allclose(result[f"arr_{i}"], weights, rtol=0.0, atol=2e-5)
     np.testing.assert_allclose(result["answers"], model.predict(images), rtol=0.0, atol=2e-5)
+    np.testing.assert_allclose(result["alone"], result["answers"][:1], rtol=0.0, atol=1e-6)

@@ -101,6 +101,7 @@ def steps(
     learning_rate: Callable[[int], float],
     shuffle: bool = True,
     seed: int = 0,
+    label_smoothing: float = 0.0,
     validation: LabelledImages | None = None,
     progress: Progress | None = None,
     of_epoch: Callable[[int], LabelledImages] | None = None,
@@ -121,6 +122,8 @@ def steps(
         The rate of a step, given the number of steps done before it.
     shuffle, seed : bool, int
         Whether every epoch has an order of its own, and where its randomness comes from.
+    label_smoothing : float
+        Part of the truth that is spread over all classes, 0-1.
     validation : LabelledImages, optional
         Evaluated at the end of every epoch.
     progress : Progress, optional
@@ -158,6 +161,7 @@ def steps(
                 chosen,
                 optimizer.step(progress.step + 1, rate),
                 _salt(seed, progress.step) if runner.has_dropout else 0,
+                label_smoothing,
             )
             if not (loss <= _MOST_LOSS and runner.is_finite):
                 # A bad loss is the fault of the batch before, bad weights are that of this one.

@@ -228,6 +228,7 @@ class Sequential:
         seed: int = 0,
         optimizer: Optimizer | None = None,
         schedule: str = "constant",
+        label_smoothing: float = 0.0,
     ) -> Iterator[StepRecord | EpochRecord]:
         """Train batch by batch: the generator behind ``fit``, with the same parameters.
 
@@ -241,6 +242,8 @@ class Sequential:
                 raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}.")
         if seed < 0:
             raise ConfigError(f"seed must be a whole number of at least 0; got {seed}.")
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
         training = self.labelled(x, y)
         validation = None if validation_data is None else self.labelled(*validation_data)
         chosen = Adam() if optimizer is None else optimizer
@@ -257,6 +260,7 @@ class Sequential:
             learning_rate=self.optimizer.of_step,
             shuffle=shuffle,
             seed=seed,
+            label_smoothing=label_smoothing,
             validation=validation,
         )
 
@@ -272,6 +276,7 @@ class Sequential:
         seed: int = 0,
         optimizer: Optimizer | None = None,
         schedule: str = "constant",
+        label_smoothing: float = 0.0,
         callbacks: Iterable[Callback] = (),
     ) -> History:
         """Train.
@@ -290,6 +295,9 @@ class Sequential:
             ``Adam()`` by default.
         schedule : {"constant", "cosine", "one-cycle"}
             The learning rate over the run; its peak is the optimizer's.
+        label_smoothing : float
+            Part of the truth, 0 to below 1, that is spread over all classes (Szegedy et al. 2016). The losses in the
+            history are without it.
         callbacks : iterable of Callback
             Told of every batch and epoch, as Keras tells them: ``keras.callbacks`` such as ``EarlyStopping`` and
             ``CSVLogger`` work too. One that sets ``model.stop_training`` ends the training.
@@ -308,7 +316,7 @@ class Sequential:
         """
         records = self.steps(
             x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle, seed=seed,
-            optimizer=optimizer, schedule=schedule,
+            optimizer=optimizer, schedule=schedule, label_smoothing=label_smoothing,
         )  # fmt: skip
         self.stop_training = False
         history = Listeners(callbacks, self, epochs, n_batches=-(-len(x) // batch_size)).follow(records)

@@ -29,6 +29,8 @@ AUGMENTATION_NAMES = ("none", "reader")
 _MOST = 2**31 - 1
 # Share of images that are made; the rest are the set's.
 _MOST_MADE = 0.9
+# A network that is told nothing but "any class" learns nothing.
+_MOST_SMOOTHING = 0.9
 # Beyond these, float32 turns numbers into 0 or infinity on the way.
 _TINY, _HUGE = 1e-30, 1e9
 _RANGES: dict[str, tuple[float, float]] = {
@@ -39,6 +41,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (_TINY, _HUGE),
     "epsilon": (_TINY, _HUGE),
     "weight_decay": (0, _HUGE),
+    "label_smoothing": (0, _MOST_SMOOTHING),
     "seed": (0, _MOST),
     "early_stopping": (0, _MOST),
     "not_a_digit": (0, _MOST_MADE),
@@ -83,6 +86,9 @@ class TrainConfig:
         SGD: take the gradient's step from where momentum leads.
     weight_decay : float, optional
         Part of the weights, times the learning rate, taken away at every step; by default 0.004 for adamw, else 0.
+    label_smoothing : float
+        Part of the truth that is spread over all classes, so that the network becomes less sure; 0 for none. The losses
+        that are shown are without it.
     shuffle : bool
         Give every epoch an order of its own.
     seed : int
@@ -122,6 +128,7 @@ class TrainConfig:
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float | None = None
+    label_smoothing: float = 0.0
     shuffle: bool = True
     seed: int = 0
     early_stopping: int = 0

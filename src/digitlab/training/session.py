@@ -237,6 +237,7 @@ class TrainingSession:
             learning_rate=lambda step: scheduled_rate(config.schedule, self._peak(step), step, self.n_steps),
             shuffle=config.shuffle,
             seed=config.seed,
+            label_smoothing=config.label_smoothing,
             validation=self.validation,
             progress=self.progress,
             of_epoch=self.material.of_epoch,

@@ -75,7 +75,7 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
 @inlined
 def _take_slot(
     ops, layout, bytes_, floats, order, n_images, labels, slot, n_slots, training, params, flipped,
-    memory, winners, places, d_lanes, tape, losses, corrects, salt, out,
+    memory, winners, places, d_lanes, tape, losses, corrects, salt, smoothing, out,
 ):  # fmt: skip
     """Take every ``n_slots``-th block, from block ``slot`` on, forward and, if training, backward."""
     d_slot = d_lanes[slot]
@@ -89,7 +89,7 @@ def _take_slot(
         _forward(ops, params, memory, winners, places, training, salt, first)
         if training:
             losses[block], corrects[block] = loss_and_gradient(
-                memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale
+                memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale, smoothing
             )
             _backward(ops, flipped, memory, winners, places, d_slot, tape, block * layout.tape, salt, first)
         else:
@@ -150,7 +150,8 @@ def take_part(
             if (ticket >> 32) % 2 == 1:
                 _take_slot(
                     ops, layout, bytes_, floats, order, counts[0], labels, task, n_slots, counts[2] > 0, params,
-                    flipped, memory, winners, places, d_lanes, tape, losses, corrects, counts[3], out,
+                    flipped, memory, winners, places, d_lanes, tape, losses, corrects, counts[3],
+                    rates[5], out,
                 )  # fmt: skip
             else:
                 faults[task] = update_part(

@@ -25,7 +25,9 @@ __all__ = ["CpuRunner"]
 
 # Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
 _MOST_SLOTS = 8
-_PREDICTION_TASK = 16 * LANES
+# Blocks of images that a thread answers before it takes more: few enough that all threads have some, so many that
+# waking a thread, some 50 microseconds, is little beside the multiply-adds.
+_MOST_BLOCKS, _WORTH_A_TASK = 16, 20_000_000
 # Parameters below which a second thread would be no help with the optimizer's step.
 _SMALL = 1_000
 _NO_ANSWERS = np.zeros((0, 0), np.float32)
@@ -127,7 +129,7 @@ class CpuRunner:
         self._order = np.zeros(batch_size, np.int64)
         self._labels = np.zeros(batch_size, np.int64)
         self._counts = np.zeros(6, np.int64)
-        self._rates = np.zeros(5, np.float32)
+        self._rates = np.zeros(6, np.float32)
         self._faults = np.zeros(self.n_threads, np.int64)
         self._older = np.zeros((2, n_parameters), np.float32)
         self._gradients = aligned(n_parameters)
@@ -143,7 +145,13 @@ class CpuRunner:
         self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
 
     def train_batch(
-        self, images: Images, labels: NDArray[np.int64], order: NDArray[np.int64], step: OptimizerStep, salt: int
+        self,
+        images: Images,
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64],
+        step: OptimizerStep,
+        salt: int,
+        label_smoothing: float = 0.0,
     ) -> tuple[float, int]:
         """Learn from one batch.
 
@@ -157,6 +165,8 @@ class CpuRunner:
             What to do with the gradients.
         salt : int
             A number of this step's own, from 0 to 2**32 - 1; only dropout asks for it.
+        label_smoothing : float
+            Part of the truth that is spread over all classes, 0-1; the gradients follow it, the loss does not.
 
         Returns
         -------
@@ -171,7 +181,7 @@ class CpuRunner:
         self._order[:n], self._labels[:n] = order, labels
         n_parts = len(memory) if program.n_parameters > _SMALL else 1
         self._counts[:] = n, min(len(self._d_lanes), n_blocks), n_parts, salt, step.rule, self._n_batches % 2
-        self._rates[:] = step.rate, *step.settings
+        self._rates[:] = step.rate, *step.settings, label_smoothing
 
         def take_part(worker: int, patience: int, board: NDArray[np.int64]) -> None:
             self._take_part(worker, patience, board, images, memory[worker], self._order, self._counts, _NO_ANSWERS)
@@ -204,7 +214,8 @@ class CpuRunner:
         if n == 1:
             return self._predict_one(images)
         self._team.dismiss()
-        n_tasks = -(-n // _PREDICTION_TASK)
+        size = self._images_in_task(n)
+        n_tasks = -(-n // size)
         # Taken and given back, because a server predicts in several threads at once; pop and append are atomic.
         memory: list[WorkerMemory] = []
         while len(memory) < min(self.n_threads, n_tasks):
@@ -216,7 +227,7 @@ class CpuRunner:
 
         def run_task(worker: int, task: int) -> None:
             own = memory[worker]
-            begin, end = task * _PREDICTION_TASK, min(n, (task + 1) * _PREDICTION_TASK)
+            begin, end = task * size, min(n, (task + 1) * size)
             order = np.arange(begin, end)
             counts = np.array([end - begin, 1, 0, 0, 0, 0])
             self._take_part(0, 0, new_board(), images, own, order, counts, out[begin:end])
@@ -224,6 +235,13 @@ class CpuRunner:
         share(run_task, n_tasks, len(memory))
         self._prediction_memory += memory
         return out
+
+    def _images_in_task(self, n: int) -> int:
+        ops = self.program.ops
+        multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
+        least = -(-_WORTH_A_TASK // max(1, LANES * multiply_adds))
+        fair = -(-n // (2 * self.n_threads * LANES))
+        return LANES * max(1, min(_MOST_BLOCKS, max(least, fair)))
 
     def _predict_one(self, images: Images) -> NDArray[np.float32]:
         program = self.program

@@ -4,10 +4,13 @@ In plain words, for one image with sums z and true class c::
 
     p[k]   = exp(z[k] - max z) / sum over j of exp(z[j] - max z)
     loss   = -log p[c] = log(sum over j of exp(z[j] - max z)) - (z[c] - max z)
-    d z[k] = p[k] - (1 if k == c else 0)
+    d z[k] = p[k] - t[k],    t[k] = (1 - smoothing if k == c else 0) + smoothing / n_classes
 
 Subtracting the largest sum changes nothing but keeps ``exp`` from overflowing, and the loss is computed from the sums,
 not from the rounded probabilities, so that a very sure wrong answer still has a finite loss.
+
+With label smoothing (Szegedy et al. 2016) a part of the truth is spread over all classes, so that being ever surer does
+not pay. The loss that is told stays the one above, of the true class, to be compared with that of other images.
 """
 
 from __future__ import annotations
@@ -23,12 +26,13 @@ __all__ = ["loss_and_gradient", "probabilities"]
 
 
 @kernel
-def loss_and_gradient(memory, logits, d_logits, n_classes, labels, first, n_images, scale):
+def loss_and_gradient(memory, logits, d_logits, n_classes, labels, first, n_images, scale, smoothing):
     """Compute the loss and accuracy of one block and the gradients of its sums.
 
     Returns the summed loss in nats and the number of right answers among the ``n_images`` lanes in use. The gradients
     are multiplied by ``scale`` (1 / batch size); those of unused lanes are zero.
     """
+    elsewhere = smoothing / np.float32(n_classes)
     loss = 0.0
     n_correct = 0
     for lane in range(LANES):
@@ -51,7 +55,7 @@ def loss_and_gradient(memory, logits, d_logits, n_classes, labels, first, n_imag
         n_correct += answer == label
         for k in range(n_classes):
             at = d_logits + k * LANES + lane
-            truth = np.float32(1.0) if k == label else np.float32(0.0)
+            truth = np.float32(1.0) - smoothing + elsewhere if k == label else elsewhere
             memory[at] = (memory[at] / total - truth) * scale
     return loss, n_correct
 

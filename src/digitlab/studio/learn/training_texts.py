@@ -73,6 +73,13 @@ def _epoch(facts: Facts) -> Explanation:
 
 def _cross_entropy(facts: Facts) -> Explanation:
     n = facts.architecture.n_classes
+    smoothing = facts.config.label_smoothing
+    smoothed = (
+        f" With label smoothing the network learns as if {percent(smoothing, 0)} of the truth were any digit, so that "
+        "it does not become ever surer; the curve shows the loss without it."
+        if smoothing
+        else ""
+    )
     return Explanation(
         (
             "The loss says how surprised the network is by the right answer. It looks only at the probability that "
@@ -85,7 +92,7 @@ def _cross_entropy(facts: Facts) -> Explanation:
         (
             f"Every point of the chart is the mean over a batch of {plural(facts.batch_size, 'image')}. Who gives "
             f"{percent(1 / n, 0)} to each of the {n} digits has a loss of ln {n} = {math.log(n):.2f}: about there the "
-            "curve begins.",
+            f"curve begins.{smoothed}",
         ),
         "loss = −ln p(true digit)",
     )
