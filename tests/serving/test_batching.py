@@ -61,6 +61,37 @@ def test_requests_of_one_moment_make_one_batch(batcher: Batcher, noted: list[int
     assert batcher.n_waiting == 0
 
 
+def test_single_client_is_answered_in_the_round_it_comes_in_and_others_share_batches_as_before(
+    batcher: Batcher, noted: list[int]
+) -> None:
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        for k in range(3):
+            rounds: list[int] = []
+            loop.call_soon(rounds.append, k)
+            assert (await batcher.ask(marked(k))).ravel() == [k]
+            assert not rounds  # the loop did nothing in between
+            await asyncio.sleep(0)
+        # Of those who come together only the first is answered alone, and from then on none.
+        for _ in range(2):
+            rows = await asyncio.gather(*(batcher.ask(marked(k)) for k in range(5)))
+            assert [row.item() for row in rows] == [0, 1, 2, 3, 4]
+            await asyncio.sleep(0)
+
+    asyncio.run(go())
+    assert noted == [1, 1, 1, 1, 4, 5]
+
+
+def test_loop_sleeps_again_when_nobody_asks_any_more(batcher: Batcher) -> None:
+    async def go() -> None:
+        await batcher.ask(marked(1))
+        assert batcher._is_awake
+        await asyncio.sleep(0.05)
+        assert not batcher._is_awake
+
+    asyncio.run(go())
+
+
 def test_whoever_comes_while_the_network_works_makes_the_next_batch(
     batcher: Batcher, network: Network, noted: list[int]
 ) -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nicegui import ui
 from steered import SMALL, wait_for_evaluation, wait_for_state
@@ -249,3 +251,71 @@ def test_studio_without_a_folder_says_so(digits: dl.MnistData) -> None:
         look_at_runs(trainer, scenario)
     finally:
         trainer.close()
+
+
+async def exported(user: User, tab: RunsTab, format: str, quantize: str = "float32") -> bytes:
+    """Choose in the dialog, press its button, and return what the browser saves."""
+    tab._exporting._format.set_value(format)
+    tab._exporting._quantize.set_value(quantize)
+    await tab._exporting.export()
+    response = await user.download.next()
+    return response.content
+
+
+@pytest.mark.parametrize(
+    ("format", "ending", "inside"),
+    [
+        ("tfjs", ".zip", "model.json"),
+        ("web", ".zip", "index.html"),
+        ("keras", ".keras", "model.weights.h5"),
+        ("onnx", ".onnx", None),
+    ],
+)
+def test_run_is_exported_verified_and_saved(
+    trainer: Trainer, three: Sequence[str], tmp_path: Path, format: str, ending: str, inside: str | None
+) -> None:
+    assert trainer.out is not None
+    expected = dl.load_model(trainer.out / three[1]).predict(trainer.data.test.images)
+    path = tmp_path / (three[1] + ending)
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[1], "export")
+        await user.should_see(f"Export {three[1]}")
+        path.write_bytes(await exported(user, tab, format))
+        await user.should_see(f"{path.name}, {path.stat().st_size:,} bytes.")
+        await user.should_see("Read by digitlab: the same answer to all")
+
+    look_at_runs(trainer, scenario)
+    if inside is not None:
+        assert any(member.endswith(inside) for member in zipfile.ZipFile(path).namelist())
+    model = path
+    if ending == ".zip":
+        zipfile.ZipFile(path).extractall(tmp_path)
+        (model,) = tmp_path.rglob("model.json")
+    np.testing.assert_allclose(dl.load_model(model).predict(trainer.data.test.images), expected, rtol=0, atol=1e-6)
+
+
+def test_quantized_export_tells_what_it_costs(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0], "export")
+        await exported(user, tab, "tfjs", "uint8")
+        await user.should_see("before quantizing to uint8")
+
+    look_at_runs(trainer, scenario)
+
+
+def test_export_that_fails_says_why_and_can_be_tried_again(trainer: Trainer, three: Sequence[str]) -> None:
+    assert trainer.out is not None
+    weights = trainer.out / three[0] / "model.safetensors"
+    content = weights.read_bytes()
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await act(tab, three[0], "export")
+        weights.write_bytes(content[:100])
+        await tab._exporting.export()
+        await user.should_see("The checkpoint ")
+        assert not user.download.http_responses
+        weights.write_bytes(content)
+        assert await exported(user, tab, "onnx")
+
+    look_at_runs(trainer, scenario)

@@ -9,7 +9,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.evaluation.of_run import own_folder
 from digitlab.exporting.export import export
-from digitlab.exporting.report import FORMATS, Agreement, ExportReport
+from digitlab.exporting.report import FORMATS, ExportReport
 from digitlab.network.formats.opening import is_model_file, load_model_file
 from digitlab.runs.listing import find_run
 
@@ -71,20 +71,6 @@ def _show(report: ExportReport) -> None:
         console.print(
             f"Open {Path(report.path) / 'index.html'} in a browser, and draw; it needs no server and no network."
         )
-    for agreement in report.agreements:
-        console.print(_sentence(agreement))
-    if report.accuracy is not None:
-        console.print(
-            f"Accuracy on {report.accuracy.n_images:,} test images: {report.accuracy.before:.2%} before quantizing to "
-            f"{report.options.quantize}, {report.accuracy.after:.2%} after."
-        )
-    if report.not_verified is not None:
-        say(report.not_verified)
-
-
-def _sentence(agreement: Agreement) -> str:
-    how_many = "all" if agreement.n_same_answer == agreement.n_images else f"{agreement.n_same_answer:,} of"
-    return (
-        f"Read by {agreement.by}: the same answer to {how_many} {agreement.n_images:,} images, probabilities within "
-        f"{agreement.largest_difference:.1g}."
-    )
+    for sentence in report.sentences():
+        # What is missing is said beside the result, not as part of it.
+        (say if sentence == report.not_verified else console.print)(sentence)

@@ -57,7 +57,8 @@ def export(
     ask_runtimes : bool
         Ask the runtime, too, where it is installed, which takes some seconds.
     metadata : mapping, optional
-        A checkpoint's: a page is as sure as its ``temperature`` says, and refuses what ``refuse_above`` says.
+        A checkpoint's; it is in the file, and comes back when the file is loaded. A reader and a page are as sure as
+        its ``temperature`` says, and refuse what ``refuse_above`` says.
 
     Returns
     -------

@@ -54,7 +54,11 @@ def write_keras(checkpoint: Checkpoint, path: Path) -> None:
             "build_input_shape": batch_shape,
         },
     )
-    metadata = {"keras_version": _KERAS_VERSION, "class_names": list(checkpoint.class_names)}
+    metadata = {
+        "keras_version": _KERAS_VERSION,
+        "class_names": list(checkpoint.class_names),
+        "digitlab": checkpoint.metadata,
+    }
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (
             (METADATA, json.dumps(metadata).encode()),

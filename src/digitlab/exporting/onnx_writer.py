@@ -65,7 +65,8 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
         producer_name="digitlab",
         producer_version=__version__,
     )
-    helper.set_model_props(model, {"class_names": json.dumps(checkpoint.class_names)})
+    told = {"class_names": checkpoint.class_names, "digitlab": checkpoint.metadata}
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in told.items()})
     checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import tempfile
@@ -15,11 +16,13 @@ from digitlab.engine.sequential import Sequential
 from digitlab.exporting.export import export
 from digitlab.exporting.report import FORMATS, ExportReport
 
-__all__ = ["ANY_TYPE", "ExportedFile", "export_packed", "file_stem"]
+__all__ = ["ANY_TYPE", "ExportedFile", "export_packed", "file_stem", "formats_here"]
 
 #: The media type of a file that is of no particular kind.
 ANY_TYPE = "application/octet-stream"
 _ZIP_TYPE = "application/zip"
+# Packages of the extra [export] that a format is written with.
+_NEEDS = {"keras": "h5py", "onnx": "onnx"}
 _MOST_NAME = 60
 
 
@@ -30,6 +33,11 @@ class ExportedFile:
     name: str
     media_type: str
     content: bytes
+
+
+def formats_here() -> tuple[str, ...]:
+    """Return the formats that can be written with what is installed."""
+    return tuple(name for name in FORMATS if name not in _NEEDS or importlib.util.find_spec(_NEEDS[name]) is not None)
 
 
 def file_stem(name: str) -> str:

@@ -62,6 +62,21 @@ class Agreement(Value):
     n_same_answer: int
     largest_difference: float
 
+    def sentence(self) -> str:
+        """Return it for people.
+
+        Examples
+        --------
+        >>> Agreement("onnxruntime 1.30.0", 256, 256, 2e-7).sentence()
+        'Read by onnxruntime 1.30.0: the same answer to all 256 images, probabilities within 2e-07.'
+        """
+        all_same = self.n_same_answer == self.n_images
+        how_many = "all" if all_same else f"{self.n_same_answer:,} of"
+        return (
+            f"Read by {self.by}: the same answer to {how_many} {self.n_images:,} images, probabilities within "
+            f"{self.largest_difference:.1g}."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizedAccuracy(Value):
@@ -101,3 +116,13 @@ class ExportReport(Value):
     agreements: tuple[Agreement, ...]
     not_verified: str | None
     accuracy: QuantizedAccuracy | None
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return for people who agrees, what quantizing cost, and whose runtime is missing."""
+        told = [agreement.sentence() for agreement in self.agreements]
+        if self.accuracy is not None:
+            told.append(
+                f"Accuracy on {self.accuracy.n_images:,} test images: {self.accuracy.before:.2%} before quantizing to "
+                f"{self.options.quantize}, {self.accuracy.after:.2%} after."
+            )
+        return tuple(told) if self.not_verified is None else (*told, self.not_verified)

@@ -59,7 +59,7 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
             "model_config": {"class_name": "Sequential", "config": {"name": network.name, "layers": layers}},
         },
         "weightsManifest": [{"paths": names, "weights": specs}],
-        "userDefinedMetadata": {"class_names": list(checkpoint.class_names)},
+        "userDefinedMetadata": {"class_names": list(checkpoint.class_names), "digitlab": checkpoint.metadata},
     }
     folder.mkdir()
     for name, shard in zip(names, shards, strict=True):

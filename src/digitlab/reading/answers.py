@@ -55,7 +55,7 @@ class Answers:
         # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule
         # for another share), just as far as makes the threshold one half.
         odds = (1 - threshold) / threshold
-        self._raised = None if odds == 1 else np.append(np.ones(10, np.float32), np.float32(odds))
+        self._raised = None if odds == 1 or n == 10 else np.append(np.ones(10, np.float32), np.float32(odds))
         self.refuse_above = 0.5
 
     def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,9 +77,10 @@ class Answers:
         if self.temperature != 1:
             np.maximum(probabilities, 1e-12, out=probabilities)
             probabilities **= 1 / self.temperature
-        if self.knows_not_a_digit and self._raised is not None:
+        if self._raised is not None:
             probabilities *= self._raised
-        probabilities /= probabilities.sum(1, keepdims=True)
+        if self.temperature != 1 or self._raised is not None:
+            probabilities /= probabilities.sum(1, keepdims=True)
         return probabilities if self.knows_not_a_digit else np.pad(probabilities, ((0, 0), (0, 1)))
 
     def of_glyphs(self, glyphs: Sequence[NDArray[np.float32]], *, center: bool = True) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Reader
 from digitlab.reading.small_image import has_bright_ground, is_framed
 from digitlab.runs.checkpoints import checkpoint_of
+from digitlab.runs.opening import open_model
 from digitlab.values import Prediction
 
 __all__ = ["Answer", "DigitImage", "Predictor"]
@@ -108,6 +109,11 @@ class Predictor:
             assert model is not None
             self.why_not, self.model = str(error), load_model(model, out=runs)
         self.class_names = self.model.class_names
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What its file says of the network besides, such as the temperature of its answers."""
+        return open_model(self.file).metadata
 
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
         """Answer images, those together that need not be looked for in a picture.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,8 @@ _BRIGHT_GROUND = 127
 # Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
 _MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
 _PLACES = np.arange(_SIZE[0])
+# Signature, length and name of the first chunk, width, height, bits, and 0 for grey.
+_PLAIN_PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", 28, 28, 8, 0)
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
@@ -53,6 +57,11 @@ def small_image(content: bytes) -> NDArray[np.uint8] | None:
     ndarray or None
         uint8 (28, 28), 0-255; None for a picture of another size or kind, in which the digit is to be found first.
     """
+    if _is_plain(content):
+        # Most are such files; for the rest, and for damaged ones, Pillow knows more and takes five times as long.
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if decoded is not None and decoded.shape == _SIZE and decoded.dtype == np.uint8:
+            return np.asarray(decoded, np.uint8)
     from PIL import Image
 
     if len(content) > _MOST_BYTES:
@@ -72,3 +81,8 @@ def small_image(content: bytes) -> NDArray[np.uint8] | None:
                 )
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return None
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether a file is a PNG of 28 x 28 grey pixels of 8 bits, without transparency."""
+    return content.startswith(_PLAIN_PNG) and len(content) <= _MOST_BYTES and b"tRNS" not in content

@@ -18,7 +18,7 @@ from digitlab.serving.about import about
 from digitlab.serving.asked import photo_of
 from digitlab.serving.bodies import while_connected
 from digitlab.serving.expecting import PATTERN, checked_expectation
-from digitlab.serving.exports import Exports, formats_here
+from digitlab.serving.exports import Exports, download_formats
 from digitlab.serving.measuring import CONTENT_TYPE_LATEST
 from digitlab.serving.predicting import predicted
 from digitlab.serving.refusals import CODES, RefusedError, json_response, refusal_of, response_of
@@ -130,7 +130,7 @@ def _telling(service: Service) -> APIRouter:
     # Not a coroutine: the network may have to be loaded.
     @router.get("/api/model", summary="What the network is", responses=_responses(schemas.ABOUT, *_ANY))
     def model() -> Response:
-        return json_response(about(service, formats_here()).to_dict())
+        return json_response(about(service, download_formats()).to_dict())
 
     @router.get(
         "/api/model/export",
@@ -138,7 +138,7 @@ def _telling(service: Service) -> APIRouter:
         responses=_files("The file.", "application/octet-stream", "application/zip") | schemas.refusals(*_ANY, 422),
     )
     def export(
-        format: Annotated[str, Query(json_schema_extra={"enum": [*formats_here()]}, description="Of which kind.")],
+        format: Annotated[str, Query(json_schema_extra={"enum": [*download_formats()]}, description="Of which kind.")],
     ) -> Response:
         file = exports.of(format)
         disposition = f'attachment; filename="{file.name}"'

@@ -23,6 +23,7 @@ RUN_COLUMNS = (
     Column("Test acc", is_number=True),
     Column("Evaluate", can_sort=False, is_hidden=True),
     Column("Report", can_sort=False, is_hidden=True),
+    Column("Export", can_sort=False, is_hidden=True),
     Column("Began"),
     Column("Network"),
     Column("Seed", is_number=True),
@@ -67,9 +68,9 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
     info = line.info
     if info is None:
         nothing = Cell("", order=None)
-        # The sentence takes the place of both accuracies, the evaluation and the report.
-        problem = Cell(line.problem, order=None, look="error long-text", span=4)
-        told = (Cell("damaged"), problem, nothing, nothing, nothing, began, nothing, nothing, nothing, nothing)
+        # The sentence takes the place of both accuracies, the evaluation, the report and the export.
+        problem = Cell(line.problem, order=None, look="error long-text", span=5)
+        told = (Cell("damaged"), problem, nothing, nothing, nothing, nothing, began, nothing, nothing, nothing, nothing)
         return Row(name, (Cell(""), Cell(name), *told))
     cells = (
         _check(line, letter),
@@ -79,6 +80,7 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
         _accuracy(info.test_accuracy),
         Cell("Evaluate", kind="button", action="evaluate", says=f"Evaluate {name}") if line.has_model else Cell(""),
         _report(line),
+        Cell("Export", kind="button", action="export", says=f"Export {name}") if line.has_model else Cell(""),
         began,
         Cell(info.network),
         Cell(f"{info.seed}", order=info.seed),

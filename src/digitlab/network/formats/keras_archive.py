@@ -26,6 +26,7 @@ from digitlab.network.formats.untrusted import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     finite,
+    kept_metadata,
     named_classes,
     parse_json,
     read_whole,
@@ -61,7 +62,7 @@ def read_keras_archive(path: Path) -> Checkpoint:
         network = stack.architecture
         most_bytes = _COPIES * 4 * network.n_parameters + _ROOM_BYTES
         weights = _member(path, archive, WEIGHTS, most_bytes)
-        class_names = _class_names(path, archive)
+        metadata = _metadata(path, archive)
     folders = [folder for folder, layer in zip(weight_folders(stack.layers), stack.layers, strict=True) if layer.learns]
     arrays: dict[str, NDArray[np.float32]] = {}
     try:
@@ -71,7 +72,8 @@ def read_keras_archive(path: Path) -> Checkpoint:
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
     finite(path, arrays)
-    return Checkpoint(network, tuple(arrays.values()), named_classes(class_names, network.n_classes))
+    class_names = named_classes(metadata.get("class_names"), network.n_classes)
+    return Checkpoint(network, tuple(arrays.values()), class_names, kept_metadata(metadata.get("digitlab")))
 
 
 def weight_folders(layers: Sequence[ForeignLayer]) -> list[str]:
@@ -126,9 +128,9 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) ->
     return content
 
 
-def _class_names(path: Path, archive: zipfile.ZipFile) -> Any:
+def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
         metadata = json.loads(_member(path, archive, METADATA, MOST_JSON_BYTES))
     except (RunError, ValueError, RecursionError):
-        return None
-    return metadata.get("class_names") if isinstance(metadata, dict) else None
+        return {}
+    return metadata if isinstance(metadata, dict) else {}

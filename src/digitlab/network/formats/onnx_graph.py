@@ -86,7 +86,7 @@ class Graph:
         Without the batch.
     takes_bytes : bool
         Whether pixels go in as whole numbers, 0 to 255.
-    class_names : object
+    class_names, metadata : object
         What the file says they are, unchecked; None if it does not.
     """
 
@@ -98,6 +98,7 @@ class Graph:
     input_shape: tuple[int, ...]
     takes_bytes: bool
     class_names: Any
+    metadata: Any
 
 
 def read_graph(path: Path) -> Graph:
@@ -141,7 +142,8 @@ def read_graph(path: Path) -> Graph:
         output=_text(graph.output[0].name),
         input_shape=tuple(dimensions[1:]),
         takes_bytes=tensor_type.elem_type == _BYTE,
-        class_names=_class_names(model),
+        class_names=_property(model, "class_names"),
+        metadata=_property(model, "digitlab"),
     )
 
 
@@ -189,9 +191,9 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _class_names(model: Any) -> Any:
+def _property(model: Any, key: str) -> Any:
     for entry in model.metadata_props:
-        if entry.key == "class_names":
+        if entry.key == key:
             try:
                 return json.loads(entry.value[:10_000])
             except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ from digitlab.network.formats.onnx_input import OnnxInput
 from digitlab.network.formats.onnx_layout import Layout
 from digitlab.network.formats.onnx_windows import padding_of
 from digitlab.network.formats.stacking import Stack, lacking
-from digitlab.network.formats.untrusted import finite, named_classes, shown, unusable
+from digitlab.network.formats.untrusted import finite, kept_metadata, named_classes, shown, unusable
 from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D, Shape
 
 __all__ = ["read_onnx"]
@@ -42,7 +42,8 @@ def read_onnx(path: Path) -> Checkpoint:
     except NetworkError as error:
         raise unusable(path, str(error)) from None
     finite(path, {str(i): array for i, array in enumerate(weights)})
-    return Checkpoint(network, tuple(weights), named_classes(graph.class_names, network.n_classes))
+    class_names = named_classes(graph.class_names, network.n_classes)
+    return Checkpoint(network, tuple(weights), class_names, kept_metadata(graph.metadata))
 
 
 class _Walk:

@@ -20,6 +20,7 @@ from digitlab.network.formats.untrusted import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     finite,
+    kept_metadata,
     named_classes,
     parse_json,
     read_whole,
@@ -97,9 +98,10 @@ def read_tfjs(path: Path) -> Checkpoint:
         text = str(error)
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
     finite(path, ordered)
-    metadata = document.get("userDefinedMetadata")
-    names = metadata.get("class_names") if isinstance(metadata, Mapping) else None
-    return Checkpoint(network, tuple(ordered.values()), named_classes(names, network.n_classes))
+    told = document.get("userDefinedMetadata")
+    told = told if isinstance(told, Mapping) else {}
+    class_names = named_classes(told.get("class_names"), network.n_classes)
+    return Checkpoint(network, tuple(ordered.values()), class_names, kept_metadata(told.get("digitlab")))
 
 
 def _topology(document: Mapping[str, Any]) -> ForeignStack:

@@ -19,6 +19,7 @@ __all__ = [
     "MOST_JSON_BYTES",
     "MOST_WEIGHT_BYTES",
     "finite",
+    "kept_metadata",
     "named_classes",
     "parse_json",
     "read_whole",
@@ -31,6 +32,7 @@ MOST_JSON_BYTES = 2**20
 #: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
 MOST_WEIGHT_BYTES = 2**28
 _LONGEST_WORD = 80
+_LONGEST_TEXT, _MOST_TEXTS = 1000, 32
 
 
 def unusable(path: Path, why: str) -> RunError:
@@ -122,6 +124,18 @@ def named_classes(names: Any, n_classes: int) -> tuple[str, ...]:
     ):
         return tuple(names)
     return CLASS_NAMES if n_classes == len(CLASS_NAMES) else tuple(str(k) for k in range(n_classes))
+
+
+def kept_metadata(given: Any) -> dict[str, str]:
+    """Return what a file says of its network besides: short texts by short names, and nothing else."""
+    if not isinstance(given, Mapping):
+        return {}
+    items = [
+        (name, text)
+        for name, text in given.items()
+        if all(isinstance(word, str) and word.isprintable() and len(word) <= _LONGEST_TEXT for word in (name, text))
+    ]
+    return dict(items[:_MOST_TEXTS])
 
 
 def shown(value: Any) -> str:

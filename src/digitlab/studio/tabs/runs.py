@@ -13,6 +13,7 @@ from digitlab.studio.card import Exports, card
 from digitlab.studio.comparing import compare
 from digitlab.studio.comparison_view import ComparisonView
 from digitlab.studio.evaluated import open_run
+from digitlab.studio.export_dialog import ExportDialog
 from digitlab.studio.image_choice import choose_test_images
 from digitlab.studio.page import Page
 from digitlab.studio.refreshing import Refreshing
@@ -67,6 +68,7 @@ class RunsTab:
             self._swap = ui.button("Swap A and B", on_click=self._swap_runs).props("outline")
             self._status = ui.label().classes("evaluated muted").props('role="status"')
         self._comparison = ComparisonView(self._page)
+        self._exporting = ExportDialog(self._page)
         self._tell_choice()
 
     # ---- the list ----
@@ -117,6 +119,8 @@ class RunsTab:
             self._page.client.run_javascript("document.getElementById('tab-evaluation')?.focus()")
         elif action == "report":
             await self._write_report(name)
+        elif action == "export":
+            self._exporting.open(name)
 
     async def _write_report(self, name: str) -> None:
         page = self._page
