@@ -23,6 +23,7 @@ FOLLOWED = frozenset(
         "beta_2",
         "epsilon",
         "weight_decay",
+        "label_smoothing",
         "shuffle",
         "seed",
     }

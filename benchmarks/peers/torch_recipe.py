@@ -41,6 +41,7 @@ def main(folder: Path, preset: str, seed: int) -> None:
             epochs=epochs,
             rates=recipe["rates"],
             shuffle=config["shuffle"],
+            label_smoothing=config["label_smoothing"],
         )
 
     few = job.WARM_UP_STEPS * config["batch_size"]

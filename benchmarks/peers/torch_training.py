@@ -30,6 +30,7 @@ def fit(
     epochs: int,
     rates: Sequence[float] | None = None,
     shuffle: bool = True,
+    label_smoothing: float = 0.0,
 ) -> tuple[float, float]:
     """Train on logits with cross-entropy; return the validation loss and accuracy of the last epoch.
 
@@ -49,7 +50,7 @@ def fit(
                     group["lr"] = rates[step]
             x, y = images[batch], labels[batch]
             logits = model(x)
-            loss = functional.cross_entropy(logits, y)
+            loss = functional.cross_entropy(logits, y, label_smoothing=label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

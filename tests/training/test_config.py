@@ -229,6 +229,7 @@ def test_the_preset_fast_is_one_epoch_of_all_training_images():
     config = preset("fast")
     assert (config.network, config.train_images, config.batch_size, config.epochs) == ("fast_cnn", 55_000, 256, 1)
     assert (config.learning_rate, config.beta_1, config.beta_2, config.schedule) == (0.01, 0.7, 0.9, "one-cycle")
+    assert config.label_smoothing == 0.1
 
 
 def test_values_change_a_preset():
