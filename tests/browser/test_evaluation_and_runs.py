@@ -300,6 +300,29 @@ def test_report_opens_in_a_tab_of_its_own_and_is_no_part_of_the_page(visit: Open
     assert opened.value.evaluate("origin") == "null"
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+def test_run_is_exported_from_the_list(visit: Open, out: Path, data: dl.MnistData, tmp_path: Path, width: int) -> None:
+    page = runs_of(visit, width=width)
+    page.get_by_role("button", name=f"Export {FIRST}", exact=True).click()
+    dialog = page.get_by_role("dialog", name=f"Export {FIRST}")
+    dialog.get_by_label("For").click()
+    page.get_by_role("option", name="ONNX: an .onnx file").click()
+    api.expect(dialog.get_by_label("Weights")).to_have_count(0)
+    with page.expect_download() as started:
+        dialog.get_by_role("button", name="Export", exact=True).click()
+    path = tmp_path / started.value.suggested_filename
+    started.value.save_as(path)
+    assert path.name == f"{FIRST}.onnx"
+    api.expect(dialog.get_by_role("status")).to_contain_text("Read by digitlab: the same answer to all 10,000 images")
+    images = data.test.images[:N]
+    np.testing.assert_allclose(
+        dl.load_model(path).predict(images), dl.load_model(out / FIRST).predict(images), rtol=0, atol=1e-6
+    )
+    assert not scrolls_sideways(page)
+    page.keyboard.press("Escape")
+    api.expect(dialog).to_have_count(0)
+
+
 def test_list_of_runs_is_the_newest_first_and_sorts(visit: Open) -> None:
     page = runs_of(visit)
     table = page.get_by_role("region", name="Runs", exact=True)

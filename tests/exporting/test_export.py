@@ -13,6 +13,8 @@ import digitlab as dl
 from digitlab.errors import ConfigError, DigitlabError, ExportError, StorageError
 from digitlab.exporting import runtimes, verifying
 from digitlab.exporting.report import FORMATS, ExportOptions
+from digitlab.network.formats.opening import load_model_file
+from digitlab.reading.answers import SHIPPED, Answers
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
 
@@ -36,6 +38,24 @@ def test_an_export_is_read_back_and_answers_the_same(model: dl.Sequential, tmp_p
     again = dl.load_model(report.path)
     assert again.class_names == model.class_names
     assert again.name == "dense_baseline"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_said_of_a_network_travels_with_it(model: dl.Sequential, tmp_path: Path, format: str) -> None:
+    told = {"temperature": "1.25", "refuse_above": "0.75", "epoch": "3"}
+    path = dl.export(model, tmp_path / TARGETS[format], format=format, metadata=told).path
+    assert load_model_file(path).metadata == told
+
+
+@pytest.mark.parametrize("format", ["tfjs", "keras", "onnx"])
+def test_an_exported_reader_reads_as_the_shipped_one(tmp_path: Path, format: str) -> None:
+    shipped = load_model_file(SHIPPED)
+    path = tmp_path / TARGETS[format]
+    dl.export(dl.Sequential.from_checkpoint(shipped), path, format=format, metadata=shipped.metadata)
+    images = dl.MnistData.load().test.images[:64, ..., None].astype(np.float32) / np.float32(255)
+    ours, theirs = Answers(), Answers(path)
+    assert (theirs.temperature, theirs.refuse_above) == (ours.temperature, ours.refuse_above)
+    np.testing.assert_allclose(theirs.of_images(images), ours.of_images(images), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("format", FORMATS)

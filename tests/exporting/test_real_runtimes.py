@@ -95,6 +95,31 @@ def test_onnxruntime_answers_as_here(name: str, images: Images, tmp_path: Path, 
     assert_same(model.predict(images), theirs)
 
 
+@pytest.mark.parametrize("kept", ["codelab_torch_script", "codelab_torch_dynamo", "codelab_keras", "digitlab"])
+def test_a_file_that_onnxruntime_writes_comes_back_in(
+    trained: dl.Sequential, images: Images, tmp_path: Path, kept: str
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    given = Path(__file__).parents[1] / "network" / "formats" / "files" / f"{kept}.onnx"
+    if kept == "digitlab":
+        given = Path(dl.export(trained, tmp_path / "given.onnx", format="onnx").path)
+    options = onnxruntime.SessionOptions()
+    # Operations of ONNX only: the levels above make ones of onnxruntime's own.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "written.onnx")
+    session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    assert (tmp_path / "written.onnx").read_bytes() != given.read_bytes()
+    model = dl.load_model(tmp_path / "written.onnx")
+    name, shape = session.get_inputs()[0].name, session.get_inputs()[0].shape
+    rows = images[:, None] if shape[1] == 1 else images[..., None]
+    if session.get_inputs()[0].type == "tensor(float)":
+        rows = rows.astype(np.float32) / np.float32(255)
+    # Exporters of others may have fixed the number of images.
+    n = shape[0] if isinstance(shape[0], int) else len(rows)
+    theirs = np.concatenate([session.run(None, {name: rows[k : k + n]})[0] for k in range(0, len(rows) - n + 1, n)])
+    assert_same(model.predict(images[: len(theirs)]), theirs)
+
+
 def asked(tfjs: Callable[..., str], folder: Path, images: Images) -> NDArray[np.float32]:
     (folder.parent / "images.f32").write_bytes(floats(images).tobytes())
     tfjs("answer.cjs", folder, folder.parent / "images.f32", folder.parent / "answers.f32")

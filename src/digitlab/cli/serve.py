@@ -40,8 +40,9 @@ def serve(
     Parameters
     ----------
     model
-        Answer with a network of your own: a run's name or folder, "latest", or a .safetensors file; by default the
-        reader that digitlab brings, which also tells where there is no digit.
+        Answer with a network of your own: a run's name or folder, "latest", or a model file (.safetensors, .keras,
+        .onnx, TensorFlow.js' model.json); by default the reader that digitlab brings, which also tells where there is
+        no digit.
     runs
         The folder of runs.
     host

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from digitlab.errors import DigitlabError
 from digitlab.network import Checkpoint, save_checkpoint
 from digitlab.network.formats.opening import is_model_file, load_model_file
+from digitlab.network.formats.untrusted import kept_metadata
 from digitlab.network.layers import Dropout
 
 FILES = {"keras": "small.keras", "onnx": "small.onnx", "tfjs": "model.json"}
@@ -124,3 +125,19 @@ def test_damaged_files_are_a_sentence_or_still_a_network(
     except DigitlabError:
         return
     assert all(np.isfinite(array).all() for array in read.weights)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20), lambda inner: st.lists(inner) | inner
+    )
+    | st.dictionaries(st.text(max_size=2000), st.text(max_size=2000) | st.integers() | st.lists(st.text()), max_size=50)
+)
+def test_of_what_a_file_says_besides_only_short_texts_are_kept(given_: Any) -> None:
+    kept = kept_metadata(given_)
+    assert len(kept) <= 32
+    for name, text in kept.items():
+        assert given_[name] == text
+        assert name.isprintable()
+        assert text.isprintable()
+        assert max(len(name), len(text)) <= 1000

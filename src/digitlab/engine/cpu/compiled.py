@@ -11,6 +11,7 @@ import atexit
 import gc
 import hashlib
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 _config: Any = numba.config
+_HAS_SAVED = threading.Event()
 
 
 def _digest() -> str:
@@ -76,9 +78,13 @@ _FOLDER = _checked_folder()
 
 
 def seal_cache() -> None:
-    """Write down the checksums of the compiled code, so that damage is noticed at the next start."""
-    if _FOLDER is None:
+    """Write down the checksums of the compiled code, so that damage is noticed at the next start.
+
+    Where this process has compiled nothing since the last call, nothing is read or written.
+    """
+    if _FOLDER is None or not _HAS_SAVED.is_set():
         return
+    _HAS_SAVED.clear()
     try:
         text = "".join(f"{crc} {name}\n" for name, crc in _checksums(_FOLDER).items())
         target = _FOLDER / _CHECKSUMS
@@ -143,6 +149,7 @@ def _save_if_possible(compiled: Any) -> None:
     save = compiled._cache.save_overload
 
     def save_quietly(signature: Any, data: Any) -> None:
+        _HAS_SAVED.set()
         with suppress(OSError):
             save(signature, data)
 
