@@ -136,6 +136,7 @@ def test_scores_count_digits_wholes_refusals_and_coverage(scores) -> None:
     assert (shares[1.0], shares[0.5]) == (0.5, 1.0)
 
 
+@pytest.mark.slow
 def test_folders_of_every_kind_are_scored_in_one_run(script, folders, tmp_path, capsys) -> None:
     names = ("single", "amounts", "sheets", "words")
     out, sheets = tmp_path / "r.json", tmp_path / "sheets"

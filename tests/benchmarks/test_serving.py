@@ -74,6 +74,7 @@ def test_loads_are_what_both_servers_take(script: ModuleType) -> None:
         assert b"\x89PNG" in load.body
 
 
+@pytest.mark.slow
 def test_short_soak_finds_no_wrong_answer_no_5xx_and_no_leak(benchmark_module, tmp_path: Path) -> None:
     result = benchmark_module("soak").soak(600, 4, tmp_path)
     assert result["problems"] == []
@@ -84,6 +85,7 @@ def test_short_soak_finds_no_wrong_answer_no_5xx_and_no_leak(benchmark_module, t
     assert np.median(memory[-third:]) < np.median(memory[:third]) + 60 * 2**20
 
 
+@pytest.mark.slow
 def test_soak_tells_a_wrong_answer(benchmark_module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soak, requests = benchmark_module("soak"), benchmark_module("soak_requests")
     raw = {"Content-Type": "application/octet-stream"}

@@ -307,7 +307,7 @@ def test_run_is_exported_from_the_list(visit: Open, out: Path, data: dl.MnistDat
     dialog = page.get_by_role("dialog", name=f"Export {FIRST}")
     dialog.get_by_label("For").click()
     page.get_by_role("option", name="ONNX: an .onnx file").click()
-    api.expect(dialog.get_by_label("Weights")).to_have_count(0)
+    api.expect(dialog.get_by_label("Weights")).to_be_hidden()
     with page.expect_download() as started:
         dialog.get_by_role("button", name="Export", exact=True).click()
     path = tmp_path / started.value.suggested_filename

@@ -15,6 +15,8 @@ import pytest
 from digitlab.cli.interruption import Interruption
 from digitlab.network.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (
     "--network",
     "dense_baseline",

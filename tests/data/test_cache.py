@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from digitlab.data import MnistData, cache_folder
 from digitlab.data.cache import read_cached, write_cached
 
+pytestmark = pytest.mark.slow
+
 KEY = hashlib.sha256(b"key").digest()
 PARTS = [bytearray(b"digits " * 50), bytearray(b"labels")]
 CONTENT = b"".join(PARTS)

@@ -22,7 +22,10 @@ from asking import Process, pdf, photo, png
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-from-curl.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
+pytestmark = pytest.mark.slow
+
 _SOURCES = Path(compiled.__file__).parents[3]
 
 _DOUBLE = f"""

@@ -1,5 +1,7 @@
 """The page to hand out: what is in the folder, and its scripts under Node beside digitlab.
 
+pytestmark = pytest.mark.slow
+
 Tolerance: 1e-4 of a probability or a pixel, as promised; JavaScript's sums are of doubles and differ by some 1e-7.
 """
 

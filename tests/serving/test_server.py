@@ -21,6 +21,8 @@ from digitlab.cli.app import EXIT_BAD_INPUT, main
 from digitlab.serving import server as serving
 from digitlab.serving.options import ServingOptions
 
+pytestmark = pytest.mark.slow
+
 Images = NDArray[np.uint8]
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 

@@ -27,6 +27,8 @@ from digitlab.studio.opening import Opening
 from digitlab.studio.theme import STATIC
 from digitlab.studio.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 TOKEN = "a-token-of-good-length"
 

@@ -28,6 +28,8 @@ from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
 
+pytestmark = pytest.mark.slow
+
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
 N_RECORDS = 15
 DROPOUT = Architecture([Flatten(), Dense(8, activation="relu"), Dropout(0.5), Dense(10, activation="softmax")])

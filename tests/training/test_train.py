@@ -23,6 +23,8 @@ from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.training.train import open_session
 
+pytestmark = pytest.mark.slow
+
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
 
 
