@@ -72,10 +72,8 @@ class Agreement(Value):
         """
         all_same = self.n_same_answer == self.n_images
         how_many = "all" if all_same else f"{self.n_same_answer:,} of"
-        return (
-            f"Read by {self.by}: the same answer to {how_many} {self.n_images:,} images, probabilities within "
-            f"{self.largest_difference:.1g}."
-        )
+        how_near = f"within {self.largest_difference:.1g}" if self.largest_difference else "to the last digit"
+        return f"Read by {self.by}: the same answer to {how_many} {self.n_images:,} images, probabilities {how_near}."
 
 
 @dataclass(frozen=True, slots=True)
