@@ -20,125 +20,29 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.lanes import (
-    LANES,
-    REGISTERS,
-    add_scaled,
-    larger,
-    largest_of_pairs,
-    load,
-    rectified,
-    repeated,
-    store,
-    store_rows,
-    zeros,
-)
+from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
+from digitlab.engine.cpu.single_tiles import (
+    ACROSS,
+    PIXELS,
+    largest_of_windows,
+    sums_of_1,
+    sums_of_5,
+    sums_of_8,
+    sums_of_many,
+)
 
 __all__ = ["predict_one"]
-
-_PIXELS = 8
-# Pixels of each of the two rows of windows in a tile: their sums take half of the registers.
-_ACROSS = REGISTERS // 4
-
-
-@kernel
-def _sums_of_8(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to, is_whole, scratch):
-    """Write the sums to ``values``, or to ``scratch`` where there are fewer filters left than a vector has lanes."""
-    sums = repeated(load(1, params, bias), 8) if bias >= 0 else zeros(8)
-    for _ in range(rows):
-        for tap in range(run):
-            sums = add_scaled(sums, values, at + tap, step, params, w + tap * filters)
-        at += row
-        w += w_row
-    if relu:
-        sums = rectified(sums)
-    if is_whole:
-        store_rows(sums, values, to, filters)
-    else:
-        store(sums, scratch, 0)
-
-
-@kernel
-def _sums_of_5(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to):
-    """The same for 5 pixels and two vectors of filters."""
-    left = repeated(load(1, params, bias), 5) if bias >= 0 else zeros(5)
-    right = repeated(load(1, params, bias + LANES), 5) if bias >= 0 else zeros(5)
-    for _ in range(rows):
-        for tap in range(run):
-            left = add_scaled(left, values, at + tap, step, params, w + tap * filters)
-            right = add_scaled(right, values, at + tap, step, params, w + tap * filters + LANES)
-        at += row
-        w += w_row
-    if relu:
-        left, right = rectified(left), rectified(right)
-    store_rows(left, values, to, filters)
-    store_rows(right, values, to + LANES, filters)
-
-
-@kernel
-def _largest_of_windows(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to, is_whole, scratch):
-    """Sum up ``_ACROSS`` pixels in each of two rows, and write the largest of every 2 x 2 window."""
-    upper = repeated(load(1, params, bias), _ACROSS) if bias >= 0 else zeros(_ACROSS)
-    lower = upper
-    for _ in range(rows):
-        for tap in range(run):
-            upper = add_scaled(upper, values, at + tap, step, params, w + tap * filters)
-            lower = add_scaled(lower, values, at + row + tap, step, params, w + tap * filters)
-        at += row
-        w += w_row
-    largest = largest_of_pairs(larger(upper, lower))
-    if relu:
-        largest = rectified(largest)
-    if is_whole:
-        store_rows(largest, values, to, filters)
-    else:
-        store(largest, scratch, 0)
-
-
-@kernel
-def _sums_of_1(values, at, row, rows, run, params, w, filters, w_row, bias, scratch):
-    sums = load(1, params, bias) if bias >= 0 else zeros(1)
-    for _ in range(rows):
-        for tap in range(run):
-            sums = add_scaled(sums, values, at + tap, 1, params, w + tap * filters)
-        at += row
-        w += w_row
-    store(sums, scratch, 0)
-
-
-@kernel
-def _sums_of_many(values, at, run, params, w, filters, scratch):
-    """Sum up 8 vectors of filters for one pixel, without bias: they stand side by side in the kernel, too."""
-    s0, s1, s2, s3, s4, s5, s6, s7 = zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1)
-    for tap in range(run):
-        s0 = add_scaled(s0, values, at + tap, 1, params, w)
-        s1 = add_scaled(s1, values, at + tap, 1, params, w + LANES)
-        s2 = add_scaled(s2, values, at + tap, 1, params, w + 2 * LANES)
-        s3 = add_scaled(s3, values, at + tap, 1, params, w + 3 * LANES)
-        s4 = add_scaled(s4, values, at + tap, 1, params, w + 4 * LANES)
-        s5 = add_scaled(s5, values, at + tap, 1, params, w + 5 * LANES)
-        s6 = add_scaled(s6, values, at + tap, 1, params, w + 6 * LANES)
-        s7 = add_scaled(s7, values, at + tap, 1, params, w + 7 * LANES)
-        w += filters
-    store(s0, scratch, 0)
-    store(s1, scratch, LANES)
-    store(s2, scratch, 2 * LANES)
-    store(s3, scratch, 3 * LANES)
-    store(s4, scratch, 4 * LANES)
-    store(s5, scratch, 5 * LANES)
-    store(s6, scratch, 6 * LANES)
-    store(s7, scratch, 7 * LANES)
 
 
 @kernel
 def _many(op, params, values, to, relu, scratch):
     """Write as many of a dense layer's outputs as fill tiles of 8 vectors; return how many those are."""
     run, floor = op.kernel_width * op.channels, np.float32(0.0) if relu else np.float32(-np.inf)
-    n = op.filters - op.filters % (_PIXELS * LANES)
-    for f in range(0, n, _PIXELS * LANES):
-        _sums_of_many(values, op.x // LANES, run, params, op.weights + f, op.filters, scratch)
-        for k in range(_PIXELS * LANES):
+    n = op.filters - op.filters % (PIXELS * LANES)
+    for f in range(0, n, PIXELS * LANES):
+        sums_of_many(values, op.x // LANES, run, params, op.weights + f, op.filters, scratch)
+        for k in range(PIXELS * LANES):
             bias = params[op.bias + f + k] if op.bias >= 0 else np.float32(0.0)
             values[to + f + k] = max(scratch[k] + bias, floor)
     return n
@@ -151,16 +55,16 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
     rows, run, row = op.kernel_height, op.kernel_width * op.channels, op.x_row // LANES
     done = _many(op, params, values, to, relu, scratch) if width * op.height * rows == 1 else 0
     # Pixels that are computed, some of them twice: tiles of 5 take fewer than tiles of 8?
-    by_5 = width >= 5 and (width < _PIXELS or -(-width // 5) * 5 < -(-width // _PIXELS) * _PIXELS)
+    by_5 = width >= 5 and (width < PIXELS or -(-width // 5) * 5 < -(-width // PIXELS) * PIXELS)
     n_by_5 = filters - filters % (2 * LANES) if by_5 else 0
-    n = _PIXELS if width >= _PIXELS else 1
+    n = PIXELS if width >= PIXELS else 1
     for y in range(op.height):
         line, line_to = op.x // LANES + y * row, to + y * to_row
         for x in range(0, width if n_by_5 else 0, 5):
             # The last pixels overlap the ones before rather than reaching beyond the row.
             x = min(x, width - 5)
             for f in range(0, n_by_5, 2 * LANES):
-                _sums_of_5(
+                sums_of_5(
                     values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters,
                     run * filters, op.bias + f if op.bias >= 0 else -1, relu, line_to + x * filters + f,
                 )  # fmt: skip
@@ -171,15 +75,15 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
                 # The last vector reads what stands behind the kernel's row; those sums are not used.
                 w, bias = op.weights + f, op.bias + f if op.bias >= 0 else -1
                 start, n_kept = line_to + x * filters + f, min(LANES, filters - f)
-                if n == _PIXELS:
-                    _sums_of_8(
+                if n == PIXELS:
+                    sums_of_8(
                         values, at, row, rows, run, channels, params, w, filters, run * filters, bias, relu, start,
                         n_kept == LANES, scratch,
                     )  # fmt: skip
                     if n_kept == LANES:
                         continue
                 else:
-                    _sums_of_1(values, at, row, rows, run, params, w, filters, run * filters, bias, scratch)
+                    sums_of_1(values, at, row, rows, run, params, w, filters, run * filters, bias, scratch)
                 _keep(values, start, filters, scratch, n, n_kept, relu)
 
 
@@ -222,24 +126,24 @@ def _pool(op, values, at, row, top, left, height, width, channels, window, strid
 def _convolve_and_pool(op, params, values, n_values, scratch):
     """Write the largest of every 2 x 2 window of the convolution's map, and not the map."""
     channels, filters, across = op.channels, op.filters, op.width - op.width % 2
-    if across < _ACROSS:
+    if across < ACROSS:
         _convolve(op, params, values, n_values, op.width * filters, op.relu, scratch)
         _pool(op, values, n_values, op.width * filters, 0, 0, op.height, op.width, filters, (2, 2), (2, 2))
         return
     rows, run, row = op.kernel_height, op.kernel_width * channels, op.x_row // LANES
     for y in range(op.height // 2):
         line, line_to = op.x // LANES + 2 * y * row, op.y // LANES + y * (op.y_row // LANES)
-        for x in range(0, across, _ACROSS):
-            x = min(x, across - _ACROSS)
+        for x in range(0, across, ACROSS):
+            x = min(x, across - ACROSS)
             for f in range(0, filters, LANES):
                 bias = op.bias + f if op.bias >= 0 else -1
                 start, n_kept = line_to + x // 2 * filters + f, min(LANES, filters - f)
-                _largest_of_windows(
+                largest_of_windows(
                     values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters,
                     run * filters, bias, op.relu, start, n_kept == LANES, scratch,
                 )  # fmt: skip
                 if n_kept < LANES:
-                    _keep(values, start, filters, scratch, _ACROSS // 2, n_kept, False)
+                    _keep(values, start, filters, scratch, ACROSS // 2, n_kept, False)
 
 
 @entry_point
