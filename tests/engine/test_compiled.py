@@ -186,7 +186,7 @@ data = np.load(sys.argv[2])
 model = Sequential.from_architecture(network, seed=0)
 history = model.fit(data["images"], data["labels"], batch_size=50, epochs=2, optimizer=Adam(0.002))
 losses, answers = [r.loss for r in history.steps], model.predict(data["images"])
-np.savez(sys.argv[3], *model.get_weights(), losses=losses, answers=answers, alone=model.predict(images[:1]))
+np.savez(sys.argv[3], *model.get_weights(), losses=losses, answers=answers, alone=model.predict(data["images"][:1]))
 print(json.dumps({{"lanes": lanes.LANES, "numbers": {[0.0, 2.0, 4.0]}}}))
 """
 
