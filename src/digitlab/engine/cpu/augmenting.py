@@ -42,6 +42,7 @@ from digitlab.engine.cpu.draws import (
     SLOPE_WHERE,
     STROKE,
 )
+from digitlab.engine.cpu.hashing import mixed
 from digitlab.engine.cpu.warping import warp
 
 __all__ = ["augment_images"]
@@ -139,16 +140,6 @@ def _break_stroke(draws, image):
                 image[y, x] *= min(_ONE, max(_ZERO, beside - half_width + _HALF))
 
 
-@inlined
-def _hashed(bits):
-    """Mix 32 bits: "lowbias32", C. Wellons (2018)."""
-    bits = np.uint32(bits ^ (bits >> np.uint32(16)))
-    bits = np.uint32(bits * np.uint32(0x7FEB352D))
-    bits = np.uint32(bits ^ (bits >> np.uint32(15)))
-    bits = np.uint32(bits * np.uint32(0x846CA68B))
-    return np.uint32(bits ^ (bits >> np.uint32(16)))
-
-
 @kernel
 def _print(ranges, draws, image, out):
     """Put the ink on its paper, add noise, and round to 0-255."""
@@ -162,7 +153,7 @@ def _print(ranges, draws, image, out):
     place = np.float32(SIDE) * np.float32(2.0) * draws[LINE_WHERE]  # the first half of them across, the others down
     line *= draws[LINE_LEVEL]
     noise = ranges.noise * _sometimes(draws[NOISE])
-    key = _hashed(np.uint32(draws[NOISE_KEY] * np.float32(16777216.0)))
+    key = mixed(np.uint32(draws[NOISE_KEY] * np.float32(16777216.0)))
     for y in range(SIDE):
         for x in range(SIDE):
             ink = image[y, x] * np.float32(1.0 / 255.0)
@@ -174,7 +165,7 @@ def _print(ranges, draws, image, out):
             paper = max(_ZERO, paper) + line * max(_ZERO, _ONE - apart)
             value = ink + (_ONE - ink) * min(_ONE, paper)
             if noise > _ZERO:
-                bits = _hashed(np.uint32(key ^ np.uint32(y * SIDE + x)))
+                bits = mixed(np.uint32(key ^ np.uint32(y * SIDE + x)))
                 # Four bytes, each even over 256 values, sum to nearly a normal distribution of this spread.
                 total = (
                     (bits & np.uint32(255))

@@ -19,6 +19,7 @@ from numba import types
 
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.gathering import KEYS
+from digitlab.engine.cpu.hashing import mixed
 from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.vectors import (
     I64,
@@ -35,24 +36,11 @@ __all__ = ["copy", "drop", "drop_gradient"]
 
 
 @kernel
-def _mixed(bits):
-    """Mix 32 bits so that every input bit changes every output bit with probability one half.
-
-    The multiply-xorshift finaliser "lowbias32" found by C. Wellons (2018).
-    """
-    bits = np.uint32(bits ^ (bits >> np.uint32(16)))
-    bits = np.uint32(bits * np.uint32(0x7FEB352D))
-    bits = np.uint32(bits ^ (bits >> np.uint32(15)))
-    bits = np.uint32(bits * np.uint32(0x846CA68B))
-    return np.uint32(bits ^ (bits >> np.uint32(16)))
-
-
-@kernel
 def _note_keys(op, salt, first_image, places):
     """Note what is hashed with a value's place, for every lane."""
-    layer = _mixed(np.uint32(salt + op.salt * 0x9E3779B9))
+    layer = mixed(np.uint32(salt + op.salt * 0x9E3779B9))
     for lane in range(LANES):
-        places[KEYS + lane] = _mixed(np.uint32(layer ^ np.uint32(first_image + lane)))
+        places[KEYS + lane] = mixed(np.uint32(layer ^ np.uint32(first_image + lane)))
 
 
 @vector_code
@@ -70,7 +58,7 @@ def _drop_vector(
         own.align = 8
         bits = builder.trunc(own, ir.VectorType(ir.IntType(32), LANES))
         bits = builder.xor(bits, all_lanes(args[5]))
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):  # _mixed, for all lanes at once
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):  # mixed, for all lanes at once
             bits = builder.xor(bits, builder.lshr(bits, ir.Constant(bits.type, [shift] * LANES)))
             bits = builder.mul(bits, ir.Constant(bits.type, [factor] * LANES))
         is_kept = builder.icmp_unsigned(">=", bits, all_lanes(args[6]))

@@ -67,6 +67,8 @@ class CpuRunner:
         self.is_finite = True
         self._n_batches = 0
         self.program = build_program(architecture)
+        ops = self.program.ops
+        self._multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
         self._params = aligned(self.program.n_parameters)
         self._flipped = aligned(max(1, self.program.n_flipped))
         self._training_memory: list[WorkerMemory] = []
@@ -237,9 +239,7 @@ class CpuRunner:
         return out
 
     def _images_in_task(self, n: int) -> int:
-        ops = self.program.ops
-        multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
-        least = -(-_WORTH_A_TASK // max(1, LANES * multiply_adds))
+        least = -(-_WORTH_A_TASK // max(1, LANES * self._multiply_adds))
         fair = -(-n // (2 * self.n_threads * LANES))
         return LANES * max(1, min(_MOST_BLOCKS, max(least, fair)))
 
