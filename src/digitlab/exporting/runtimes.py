@@ -70,14 +70,7 @@ def ask_tfjs(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> 
         "TensorFlow.js is not installed here for Node, so that nobody but digitlab has read the files: "
         "npm install @tensorflow/tfjs"
     )
-    node = shutil.which("node")
-    if node is None:
-        raise NotInstalledError(advice)
-    questions, answers = model.parent / "images.f32", model.parent / "answers.f32"
-    questions.write_bytes(_floats(images, shape).astype("<f4").tobytes())
-    script = Path(__file__).with_name("asking_tfjs.cjs")
-    version = _asked([node, script, model, questions, answers, json.dumps(shape)], "TensorFlow.js", advice, os.environ)
-    return version, np.frombuffer(answers.read_bytes(), "<f4").reshape(len(images), -1)
+    return _ask_node("asking_tfjs.cjs", "TensorFlow.js", advice, model, images, shape)
 
 
 def ask_page(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
@@ -86,14 +79,7 @@ def ask_page(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> 
         "Node is not installed here, so that the page's JavaScript was read and not run: install Node and export "
         "again, or open index.html and draw"
     )
-    node = shutil.which("node")
-    if node is None:
-        raise NotInstalledError(advice)
-    questions, answers = model.parent / "images.f32", model.parent / "answers.f32"
-    questions.write_bytes(_floats(images, shape).astype("<f4").tobytes())
-    script = Path(__file__).with_name("asking_page.cjs")
-    version = _asked([node, script, model, questions, answers], "The page's JavaScript", advice, os.environ)
-    return version, np.frombuffer(answers.read_bytes(), "<f4").reshape(len(images), -1)
+    return _ask_node("asking_page.cjs", "The page's JavaScript", advice, model, images, shape)
 
 
 #: Who can answer which format.
@@ -103,6 +89,19 @@ RUNTIMES: dict[str, Callable[[Path, NDArray[np.uint8], tuple[int, ...]], Answers
     "tfjs": ask_tfjs,
     "web": ask_page,
 }
+
+
+def _ask_node(
+    script: str, name: str, advice: str, model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]
+) -> Answers:
+    node = shutil.which("node")
+    if node is None:
+        raise NotInstalledError(advice)
+    questions, answers = model.parent / "images.f32", model.parent / "answers.f32"
+    questions.write_bytes(_floats(images, shape).astype("<f4").tobytes())
+    command = [node, Path(__file__).with_name(script), model, questions, answers, json.dumps(shape)]
+    version = _asked(command, name, advice, os.environ)
+    return version, np.frombuffer(answers.read_bytes(), "<f4").reshape(len(images), -1)
 
 
 def _floats(images: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float32]:
