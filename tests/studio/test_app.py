@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from visiting import User, until, visit
 
 import digitlab as dl
 from digitlab.errors import ConfigError, DataError
+from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.runs.listing import list_runs
 from digitlab.serving.listening import FIRST_PORT, address_of, listening_socket
 from digitlab.serving.tokens import TOKEN_VARIABLE
@@ -81,9 +83,13 @@ class Studio:
 
     def get(self, path: str = "/", **headers: str) -> tuple[int, str, dict[str, str]]:
         """Ask for something."""
+        return self.ask("GET", path, None, **headers)
+
+    def ask(self, method: str, path: str, body: bytes | None, **headers: str) -> tuple[int, str, dict[str, str]]:
+        """Send something and return the status, the answer and its headers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read().decode(), dict(answer.getheaders())
         finally:
@@ -148,6 +154,27 @@ def test_other_sites_reach_neither_page_nor_socket(tmp_path: Path) -> None:
         assert running.upgrade(Origin="http://evil.example") == 403
         assert running.upgrade(Host="evil.example") == 403
         assert running.upgrade(Origin=f"http://127.0.0.1:{running.port}") == 101
+
+
+@POSIX_ONLY
+def test_api_answers_beside_the_page(tmp_path: Path) -> None:
+    image = dl.MnistData.load().test.images[0]
+    (expected,) = Predictor().answers([DigitImage("image", image, image, is_given=True)])
+    kind = {"Content-Type": "application/octet-stream"}
+    with studio(tmp_path / "runs", "wait", TOKEN) as running:
+        shown = {"Authorization": f"Bearer {TOKEN}"}
+        assert running.get("/readyz", **shown)[0] == 200
+        assert running.ask("POST", "/api/predict", image.tobytes(), **kind)[0] == 401
+        status, content, headers = running.ask("POST", "/api/predict", image.tobytes(), **shown, **kind)
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert json.loads(content)[0]["probabilities"] == list(expected.prediction.probabilities)
+        status, content, _ = running.ask("POST", "/api/predict", b"odd", **shown, **kind)
+        assert status == 422
+        assert "784 bytes" in json.loads(content)["error"]["message"]
+        assert "/api/read" in json.loads(running.get("/openapi.json", **shown)[1])["paths"]
+        assert "digitlab_images_predicted_total 1.0" in running.get("/metrics", **shown)[1]
+        assert "<html" in running.get("/", **shown)[1]
+        assert running.end() == 0
 
 
 @POSIX_ONLY

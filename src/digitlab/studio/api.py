@@ -29,6 +29,8 @@ class BesideThePage:
 
     def __init__(self, page: ASGIApp, service: Service) -> None:
         self._page = page
+        # The network is there for whoever asks first; who waits for the server to be ready need not ask for it.
+        service.state = "ready"
         # Requests to the page are not logged either.
         self._api = Accounted(PredictDoor(build_api(service), service), service.measures, Lines(None), PATHS)
 
