@@ -157,3 +157,24 @@ def is_foreign(url: str, address: str) -> bool:
     """Tell whether a request leaves the Studio."""
     host = address.split("/")[2]
     return not url.startswith((f"http://{host}/", f"ws://{host}/", "data:", "blob:"))
+
+
+CONTRASTS = """elements => {
+    const parsed = (color) => color.match(/[\\d.]+/g).map(Number);
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const luminance = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+    const behind = (element) => {
+        const color = parsed(getComputedStyle(element).backgroundColor);
+        return color.length === 4 && color[3] === 0 ? behind(element.parentElement) : color;
+    };
+    return Math.min(...elements.map(element => {
+        const [a, b] = [luminance(parsed(getComputedStyle(element).color)), luminance(behind(element))];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    }));
+}"""
+
+
+@pytest.fixture(scope="session")
+def least_contrast() -> Callable[[Any], float]:
+    """Tell the least contrast of text and background among the elements of a locator, after WCAG 2.2."""
+    return lambda elements: float(elements.evaluate_all(CONTRASTS))
