@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import digitlab as dl
 from digitlab.errors import ConfigError, DigitlabError, ExportError, StorageError
 from digitlab.exporting import runtimes, verifying
+from digitlab.exporting.packing import export_packed
 from digitlab.exporting.report import FORMATS, ExportOptions
 from digitlab.network.formats.opening import load_model_file
 from digitlab.reading.answers import SHIPPED, Answers
@@ -45,6 +48,21 @@ def test_what_is_said_of_a_network_travels_with_it(model: dl.Sequential, tmp_pat
     told = {"temperature": "1.25", "refuse_above": "0.75", "epoch": "3"}
     path = dl.export(model, tmp_path / TARGETS[format], format=format, metadata=told).path
     assert load_model_file(path).metadata == told
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_is_packed_into_one_file_and_leaves_nothing_behind(
+    model: dl.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    report, file = export_packed(model, "../my net", format=format)
+    assert not list(tmp_path.iterdir())
+    assert report.path == "my-net" + FORMATS[format]
+    assert file.name == report.path + ("" if FORMATS[format] else ".zip")
+    if file.name.endswith(".zip"):
+        names = zipfile.ZipFile(io.BytesIO(file.content)).namelist()
+        assert all(name.startswith("my-net/") for name in names)
+        assert {name.removeprefix("my-net/").partition("/")[0] for name in names} == set(report.files)
 
 
 @pytest.mark.parametrize("format", ["tfjs", "keras", "onnx"])

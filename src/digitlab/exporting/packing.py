@@ -8,7 +8,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from digitlab.data.mnist import MnistData
@@ -87,6 +87,7 @@ def export_packed(
         report = export(
             model, path, format=format, quantize=quantize, data=data, ask_runtimes=ask_runtimes, metadata=metadata
         )
+        report = replace(report, path=path.name)
         if path.is_file():
             return report, ExportedFile(path.name, ANY_TYPE, path.read_bytes())
         packed = io.BytesIO()
