@@ -31,9 +31,12 @@ class ReadingOptions(Value):
         ``"auto"`` decides whether the ink is darker or brighter than the paper, ``"always"`` takes it for darker and
         inverts the photo, ``"never"`` takes it for brighter, as MNIST has it.
     flatten : bool
-        Remove shadows and uneven light.
+        See every place by its contrast to what is around it, so that shadows and uneven light do not matter.
     center : bool
         Put a glyph's centre of mass in the middle of its 28 x 28 image.
+    grid : (int, int) or None
+        The page is a grid of so many rows and columns of boxes, a sudoku's say: every line then is one row of it, with
+        all its cells.
     most_pages : int
         How many pages of a document are read at most.
 
@@ -51,6 +54,7 @@ class ReadingOptions(Value):
     invert: str = "auto"
     flatten: bool = True
     center: bool = True
+    grid: tuple[int, int] | None = None
     most_pages: int = 200
 
     def __post_init__(self) -> None:
@@ -60,6 +64,10 @@ class ReadingOptions(Value):
             raise ConfigError(f"digits must be a whole number from 1 to 100; got {self.digits}.")
         if self.invert not in ("auto", "always", "never"):
             raise ConfigError(f'invert must be "auto", "always" or "never"; got {self.invert!r}.')
+        if self.grid is not None and not (
+            len(self.grid) == 2 and all(isinstance(n, int) and 1 <= n <= 50 for n in self.grid)
+        ):
+            raise ConfigError(f"grid must be rows and columns, each from 1 to 50, such as 9x9; got {self.grid}.")
         if self.most_pages < 1:
             raise ConfigError(f"most_pages must be at least 1; got {self.most_pages}.")
         if self.expect is not None:

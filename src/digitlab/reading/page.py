@@ -9,18 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.reading.answers import Answers
-from digitlab.reading.ink import Ink, find_ink
+from digitlab.reading.cells import Boxed, find_cells, find_grid
+from digitlab.reading.confidence import is_digit, which_digit
+from digitlab.reading.finder import Level, Marks, find_marks, find_one, find_turn, shipped
+from digitlab.reading.glyphs import cut_out, is_bright_ink
 from digitlab.reading.light import grey
-from digitlab.reading.lines import group_lines
-from digitlab.reading.numbers import ReadDigit, read_lines, without_doubtful
+from digitlab.reading.lines import find_skew, group_lines
+from digitlab.reading.numbers import read_line
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import Photo
-from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
-from digitlab.reading.ruling import remove_ruling
-from digitlab.reading.strokes import find_strokes, joined
-from digitlab.reading.upright import find_skew, find_turn, rotated_size, straightened, turned
+from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, Refused
+from digitlab.reading.upright import rotated, rotated_size
 
-__all__ = ["Way", "digit_ink", "ink_of", "read_page"]
+__all__ = ["Way", "read_one", "read_page"]
+
+_TAKEN = 0.5  # a candidate at least so probable is a digit
+_SHOWN = 0.25  # one at least so probable is told as refused
+_STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
+_FEWEST = 4  # digits that say how a page is skewed
+_MOST_MARKS = 3000  # candidates on one page; more are texture
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,124 +37,177 @@ class Way:
     Attributes
     ----------
     light : ndarray
-        float32 (h, w), 0-1: the grey that was chosen, as the photo lies.
-    ink : Ink
-        Of the upright photo, without ruled lines.
-    glyphs : tuple of (Box, ndarray)
-        What was read as a digit: its box in ``ink``, and its ink.
+        float32 (h, w), 0-1: the grey page, upright and straightened.
+    levels : tuple of Level
+        The finder's pyramid.
+    marks : Marks
+        All candidates.
+    sure : ndarray
+        float64 (n,): how probably each is a digit, all told.
+    read, refused : tuple of int
+        Which marks were read, in the order of the reading's digits, and which were refused, in that of its refusals.
+    glyphs : tuple of ndarray
+        float32 (h, w), 0-1: the ink of every mark, bright on dark.
+    bright_ink : bool
+        Whether the ink is brighter than its ground.
     """
 
     light: NDArray[np.float32]
-    ink: Ink
-    glyphs: tuple[tuple[Box, NDArray[np.float32]], ...]
-
-
-def ink_of(pixels: NDArray[np.uint8], options: ReadingOptions) -> tuple[NDArray[np.float32], Ink]:
-    """Return the grey and the ink of a picture, as it lies."""
-    light = grey(pixels)
-    return light, find_ink(light, options.invert, options.flatten)
-
-
-def digit_ink(pixels: NDArray[np.uint8], options: ReadingOptions) -> NDArray[np.float32] | None:
-    """Return the ink of the one digit that a picture holds: float32 (h, w), 0-1; None without ink.
-
-    The largest strokes count, and what is close to them; frames, the paper's edge and specks do not.
-    """
-    _, ink = ink_of(pixels, options)
-    ink, _, inside = remove_ruling(ink)
-    within = [stroke for stroke in find_strokes(ink) if _is_in(stroke.box, inside)]
-    lines, _ = group_lines(within, (ink.mask.shape[1], ink.mask.shape[0]))
-    strokes = [stroke for line in lines for stroke in line.strokes]
-    if not strokes:
-        return None
-    main = max(strokes, key=lambda stroke: float(stroke.soft.sum()) * stroke.box.height)
-    usual = max(main.box.height, main.box.width)
-    chosen = [main]
-    for stroke in strokes:
-        apart_x = max(stroke.box.left - main.box.right, main.box.left - stroke.box.right, 0)
-        apart_y = max(stroke.box.top - main.box.bottom, main.box.top - stroke.box.bottom, 0)
-        is_part = max(stroke.box.width, stroke.box.height) > 0.3 * usual
-        if stroke is not main and is_part and max(apart_x, apart_y) < 0.3 * usual:
-            chosen.append(stroke)
-    return joined(chosen).soft
+    levels: tuple[Level, ...]
+    marks: Marks
+    sure: NDArray[np.float64]
+    read: tuple[int, ...]
+    refused: tuple[int, ...]
+    glyphs: tuple[NDArray[np.float32], ...]
+    bright_ink: bool
 
 
 def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[Reading, Way]:
     """Read one photo."""
-    light, ink = ink_of(photo.pixels, options)
-    turn = find_turn(ink, answers.of_images) if options.turn else 0
-    ink = turned(ink, turn)
-    skew = find_skew(ink) if options.straighten else 0.0
-    ink = straightened(ink, skew)
-    ink, ruled, inside = remove_ruling(ink)
-
-    width, height = (photo.height, photo.width) if turn in (90, 270) else (photo.width, photo.height)
+    network = shipped()
+    light = grey(photo.pixels)
+    width, height = photo.width, photo.height
+    marks, separators, levels = find_marks(light, network, options.flatten)
+    quarters = find_turn(light, network, marks, options.flatten) if options.turn else 0
+    if quarters:
+        light = np.ascontiguousarray(np.rot90(light, -quarters))
+        width, height = (height, width) if quarters % 2 else (width, height)
+        marks, separators, levels = find_marks(light, network, options.flatten)
+    skew = _skew(marks) if options.straighten else 0.0
     if skew:
+        light = np.asarray(rotated(light, skew, fill=None), np.float32)
         width, height = rotated_size(width, height, skew)
-    place = _placer(ink.mask.shape, width, height)
+        marks, separators, levels = find_marks(light, network, options.flatten)
 
-    size = (ink.mask.shape[1], ink.mask.shape[0])
-    refusals = [Refused(place(box), "ruling") for box in ruled]
-    within = []
-    for stroke in find_strokes(ink):
-        if _is_in(stroke.box, inside):
-            within.append(stroke)
-        else:
-            refusals.append(Refused(place(stroke.box), "edge"))
-    found, refused = group_lines(within, size)
-    refusals += [Refused(place(stroke.box), reason) for stroke, reason in refused]
+    marks = marks[np.sort(np.argsort(-marks.p, kind="stable")[:_MOST_MARKS])]
+    bright = options.invert == "never"
+    if options.invert == "auto":
+        bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
+    glyphs = cut_out(light, marks, bright)
+    said = answers.of_glyphs(glyphs, center=options.center)
+    sure, which = is_digit(marks, said), which_digit(marks, said)
+
+    taken = np.flatnonzero(sure >= _TAKEN)
+    grid = find_grid(light, marks, taken, sure, options.grid, bright) if options.grid else None
+    if grid is None:
+        rows = [taken[row] for row in group_lines(marks[taken])]
+        boxes = [find_cells(light, marks, row.tolist(), bright) for row in rows]
+    else:
+        rows = [np.array([k for cell in cells for k in cell.marks], np.int64) for cells in grid]
+        boxes = grid
+
+    place = _placer(light.shape, width, height)
     lines: list[Line] = []
-    glyphs: list[tuple[Box, NDArray[np.float32]]] = []
-    for numbers, others in without_doubtful(read_lines(found, ink.stroke_px, options, answers), within):
-        refusals += [_refusal(place(stroke.box), reason, probabilities) for stroke, reason, probabilities in others]
-        if numbers:
-            line = _line([[_digit(read, place) for read in number] for number in numbers])
-            lines.append(line)
-            glyphs += [(read.stroke.box, read.stroke.soft) for number in numbers for read in number]
-    reading = Reading(photo.source, photo.page, width, height, turn, skew, tuple(lines), tuple(refusals))
-    return reading, Way(light, ink, tuple(glyphs))
+    read: list[int] = []
+    reasons: dict[int, str] = {}
+    for row, cells in zip(rows, boxes, strict=True):
+        run_of = {mark: cell.run for cell in cells for mark in cell.marks}
+        numbers, unexpected = read_line(
+            marks, row, sure, which, separators, options, lambda a, b, of=run_of: a in of and of[a] == of.get(b)
+        )
+        reasons |= dict.fromkeys(unexpected, "unexpected")
+        kept = []
+        for path, separator in numbers:
+            digits = {one.mark: _digit(marks, one.mark, one.value, sure, which, place) for one in path}
+            unsure = [mark for mark, digit in digits.items() if digit.confidence < options.min_confidence]
+            reasons |= dict.fromkeys(unsure, "unsure")
+            if len(unsure) < len(path):
+                kept.append((tuple(digit for mark, digit in digits.items() if mark not in unsure), separator))
+                read += [mark for mark in digits if mark not in unsure]
+        if kept or grid is not None:
+            values = {digit.box: str(digit.value) for digits, _ in kept for digit in digits}
+            told = tuple(_cell(cell, marks, values, place) for cell in cells)
+            lines.append(_line(kept, told))
+    others = [int(k) for k in np.flatnonzero(sure >= _SHOWN) if k not in read]
+    others += [k for k in reasons if k not in others]
+    refused = tuple(_refused(marks, k, reasons, taken, which, place) for k in others)
+    reading = Reading(photo.source, photo.page, width, height, 90 * quarters, skew, tuple(lines), refused)
+    return reading, Way(light, tuple(levels), marks, sure, tuple(read), tuple(others), tuple(glyphs), bright)
 
 
-def _is_in(box: Box, inside: Box) -> bool:
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    return inside.left <= x < inside.right and inside.top <= y < inside.bottom
+def _skew(marks: Marks) -> float:
+    """By how many degrees to turn clockwise so that lines are level; 0 where that is unclear or hardly needed."""
+    sure = marks[marks.p > 0.5]
+    if len(sure) < _FEWEST:
+        return 0.0
+    skew = -round(find_skew(sure), 1)
+    return skew if abs(skew) >= _STRAIGHTENED else 0.0
 
 
-def _placer(shape: tuple[int, ...], width: int, height: int) -> Callable[[Box], Box]:
-    """Return the function from boxes in the working picture to boxes in the upright photo."""
+def _placer(shape: tuple[int, ...], width: int, height: int) -> Callable[[float, float, float, float], Box]:
+    """Return the function from places in the working picture to boxes in the upright photo."""
     x, y = width / shape[1], height / shape[0]
 
-    def place(box: Box) -> Box:
-        left, top = min(int(box.left * x), width - 1), min(int(box.top * y), height - 1)
-        right, bottom = min(round(box.right * x), width), min(round(box.bottom * y), height)
-        return Box(left, top, max(right, left + 1), max(bottom, top + 1))
+    def place(left: float, top: float, right: float, bottom: float) -> Box:
+        first, upper = min(max(int(left * x), 0), width - 1), min(max(int(top * y), 0), height - 1)
+        last, lower = min(round(right * x), width), min(round(bottom * y), height)
+        return Box(first, upper, max(last, first + 1), max(lower, upper + 1))
 
     return place
 
 
-def _digit(read: ReadDigit, place: Callable[[Box], Box]) -> Digit:
-    order = np.argsort(-read.probabilities[:10], kind="stable")
-    ranked = [Alternative(int(k), round(float(read.probabilities[k]), 6)) for k in order]
-    return Digit(ranked[0].value, place(read.stroke.box), ranked[0].probability, tuple(ranked[1:]))
+def _digit(
+    marks: Marks,
+    mark: int,
+    value: int,
+    sure: NDArray[np.float64],
+    which: NDArray[np.float64],
+    place: Callable[[float, float, float, float], Box],
+) -> Digit:
+    order = [value, *(int(k) for k in np.argsort(-which[mark], kind="stable") if k != value)]
+    ranked = [Alternative(k, round(float(sure[mark] * which[mark, k]), 6)) for k in order]
+    return Digit(value, place(*marks.box(mark)), ranked[0].probability, tuple(ranked[1:]))
 
 
-def _refusal(box: Box, reason: str, probabilities: NDArray[np.float32] | None) -> Refused:
-    if probabilities is None:
-        return Refused(box, reason)
-    best = int(np.argmax(probabilities[:10]))
-    return Refused(box, reason, Alternative(best, round(float(probabilities[best]), 6)))
+def _cell(
+    cell: Boxed, marks: Marks, values: dict[Box, str], place: Callable[[float, float, float, float], Box]
+) -> Cell:
+    held = [values.get(place(*marks.box(mark)), "") for mark in cell.marks]
+    return Cell(place(cell.left, cell.top, cell.right, cell.bottom), "".join(held))
 
 
-def _line(numbers: Sequence[Sequence[Digit]]) -> Line:
+def _refused(
+    marks: Marks,
+    mark: int,
+    reasons: dict[int, str],
+    taken: NDArray[np.int64],
+    which: NDArray[np.float64],
+    place: Callable[[float, float, float, float], Box],
+) -> Refused:
+    small = len(taken) > 2 and marks.height[mark] < 0.5 * float(np.median(marks.height[taken]))
+    best = int(which[mark].argmax())
+    return Refused(
+        place(*marks.box(mark)),
+        reasons.get(mark, "too-small" if small else "not-a-digit"),
+        Alternative(best, round(float(which[mark, best]), 6)),
+    )
+
+
+def _line(numbers: Sequence[tuple[tuple[Digit, ...], str]], cells: tuple[Cell, ...]) -> Line:
     made = []
-    for digits in numbers:
-        box = digits[0].box
-        confidence = 1.0
-        for digit in digits:
-            box = box.around(digit.box)
-            confidence *= digit.confidence
-        made.append(Number("".join(str(digit.value) for digit in digits), box, round(confidence, 6), tuple(digits)))
-    box = made[0].box
-    for number in made[1:]:
-        box = box.around(number.box)
-    return Line(box, tuple(made))
+    for place, (digits, separator) in enumerate(numbers):
+        box = _around([digit.box for digit in digits])
+        confidence = float(np.prod([digit.confidence for digit in digits]))
+        value = "".join(str(digit.value) for digit in digits)
+        parted = separator if place < len(numbers) - 1 else ""
+        made.append(Number(value, box, round(confidence, 6), digits, parted))
+    return Line(_around([number.box for number in made] or [cell.box for cell in cells]), tuple(made), cells)
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    box = boxes[0]
+    for other in boxes[1:]:
+        box = box.around(other)
+    return box
+
+
+def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answers) -> tuple[NDArray[np.float64], float]:
+    """Answer a picture that holds one digit of any size: the ten probabilities, and how probably there is one."""
+    light = grey(pixels)
+    marks = find_one(light, shipped(), options.flatten)
+    if len(marks) == 0:
+        return np.full(10, 0.1), 0.0
+    bright = is_bright_ink(light, marks[:1]) if options.invert == "auto" else options.invert == "never"
+    said = answers.of_glyphs(cut_out(light, marks, bright), center=options.center)
+    best = int(np.argmax(is_digit(marks, said)))
+    return which_digit(marks, said)[best], float(is_digit(marks, said)[best])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digitlab.engine.sequential import Sequential
 from digitlab.reading.answers import Answers
 from digitlab.reading.options import ReadingOptions
-from digitlab.reading.page import digit_ink, read_page
+from digitlab.reading.page import read_one, read_page
 from digitlab.reading.photo import PhotoSource, open_pages, open_photo
 from digitlab.reading.reading import Reading
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "read"]
 
-_DIGIT_PX = 160  # longest side of a picture of one digit: eight pixels for each of the field's, and fast
+_DIGIT_PX = 640  # longest side of a picture of one digit, which may fill it or be a small part of it
 
 
 class Reader:
@@ -86,12 +86,8 @@ class Reader:
             The probability that it is none; 1 where there is no ink.
         """
         options = options or ReadingOptions()
-        ink = digit_ink(open_photo(image, longest_px=_DIGIT_PX).pixels, options)
-        if ink is None:
-            return np.full(10, 0.1, np.float32), 1.0
-        answer = self.answers.of_glyphs([ink], center=options.center)[0].astype(np.float64)
-        digits = np.maximum(answer[:10], 1e-12)
-        return (digits / digits.sum()).astype(np.float32), float(answer[10])
+        which, sure = read_one(open_photo(image, longest_px=_DIGIT_PX).pixels, options, self.answers)
+        return which.astype(np.float32), 1 - sure
 
     def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:
         """Read a photo and return every step of the way as a picture, besides the reading."""

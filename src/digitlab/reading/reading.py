@@ -14,17 +14,13 @@ from digitlab.values import Value
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["REASONS", "Alternative", "Box", "Digit", "Line", "Number", "Reading", "Refused"]
+__all__ = ["REASONS", "Alternative", "Box", "Cell", "Digit", "Line", "Number", "Reading", "Refused"]
 
-#: Why ink was not taken for a digit, by the short name that files use.
+#: Why a mark was not taken for a digit, by the short name that files use.
 REASONS = {
     "not-a-digit": "It does not look like a digit.",
     "unsure": "Its best answer is less sure than the least confidence that was asked for.",
-    "too-small": "It is much smaller than the digits beside it: a speck, a dot or a comma.",
-    "dash": "It is a dash or another short straight stroke.",
-    "ruling": "It is a ruled line, a frame or a grid.",
-    "edge": "It is the paper's edge or a shadow.",
-    "too-large": "It is much larger than writing.",
+    "too-small": "It is much smaller than the digits of the page.",
     "unexpected": "The numbers that were expected have no place for it.",
 }
 
@@ -111,25 +107,71 @@ class Refused(Value):
 
 @dataclass(frozen=True, slots=True)
 class Number(Value):
-    """Digits that stand together. ``confidence`` is the product of theirs: the chance that all of them are right."""
+    """Digits that stand together.
+
+    Attributes
+    ----------
+    value : str
+        The digits.
+    box : Box
+        Around all of them.
+    confidence : float
+        The calibrated probability that all of them are right, in [0, 1].
+    digits : tuple of Digit
+        From left to right.
+    separator : str
+        What is written between this number and the next of its line: one of ``/ - . , : x =``; empty for a gap, and
+        after the last.
+    """
 
     value: str
     box: Box
     confidence: float
     digits: tuple[Digit, ...]
+    separator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell(Value):
+    """One box of a form or a grid.
+
+    Attributes
+    ----------
+    box : Box
+        Between its borders.
+    value : str
+        The digit in it; empty where there is none: nothing, a dash, a cross.
+    """
+
+    box: Box
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Line(Value):
-    """Numbers side by side, from left to right."""
+    """Numbers side by side, from left to right.
+
+    Attributes
+    ----------
+    box : Box
+        Around all of them.
+    numbers : tuple of Number
+        From left to right.
+    cells : tuple of Cell
+        The boxes that the digits stand in, where the line is in boxes, the empty ones among them.
+    """
 
     box: Box
     numbers: tuple[Number, ...]
+    cells: tuple[Cell, ...] = ()
 
     @property
     def text(self) -> str:
-        """The numbers with spaces between them."""
-        return " ".join(number.value for number in self.numbers)
+        """The numbers, between them what is written there, or a space."""
+        return "".join(
+            number.value + (number.separator or " ") if k < len(self.numbers) - 1 else number.value
+            for k, number in enumerate(self.numbers)
+        )
 
 
 @dataclass(frozen=True, slots=True)

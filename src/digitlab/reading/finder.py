@@ -1,0 +1,327 @@
+"""Finder: where digits are on a page, how large, which way up, and which; likewise what parts two numbers.
+
+A small convolutional network, trained on crops of practice pages (``training/pages.py``), is slid over the page: what the
+codelab's network does once for an image, it does at every place (``engine/crops.py`` says what its maps mean). It knows
+digits of 14 to 34 pixels. So the page is made smaller and smaller, a *pyramid*, and every digit is found on the levels
+where it has that size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.crops import CENTERS, DIGITS, PLACES, PRIOR_LOGIT, SEPARATOR_MAPS, SIZES, STRIDE, USUAL_PX
+from digitlab.engine.sequential import Sequential
+from digitlab.reading.contrast import local_contrast
+from digitlab.runs.opening import open_model
+
+__all__ = ["SHIPPED_FINDER", "Level", "Marks", "find_marks", "find_one", "find_turn", "pyramid", "shipped"]
+
+# Heights, in pixels of a level, of the digits that the finder knows.
+_LEAST_PX, _MOST_PX = 14.0, 34.0
+# From level to level. Every digit has a size that the finder knows on two levels or more.
+_STEP = 1.5
+# Pixels of the largest level at most, and how far a page is enlarged for its smallest digits.
+_MOST_PIXELS = 1_500_000
+_MOST_ENLARGED = 1.5
+# Around every level its border goes on, so that a digit near it is seen with something around.
+_MARGIN_PX = 24
+_LEAST_P = 0.12  # less than this is no candidate
+_CLEAR = 0.7  # in a picture of one digit a candidate so sure ends the search
+_MOST_OF_ONE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Candidates for digits or separators; parallel arrays.
+
+    Attributes
+    ----------
+    x, y, width, height : ndarray
+        float64 (n,): centre and size, in pixels of the page.
+    p : ndarray
+        float64 (n,), 0-1: that there is one.
+    answers : ndarray
+        float64 (n, classes), 0-1: which, given that there is one; rows sum to 1.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    width: NDArray[np.float64]
+    height: NDArray[np.float64]
+    p: NDArray[np.float64]
+    answers: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, chosen: Any) -> Marks:
+        return Marks(
+            self.x[chosen],
+            self.y[chosen],
+            self.width[chosen],
+            self.height[chosen],
+            self.p[chosen],
+            self.answers[chosen],
+        )
+
+    def box(self, mark: int) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of one."""
+        x, y, w, h = (float(values[mark]) for values in (self.x, self.y, self.width, self.height))
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level of the pyramid and what the finder says of it.
+
+    Attributes
+    ----------
+    scale : float
+        Pixels of the level a pixel of the page.
+    contrast : ndarray
+        float32 (h, w): what the finder saw, without the margin.
+    heat : ndarray
+        float32 (h / 4, w / 4), 0-1: the probability that a digit's centre is here.
+    """
+
+    scale: float
+    contrast: NDArray[np.float32]
+    heat: NDArray[np.float32]
+
+
+Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+#: The finder that the package brings.
+SHIPPED_FINDER = Path(__file__).parent / "model" / "finder.safetensors"
+
+
+@cache
+def shipped() -> Network:
+    """Return the finder that the package brings, loaded once."""
+    model = Sequential.from_checkpoint(open_model(SHIPPED_FINDER))
+    return lambda contrast: model.predict(contrast[None, :, :, None])[0]
+
+
+def scales(height: int, width: int) -> list[float]:
+    """Return the scales of a page's pyramid, the finest first."""
+    finest = min(_MOST_ENLARGED, (_MOST_PIXELS / (height * width)) ** 0.5)
+    # On the coarsest a digit as high as the page still has a size that is known.
+    coarsest = min(finest, _MOST_PX / (1.15 * min(height, width)))
+    n = int(np.ceil(np.log(finest / coarsest) / np.log(_STEP))) + 1
+    return [finest / _STEP**k for k in range(n)]
+
+
+def pyramid(
+    grey: NDArray[np.float32], network: Network, chosen: Sequence[float] | None = None, flatten: bool = True
+) -> tuple[Marks, Marks, list[Level]]:
+    """Slide the finder over the levels of a page.
+
+    Parameters
+    ----------
+    grey : ndarray
+        float32 (h, w), 0-1.
+    network : callable
+        Gives the maps, float32 (h // 4, w // 4, 23), of a page's local contrast, float32 (h, w).
+    chosen : sequence of float, optional
+        Scales of the levels; by default those of ``scales``.
+    flatten : bool
+        False takes one light and one spread for the whole page.
+
+    Returns
+    -------
+    digits, separators : Marks
+        All candidates of all levels, the same digit several times.
+    levels : list of Level
+        For showing them.
+    """
+    wanted = scales(*grey.shape) if chosen is None else list(chosen)
+    levels, found = [], ([], [])  # type: ignore[var-annotated]
+    for k, scale in enumerate(wanted):
+        contrast, fx, fy = _level(grey, scale, flatten)
+        maps = network(contrast)
+        heat = _sigmoid(maps[..., CENTERS] + np.float32(PRIOR_LOGIT))
+        for kind, classes in enumerate((DIGITS, SEPARATOR_MAPS)):
+            marks = _peaks(heat[..., kind], maps, classes, fx, fy)
+            on_page = (marks.x > 0) & (marks.x < grey.shape[1]) & (marks.y > 0) & (marks.y < grey.shape[0])
+            marks = marks[on_page]
+            if kind == 0:
+                # What is larger or smaller than the finder knows is left to another level where there is one.
+                high = marks.height * scale
+                fits = (high > 0.8 * _LEAST_PX) | (k == 0)
+                fits &= (high < 1.25 * _MOST_PX) | (k == len(wanted) - 1)
+                marks = marks[fits]
+            found[kind].append(marks)
+        m = _MARGIN_PX
+        c = m // STRIDE
+        levels.append(Level(scale, contrast[m : contrast.shape[0] - m, m : contrast.shape[1] - m], heat[c:-c, c:-c, 0]))
+    return _together(found[0]), _together(found[1]), levels
+
+
+def find_marks(grey: NDArray[np.float32], network: Network, flatten: bool = True) -> tuple[Marks, Marks, list[Level]]:
+    """Find digits and separators; each once. As ``pyramid``."""
+    digits, separators, levels = pyramid(grey, network, flatten=flatten)
+    return _each_once(digits), _each_once(separators), levels
+
+
+def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True) -> Marks:
+    """Find the digit of a picture that holds one, from the largest it may be to the smallest; the surest first.
+
+    The finer levels, which cost the most, are looked at only where the coarser show nothing that is clear.
+    """
+    coarse_first = scales(*light.shape)[::-1]
+    found: list[Marks] = []
+    for k, scale in enumerate(coarse_first):
+        found.append(pyramid(light, network, [scale], flatten)[0])
+        if k and len(found[-2]) and found[-2].p.max() > _CLEAR:
+            break
+    marks = _each_once(_together(found))
+    # Of two that are nearly as sure, the larger is the digit and the other a part of it.
+    return marks[np.argsort(-marks.p * marks.height**0.25, kind="stable")[:_MOST_OF_ONE]]
+
+
+def find_turn(grey: NDArray[np.float32], network: Network, digits: Marks, flatten: bool = True) -> int:
+    """Say by how many quarters a page is to be turned clockwise so that its digits stand upright.
+
+    Parameters
+    ----------
+    grey, network, flatten
+        As for ``pyramid``.
+    digits : Marks
+        What was found on the page as it lies: upside-down digits are found too, only less surely.
+    """
+    windows = _windows(grey.shape, digits)
+    sums = np.zeros(4)
+    for left, top, right, bottom, scale in windows:
+        part = grey[top:bottom, left:right]
+        for turn in range(4):
+            turned = np.ascontiguousarray(np.rot90(part, -turn))
+            marks = _each_once(pyramid(turned, network, [scale, scale / _STEP], flatten)[0])
+            sure = np.maximum(marks.p - 0.5, 0) * marks.answers.max(1, initial=0)
+            sums[turn] += float(sure.sum())
+    # A page lies as it should unless much speaks against it: 0, 1 and 8 look alike on their heads.
+    sums[0] = 1.05 * sums[0] + 0.05
+    return int(np.argmax(sums))
+
+
+def _windows(shape: tuple[int, ...], digits: Marks) -> list[tuple[int, int, int, int, float]]:
+    """Parts of the page where the turn is looked for: where most is found, and at the size that most of it has."""
+    height, width = shape
+    if len(digits) == 0:
+        scale = min(scales(height, width)[0], 512 / max(height, width))
+        return [(0, 0, width, height, scale)]
+    usual = _weighted_median(digits.height, digits.p)
+    scale = min(scales(height, width)[0], 26.0 / usual)
+    side = 300 / scale
+    free = digits.p.copy()
+    windows = []
+    for _ in range(4):
+        near = (np.abs(digits.x[:, None] - digits.x) < side / 2) & (np.abs(digits.y[:, None] - digits.y) < side / 2)
+        mass = near @ free
+        best = int(np.argmax(mass))
+        if mass[best] < 0.3 and windows:
+            break
+        left, top = max(0, int(digits.x[best] - side / 2)), max(0, int(digits.y[best] - side / 2))
+        right, bottom = min(width, int(left + side)), min(height, int(top + side))
+        windows.append((left, top, right, bottom, scale))
+        free[near[best]] = 0
+    return windows
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    summed = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(summed, summed[-1] / 2)])
+
+
+def _level(grey: NDArray[np.float32], scale: float, flatten: bool) -> tuple[NDArray[np.float32], float, float]:
+    """The local contrast of a page at a scale, with its margin, and the true scales across and down."""
+    height, width = grey.shape
+    size = (max(4, round(width * scale)), max(4, round(height * scale)))
+    if size != (width, height):
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        grey = np.asarray(cv2.resize(grey, size, interpolation=how), np.float32)
+    m = _MARGIN_PX
+    wide, high = m + (-size[0]) % STRIDE, m + (-size[1]) % STRIDE
+    padded = cv2.copyMakeBorder(grey, m, high, m, wide, cv2.BORDER_REPLICATE)
+    if flatten:
+        contrast = local_contrast(np.asarray(padded, np.float32))
+    else:
+        contrast = np.asarray((padded - padded.mean()) / (padded.std() + 0.02), np.float32)
+    return contrast, size[0] / width, size[1] / height
+
+
+def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice, fx: float, fy: float) -> Marks:
+    """The cells that are surer than the eight around them."""
+    highest = cv2.dilate(heat, np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero((heat >= highest) & (heat > _LEAST_P))
+    at = maps[rows, columns].astype(np.float64)
+    places, sizes = at[:, PLACES], USUAL_PX * np.exp(np.clip(at[:, SIZES], -4, 3))
+    logits = at[:, classes]
+    answers = np.exp(logits - logits.max(1, keepdims=True, initial=-1e9))
+    return Marks(
+        ((columns + 0.5 + places[:, 0]) * STRIDE - _MARGIN_PX) / fx,
+        ((rows + 0.5 + places[:, 1]) * STRIDE - _MARGIN_PX) / fy,
+        sizes[:, 0] / fx,
+        sizes[:, 1] / fy,
+        heat[rows, columns].astype(np.float64),
+        answers / answers.sum(1, keepdims=True),
+    )
+
+
+def _together(marks: Sequence[Marks]) -> Marks:
+    return Marks(
+        *(
+            np.concatenate([getattr(one, name) for one in marks])
+            for name in ("x", "y", "width", "height", "p", "answers")
+        )
+    )
+
+
+def _each_once(marks: Marks) -> Marks:
+    """Keep the surest of those that are the same digit on two levels, and let the others speak too on which it is."""
+    order = np.argsort(-marks.p, kind="stable")
+    marks = marks[order]
+    n = len(marks)
+    left, right = marks.x - marks.width / 2, marks.x + marks.width / 2
+    top, bottom = marks.y - marks.height / 2, marks.y + marks.height / 2
+    area = marks.width * marks.height
+    is_free = np.ones(n, np.bool_)
+    kept, answers = [], []
+    for k in range(n):
+        if not is_free[k]:
+            continue
+        across = np.minimum(right, right[k]) - np.maximum(left, left[k])
+        down = np.minimum(bottom, bottom[k]) - np.maximum(top, top[k])
+        shared = np.maximum(across, 0) * np.maximum(down, 0)
+        same = shared > 0.4 * (area + area[k] - shared)
+        within = shared > 0.75 * np.minimum(area, area[k])
+        narrow = np.minimum(marks.width, marks.width[k]) * 0.5 + 0.1 * marks.height[k]
+        near = (np.abs(marks.x - marks.x[k]) < 0.7 * narrow) & (
+            np.abs(marks.y - marks.y[k]) < 0.35 * np.minimum(marks.height, marks.height[k])
+        )
+        gone = (same | within | near) & is_free
+        alike = gone & (same | near)
+        alike[k] = True
+        weights = marks.p[alike] ** 2
+        logs = np.log(np.maximum(marks.answers[alike], 1e-6))
+        mean = np.exp((weights[:, None] * logs).sum(0) / weights.sum())
+        kept.append(k)
+        answers.append(mean / mean.sum())
+        is_free &= ~gone
+    chosen = marks[np.array(kept, np.int64)]
+    if not kept:
+        return chosen
+    return Marks(chosen.x, chosen.y, chosen.width, chosen.height, chosen.p, np.array(answers))
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), np.float32)

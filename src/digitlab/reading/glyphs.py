@@ -1,0 +1,124 @@
+"""Glyphs: the ink of each candidate, cut out of the page, so that the network that knows single digits can be asked.
+
+The finder says where a digit is; whose ink is whose is found here: within its box, as much darker (or brighter) than the
+paper around it as strokes are, and connected. A rule that runs through, or a neighbour that touches, is cut at the box.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.reading.finder import Marks
+
+__all__ = ["cut_out", "ink_contrast", "is_bright_ink"]
+
+_HEIGHT_PX = 48  # of a digit in its cut-out: more than two pixels for each of the field's 20
+_AROUND = 0.4  # of the larger side: paper around the box, to tell ink from paper by
+_OVER = 0.14  # of the larger side: ink so far beyond the box may still be the digit's
+_EDGE = 0.42  # of a stroke's contrast: where its edge is
+_OWN = 0.5  # of a connected piece of ink lies within the box: then it is the digit's
+
+
+def is_bright_ink(light: NDArray[np.float32], marks: Marks) -> bool:
+    """Say whether a page's ink is brighter than its ground: whether the rarer half of its boxes' range is the upper."""
+    total = 0.0
+    for k in range(len(marks)):
+        part = _part(light, marks.box(k), 0.25)
+        if part.size:
+            # Ink covers less than its ground, so the mean lies nearer to the ground than the middle of the range.
+            low, high = np.percentile(part, (2, 98))
+            total += float(marks.p[k]) * float(np.sign((low + high) / 2 - part.mean()))
+    return total > 0
+
+
+def cut_out(light: NDArray[np.float32], marks: Marks, bright_ink: bool) -> list[NDArray[np.float32]]:
+    """Cut the ink of candidates out of a page.
+
+    Parameters
+    ----------
+    light : ndarray
+        float32 (h, w), 0-1.
+    marks : Marks
+        Where they are.
+    bright_ink : bool
+        Whether the ink is brighter than its ground.
+
+    Returns
+    -------
+    list of ndarray
+        float32 (h, w), 0-1, ink bright on dark: each with a margin, all 0 where there is no ink.
+    """
+    return [_ink(light, marks.box(k), bright_ink) for k in range(len(marks))]
+
+
+def _part(light: NDArray[np.float32], box: tuple[float, float, float, float], around: float) -> NDArray[np.float32]:
+    """The part of the page around a box, with so much of its larger side besides."""
+    left, top, right, bottom = box
+    more = around * max(bottom - top, right - left)
+    return light[max(0, int(top - more)) : int(bottom + more) + 1, max(0, int(left - more)) : int(right + more) + 1]
+
+
+def _ink(light: NDArray[np.float32], box: tuple[float, float, float, float], bright_ink: bool) -> NDArray[np.float32]:
+    left, top, right, bottom = box
+    side = max(bottom - top, right - left, 2.0)
+    part = _part(light, box, _AROUND)
+    high, wide = part.shape
+    if high < 2 or wide < 2:
+        return np.zeros((4, 4), np.float32)
+    x0, y0 = max(0, int(left - _AROUND * side)), max(0, int(top - _AROUND * side))
+    scale = _HEIGHT_PX / side
+    size = (max(4, round(part.shape[1] * scale)), max(4, round(part.shape[0] * scale)))
+    part = np.asarray(
+        cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.float32
+    )
+    fx, fy = size[0] / wide, size[1] / high
+    inner = ((left - x0) * fx, (top - y0) * fy, (right - x0) * fx, (bottom - y0) * fy)
+    return _own(ink_contrast(part, bright_ink, _HEIGHT_PX), inner)
+
+
+def ink_contrast(part: NDArray[np.float32], bright_ink: bool, height_px: float) -> NDArray[np.float32]:
+    """Return by what part of the light each pixel differs from the paper around it, where digits are so high."""
+    light = 1 - part if bright_ink else part
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.8), np.float32)
+    # No stroke is as wide as this; what is darker and narrower is filled in with the paper around it.
+    wide = int(height_px * 4 / 9) | 1
+    paper = cv2.morphologyEx(cv2.blur(light, (3, 3)), cv2.MORPH_CLOSE, np.ones((wide, wide), np.uint8))
+    paper = cv2.blur(paper, (wide // 2 | 1, wide // 2 | 1))
+    return np.asarray((paper - light) / np.maximum(paper, np.float32(0.12)), np.float32)
+
+
+def _own(contrast: NDArray[np.float32], box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+    """Keep the ink of the box, and what of it reaches a little beyond."""
+    height, width = contrast.shape
+    left, top = max(0, int(box[0])), max(0, int(box[1]))
+    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    inside = contrast[top:bottom, left:right]
+    if inside.size < 4:
+        return np.zeros_like(contrast)
+    # The middle of strokes: what is strongest, but not the strongest speck.
+    strong = np.partition(inside.ravel(), -max(2, inside.size // 14))[-max(2, inside.size // 14) :]
+    level = float(np.median(strong))
+    if level < 0.015:
+        return np.zeros_like(contrast)
+    mask = (contrast > _EDGE * level).view(np.uint8)
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    within = np.bincount(labels[top:bottom, left:right].ravel(), minlength=n)
+    area = stats[:, cv2.CC_STAT_AREA]
+    own = within >= _OWN * area
+    # What only reaches in is the digit's where it is most of what is there: a rule runs through it, say.
+    own |= within > 0.3 * max(1, int(within[1:].sum()))
+    own[0] = False
+    over = _OVER * max(box[2] - box[0], box[3] - box[1])
+    kept = own[labels]
+    reach = np.zeros_like(kept)
+    reach[
+        max(0, int(box[1] - over)) : int(np.ceil(box[3] + over)),
+        max(0, int(box[0] - over)) : int(np.ceil(box[2] + over)),
+    ] = True
+    kept &= reach
+    near = cv2.dilate(kept.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
+    low = np.float32(0.15 * level)
+    soft = (contrast - low) / np.float32(0.7 * level)
+    return np.where(near, np.clip(soft, 0, 1), np.float32(0))
