@@ -5,26 +5,69 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu import maps
+from digitlab.engine.cpu import maps, maps_training
 from digitlab.engine.cpu.claiming import dismiss, new_board
 from digitlab.engine.cpu.compiled import seal_cache
-from digitlab.engine.cpu.maps_program import MapsPlan, build_maps_network, plan_page
-from digitlab.engine.cpu.memory import aligned
+from digitlab.engine.cpu.finder_loss import n_room
+from digitlab.engine.cpu.maps_program import MapsPlan, build_maps_network, plan_page, plan_training
+from digitlab.engine.cpu.memory import aligned, scratch_room
 from digitlab.engine.cpu.threads import available_threads, submit
-from digitlab.errors import ConfigError
+from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.crops import N_MAPS, Crops
+from digitlab.engine.optimizers import OptimizerStep
+from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 
-__all__ = ["MapsRunner"]
+__all__ = ["FinderLosses", "MapsRunner"]
+
+# Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
+_MOST_SLOTS = 8
 
 # Multiply-adds of a page below which waking a thread, some 50 microseconds, is not worth it.
 _WORTH_HELP = 20_000_000
 _NO_BYTES, _NO_FLOATS = np.empty((0, 0), np.uint8), np.empty((0, 0), np.float32)
 _NO_WINNERS = np.empty(1, np.uint8)
+
+
+@dataclass(frozen=True)
+class FinderLosses:
+    """The finder's loss on some crops, in parts.
+
+    Attributes
+    ----------
+    centers, classes, places : float
+        Focal loss of the heat maps; cross-entropy at the marks, in nats, without label smoothing; smooth absolute
+        errors of place and size. Each divided by the number of marks.
+    n_right, n_marks : int
+        Marks whose largest logit was the right one, and all.
+    """
+
+    centers: float
+    classes: float
+    places: float
+    n_right: int
+    n_marks: int
+
+    @property
+    def total(self) -> float:
+        """What is made small: the sum of the parts."""
+        return self.centers + self.classes + self.places
+
+
+class _Memory:
+    """What one thread writes to while it learns from crops."""
+
+    def __init__(self, plan: MapsPlan) -> None:
+        self.values = aligned(plan.n_values)
+        self.winners = np.zeros(plan.n_winners + LANES, np.uint8)
+        self.room = np.zeros(n_room(*plan.out_shape[:2]), np.float32)
+        self.scratch = scratch_room()
 
 
 class MapsRunner:
@@ -36,6 +79,11 @@ class MapsRunner:
         Convolutions, and 2 x 2 max-poolings behind them.
     n_threads : int, optional
         Threads to share the work; all cores by default. Results do not depend on it.
+
+    Attributes
+    ----------
+    is_finite : bool
+        Whether all weights and moments were finite numbers after the last batch.
 
     Raises
     ------
@@ -56,6 +104,10 @@ class MapsRunner:
         self._flipped = aligned(self.network.n_flipped)
         self._page_memory: list[NDArray[np.float32]] = []
         self._plan: tuple[tuple[int, int], MapsPlan] | None = None
+        self._crop_plan: tuple[tuple[int, ...], MapsPlan, list[_Memory]] | None = None
+        self.is_finite = True
+        self._n_batches = 0
+        self._make_room(0)
 
     @property
     def parameters(self) -> NDArray[np.float32]:
@@ -131,6 +183,128 @@ class MapsRunner:
         self._page_memory.append(values)
         return out
 
+    @property
+    def gradients(self) -> NDArray[np.float32]:
+        """A copy of the last batch's gradients as one flat float32 array, in the order of ``parameters``."""
+        return self._gradients.copy()
+
+    def start_training(self) -> None:
+        """Make room for learning and forget the optimizer's moments.
+
+        Raises
+        ------
+        NetworkError
+            If the network does not answer with the finder's maps.
+        """
+        self._check_maps()
+        self._make_room(self.network.n_parameters)
+        self.remember()
+
+    def _check_maps(self) -> None:
+        if self.network.n_maps != N_MAPS or self.network.n_channels != 1:
+            raise NetworkError(
+                f"The finder's loss needs {N_MAPS} maps of grey images; {self.architecture.name} answers with "
+                f"{self.network.n_maps} maps. Give its last Conv2D {N_MAPS} filters and it input_shape=(None, None, 1)."
+            )
+
+    def _make_room(self, n_parameters: int) -> None:
+        """Make what the threads share while they learn; all of it is empty for who only answers."""
+        self._older = np.zeros((2, n_parameters), np.float32)
+        self._gradients = aligned(n_parameters)
+        self.first_moment = aligned(n_parameters)
+        self.second_moment = aligned(n_parameters)
+        self._sums = aligned(_MOST_SLOTS * self.network.n_packed if n_parameters else 0).reshape(_MOST_SLOTS, -1)
+        self._faults, self._squares = np.zeros(maps_training.N_PARTS, np.int64), np.zeros(maps_training.N_PARTS)
+
+    def remember(self) -> None:
+        """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
+        self._older[:] = self._params
+
+    def take_back(self, n_batches: int) -> None:
+        """Put the weights in place that were there before the last batch or, for 2, before the one before it, too."""
+        self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
+
+    def train_batch(
+        self,
+        crops: Crops,
+        chosen: NDArray[np.int64],
+        step: OptimizerStep,
+        label_smoothing: float = 0.0,
+        clip_norm: float = 0.0,
+    ) -> FinderLosses:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        crops : Crops
+            Any number of them.
+        chosen : ndarray
+            int64, at least one: which crops make the batch.
+        step : OptimizerStep
+            What to do with the gradients.
+        label_smoothing : float
+            Part of the truth that is spread over all classes, 0-1; the gradients follow it, the loss does not.
+        clip_norm : float
+            Gradients whose norm over all weights is longer than this are shortened to it (Pascanu, Mikolov and Bengio
+            2013); 0 for never.
+
+        Returns
+        -------
+        FinderLosses
+            Before the step.
+        """
+        self._n_batches += 1
+        return self._work(crops, chosen, step, label_smoothing, clip_norm)
+
+    def losses(self, crops: Crops) -> FinderLosses:
+        """Return the losses on crops without learning from them."""
+        self._check_maps()
+        return self._work(crops, np.arange(len(crops)), None, 0.0, 0.0)
+
+    def _work(
+        self,
+        crops: Crops,
+        chosen: NDArray[np.int64],
+        step: OptimizerStep | None,
+        label_smoothing: float,
+        clip_norm: float,
+    ) -> FinderLosses:
+        _, height, width, _ = crops.images.shape
+        n_slots = min(_MOST_SLOTS, len(chosen))
+        plan, memory = self._planned_crops(height, width, min(self.n_threads, n_slots))
+        # Writable and contiguous, whatever was passed in: Numba would compile the kernel once more.
+        images = _plain(crops.images, np.float32).reshape(len(crops), height, width)
+        boxes, labels = _plain(crops.boxes, np.float32), _plain(crops.labels, np.int64)
+        starts, order = _plain(crops.starts, np.int64), _plain(chosen, np.int64)
+        rule, rate, settings = (0, 0.0, (0.0,) * 4) if step is None else (step.rule, step.rate, step.settings)
+        counts = np.array([n_slots, step is not None, rule, self._n_batches % 2], np.int64)
+        rates = np.array([rate, *settings, label_smoothing], np.float32)
+        losses, rights, n_marks = np.zeros((len(order), 3)), np.zeros(len(order), np.int64), np.zeros(1, np.int64)
+        network = self.network
+
+        def part(worker: int, board: NDArray[np.int64]) -> None:
+            own = memory[worker]
+            maps_training.take_part(
+                worker, board, plan.ops, images, boxes, labels, starts, order, counts, rates, float(clip_norm),
+                network.places, network.flipped_places, self._params, self._older, self._packed, self._flipped,
+                own.values, own.winners, own.room, own.scratch, self._sums, losses, rights, n_marks, self._gradients,
+                self._squares, self.first_moment, self.second_moment, self._faults, _NO_BYTES,
+            )  # fmt: skip
+
+        work_together(part, len(memory))
+        if step is not None:
+            self.is_finite = not self._faults.any()
+        centers, classes, places = (float(one) for one in losses.sum(axis=0))
+        return FinderLosses(centers, classes, places, int(rights.sum()), int(n_marks[0]))
+
+    def _planned_crops(self, height: int, width: int, n_workers: int) -> tuple[MapsPlan, list[_Memory]]:
+        """The plan for crops of this size, with memory for so many threads; the last one is kept."""
+        kept, wanted = self._crop_plan, (height, width, n_workers)
+        if kept is None or kept[0] != wanted:
+            plan = plan_training(self.network, height, width)
+            kept = self._crop_plan = wanted, plan, [_Memory(plan) for _ in range(n_workers)]
+        return kept[1:]
+
     def _planned(self, height: int, width: int) -> MapsPlan:
         """The plan for pages of this size; the last one is kept."""
         kept = self._plan
@@ -141,6 +315,11 @@ class MapsRunner:
     def seal(self) -> None:
         """Note the compiled code's checksums, once everything that was wanted has been compiled."""
         seal_cache()
+
+
+def _plain(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    plain = np.ascontiguousarray(array, dtype)
+    return plain if plain.flags.writeable else plain.copy()
 
 
 def work_together(part: Callable[[int, NDArray[np.int64]], None], n_workers: int) -> None:

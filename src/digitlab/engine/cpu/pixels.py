@@ -10,6 +10,7 @@ is repeated in a vector serves all vectors of filters.
 ``kept_above_zero(t, n, a, i, s)``  the tile with zeros where ``a``, read in the same way, is not above zero
 ``largest_of_windows(t, u, n)``     of two rows of ``n`` pixels each, the largest of every 2 x 2 window
 ``store_winners(t, u, n, a, i, s)`` write as bytes which pixel of each window that was: 0 and 1 above, 2 and 3 below
+``spread(a, i, w, k, j, s, r)``     write the vector at ``a[i]`` to the pixel of a window that won, zeros to the others
 ==================================  =========================================================================
 """
 
@@ -32,7 +33,7 @@ from digitlab.engine.cpu.vectors import (
     write_vector,
 )
 
-__all__ = ["add_outer", "kept_above_zero", "largest_of_windows", "store_pixels", "store_winners"]
+__all__ = ["add_outer", "kept_above_zero", "largest_of_windows", "spread", "store_pixels", "store_winners"]
 
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
 
@@ -154,3 +155,28 @@ def store_winners(typing_context: Any, upper: Any, lower: Any, n: Any, array: An
         return context.get_dummy_value()
 
     return types.none(upper, lower, n, array, types.int64, types.int64), generate
+
+
+@vector_code
+def spread(typing_context: Any, array: Any, i: Any, winners: Any, k: Any, j: Any, step: Any, row: Any) -> Any:
+    """Write the vector at ``array[i]`` to a window at ``array[j]``: to the pixel that ``winners[k]`` names, lane by lane.
+
+    The pixels stand at ``j``, ``j + step``, ``j + row`` and ``j + row + step``; the other ones become zero.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero, second = ir.Constant(VECTOR, None), builder.add(args[4], args[6])
+        vector = read_vector(builder, pointer_to(context, builder, array, args[0], args[1]))
+        winner = builder.load(
+            builder.bitcast(pointer_to(context, builder, winners, args[2], args[3]), _BYTES.as_pointer())
+        )
+        winner.align = 1
+        places = (args[4], builder.add(args[4], args[5]), second, builder.add(second, args[5]))
+        for place, position in enumerate(places):
+            won = builder.icmp_unsigned("==", winner, ir.Constant(_BYTES, [place] * LANES))
+            pointer = pointer_to(context, builder, array, args[0], position)
+            write_vector(builder, builder.select(won, vector, zero), pointer)
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.none(array, i64, winners, i64, i64, i64, i64), generate
