@@ -1,6 +1,9 @@
-"""The steps of the way, each alone: ink, ruling, lines, cuts and paths."""
+"""The steps of the way, each alone: grey, contrast, pyramid, glyphs, lines, numbers, cells."""
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -9,136 +12,349 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from digitlab.reading.cuts import Part, parted
-from digitlab.reading.ink import find_ink
-from digitlab.reading.light import grey, is_bright
-from digitlab.reading.lines import group_lines
-from digitlab.reading.paths import best_paths, candidates
-from digitlab.reading.reading import Box
-from digitlab.reading.ruling import remove_ruling
-from digitlab.reading.strokes import Stroke, find_strokes
-from digitlab.reading.upright import find_skew, rotated, rotated_size
+from digitlab.engine.crops import CENTERS, DIGITS, N_MAPS, PLACES, PRIOR_LOGIT, SIZES, STRIDE, USUAL_PX
+from digitlab.reading.cells import find_cells, find_grid
+from digitlab.reading.confidence import is_digit, which_digit
+from digitlab.reading.contrast import local_contrast
+from digitlab.reading.finder import Marks, find_marks, find_turn, pyramid, scales
+from digitlab.reading.glyphs import cut_out, is_bright_ink
+from digitlab.reading.light import grey
+from digitlab.reading.lines import find_skew, group_lines
+from digitlab.reading.numbers import read_line
+from digitlab.reading.options import ReadingOptions
+from digitlab.reading.upright import rotated, rotated_size
 
 
-def written(text: str = "3 8", thickness: int = 6, size: tuple[int, int] = (300, 160)) -> NDArray[np.float32]:
-    """Dark letters on light paper: float32, 0-1."""
-    picture = np.full((size[1], size[0]), 230, np.uint8)
-    cv2.putText(picture, text, (30, 120), cv2.FONT_HERSHEY_SIMPLEX, 3, 50, thickness, cv2.LINE_AA)
-    return picture.astype(np.float32) / 255
+def marks_at(places: list[tuple[float, float]], width: float = 20, height: float = 30, p: float = 0.9) -> Marks:
+    """Marks of one size; each is answered 1, 2, 3 ... in turn."""
+    n = len(places)
+    xs, ys = (np.array([place[k] for place in places], float) for k in (0, 1))
+    answers = np.full((n, 10), 0.01)
+    answers[np.arange(n), np.arange(1, n + 1) % 10] = 0.91
+    return Marks(xs, ys, np.full(n, float(width)), np.full(n, float(height)), np.full(n, p), answers)
 
 
-def stroke_at(left: int, top: int, width: int, height: int) -> Stroke:
-    return Stroke(Box(left, top, left + width, top + height), np.ones((height, width), np.float32))
+def put(page: NDArray[np.float32], text: str, at: tuple[int, int], scale: float, light: float, thick: int) -> None:
+    """Write on a page of 0-1; OpenCV's letters are for bytes."""
+    ink = np.zeros(page.shape, np.uint8)
+    cv2.putText(ink, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thick, cv2.LINE_AA)
+    covered = ink.astype(np.float32) / 255
+    page[:] = page * (1 - covered) + np.float32(light) * covered
 
 
-@pytest.mark.parametrize("thickness", [1, 3, 8, 16])
-def test_polarity_is_decided_by_what_is_narrow(thickness: int) -> None:
-    light = written(thickness=thickness)
-    assert not is_bright(light)
-    assert is_bright(1 - light)
-    # Grey values are rounded to bytes on the way, and the negative the other way.
-    assert (find_ink(light).mask ^ find_ink(1 - light, invert="never").mask).sum() <= 2
-
-
-def test_a_shadow_does_not_change_the_ink() -> None:
-    light = written()
-    shadow = np.tile(np.linspace(1, 0.35, light.shape[1], dtype=np.float32), (light.shape[0], 1))
-    plain, shaded = find_ink(light).mask, find_ink(light * shadow).mask
-    assert (plain ^ shaded).sum() < 0.12 * plain.sum()
-    unflattened = find_ink(light * shadow, flatten=False).mask
-    assert (plain ^ unflattened).sum() > (plain ^ shaded).sum()
+# Grey and contrast
 
 
 def test_the_channel_with_the_most_contrast_is_taken() -> None:
-    pixels = np.full((120, 200, 3), (230, 120, 70), np.uint8)  # red paper
-    cv2.putText(pixels, "5", (70, 95), cv2.FONT_HERSHEY_SIMPLEX, 3, (90, 110, 70), 6, cv2.LINE_AA)
-    light = grey(pixels)
-    assert light.max() - light.min() > 0.5
+    paper = np.full((120, 200, 3), (250, 170, 160), np.uint8)  # pink: pencil shows most in red
+    cv2.putText(paper, "5", (70, 90), cv2.FONT_HERSHEY_SIMPLEX, 3, (140, 150, 150), 6)
+    assert grey(paper) == pytest.approx(paper[..., 0] / 255, abs=1e-6)
 
 
-def test_ruled_lines_go_and_strokes_across_them_stay() -> None:
-    light = written(size=(600, 160))
-    clean = find_ink(light).mask
-    light[100:103] = np.minimum(light[100:103], 0.4)
-    without, boxes, _ = remove_ruling(find_ink(light))
-    assert len(boxes) >= 1
-    assert (without.mask ^ clean).sum() < 0.1 * clean.sum()
-    assert len(find_strokes(without)) == 2
+def test_without_color_brightness_is_taken() -> None:
+    paper = np.random.default_rng(0).integers(200, 230, (60, 90)).astype(np.uint8)
+    assert grey(np.stack([paper] * 3, 2)) == pytest.approx(grey(paper), abs=1 / 255)
 
 
-def test_a_cells_frame_goes_and_what_lies_beyond_it_is_outside() -> None:
-    light = written("7", size=(160, 160))
-    light[6:12] = light[:, 8:14] = 0.3
-    _, boxes, inside = remove_ruling(find_ink(light))
-    assert len(boxes) >= 2
-    assert inside.left >= 12
-    assert inside.top >= 10
+def test_contrast_is_the_difference_from_around_by_the_spread_around() -> None:
+    page = np.random.default_rng(0).random((60, 70)).astype(np.float32)
+
+    def around(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+        for _ in range(2):
+            padded = np.pad(values, side // 2, mode="edge")
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+            values = windows.mean((2, 3))
+        return values
+
+    difference = page - around(page.astype(float), 25)
+    expected = difference / (np.sqrt(around(difference**2, 37)) + 0.02)
+    assert local_contrast(page) == pytest.approx(expected, abs=1e-4)
 
 
-def test_lines_are_read_from_the_top_and_strokes_from_the_left() -> None:
-    rows = [[stroke_at(30 + 40 * k, 50 + 80 * row + 3 * (k % 2), 20, 40) for k in range(5)] for row in range(3)]
-    dot = stroke_at(110, 172, 5, 5)
-    strokes = sorted([stroke for row in rows for stroke in row] + [dot], key=lambda stroke: stroke.box.left)
-    lines, refused = group_lines(strokes, (400, 400))
-    assert [len(line.strokes) for line in lines] == [5, 6, 5]
-    assert not refused
-    for line in lines:
-        lefts = [stroke.box.left for stroke in line.strokes]
-        assert lefts == sorted(lefts)
-        assert line.height == 40
+def test_contrast_is_the_same_in_half_the_light_and_for_the_negative() -> None:
+    page = np.full((200, 200), 0.8, np.float32)
+    put(page, "5", (70, 130), 3, 0.2, 6)
+    contrast = local_contrast(page)
+    ink = page < 0.5
+    assert contrast[ink].mean() < -1
+    assert local_contrast(1 - page) == pytest.approx(-contrast, abs=1e-3)
+    assert local_contrast(page / 2)[ink].mean() == pytest.approx(contrast[ink].mean(), rel=0.15)
 
 
-def test_cuts_lose_no_ink_and_one_goes_between_two_rings() -> None:
-    soft = np.zeros((60, 100), np.float32)
-    for x in (28, 70):
-        cv2.ellipse(soft, (x, 30), (21, 26), 0, 0, 360, 1.0, 5)
-    parts = parted(Stroke(Box(10, 20, 110, 80), soft), 0, 60, 5)
-    assert sum(float(part.stroke.soft.sum()) for part in parts) == pytest.approx(float(soft.sum()), rel=0.02)
-    assert any(abs(part.stroke.box.left - 10 - 49) <= 6 for part in parts[1:])
+# The pyramid
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.integers(2, 60), st.integers(2, 90), st.integers(0, 2**32 - 1))
-def test_any_ink_can_be_parted(height: int, width: int, seed: int) -> None:
-    soft = (np.random.default_rng(seed).random((height, width)) > 0.6).astype(np.float32)
-    parts = parted(Stroke(Box(0, 0, width, height), soft), 3, 30.0, 4.0)
-    assert parts
-    for part in parts:
-        assert part.source == 3
-        assert part.stroke.soft.shape == (part.stroke.box.height, part.stroke.box.width)
+def finder_of(places: list[tuple[float, float, float]], size: tuple[int, int]) -> Callable[..., NDArray[np.float32]]:
+    """A network that knows where three digits are: it sees from a level's size which scale it is at."""
+
+    def network(contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = contrast.shape
+        maps = np.zeros((height // 4, width // 4, N_MAPS), np.float32)
+        maps[..., CENTERS] = -12
+        margin = 24
+        scale = min(scales(*size), key=lambda s: abs(round(size[1] * s) - (width - 2 * margin)))
+        for x, y, high in places:
+            if not 14 <= high * scale <= 34:
+                continue
+            column, row = (x * scale + margin) / STRIDE - 0.5, (y * scale + margin) / STRIDE - 0.5
+            r, c = round(row), round(column)
+            if 0 <= r < maps.shape[0] and 0 <= c < maps.shape[1]:
+                maps[r, c, 0] = 4 - PRIOR_LOGIT
+                maps[r, c, DIGITS.start + 7] = 8
+                maps[r, c, PLACES] = column - c, row - r
+                maps[r, c, SIZES] = np.log(0.6 * high * scale / USUAL_PX), np.log(high * scale / USUAL_PX)
+        return maps
+
+    return network
 
 
-def test_the_best_path_takes_the_likeliest_pieces_and_obeys_what_is_expected() -> None:
-    parts = [Part(stroke_at(40 * k, 0, 24, 40), k) for k in range(3)]
-    found = candidates(parts, 40)
-    probabilities = np.full((len(found), 11), 0.001, np.float32)
-    for candidate, row in zip(found, probabilities, strict=True):
-        if candidate.stop == candidate.start + 1:
-            row[3 + candidate.start], row[8] = 0.8, 0.15
-        else:
-            row[10] = 0.99
-    path = best_paths(parts, found, probabilities, 40)
-    assert path is not None
-    assert [piece.value for piece in path] == [3, 4, 5]
-    path = best_paths(parts, found, probabilities, 40, accepts=lambda text: text == "385")
-    assert path is not None
-    assert [piece.value for piece in path] == [3, 8, 5]
-    assert best_paths(parts, found, probabilities, 40, accepts=lambda text: text == "99") is None
-    path = best_paths(parts, found, probabilities, 40, digits=2)
-    assert path is not None
-    assert sum(piece.value is not None for piece in path) == 2
-    assert best_paths(parts, found, probabilities, 40, digits=7) is None
+def test_what_the_maps_say_comes_back_in_pixels_of_the_page_and_once() -> None:
+    page = np.full((300, 400), 0.8, np.float32)
+    places = [(50.0, 60.0, 20.0), (200.0, 150.0, 60.0), (330.0, 160.0, 150.0)]
+    digits, separators, levels = find_marks(page, finder_of(places, page.shape))
+    found = sorted(zip(digits.x, digits.y, digits.height, strict=True))
+    assert len(separators) == 0
+    assert len(levels) > 3
+    assert np.array(found) == pytest.approx(np.array(places), rel=0.02)
+    assert (digits.answers.argmax(1) == 7).all()
+    assert digits.width == pytest.approx(0.6 * digits.height, rel=0.01)
 
 
-@pytest.mark.parametrize("degrees", [-15.0, -3.0, 4.0, 19.0])
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(40, 2000), width=st.integers(40, 2000), part=st.floats(0, 1))
+def test_every_digit_from_ten_pixels_to_the_whole_page_has_a_level_of_its_size(
+    height: int, width: int, part: float
+) -> None:
+    all_scales = scales(height, width)
+    smallest = max(10.0, 14 / all_scales[0])
+    high = smallest + part * max(0.0, 0.95 * min(height, width) - smallest)
+    assert any(13.9 <= high * scale <= 36 for scale in all_scales)
+    assert height * width * all_scales[0] ** 2 <= 1_600_000
+
+
+def test_the_turn_is_that_in_which_most_is_sure() -> None:
+    page = np.full((240, 240), 0.8, np.float32)
+    page[:60] = 0.2  # the network below is sure only where this edge is in the upper half
+
+    def network(contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = contrast.shape
+        maps = np.zeros((height // 4, width // 4, N_MAPS), np.float32)
+        strength = np.abs(contrast)
+        dark_above = strength[: height // 2].mean() > 2 * strength[height // 2 :].mean()
+        maps[..., 0] = -12
+        maps[height // 8, width // 8, 0] = (3.0 if dark_above else 0.2) - PRIOR_LOGIT
+        maps[..., SIZES] = np.log(24 / USUAL_PX)
+        return maps
+
+    for turn in range(4):
+        turned = np.ascontiguousarray(np.rot90(page, turn))
+        digits = pyramid(turned, network, [1.0])[0]
+        assert find_turn(turned, network, digits) == turn
+
+
+# Glyphs
+
+
+def written(text: str, size: tuple[int, int], at: tuple[int, int], scale: float = 1.5) -> NDArray[np.float32]:
+    page = np.full(size, 0.85, np.float32)
+    put(page, text, at, scale, 0.2, 3)
+    return page
+
+
+def box_of(page: NDArray[np.float32]) -> Marks:
+    left, top, wide, high = cv2.boundingRect((page < 0.5).astype(np.uint8))
+    return marks_at([(left + wide / 2, top + high / 2)], wide, high)
+
+
+def test_the_ink_of_a_box_is_cut_out_and_its_neighbours_is_not() -> None:
+    alone = written("4", (90, 200), (40, 65))
+    marks = box_of(alone)
+    both = np.minimum(alone, written("8", (90, 200), (74, 65)))
+    one, other = cut_out(alone, marks, False)[0], cut_out(both, marks, False)[0]
+    assert one.max() > 0.95
+    # The eight stands within the margin that is looked at.
+    assert np.abs(one - other).mean() < 0.02
+
+
+def test_bright_ink_gives_the_same_glyph() -> None:
+    page = written("4", (90, 200), (40, 65))
+    marks = box_of(page)
+    assert not is_bright_ink(page, marks)
+    assert is_bright_ink(1 - page, marks)
+    assert cut_out(1 - page, marks, True)[0] == pytest.approx(cut_out(page, marks, False)[0], abs=0.35)
+
+
+def test_where_there_is_no_ink_there_is_no_glyph() -> None:
+    blank = np.full((50, 50), 0.8, np.float32)
+    for glyph in cut_out(blank, marks_at([(25, 25), (0, 0), (49.9, 49.9)]), False):
+        assert glyph.max() == 0
+
+
+# Lines
+
+
+@pytest.mark.parametrize("degrees", [-18.0, -6.0, 0.0, 4.0, 15.0])
 def test_the_skew_of_lines_is_found(degrees: float) -> None:
-    picture = np.full((900, 1300), 25, np.uint8)
-    for row in range(4):
-        cv2.putText(picture, "3 8 2 5 7 4", (180, 280 + 130 * row), cv2.FONT_HERSHEY_SIMPLEX, 2, 230, 5, cv2.LINE_AA)
-    skewed = 1 - rotated(picture, -degrees, fill=(25,)).astype(np.float32) / 255
-    assert find_skew(find_ink(skewed)) == pytest.approx(degrees, abs=0.5)
-    assert skewed.shape[::-1] == rotated_size(1300, 900, degrees)
+    rng = np.random.default_rng(0)
+    angle = np.deg2rad(degrees)
+    places = []
+    for line in range(6):
+        for column in range(12):
+            x, y = 40 * column + rng.normal(0, 3), 90 * line + rng.normal(0, 3)
+            places.append((x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)))
+    assert find_skew(marks_at(places)) == pytest.approx(degrees, abs=0.8)
 
 
-def test_few_strokes_are_not_straightened() -> None:
-    assert find_skew(find_ink(written("/ / /"))) == 0
+def test_converging_lines_stay_apart_and_in_order() -> None:
+    rng = np.random.default_rng(1)
+    # Held at an angle: the lines of the right side are closer together.
+    places, truth = [], []
+    for column in range(14):
+        for line in range(5):
+            spread = 80 * (1 - 0.025 * column)
+            places.append((45 * column + rng.normal(0, 2), 300 + (line - 2) * spread + rng.normal(0, 3)))
+            truth.append(line)
+    order = rng.permutation(len(places))
+    marks = marks_at([places[k] for k in order])
+    rows = group_lines(marks)
+    assert [sorted({truth[order[k]] for k in row}) for row in rows] == [[0], [1], [2], [3], [4]]
+    assert all((np.diff(marks.x[row]) > 0).all() for row in rows)
+
+
+def test_a_turned_picture_holds_all_of_it() -> None:
+    picture = np.full((60, 100), 255, np.uint8)
+    turned = rotated(picture, 17.0)
+    assert (turned.shape[1], turned.shape[0]) == rotated_size(100, 60, 17.0)
+    assert turned.sum() == pytest.approx(picture.sum(), rel=0.03)
+
+
+# Numbers
+
+NOTHING = marks_at([])
+APART: Callable[[int, int], bool] = lambda a, b: False  # noqa: E731
+
+
+def texts(
+    marks: Marks, sure: list[float], separators: Marks = NOTHING, joined: Callable[[int, int], bool] = APART, **options
+) -> list[str]:  # fmt: skip
+    row = list(np.argsort(marks.x))
+    numbers, _ = read_line(marks, row, np.array(sure), marks.answers, separators, ReadingOptions(**options), joined)
+    return ["".join(str(one.value) for one in path) + mark for path, mark in numbers]
+
+
+def test_wide_gaps_part_numbers_unless_they_stand_in_boxes() -> None:
+    marks = marks_at([(0, 0), (24, 0), (110, 0), (134, 0)])
+    assert texts(marks, [0.9] * 4) == ["12", "34"]
+    assert texts(marks, [0.9] * 4, joined=lambda a, b: True) == ["1234"]
+
+
+def test_separators_part_numbers_and_are_told() -> None:
+    marks = marks_at([(0, 0), (24, 0), (60, 0), (84, 0)])
+    slash = Marks(*(np.array([v]) for v in (42.0, 2.0, 14.0, 40.0, 0.9)), np.eye(7)[:1])
+    assert texts(marks, [0.9] * 4, slash) == ["12/", "34"]
+    far = Marks(*(np.array([v]) for v in (42.0, 90.0, 14.0, 40.0, 0.9)), np.eye(7)[:1])
+    assert texts(marks, [0.9] * 4, far) == ["1234"]
+
+
+def test_of_two_candidates_for_the_same_ink_the_likelier_is_taken() -> None:
+    marks = marks_at([(0, 0), (6, 0), (30, 0)])
+    assert texts(marks, [0.6, 0.9, 0.9]) == ["23"]
+
+
+def test_what_is_expected_decides() -> None:
+    marks = marks_at([(0, 0), (24, 0), (48, 0), (72, 0)])
+    assert texts(marks, [0.95, 0.95, 0.4, 0.95], digits=3) == ["124"]
+    assert texts(marks, [0.95, 0.95, 0.4, 0.95], digits=4) == ["1234"]
+    assert texts(marks, [0.95, 0.95, 0.4, 0.95], expect="[0-9]{3}") == ["124"]
+    assert texts(marks, [0.95] * 4, digits=3) == []  # nothing that is surely a digit is left out
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 300), st.floats(0.01, 0.99)), min_size=1, max_size=8))
+def test_the_best_path_is_the_best_of_all(candidates: list[tuple[float, float]]) -> None:
+    marks = marks_at([(x, 0) for x, _ in candidates])
+    sure = np.array([p for _, p in candidates])
+    order = np.argsort(marks.x, kind="stable")
+    best = -np.inf
+    for chosen in range(2 ** len(order)):
+        taken = [k for place, k in enumerate(order) if chosen >> place & 1]
+        if all(marks.x[b] - marks.x[a] >= 11 for a, b in itertools.pairwise(taken)):
+            score = sum(np.log(sure[k]) + np.log(0.91) if k in taken else np.log1p(-sure[k]) for k in order)
+            best = max(best, score)
+    numbers, _ = read_line(marks, list(order), sure, marks.answers, NOTHING, ReadingOptions(), lambda a, b: True)
+    read = {one.mark for path, _ in numbers for one in path}
+    score = sum(np.log(sure[k]) + np.log(0.91) if k in read else np.log1p(-sure[k]) for k in order)
+    assert score == pytest.approx(best)
+
+
+# Confidence
+
+
+def test_two_sure_opinions_are_surer_than_one_and_size_counts() -> None:
+    marks = marks_at([(x, 0) for x in range(0, 300, 30)], p=0.8)
+    says_yes, says_no = np.full((10, 11), 0.099, np.float32), np.full((10, 11), 0.005, np.float32)
+    says_yes[:, 10], says_no[:, 10] = 0.01, 0.95
+    assert (is_digit(marks, says_yes) > is_digit(marks, says_no)).all()
+    marks.height[3] = 8
+    sure = is_digit(marks, says_yes)
+    assert sure[3] < sure[2]
+    assert which_digit(marks, says_yes).sum(1) == pytest.approx(1)
+
+
+# Cells
+
+
+def form(kind: str, n: int, filled: list[int]) -> tuple[NDArray[np.float32], Marks]:
+    """A row of n boxes, digits in some, of one of the kinds that forms have."""
+    page = np.full((160, 110 + 70 * n), 0.9, np.float32)
+    for k in range(n):
+        left = 50 + 70 * k
+        if kind == "grid":
+            cv2.rectangle(page, (left, 40), (left + 70, 120), 0.2, 2)
+        elif kind == "faint":
+            cv2.rectangle(page, (left, 40), (left + 70, 120), 0.75, 1)
+        elif kind == "separate":
+            cv2.rectangle(page, (left + 4, 40), (left + 64, 120), 0.2, 2)
+        elif kind == "ticks":
+            for x in (left, left + 70):
+                cv2.line(page, (x, 92), (x, 122), 0.2, 2)
+    places = [(50 + 70 * k + 35, 80) for k in filled]
+    for k, (x, y) in zip(filled, places, strict=True):
+        put(page, str(k % 10), (x - 14, y + 16), 1.5, 0.15, 4)
+    return page, marks_at(places, 28, 34)
+
+
+@pytest.mark.parametrize("kind", ["grid", "faint", "separate", "ticks"])
+@pytest.mark.parametrize("filled", [[0, 1, 2, 3, 4], [1, 3]])
+def test_boxes_of_every_kind_are_found_and_the_empty_ones_told(kind: str, filled: list[int]) -> None:
+    page, marks = form(kind, 5, filled)
+    cells = find_cells(page, marks, range(len(marks)), False)
+    assert [len(cell.marks) for cell in cells] == [int(k in filled) for k in range(5)]
+    for k, cell in enumerate(cells):
+        assert (cell.left + cell.right) / 2 == pytest.approx(50 + 70 * k + 35, abs=6)
+
+
+def test_without_boxes_none_are_found() -> None:
+    page, marks = form("none", 5, [0, 1, 2, 3])
+    assert find_cells(page, marks, range(4), False) == []
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.0004])
+def test_a_grid_is_fitted_at_an_angle_with_blanks_and_an_empty_column(tilt: float) -> None:
+    rng = np.random.default_rng(3)
+    page = np.full((560, 560), 0.9, np.float32)
+    for k in range(10):
+        cv2.line(page, (50 + 50 * k, 50), (50 + 50 * k, 500), 0.2, 3 if k % 3 == 0 else 1)
+        cv2.line(page, (50, 50 + 50 * k), (500, 50 + 50 * k), 0.2, 3 if k % 3 == 0 else 1)
+    truth = rng.random((9, 9)) < 0.5
+    truth[:, 8] = False  # nothing but the border tells where the last column is
+    truth[:, 0] = True
+    matrix = np.array([[1, 0.05, -8], [0, 1, 0], [tilt, 0, 1]])
+    page = cv2.warpPerspective(page, matrix, (560, 560), borderValue=0.9)
+    corners = np.array([(75 + 50 * c, 75 + 50 * r) for r, c in np.argwhere(truth)], float)
+    ends = np.concatenate([corners, np.ones((len(corners), 1))], 1) @ matrix.T
+    marks = marks_at([(x, y) for x, y in ends[:, :2] / ends[:, 2:]], 16, 26)
+    taken = np.arange(len(marks))
+    rows = find_grid(page, marks, taken, np.full(len(marks), 0.9), (9, 9), False)
+    assert rows is not None
+    assert np.array_equal([[bool(cell.marks) for cell in row] for row in rows], truth)
