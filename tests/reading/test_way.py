@@ -144,6 +144,7 @@ def test_the_turn_is_that_in_which_most_is_sure() -> None:
         maps[..., 0] = -12
         maps[height // 8, width // 8, 0] = (3.0 if dark_above else 0.2) - PRIOR_LOGIT
         maps[..., SIZES] = np.log(24 / USUAL_PX)
+        maps[..., DIGITS.start + 4] = 9
         return maps
 
     for turn in range(4):
