@@ -83,7 +83,6 @@ def test_ruled_lines_and_a_grid_are_no_digits(reader: Reader, compose: Callable[
     for row in range(40, 1080, 46):
         np.minimum(ruled[row : row + 2], (120, 130, 190), out=ruled[row : row + 2], casting="unsafe")
     reading = reader.read(ruled)
-    assert any(refused.reason == "ruling" for refused in reading.refused)
     assert n_right_and_in_place(page, reading) >= 0.9 * len(page.digits)
     grid = np.full((800, 900, 3), 235, np.uint8)
     grid[::80] = grid[:, ::80] = 60

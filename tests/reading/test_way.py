@@ -232,21 +232,22 @@ def test_a_turned_picture_holds_all_of_it() -> None:
 # Numbers
 
 NOTHING = marks_at([])
-APART: Callable[[int, int], bool] = lambda a, b: False  # noqa: E731
 
 
 def texts(
-    marks: Marks, sure: list[float], separators: Marks = NOTHING, joined: Callable[[int, int], bool] = APART, **options
+    marks: Marks, sure: list[float], separators: Marks = NOTHING, run_of: dict[int, int] | None = None, **options
 ) -> list[str]:  # fmt: skip
     row = list(np.argsort(marks.x))
-    numbers, _ = read_line(marks, row, np.array(sure), marks.answers, separators, ReadingOptions(**options), joined)
+    numbers, _ = read_line(
+        marks, row, np.array(sure), marks.answers, separators, ReadingOptions(**options), run_of or {}
+    )
     return ["".join(str(one.value) for one in path) + mark for path, mark in numbers]
 
 
 def test_wide_gaps_part_numbers_unless_they_stand_in_boxes() -> None:
     marks = marks_at([(0, 0), (24, 0), (110, 0), (134, 0)])
     assert texts(marks, [0.9] * 4) == ["12", "34"]
-    assert texts(marks, [0.9] * 4, joined=lambda a, b: True) == ["1234"]
+    assert texts(marks, [0.9] * 4, run_of={0: 0, 1: 0, 2: 0, 3: 0}) == ["1234"]
 
 
 def test_separators_part_numbers_and_are_told() -> None:
@@ -282,7 +283,9 @@ def test_the_best_path_is_the_best_of_all(candidates: list[tuple[float, float]])
         if all(marks.x[b] - marks.x[a] >= 11 for a, b in itertools.pairwise(taken)):
             score = sum(np.log(sure[k]) + np.log(0.91) if k in taken else np.log1p(-sure[k]) for k in order)
             best = max(best, score)
-    numbers, _ = read_line(marks, list(order), sure, marks.answers, NOTHING, ReadingOptions(), lambda a, b: True)
+    numbers, _ = read_line(
+        marks, list(order), sure, marks.answers, NOTHING, ReadingOptions(), dict.fromkeys(range(len(marks)), 0)
+    )
     read = {one.mark for path, _ in numbers for one in path}
     score = sum(np.log(sure[k]) + np.log(0.91) if k in read else np.log1p(-sure[k]) for k in order)
     assert score == pytest.approx(best)

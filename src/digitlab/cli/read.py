@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from digitlab.cli.numbers import NUMBER, WholeNumber
 from digitlab.errors import ConfigError
-from digitlab.reading.options import ReadingOptions
+from digitlab.reading.options import ReadingOptions, grid_of
 
 __all__ = ["read"]
 
@@ -22,6 +22,7 @@ def read(
     *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     digits: Annotated[WholeNumber | None, Parameter(group=_HOW)] = None,
     expect: Annotated[str | None, Parameter(group=_HOW)] = None,
+    grid: Annotated[str | None, Parameter(group=_HOW)] = None,
     min_confidence: Annotated[float, Parameter(converter=NUMBER, group=_HOW)] = _DEFAULT.min_confidence,
     model: Annotated[str | None, Parameter(group=_HOW)] = None,
     runs: Annotated[Path, Parameter(group=_HOW)] = Path("runs"),
@@ -48,6 +49,9 @@ def read(
         Every number has exactly so many digits.
     expect
         Every number matches this regular expression, for instance "\d{4}".
+    grid
+        The page is a grid of rows and columns of boxes, such as 9x9 for a sudoku; every line is one of its rows, and
+        empty boxes are told.
     min_confidence
         Refuse a digit whose probability is less than this, from 0 to 1.
     model
@@ -79,7 +83,8 @@ def read(
         raise ConfigError(f"--workers must be a whole number of at least 1; got {workers}.")
     if force and out is None:
         raise ConfigError("--force begins the file of --out anew; name one, or leave --force out.")
-    options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect)
+    cells = None if grid is None else grid_of(grid)
+    options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
     from digitlab.cli.reading_run import ReadingRun
 
     style = "json" if as_json else "csv" if as_csv else "none" if out is not None else "table"

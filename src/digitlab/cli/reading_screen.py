@@ -141,7 +141,7 @@ def _rows(result: FileReading, file: str) -> Iterator[list[RenderableType]]:
             yield [
                 name if row == 1 else "",
                 str(row),
-                Text(line.text, style="bold"),
+                Text(line.row if "." in line.row else line.text, style="bold"),
                 Text(percent(confidence, 1), style="yellow" if confidence < _DOUBTFUL else ""),
                 refused if row == 1 else "",
             ]

@@ -215,7 +215,7 @@ def _lattice(points: NDArray[np.float64], height: float) -> tuple[NDArray[np.int
         if found is None:
             return None
         matrix = np.asarray(found, np.float64)
-        numbers = np.rint(_project(np.linalg.inv(matrix), points)).astype(np.int64)
+        numbers = np.rint(_project(np.asarray(np.linalg.inv(matrix), np.float64), points)).astype(np.int64)
         known = np.arange(len(points))
     return numbers, matrix
 
@@ -249,7 +249,7 @@ def _darkness(
         across = np.array([0.0, 1.0]) if ends[0][1] == ends[1][1] else np.array([1.0, 0.0])
         seen = []
         for away in (-0.25, -0.08, -0.04, 0.0, 0.04, 0.08, 0.25):
-            places = _project(matrix, a + (b - a) * along[:, None] + across * away)
+            places = _project(matrix, np.asarray(a + (b - a) * along[:, None] + across * away, np.float64))
             x = np.clip(np.rint(places[:, 0]), 0, light.shape[1] - 1).astype(np.int64)
             y = np.clip(np.rint(places[:, 1]), 0, light.shape[0] - 1).astype(np.int64)
             seen.append(light[y, x])

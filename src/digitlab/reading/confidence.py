@@ -2,7 +2,9 @@
 
 Two opinions on every candidate: the finder's, who sees the page around it, and that of the network that knows single
 digits, who sees it framed as MNIST's were. Their odds are multiplied, each to a power (a product of experts: Hinton
-2002). The powers are fitted to what is right on composed validation pages (``docs/decisions/0009``).
+2002), together with what the page around tells: writing is of one size, and stands in lines. The powers are fitted to
+what is right on composed validation pages, which hold edges, boxes and letters (``benchmarks/reading_confidence.py``,
+docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ from numpy.typing import NDArray
 
 from digitlab.reading.finder import Marks
 
-__all__ = ["is_digit", "which_digit"]
+__all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
-# Powers of the finder's and the network's odds that there is a digit, and a constant.
-_FINDER, _NETWORK, _CONSTANT = 1.5, 0.35, 0.3
-# The same for which digit it is.
-_FINDER_WHICH, _NETWORK_WHICH = 0.5, 0.8
-# Odds against a mark that is much smaller or larger than what the page is full of: for every e-fold beyond the first.
-_SIZE, _USUAL_RATIO = 2.5, 1.7
-# The same for a mark that stands quite alone while others stand in lines, and for one in company.
-_ALONE, _COMPANY = 0.8, 0.8
+# Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
+_POWERS = (1.5, 0.35, 0.3, -2.5, 1.6, -0.3)
+# Powers of the finder's and the network's probabilities of which digit it is.
+_WHICH = (0.5, 0.8)
+# A number's odds: the power of the product of its digits' and a constant.
+_NUMBER = (1.0, 0.0)
+# Sizes that differ less from the page's usual one than by this factor are usual.
+_USUAL_RATIO = 1.7
+# So many likely digits say what is usual on a page.
+_FEWEST = 2.5
 _LEAST = 1e-5
 
 
@@ -40,42 +44,69 @@ def is_digit(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
     ndarray
         float64 (n,), 0-1.
     """
+    return _probability(digit_odds(evidence(marks, answers)))
+
+
+def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithms of the odds that evidence, float64 (n, 5), gives."""
+    return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
+
+
+def evidence(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what speaks for a digit: float64 (n, 5).
+
+    The finder's log odds, the network's, the logarithm of the probability that both name the same digit, how far the
+    size is from what is usual on the page, and how much company it has: -0.5 for none to 0.5.
+    """
     if len(marks) == 0:
-        return np.zeros(0)
+        return np.zeros((0, 5))
+    network = _normalized(answers[:, :10])
+    same = np.log(np.maximum((marks.answers * network).sum(1), 1e-4))
     none = answers[:, 10].astype(np.float64)
-    odds = _FINDER * _logit(marks.p) - _NETWORK * _logit(none) + _CONSTANT
-    return np.asarray(1 / (1 + np.exp(-(odds + _surroundings(marks, odds)))), np.float64)
+    # A network of ten answers says 0 of all, which tells nothing.
+    own = np.stack([_log_odds(marks.p), np.where(none > 0, -_log_odds(none), 0.0), same], 1)
+    likely = _probability(own @ np.array(_POWERS[:3]) + _POWERS[-1])
+    return np.concatenate([own, _surroundings(marks, likely)], 1)
 
 
-def _surroundings(marks: Marks, odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the other marks of the page say of one: writing is of one size, and stands in lines."""
-    weights = 1 / (1 + np.exp(-odds))
+def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How unusual a mark's size is on its page, and whether it has others of its size beside, above or below."""
     order = np.argsort(marks.height)
-    summed = np.cumsum((weights * (weights > 0.5))[order])
-    change = np.zeros(len(marks))
-    if summed[-1] > 2.5:
-        usual = float(marks.height[order][np.searchsorted(summed, summed[-1] / 2)])
-        ratio = np.abs(np.log(marks.height / usual))
-        change -= _SIZE * np.maximum(0, ratio - np.log(_USUAL_RATIO))
-        dx = np.abs(marks.x[:, None] - marks.x)
-        dy = np.abs(marks.y[:, None] - marks.y)
-        high = np.maximum(marks.height[:, None], marks.height)
-        low = np.minimum(marks.height[:, None], marks.height)
-        beside = (dx > 0.3 * low) & (dx < 2.2 * high) & (dy < 0.5 * high) & (high < 1.6 * low)
-        beside |= (dy > 0.8 * low) & (dy < 2.5 * high) & (dx < 0.6 * high) & (high < 1.6 * low)
-        company = np.minimum((beside * weights).sum(1), 2) / 2
-        change += _COMPANY * company - _ALONE * (1 - company)
-    return change
+    summed = np.cumsum((likely * (likely > 0.5))[order])
+    if summed[-1] < _FEWEST:
+        return np.zeros((len(marks), 2))
+    usual = float(marks.height[order][np.searchsorted(summed, summed[-1] / 2)])
+    unusual = np.maximum(0, np.abs(np.log(marks.height / usual)) - np.log(_USUAL_RATIO))
+    dx, dy = np.abs(marks.x[:, None] - marks.x), np.abs(marks.y[:, None] - marks.y)
+    high, low = np.maximum(marks.height[:, None], marks.height), np.minimum(marks.height[:, None], marks.height)
+    beside = (dx > 0.3 * low) & (dx < 2.2 * high) & (dy < 0.5 * high)
+    above = (dy > 0.8 * low) & (dy < 2.5 * high) & (dx < 0.6 * high)
+    company = np.minimum(((beside | above) & (high < 1.6 * low)) @ likely, 2) / 2 - 0.5
+    return np.stack([unusual, company], 1)
 
 
 def which_digit(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the probabilities of the ten digits for every candidate, given that it is one: float64 (n, 10)."""
-    network = np.maximum(answers[:, :10].astype(np.float64), _LEAST)
-    network /= network.sum(1, keepdims=True)
-    both = np.maximum(marks.answers, 1e-4) ** _FINDER_WHICH * network**_NETWORK_WHICH
-    return np.asarray(both / both.sum(1, keepdims=True), np.float64)
+    finder, network = (np.log(np.maximum(one, _LEAST)) for one in (marks.answers, _normalized(answers[:, :10])))
+    both = _WHICH[0] * finder + _WHICH[1] * network
+    return _normalized(np.exp(both - both.max(1, keepdims=True, initial=-1e9)))
 
 
-def _logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def of_number(digits: NDArray[np.float64]) -> float:
+    """Return the probability that all digits of a number are right, and that it has no others, from theirs."""
+    product = np.array([float(np.prod(digits))])
+    return float(_probability(_NUMBER[0] * _log_odds(product) + _NUMBER[1])[0])
+
+
+def _normalized(values: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:
+    kept = np.maximum(values.astype(np.float64), _LEAST)
+    return np.asarray(kept / kept.sum(1, keepdims=True), np.float64)
+
+
+def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
     kept = np.clip(p, 1e-4, 1 - 1e-4)
     return np.asarray(np.log(kept / (1 - kept)), np.float64)
+
+
+def _probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -50, 50))), np.float64)

@@ -144,7 +144,8 @@ def pyramid(
         For showing them.
     """
     wanted = scales(*grey.shape) if chosen is None else list(chosen)
-    levels, found = [], ([], [])  # type: ignore[var-annotated]
+    levels: list[Level] = []
+    found: tuple[list[Marks], list[Marks]] = ([], [])
     for k, scale in enumerate(wanted):
         contrast, fx, fy = _level(grey, scale, flatten)
         maps = network(contrast)
@@ -222,7 +223,7 @@ def _windows(shape: tuple[int, ...], digits: Marks) -> list[tuple[int, int, int,
     scale = min(scales(height, width)[0], 26.0 / usual)
     side = 300 / scale
     free = digits.p.copy()
-    windows = []
+    windows: list[tuple[int, int, int, int, float]] = []
     for _ in range(4):
         near = (np.abs(digits.x[:, None] - digits.x) < side / 2) & (np.abs(digits.y[:, None] - digits.y) < side / 2)
         mass = near @ free

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ def read_line(
     answers: NDArray[np.float64],
     separators: Marks,
     options: ReadingOptions,
-    joined: Callable[[int, int], bool],
+    run_of: Mapping[int, int],
 ) -> tuple[list[tuple[Path, str]], list[int]]:
     """Read one line.
 
@@ -57,8 +57,8 @@ def read_line(
         float64 (n, 10), 0-1: which digit it is, given that it is one.
     options : ReadingOptions
         What is known of the numbers.
-    joined : callable
-        Whether two neighbours stand in the boxes of one number, however wide the gap between them.
+    run_of : mapping
+        Which row of boxes a mark stands in, where it does: those of one row are one number, however wide the gaps.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def read_line(
     free = _best_path(marks, row, sure, answers, None, None)
     if free is None or not free:
         return [], []
-    chunks = _parted(marks, free, separators, joined)
+    chunks = _parted(marks, free, separators, run_of)
     if accept is None and options.digits is None:
         return chunks, []
     numbers: list[tuple[Path, str]] = []
@@ -137,8 +137,9 @@ def _best_path(
     for _, text, _, link in sorted(ends, key=lambda path: -path[0]):
         if accept is None or accept(text):
             steps: Path = []
-            while link is not None:
-                link, chosen = link
+            step: object = link
+            while isinstance(step, tuple):
+                step, chosen = step
                 steps.append(chosen)
             return steps[::-1]
     return None
@@ -166,7 +167,7 @@ def _near(marks: Marks, row: Sequence[int], path: Path) -> list[int]:
     return [k for k in row if left <= marks.x[k] <= right]
 
 
-def _parted(marks: Marks, path: Path, separators: Marks, joined: Callable[[int, int], bool]) -> list[tuple[Path, str]]:
+def _parted(marks: Marks, path: Path, separators: Marks, run_of: Mapping[int, int]) -> list[tuple[Path, str]]:
     """Part a line's digits where the gap between two is wide, or where something is written that parts them."""
     parted: list[tuple[Path, str]] = []
     number: Path = [path[0]]
@@ -175,7 +176,8 @@ def _parted(marks: Marks, path: Path, separators: Marks, joined: Callable[[int, 
         left = marks.x[before.mark] + marks.width[before.mark] / 2
         right = marks.x[after.mark] - marks.width[after.mark] / 2
         height = max(marks.height[before.mark], marks.height[after.mark])
-        if separator or (right - left > _GAP * height and not joined(before.mark, after.mark)):
+        in_boxes = before.mark in run_of and run_of[before.mark] == run_of.get(after.mark)
+        if separator or (right - left > _GAP * height and not in_boxes):
             parted.append((number, separator))
             number = []
         number.append(after)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from digitlab.errors import ConfigError
 from digitlab.values import Value
 
-__all__ = ["ReadingOptions"]
+__all__ = ["ReadingOptions", "grid_of"]
+
+_MOST_CELLS = 50  # a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ class ReadingOptions(Value):
         if self.invert not in ("auto", "always", "never"):
             raise ConfigError(f'invert must be "auto", "always" or "never"; got {self.invert!r}.')
         if self.grid is not None and not (
-            len(self.grid) == 2 and all(isinstance(n, int) and 1 <= n <= 50 for n in self.grid)
+            len(self.grid) == 2 and all(isinstance(n, int) and 2 <= n <= _MOST_CELLS for n in self.grid)
         ):
-            raise ConfigError(f"grid must be rows and columns, each from 1 to 50, such as 9x9; got {self.grid}.")
+            raise _no_grid(self.grid)
         if self.most_pages < 1:
             raise ConfigError(f"most_pages must be at least 1; got {self.most_pages}.")
         if self.expect is not None:
@@ -75,3 +77,26 @@ class ReadingOptions(Value):
                 re.compile(self.expect)
             except (re.error, TypeError, RecursionError, OverflowError) as error:
                 raise ConfigError(f"expect is no regular expression: {error}. Try \\d{{4}} for four digits.") from None
+
+
+def grid_of(text: str) -> tuple[int, int]:
+    """Return the rows and columns that a text names.
+
+    Raises
+    ------
+    ConfigError
+        If it names none, or fewer than 2 or more than 50.
+
+    Examples
+    --------
+    >>> grid_of("9x9")
+    (9, 9)
+    """
+    found = re.fullmatch(r"(\d{1,3}) ?[x×,] ?(\d{1,3})", text.strip().lower())
+    if found is None or not all(2 <= int(side) <= _MOST_CELLS for side in found.groups()):
+        raise _no_grid(text)
+    return int(found[1]), int(found[2])
+
+
+def _no_grid(given: object) -> ConfigError:
+    return ConfigError(f"A grid has rows and columns, each from 2 to {_MOST_CELLS}, such as 9x9; got {given!r:.100}.")

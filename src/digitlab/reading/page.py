@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digitlab.reading.answers import Answers
 from digitlab.reading.cells import Boxed, find_cells, find_grid
-from digitlab.reading.confidence import is_digit, which_digit
+from digitlab.reading.confidence import is_digit, of_number, which_digit
 from digitlab.reading.finder import Level, Marks, find_marks, find_one, find_turn, shipped
 from digitlab.reading.glyphs import cut_out, is_bright_ink
 from digitlab.reading.light import grey
@@ -102,9 +102,7 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
     reasons: dict[int, str] = {}
     for row, cells in zip(rows, boxes, strict=True):
         run_of = {mark: cell.run for cell in cells for mark in cell.marks}
-        numbers, unexpected = read_line(
-            marks, row, sure, which, separators, options, lambda a, b, of=run_of: a in of and of[a] == of.get(b)
-        )
+        numbers, unexpected = read_line(marks, row.tolist(), sure, which, separators, options, run_of)
         reasons |= dict.fromkeys(unexpected, "unexpected")
         kept = []
         for path, separator in numbers:
@@ -187,7 +185,7 @@ def _line(numbers: Sequence[tuple[tuple[Digit, ...], str]], cells: tuple[Cell, .
     made = []
     for place, (digits, separator) in enumerate(numbers):
         box = _around([digit.box for digit in digits])
-        confidence = float(np.prod([digit.confidence for digit in digits]))
+        confidence = of_number(np.array([digit.confidence for digit in digits]))
         value = "".join(str(digit.value) for digit in digits)
         parted = separator if place < len(numbers) - 1 else ""
         made.append(Number(value, box, round(confidence, 6), digits, parted))

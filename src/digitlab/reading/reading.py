@@ -173,6 +173,11 @@ class Line(Value):
             for k, number in enumerate(self.numbers)
         )
 
+    @property
+    def row(self) -> str:
+        """What stands in each of its cells, a dot for an empty one; empty where the line is not in boxes."""
+        return "".join(cell.value or "." for cell in self.cells)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading(Value):

@@ -12,7 +12,7 @@ from starlette.types import Lifespan
 
 from digitlab import __version__
 from digitlab.errors import DigitlabError
-from digitlab.reading.options import ReadingOptions
+from digitlab.reading.options import ReadingOptions, grid_of
 from digitlab.serving import schemas
 from digitlab.serving.about import about
 from digitlab.serving.asked import photo_of
@@ -110,11 +110,20 @@ def _answering(service: Service) -> APIRouter:
                 "Other regular expressions could keep the server busy and are not taken.",
             ),
         ] = None,
+        grid: Annotated[
+            str | None,
+            Query(max_length=9, pattern=r"^\d{1,2}x\d{1,2}$", description="The page is a grid, such as 9x9."),
+        ] = None,
         min_confidence: Annotated[
             float, Query(ge=0, le=1, description="Less sure digits are refused.")
         ] = _DEFAULT.min_confidence,
     ) -> Response:
-        options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=checked_expectation(expect))
+        options = ReadingOptions(
+            min_confidence=min_confidence,
+            digits=digits,
+            expect=checked_expectation(expect),
+            grid=None if grid is None else grid_of(grid),
+        )
         async with service.bodies.of(request.scope, request.receive) as body:
             photo = photo_of(body, request.headers.get("content-type", ""))
             readings = await while_connected(request.receive, service.read(photo, options))

@@ -67,7 +67,13 @@ PREDICTIONS = _list(_PREDICTION, description="One an image, in their order.") | 
 
 _ALTERNATIVE = _object(value=_DIGIT, probability=_FRACTION)
 _DIGITS = _list(_object(value=_DIGIT, box=_BOX, confidence=_FRACTION, alternatives=_list(_ALTERNATIVE)))
-_NUMBERS = _list(_object(value={"type": "string"}, box=_BOX, confidence=_FRACTION, digits=_DIGITS))
+_SEPARATOR = {"type": "string", "description": "What is written between this number and the next of its line."}
+_NUMBERS = _list(
+    _object(value={"type": "string"}, box=_BOX, confidence=_FRACTION, digits=_DIGITS, separator=_SEPARATOR)
+)
+_CELLS = _list(
+    _object(box=_BOX, value={"type": "string"}), description="The boxes that a line is in; empty ones have no value."
+)
 _REFUSED = _object(
     box=_BOX,
     reason={"type": "string", "enum": [*REASONS]},
@@ -80,8 +86,8 @@ _READING = _object(
     height=_COUNT,
     turned={"type": "integer", "description": "Degrees by which the photo was turned clockwise to stand upright."},
     skew={"type": "number", "description": "Degrees by which it was then straightened."},
-    lines=_list(_object(box=_BOX, numbers=_NUMBERS, text={"type": "string"})),
-    refused=_list(_REFUSED, description="Ink that is no digit, and why."),
+    lines=_list(_object(box=_BOX, numbers=_NUMBERS, cells=_CELLS, text={"type": "string"})),
+    refused=_list(_REFUSED, description="What is no digit, and why."),
     text={"type": "string", "description": "The lines, one below the other; empty where there is no digit."},
 )
 _EXAMPLE_NUMBER = {
@@ -89,6 +95,7 @@ _EXAMPLE_NUMBER = {
     "box": [40, 30, 70, 78],
     "confidence": 0.998,
     "digits": [{"value": 7, "box": [40, 30, 70, 78], "confidence": 0.998, "alternatives": []}],
+    "separator": "",
 }
 _EXAMPLE_READING = {
     "source": "image",
@@ -97,7 +104,7 @@ _EXAMPLE_READING = {
     "height": 480,
     "turned": 0,
     "skew": 0.0,
-    "lines": [{"box": [40, 30, 70, 78], "numbers": [_EXAMPLE_NUMBER], "text": "7"}],
+    "lines": [{"box": [40, 30, 70, 78], "numbers": [_EXAMPLE_NUMBER], "cells": [], "text": "7"}],
     "refused": [],
     "text": "7",
 }
