@@ -6,7 +6,7 @@ A map's gradient arrives with zeros where its ReLU gave zeros: whoever writes it
     d_kernel[ky, kx, c, f] += sum over y, x of  x[y + ky, x + kx, c] * dz[y, x, f]
     dx[y, x, c]             = sum over ky, kx, f of  dz[y - ky, x - kx, f] * kernel[ky, kx, c, f]
 
-The last is a convolution of dz, with a border of zeros, and the kernel turned round, its channels and filters exchanged.
+The last is a convolution of dz, with a border of zeros and the kernel turned round, its channels and filters exchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES, REGISTERS, add_rows, added, load, store, zeros
+from digitlab.engine.cpu.lanes import LANES, REGISTERS, added, load, store, zeros
 from digitlab.engine.cpu.maps import LINEAR, MASKED, convolve_row
 from digitlab.engine.cpu.pixels import add_outer, spread
 

@@ -318,7 +318,7 @@ class MapsRunner:
 
 
 def _plain(array: NDArray[Any], dtype: type) -> NDArray[Any]:
-    plain = np.ascontiguousarray(array, dtype)
+    plain: NDArray[Any] = np.ascontiguousarray(array, dtype)
     return plain if plain.flags.writeable else plain.copy()
 
 
