@@ -38,8 +38,8 @@ IGNORED = -1
 STRIDE = 4
 
 #: The maps, last axis of the answer. ``CENTERS``: two logits, that the centre of a digit, of a separator is in this
-#: cell, each before ``PRIOR_LOGIT`` is added. ``DIGITS`` and ``SEPARATOR_MAPS``: logits of which, given that there is one.
-#: ``PLACES``: from the cell's centre to the mark's, x and y, in cells. ``SIZES``: log(width / USUAL_PX) and
+#: cell, each before ``PRIOR_LOGIT`` is added. ``DIGITS`` and ``SEPARATOR_MAPS``: logits of which, given that there is
+#: one. ``PLACES``: from the cell's centre to the mark's, x and y, in cells. ``SIZES``: log(width / USUAL_PX) and
 #: log(height / USUAL_PX).
 CENTERS = slice(0, 2)
 DIGITS = slice(2, 12)
