@@ -148,7 +148,7 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, lifted,
     n_rounds, phase, n_ops = 0, 0, len(ops)
     if worker == 0:
         _clear_borders(ops, values)
-        _begin_stripe(ops, bases, ends, 0, bytes_, floats, values)
+        _begin_stripe(ops, bases, ends, phase, bytes_, floats, values)
         open_phase(board, _n_tasks(ops[0], ends[0, 1]))
     while True:
         ticket = claim(board)
