@@ -46,7 +46,7 @@ def _cell(boxes, mark, height, width):
     """Return row and column of a mark's centre, and that centre in cells; the row is -1 outside of the map."""
     x = (np.float64(boxes[mark, 0]) + np.float64(boxes[mark, 2])) / (2.0 * STRIDE)
     y = (np.float64(boxes[mark, 1]) + np.float64(boxes[mark, 3])) / (2.0 * STRIDE)
-    column, row = int(math.floor(x)), int(math.floor(y))
+    column, row = math.floor(x), math.floor(y)
     if row < 0 or row >= height or column < 0 or column >= width:
         row = -1
     return row, column, x, y
