@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def figures(result: dict[str, Any]) -> str:
             "answered; the rest would be looked at by people.",
             _coverage(result),
         ]
+    if result.get("trust", {"n": 0})["n"]:
+        parts += ["## Can a confidence be trusted?", _trust(result["trust"])]
+    if result.get("cases"):
+        parts += ["## Situations that people report", _cases(result["cases"])]
+    if result.get("bars"):
+        parts += ["## What is asked for, and what is reached", _bars(result["bars"])]
     return "\n\n".join(parts)
 
 
@@ -203,6 +210,52 @@ def _coverage(result: dict[str, Any]) -> str:
     shares = [f"{100 * point['coverage']:.0f} %" for point in entries[0]["coverage"]] if entries else []
     rows = [[_title(entry, result), *(percent(point["share"], 1) for point in entry["coverage"])] for entry in entries]
     return markdown_table(["answered", *shares], rows)
+
+
+def _trust(trust: dict[str, Any]) -> str:
+    bins = [
+        [f"{100 * part['low']:g} to {100 * part['high']:g} %", str(part["n"]), *_claimed(part)]
+        for part in reversed(trust["bins"])
+    ]
+    claims = [
+        [f"{100 * claim['least']:g} % and more", str(claim["n"]), _share(claim if claim["n"] else None)]
+        for claim in trust["claims"]
+    ]
+    return "\n\n".join(
+        [
+            "A *confidence* is the probability that all digits of a number are right. Of all numbers read as photos:",
+            markdown_table(["confidence", "numbers", "claimed on average", "right"], bins),
+            markdown_table(["claiming", "numbers", "right"], claims),
+            f"Where no digit stands, {trust['n_where_nothing_stands']} were read, "
+            f"{trust['n_certain_where_nothing_stands']} of them at 99.9 % and more; beside digits that stand there, "
+            f"{trust['n_certain_extra']} more were read so surely. A number is right if its digits stand there in a "
+            "row, and none before or after them was left out.",
+        ]
+    )
+
+
+def _claimed(part: dict[str, Any]) -> list[str]:
+    return [percent(part["confidence"], 1), _share(part)] if part["n"] else ["", ""]
+
+
+def _cases(cases: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        [row["case"], f"`{row['file']}`", row["ask"], row["right"], row["read"] or "nothing", _mark(row["is_right"])]
+        for row in cases
+    ]
+    # A line's end would end a cell.
+    rows = [[cell.replace("|", " / ") for cell in row] for row in rows]
+    return markdown_table(["case", "picture", "asked", "right", "read", ""], rows)
+
+
+def _bars(bars: Sequence[dict[str, Any]]) -> str:
+    rows = [[bar["what"], bar["asked"], bar["reached"], _mark(bar["is_reached"])] for bar in bars]
+    n_reached = sum(bar["is_reached"] for bar in bars)
+    return markdown_table(["", "asked", "reached", ""], rows) + f"\n\n{n_reached} of {len(bars)} are reached."
+
+
+def _mark(is_right: bool) -> str:
+    return "yes" if is_right else "**no**"
 
 
 def _speed(speed: dict[str, Any]) -> str:
