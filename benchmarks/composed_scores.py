@@ -47,6 +47,11 @@ class Found:
     n_empty: int = 0
     surest_extra: float = 0.0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all digits were read where they stand, nothing besides, and every box was told."""
+        return self.n_right == self.n_digits and self.n_extra == 0 and self.n_cells_right == self.n_cells
+
     def __add__(self, other: Found) -> Found:
         summed = {
             name: getattr(self, name) + getattr(other, name)

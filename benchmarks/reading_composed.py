@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from composed_scores import Found, judge
 from digitlab.data.mnist import MnistData
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
+from digitlab.reading.reading import Reading
 from reading_photo import photographed
 from reading_truth import TRUTH
 
@@ -100,17 +101,21 @@ def write_folder(folder: Path, kind: str, n_pictures: int, seed: int) -> None:
     (folder / TRUTH).write_text("".join(rows))
 
 
-def read_kind(kind: str, n_pictures: int, seed: int, folder: Path) -> Found:
-    """Read pictures of a kind; those that were not read as a whole are drawn into the folder."""
-    reader, found = Reader(), Found()
+def readings(kind: str, n_pictures: int, seed: int, reader: Reader) -> Iterator[tuple[Composed, Reading, Found]]:
+    """Compose and read pictures of a kind, one after the other, and judge each."""
+    options = ReadingOptions(grid=(9, 9)) if kind == "sudokus" else ReadingOptions()
     for k in range(n_pictures):
         picture = composed(kind, seed, k)
-        options = ReadingOptions(grid=(9, 9)) if kind == "sudokus" else ReadingOptions()
         reading = reader.read(picture.pixels, options)
-        judged = judge(picture, reading)
+        yield picture, reading, judge(picture, reading)
+
+
+def read_kind(kind: str, n_pictures: int, seed: int, folder: Path) -> Found:
+    """Read pictures of a kind; those that were not read as a whole are drawn into the folder and told."""
+    found = Found()
+    for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, seed, Reader())):
         found += judged
-        is_whole = judged.n_right == judged.n_digits and judged.n_extra == 0 and judged.n_cells_right == judged.n_cells
-        if not is_whole or judged.n_texts < judged.n_lines:
+        if not judged.is_whole or judged.n_texts < judged.n_lines:
             reading.render(picture.pixels).save(folder / f"read-{k:03d}.png")
             print(f"{k:03d} {picture.kind}: {' | '.join(picture.lines)} -> {' | '.join(reading.text.splitlines())}")
     return found

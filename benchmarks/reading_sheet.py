@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from digitlab.reading.reading import Reading
@@ -24,7 +26,9 @@ def cell_of(answers: Sequence[Answer]) -> tuple[int, int, int]:
     return (380, 170, 4) if most > 1 else (200, 150, 7)
 
 
-def write_sheet(answers: Sequence[Answer], paths: Mapping[str, Path], target: Path, n_most: int = 140) -> int:
+def write_sheet(
+    answers: Sequence[Answer], photos: Mapping[str, Path | NDArray[np.uint8]], target: Path, n_most: int = 140
+) -> int:
     """Write the sheet, the surest mistakes first, and return how many there are; nothing is written without any.
 
     Digits that stand there are green, others red, what stands beside them violet, what was refused yellow.
@@ -43,7 +47,7 @@ def write_sheet(answers: Sequence[Answer], paths: Mapping[str, Path], target: Pa
     for place, answer in enumerate(shown):
         left, top = width * (place % n_columns) + 4, height * (place // n_columns) + 4
         sheet.paste("#ffffff", (left, top, left + wide, top + height - 8))
-        picture = seen(answer, paths[answer.file], (wide, high))
+        picture = seen(answer, photos[answer.file], (wide, high))
         sheet.paste(picture, (left + (wide - picture.width) // 2, top))
         told = f"{answer.told} -> {answer.text.replace(' ', '|') or 'nothing'}"
         for row, line in enumerate(_lines(told, wide // 7)):
@@ -52,16 +56,16 @@ def write_sheet(answers: Sequence[Answer], paths: Mapping[str, Path], target: Pa
         if len(told) <= wide // 7:
             draw.text((left + 4, top + high + 17), note, _PALE, font)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(target)
+    sheet.save(target, quality=82)
     return len(wrong)
 
 
-def seen(answer: Answer, path: Path, size: tuple[int, int]) -> Image.Image:
+def seen(answer: Answer, photo: Path | NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
     """Return the picture as it was read, at most ``size`` large, with what was read where it was seen."""
     if answer.reading is None:
-        with Image.open(path) as image:
+        with Image.open(photo) if isinstance(photo, Path) else Image.fromarray(photo) as image:
             return ImageOps.contain(ImageOps.exif_transpose(image).convert("RGB"), size)
-    picture = ImageOps.contain(Image.fromarray(upright_pixels(path, answer.reading)), size)
+    picture = ImageOps.contain(Image.fromarray(upright_pixels(photo, answer.reading)), size)
     _draw(picture, answer, answer.reading)
     return picture
 

@@ -229,7 +229,11 @@ def test_the_page_and_its_chart_are_those_of_the_last_measurement(benchmark_modu
     result = json.loads(pages.RESULTS.read_text("utf-8"))
     speed = json.loads(pages.SPEED.read_text("utf-8")) if pages.SPEED.exists() else None
     assert pages.PAGE.read_text("utf-8") == pages.page(result, speed)
-    assert pages.CHART.read_text("utf-8") == pages.coverage_chart(result)
+    assert pages.COVERAGE.read_text("utf-8") == pages.coverage_chart(result)
+    if result["trust"]["n"]:
+        assert pages.RELIABILITY.read_text("utf-8") == pages.reliability_chart(result)
+    for shown in result["shown"]:
+        assert pages.failures_image(shown["name"]).exists()
     readme = (ROOT / "README.md").read_text("utf-8")
     assert pages.readme_table(result, speed) in readme
     for entry in result["entries"]:
