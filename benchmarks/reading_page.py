@@ -39,9 +39,9 @@ def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         "# Reading what people write",
         "How well digitlab reads pictures that it has not learned from: its networks have learned from MNIST's "
         f"training images and from what digitlab draws itself. Read with {result['model']}; as one digit, a mark is "
-        f"refused where *not a digit* has a probability above {result['refuse_above']:g}, on a photo also where its best "
-        f"digit has less than {result['min_confidence']:g}. In brackets: 95 % Wilson intervals. These pictures were "
-        "looked at while the way was built, so others may be read less well; none of them is part of digitlab.",
+        f"refused where *not a digit* has a probability above {result['refuse_above']:g}, on a photo also where its "
+        f"best digit has less than {result['min_confidence']:g}. In brackets: 95 % Wilson intervals. These pictures "
+        "were looked at while the way was built, so others may be read less well; none of them is part of digitlab.",
         _origins(result),
         figures(result),
         f"![Accuracy over coverage](../images/{COVERAGE.name})",
