@@ -21,12 +21,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
 from composed_empty import SCENES, named_scene, text_page
+from composed_glyphs import Mark
 from composed_kinds import FORMS, HEIGHTS, form, of_height, separated, sheet_on_table, sudoku
-from composed_photos import Composed
+from composed_photos import Composed, moved
 from composed_scores import Found, judge
 from digitlab.data.mnist import MnistData
 from digitlab.reading.options import ReadingOptions
@@ -47,20 +49,26 @@ def number(rng: np.random.Generator) -> Composed:
     # An image has an empty margin of about a fifth on each side: steps below two thirds make digits touch.
     step = int(SIDE_PX * rng.uniform(0.45, 0.9))
     ink = np.zeros((2 * SIDE_PX, step * len(chosen) + 2 * SIDE_PX), np.float32)
+    marks = []
     for place, index in enumerate(chosen):
         digit = np.asarray(Image.fromarray(test.images[index]).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
         top = SIDE_PX // 2 + int(rng.integers(-5, 6))
         left = SIDE_PX // 2 + place * step
         part = ink[top : top + SIDE_PX, left : left + SIDE_PX]
         np.maximum(part, digit.astype(np.float32) / 255, out=part)
+        x, y, wide, high = cv2.boundingRect((digit > 100).astype(np.uint8))
+        box = (left + x, top + y, left + x + wide, top + y + high)
+        marks.append(Mark(str(test.labels[index]), box))
     picture = Image.fromarray((255 * ink).astype(np.uint8))
     pen = int(rng.choice(PENS))
     if abs(pen) > 1:
         picture = picture.filter(ImageFilter.MaxFilter(pen) if pen > 0 else ImageFilter.MinFilter(-pen))
-    picture = picture.rotate(float(rng.uniform(-8, 8)), Image.Resampling.BICUBIC)
+    turn = float(rng.uniform(-8, 8))
+    picture = picture.rotate(turn, Image.Resampling.BICUBIC)
+    matrix = np.vstack([cv2.getRotationMatrix2D((picture.width / 2, picture.height / 2), turn, 1.0), [0, 0, 1]])
     digits = "".join(str(test.labels[index]) for index in chosen)
     pixels = photographed(np.asarray(picture, np.float32) / 255, rng)
-    return Composed(pixels, (digits,), kind="number")
+    return Composed(np.dstack([pixels] * 3), (digits,), moved(marks, matrix), kind="number")
 
 
 #: Makers of pictures, by kind: random numbers and the picture's number in.
