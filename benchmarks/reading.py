@@ -1,13 +1,17 @@
 """How well does digitlab read? Any folders of pictures with a ``truth.tsv``, scored in one run.
 
-    python benchmarks/reading.py FOLDER... [--model RUN] [--out reading.json] [--pictures DIR]
+    python benchmarks/reading.py FOLDER... [--cases DIR] [--composed 24] [--quick] [--jobs 2] [--check]
+        [--model RUN] [--out reading.json] [--pictures DIR] [--failed] [--publish]
 
-Prints the accuracy of digits and of whole numbers with 95 % intervals, what was refused, coverage against accuracy and
-seconds a picture. ``--out`` keeps all figures as JSON, ``--publish`` makes docs/measurements/reading.md from them, and
-``--pictures`` writes a sheet of what failed. Columns of ``truth.tsv``: see ``reading_truth.py``.
+Prints the accuracy of digits and of whole pictures with 95 % intervals, what was refused, whether confidence can be
+trusted, and which of the bars in ``reading_bars.py`` are reached; ``--check`` makes the exit code 1 where one is not.
+``--quick`` answers at most 100 pictures a folder, in the ways that have a bar. ``--out`` keeps all figures as JSON,
+``--publish`` makes docs/measurements/reading.md from them, and ``--pictures`` writes sheets of what failed, with what
+was read drawn on the photos. ``--composed`` reads so many pictures of each kind of ``reading_composed.py`` as well.
+Columns of ``truth.tsv``: see ``reading_truth.py``; files beside the folders are passed over.
 
 Pictures of one digit are answered twice: as one digit (``Reader.read_digit``, the way of ``digitlab predict``) and as a
-photo (``Reader.read``, the way of ``digitlab read``).
+photo (``Reader.read``, the way of ``digitlab read``). ``--cases`` asks the situations of ``reading_cases.py`` as well.
 """
 
 from __future__ import annotations
@@ -17,64 +21,44 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from composed_scores import Found
 from digitlab.errors import DigitlabError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Reading
 from digitlab.training.environment import environment
-from reading_page import figures, publish
+from reading_answering import WAYS, Asker, asking, text_of
+from reading_bars import verdicts, ways_with_bars
+from reading_cases import measure_cases
+from reading_composed import KINDS, readings
+from reading_page import failures_image, may_be_shown, publish
 from reading_scores import Answer, area_under_roc, refused_at, score
 from reading_sheet import write_sheet
+from reading_tables import figures
+from reading_trust import trust
 from reading_truth import Item, Truth, TruthError, read_truth
 
-#: The ways to answer, by the kind of truth.
-WAYS = {"digit": ("digit", "photo"), "letter": ("digit", "photo"), "digits": ("photo",), "lines": ("photo",)}
+#: Pictures a folder with ``--quick``; more where a hundred would hide what is asked for.
+QUICK = 100
+QUICK_OF = {"kaggle_90x140": 400}
+#: Pictures of a folder or kind on a sheet of the documents.
+MOST_SHOWN = 12
+#: Says of a composed picture that all digits were read, and not all in their places or boxes.
+NOT_WHOLE = " (not in place)"
+
+#: Writes sheets of what failed: name, way, answers, and the photos by the answers' file.
+Writer = Callable[[str, str, Sequence[Answer], Mapping[str, Any]], None]
 
 
-def as_digit(reader: Reader, item: Item) -> tuple[str, float, float]:
-    """Answer a picture of one digit; return what was read, how surely, and how surely it is none."""
-    probabilities, p_not_a_digit = reader.read_digit(item.path)
-    if p_not_a_digit > reader.answers.refuse_above:
-        return "", 0.0, p_not_a_digit
-    best = int(probabilities.argmax())
-    return str(best), float(probabilities[best]) * (1 - p_not_a_digit), p_not_a_digit
-
-
-def as_photo(reader: Reader, item: Item) -> tuple[str, float, float]:
-    """Read a picture as a photo of anything."""
-    reading = reader.read(item.path, ReadingOptions())
-    confidence = 1.0
-    for number in reading.numbers:
-        confidence *= number.confidence
-    surest = max((digit.confidence for digit in reading.digits), default=0.0)
-    return text_of(reading), confidence if reading.numbers else 0.0, 1 - surest
-
-
-def text_of(reading: Reading) -> str:
-    """Return the digits of a reading, with a space between lines; gaps within a line do not count."""
-    return " ".join(line.text.replace(" ", "") for line in reading.lines)
-
-
-def answer_all(truth: Truth, reader: Reader, way: str) -> list[Answer]:
-    """Answer all pictures of a folder."""
-    ask: Callable[[Reader, Item], tuple[str, float, float]] = {"digit": as_digit, "photo": as_photo}[way]
-    ask(reader, truth.items[0])  # kernels are loaded here and not within what is measured
-    answers = []
-    for item in truth.items:
-        began = time.perf_counter()
-        try:
-            text, confidence, refusal = ask(reader, item)
-        except DigitlabError as error:
-            print(f"{item.path.name}: {error}", file=sys.stderr)
-            text, confidence, refusal = "", 0.0, 1.0
-        seconds = time.perf_counter() - began
-        answers.append(Answer(item.path.name, item.digits, text, item.told, confidence, refusal, seconds))
-    return answers
+def quick_part(truth: Truth) -> tuple[Item, ...]:
+    """Return pictures at even steps: the same in every run, and of every kind where files are sorted by kind."""
+    n = min(len(truth.items), QUICK_OF.get(truth.name, QUICK))
+    return tuple(truth.items[k * len(truth.items) // n] for k in range(n))
 
 
 def refusals(answered: dict[str, list[Answer]]) -> list[dict[str, Any]]:
@@ -91,62 +75,144 @@ def refusals(answered: dict[str, list[Answer]]) -> list[dict[str, Any]]:
     return found
 
 
-def measure(truths: Sequence[Truth], reader: Reader, model: str, pictures: Path | None) -> dict[str, Any]:
-    """Answer and score all folders."""
+def measure(truths: Sequence[Truth], ask: Asker, write: Writer, *, quick: bool = False) -> dict[str, Any]:
+    """Answer and score all folders; a line each tells how far it is."""
     load = os.getloadavg()[0]
     entries: list[dict[str, Any]] = []
     as_digits: dict[str, list[Answer]] = {}
+    as_photos: list[Answer] = []
     for truth in truths:
+        with_bars = ways_with_bars(truth.name)
+        items = quick_part(truth) if quick else truth.items
         for way in WAYS[truth.kind]:
-            answers = answer_all(truth, reader, way)
+            if quick and with_bars and way not in with_bars:
+                continue
+            began = time.perf_counter()
+            answers = ask(items, way)
             entries.append({"name": truth.name, "kind": truth.kind, "way": way} | score(answers))
+            wrong = [answer for answer in answers if not answer.is_right]
             entries[-1]["failed"] = [
-                {"file": answer.file, "truth": answer.told, "read": answer.text}
-                for answer in answers
-                if not answer.is_right
+                {"file": answer.file, "truth": answer.told, "read": answer.text} for answer in wrong
             ]
             if way == "digit":
                 as_digits[truth.name] = answers
-            if pictures is not None:
-                paths = {item.path.name: item.path for item in truth.items}
-                write_sheet(answers, paths, pictures / f"{truth.name}-{way}.png")
-    names = " ".join(truth.name for truth in truths)
+            else:
+                as_photos += answers
+            write(truth.name, way, answers, {item.path.name: item.path for item in items})
+            seconds = time.perf_counter() - began
+            _say(f"{truth.name}, {way}: {len(answers) - len(wrong)} of {len(answers)} right, {seconds:.1f} s")
     return {
         "entries": entries,
         "refusals": refusals(as_digits),
-        "model": model,
-        "refuse_above": reader.answers.refuse_above,
+        "trust": trust(as_photos),
         "min_confidence": ReadingOptions().min_confidence,
         "load": load,
         "environment": environment(os.cpu_count() or 1),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"python benchmarks/reading.py {names}",
     }
+
+
+def measure_composed(n_pictures: int, reader: Reader, write: Writer) -> dict[str, dict[str, Any]]:
+    """Read composed pictures of every kind; return the counts of ``composed_scores.Found`` by kind."""
+    kinds = {}
+    for kind in KINDS if n_pictures else ():
+        found, answers, photos = Found(), [], {}
+        for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, 0, reader)):
+            found += judged
+            truth = " ".join("".join(filter(str.isdecimal, line)) for line in picture.lines)
+            surest = max((digit.confidence for digit in reading.digits), default=0.0)
+            # Where digits stand matters here, so what is right is what was found right in its place.
+            text = truth if judged.is_whole else text_of(reading) + NOT_WHOLE * (text_of(reading) == truth)
+            told = "|".join(picture.lines) or picture.kind
+            answers.append(Answer(f"{kind} {k}", truth, text, told, surest, 1 - surest, 0.0, reading))
+            photos[f"{kind} {k}"] = picture.pixels
+        write(kind, "composed", answers, photos)
+        kinds[kind] = asdict(found)
+        _say(f"composed, {kind}: {sum(answer.is_right for answer in answers)} of {n_pictures} whole")
+    return kinds
+
+
+def writer(pictures: Path | None, shown: list[dict[str, Any]] | None) -> Writer:
+    """Return what writes sheets of what failed: into a folder, and of what may be shown into docs/images."""
+
+    def write(name: str, way: str, answers: Sequence[Answer], photos: Mapping[str, Any]) -> None:
+        if pictures is not None:
+            write_sheet(answers, photos, pictures / f"{name}-{way}.png")
+        if shown is None or way == "digit":
+            return
+        free = [answer for answer in answers if way == "composed" or may_be_shown(name, answer.file)]
+        n_wrong = write_sheet(free, photos, failures_image(name), n_most=MOST_SHOWN)
+        if n_wrong:
+            shown.append({"name": name, "n": len(free), "n_wrong": n_wrong})
+
+    return write
+
+
+def failed(result: dict[str, Any]) -> str:
+    """Return what was read wrongly, a line each."""
+    lines = [
+        f"{entry['name']}, {entry['way']}: {wrong['file']}: {wrong['truth']} -> {wrong['read'] or 'nothing'}"
+        for entry in result["entries"]
+        for wrong in entry["failed"]
+    ]
+    lines += [
+        f"case {row['case']}: {row['file']}, {row['ask']}: {row['right']} -> {row['read'] or 'nothing'}"
+        for row in result["cases"]
+        if not row["is_right"]
+    ]
+    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="pictures and a truth.tsv")
+    parser.add_argument("--cases", type=Path, metavar="DIR", help="a folder of cases to ask as well")
+    parser.add_argument("--composed", type=int, default=0, metavar="N", help="composed pictures of each kind as well")
     parser.add_argument("--model", help="a run or a .safetensors file instead of the shipped reader")
+    parser.add_argument("--quick", action="store_true", help="at most 100 pictures a folder, in the ways with a bar")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes, one core each (default 1, all cores)"
+    )
+    parser.add_argument("--check", action="store_true", help="exit code 1 where a bar is not reached")
+    parser.add_argument("--failed", action="store_true", help="list what was read wrongly")
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="where to write sheets of what failed")
     parser.add_argument("--publish", action="store_true", help="make docs/measurements/reading.md of it")
     options = parser.parse_args(argv)
     try:
-        truths = [read_truth(folder) for folder in options.folders]
+        truths = [read_truth(folder) for folder in options.folders if not folder.is_file()]
         reader = Reader(options.model)
     except (TruthError, DigitlabError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    model = "the shipped reader" if options.model is None else Path(options.model).name
-    result = measure(truths, reader, model, options.pictures)
+    shown: list[dict[str, Any]] | None = [] if options.publish else None
+    write = writer(options.pictures, shown)
+    with asking(reader, options.model, options.jobs) as ask:
+        result = measure(truths, ask, write, quick=options.quick)
+    result["composed"] = measure_composed(options.composed, reader, write)
+    result["shown"] = shown or []
+    result["cases"] = [] if options.cases is None else measure_cases(options.cases, reader)
+    result["model"] = "the shipped reader" if options.model is None else Path(options.model).name
+    result["refuse_above"] = reader.answers.refuse_above
+    switches = " --quick" * options.quick + (" --cases cases" if options.cases else "")
+    switches += f" --composed {options.composed}" if options.composed else ""
+    result["command"] = f"python benchmarks/reading.py {' '.join(truth.name for truth in truths)}{switches}"
+    result["bars"] = verdicts(result)
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if options.publish:
         publish(result)
     print(figures(result))
-    return 0
+    if options.failed:
+        print("\n## Read wrongly\n")
+        print(failed(result))
+    is_missed = not all(row["is_reached"] for row in result["bars"])
+    return 1 if options.check and is_missed else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,85 +1,161 @@
-"""Write a folder of composed numbers to score: MNIST's test digits on paper, as hard as is wanted.
+"""Write a folder of composed pictures to score or to look at: MNIST's test digits, as hard as is wanted.
 
-    python benchmarks/reading_composed.py FOLDER [--pictures 200] [--seed 0]
+    python benchmarks/reading_composed.py FOLDER [--kind sheets] [--pictures 200] [--seed 0]
     python benchmarks/reading.py FOLDER
+    python benchmarks/reading_composed.py FOLDER --kind sheets --read
 
-Numbers of 1 to 8 digits that stand apart or touch, in pens of several widths, slanted a little, on paper with a grain
-and a shadow. Unlike the published folders these pictures may be copied, so what fails among them is shown in
-docs/measurements/reading.md (``--publish``).
+Kinds: ``numbers`` of 1 to 8 digits that stand apart or touch, ``sheets`` on tables lying in any of four turns,
+``forms`` with boxes, ``blanks`` (forms with empty, crossed or dashed boxes), ``sudokus``, ``separated`` (dates,
+fractions, decimals, times, products), ``heights`` from 10 pixels to filling the picture, ``chalk`` (the same in light
+ink on dark), and without any digit ``text`` and ``scenes``. The tests compose the same kinds from another seed. Unlike
+the development folders these pictures may be copied. ``--read`` scores them at once, digits in place and boxes and
+separators too, which a ``truth.tsv`` cannot tell; the folder then also gets what was read, drawn on each picture that
+was not read as a whole.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from composed_empty import SCENES, named_scene, text_page
+from composed_glyphs import Mark
+from composed_kinds import FORMS, HEIGHTS, form, of_height, separated, sheet_on_table, sudoku
+from composed_photos import Composed, moved
+from composed_scores import Found, judge
 from digitlab.data.mnist import MnistData
+from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from reading_page import FAILURES
+from digitlab.reading.reading import Reading
 from reading_photo import photographed
-from reading_sheet import write_sheet
-from reading_truth import TRUTH, read_truth
+from reading_truth import TRUTH
 
 #: Widths of pen, as the side of the square that thins (below 0) or thickens the ink.
 PENS = (-3, 1, 1, 3, 5)
 SIDE_PX = 84  # of a digit's 28 x 28 image, enlarged
 
 
-def number(rng: np.random.Generator) -> tuple[NDArray[np.uint8], str]:
-    """Compose one number; return its picture, uint8 (h, w), and its digits."""
+def number(rng: np.random.Generator) -> Composed:
+    """Compose one number of plain test digits on paper with a grain and a shadow."""
     test = MnistData.load().test
     chosen = rng.integers(0, len(test), int(rng.integers(1, 9)))
     # An image has an empty margin of about a fifth on each side: steps below two thirds make digits touch.
     step = int(SIDE_PX * rng.uniform(0.45, 0.9))
     ink = np.zeros((2 * SIDE_PX, step * len(chosen) + 2 * SIDE_PX), np.float32)
+    marks = []
     for place, index in enumerate(chosen):
         digit = np.asarray(Image.fromarray(test.images[index]).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
         top = SIDE_PX // 2 + int(rng.integers(-5, 6))
         left = SIDE_PX // 2 + place * step
         part = ink[top : top + SIDE_PX, left : left + SIDE_PX]
         np.maximum(part, digit.astype(np.float32) / 255, out=part)
+        x, y, wide, high = cv2.boundingRect((digit > 100).astype(np.uint8))
+        box = (left + x, top + y, left + x + wide, top + y + high)
+        marks.append(Mark(str(test.labels[index]), box))
     picture = Image.fromarray((255 * ink).astype(np.uint8))
     pen = int(rng.choice(PENS))
     if abs(pen) > 1:
         picture = picture.filter(ImageFilter.MaxFilter(pen) if pen > 0 else ImageFilter.MinFilter(-pen))
-    picture = picture.rotate(float(rng.uniform(-8, 8)), Image.Resampling.BICUBIC)
+    turn = float(rng.uniform(-8, 8))
+    picture = picture.rotate(turn, Image.Resampling.BICUBIC)
+    matrix = np.vstack([cv2.getRotationMatrix2D((picture.width / 2, picture.height / 2), turn, 1.0), [0, 0, 1]])
     digits = "".join(str(test.labels[index]) for index in chosen)
-    return photographed(np.asarray(picture, np.float32) / 255, rng), digits
+    pixels = photographed(np.asarray(picture, np.float32) / 255, rng)
+    return Composed(np.dstack([pixels] * 3), (digits,), moved(marks, matrix), kind="number")
 
 
-def write_folder(folder: Path, n_pictures: int, seed: int) -> None:
+#: Makers of pictures, by kind: random numbers and the picture's number in.
+KINDS: dict[str, Callable[[np.random.Generator, int], Composed]] = {
+    "numbers": lambda rng, k: number(rng),
+    "sheets": lambda rng, k: sheet_on_table(rng).turn(k % 4),
+    "forms": lambda rng, k: form(rng, FORMS[k % len(FORMS)], rows=1 + k % 3),
+    "blanks": lambda rng, k: form(rng, FORMS[k % len(FORMS)], rows=1 + k % 3, blanks=True),
+    "sudokus": lambda rng, k: sudoku(rng),
+    "separated": lambda rng, k: separated(rng, n_lines=1 + k % 3),
+    "heights": lambda rng, k: of_height(rng, HEIGHTS[k % len(HEIGHTS)]),
+    "chalk": lambda rng, k: of_height(rng, HEIGHTS[k % len(HEIGHTS)], light_ink=True),
+    "text": lambda rng, k: text_page(rng),
+    "scenes": lambda rng, k: named_scene(tuple(SCENES)[k % len(SCENES)], rng),
+}
+
+
+def composed(kind: str, seed: int, k: int) -> Composed:
+    """Return picture ``k`` of a kind and seed, the same whatever else was composed."""
+    return KINDS[kind](np.random.default_rng([seed, zlib.crc32(kind.encode()), k]), k)
+
+
+def told(kind: str, picture: Composed) -> str:
+    """Return the truth as ``truth.tsv`` has it."""
+    lines = ["".join(character for character in line if character.isdecimal()) for line in picture.lines]
+    return "|".join(lines) if lines else picture.kind
+
+
+def write_folder(folder: Path, kind: str, n_pictures: int, seed: int) -> None:
     """Write pictures and their truth."""
-    rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = ["file\tdigits\n"]
-    for place in range(n_pictures):
-        pixels, digits = number(rng)
-        Image.fromarray(pixels).save(folder / f"{place:03d}.png")
-        lines.append(f"{place:03d}.png\t{digits}\n")
-    (folder / TRUTH).write_text("".join(lines))
+    heading = {"numbers": "digits", "text": "letter", "scenes": "letter"}.get(kind, "lines")
+    rows = [f"file\t{heading}\n"]
+    for k in range(n_pictures):
+        picture = composed(kind, seed, k)
+        Image.fromarray(picture.pixels).save(folder / f"{k:03d}.png")
+        rows.append(f"{k:03d}.png\t{told(kind, picture)}\n")
+    (folder / TRUTH).write_text("".join(rows))
+
+
+def readings(kind: str, n_pictures: int, seed: int, reader: Reader) -> Iterator[tuple[Composed, Reading, Found]]:
+    """Compose and read pictures of a kind, one after the other, and judge each."""
+    options = ReadingOptions(grid=(9, 9)) if kind == "sudokus" else ReadingOptions()
+    for k in range(n_pictures):
+        picture = composed(kind, seed, k)
+        reading = reader.read(picture.pixels, options)
+        yield picture, reading, judge(picture, reading)
+
+
+def read_kind(kind: str, n_pictures: int, seed: int, folder: Path) -> Found:
+    """Read pictures of a kind; those that were not read as a whole are drawn into the folder and told."""
+    found = Found()
+    for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, seed, Reader())):
+        found += judged
+        if not judged.is_whole or judged.n_texts < judged.n_lines:
+            reading.render(picture.pixels).save(folder / f"read-{k:03d}.png")
+            print(f"{k:03d} {picture.kind}: {' | '.join(picture.lines)} -> {' | '.join(reading.text.splitlines())}")
+    return found
+
+
+def table(found: Found) -> str:
+    """Return the counts for people."""
+    rows = [
+        ("digits right and in place", found.n_right, found.n_digits),
+        ("turned rightly", found.n_turned, found.n_pictures),
+        ("lines whole", found.n_whole, found.n_lines),
+        ("texts with separators", found.n_texts, found.n_lines),
+        ("boxes", found.n_cells_right, found.n_cells),
+        ("pictures empty", found.n_empty, found.n_pictures),
+    ]
+    lines = [f"{what}: {n} of {of} ({100 * n / of:.1f} %)" for what, n, of in rows if of]
+    extra = f"extra: {found.n_extra}, {found.n_extra / found.n_pictures:.2f} a picture; surest {found.surest_extra:.4f}"
+    return "\n".join([*lines, extra])
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the folder, and the sheet of what fails in it if that is wanted."""
+    """Write the folder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="made if it is missing")
+    parser.add_argument("--kind", choices=KINDS, default="numbers", help="what to compose (default numbers)")
     parser.add_argument("--pictures", type=int, default=200, metavar="N", help="how many (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="which (default 0)")
-    parser.add_argument("--publish", action="store_true", help="read them and show in docs/ what fails")
+    parser.add_argument("--read", action="store_true", help="read them and tell how well")
     options = parser.parse_args(argv)
-    write_folder(options.folder, options.pictures, options.seed)
-    if options.publish:
-        from reading import answer_all
-
-        truth = read_truth(options.folder)
-        paths = {item.path.name: item.path for item in truth.items}
-        n_wrong = write_sheet(answer_all(truth, Reader(), "photo"), paths, FAILURES, n_most=18)
-        print(f"{n_wrong} of {options.pictures} are not read as a whole; see {FAILURES}")
+    write_folder(options.folder, options.kind, options.pictures, options.seed)
+    if options.read:
+        print(table(read_kind(options.kind, options.pictures, options.seed, options.folder)))
     return 0
 
 

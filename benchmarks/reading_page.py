@@ -1,4 +1,9 @@
-"""The page docs/measurements/reading.md, made from benchmarks/results/reading.json and reading_speed.json."""
+"""The page docs/measurements/reading.md, made from benchmarks/results/reading.json and reading_speed.json.
+
+    python benchmarks/reading_page.py
+
+makes page, charts and the README's table anew from what was measured, for instance when words were changed.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.evaluation.axes import nice_axis
-from digitlab.evaluation.markup import percent
 from measured import markdown_table
-from reading_origins import LIMITS, ORIGINS
+from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
 from reading_scores import COVERAGES
+from reading_tables import figures, share
 from readme import README, filled
 from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, spread_chart
 
@@ -18,39 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reading.json"
 SPEED = ROOT / "benchmarks" / "results" / "reading_speed.json"
 PAGE = ROOT / "docs" / "measurements" / "reading.md"
-CHART = ROOT / "docs" / "images" / "reading-coverage.svg"
-FAILURES = ROOT / "docs" / "images" / "reading-failures.png"
+IMAGES = ROOT / "docs" / "images"
+COVERAGE = IMAGES / "reading-coverage.svg"
+RELIABILITY = IMAGES / "reading-reliability.svg"
 
 _QUIET_LOAD = 0.5
 _LEAST_DRAWN = 20  # a line through fewer pictures would tell nothing
-WAYS = {"digit": "as one digit", "photo": "as a photo"}
-
-
-def figures(result: dict[str, Any]) -> str:
-    """Return the tables, for the terminal and for the page."""
-    parts = [
-        "## Accuracy",
-        _accuracy(result),
-        "*Digits*: of the digits that stand there, those read and in place, in the alignment with the fewest edits; "
-        "*extra*: what was read besides. *Whole*: pictures on which all digits and nothing else was read. *As one "
-        "digit* is the way of `digitlab predict`, *as a photo* that of `digitlab read`, which may find several digits "
-        "or none.",
-    ]
-    if result["refusals"]:
-        parts += [
-            "## Refusing",
-            _refusals(result),
-            "How well the probability of *not a digit* parts the two, whatever the threshold; and how much of what is "
-            "to be refused is, with the threshold at which 1 % of the digits are lost.",
-        ]
-    if any("coverage" in entry for entry in result["entries"]):
-        parts += [
-            "## Coverage against accuracy",
-            "The share of pictures right as a whole among the surest answers, when only this share of all pictures is "
-            "answered; the rest would be looked at by people.",
-            _coverage(result),
-        ]
-    return "\n\n".join(parts)
+_LEAST_OF_BIN = 5  # and so would a dot of fewer numbers
 
 
 def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
@@ -58,28 +37,37 @@ def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
     machine = result["environment"]
     parts = [
         "# Reading what people write",
-        "How well digitlab reads pictures that it has not learned from: its network has learned from MNIST's training "
-        f"images alone. Read with {result['model']}; as one digit, a mark is refused where *not a digit* has a "
-        f"probability above {result['refuse_above']:g}, on a photo also where its best digit has less than "
-        f"{result['min_confidence']:g}. In brackets: 95 % Wilson intervals. These pictures were looked at while the "
-        "way was built, so others may be read less well; none of them is part of digitlab.",
+        "How well digitlab reads pictures that it has not learned from: its networks have learned from MNIST's "
+        f"training images and from what digitlab draws itself. Read with {result['model']}; as one digit, a mark is "
+        f"refused where *not a digit* has a probability above {result['refuse_above']:g}, on a photo also where its "
+        f"best digit has less than {result['min_confidence']:g}. In brackets: 95 % Wilson intervals. These pictures "
+        "were looked at while the way was built, so others may be read less well; none of them is part of digitlab.",
         _origins(result),
         figures(result),
-        f"![Accuracy over coverage](../images/{CHART.name})",
+        f"![Accuracy over coverage](../images/{COVERAGE.name})",
     ]
+    if result["trust"]["n"]:
+        parts.append(f"![How many of the numbers that claim so much are right](../images/{RELIABILITY.name})")
+    missed = [bar["what"] for bar in result["bars"] if not bar["is_reached"]]
+    if missed:
+        parts += ["## Why some is not reached", "\n".join(f"- *{what}*: {_reason(what)}" for what in missed)]
     if speed is not None:
         parts += ["## Speed", _speed(speed)]
-    parts += [
-        "## Known limits",
-        LIMITS,
-        "What fails among the composed numbers, the surest mistakes first: what stands there, what was read, and its "
-        "confidence. The digits are MNIST's test digits, by Yann LeCun and Corinna Cortes, CC BY-SA 3.0.",
-        f"![Numbers that are read wrongly](../images/{FAILURES.name})",
+    parts += ["## Known limits", LIMITS]
+    if result["shown"]:
+        parts += [
+            "## What is read wrongly",
+            "The surest mistakes first. Green: right; red: wrong; violet: read where nothing stands; yellow: refused. "
+            "Below each: what stands there, what was read, and its confidence. Shown are pictures whose licence allows "
+            "it, and composed ones.",
+        ]
+    parts += [_shown(shown) for shown in result["shown"]]
+    parts.append(
         f"digitlab {machine['digitlab']}, Python {machine['python']}, {machine['threads']} threads of "
         f"{machine['processor']}. Made by `{result['command']}` on {result['date'][:10]}; with folders of your own, "
-        "the same command tells how well yours are read." + busy(result["load"], machine["threads"]),
-    ]
-    return "\n\n".join(parts) + "\n"
+        "the same command tells how well yours are read." + busy(result["load"], machine["threads"])
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def coverage_chart(result: dict[str, Any]) -> str:
@@ -110,16 +98,36 @@ def coverage_chart(result: dict[str, Any]) -> str:
     )
 
 
+def reliability_chart(result: dict[str, Any]) -> str:
+    """Return what numbers claim against how many of them are right, as SVG; on the dashed line both agree."""
+    dots = [
+        Dot(
+            *(100 * value for value in (part["confidence"], part["share"], *part["interval"])), label=f"n = {part['n']}"
+        )
+        for part in result["trust"]["bins"]
+        if part["n"] >= _LEAST_OF_BIN
+    ]
+    x_axis, y_axis = nice_axis((0.0, 100.0), LEFT, RIGHT, n_ticks=6), nice_axis((0.0, 100.0), BOTTOM, TOP, n_ticks=6)
+    ends = [Dot.on_line(0.0, 0.0), Dot.on_line(100.0, 100.0)]
+    return spread_chart(
+        [Trace("numbers read on photos", dots), Trace("as claimed", ends, measured=False)],
+        Scale(x_axis, x_axis.ticks, log=False),
+        Scale(y_axis, y_axis.ticks, log=False),
+        title="What numbers claim, and how many are right",
+        x_label="Confidence, %",
+        y_label="Right, %",
+    )
+
+
 def readme_table(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
     """Return the README's short table."""
+    entries = {(entry["name"], entry["way"]): entry for entry in result["entries"]}
     rows = []
-    for entry in result["entries"]:
-        if entry["way"] == "digit" or entry["n"] < _LEAST_DRAWN:
-            continue
-        kind = {"digit": "whole", "digits": "whole", "letter": "refused"}.get(entry["kind"], "digits")
-        told = {"whole": "right", "refused": "refused, as they should be", "digits": "of the digits right"}[kind]
-        what = ORIGINS[entry["name"]][0] if entry["name"] in ORIGINS else entry["name"]
-        rows.append([what, f"{_share(entry[kind])} {told}", str(entry[kind]["n"])])
+    for name, way, measure in README_ROWS:
+        entry = entries.get((name, way))
+        if entry is not None:
+            told = {"whole": "right", "refused": "refused, as they should be", "digits": "of the digits right"}[measure]
+            rows.append([ORIGINS[name][0], f"{share(entry[measure])} {told}", str(entry[measure]["n"])])
     parts = [markdown_table(["pictures that it has not learned from", "", "n"], rows)]
     if speed is not None:
         told = (
@@ -134,12 +142,30 @@ def readme_table(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
 
 
 def publish(result: dict[str, Any]) -> None:
-    """Write results, page and chart."""
+    """Write results, page, charts and the README's table."""
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    write_again()
+
+
+def write_again() -> None:
+    """Write page, charts and the README's table from the results."""
+    result = json.loads(RESULTS.read_text("utf-8"))
     speed = json.loads(SPEED.read_text("utf-8")) if SPEED.exists() else None
     PAGE.write_text(page(result, speed), "utf-8")
-    CHART.write_text(coverage_chart(result), "utf-8")
+    COVERAGE.write_text(coverage_chart(result), "utf-8")
+    if result["trust"]["n"]:
+        RELIABILITY.write_text(reliability_chart(result), "utf-8")
     README.write_text(filled(README.read_text("utf-8"), {"reading": readme_table(result, speed)}), "utf-8")
+
+
+def failures_image(name: str) -> Path:
+    """Return where the sheet of a folder's or a kind's failures is."""
+    return IMAGES / f"reading-failures-{name}.jpg"
+
+
+def may_be_shown(name: str, file: str) -> bool:
+    """Tell whether the licence of a folder's picture allows to show it."""
+    return name in SHOWN and (not SHOWN[name] or file in SHOWN[name])
 
 
 def busy(load: float, n_threads: int) -> str:
@@ -149,69 +175,43 @@ def busy(load: float, n_threads: int) -> str:
     return f" Other programs were running (load {load:.1f} on {n_threads} threads), so times are too long."
 
 
-def _title(entry: dict[str, Any], result: dict[str, Any]) -> str:
-    is_twice = sum(other["name"] == entry["name"] for other in result["entries"]) > 1
-    return f"{entry['name']}, {WAYS[entry['way']]}" if is_twice else entry["name"]
-
-
 def _origins(result: dict[str, Any]) -> str:
     names = list(dict.fromkeys(entry["name"] for entry in result["entries"]))
     rows = [[f"`{name}`", *ORIGINS[name]] for name in names if name in ORIGINS]
     return markdown_table(["folder", "what", "from", "licence"], rows) if rows else ""
 
 
-def _share(figures: dict[str, Any] | None) -> str:
-    if figures is None:
-        return ""
-    low, high = figures["interval"]
-    return f"{percent(figures['share'], 1)} [{100 * low:.1f}, {100 * high:.1f}]"
+def _reason(what: str) -> str:
+    return REASONS.get(what, "not looked into.")
 
 
-def _accuracy(result: dict[str, Any]) -> str:
-    rows = []
-    for entry in result["entries"]:
-        digits = entry.get("digits")
-        rows.append(
-            [
-                _title(entry, result),
-                str(entry["n"]),
-                _share(digits),
-                "" if digits is None else str(digits["n_extra"]),
-                _share(entry.get("whole")),
-                _share(entry.get("refused")),
-                f"{1000 * entry['median_s']:.1f}",
-            ]
-        )
-    return markdown_table(["", "pictures", "digits", "extra", "whole", "refused rightly", "ms a picture"], rows)
-
-
-def _refusals(result: dict[str, Any]) -> str:
-    rows = [
-        [
-            f"{found['refuse']} ({found['n_refuse']})",
-            f"{found['keep']} ({found['n_keep']})",
-            f"{found['area']:.4f}",
-            percent(found["refused_at_1"], 1),
-        ]
-        for found in result["refusals"]
-    ]
-    return markdown_table(["to be refused", "against digits of", "area under the ROC", "refused at 1 % lost"], rows)
-
-
-def _coverage(result: dict[str, Any]) -> str:
-    entries = [entry for entry in result["entries"] if "coverage" in entry]
-    shares = [f"{100 * point['coverage']:.0f} %" for point in entries[0]["coverage"]] if entries else []
-    rows = [[_title(entry, result), *(percent(point["share"], 1) for point in entry["coverage"])] for entry in entries]
-    return markdown_table(["answered", *shares], rows)
+def _shown(shown: dict[str, Any]) -> str:
+    """A sheet of failures with whose pictures they are."""
+    name = shown["name"]
+    if name in ORIGINS:
+        what, origin, licence = ORIGINS[name]
+        told = f"`{name}`: {what}; from {origin}, {licence}."
+    else:
+        told = f"Composed, {name}. The digits are MNIST's test digits, by Yann LeCun and Corinna Cortes, CC BY-SA 3.0."
+    n_wrong = f"{shown['n_wrong']} of {shown['n']} pictures are not read as a whole."
+    return f"{told} {n_wrong}\n\n![What is read wrongly: {name}](../images/{failures_image(name).name})"
 
 
 def _speed(speed: dict[str, Any]) -> str:
     rows = [
-        [entry["title"], str(entry["n"]), entry["median"], entry["range"], entry["processor"]]
+        [entry["title"], str(entry["n"]), entry["median"], entry["range"], entry["processor"], _weight(entry)]
         for entry in speed["entries"]
     ]
     return (
-        markdown_table(["", "n", "median", "smallest to largest", "processor time"], rows)
+        markdown_table(["", "n", "median", "smallest to largest", "processor time", "peak memory"], rows)
         + f"\n\n{speed['note']} Made by `{speed['command']}` on {speed['date'][:10]}."
         + busy(speed["load"], speed["environment"]["threads"])
     )
+
+
+def _weight(entry: dict[str, Any]) -> str:
+    return f"{entry['peak_bytes'] / 1e6:.0f} MB" if entry.get("peak_bytes") else ""
+
+
+if __name__ == "__main__":
+    write_again()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from digitlab.metrics import wilson_interval
+from digitlab.reading.reading import Reading
 
 #: Shares of the pictures to answer, at which the accuracy of the surest answers is told.
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -34,6 +35,10 @@ class Answer:
         How surely there is no digit, in [0, 1].
     seconds : float
         From the file to the answer.
+    reading : Reading or None
+        All that was read, for pictures that were read as photos.
+    also : tuple of str
+        What would be right as well.
     """
 
     file: str
@@ -43,11 +48,13 @@ class Answer:
     confidence: float
     refusal: float
     seconds: float
+    reading: Reading | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
         """Whether all digits were read, and nothing else."""
-        return self.truth == self.text
+        return self.text in (self.truth, *self.also)
 
 
 def score(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -84,15 +91,48 @@ def n_matched(truth: str, text: str) -> int:
     >>> n_matched("2250", "225"), n_matched("100", "1100"), n_matched("12", "21")
     (3, 3, 1)
     """
+    return sum(i is not None and truth[i] == text[j] for j, i in enumerate(aligned(truth, text)))
+
+
+def aligned(truth: str, text: str) -> list[int | None]:
+    """Return for every character of ``text`` its place in ``truth``, None where it stands between, as ``n_matched``.
+
+    A place may hold another character than was read. A line's end, ``|``, stands only for a line's end.
+
+    Examples
+    --------
+    >>> aligned("2250", "225"), aligned("10|1", "110|7")
+    ([0, 1, 2], [None, 0, 1, 2, 3])
+    """
     # A cell holds (edits, -matches), of which the smallest is best.
-    row = [(k, 0) for k in range(len(text) + 1)]
+    rows = [[(k, 0) for k in range(len(text) + 1)]]
     for i, true in enumerate(truth, start=1):
-        before, row = row, [(i, 0)]
+        before, row = rows[-1], [(i, 0)]
         for j, read in enumerate(text, start=1):
-            edits, matches = before[j - 1]
-            met = (edits, matches - 1) if true == read else (edits + 1, matches)
-            row.append(min(met, (before[j][0] + 1, before[j][1]), (row[j - 1][0] + 1, row[j - 1][1])))
-    return -row[-1][1]
+            row.append(min(_stepped(before[j - 1], true, read), _added(before[j]), _added(row[j - 1])))
+        rows.append(row)
+    places: list[int | None] = [None] * len(text)
+    i, j = len(truth), len(text)
+    while i and j:
+        if rows[i][j] == _stepped(rows[i - 1][j - 1], truth[i - 1], text[j - 1]):
+            i, j = i - 1, j - 1
+            places[j] = i
+        elif rows[i][j] == _added(rows[i - 1][j]):
+            i -= 1
+        else:
+            j -= 1
+    return places
+
+
+def _stepped(cell: tuple[int, int], true: str, read: str) -> tuple[int, int]:
+    """The price after one character of both; two ends of lines for one cost as much as leaving both out."""
+    if true == read:
+        return (cell[0], cell[1] - 1)
+    return (cell[0] + (2 if "|" in (true, read) else 1), cell[1])
+
+
+def _added(cell: tuple[int, int]) -> tuple[int, int]:
+    return (cell[0] + 1, cell[1])
 
 
 def coverage(answers: Sequence[Answer]) -> list[dict[str, float]]:

@@ -136,6 +136,48 @@ def test_scores_count_digits_wholes_refusals_and_coverage(scores) -> None:
     assert (shares[1.0], shares[0.5]) == (0.5, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("truth_text", "lines", "expected"),
+    [
+        (["123", "45"], [["123"], ["45"]], [True, True]),
+        (["123", "45"], [["12", "3"], ["5"]], [True, True, False]),
+        (["123"], [["13"]], [False]),
+        (["123"], [["173"]], [False]),
+        (["123"], [["1", "2", "3"], ["1"]], [True, True, True, False]),
+        (["1234"], [["1", "2", "4"]], [True, True, True]),
+        (["1234"], [["1", "24"]], [True, False]),
+        ([""], [["1"]], [False]),
+        (["11", "1"], [["1"], ["1"]], [False, True]),
+        (["7"], [], []),
+    ],
+)
+def test_a_number_is_right_if_it_stands_there_and_nothing_beside_it_was_left_out(
+    benchmark_module, truth_text: list[str], lines: list[list[str]], expected: list[bool]
+) -> None:
+    assert benchmark_module("reading_trust").judged(truth_text, lines) == expected
+
+
+def test_bars_tell_what_is_asked_and_whether_it_is_reached(benchmark_module) -> None:
+    bars = benchmark_module("reading_bars")
+    share = {"n": 100, "n_right": 97, "share": 0.97}
+    entry = {"name": "strings", "way": "photo", "digits": share, "whole": share | {"share": 0.8}}
+    trust = {"claims": [{"least": 0.99, "n": 0}], "n_certain_where_nothing_stands": 1, "n_where_nothing_stands": 2}
+    case = {"case": "18", "is_right": True}
+    rows = bars.verdicts({"entries": [entry], "cases": [case, case], "trust": trust})
+    assert [(row["what"], row["is_reached"]) for row in rows] == [
+        ("strings, digits", True),
+        ("strings, whole", False),
+        ("case 18", True),
+        ("read at 99.9 % where nothing stands", False),
+    ]
+
+
+def test_cases_are_asked_as_a_person_would(benchmark_module, folders, tmp_path) -> None:
+    cases = benchmark_module("reading_cases")
+    assert {case.ask for case in cases.CASES} == set(cases.ASKS)
+    assert cases.measure_cases(tmp_path, None) == []
+
+
 @pytest.mark.slow
 def test_folders_of_every_kind_are_scored_in_one_run(script, folders, tmp_path, capsys) -> None:
     names = ("single", "amounts", "sheets", "words")
@@ -153,6 +195,7 @@ def test_folders_of_every_kind_are_scored_in_one_run(script, folders, tmp_path, 
         ("single", "single", 1.0),
         ("words", "single", 1.0),
     ]
+    assert result["trust"]["n"] == sum(claim["n"] for claim in result["trust"]["bins"]) >= 6
     assert "| amounts | 2 | 100 %" in capsys.readouterr().out
     assert str(folders) not in out.read_text()
 
@@ -186,7 +229,11 @@ def test_the_page_and_its_chart_are_those_of_the_last_measurement(benchmark_modu
     result = json.loads(pages.RESULTS.read_text("utf-8"))
     speed = json.loads(pages.SPEED.read_text("utf-8")) if pages.SPEED.exists() else None
     assert pages.PAGE.read_text("utf-8") == pages.page(result, speed)
-    assert pages.CHART.read_text("utf-8") == pages.coverage_chart(result)
+    assert pages.COVERAGE.read_text("utf-8") == pages.coverage_chart(result)
+    if result["trust"]["n"]:
+        assert pages.RELIABILITY.read_text("utf-8") == pages.reliability_chart(result)
+    for shown in result["shown"]:
+        assert pages.failures_image(shown["name"]).exists()
     readme = (ROOT / "README.md").read_text("utf-8")
     assert pages.readme_table(result, speed) in readme
     for entry in result["entries"]:

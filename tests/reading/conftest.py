@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -39,6 +42,14 @@ def compose() -> Callable[..., Page]:
     """Return the composer: ``compose(seed, ...)`` gives a page of 20 numbers of 1 to 12 digits."""
     test = MnistData.load().test
     return lambda seed, **settings: _page(test.images.reshape(-1, 28, 28), test.labels, seed, **settings)
+
+
+@pytest.fixture(scope="session")
+def benchmark_modules() -> Iterator[Callable[[str], ModuleType]]:
+    """Import what composes pictures for measuring, too: a script of ``benchmarks``, which is no package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+        yield importlib.import_module
 
 
 def _page(
