@@ -15,7 +15,7 @@ from PIL import Image
 
 import digitlab as dl
 from digitlab.data.idx import read_idx
-from digitlab.studio.reading.example import example_page
+from digitlab.training.composed_page import compose_page
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
 
@@ -41,7 +41,10 @@ def studio(serve: Callable[..., Any], out: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def page_of_numbers() -> tuple[bytes, tuple[str, ...]]:
-    return example_page(dl.MnistData.load().test, seed=2)
+    page = compose_page(dl.MnistData.load().test, seed=2)
+    file = io.BytesIO()
+    Image.fromarray(page.pixels).save(file, "PNG")
+    return file.getvalue(), page.numbers
 
 
 def read_tab(visit: Open, **settings: Any) -> api.Page:

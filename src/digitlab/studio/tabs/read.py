@@ -81,7 +81,7 @@ class ReadTab:
                 DrawPad(desk, self._answer)
         with ui.element("div").classes("read-pair"):
             self._photos = PhotoCard(desk, self._correct, keeps=keeps)
-            NumbersCard(desk, self._correct)
+            self._numbers = NumbersCard(desk, self._correct)
         with card("From paper to 28 × 28", help="normalisation"):
             self._steps = StepsView(desk, self._switch)
         self._kept = CorrectionsCard(desk)
