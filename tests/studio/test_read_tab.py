@@ -597,7 +597,7 @@ def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again
         assert learner.tuned is not None
         await user.should_see("Go back to the network trained here")
         await user.should_not_see("Use it all the same")
-        assert f"{learner.tuned.corrections.right_after} of 1" in tab._kept._result.content
+        assert f"{learner.tuned.corrections.right_after} of\N{NO-BREAK SPACE}1" in tab._kept._result.content
         user.find("Go back to the network trained here").click()
         await until(lambda: tab.desk.choice == TRAINED)
 
@@ -621,7 +621,7 @@ def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
             user.find("Learn from my corrections").click()
             await until(lambda: tab._kept._take.visible)
             assert "worse than before" in tab._kept._result.content
-            assert "88 of 98 ↓" in tab._kept._result.content
+            assert "88 of\N{NO-BREAK SPACE}98 ↓" in tab._kept._result.content
             assert (learner.choice, tab.desk.choice, list_runs(trainer.out or "")) == ("", SHIPPED, ())
             user.find(way).click()
             await user.should_not_see(way)

@@ -217,8 +217,8 @@ def _offered(tuned: FineTuned, name: str) -> str:
     """What was learned, before and after; the name is that of the run, where it is taken."""
     rows = {
         "These corrections": tuned.corrections,
-        f"MNIST test images, {tuned.test.n:,}": tuned.test,
-        f"Digits of a composed page, {tuned.page.n:,}": tuned.page,
+        "MNIST test images": tuned.test,
+        "Digits of a composed page": tuned.page,
     }
     if name:
         verdict = f"<b>{escape(name)}</b> reads now."
@@ -245,12 +245,12 @@ def _offered(tuned: FineTuned, name: str) -> str:
 
 
 def _row(name: str, figure: Figure) -> str:
-    after = f"{figure.right_after:,} of {figure.n:,}"
+    of = f"of\N{NO-BREAK SPACE}{figure.n:,}"
     sign = " ↓" if figure.is_worse else " ↑" if figure.right_after > figure.right_before else ""
     kind = " is-worse" if figure.is_worse else ""
     return (
-        f'<tr><th scope="row">{name}</th><td class="num">{figure.right_before:,} of {figure.n:,}</td>'
-        f'<td class="num{kind}">{after}{sign}</td></tr>'
+        f'<tr><th scope="row">{name}</th><td class="num">{figure.right_before:,} {of}</td>'
+        f'<td class="num{kind}">{figure.right_after:,} {of}{sign}</td></tr>'
     )
 
 

@@ -8,8 +8,8 @@ export default {
         <thead><tr><th v-if="hasFiles" scope="col">Photo</th><th scope="col" class="num">Line</th><th scope="col">Number</th>
           <th scope="col" class="num">All digits right</th></tr></thead>
         <tbody>
-          <tr v-for="row in rows" :key="row.serial + ' ' + row.box" :class="{ 'is-shown': hasFiles && row.at === at }">
-            <td v-if="hasFiles"><button type="button" class="numbers-file" :title="'Show ' + row.title" @click="$emit('show', row.at)">{{ row.title }}</button></td>
+          <tr v-for="(row, i) in rows" :key="row.serial + ' ' + row.box" :class="{ 'is-shown': hasFiles && row.at === at }">
+            <td v-if="hasFiles && isFirst(i)" :rowspan="count(row)"><button type="button" class="numbers-file" :title="'Show ' + row.title" @click="$emit('show', row.at)">{{ row.title }}</button></td>
             <td class="num">{{ row.line }}</td>
             <td><input class="num numbers-input" :value="row.value" :style="{ width: Math.max(row.value.length, 3) + 2.5 + 'ch' }" inputmode="numeric" maxlength="60" autocomplete="off"
               :aria-label="'Number ' + row.value + ', line ' + row.line + (hasFiles ? ' of ' + row.title : '')" @change="change(row, $event.target)" @keydown="key(row, $event)"></td>
@@ -19,6 +19,12 @@ export default {
       </table>
     </div>`,
   methods: {
+    isFirst(i) {
+      return i === 0 || this.rows[i - 1].at !== this.rows[i].at;
+    },
+    count({ at }) {
+      return this.rows.filter((row) => row.at === at).length;
+    },
     change(row, input) {
       const value = input.value.replace(/\s/g, "");
       if (!/^\d*$/.test(value)) {
