@@ -333,6 +333,7 @@ def test_a_photo_is_turned_cropped_and_partly_hidden(
     page = read_tab(visit)
     upload(page, page_of_numbers[0])
     text, image = page.locator(".numbers-text"), page.locator(".photo-sheet img")
+    api.expect(text).to_be_visible()
     whole = text.inner_text().split()
 
     def ratio() -> float:
