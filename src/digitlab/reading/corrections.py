@@ -222,7 +222,7 @@ def _with_digits(reading: Reading, said: tuple[Digit, ...]) -> Reading:
 
 def _gap_in_line(line: Line, box: Box) -> int | None:
     """How far a mark is from the nearest digit of a line; None where that is higher or lower than it."""
-    digits = [digit.box for number in line.numbers for digit in number.digits]
+    digits = [digit.box for number in line.numbers for digit in number.digits] or [line.box]
     nearest = min(digits, key=lambda other: _gap(other, box))
     shared = min(nearest.bottom, box.bottom) - max(nearest.top, box.top)
     return _gap(nearest, box) if shared > _ONE_LINE * min(nearest.height, box.height) else None
@@ -231,7 +231,8 @@ def _gap_in_line(line: Line, box: Box) -> int | None:
 def _line_with(line: Line, said: tuple[Digit, ...]) -> Line:
     box = _around(said)
     heights = sorted(digit.box.height for number in line.numbers for digit in number.digits)
-    joined = [number for number in line.numbers if _gap(number.box, box) <= _GAP * heights[len(heights) // 2]]
+    near = _GAP * heights[len(heights) // 2] if heights else 0.0
+    joined = [number for number in line.numbers if _gap(number.box, box) <= near]
     first = Number("", box, 1.0, ()) if not joined else joined[0]
     digits = sorted(
         (*said, *(digit for number in joined for digit in number.digits)), key=lambda digit: sum(digit.box[::2])
