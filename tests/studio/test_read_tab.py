@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ from steered import SMALL, wait_for_state
 from visiting import User, only, until, visit
 
 from digitlab.engine.sequential import Sequential
-from digitlab.reading.corrections import NOT_A_DIGIT_LABEL, Corrections
+from digitlab.reading.corrections import NOT_A_DIGIT_LABEL, Change, Corrections
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
@@ -23,14 +24,14 @@ from digitlab.studio.reading import desk as desks
 from digitlab.studio.reading import learning, routes
 from digitlab.studio.reading.corrections_card import CorrectionList
 from digitlab.studio.reading.desk import Desk, find_desk
-from digitlab.studio.reading.elements import Corrected, DrawnAnswer, DrawPad, PhotoSource, PhotoView
-from digitlab.studio.reading.example import example_page
-from digitlab.studio.reading.numbers_card import number_rows
+from digitlab.studio.reading.elements import DrawnAnswer, DrawPad, NumbersTable, PhotoSource, PhotoView, as_change
+from digitlab.studio.reading.numbers_card import number_rows, records
 from digitlab.studio.reading.readers import SHIPPED, TRAINED, of_run
 from digitlab.studio.reading.steps_view import StepsView
 from digitlab.studio.tabs.read import ReadTab
 from digitlab.studio.trainer import Trainer
-from digitlab.training.fine_tuning import FineTuningOptions
+from digitlab.training.composed_page import compose_page
+from digitlab.training.fine_tuning import Figure, FineTuningOptions
 
 Scenario = Callable[[User, ReadTab, Page], Awaitable[None]]
 
@@ -77,6 +78,15 @@ def png(picture: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")
     return file.getvalue()
+
+
+def example(trainer: Trainer, seed: int = 1) -> tuple[bytes, tuple[str, ...]]:
+    page = compose_page(trainer.data.test, seed=seed)
+    return png(page.pixels), page.numbers
+
+
+def said(sheet: Any, mark: int, value: str | None) -> dict[str, Any]:
+    return {"serial": sheet.serial, "box": list(sheet.marks[mark].found.box), "value": value, "isNumber": False}
 
 
 def steps_of(user: User) -> list[dict[str, Any]]:
@@ -150,7 +160,7 @@ def test_who_does_not_know_the_key_finds_nothing(trainer: Trainer) -> None:
 
 
 def test_a_photo_shows_its_marks_and_lists_its_numbers(trainer: Trainer) -> None:
-    content, numbers = example_page(trainer.data.test, seed=1)
+    content, numbers = example(trainer)
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         reply = await send_file(user, tab.desk, content, "page%201.png")
@@ -167,6 +177,7 @@ def test_a_photo_shows_its_marks_and_lists_its_numbers(trainer: Trainer) -> None
         await user.should_see("refused")
         columns, rows = number_rows(tab.desk.sheets)
         assert [row[columns.index("digits")] for row in rows] == sheet.reading.text.split()
+        assert [row["value"] for row in only(user, NumbersTable).props["rows"]] == sheet.reading.text.split()
         picture = await user.http_client.get(view.props["src"])
         assert Image.open(io.BytesIO(picture.content)).size == (900, 560)
 
@@ -179,7 +190,7 @@ def spans(sheet: Any) -> list[tuple[int, int]]:
 
 
 def test_a_page_on_its_side_is_shown_upright(trainer: Trainer) -> None:
-    content, _ = example_page(trainer.data.test, seed=1)
+    content, _ = example(trainer)
     turned = np.rot90(np.asarray(Image.open(io.BytesIO(content))))
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
@@ -251,6 +262,121 @@ def test_an_example_is_shown_to_who_has_no_photo(trainer: Trainer) -> None:
             user.find(kind=PhotoSource).trigger("example")
             await until(lambda n=n: len(tab.desk.sheets) == n)
         assert tab.desk.sheets[0].reading.text != tab.desk.sheets[1].reading.text
+
+    read_on_page(trainer, scenario)
+
+
+# ---- several photos, and what is done to them ----
+
+
+def test_the_photos_of_several_files_stand_in_one_table(trainer: Trainer, kept: Corrections) -> None:
+    pages = [Image.fromarray(drawn(digit)) for digit in (1, 3)]
+    file = io.BytesIO()
+    pages[0].save(file, "PDF", save_all=True, append_images=pages[1:])
+
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        await send_file(user, tab.desk, file.getvalue(), "two.pdf")
+        await send_file(user, tab.desk, png(drawn(7)), "one.png")
+        _, rows = await tab._numbers._rows()
+        assert [row[:5] for row in rows] == [
+            ("two.pdf", 1, 1, 1, "1"), ("two.pdf", 2, 1, 1, "3"), ("one.png", 1, 1, 1, "7"),
+        ]  # fmt: skip
+        table = only(user, NumbersTable)
+        assert (table.props["at"], table.props["hasFiles"]) == (2, True)
+        hidden = table.props["rows"][1]
+        # A photo that is not shown is corrected in the table, and stays where it is.
+        user.find(kind=NumbersTable).trigger(
+            "correct", {"serial": hidden["serial"], "box": hidden["box"], "value": "8", "isNumber": True}
+        )
+        assert [record["text"] for record in await tab._numbers._records()] == ["1", "8", "7"]
+        assert tab.desk.at == 2
+        user.find(kind=NumbersTable).trigger("show", 1)
+        await until(lambda: only(user, PhotoView).props["name"] == "two.pdf, page 2")
+        assert only(user, PhotoView).props["marks"][0]["value"] == 8
+        assert tab._numbers._content.content == "8"
+
+    read_on_page(trainer, scenario)
+
+
+def test_all_photos_are_read_again_by_another_network_and_each_once(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    by_heart = desks.read_sheet
+
+    def noted(photo: Any, *args: Any, **more: Any) -> Any:
+        read.append(photo.source)
+        return by_heart(photo, *args, **more)
+
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        for name in ("a.png", "b.png"):
+            await send_file(user, tab.desk, png(drawn(3)), name)
+        monkeypatch.setattr(desks, "read_sheet", noted)
+        await tab.desk.show(0)
+        assert read == []
+        await tab.desk.choose(TRAINED)
+        sheets = await tab.desk.catch_up()
+        reader = tab.desk.readers.reader(TRAINED)
+        assert [sheet.reader is reader for sheet in sheets] == [True, True]
+        assert sorted(read) == ["a.png", "b.png"]
+
+    read_on_page(trainer, scenario)
+
+
+def test_a_photo_is_turned_by_hand_and_not_turned_back(trainer: Trainer) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        await send_file(user, tab.desk, png(drawn(3, 1, 7)))
+        sizes = []
+        for kind in ("left", "left", "reset"):
+            serial = tab.desk.shown.serial
+            user.find(kind=PhotoView).trigger("edit", {"serial": serial, "kind": kind})
+            await until(lambda serial=serial: tab.desk.shown.serial != serial)
+            reading = tab.desk.shown.reading
+            sizes.append((reading.width, reading.height, reading.turned))
+        assert sizes == [(200, 360, 0), (360, 200, 0), (360, 200, 0)]
+        assert tab.desk.shown.reading.text == "317"
+        assert only(user, PhotoView).props["isEdited"] is False
+
+    read_on_page(trainer, scenario)
+
+
+def test_what_is_cropped_away_or_left_out_is_not_read(trainer: Trainer) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        desk = tab.desk
+        await send_file(user, desk, png(drawn(3, 1, 7)), "three.png")
+        seven = desk.shown.marks[2].found.box
+        desk.correct(desk.shown, Change(desk.shown.marks[0].found.box, "8"))
+        around = [seven.left - 6, 0, 360, 200]
+        for kind, text in (("hide", "81"), ("reset", "317"), ("crop", "7")):
+            serial = desk.shown.serial
+            user.find(kind=PhotoView).trigger("edit", {"serial": serial, "kind": kind, "box": around})
+            await until(lambda serial=serial: desk.shown.serial != serial)
+            assert desk.shown.reading.text == text
+        assert desk.shown.reading.width == 360 - around[0]
+        assert desk.shown.title == "three.png"
+        picture = await user.http_client.get(only(user, PhotoView).props["src"])
+        assert Image.open(io.BytesIO(picture.content)).height >= 110
+        await until(lambda: only(user, StepsView).props["text"] == "7")
+
+    read_on_page(trainer, scenario)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [None, {}, {"kind": "left"}, {"kind": "melt"}, {"kind": "crop"}, {"kind": "crop", "box": [0, 0, 0, 9]},
+     {"kind": "hide", "box": [1, 2, 3, "4"]}, {"kind": "crop", "box": [0, 0, 2, 2]},
+     {"kind": "crop", "box": [900, 900, 999, 999]}],
+)  # fmt: skip
+def test_what_cannot_be_done_to_a_photo_leaves_it_as_it_is(trainer: Trainer, args: Any) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        await send_file(user, tab.desk, png(drawn(3)))
+        before = tab.desk.shown
+        told = args | {"serial": before.serial} if args and args.get("kind") != "left" else args
+        user.find(kind=PhotoView).trigger("edit", told)
+        if args and args.get("box") and all(type(n) is int for n in args["box"]) and args["box"][2]:
+            await user.should_see("This rectangle is too small.")
+        await tab.desk.catch_up()
+        assert tab.desk.shown is before
 
     read_on_page(trainer, scenario)
 
@@ -343,18 +469,17 @@ def kept(trainer: Trainer) -> Corrections:
 
 def test_a_corrected_digit_is_kept_as_the_network_saw_it(trainer: Trainer, kept: Corrections) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
-        answer = (await send_drawing(user, tab.desk, drawn(3))).json()
-        image = tab.desk.drawn.marks[0].image
-        user.find(kind=DrawnAnswer).trigger("correct", {"serial": answer["serial"], "mark": 0, "label": 5})
+        sheet = await tab.desk.take_drawing(drawn(3))
+        image = sheet.marks[0].image
+        user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "5"))
         await until(lambda: len(kept) == 1)
         (one,) = kept.entries()
         assert one.label == 5
         np.testing.assert_array_equal(one.image, image)
         await user.should_see("1 correction kept.")
         assert only(user, CorrectionList).props["items"] == [{"number": 0, "label": 5}]
-        await send_file(user, tab.desk, example_page(trainer.data.test)[0])
-        serial, n = tab.desk.shown.serial, len(tab.desk.shown.marks)
-        user.find(kind=PhotoView).trigger("correct", {"serial": serial, "mark": n - 1, "label": NOT_A_DIGIT_LABEL})
+        await send_file(user, tab.desk, example(trainer)[0])
+        user.find(kind=PhotoView).trigger("correct", said(tab.desk.shown, 0, ""))
         await user.should_see("2 corrections kept, 1 of them not a digit.")
         user.find(kind=CorrectionList).trigger("remove", 0)
         await until(lambda: [c.label for c in kept.entries()] == [NOT_A_DIGIT_LABEL])
@@ -362,33 +487,106 @@ def test_a_corrected_digit_is_kept_as_the_network_saw_it(trainer: Trainer, kept:
     read_on_page(trainer, scenario)
 
 
-@pytest.mark.parametrize("change", [{"serial": -1}, {"mark": 1}, {"mark": "0"}, {"label": 11}, {"label": True}])
-def test_what_is_said_of_another_sheet_or_is_no_correction_is_not_kept(
+def test_a_correction_changes_the_result_everywhere_and_can_be_taken_back(trainer: Trainer, kept: Corrections) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        desk = tab.desk
+        await send_file(user, desk, example(trainer)[0])
+        before = desk.shown
+        first = before.reading.numbers[0].value
+        wrong = f"{(int(first[0]) + 1) % 10}{first[1:]}"
+        user.find(kind=PhotoView).trigger("correct", said(before, 0, wrong[0]))
+        await until(lambda: len(kept) == 1)
+        sheet = desk.shown
+        assert sheet.serial == before.serial
+        assert sheet.reading.text.split()[0] == wrong
+        assert only(user, PhotoView).props["marks"][0]["value"] == int(wrong[0])
+        assert only(user, PhotoView).props["marks"][0]["says"] == f"{wrong[0]}, as you say; it was read as {first[0]}."
+        assert only(user, NumbersTable).props["rows"][0]["value"] == wrong
+        assert tab._numbers._content.content.split()[0] == wrong
+        columns, rows = number_rows(desk.sheets)
+        told = dict(zip(columns, rows[0], strict=True))
+        assert (told["digits"], told["corrected"], rows[1][columns.index("corrected")]) == (wrong, "yes", "")
+        (record,) = records(desk.sheets)
+        number = record["lines"][0]["numbers"][0]
+        assert (number["value"], number["corrected"], number["digits"][0]["confidence"]) == (wrong, True, 1.0)
+        assert record["text"].split()[0] == wrong
+        await until(lambda: only(user, StepsView).props["text"])
+        assert only(user, StepsView).props["corrected"].startswith(wrong)
+        assert only(user, StepsView).props["text"].startswith(first)
+
+        user.find(kind=PhotoView).trigger("correct", said(sheet, 0, None))
+        await until(lambda: len(kept) == 0)
+        assert desk.shown.reading == before.reading
+        assert only(user, StepsView).props["corrected"] is None
+
+    read_on_page(trainer, scenario)
+
+
+def test_a_number_is_typed_over_and_only_its_wrong_digits_are_learned(trainer: Trainer, kept: Corrections) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        await send_file(user, tab.desk, example(trainer)[0])
+        row = only(user, NumbersTable).props["rows"][0]
+        changed = f"{row['value'][:-1]}{(int(row['value'][-1]) + 1) % 10}"
+        given = {"serial": row["serial"], "box": row["box"], "isNumber": True}
+        user.find(kind=NumbersTable).trigger("correct", given | {"value": changed})
+        await until(lambda: len(kept) == 1)
+        assert [c.label for c in kept.entries()] == [int(changed[-1])]
+        user.find(kind=NumbersTable).trigger("correct", given | {"value": "123456789"})
+        await until(lambda: only(user, NumbersTable).props["rows"][0]["value"] == "123456789")
+        assert len(kept) == 1
+        assert tab.desk.shown.marks[8].image is None
+
+    read_on_page(trainer, scenario)
+
+
+def test_corrections_are_carried_over_to_another_network(trainer: Trainer) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        sheet = await tab.desk.take_drawing(drawn(3))
+        user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "5"))
+        assert tab.desk.drawn.reading.text == "5"
+        await tab.desk.choose(TRAINED)
+        assert tab.desk.drawn.serial != sheet.serial
+        assert tab.desk.drawn.reading.text == "5"
+
+    read_on_page(trainer, scenario)
+
+
+BOX = [0, 0, 400, 400]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"serial": -1}, {"serial": "1"}, {"box": BOX}, {"box": [1, 2]}, {"box": None}, {"value": "11a"}, {"value": 7}],
+)
+def test_what_is_said_of_another_sheet_or_is_no_correction_changes_nothing(
     trainer: Trainer, kept: Corrections, change: dict[str, Any]
 ) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         sheet = await tab.desk.take_drawing(drawn(3))
-        given = {"serial": sheet.serial, "mark": 0, "label": 4} | change
-        what = Corrected.from_page(given)
-        assert what is None or what.mark_of(sheet) is None
+        given = said(sheet, 0, "4") | change
+        told = as_change(given)
+        assert told is None or told[0] != sheet.serial or not sheet.has(told[1])  # type: ignore[arg-type]
         user.find(kind=DrawnAnswer).trigger("correct", given)
-        user.find(kind=DrawnAnswer).trigger("correct", {"serial": sheet.serial, "mark": 0, "label": 9})
+        assert tab.desk.drawn is sheet
+        user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "9"))
         await until(lambda: len(kept) == 1)
         assert kept.entries()[0].label == 9
 
     read_on_page(trainer, scenario)
 
 
-def test_a_network_learns_from_them_becomes_a_run_and_can_be_left_again(trainer: Trainer, kept: Corrections) -> None:
+def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again(
+    trainer: Trainer, kept: Corrections
+) -> None:
     trainer.start(SMALL)
     wait_for_state(trainer, "finished")
     before = {info.name for info in list_runs(trainer.out or "")}
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         learner = learning.learning_of(trainer)
-        learner.options = FineTuningOptions(replay_images=100, epochs=1)
+        learner.options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-6)
         sheet = await tab.desk.take_drawing(drawn(3))
-        user.find(kind=DrawnAnswer).trigger("correct", {"serial": sheet.serial, "mark": 0, "label": 5})
+        user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "5"))
         await until(lambda: tab._kept._learn.enabled)
         await tab.desk.choose(TRAINED)
         user.find("Learn from my corrections").click()
@@ -398,9 +596,38 @@ def test_a_network_learns_from_them_becomes_a_run_and_can_be_left_again(trainer:
         assert learner.choice == of_run(new)
         assert learner.tuned is not None
         await user.should_see("Go back to the network trained here")
-        assert f"{learner.tuned.right_after} of 1" in tab._kept._result.content
+        await user.should_not_see("Use it all the same")
+        assert f"{learner.tuned.corrections.right_after} of\N{NO-BREAK SPACE}1" in tab._kept._result.content
         user.find("Go back to the network trained here").click()
         await until(lambda: tab.desk.choice == TRAINED)
+
+    read_on_page(trainer, scenario)
+
+
+def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
+    trainer: Trainer, kept: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.add(trainer.data.test.images[0], 1)
+    tune = learning.fine_tune
+    monkeypatch.setattr(
+        learning, "fine_tune", lambda *args, **more: replace(tune(*args, **more), page=Figure(98, 90, 88))
+    )
+
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        learner = learning.learning_of(trainer)
+        learner.options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-6)
+        await until(lambda: tab._kept._learn.enabled)
+        for way in ("Drop it", "Use it all the same"):
+            user.find("Learn from my corrections").click()
+            await until(lambda: tab._kept._take.visible)
+            assert "worse than before" in tab._kept._result.content
+            assert "88 of\N{NO-BREAK SPACE}98 ↓" in tab._kept._result.content
+            assert (learner.choice, tab.desk.choice, list_runs(trainer.out or "")) == ("", SHIPPED, ())
+            user.find(way).click()
+            await user.should_not_see(way)
+        await until(lambda: learner.choice and tab.desk.choice == learner.choice)
+        assert "reads some of these worse than before" in tab._kept._result.content
+        assert len(list_runs(trainer.out or "")) == 1
 
     read_on_page(trainer, scenario)
 
@@ -426,7 +653,8 @@ def test_a_studio_without_a_folder_keeps_nothing_and_says_so(trainer: Trainer) -
         assert only(user, DrawnAnswer).props["keeps"] is False
         sheet = await tab.desk.take_drawing(drawn(3))
         assert sheet.reading.text == "3"
-        user.find(kind=DrawnAnswer).trigger("correct", {"serial": sheet.serial, "mark": 0, "label": 5})
+        user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "5"))
+        assert tab.desk.drawn.reading.text == "5"
 
     read_on_page(without, scenario)
     without.close()

@@ -28,6 +28,8 @@ class Answers:
     ----------
     model : Sequential, str, Path or None
         The shipped one by default. 10 outputs, or 11 with "not a digit" last.
+    metadata : mapping of str to str, optional
+        How a ``Sequential`` is calibrated; what a file says otherwise.
 
     Attributes
     ----------
@@ -37,8 +39,8 @@ class Answers:
         The probability of "not a digit" above which a glyph is refused: one half.
     """
 
-    def __init__(self, model: Sequential | str | Path | None = None) -> None:
-        metadata: dict[str, str] = {}
+    def __init__(self, model: Sequential | str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
+        metadata = {} if metadata is None else metadata
         if not isinstance(model, Sequential):
             checkpoint = open_model(SHIPPED if model is None else model)
             metadata = checkpoint.metadata

@@ -44,7 +44,7 @@ def keep_fine_tuned(tuned: FineTuned, data: MnistData, out: Path, *, origin: str
         validation_images=min(MOST_VALIDATION, len(data.validation)),
         batch_size=options.batch_size,
         epochs=options.epochs,
-        learning_rate=options.rate_for(network.n_parameters),
+        learning_rate=options.learning_rate,
         schedule="cosine",
         seed=options.seed,
     )

@@ -56,7 +56,10 @@ def _own_photos(facts: Facts) -> Explanation:
             " like digits wins.",
             "A box with a solid border is a digit that was read, its answer above it. A dashed border with a cross is"
             " ink that was refused; point at it, or choose it, to learn why. Choose any box to correct it, or press "
-            "the digit’s key while it has the focus.",
+            "the digit’s key while it has the focus; or type over a whole number, here or in the table. What you "
+            "correct changes the numbers, the text and the files that you save, and is marked there.",
+            "Turn the photo or crop it where other things on it are in the way, or leave a region out: it is painted "
+            "over with the paper around it. What you have turned by hand is not turned back.",
         ),
         (
             "Photos stay in the memory of this computer while the page is open. Nothing is written to the disk but "
@@ -102,13 +105,16 @@ def _corrections(facts: Facts) -> Explanation:
             "Every correction is kept as the 28 × 28 image that the network saw, with the label that you gave it. "
             "Together they are a small data set of your own handwriting, in the same format as MNIST.",
             "Learning from them begins with the weights of the network that is chosen. If it saw the corrections "
-            "alone it would soon forget all other hands; so they are mixed into some thousand images that it knows. "
-            "The steps are small, and it takes seconds. The result is a run of its own, and the network that it came "
-            "from stays as it was.",
+            "alone it would soon forget all other hands; so they are mixed into some thousand images that it knows, "
+            "and of the way from the old weights to the new ones only as large a part is gone as validation images "
+            "allow. It takes seconds, and the network that it came from stays as it was.",
+            "Learning can do harm all the same. So the new network is read with before it is used: the corrections, "
+            "test images, a page composed of digits. If it reads fewer of any of them than before, it is used only "
+            "if you say so. What is used becomes a run of its own.",
         ),
         (
-            f"The accuracy on {plural(n_test, 'test image')}, before and after, tells whether anything was forgotten. "
-            "How many corrections are right afterwards tells little: it has just learned them.",
+            f"Every fifth of {plural(n_test, 'test image')} tells whether anything was forgotten. How many corrections "
+            "are right afterwards tells little: it has just learned them.",
         ),
     )
 

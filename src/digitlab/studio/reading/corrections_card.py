@@ -11,7 +11,6 @@ import numpy as np
 from nicegui import events, ui
 
 from digitlab.errors import DigitlabError
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.png import png_data_uri
 from digitlab.reading.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.studio.card import card
@@ -19,7 +18,7 @@ from digitlab.studio.commands import Command
 from digitlab.studio.progress_line import ProgressLine
 from digitlab.studio.reading.desk import Desk
 from digitlab.studio.reading.learning import corrections_of, learning_of
-from digitlab.training.fine_tuning import FineTuned
+from digitlab.training.fine_tuning import Figure, FineTuned
 
 __all__ = ["CorrectionList", "CorrectionsCard"]
 
@@ -76,11 +75,14 @@ class CorrectionsCard:
             with ui.element("div").classes("toolbar"):
                 self._learn = Command("Learn from my corrections", self._start, is_main=True)
                 self._cancel = Command("Cancel", self._stop)
-                self._back = Command("Go back", self._go_back)
             self._progress = ProgressLine(desk.page)
             self._progress._props["label"] = "Progress of learning"
             self._failure = ui.label().classes("error").props('role="alert"')
-            self._result = ui.html("", sanitize=False)
+            self._result = ui.html("", sanitize=False).props('role="status"')
+            with ui.element("div").classes("toolbar"):
+                self._take = Command("Use it all the same", self._take_it)
+                self._drop = Command("Drop it", self._drop_it)
+                self._back = Command("Go back", self._go_back)
             self._command = ui.html("", sanitize=False)
         self._clock = ui.timer(_SECONDS_BETWEEN_LOOKS, self._look, active=self._learning.is_running)
         desk.on("reader", self._draw_state)
@@ -133,12 +135,25 @@ class CorrectionsCard:
     async def _go_back(self) -> None:
         await self._choose(self._learning.origin)
 
+    async def _take_it(self) -> None:
+        try:
+            await asyncio.to_thread(self._learning.take)
+        except DigitlabError as error:
+            self._desk.page.notify(str(error), "error")
+        else:
+            await self._choose(self._learning.choice)
+        self._draw_state()
+
+    async def _drop_it(self) -> None:
+        self._learning.drop()
+        self._draw_state()
+
     async def _look(self) -> None:
         learning, page = self._learning, self._desk.page
         if learning.is_running:
             self._was_running = True
             share = learning.fraction
-            words = "Looking at how it answers now." if share == 0 else f"Learning: {100 * share:.0f} %"
+            words = f"Learning: {100 * share:.0f} %" if share < 1 else "Comparing how it reads now and before."
             page.send(self._progress, "show", share, words)
         elif self._was_running:
             self._was_running = False
@@ -156,12 +171,15 @@ class CorrectionsCard:
     def _draw_state(self) -> None:
         learning, desk = self._learning, self._desk
         is_running, tuned = learning.is_running, learning.tuned
+        is_open = tuned is not None and not is_running and not learning.choice
         if is_running:
             self._clock.activate()
         self._learn.set_enabled(not is_running and self._n > 0)
         for element, is_seen in (
             (self._cancel, is_running),
             (self._progress, is_running),
+            (self._take, is_open),
+            (self._drop, is_open),
             (self._back, not is_running and bool(learning.choice) and desk.choice == learning.choice),
             (self._result, tuned is not None and not is_running),
         ):
@@ -169,7 +187,7 @@ class CorrectionsCard:
         self._back.text = f"Go back to {_small(desk.readers.name(learning.origin))}" if learning.origin else "Go back"
         self._say_failure("" if is_running else learning.message)
         if tuned is not None:
-            self._result.set_content(_before_and_after(tuned, desk.readers.name(learning.choice)))
+            self._result.set_content(_offered(tuned, desk.readers.name(learning.choice) if learning.choice else ""))
 
     def _say_failure(self, sentence: str) -> None:
         self._failure.set_text(sentence)
@@ -195,8 +213,20 @@ def _command(folder: str, n_digits: int) -> str:
     )
 
 
-def _before_and_after(tuned: FineTuned, name: str) -> str:
-    n = tuned.n_corrections
+def _offered(tuned: FineTuned, name: str) -> str:
+    """What was learned, before and after; the name is that of the run, where it is taken."""
+    rows = {
+        "These corrections": tuned.corrections,
+        "MNIST test images": tuned.test,
+        "Digits of a composed page": tuned.page,
+    }
+    if name:
+        verdict = f"<b>{escape(name)}</b> reads now."
+        if tuned.is_worse:
+            verdict = f"{verdict} It reads some of these worse than before."
+    else:
+        verdict = "It reads some of these <b>worse than before</b>, so it is not used."
+    n = tuned.corrections.n
     left_out = (
         f"<p class='muted'>{tuned.n_left_out} corrections are not a digit, which this network cannot answer; they were "
         "left out.</p>"
@@ -204,17 +234,23 @@ def _before_and_after(tuned: FineTuned, name: str) -> str:
         else ""
     )
     return (
-        f'<p class="learned-name"><b>{escape(name)}</b> reads now. It learned for {tuned.seconds:.1f} s from '
+        f'<p class="learned-name">{verdict} It learned for {tuned.seconds:.1f} s from '
         f"{n} correction{'' if n == 1 else 's'} among {tuned.n_replayed:,} images that it knew.</p>"
-        '<table class="table learned-table"><thead><tr><td></td><th scope="col" class="num">Before</th>'
-        '<th scope="col" class="num">After</th></tr></thead><tbody>'
-        f'<tr><th scope="row">MNIST test images, {tuned.n_test:,}</th>'
-        f'<td class="num">{percent(tuned.accuracy_before)}</td>'
-        f'<td class="num">{percent(tuned.accuracy_after)}</td></tr>'
-        f'<tr><th scope="row">These corrections</th><td class="num">{tuned.right_before} of {n}</td>'
-        f'<td class="num">{tuned.right_after} of {n}</td></tr></tbody></table>{left_out}'
-        '<p class="muted">The corrections are what it learned from, so the second line says little about digits that '
-        "it has not seen.</p>"
+        '<table class="table learned-table"><caption class="sr-only">How many are read rightly</caption><thead><tr>'
+        '<th scope="col">Read rightly</th><th scope="col" class="num">Before</th>'
+        f'<th scope="col" class="num">After</th></tr></thead><tbody>{"".join(map(_row, rows, rows.values()))}</tbody>'
+        f'</table>{left_out}<p class="muted">What is refused, or answered too unsurely, is not read rightly. The '
+        "corrections are what it learned from, so the first line says little about digits that it has not seen.</p>"
+    )
+
+
+def _row(name: str, figure: Figure) -> str:
+    of = f"of\N{NO-BREAK SPACE}{figure.n:,}"
+    sign = " ↓" if figure.is_worse else " ↑" if figure.right_after > figure.right_before else ""
+    kind = " is-worse" if figure.is_worse else ""
+    return (
+        f'<tr><th scope="row">{name}</th><td class="num">{figure.right_before:,} {of}</td>'
+        f'<td class="num{kind}">{figure.right_after:,} {of}{sign}</td></tr>'
     )
 
 

@@ -13,12 +13,16 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
+from nicegui import background_tasks
 from numpy.typing import NDArray
 
 from digitlab.errors import DataError, DigitlabError
+from digitlab.reading.corrections import Change
 from digitlab.reading.options import ReadingOptions
-from digitlab.reading.photo import Photo, open_pages, open_photo
+from digitlab.reading.photo import open_pages, open_photo
+from digitlab.reading.reading import Box
 from digitlab.studio.page import Page
+from digitlab.studio.reading.editing import edited
 from digitlab.studio.reading.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.reading.sheet import Sheet, read_sheet, upright_picture
 
@@ -27,7 +31,7 @@ __all__ = ["MOST_SHEETS", "Desk", "find_desk"]
 T = TypeVar("T")
 
 #: Photos and pages that a browser tab keeps at a time, each at most 12 MB in memory; the oldest go.
-MOST_SHEETS = 10
+MOST_SHEETS = 20
 
 _LONGEST_NAME = 80
 # Photos are heavy, so two at a time are read in the whole process; drawings do not wait behind them.
@@ -70,7 +74,6 @@ class Desk:
         self.at = 0
         self.drawn: Sheet | None = None
         self.is_about_drawing = True
-        self.n_waiting = 0
         self._lock = asyncio.Lock()
         self._listeners: dict[str, list[Callable[[], Any]]] = {}
         _DESKS[self.key] = self
@@ -93,7 +96,11 @@ class Desk:
         return replace(self.options, turn=False, straighten=False)
 
     def on(self, event: str, f: Callable[[], Any]) -> None:
-        """Call ``f`` on an event: ``drawing``, ``photos``, ``reader`` (another network or other steps), ``waiting``."""
+        """Call ``f`` on an event.
+
+        ``drawing`` and ``photos``: something else is drawn, shown, or read in it. ``corrected``: the same stands there
+        otherwise, or a photo that is not shown was read again. ``reader``: another network reads, or with other steps.
+        """
         self._listeners.setdefault(event, []).append(f)
 
     def tell(self, event: str) -> None:
@@ -114,7 +121,9 @@ class Desk:
             If the chosen network cannot be used.
         """
         choice, options = self.choice, self.drawing_options
-        self.drawn = await _in(_DRAWING_POOL, lambda: self._read(open_photo(drawing), choice, options))
+        self.drawn = await _in(
+            _DRAWING_POOL, lambda: read_sheet(open_photo(drawing), self.readers.reader(choice), options)
+        )
         self.is_about_drawing = True
         self.tell("drawing")
         return self.drawn
@@ -138,26 +147,22 @@ class Desk:
         def read() -> list[Sheet]:
             # One more than is shown, to see whether there are more.
             pages = list(islice(open_pages(content, MOST_SHEETS + 1), MOST_SHEETS + 1))
-            return [self._read(replace(page, source=source), choice, options) for page in pages]
+            reader = self.readers.reader(choice)
+            return [read_sheet(replace(page, source=source), reader, options) for page in pages]
 
-        self.n_waiting += 1
-        self.tell("waiting")
         try:
             found = await _in(_PHOTO_POOL, read)
         except DataError as error:
             raise DataError(_named(str(error), source)) from None
-        finally:
-            self.n_waiting -= 1
-            self.tell("waiting")
-        has_more = len(found) > MOST_SHEETS
-        found = found[:MOST_SHEETS]
-        self.sheets = [*self.sheets, *found][-MOST_SHEETS:]
+        has_more, found = len(found) > MOST_SHEETS, found[:MOST_SHEETS]
+        sheets = [*self.sheets, *found]
+        self.sheets = sheets[-MOST_SHEETS:]
         self.at = len(self.sheets) - len(found)
         self.is_about_drawing = False
         self.tell("photos")
-        if not has_more:
-            return ""
-        return f"The first {MOST_SHEETS} pages of {source} are read here; digitlab read at the terminal reads all."
+        if has_more:
+            return f"The first {MOST_SHEETS} pages of {source} are read here; digitlab read at the terminal reads all."
+        return f"The newest {MOST_SHEETS} photos are kept here; older ones went." if len(sheets) > MOST_SHEETS else ""
 
     # ---- what somebody chooses ----
 
@@ -181,31 +186,92 @@ class Desk:
         self.tell("reader")
 
     async def read_again(self) -> None:
-        """Read the drawing and the photo that is shown again; the others when they are shown."""
+        """Read the drawing and the photo that is shown again, and after that the other photos."""
         # One after the other, so that what was asked for last is what is seen in the end.
         async with self._lock:
             choice, drawn, shown = self.choice, self.drawn, self.shown
             if drawn is None and shown is None:
                 await _in(_PHOTO_POOL, lambda: self.readers.reader(choice))
             if drawn is not None:
-                options = self.drawing_options
-                again = await _in(_PHOTO_POOL, lambda: self._read(drawn.photo, choice, options))
+                again = await self._again(drawn, self.drawing_options)
                 if self.drawn is drawn:  # unless somebody has drawn on
                     self.drawn = again
                     self.tell("drawing")
             if shown is not None:
-                await self.show(self.at)
+                await self._renew(shown)
+        if len(self.sheets) > 1:
+            background_tasks.create(self._read_others(), name="digitlab studio other photos")
+
+    async def catch_up(self) -> list[Sheet]:
+        """Read all photos as everything is read now, and return them.
+
+        Raises
+        ------
+        DigitlabError
+            If the chosen network cannot be used.
+        """
+        for sheet in list(self.sheets):
+            async with self._lock:
+                await self._renew(sheet)
+        return self.sheets
 
     async def show(self, at: int) -> None:
-        """Show another photo, read as everything is now."""
+        """Show another photo."""
         if not 0 <= at < len(self.sheets):
             return
         self.at, sheet = at, self.sheets[at]
-        choice, options = self.choice, self.options
-        again = await _in(_PHOTO_POOL, lambda: self._read(sheet.photo, choice, options))
-        if self.shown is sheet:
-            self.sheets[self.at] = again
-            self.tell("photos")
+        self.tell("photos")
+        async with self._lock:
+            await self._renew(sheet)
+
+    # ---- what somebody does to what is read ----
+
+    def sheet(self, serial: int) -> Sheet | None:
+        """Return the drawing's or a photo's sheet; None where it is gone, or was read again."""
+        return next((one for one in (self.drawn, *self.sheets) if one is not None and one.serial == serial), None)
+
+    def correct(self, sheet: Sheet, change: Change) -> list[tuple[NDArray[np.uint8], int]]:
+        """Let something stand otherwise in a sheet.
+
+        Returns
+        -------
+        list of (ndarray, int)
+            What can be learned from it: images, uint8 (28, 28), as the network saw them, with their labels, 0-10.
+        """
+        if not sheet.has(change):
+            return []
+        changed, images = sheet.with_change(change)
+        self._put(sheet, changed, "corrected")
+        return images
+
+    def take_back(self, sheet: Sheet, box: Box) -> list[Change]:
+        """Let a place of a sheet be as it was read; return what somebody had said of it."""
+        before = sheet.without_changes(box)
+        self._put(sheet, before, "corrected")
+        return [change for change in sheet.changes if change not in before.changes]
+
+    async def edit(self, serial: int, kind: str, box: Box | None = None) -> None:
+        """Turn, crop or cover a photo, or with ``"reset"`` take all of that back; and read it again.
+
+        Raises
+        ------
+        DigitlabError
+            If that leaves too little of it, or the chosen network cannot be used.
+        """
+        async with self._lock:
+            sheet = self.sheet(serial)
+            if sheet is None:
+                return
+            reader, options = self.readers.reader, self.options
+
+            def make() -> Sheet:
+                original = sheet.original
+                photo = original if kind == "reset" else edited(sheet.photo, sheet.found, kind, box)
+                # Where the rest stays in its place, what was said of it still holds.
+                before = sheet if kind == "hide" else None
+                return read_sheet(photo, reader(self.choice), options, original=original, before=before)
+
+            self._put(sheet, await _in(_PHOTO_POOL, make), "photos")
 
     def focus(self, *, on_drawing: bool) -> None:
         """Let the strip be about the drawing, or about the photo."""
@@ -223,7 +289,7 @@ class Desk:
         # Loads the network and its kernels, and compiles them on a machine where nobody has read yet, so that the first
         # drawing does not wait for it. What fails is told to whoever draws.
         with suppress(DigitlabError):
-            self._read(open_photo(255 - self.page.data.test.images[0]), SHIPPED, self.options)
+            read_sheet(open_photo(255 - self.page.data.test.images[0]), self.readers.reader(SHIPPED), self.options)
 
     def _forget(self) -> None:
         # Whatever still knows the page, nobody sees it any more.
@@ -237,8 +303,37 @@ class Desk:
         sheet = self.sheets[at]
         return await _in(_PHOTO_POOL, lambda: upright_picture(sheet))
 
-    def _read(self, photo: Photo, choice: str, options: ReadingOptions) -> Sheet:
-        return read_sheet(photo, self.readers.reader(choice), options)
+    def _put(self, sheet: Sheet, other: Sheet, event: str) -> None:
+        """Put another sheet in a sheet's place, if it is still there."""
+        if self.drawn is sheet:
+            self.drawn = other
+            self.tell(event)
+        elif sheet in self.sheets:
+            self.sheets[self.sheets.index(sheet)] = other
+            self.tell(event if other is self.shown else "corrected")
+
+    async def _renew(self, sheet: Sheet) -> None:
+        again = await self._again(sheet, self.options)
+        now = self.sheet(sheet.serial)
+        if again is not sheet and now is not None:
+            # What somebody has said in the meantime holds.
+            self._put(now, replace(again, changes=now.changes), "photos")
+
+    async def _read_others(self) -> None:
+        with suppress(DigitlabError):  # which was told of the photo that is shown
+            await self.catch_up()
+
+    async def _again(self, sheet: Sheet, options: ReadingOptions) -> Sheet:
+        """Return a sheet as it is read now; the same where nothing has changed."""
+        choice = self.choice
+
+        def read() -> Sheet:
+            reader = self.readers.reader(choice)
+            if sheet.reader is reader and sheet.options == options:
+                return sheet
+            return read_sheet(sheet.photo, reader, options, original=sheet.original, before=sheet)
+
+        return await _in(_PHOTO_POOL, read)
 
 
 def find_desk(key: str) -> Desk | None:

@@ -3,76 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from nicegui import events, ui
 
+from digitlab.errors import InputError
+from digitlab.reading.corrections import Change
+from digitlab.reading.reading import Box
 from digitlab.studio.reading.desk import Desk
-from digitlab.studio.reading.drawing import answer_of
+from digitlab.studio.reading.editing import EDITS
 from digitlab.studio.reading.routes import READ_PATH
-from digitlab.studio.reading.sheet import Mark, Sheet
+from digitlab.studio.reading.sheet import Sheet, answer_of
 
-__all__ = ["Corrected", "DrawPad", "DrawnAnswer", "PhotoSource", "PhotoView"]
+__all__ = ["Correct", "DrawPad", "DrawnAnswer", "NumbersTable", "PhotoSource", "PhotoView", "as_box", "as_change"]
 
 _ACCEPT = "image/*,.pdf,application/pdf"
+_MOST_PX = 2**31
+
+#: Told what somebody says of a place: the sheet's serial, and what stands there; a box where what was read holds.
+Correct = Callable[[int, Change | Box], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """What somebody says of a mark: it is ``label``, 0-10.
+def as_box(given: Any) -> Box | None:
+    """Read a box that a browser sent, which may be anything.
 
-    Attributes
-    ----------
-    serial, mark : int
-        Of which sheet, and which of its marks.
-    label : int
-        What it is; 10 for no digit.
+    Examples
+    --------
+    >>> as_box([1, 2, 30, 40])
+    Box(left=1, top=2, right=30, bottom=40)
+    >>> as_box([1, 2, 1, 40]) is None
+    True
     """
+    if not isinstance(given, list) or len(given) != 4 or any(type(n) is not int or abs(n) > _MOST_PX for n in given):
+        return None
+    box = Box(*given)
+    return box if box.width > 0 and box.height > 0 else None
 
-    serial: int
-    mark: int
-    label: int
 
-    @classmethod
-    def from_page(cls, args: Any) -> Corrected | None:
-        """Read what a browser sent, which may be anything; None where it is no correction.
+def as_change(given: Any) -> tuple[int, Change | Box] | None:
+    """Read what a browser sent of a correction, which may be anything; None where it is none.
 
-        Examples
-        --------
-        >>> Corrected.from_page({"serial": 3, "mark": 0, "label": 7})
-        Corrected(serial=3, mark=0, label=7)
-        >>> Corrected.from_page({"serial": 3, "mark": 0, "label": 11}) is None
-        True
-        """
-        if not isinstance(args, dict):
-            return None
-        numbers: list[Any] = [args.get(name) for name in ("serial", "mark", "label")]
-        if any(type(number) is not int or number < 0 for number in numbers) or numbers[2] > 10:
-            return None
-        return cls(*numbers)
-
-    def mark_of(self, sheet: Sheet | None) -> Mark | None:
-        """Return the mark that is meant, if it is one of this sheet."""
-        if sheet is None or sheet.serial != self.serial or self.mark >= len(sheet.marks):
-            return None
-        return sheet.marks[self.mark]
+    Examples
+    --------
+    >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": "7", "isNumber": False})
+    (3, Change(box=Box(left=1, top=2, right=30, bottom=40), value='7', is_number=False))
+    >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": None})
+    (3, Box(left=1, top=2, right=30, bottom=40))
+    >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": "x"}) is None
+    True
+    """
+    if not isinstance(given, dict):
+        return None
+    serial, box, value = given.get("serial"), as_box(given.get("box")), given.get("value")
+    if type(serial) is not int or box is None:
+        return None
+    if value is None:
+        return serial, box
+    try:
+        return (serial, Change(box, value, given.get("isNumber") is True)) if isinstance(value, str) else None
+    except InputError:
+        return None
 
 
 class _Correctable(ui.element):
-    """Something whose marks can be corrected."""
+    """Something in which can be said what is otherwise."""
 
-    def _listen(self, on_correct: Callable[[Corrected], None]) -> None:
+    def _listen(self, on_correct: Correct) -> None:
         def correct(event: events.GenericEventArguments) -> None:
-            corrected = Corrected.from_page(event.args)
-            if corrected is not None:
-                on_correct(corrected)
+            told = as_change(event.args)
+            if told is not None:
+                on_correct(*told)
 
         self.on("correct", correct)
-
-    def corrected(self, what: Corrected) -> None:
-        """Show that a correction is kept."""
-        self.run_method("corrected", what.serial, what.mark, what.label)
 
 
 class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
@@ -83,16 +85,16 @@ class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
     on_correct : callable
         Told what somebody says of a mark.
     keeps : bool
-        Whether corrections can be kept.
+        Whether corrections are kept to learn from.
     """
 
-    def __init__(self, on_correct: Callable[[Corrected], None], *, keeps: bool) -> None:
+    def __init__(self, on_correct: Correct, *, keeps: bool) -> None:
         super().__init__()
         self._props["keeps"] = keeps
         self._listen(on_correct)
 
     def show(self, sheet: Sheet | None) -> None:
-        """Show another answer to the same drawing, as where another network reads."""
+        """Show another answer to the same drawing, as where another network reads or somebody corrects it."""
         self.run_method("show", answer_of(sheet), 0)
 
 
@@ -130,36 +132,83 @@ class PhotoSource(ui.element, component="../static/photo_source.js"):
 
 
 class PhotoView(_Correctable, component="../static/photo_view.js"):
-    """A photo with a box around every mark.
+    """A photo with a box around every mark, and what can be done to it.
 
     Parameters
     ----------
     desk : Desk
         Where its picture is found.
     on_correct : callable
-        Told what somebody says of a mark.
+        Told what somebody says of a mark or a number.
+    on_edit : callable
+        Told the sheet's serial, what is to be done to the photo, and the rectangle where it needs one.
     keeps : bool
-        Whether corrections can be kept.
+        Whether corrections are kept to learn from.
     """
 
-    def __init__(self, desk: Desk, on_correct: Callable[[Corrected], None], *, keeps: bool) -> None:
+    def __init__(
+        self, desk: Desk, on_correct: Correct, on_edit: Callable[[int, str, Box | None], Any], *, keeps: bool
+    ) -> None:
         super().__init__()
         self._desk = desk
         self._props.update({"src": "", "name": "", "width": 1, "height": 1, "marks": [], "serial": 0, "keeps": keeps})
+        self._props["isEdited"] = False
         self._listen(on_correct)
+
+        async def edit(event: events.GenericEventArguments) -> None:
+            args = event.args if isinstance(event.args, dict) else {}
+            serial, kind, box = args.get("serial"), args.get("kind"), as_box(args.get("box"))
+            if type(serial) is int and kind in (*EDITS, "reset") and (box or kind not in ("crop", "hide")):
+                await on_edit(serial, kind, box)
+
+        self.on("edit", edit)
 
     def show(self, sheet: Sheet, at: int) -> None:
         """Show the sheet that is the desk's ``at``-th."""
         reading = sheet.reading
         address = f"{READ_PATH.format(key=self._desk.key)}/photo/{at}?of={sheet.serial}"
+        marks = []
+        for mark in sheet.marks:
+            number = sheet.number_of(mark)
+            told = None if number is None else {"box": list(number.box), "value": number.value}
+            marks.append(mark.to_page() | {"number": told})
         self._props.update(
             {
                 "src": address,
                 "name": sheet.title,
                 "width": reading.width,
                 "height": reading.height,
-                "marks": [mark.to_page() for mark in sheet.marks],
+                "marks": marks,
                 "serial": sheet.serial,
+                "isEdited": sheet.is_edited,
             }
         )
+        self.update()
+
+
+class NumbersTable(_Correctable, component="../static/numbers_table.js"):
+    """The numbers of all photos, each to be typed over.
+
+    Parameters
+    ----------
+    on_correct : callable
+        Told what somebody says of a number.
+    on_show : callable
+        Told the place of the photo that somebody wants to see.
+    """
+
+    def __init__(self, on_correct: Correct, on_show: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._props.update({"rows": [], "at": 0, "hasFiles": False})
+        self._listen(on_correct)
+
+        async def show(event: events.GenericEventArguments) -> None:
+            if type(event.args) is int:
+                await on_show(event.args)
+
+        self.on("show", show)
+
+    def show(self, rows: list[dict[str, Any]], at: int, *, has_files: bool) -> None:
+        """Show these rows, the ``at``-th photo being the one that is shown."""
+        self._props.update({"rows": rows, "at": at, "hasFiles": has_files})
         self.update()

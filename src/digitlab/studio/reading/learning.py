@@ -1,4 +1,4 @@
-"""Learning: a network goes on learning from the corrections, in a thread, and becomes a run of its own."""
+"""Learning: a network goes on learning from the corrections, in a thread, and becomes a run where it is taken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, RunError
-from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.reading.corrections import Corrections
 from digitlab.studio.reading.readers import Readers, of_run, readers_of
 from digitlab.studio.trainer import Trainer
@@ -52,7 +51,7 @@ class Learning:
     tuned : FineTuned or None
         What came of the last one.
     choice : str
-        The choice that it became; empty until there is one.
+        The choice that it became; empty while it is not taken. What reads worse is taken only by ``take``.
     options : FineTuningOptions
         How it is done.
     """
@@ -82,7 +81,7 @@ class Learning:
             self.is_running, self._is_cancelled = True, False
         self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
         thread = threading.Thread(
-            target=self._run, args=(choice, self._out, self._corrections), name="digitlab-learning", daemon=True
+            target=self._run, args=(choice, self._corrections), name="digitlab-learning", daemon=True
         )
         thread.start()
         return thread
@@ -91,14 +90,34 @@ class Learning:
         """End it at the next step; nothing is kept."""
         self._is_cancelled = True
 
-    def _run(self, choice: str, out: Path, corrections: Corrections) -> None:
+    def take(self) -> None:
+        """Keep what was learned as a run of its own, whether or not it reads worse.
+
+        Raises
+        ------
+        RunError
+            If there is nothing to take.
+        StorageError
+            If it cannot be written.
+        """
+        with self._lock:
+            if self.tuned is None or self._out is None or self.choice:
+                raise RunError("There is nothing to take; let a network learn from the corrections first.")
+            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=self._readers.name(self.origin))
+            self.choice = of_run(run.name)
+
+    def drop(self) -> None:
+        """Forget what was learned and not taken."""
+        if not self.choice:
+            self.tuned = None
+
+    def _run(self, choice: str, corrections: Corrections) -> None:
         try:
             images, labels = corrections.arrays()
             start = self._readers.checkpoint(choice)
-            tuned = fine_tune(start, images, labels, self._data, self.options, on_step=self._note)
-            run = keep_fine_tuned(tuned, self._data, out, origin=self._readers.name(choice))
-            write_report(run, self._data, evaluate_run(run, self._data))
-            self.tuned, self.choice = tuned, of_run(run.name)
+            self.tuned = fine_tune(start, images, labels, self._data, self.options, on_step=self._note)
+            if not self.tuned.is_worse:
+                self.take()
         except _CancelledError:
             self.message = "Cancelled; nothing was kept."
         except DigitlabError as error:

@@ -1,20 +1,24 @@
-"""The numbers of the photos that were read: as a table, as text to copy, as CSV and JSON to save."""
+"""The numbers of the photos that were read, corrected: as a table, as text to copy, as CSV and JSON to save."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 from nicegui import ui
 
+from digitlab.errors import InputError
 from digitlab.evaluation.markup import percent
-from digitlab.reading.reading import REASONS
+from digitlab.reading.reading import REASONS, Number
+from digitlab.reading.table import safe_cell
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.reading.desk import Desk
-from digitlab.studio.reading.sheet import Sheet
+from digitlab.studio.reading.elements import Correct, NumbersTable
+from digitlab.studio.reading.sheet import Sheet, overlay
 
-__all__ = ["NumbersCard", "number_rows"]
+__all__ = ["NumbersCard", "number_rows", "records"]
 
 _COPY = (
     "() => window.studio.copyText(document.querySelector('.numbers-text').textContent).then((copied) => emit(copied))"
@@ -23,17 +27,19 @@ _EMPTY = "What stands on a photo is listed here."
 
 
 class NumbersCard:
-    """Lines and numbers of the photo that is shown; what is saved holds all photos.
+    """The numbers of all photos, and as text those of the one that is shown.
 
     Parameters
     ----------
     desk : Desk
         What is read.
+    on_correct : callable
+        Told what somebody says of a number.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, on_correct: Correct) -> None:
         self._desk = desk
-        exports = Exports(name="reading", csv=lambda: number_rows(desk.sheets), json=self._records)
+        exports = Exports(name="reading", png=self._overlay, csv=self._rows, json=self._records)
         with card("Numbers", help="confidence", exports=exports, classes="numbers-card"):
             self._says = ui.label(_EMPTY).classes("muted").props('role="status"')
             self._text = (
@@ -41,23 +47,28 @@ class NumbersCard:
             )
             with self._text:
                 self._content = ui.html("", sanitize=False)
-            self._table = ui.html("", sanitize=False).classes("table-scroll")
+            self.table = NumbersTable(on_correct, self._show)
             self._refused = ui.html("", sanitize=False)
             self._copy = ui.button("Copy as text", icon="content_copy").props("outline")
             self._copy.on("click", lambda event: self._copied(event.args), js_handler=_COPY)
         self.draw()
-        desk.on("photos", self.draw)
+        for event in ("photos", "corrected"):
+            desk.on(event, self.draw)
 
     def draw(self) -> None:
-        """Show what stands on the photo that is shown."""
-        sheet = self._desk.shown
+        """Show what stands on the photos."""
+        desk, sheet = self._desk, self._desk.shown
         text = "" if sheet is None else sheet.reading.text
         for element in (self._text, self._copy):
             element.set_visibility(bool(text))
         self._says.set_text(_EMPTY if sheet is None else _sentence(sheet))
         self._content.set_content(escape(text))
-        self._table.set_content("" if sheet is None or not text else _table(sheet))
+        self.table.show(list(_lines(desk.sheets)), desk.at, has_files=len(desk.sheets) > 1)
         self._refused.set_content("" if sheet is None else _refused(sheet))
+
+    async def _show(self, at: int) -> None:
+        self._desk.focus(on_drawing=False)
+        await self._desk.show(at)
 
     def _copied(self, copied: object) -> None:
         page = self._desk.page
@@ -66,25 +77,65 @@ class NumbersCard:
         else:
             page.notify("The browser does not let pages copy; select the numbers and copy them yourself.")
 
-    def _records(self) -> list[dict[str, Any]]:
-        return [sheet.reading.to_dict() for sheet in self._desk.sheets]
+    # Photos that are not shown may still have been read by another network: what is saved is of one reader.
+
+    async def _rows(self) -> Rows:
+        return number_rows(await self._desk.catch_up())
+
+    async def _records(self) -> list[dict[str, Any]]:
+        return records(await self._desk.catch_up())
+
+    def _overlay(self) -> bytes:
+        sheet = self._desk.shown
+        if sheet is None:
+            raise InputError("There is no photo yet. Choose one, or show the example.")
+        return overlay(sheet)
+
+
+def _numbers(sheet: Sheet) -> Iterator[tuple[int, int, Number]]:
+    for at_line, line in enumerate(sheet.reading.lines, 1):
+        for at, number in enumerate(line.numbers, 1):
+            yield at_line, at, number
 
 
 def number_rows(sheets: list[Sheet]) -> Rows:
     """Return a row for every number of the sheets."""
-    columns = ("file", "page", "line", "number", "digits", "confidence", "left", "top", "right", "bottom")
-    rows = [
-        (_safe(sheet.photo.source), sheet.photo.page, at_line, at, number.value, number.confidence, *number.box)
-        for sheet in sheets
-        for at_line, line in enumerate(sheet.reading.lines, 1)
-        for at, number in enumerate(line.numbers, 1)
-    ]
+    columns = ("file", "page", "line", "number", "digits", "confidence", "corrected", "left", "top", "right", "bottom")
+    rows = []
+    for sheet in sheets:
+        name, page = safe_cell(sheet.photo.source), sheet.photo.page
+        for at_line, at, number in _numbers(sheet):
+            is_corrected = "yes" if sheet.is_corrected(number) else ""
+            rows.append((name, page, at_line, at, number.value, number.confidence, is_corrected, *number.box))
     return columns, rows
 
 
-def _safe(name: str) -> str:
-    # Spreadsheets take these for the beginning of a formula.
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else name
+def records(sheets: list[Sheet]) -> list[dict[str, Any]]:
+    """Return the sheets' readings as plain JSON types, each number telling whether somebody has corrected it."""
+    told = []
+    for sheet in sheets:
+        plain = sheet.reading.to_dict()
+        for line, described in zip(sheet.reading.lines, plain["lines"], strict=True):
+            for number, of_number in zip(line.numbers, described["numbers"], strict=True):
+                of_number["corrected"] = sheet.is_corrected(number)
+        told.append(plain)
+    return told
+
+
+def _lines(sheets: list[Sheet]) -> Iterator[dict[str, Any]]:
+    """What the table in the browser is told."""
+    for k, sheet in enumerate(sheets):
+        for at_line, _, number in _numbers(sheet):
+            yield {
+                "serial": sheet.serial,
+                "at": k,
+                "title": sheet.title,
+                "line": at_line,
+                "box": list(number.box),
+                "value": number.value,
+                "sure": percent(min(number.confidence, 1.0), 1),
+                "corrected": sheet.is_corrected(number),
+            }
 
 
 def _sentence(sheet: Sheet) -> str:
@@ -98,20 +149,6 @@ def _sentence(sheet: Sheet) -> str:
 
 def _n(n: int, word: str) -> str:
     return f"{n:,} {word}{'' if n == 1 else 's'}"
-
-
-def _table(sheet: Sheet) -> str:
-    rows = [
-        f'<tr><td class="num">{k}</td><th scope="row" class="num">{escape(number.value)}</th>'
-        f'<td class="num">{percent(min(number.confidence, 1.0), 1)}</td></tr>'
-        for k, line in enumerate(sheet.reading.lines, 1)
-        for number in line.numbers
-    ]
-    return (
-        '<table class="table numbers-table"><caption class="sr-only">Numbers and how sure they are</caption>'
-        '<thead><tr><th scope="col" class="num">Line</th><th scope="col">Number</th>'
-        f'<th scope="col" class="num">All digits right</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    )
 
 
 def _refused(sheet: Sheet) -> str:

@@ -6,13 +6,15 @@ import logging
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from nicegui import app
+from numpy.typing import NDArray
 
 from digitlab.errors import DataError, DigitlabError
 from digitlab.studio.reading.desk import find_desk
-from digitlab.studio.reading.drawing import answer_of, as_drawing
+from digitlab.studio.reading.sheet import answer_of
 
 __all__ = ["MOST_BYTES", "READ_PATH", "add_read_routes"]
 
@@ -21,6 +23,9 @@ READ_PATH = "/read/{key}"
 
 #: Of a photo or document, and of a drawing.
 MOST_BYTES, MOST_DRAWING_BYTES = 64_000_000, 1_000_000
+
+# Width and height of a drawing.
+_LEAST_PX, _MOST_PX = 16, 1000
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _GONE = "This page has been away too long; reload it."
@@ -37,7 +42,7 @@ def add_read_routes() -> None:
         if desk is None:
             return _sentence(_GONE, 404)
         try:
-            sheet = await desk.take_drawing(as_drawing(await _body(request, MOST_DRAWING_BYTES), width))
+            sheet = await desk.take_drawing(_as_drawing(await _body(request, MOST_DRAWING_BYTES), width))
         except DigitlabError as error:
             return _sentence(str(error), 422)
         return JSONResponse(answer_of(sheet), headers=_NO_STORE)
@@ -63,6 +68,14 @@ def add_read_routes() -> None:
         if picture is None:
             return _sentence(_GONE, 404)
         return Response(picture, media_type="image/jpeg", headers=_NO_STORE)
+
+
+def _as_drawing(content: bytes, width: int) -> NDArray[np.uint8]:
+    """Return what a browser sent as a picture: uint8 (h, width), 0-255, ink dark on bright."""
+    height = len(content) // max(width, 1)
+    if not (_LEAST_PX <= width <= _MOST_PX and _LEAST_PX <= height <= _MOST_PX) or len(content) != width * height:
+        raise DataError("This drawing did not arrive whole. Draw on, or reload the page.")
+    return np.frombuffer(content, np.uint8).reshape(height, width)
 
 
 def _sentence(sentence: str, status: int) -> Response:

@@ -1,9 +1,10 @@
-"""Sheet: one photo, page or drawing as it was read, with every mark as the 28 x 28 image that the network saw."""
+"""Sheet: one photo, page or drawing as it was read and as somebody says it is, every mark with what the network saw."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -12,16 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitlab.evaluation.markup import percent
+from digitlab.reading.corrections import NOT_A_DIGIT_LABEL, Change, corrected
 from digitlab.reading.frame import frame
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import REASONS, Box, Digit, Reading, Refused
-from digitlab.reading.upright import rotated
+from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, Refused
+from digitlab.reading.render import upright_pixels
 
-__all__ = ["Mark", "Sheet", "read_sheet", "upright_picture"]
+__all__ = ["Mark", "Sheet", "answer_of", "overlay", "read_sheet", "upright_picture"]
 
+#: The probabilities where there is no ink: of no digit, and surely none.
+_BLANK = (*[0.0] * 10, 1.0)
+_MOST_MARKS = 60  # of a drawing
 _QUALITY = 85
 _SERIALS = count(1)
 
@@ -33,87 +38,251 @@ class Mark:
     Attributes
     ----------
     found : Digit or Refused
-        What the reading says of it.
+        What the corrected reading says of it.
+    read : Digit or Refused or None
+        What was read; None for a digit that somebody has put where the reader saw none.
     probabilities : tuple of float
         Eleven, of each digit and last that it is none; they sum to 1.
-    image : ndarray
+    image : ndarray or None
         uint8 (28, 28), 0-255, ink bright on dark: what the network saw.
     """
 
     found: Digit | Refused
+    read: Digit | Refused | None
     probabilities: tuple[float, ...]
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
+
+    @property
+    def value(self) -> int | None:
+        """The digit; None where it is refused."""
+        return self.found.value if isinstance(self.found, Digit) else None
 
     def to_page(self) -> dict[str, Any]:
         """Return what the browser is told."""
-        found = self.found
-        plain: dict[str, Any] = {"box": list(found.box), "probabilities": [round(p, 4) for p in self.probabilities]}
-        if isinstance(found, Digit):
-            second = found.alternatives[0] if found.alternatives else None
+        return {
+            "box": list(self.found.box),
+            "value": self.value,
+            "probabilities": [round(p, 4) for p in self.probabilities],
+            "isCorrected": self.found != self.read,
+            "says": self._says(),
+        }
+
+    def _says(self) -> str:
+        read = self.read
+        if self.found != read:
+            before = ""
+            if isinstance(read, Digit):
+                before = f"; it was read as {read.value}"
+            elif isinstance(read, Refused):
+                before = "; it was refused"
+            return f"{'Not a digit' if self.value is None else self.value}, as you say{before}."
+        if isinstance(read, Digit):
+            second = read.alternatives[0] if read.alternatives else None
             doubt = f", else {second.value}" if second is not None and second.probability >= 0.01 else ""
-            return plain | {
-                "value": found.value,
-                "sure": percent(min(found.confidence, 1.0), 1),
-                "says": f"{found.value}, {percent(min(found.confidence, 1.0), 1)} sure{doubt}.",
-            }
-        best = "" if found.best is None else f" Most like {found.best.value}: {percent(found.best.probability, 1)}."
-        return plain | {"value": None, "sure": "", "says": f"Refused. {REASONS[found.reason]}{best}"}
+            return f"{read.value}, {percent(min(read.confidence, 1.0), 1)} sure{doubt}."
+        assert isinstance(read, Refused)
+        best = "" if read.best is None else f" Most like {read.best.value}: {percent(read.best.probability, 1)}."
+        return f"Refused. {REASONS[read.reason]}{best}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
-    """What was read.
+    """What was read, and what it is.
 
     Attributes
     ----------
-    photo : Photo
+    original : Photo
         As it was opened.
+    photo : Photo
+        As it was read: the original, or what somebody has made of it.
+    reader, options : Reader, ReadingOptions
+        Who read it, and how it was asked to.
+    found : Reading
+        What was read.
+    seen : tuple of Mark
+        All digits of ``found`` in reading order, then all that was refused.
+    changes : tuple of Change
+        What somebody says is otherwise.
     reading : Reading
-        What stands on it.
+        What stands on it: ``found``, corrected.
     marks : tuple of Mark
-        All digits in reading order, then all that was refused.
+        As ``seen``, of ``reading``.
     serial : int
-        No other sheet of this process has it: what a browser says of a mark may be about an earlier reading.
+        No other sheet of this process has it: what a browser says may be about an earlier reading.
     """
 
+    original: Photo
     photo: Photo
-    reading: Reading
-    marks: tuple[Mark, ...]
+    reader: Reader
+    options: ReadingOptions
+    found: Reading
+    seen: tuple[Mark, ...]
+    changes: tuple[Change, ...] = ()
     serial: int = field(default_factory=lambda: next(_SERIALS))
+    reading: Reading = field(init=False)
+    marks: tuple[Mark, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        reading = corrected(self.found, self.changes)
+        object.__setattr__(self, "reading", reading)
+        object.__setattr__(self, "marks", self.seen if reading == self.found else tuple(_marks(reading, self.seen)))
 
     @property
     def title(self) -> str:
         """Its name, with the page where it is one of a document."""
         return self.photo.source if self.photo.page == 1 else f"{self.photo.source}, page {self.photo.page}"
 
+    @property
+    def is_edited(self) -> bool:
+        """Whether somebody has turned or cropped it, or left something out."""
+        return self.photo is not self.original
 
-def read_sheet(photo: Photo, reader: Reader, options: ReadingOptions) -> Sheet:
-    """Read a photo and keep what the network saw of every mark."""
-    reading, way = read_page(photo, options, reader.answers)
-    digits = reading.digits
-    images = [frame(ink, center=options.center) for _, ink in way.glyphs]
-    images += [frame(_cropped(way, refused.box, reading), center=options.center) for refused in reading.refused]
-    if not images:
-        return Sheet(photo, reading, ())
-    framed = np.stack(images)
-    answers = reader.answers.of_images(framed[len(digits) :, :, :, None]).tolist()
-    seen = np.round(framed * 255).astype(np.uint8)
-    found: list[Mark] = []
-    for k, digit in enumerate(digits):
-        found.append(Mark(digit, _of_digit(digit), seen[k]))
-    for k, refused in enumerate(reading.refused):
-        found.append(Mark(refused, tuple(answers[k]), seen[len(digits) + k]))
-    return Sheet(photo, reading, tuple(found))
+    def has(self, change: Change) -> bool:
+        """Whether there is what a change is about."""
+        boxes = (
+            [number.box for number in self.reading.numbers] if change.is_number else [m.found.box for m in self.marks]
+        )
+        return change.box in boxes
+
+    def is_corrected(self, number: Number) -> bool:
+        """Whether a number of ``reading`` was read otherwise, or less surely than somebody says."""
+        return number not in self.found.numbers
+
+    def number_of(self, mark: Mark) -> Number | None:
+        """Return the number that a mark stands in."""
+        numbers = self.reading.numbers
+        return next((number for number in numbers if any(digit is mark.found for digit in number.digits)), None)
+
+    def with_change(self, change: Change) -> tuple[Sheet, list[tuple[NDArray[np.uint8], int]]]:
+        """Return the sheet with another change, and what can be learned from it: images with their labels, 0-10."""
+        changed = replace(self, changes=(*self.changes, change))
+        before = {mark.found.box: mark.value for mark in self.marks}
+        after = {mark.found.box: mark.value for mark in changed.marks}
+        images = []
+        for mark in self.marks:
+            box = mark.found.box
+            if mark.image is None or box not in after:
+                continue
+            # Whoever says of a single mark what it is means it, even where it was read so.
+            is_meant = not change.is_number and box == change.box
+            if is_meant or after[box] != before[box]:
+                value = after[box]
+                images.append((mark.image, NOT_A_DIGIT_LABEL if value is None else value))
+        return changed, images
+
+    def without_changes(self, box: Box) -> Sheet:
+        """Return the sheet with what was read at a place, whatever somebody has said of it."""
+        return replace(self, changes=tuple(change for change in self.changes if not _touch(change.box, box)))
+
+
+def read_sheet(
+    photo: Photo, reader: Reader, options: ReadingOptions, *, original: Photo | None = None, before: Sheet | None = None
+) -> Sheet:
+    """Read a photo and keep what the network saw of every mark.
+
+    Parameters
+    ----------
+    photo : Photo
+        What is read.
+    reader : Reader
+        Who reads.
+    options : ReadingOptions
+        How.
+    original : Photo, optional
+        What the photo was before somebody edited it.
+    before : Sheet, optional
+        An earlier reading of the same photo, whose changes are carried over.
+    """
+    is_edited = original is not None and original is not photo
+    # What somebody has laid a hand on stays as it lies.
+    asked = replace(options, turn=False, straighten=False) if is_edited else options
+    reading, way = read_page(photo, asked, reader.answers)
+    seen = _seen(reading, way, reader, options)
+    changes = () if before is None else before.changes
+    return Sheet(photo if original is None else original, photo, reader, options, reading, seen, changes)
 
 
 def upright_picture(sheet: Sheet) -> bytes:
     """Return the photo as it was turned and straightened, as JPEG; boxes lie on it as fractions of its sides."""
-    reading, pixels = sheet.reading, np.rot90(sheet.photo.pixels, -sheet.reading.turned // 90)
-    fill = (255, 255, 255) if pixels.ndim == 3 else (255,)
-    image = Image.fromarray(rotated(np.ascontiguousarray(pixels), reading.skew, fill=fill))
+    image = Image.fromarray(upright_pixels(sheet.photo.pixels, sheet.reading))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
+
+
+def overlay(sheet: Sheet) -> bytes:
+    """Return the photo with the boxes and values of its corrected reading, as PNG."""
+    file = io.BytesIO()
+    sheet.reading.render(sheet.photo.pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def answer_of(sheet: Sheet | None) -> dict[str, Any]:
+    """Return the answer to a drawing, as plain JSON types.
+
+    Returns
+    -------
+    dict
+        ``serial``: the sheet's; ``text``: the digits, numbers parted by spaces, empty where there is none; ``says``: a
+        sentence; ``marks``: every digit and refused mark, with its eleven probabilities; ``probabilities``: those to
+        show while no mark is chosen.
+    """
+    marks = [] if sheet is None else [mark.to_page() for mark in sheet.marks[:_MOST_MARKS]]
+    digits = [mark for mark in marks if mark["value"] is not None]
+    text = "" if sheet is None else sheet.reading.text.replace("\n", " ")
+    if not marks:
+        says = "No digit here."
+    elif not digits:
+        says = f"No digit here. {marks[0]['says']}"
+    elif len(digits) == 1:
+        says = digits[0]["says"]
+    else:
+        unsure = [mark for mark in digits if not mark["isCorrected"]]
+        says = f"{text}, {len(digits)} digits."
+        if unsure:
+            least = min(unsure, key=lambda mark: mark["probabilities"][mark["value"]])
+            says = f"{says} The least sure is {least['says']}"
+    shown = (digits or marks or [{"probabilities": list(_BLANK)}])[-1]
+    serial = 0 if sheet is None else sheet.serial
+    return {"serial": serial, "text": text, "says": says, "marks": marks, "probabilities": shown["probabilities"]}
+
+
+def _seen(reading: Reading, way: Way, reader: Reader, options: ReadingOptions) -> tuple[Mark, ...]:
+    digits = reading.digits
+    images = [frame(ink, center=options.center) for _, ink in way.glyphs]
+    images += [frame(_cropped(way, refused.box, reading), center=options.center) for refused in reading.refused]
+    if not images:
+        return ()
+    framed = np.stack(images)
+    answers = reader.answers.of_images(framed[len(digits) :, :, :, None]).tolist()
+    pixels = np.round(framed * 255).astype(np.uint8)
+    found: list[Mark] = [Mark(digit, digit, _of_digit(digit), pixels[k]) for k, digit in enumerate(digits)]
+    for k, refused in enumerate(reading.refused):
+        found.append(Mark(refused, refused, tuple(answers[k]), pixels[len(digits) + k]))
+    return tuple(found)
+
+
+def _marks(reading: Reading, seen: tuple[Mark, ...]) -> Iterator[Mark]:
+    """What was seen, as a corrected reading has it."""
+    at = {mark.found.box: mark for mark in reversed(seen)}
+    every: tuple[Digit | Refused, ...] = (*reading.digits, *reading.refused)
+    for found in every:
+        if found.box in at:
+            yield replace(at[found.box], found=found)
+        else:
+            values = [0.0] * 11
+            values[found.value if isinstance(found, Digit) else NOT_A_DIGIT_LABEL] = 1.0
+            yield Mark(found, None, tuple(values), None)
+
+
+def _touch(a: Box, b: Box) -> bool:
+    """Whether the middle of one box is in the other."""
+
+    def is_in(one: Box, other: Box) -> bool:
+        x, y = (one.left + one.right) / 2, (one.top + one.bottom) / 2
+        return other.left <= x < other.right and other.top <= y < other.bottom
+
+    return is_in(a, b) or is_in(b, a)
 
 
 def _of_digit(digit: Digit) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class StepsView(ui.element, component="../static/reading_steps.js"):
     def __init__(self, desk: Desk, on_switch: Callable[[str, Any], Any]) -> None:
         super().__init__()
         self._desk = desk
-        self._props.update({"steps": [], "about": _NOTHING, "text": ""})
+        self._props.update({"steps": [], "about": _NOTHING, "text": "", "corrected": None})
 
         async def switch(event: events.GenericEventArguments) -> None:
             args = event.args if isinstance(event.args, dict) else {}
@@ -70,11 +71,22 @@ class StepsView(ui.element, component="../static/reading_steps.js"):
         except DigitlabError as error:
             self._show([], str(error), "")
             return
-        if not self.is_deleted and sheet is desk.subject:
+        subject = desk.subject
+        if not self.is_deleted and subject is not None and subject.serial == sheet.serial:
             what = "Your drawing" if desk.is_about_drawing else sheet.title
-            self._show(steps, f"{what}, read by {_small(desk.readers.name(choice))}.", sheet.reading.text)
+            self._show(steps, f"{what}, read by {_small(desk.readers.name(choice))}.", sheet.found.text)
+            self.retell()
+
+    def retell(self) -> None:
+        """Say what somebody has corrected in what the strip is about."""
+        sheet = self._desk.subject
+        is_otherwise = sheet is not None and sheet.reading.text != sheet.found.text
+        self._props["corrected"] = sheet.reading.text.replace("\n", " · ") if sheet and is_otherwise else None
+        self.update()
 
     def _steps(self, sheet: Sheet, choice: str, options: ReadingOptions) -> list[dict[str, Any]]:
+        if sheet.is_edited:
+            options = replace(options, turn=False, straighten=False)
         found = explained(sheet.photo, options, self._desk.readers.reader(choice).answers)
         return [_to_page(step, self._desk.options, on_drawing=self._desk.is_about_drawing) for step in found.steps]
 

@@ -1,5 +1,5 @@
 // The answer to a drawing: the number, eleven bars for one of its digits, and what to press when it is wrong.
-import LabelKeys, { named } from "/studio/label_keys.js";
+import LabelKeys, { valueOf } from "/studio/label_keys.js";
 
 const NAMES = [..."0123456789", "No digit"];
 const BLANK = { serial: 0, text: "", says: "No digit here.", marks: [], probabilities: [...Array(10).fill(0), 1] };
@@ -9,7 +9,7 @@ export default {
   props: { keeps: Boolean },
   emits: ["correct"],
   data() {
-    return { answer: BLANK, chosen: null, told: "No digit here.", kept: {}, note: "", ms: null, names: NAMES };
+    return { answer: BLANK, chosen: null, told: "No digit here.", note: "", ms: null, names: NAMES };
   },
   template: `
     <div class="drawn-answer">
@@ -28,8 +28,8 @@ export default {
         </li>
       </ul>
       <div v-if="mark" class="correcting">
-        <p class="muted">Wrong? Say what it is, and it is kept to learn from.</p>
-        <label-keys name="this mark" :kept="kept[at] ?? null" :allowed="keeps" @choose="correct" />
+        <p class="muted">Wrong? Say what it is{{ keeps ? ", and it is kept to learn from" : "" }}.</p>
+        <label-keys name="this mark" :kept="mark.isCorrected ? (mark.value ?? 10) : null" @choose="correct" />
         <p class="correcting-note" role="status">{{ note }}</p>
       </div>
       <p v-if="ms !== null" class="muted num drawn-ms">Answered in {{ Math.round(ms) }} ms</p>
@@ -57,10 +57,15 @@ export default {
       if (answer.sentence) {
         this.answer = { ...BLANK, sentence: answer.sentence };
       } else {
-        if (answer.marks.length !== this.answer.marks.length) this.chosen = null;
+        if (answer.serial !== this.answer.serial) {
+          if (answer.marks.length !== this.answer.marks.length) this.chosen = null;
+          this.note = "";
+        } else {
+          // The same drawing, corrected: its marks may stand in another order.
+          const at = answer.marks.findIndex((mark) => String(mark.box) === String(this.mark?.box));
+          this.chosen = at < 0 ? null : at;
+        }
         this.answer = answer;
-        this.kept = {};
-        this.note = "";
         if (ms) this.ms = ms;
       }
       // Screen readers are told when the pen rests, not with every stroke.
@@ -73,12 +78,9 @@ export default {
       return percent < 0.05 ? "0 %" : `${percent.toFixed(1)} %`;
     },
     correct(label) {
-      this.$emit("correct", { serial: this.answer.serial, mark: this.at, label });
-    },
-    corrected(serial, mark, label) {
-      if (serial !== this.answer.serial) return;
-      this.kept = { ...this.kept, [mark]: label };
-      this.note = `Kept: this is ${named(label)}.`;
+      const value = valueOf(label);
+      this.$emit("correct", { serial: this.answer.serial, box: this.mark.box, value, isNumber: false });
+      this.note = `Corrected: ${value === "" ? "not a digit" : `a ${value}`}.`;
     },
   },
   beforeUnmount() {

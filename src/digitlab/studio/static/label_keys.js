@@ -1,18 +1,17 @@
 // What a wrongly answered mark really is: ten digits and "not a digit", by click or by key.
 export default {
-  props: { name: String, kept: { type: Number, default: null }, allowed: { type: Boolean, default: true } },
+  props: { name: String, kept: { type: Number, default: null } },
   emits: ["choose"],
   template: `
     <div class="label-keys" role="group" :aria-label="'What ' + name + ' really is'" @keydown="key">
-      <button v-for="k in 10" :key="k" type="button" class="command" :disabled="!allowed" :aria-pressed="String(kept === k - 1)"
+      <button v-for="k in 10" :key="k" type="button" class="command" :aria-pressed="String(kept === k - 1)"
         :aria-label="'It is a ' + (k - 1)" @click="$emit('choose', k - 1)">{{ k - 1 }}</button>
-      <button type="button" class="command is-wide" :disabled="!allowed" :aria-pressed="String(kept === 10)"
-        @click="$emit('choose', 10)">Not a digit</button>
+      <button type="button" class="command is-wide" :aria-pressed="String(kept === 10)" @click="$emit('choose', 10)">Not a digit</button>
     </div>`,
   methods: {
     key(event) {
       const label = labelOf(event);
-      if (label === null || !this.allowed) return;
+      if (label === null) return;
       event.preventDefault();
       event.stopPropagation();
       this.$emit("choose", label);
@@ -27,4 +26,5 @@ export function labelOf(event) {
   return event.key === "Delete" || event.key === "Backspace" ? 10 : null;
 }
 
-export const named = (label) => (label === 10 ? "not a digit" : `a ${label}`);
+// What stands where a mark has that label.
+export const valueOf = (label) => (label === 10 ? "" : String(label));

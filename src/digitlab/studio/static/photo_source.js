@@ -1,6 +1,6 @@
 // Photos come in by dropping, pasting, choosing, or from the camera; each is sent, and a sentence says what went wrong.
 const MOST_BYTES = 64e6;
-const MOST_AT_ONCE = 10;
+const MOST_AT_ONCE = 20;
 
 export default {
   props: { url: String, accept: String },

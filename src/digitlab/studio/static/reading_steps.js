@@ -1,6 +1,6 @@
 // The way from a photo to 28 x 28: a picture and a sentence a step, and a switch where a step can be left out.
 export default {
-  props: { steps: Array, about: String, text: String },
+  props: { steps: Array, about: String, text: String, corrected: { type: String, default: null } },
   emits: ["switch"],
   template: `
     <div class="reading-steps">
@@ -15,6 +15,7 @@ export default {
             <i aria-hidden="true"></i><span>{{ s.label }}</span></label>
         </li>
       </ol>
-      <p v-if="steps.length" class="reading-steps-end" role="status">So it reads: <b class="num">{{ text || "no digit" }}</b></p>
+      <p v-if="steps.length" class="reading-steps-end" role="status">So it reads: <b class="num">{{ text || "no digit" }}</b><template v-if="corrected !== null">, and with your corrections
+        <b class="num">{{ corrected || "no digit" }}</b></template></p>
     </div>`,
 };

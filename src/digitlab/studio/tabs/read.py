@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 from nicegui import background_tasks, ui
+from numpy.typing import NDArray
 
-from digitlab.errors import DigitlabError
+from digitlab.errors import DigitlabError, InputError
+from digitlab.reading.corrections import Change
+from digitlab.reading.photo import Photo
+from digitlab.reading.reading import Box
 from digitlab.studio.card import card
 from digitlab.studio.page import Page
 from digitlab.studio.reading.corrections_card import CorrectionsCard
 from digitlab.studio.reading.desk import Desk
-from digitlab.studio.reading.elements import Corrected, DrawnAnswer, DrawPad
+from digitlab.studio.reading.elements import DrawnAnswer, DrawPad
 from digitlab.studio.reading.learning import corrections_of
 from digitlab.studio.reading.numbers_card import NumbersCard
 from digitlab.studio.reading.photo_card import PhotoCard
@@ -42,6 +49,8 @@ class ReadTab:
     def __init__(self, page: Page) -> None:
         self._page, self.desk = page, Desk(page)
         self._corrections = corrections_of(page.trainer)
+        # Which kept images come from which change: what is taken back is forgotten.
+        self._kept_of: WeakKeyDictionary[Photo, dict[Change | None, list[int]]] = WeakKeyDictionary()
         self._build()
         self._offering = Refreshing(self._offer, gap_s=2.0, name="digitlab studio choice of readers")
         self._stepping = Refreshing(self._steps.refresh, gap_s=0.5, name="digitlab studio steps of reading")
@@ -50,6 +59,7 @@ class ReadTab:
         self.desk.on("drawing", self._stepping.ask)
         self.desk.on("photos", lambda: self._stepping.ask(at_once=True))
         self.desk.on("reader", self._reader_chosen)
+        self.desk.on("corrected", self._steps.retell)
         page.on_tab(lambda name: self._shown() if name == _NAME else None)
         page.on_state(lambda _: self._training_changed())
         page.on_generation(self._training_changed)
@@ -66,12 +76,12 @@ class ReadTab:
             with card("Draw", help="own_digits", classes="draw-card"):
                 pad = ui.element("div")
             with card("Answer", help="not_a_digit", classes="answer-card"):
-                self._answer = DrawnAnswer(self._correct_drawing, keeps=keeps)
+                self._answer = DrawnAnswer(self._correct, keeps=keeps)
             with pad:
                 DrawPad(desk, self._answer)
         with ui.element("div").classes("read-pair"):
-            self._photos = PhotoCard(desk, self._correct_photo, keeps=keeps)
-            NumbersCard(desk)
+            self._photos = PhotoCard(desk, self._correct, keeps=keeps)
+            self._numbers = NumbersCard(desk, self._correct)
         with card("From paper to 28 × 28", help="normalisation"):
             self._steps = StepsView(desk, self._switch)
         self._kept = CorrectionsCard(desk)
@@ -131,24 +141,34 @@ class ReadTab:
 
     # ---- corrections ----
 
-    def _correct_drawing(self, what: Corrected) -> None:
-        self._correct(what, self.desk.drawn, self._answer)
-
-    def _correct_photo(self, what: Corrected) -> None:
-        self._correct(what, self.desk.shown, self._photos.view)
-
-    def _correct(self, what: Corrected, sheet: Any, view: Any) -> None:
-        mark, corrections = what.mark_of(sheet), self._corrections
-        if mark is None or corrections is None:
+    def _correct(self, serial: int, said: Change | Box) -> None:
+        desk, corrections = self.desk, self._corrections
+        sheet = desk.sheet(serial)
+        if sheet is None:
             return
+        kept = self._kept_of.setdefault(sheet.original, {})
+        change: Change | None = None
+        removed: list[int] = []
+        images: list[tuple[NDArray[np.uint8], int]] = []
+        if isinstance(said, Box):
+            removed = [number for change in desk.take_back(sheet, said) for number in kept.pop(change, [])]
+        else:
+            change, images = said, desk.correct(sheet, said)
+        if desk.drawn is not None and desk.drawn.serial == serial:
+            self._answer.show(desk.drawn)
 
         async def keep() -> None:
+            assert corrections is not None
             try:
-                await asyncio.to_thread(corrections.add, mark.image, what.label)
+                for number in removed:
+                    with suppress(InputError):  # somebody has removed it from the list
+                        await asyncio.to_thread(corrections.remove, number)
+                for image, label in images:
+                    number = await asyncio.to_thread(corrections.add, image, label)
+                    kept.setdefault(change, []).append(number)
             except DigitlabError as error:
                 self._page.notify(str(error), "error")
-                return
-            view.corrected(what)
             self._listing.ask(at_once=True)
 
-        background_tasks.create(keep(), name="digitlab studio correction", context=self._page.client)
+        if corrections is not None and (removed or images):
+            background_tasks.create(keep(), name="digitlab studio correction", context=self._page.client)
