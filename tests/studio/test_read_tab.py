@@ -16,7 +16,7 @@ from steered import SMALL, wait_for_state
 from visiting import User, only, until, visit
 
 from digitlab.engine.sequential import Sequential
-from digitlab.reading.corrections import NOT_A_DIGIT_LABEL, Change, Corrections
+from digitlab.reading.change import Change
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
@@ -31,6 +31,7 @@ from digitlab.studio.reading.steps_view import StepsView
 from digitlab.studio.tabs.read import ReadTab
 from digitlab.studio.trainer import Trainer
 from digitlab.training.composed_page import compose_page
+from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
 from digitlab.training.fine_tuning import Figure, FineTuningOptions
 
 Scenario = Callable[[User, ReadTab, Page], Awaitable[None]]

@@ -1,13 +1,15 @@
 """Cells: the boxes of a form that a line's digits stand in, and the grid of a sudoku.
 
-Digits in a row of boxes are one number, however wide the boxes; and which boxes are empty is worth telling. A box is told
-by its upright borders: dark lines that reach above and below the writing, or ticks that reach below it, evenly spaced.
+Digits in a row of boxes are one number, however wide the boxes; and which boxes are empty is worth telling. A box is
+told by its upright borders: dark lines that reach above and below the writing, or ticks that reach below it, evenly
+spaced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -101,7 +103,7 @@ def _boxes(
     at: NDArray[np.float64], marks: Marks, row: list[int], height: float, slope: float, level: float
 ) -> list[Boxed]:
     """Take the spaces between borders for boxes where they are even, and hold a digit at most."""
-    spaces = [(a, b, tuple(k for k in row if a < marks.x[k] < b)) for a, b in zip(at, at[1:], strict=False)]
+    spaces = [(a, b, tuple(k for k in row if a < marks.x[k] < b)) for a, b in pairwise(at)]
     widths = [b - a for a, b, inside in spaces if inside and _WIDTHS[0] * height < b - a < _WIDTHS[1] * height]
     if not widths:
         return []

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 __all__ = ["local_contrast"]
 
-# Windows of the mean and of the spread, in pixels; taken twice, so that they fall off towards their ends. A digit of the
-# sizes that the finder looks for (14 to 34 pixels high) is well within them.
+# Windows of the mean and of the spread, in pixels; taken twice, so that they fall off towards their ends. A digit of
+# the sizes that the finder looks for (14 to 34 pixels high) is well within them.
 _MEAN_PX, _SPREAD_PX = 25, 37
 # Added to the spread, in units of the grey range, so that the grain of an empty paper stays small.
 _GRAIN = 0.02

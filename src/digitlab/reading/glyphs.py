@@ -1,7 +1,8 @@
 """Glyphs: the ink of each candidate, cut out of the page, so that the network that knows single digits can be asked.
 
-The finder says where a digit is; whose ink is whose is found here: within its box, as much darker (or brighter) than the
-paper around it as strokes are, and connected. A rule that runs through, or a neighbour that touches, is cut at the box.
+The finder says where a digit is; whose ink is whose is found here: within its box, as much darker (or brighter) than
+the paper around it as strokes are, and connected. A rule that runs through, or a neighbour that touches, is cut at the
+box.
 """
 
 from __future__ import annotations

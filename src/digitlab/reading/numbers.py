@@ -6,6 +6,7 @@ import heapq
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +172,7 @@ def _parted(marks: Marks, path: Path, separators: Marks, run_of: Mapping[int, in
     """Part a line's digits where the gap between two is wide, or where something is written that parts them."""
     parted: list[tuple[Path, str]] = []
     number: Path = [path[0]]
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         separator = _between(marks, before.mark, after.mark, separators)
         left = marks.x[before.mark] + marks.width[before.mark] / 2
         right = marks.x[after.mark] - marks.width[after.mark] / 2

@@ -124,8 +124,8 @@ def _of_candidates(way: Way) -> str:
 def _of_lines(reading: Reading) -> str:
     n = len(reading.lines)
     return (
-        f"Digits side by side make {n} line{'' if n == 1 else 's'}, whatever their course. Along each the likeliest way "
-        "to take or leave every candidate is chosen; wide gaps and separators part numbers."
+        f"Digits side by side make {n} line{'' if n == 1 else 's'}, whatever their course. Along each the likeliest "
+        "way to take or leave every candidate is chosen; wide gaps and separators part numbers."
     )
 
 

@@ -17,7 +17,7 @@ from nicegui import background_tasks
 from numpy.typing import NDArray
 
 from digitlab.errors import DataError, DigitlabError
-from digitlab.reading.corrections import Change
+from digitlab.reading.change import Change
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import open_pages, open_photo
 from digitlab.reading.reading import Box

@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import events, ui
 
 from digitlab.errors import InputError
-from digitlab.reading.corrections import Change
+from digitlab.reading.change import Change
 from digitlab.reading.reading import Box
 from digitlab.studio.reading.desk import Desk
 from digitlab.studio.reading.editing import EDITS

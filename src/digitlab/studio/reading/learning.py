@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, RunError
-from digitlab.reading.corrections import Corrections
 from digitlab.studio.reading.readers import Readers, of_run, readers_of
 from digitlab.studio.trainer import Trainer
+from digitlab.training.corrections import Corrections
 from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, fine_tune
 from digitlab.training.keeping_fine_tuned import keep_fine_tuned
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitlab.evaluation.markup import percent
-from digitlab.reading.corrections import NOT_A_DIGIT_LABEL, Change, corrected
+from digitlab.reading.change import Change, corrected
 from digitlab.reading.frame import frame
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
@@ -21,6 +21,7 @@ from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, Refused
 from digitlab.reading.render import upright_pixels
+from digitlab.training.corrections import NOT_A_DIGIT_LABEL
 
 __all__ = ["Mark", "Sheet", "answer_of", "overlay", "read_sheet", "upright_picture"]
 
@@ -248,17 +249,15 @@ def answer_of(sheet: Sheet | None) -> dict[str, Any]:
 
 
 def _seen(reading: Reading, way: Way, reader: Reader, options: ReadingOptions) -> tuple[Mark, ...]:
-    digits = reading.digits
-    images = [frame(ink, center=options.center) for _, ink in way.glyphs]
-    images += [frame(_cropped(way, refused.box, reading), center=options.center) for refused in reading.refused]
-    if not images:
+    every = [*way.read, *way.refused]
+    if not every:
         return ()
-    framed = np.stack(images)
-    answers = reader.answers.of_images(framed[len(digits) :, :, :, None]).tolist()
+    framed = np.stack([frame(way.glyphs[mark], center=options.center) for mark in every])
     pixels = np.round(framed * 255).astype(np.uint8)
-    found: list[Mark] = [Mark(digit, digit, _of_digit(digit), pixels[k]) for k, digit in enumerate(digits)]
-    for k, refused in enumerate(reading.refused):
-        found.append(Mark(refused, refused, tuple(answers[k]), pixels[len(digits) + k]))
+    n = len(way.read)
+    answers = reader.answers.of_images(framed[n:, :, :, None]).tolist()
+    found = [Mark(digit, digit, _of_digit(digit), pixels[k]) for k, digit in enumerate(reading.digits)]
+    found += [Mark(one, one, tuple(answers[k]), pixels[n + k]) for k, one in enumerate(reading.refused)]
     return tuple(found)
 
 
@@ -291,11 +290,3 @@ def _of_digit(digit: Digit) -> tuple[float, ...]:
     for other in digit.alternatives:
         values[other.value] = other.probability
     return (*values, max(0.0, 1.0 - sum(values)))
-
-
-def _cropped(way: Way, box: Box, reading: Reading) -> NDArray[np.float32]:
-    height, width = way.ink.soft.shape
-    x, y = width / reading.width, height / reading.height
-    top, bottom = int(box.top * y), max(int(box.top * y) + 1, round(box.bottom * y))
-    left, right = int(box.left * x), max(int(box.left * x) + 1, round(box.right * x))
-    return way.ink.soft[top:bottom, left:right]

@@ -29,7 +29,7 @@ _SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("original", "turn", True, False, "Turn it upright"),
     ("original", "straighten", True, False, "Straighten it"),
     ("grey", "invert", "auto", "never", "Find out whether the ink is dark"),
-    ("flat-light", "flatten", True, False, "Remove shadows"),
+    ("contrast", "flatten", True, False, "Compare with what is around"),
     ("frames", "center", True, False, "Centre each digit"),
 )
 

@@ -12,7 +12,7 @@ from nicegui import background_tasks, ui
 from numpy.typing import NDArray
 
 from digitlab.errors import DigitlabError, InputError
-from digitlab.reading.corrections import Change
+from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box
 from digitlab.studio.card import card

@@ -1,46 +1,21 @@
-"""Corrections: a reading as somebody says it is, and the images that were answered wrongly as an own set of digits.
+"""Change: a reading as somebody says it is.
 
 What somebody says of a mark or a number is a ``Change``, and ``corrected`` is the one place where changes become
-another reading: whatever shows or saves one asks it. The images are kept in a folder::
-
-    corrections/
-      corrections-images-idx3-ubyte      every correction, 28 x 28 as the network saw it
-      corrections-labels-idx1-ubyte      0-9, 10 for "not a digit", 255 for a place that is free
-      train-images-idx3-ubyte            the digits among them, for ``digitlab train --data corrections``
-      train-labels-idx1-ubyte
-      t10k-images-idx3-ubyte.xz          MNIST's test images, so that accuracies can be compared
-      t10k-labels-idx1-ubyte.xz
-
-The first two are the truth, and the rest is made from them. Both cannot be replaced in one moment, so a change is
-made at the moment when the labels are replaced: an image without a label, or at a free place, is no correction.
+another reading: whatever shows or saves one asks it.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from digitlab.data.idx import read_idx, write_idx
-from digitlab.data.sources import PACKAGED_FILES, PACKAGED_FOLDER
-from digitlab.data.storage import replacing
-from digitlab.errors import DataError, InputError, StorageError
+from digitlab.errors import InputError
 from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
 from digitlab.values import Value
 
-__all__ = ["MOST_CORRECTIONS", "NOT_A_DIGIT_LABEL", "Change", "Correction", "Corrections", "corrected"]
-
-#: The label of what is no digit.
-NOT_A_DIGIT_LABEL = 10
-
-#: No more are kept than these: 4 MB, and more than anybody corrects by hand.
-MOST_CORRECTIONS = 5_000
+__all__ = ["Change", "corrected"]
 
 # A number with more digits is no number that somebody has typed over another.
 _MOST_DIGITS = 60
@@ -49,10 +24,6 @@ _SAME = 0.5
 _ONE_LINE = 0.4  # of the lower one's height is shared by two marks of one line
 _GAP = 1.0  # of the height of writing: a wider gap parts two numbers, as it does for the reader
 _TALL = 0.5  # of a number's height: lower ink within it is a speck, and no digit that was overlooked
-
-_FREE = 255
-_IMAGES, _LABELS = "corrections-images-idx3-ubyte", "corrections-labels-idx1-ubyte"
-_TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,160 +237,3 @@ def _around(marks: Sequence[Digit] | Sequence[Number]) -> Box:
     for mark in marks[1:]:
         box = box.around(mark.box)
     return box
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Correction:
-    """An image and what it is.
-
-    Attributes
-    ----------
-    number : int
-        Its place in the files; it stays the same until it is removed.
-    image : ndarray
-        uint8 (28, 28), 0-255, ink bright on dark.
-    label : int
-        0-9, or ``NOT_A_DIGIT_LABEL``.
-    """
-
-    number: int
-    image: NDArray[np.uint8]
-    label: int
-
-
-class Corrections:
-    """The corrections in a folder. All methods may be called from any thread.
-
-    Parameters
-    ----------
-    folder : Path
-        Need not exist; it is made with the first correction.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.Lock()
-
-    def entries(self) -> list[Correction]:
-        """Return them, the oldest place first.
-
-        Raises
-        ------
-        DataError
-            If a file is damaged.
-        """
-        with self._lock:
-            images, labels = self._read()
-        return [Correction(int(i), images[i], int(labels[i])) for i in np.flatnonzero(labels != _FREE)]
-
-    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return them as uint8 (n, 28, 28), 0-255, and uint8 (n,), 0-10.
-
-        Raises
-        ------
-        DataError
-            If a file is damaged.
-        """
-        with self._lock:
-            images, labels = self._read()
-        kept = labels != _FREE
-        return images[kept], labels[kept]
-
-    def add(self, image: NDArray[np.uint8], label: int) -> int:
-        """Keep an image and what it is; for an image that is kept already, only the label changes.
-
-        Returns
-        -------
-        int
-            Its number.
-
-        Raises
-        ------
-        InputError
-            If it is no such image or label, or there are ``MOST_CORRECTIONS`` already.
-        StorageError
-            If it cannot be written; what was there is untouched.
-        """
-        if image.dtype != np.uint8 or image.shape != (28, 28):
-            raise InputError(f"A correction is an image of uint8 (28, 28); got {image.dtype} {image.shape}.")
-        if not 0 <= label <= NOT_A_DIGIT_LABEL:
-            raise InputError(f"A correction's label is 0 to 9, or {NOT_A_DIGIT_LABEL} for no digit; got {label}.")
-        with self._lock:
-            images, labels = self._read()
-            same = np.flatnonzero((labels != _FREE) & (images == image).all(axis=(1, 2)))
-            if len(same):
-                number = int(same[0])
-            else:
-                free = np.flatnonzero(labels == _FREE)
-                number = int(free[0]) if len(free) else len(labels)
-                if number >= MOST_CORRECTIONS:
-                    raise InputError(
-                        f"There are {MOST_CORRECTIONS:,} corrections, which is the most. Remove some, or begin anew by "
-                        f"moving {self.folder} away."
-                    )
-                if number == len(labels):
-                    images = np.concatenate([images, image[None]])
-                    labels = np.append(labels, np.uint8(_FREE))
-                images[number] = image
-            labels[number] = label
-            self._write(images, labels)
-        return number
-
-    def remove(self, number: int) -> None:
-        """Forget a correction; its image is blackened in the files.
-
-        Raises
-        ------
-        InputError
-            If there is none of that number.
-        StorageError
-            If it cannot be written; what was there is untouched.
-        """
-        with self._lock:
-            images, labels = self._read()
-            if not 0 <= number < len(labels) or labels[number] == _FREE:
-                raise InputError(f"There is no correction {number}; it may have been removed already.")
-            labels[number] = _FREE
-            self._write_one(_LABELS, labels)
-            images[number] = 0
-            self._write(images, labels)
-
-    def __len__(self) -> int:
-        with self._lock:
-            return int((self._read()[1] != _FREE).sum())
-
-    def _read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        if not (self.folder / _LABELS).exists():
-            return np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8)
-        labels = read_idx(self.folder / _LABELS, max_bytes=MOST_CORRECTIONS + 64)
-        images = read_idx(self.folder / _IMAGES, max_bytes=784 * (MOST_CORRECTIONS + 1))
-        # One image more than labels is what a crash between the two files leaves.
-        if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or labels.ndim != 1 or len(images) < len(labels):
-            raise self._damaged("its two files do not belong together")
-        if labels.dtype != np.uint8 or ((labels > NOT_A_DIGIT_LABEL) & (labels != _FREE)).any():
-            raise self._damaged("a label is none")
-        return images[: len(labels)], labels
-
-    def _damaged(self, why: str) -> DataError:
-        return DataError(f"The corrections in {self.folder} are damaged: {why}. Move the folder away to begin anew.")
-
-    def _write(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for file in PACKAGED_FILES[2:]:
-                if not (self.folder / file.name).exists():
-                    with replacing(self.folder / file.name) as copy:
-                        copy.write((PACKAGED_FOLDER / file.name).read_bytes())
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder} cannot be written: {error.strerror or error}. Make room, or start the Studio with "
-                "another folder by --out."
-            ) from error
-        self._write_one(_IMAGES, images)
-        self._write_one(_LABELS, labels)
-        digits = labels < NOT_A_DIGIT_LABEL
-        self._write_one(_TRAIN_IMAGES, images[digits])
-        self._write_one(_TRAIN_LABELS, labels[digits])
-
-    def _write_one(self, name: str, array: NDArray[np.uint8]) -> None:
-        write_idx(self.folder / name, array)
