@@ -2,8 +2,8 @@
 
 A small convolutional network, trained on crops of practice pages (``training/pages.py``), is slid over the page: what
 the codelab's network does once for an image, it does at every place (``engine/crops.py`` says what its maps mean). It
-knows digits of 14 to 34 pixels. So the page is made smaller and smaller, a *pyramid*, and every digit is found on the levels
-where it has that size.
+knows digits of 14 to 34 pixels. So the page is made smaller and smaller, a *pyramid*, and every digit is found on the
+levels where it has that size.
 """
 
 from __future__ import annotations
