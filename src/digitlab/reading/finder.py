@@ -173,7 +173,23 @@ def pyramid(
 def find_marks(grey: NDArray[np.float32], network: Network, flatten: bool = True) -> tuple[Marks, Marks, list[Level]]:
     """Find digits and separators; each once. As ``pyramid``."""
     digits, separators, levels = pyramid(grey, network, flatten=flatten)
-    return _each_once(digits), _each_once(separators), levels
+    digits, separators = _each_once(digits), _each_once(separators)
+    # A slash may look like a one, and a one like a slash: the same ink is what it is more surely.
+    shared = _shared(digits, separators) > 0.35
+    weaker = shared & (separators.p[None, :] > digits.p[:, None])
+    stronger = shared & ~weaker
+    return digits[~weaker.any(1)], separators[~stronger.any(0)], levels
+
+
+def _shared(one: Marks, other: Marks) -> NDArray[np.float64]:
+    """What each two marks share, as a part of what they cover together: float64 (n, m)."""
+    across, down = (
+        np.minimum((p + s / 2)[:, None], q + t / 2) - np.maximum((p - s / 2)[:, None], q - t / 2)
+        for p, s, q, t in ((one.x, one.width, other.x, other.width), (one.y, one.height, other.y, other.height))
+    )
+    both = np.maximum(across, 0) * np.maximum(down, 0)
+    together = (one.width * one.height)[:, None] + other.width * other.height - both
+    return np.asarray(both / np.maximum(together, 1e-9), np.float64)
 
 
 def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True) -> Marks:

@@ -192,7 +192,8 @@ def _between(marks: Marks, before: int, after: int, separators: Marks) -> str:
     best, found = _SEPARATOR, ""
     for k in range(len(separators)):
         x = separators.x[k]
-        if not marks.x[before] < x < marks.x[after] or separators.p[k] <= best:
+        first, last = marks.x[before] + marks.width[before] / 4, marks.x[after] - marks.width[after] / 4
+        if not first < x < last or separators.p[k] <= best:
             continue
         middle = marks.y[before] + slope * (x - marks.x[before])
         if abs(separators.y[k] - middle) < 0.9 * height and separators.height[k] < 2.2 * height:
