@@ -9,7 +9,6 @@ nothing is chosen by it.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from digitlab.network.checkpoint import load_checkpoint
 from digitlab.runs.directory import Run
 from digitlab.training.calibrating import LOST_DIGITS, REFUSED_DIGITS, with_temperature
 from digitlab.training.config import TrainConfig
-from digitlab.training.material import gather_material
+from digitlab.training.environment import command_for
 from digitlab.training.nondigits.fonts import find_fonts
 from digitlab.training.nondigits.pool import KINDS, Nondigits, make_nondigits
 
@@ -274,10 +273,9 @@ def main(path: str) -> None:
         for images in (others.images, data.validation.images)
     )
     config = TrainConfig.from_dict(described["config"])
-    material = gather_material(dataclasses.replace(config, not_a_digit=0.0), data, model.architecture)
     text = card(
         {
-            "command": described["command"],
+            "command": command_for(config),
             "network": checkpoint.architecture.name,
             "nondigits": described["nondigits"],
             "environment": run.read_json("environment.json"),
@@ -289,7 +287,8 @@ def main(path: str) -> None:
         {
             "n_bytes": source.stat().st_size,
             "n_parameters": model.count_params(),
-            "n_variants": len(material.training) - config.train_images,
+            # As training/material.py has it: shares of all images, of which the set's digits are the rest.
+            "n_variants": round(config.train_images * config.variants / (1 - config.not_a_digit - config.variants)),
         },
     )
     FOLDER.mkdir(exist_ok=True)
