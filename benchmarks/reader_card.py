@@ -9,7 +9,6 @@ nothing is chosen by it.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from digitlab.network.checkpoint import load_checkpoint
 from digitlab.runs.directory import Run
 from digitlab.training.calibrating import LOST_DIGITS, REFUSED_DIGITS, with_temperature
 from digitlab.training.config import TrainConfig
-from digitlab.training.material import gather_material
+from digitlab.training.environment import command_for
 from digitlab.training.nondigits.fonts import find_fonts
 from digitlab.training.nondigits.pool import KINDS, Nondigits, make_nondigits
 
@@ -194,7 +193,7 @@ a whole, and not for decisions about people.
 |---|---|
 | network | `{network}` of the zoo: convolution 5 x 5, pooling, two of 3 x 3, pooling, 256 units, dropout, 11 units |
 | digits | the first 55,000 of MNIST's training images; the last 5,000 chose temperature and threshold |
-| variants | {n_variants:,} ones with a flag or a foot and sevens with a bar, drawn onto those digits |
+| variants | {n_variants:,} made from those digits: flags, bars, tails drawn on; other pens, lines around ... |
 | no digit | {n_others:,} images that the trainer made: see below |
 | augmentation | anew for every image and epoch: `engine/augmentation.py`; less and less in the second half |
 | command | `{command}` (seed 0) |
@@ -202,8 +201,8 @@ a whole, and not for decisions about people.
 | machine | {where[cores]} cores of {where[processor]}, {where[system]} |
 | with | digitlab {where[digitlab]}, Python {where[python]}, NumPy {where[numpy]}, Numba {where[numba]} |
 
-What is no digit: letters from {n_fonts} fonts, letters from strokes of the trainer's own, scribbles, lines, dots,
-texture, and pieces and joins of MNIST's training digits. Nothing was learned from anybody's handwriting but
+What is no digit: letters from {n_fonts} fonts, letters from strokes of the trainer's own, scribbles, lines, signs,
+dots, texture, and pieces and joins of MNIST's training digits. Nothing was learned from anybody's handwriting but
 MNIST's.
 
 ## How good it is
@@ -233,8 +232,8 @@ training never saw:
 - Letters that people write as digits (O, l, I, S, Z, B, b, q, g ...) are not among what is no digit: they are
   answered as digits.
 - A standing line is a one and a ring is a nought, whatever they were meant to be.
-- MNIST's writers lived in one country. Ones with flags and sevens with bars were added by drawing; other habits (a
-  nought with a stroke through it, an open nine) were not.
+- MNIST's writers lived in one country. Ones with flags, sevens with bars and nines with tails were added by drawing;
+  other habits (a nought with a stroke through it, an eight of two parts) were not.
 - It knows MNIST's frame. Paper, light, a rotation of more than about 20 degrees and cutting digits apart are the
   reader's business.
 - Two digits that touch are refused, not read; a digit with part of another is often not refused.
@@ -274,10 +273,9 @@ def main(path: str) -> None:
         for images in (others.images, data.validation.images)
     )
     config = TrainConfig.from_dict(described["config"])
-    material = gather_material(dataclasses.replace(config, not_a_digit=0.0), data, model.architecture)
     text = card(
         {
-            "command": described["command"],
+            "command": command_for(config),
             "network": checkpoint.architecture.name,
             "nondigits": described["nondigits"],
             "environment": run.read_json("environment.json"),
@@ -289,7 +287,8 @@ def main(path: str) -> None:
         {
             "n_bytes": source.stat().st_size,
             "n_parameters": model.count_params(),
-            "n_variants": len(material.training) - config.train_images,
+            # As training/material.py has it: shares of all images, of which the set's digits are the rest.
+            "n_variants": round(config.train_images * config.variants / (1 - config.not_a_digit - config.variants)),
         },
     )
     FOLDER.mkdir(exist_ok=True)

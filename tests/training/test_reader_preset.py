@@ -25,7 +25,10 @@ from digitlab.training.session import TrainingSession
 from digitlab.training.train import train
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
-SMALL = preset("reader", {"train_images": 60, "validation_images": 30, "batch_size": 16, "epochs": 2})
+SMALL = preset(
+    "reader",
+    {"train_images": 60, "validation_images": 30, "batch_size": 16, "epochs": 2, "not_a_digit": 0.2, "variants": 0.05},
+)
 TINY = Architecture(
     [Flatten(), Dense(8, activation="relu"), Dropout(0.3), Dense(11, activation="softmax")], name="tiny"
 )
@@ -44,7 +47,7 @@ def test_the_set_the_variants_and_the_others_have_their_shares(digits: MnistData
     assert len(labels) == pytest.approx(200 / 0.6, abs=2)
     assert (labels == 10).mean() == pytest.approx(0.3, abs=0.01)
     np.testing.assert_array_equal(labels[:200], digits.training.labels)
-    assert set(labels[200:][labels[200:] < 10]) == {1, 7}
+    assert (labels[200:] < 10).sum() == pytest.approx(200 / 6, abs=3)
     assert material.nondigits is not None
     assert material.nondigits["n_training"] == (labels == 10).sum()
     assert material.nondigits["fonts"] == (BUILT_IN,)

@@ -1,7 +1,8 @@
-"""Marks: scribbles, lines, dots, texture and nothing at all.
+"""Marks: scribbles, lines, signs, dots, texture and nothing at all.
 
-A straight line that stands, or leans, is how people write a one. So lines by themselves are near-horizontal here, and
-blots are not taller than wide.
+A straight line that stands, or leans to the right, is how people write a one. So lines by themselves are
+near-horizontal here, or lean to the left, and blots are not taller than wide. A tent without a floor is a one with a
+long flag.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from digitlab.training.nondigits.pen import Stroke, draw_strokes, smooth
 
-__all__ = ["dot", "line", "scribble", "texture"]
+__all__ = ["dot", "line", "scribble", "sign", "texture"]
 
 _SIDE_PX = 28
 # Where a line across and one down meet, in tenths. The upper right corner is left out, which is a seven, and a line on
@@ -62,6 +63,47 @@ def line(rng: np.random.Generator) -> NDArray[np.float32]:
     across = [Stroke(np.array([[-2, 5.0 * k], [5.0 * m - 3, 5.0 * k]]) + rng.normal(0, 0.3, (2, 2))) for k in range(n)]
     down = [Stroke(np.array([[5.0 * k, -2], [5.0 * k, 5.0 * n - 3]]) + rng.normal(0, 0.3, (2, 2))) for k in range(m)]
     return draw_strokes([*across, *down], rng, turn=0.2)
+
+
+def sign(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a slash that leans too far for a one, a bracket, a tick, an arrow, a star or a triangle: float32 (h, w)."""
+    kind = rng.integers(8)
+    turn = 0.08
+    if kind == 0:  # a slash that nearly lies
+        angle = np.radians(rng.uniform(14, 32))
+        strokes = [Stroke(np.array([[0, 0], [10 * np.cos(angle), -10 * np.sin(angle)]]))]
+    elif kind == 1:  # a backslash
+        angle = np.radians(rng.uniform(25, 65))
+        strokes = [Stroke(np.array([[0, 0], [10 * np.cos(angle), 10 * np.sin(angle)]]))]
+    elif kind == 2:  # a round bracket, or a wide arc; an arc over a foot would be a two or a seven
+        t = np.linspace(-1, 1, 12)
+        bulge = rng.uniform(2.2, 4.5) * rng.choice([-1, 1])
+        arc = np.stack([bulge * (1 - t**2), 5 * t], 1)
+        strokes = [Stroke(arc if rng.random() < 0.6 else arc[:, ::-1])]
+    elif kind == 3:  # a square bracket, open to the right, to the top or to the bottom; to the left it is a seven
+        half = rng.uniform(1.5, 5)
+        points = np.array([[half, -5], [0, -5], [0, 5], [half, 5]])
+        if rng.random() < 0.4:
+            points = points[:, ::-1] * [1, rng.choice([-1, 1])]
+        strokes = [Stroke(points)]
+    elif kind == 4:  # a tick
+        low = np.array([rng.uniform(2, 4.5), 10])
+        strokes = [Stroke(np.array([[0, rng.uniform(5, 8)], low, [10, rng.uniform(-1, 4)]]))]
+    elif kind == 5:  # an arrow, in any direction but up, where its head is a flag
+        angle = np.radians(rng.uniform(-35, 215))
+        rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        head = np.array([[6, -rng.uniform(1.5, 3)], [10, 0], [6, rng.uniform(1.5, 3)]])
+        strokes = [Stroke(np.array([[0, 0], [10, rng.normal(0, 0.5)]]) @ rotation), Stroke(head @ rotation)]
+    elif kind == 6:  # a star
+        t = np.pi / 2 + np.arange(6) * 4 * np.pi / 5
+        strokes = [Stroke(np.stack([5 * np.cos(t), -5 * np.sin(t)], 1))]
+        turn = 0.3
+    else:  # a triangle
+        corners = np.array([[0, 10], [rng.uniform(2, 8), 0], [10, rng.uniform(8, 10)]])
+        strokes = [Stroke(corners[[0, 1, 2, 0]])]
+        turn = np.pi
+    strokes = [Stroke(stroke.points + rng.normal(0, 0.25, stroke.points.shape)) for stroke in strokes]
+    return draw_strokes(strokes, rng, turn=turn, slant=(-0.1, 0.2), stretch=0.3)
 
 
 def dot(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -15,21 +15,22 @@ from digitlab.data.mnist import Split
 from digitlab.reading.frame import frame
 from digitlab.training.nondigits.fonts import Font, draw_letter, find_fonts
 from digitlab.training.nondigits.handwriting import penned_letter
-from digitlab.training.nondigits.marks import dot, line, scribble, texture
+from digitlab.training.nondigits.marks import dot, line, scribble, sign, texture
 from digitlab.training.nondigits.pieces import join, piece, torn_join
 
 __all__ = ["KINDS", "PRINTED", "Nondigits", "make_nondigits"]
 
 #: Kinds with their shares; they sum to 1.
 KINDS: dict[str, float] = {
-    "printed letter": 0.24,
-    "penned letter": 0.26,
-    "pair": 0.15,
+    "printed letter": 0.22,
+    "penned letter": 0.25,
+    "pair": 0.13,
     "triple": 0.04,
     "torn pair": 0.1,
     "piece": 0.04,
     "scribble": 0.05,
-    "line": 0.06,
+    "line": 0.05,
+    "sign": 0.06,
     "dot": 0.03,
     "texture": 0.03,
 }
@@ -123,6 +124,7 @@ def _makers(digits: Split, fonts: Sequence[Font]) -> list[Callable[[np.random.Ge
         "piece": lambda rng: piece(images, labels, rng),
         "scribble": scribble,
         "line": line,
+        "sign": sign,
         "dot": dot,
     }
     framed = {name: (lambda rng, make=make: frame(make(rng))) for name, make in makers.items()}
