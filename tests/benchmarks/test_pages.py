@@ -95,7 +95,15 @@ def test_finder_page_gives_milliseconds_and_ratios(pages, contest_of):
     slow = [{name: 2 * value for name, value in run.items()} for run in runs]
     page = pages.finder_page(contest_of("finder_page", {"digitlab": runs, "onnxruntime": slow}))
     assert rows(page, "digitlab")[0] == ["digitlab", "2", "90 [80, 100]", "1.00 x", "75", "1.00 x", "1.0e-06"]
-    assert rows(page, "ONNX Runtime")[0] == ["ONNX Runtime", "2", "180 [160, 200]", "2.00 x", "150", "2.00 x", "2.0e-06"]
+    assert rows(page, "ONNX Runtime")[0] == [
+        "ONNX Runtime",
+        "2",
+        "180 [160, 200]",
+        "2.00 x",
+        "150",
+        "2.00 x",
+        "2.0e-06",
+    ]
 
 
 def test_startup_page_leaves_accuracy_out_where_nothing_learns(pages, startup):
