@@ -31,6 +31,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/codelab.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/finder_page.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/time_to_accuracy.py
 	$(BIN)/python benchmarks/readme.py

@@ -12,6 +12,7 @@ from roofline_tables import share
 _LINKS = {
     "roofline": "[kernels and peak](docs/measurements/roofline.md)",
     "inference": "[answering images](docs/measurements/inference.md)",
+    "finder_page": "[answering a page](docs/measurements/finder-page.md)",
     "startup": "[whole processes](docs/measurements/startup.md)",
     "time_to_accuracy": "[seconds to an accuracy](docs/measurements/time-to-accuracy.md)",
 }
@@ -25,6 +26,7 @@ def bench_table(results: dict[str, dict[str, Any]]) -> str:
     rows = [
         *_roofline_rows(results.get("roofline")),
         *_inference_rows(results.get("inference")),
+        *_page_rows(results.get("finder_page")),
         *_startup_rows(results.get("startup")),
         *_accuracy_rows(results.get("time_to_accuracy")),
     ]
@@ -55,6 +57,10 @@ def _inference_rows(result: dict[str, Any] | None) -> list[list[str]]:
         ):
             rows += _line(result, f"{key}_{quantity}", f"{what}, {title}", unit, digits)
     return rows
+
+
+def _page_rows(result: dict[str, Any] | None) -> list[list[str]]:
+    return [] if result is None else _line(result, "page_ms", "a page of 1024 x 768 answered with maps", "ms", 0)
 
 
 def _startup_rows(result: dict[str, Any] | None) -> list[list[str]]:

@@ -49,6 +49,35 @@ def inference_page(result: dict[str, Any]) -> str:
     return _page(result, parts)
 
 
+def finder_page(result: dict[str, Any]) -> str:
+    """Return how fast a page is answered with maps."""
+    rows = [
+        row(
+            entry,
+            [
+                str(entry["n"]),
+                spread(entry, "page_ms", 0),
+                times(entry, "page_ms"),
+                spread(entry, "fastest_ms", 0),
+                times(entry, "fastest_ms"),
+                _difference(entry, ""),
+            ],
+        )
+        for entry in result["entries"]
+    ]
+    headings = ["", "n", "a page, ms", "times digitlab", "fastest call, ms", "times digitlab", "largest difference"]
+    return _page(
+        result,
+        [
+            "# Answering a page",
+            f"{result['title']}, from float32 in memory to the maps, on all cores, with the same weights for everybody.",
+            markdown_table(headings, rows),
+            "The last column: how far a number of the maps lies from digitlab's at most, as a part of the largest; "
+            "more than 1e-4 is a failure.",
+        ],
+    )
+
+
 def startup_page(result: dict[str, Any]) -> str:
     """Return how long whole processes take."""
     rows = [
@@ -123,6 +152,7 @@ def accuracy_page(result: dict[str, Any]) -> str:
 WRITTEN: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "roofline": ("roofline.md", to_markdown),
     "inference": ("inference.md", inference_page),
+    "finder_page": ("finder-page.md", finder_page),
     "startup": ("startup.md", startup_page),
     "time_to_accuracy": ("time-to-accuracy.md", accuracy_page),
 }
@@ -143,7 +173,7 @@ def results() -> dict[str, dict[str, Any]]:
 
 
 def _difference(entry: dict[str, Any], key: str) -> str:
-    found = entry["summary"].get(f"{key}_difference")
+    found = entry["summary"].get(f"{key}_difference" if key else "difference")
     return f"{found['max']:.1e}" if found else "-"
 
 

@@ -10,11 +10,14 @@ optimizer. On all cores means the same work in every core at the same time, and 
 The arithmetic of a layer is counted as textbooks do, two operations for a multiply-add: whatever a kernel leaves out
 because it knows the result counts as done, and what it does beyond counts as nothing. Rounds go over everything in
 turn, and the best of the rounds counts, which is the one that other programs disturbed least.
+
+At last the finder's network, on a page of 1024 x 768 pixels and on a batch of crops, each shared by so many cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +31,11 @@ import numpy as np
 from contest import describe_machine
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.cpu.threads import available_threads
+from digitlab.engine.crops import STRIDE, Crops
 from digitlab.engine.optimizers import Adam
 from digitlab.network.zoo import ZOO, architecture
 from measured_kernels import Block, measured_kernels, multiply_adds
@@ -39,6 +44,9 @@ from roofline_tables import to_markdown, write
 ROOT = Path(__file__).resolve().parent.parent
 #: The batch size that each network is usually trained with.
 BATCH_SIZES = {"codelab_cnn": 512, "fast_cnn": 256}
+
+#: The finder's page, and its batch of crops: how many, and their side.
+PAGE, CROPS, CROP_PX = (768, 1024), 16, 192
 
 _COPIED_FLOATS = 2**26
 _AT_LEAST_S = 0.06  # waking the second core must not count
@@ -114,6 +122,58 @@ def batch_seconds(network: str, data: MnistData, n_threads: int) -> tuple[float,
     return flops, train
 
 
+def finder_seconds(n_threads: int) -> dict[str, tuple[float, Callable[[], float]]]:
+    """Return, by name, the arithmetic of what the finder does, and what does it once and returns the seconds."""
+    network, rng = architecture("finder_cnn"), np.random.default_rng(0)
+    answering, learning = MapsRunner(network, n_threads), MapsRunner(network, n_threads)
+    for runner in (answering, learning):
+        runner.set_weights([rng.normal(0, 0.05, shape).astype(np.float32) for shape in network.weight_shapes])
+    learning.start_training()
+    page = rng.normal(size=(*PAGE, 1)).astype(np.float32)
+    corners = rng.uniform(0, CROP_PX - 20, (CROPS * 8, 2))
+    boxes = np.concatenate([corners, corners + 20], axis=1).astype(np.float32)
+    images = rng.normal(size=(CROPS, CROP_PX, CROP_PX, 1)).astype(np.float32)
+    crops = Crops(images, boxes, np.arange(len(boxes)) % 17, np.arange(0, len(boxes) + 1, 8))
+    n_steps = 0
+
+    def answer() -> None:
+        answering.predict(page)
+
+    def learn() -> None:
+        nonlocal n_steps
+        n_steps += 1
+        learning.train_batch(crops, np.arange(CROPS), Adam().step(n_steps, 1e-4))
+
+    def timed(act: Callable[[], None]) -> Callable[[], float]:
+        def run() -> float:
+            began = time.perf_counter()
+            act()
+            return time.perf_counter() - began
+
+        act()  # compile
+        return run
+
+    forward = 2.0 * finder_multiply_adds()
+    first = 2.0 * math.prod(network.weight_shapes[0])  # the first layer's input needs no gradient
+    size = CROPS * CROP_PX**2
+    return {
+        f"a page of {PAGE[1]} x {PAGE[0]}": (forward * math.prod(PAGE), timed(answer)),
+        f"{CROPS} crops of {CROP_PX} x {CROP_PX}, trained": ((3 * forward - first) * size, timed(learn)),
+    }
+
+
+def finder_multiply_adds() -> float:
+    """Return how many multiply-adds the finder's network takes for a pixel of a page, its sides divisible by STRIDE."""
+    network, per_side, total = architecture("finder_cnn"), 1, 0.0
+    for layer, shape in zip(network.layers, network.input_shapes, strict=True):
+        if weights := layer.weight_shapes(shape):
+            total += math.prod(weights[0]) / per_side**2
+        else:
+            per_side *= 2
+    assert per_side == STRIDE
+    return total
+
+
 def seconds(work: Work, n_cores: int, times: int) -> float:
     """Return how long it takes once, on so many cores at the same time."""
     if n_cores == 1:
@@ -144,6 +204,7 @@ def measure(n_rounds: int, networks: list[str]) -> dict[str, Any]:
         work.run(0, 1)  # compile
         times.append(max(1, round(_AT_LEAST_S / seconds(work, 1, 1))))
     batches = {(network, n): batch_seconds(network, data, n) for network in networks for n in {1, n_cores}}
+    finder = {n: finder_seconds(n) for n in sorted({1, n_cores})}
     found: dict[tuple[str, str, int], list[float]] = {}
     for _ in range(n_rounds):
         for work, count in zip(works, times, strict=True):
@@ -151,6 +212,9 @@ def measure(n_rounds: int, networks: list[str]) -> dict[str, Any]:
                 found.setdefault((work.network, work.name, n), []).append(seconds(work, n, count) / work.blocks)
         for (network, n), (_, train) in batches.items():
             found.setdefault((network, "whole batch", n), []).append(train())
+        for n, jobs in finder.items():
+            for name, (_, run) in jobs.items():
+                found.setdefault(("finder_cnn", name, n), []).append(run())
 
     def entry(network: str, name: str, flops: float, bytes_: float, *, shared: bool) -> dict[str, Any]:
         best = {n: min(found[network, name, n]) for n in sorted({1, n_cores})}
@@ -167,6 +231,8 @@ def measure(n_rounds: int, networks: list[str]) -> dict[str, Any]:
     entries = [entry(work.network, work.name, work.flops, work.bytes, shared=False) for work in works]
     for network in networks:
         entries.append(entry(network, "whole batch", batches[network, 1][0], 0.0, shared=True))
+    for name, (flops, _) in finder[1].items():
+        entries.append(entry("finder_cnn", name, flops, 0.0, shared=True))
     return {"n": n_rounds, "cores": n_cores, "lanes": LANES, "batch_sizes": BATCH_SIZES, "entries": entries}
 
 

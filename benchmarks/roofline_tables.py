@@ -10,6 +10,11 @@ from contest import QUIET_CORES
 
 __all__ = ["page_path", "peak", "share", "to_markdown", "write"]
 
+_OF_MAPS = (
+    "A page and a batch of crops with everything that belongs to it, shared by so many cores. Arithmetic counts as "
+    "textbooks do, and 3 x 3 convolutions take less than half of it (`docs/decisions/0009-networks-of-maps.md`): so "
+    "there can be more than 100 %."
+)
 _PEAK, _COPY, _BATCH = "multiply-adds in registers", "copy of a large array", "whole batch"
 
 
@@ -50,12 +55,15 @@ def to_markdown(result: dict[str, Any]) -> str:
     for network in dict.fromkeys(entry["network"] for entry in result["entries"][2:]):
         own = [entry for entry in result["entries"] if entry["network"] == network]
         size = result["batch_sizes"].get(network, 512)
+        told = (
+            f"Each kernel on a block of {result['lanes']} images, and a whole batch of {size} with everything that "
+            "belongs to it. Bytes are those that must be read and written once; most come from the core's own cache."
+        )
         lines += [
             "",
             f"## {network}",
             "",
-            f"Each kernel on a block of {result['lanes']} images, and a whole batch of {size} with everything that "
-            "belongs to it. Bytes are those that must be read and written once; most come from the core's own cache.",
+            _OF_MAPS if network == "finder_cnn" else told,
             "",
             "| kernel | MFLOP | kB | "
             + " | ".join(f"{head}: us | GFLOP/s | of the peak | GB/s" for head in heads)

@@ -90,6 +90,22 @@ def test_every_row_is_as_long_as_its_headings(pages, inference, startup, accurac
             assert len({line.count("|") for line in lines}) <= 1
 
 
+def test_finder_page_gives_milliseconds_and_ratios(pages, contest_of):
+    runs = [{"page_ms": 80.0 + 20 * k, "fastest_ms": 75.0, "difference": 1e-6} for k in range(2)]
+    slow = [{name: 2 * value for name, value in run.items()} for run in runs]
+    page = pages.finder_page(contest_of("finder_page", {"digitlab": runs, "onnxruntime": slow}))
+    assert rows(page, "digitlab")[0] == ["digitlab", "2", "90 [80, 100]", "1.00 x", "75", "1.00 x", "1.0e-06"]
+    assert rows(page, "ONNX Runtime")[0] == [
+        "ONNX Runtime",
+        "2",
+        "180 [160, 200]",
+        "2.00 x",
+        "150",
+        "2.00 x",
+        "2.0e-06",
+    ]
+
+
 def test_startup_page_leaves_accuracy_out_where_nothing_learns(pages, startup):
     page = pages.startup_page(startup)
     assert rows(page, "digitlab --help")[0] == ["digitlab --help", "1", "0.25", "0.12 x", ""]

@@ -43,6 +43,20 @@ def test_answers_that_differ_are_a_failure(benchmark_module, wrong):
         job.largest_difference(expected[:2], expected)
 
 
+@pytest.mark.parametrize("wrong", [3e-4, np.nan])
+def test_maps_are_compared_by_their_largest_number(benchmark_module, wrong):
+    job = benchmark_module("page_job")
+    expected = np.full((1, 4, 5, 23), 2.0, np.float32)
+    maps = expected.copy()
+    maps[0, 1, 2, 3] += 1e-4
+    assert job.largest_difference(maps, expected) == pytest.approx(5e-5, rel=1e-2)
+    maps[0, 1, 2, 4] += wrong
+    with pytest.raises(ValueError, match="differ from digitlab's"):
+        job.largest_difference(maps, expected)
+    with pytest.raises(ValueError, match="shape"):
+        job.largest_difference(maps[..., :5], expected)
+
+
 def test_channels_first_features_meet_the_weights_they_had(benchmark_module):
     net = Architecture([Conv2D(3, 5, padding="same"), MaxPooling2D(2), Flatten(), Dropout(0.5), Dense(10)], (8, 6, 2))
     weights = net.initial_weights(0)

@@ -28,6 +28,12 @@ def test_arithmetic_of_a_block_is_that_of_forward_and_backward(benchmark_module,
     assert all(one.bytes > 0 for one in kernels)
 
 
+def test_the_finders_arithmetic_is_counted_by_the_pixel(benchmark_module) -> None:
+    # 5 x 5 on whole pixels, 3 x 3 on quarters and sixteenths: 16, 32, 32, five times 64 filters, and 23 maps.
+    taps = 25 * 16 + 9 * (16 * 32 + 32 * 32) / 4 + (9 * (32 * 64 + 4 * 64 * 64) + 64 * 23) / 16
+    assert benchmark_module("roofline").finder_multiply_adds() == taps == 14_316
+
+
 def result() -> dict[str, Any]:
     def entry(network: str, name: str, one: float, two: float, flops: float = 1e6) -> dict[str, Any]:
         return {

@@ -228,3 +228,30 @@ def test_any_change_to_a_json_form_gives_a_network_or_a_sentence(data: st.DataOb
     except NetworkError:
         return
     assert network.n_parameters == sum(math.prod(shape) for shape in network.weight_shapes)
+
+
+def test_a_network_for_images_of_any_size_says_so_in_its_shapes() -> None:
+    network = Architecture(
+        [Conv2D(4, 3, padding="same"), MaxPooling2D(2), Conv2D(6, 3), Conv2D(2, 1)], input_shape=(None, None, 3)
+    )
+    assert network.answers_maps
+    assert network.shapes == ((None, None, 4), (None, None, 4), (None, None, 6), (None, None, 2))
+    assert network.weight_shapes[0] == (3, 3, 3, 4)
+    assert network.summary()[1].to_dict()["output_shape"] == [None, None, 4]
+    assert Architecture.from_dict(json.loads(json.dumps(network.to_dict()))) == network
+    assert not Architecture([Flatten(), Dense(10, activation="softmax")]).answers_maps
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "sentence"),
+    [
+        ([Conv2D(4, 3), Flatten(), Dense(10)], (None, None, 1), "Flatten needs images of a fixed size"),
+        ([Conv2D(4, 3), MaxPooling2D(2)], (None, None, 1), "its last layer is Conv2D; this ends in max_pooling2d"),
+        ([Conv2D(4, 3)], (None, 28, 1), r"\(None, None, channels\) or \(features,\); got \(None, 28, 1\)"),
+        ([Conv2D(4, 3)], (None, None, None), "input_shape must be"),
+        ([Dense(4)], (None,), "input_shape must be"),
+    ],
+)
+def test_what_cannot_be_of_any_size_is_said(layers: list[Layer], shape: tuple[int, ...], sentence: str) -> None:
+    with pytest.raises(NetworkError, match=sentence):
+        Architecture(layers, shape)

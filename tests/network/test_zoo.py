@@ -5,6 +5,7 @@ import pytest
 
 from digitlab.errors import NetworkError
 from digitlab.network import ZOO, Architecture, architecture
+from digitlab.network.zoo import FINDERS
 
 
 def test_codelab_cnn_has_the_codelabs_shapes_and_parameters() -> None:
@@ -16,7 +17,13 @@ def test_codelab_cnn_has_the_codelabs_shapes_and_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("name", "n_parameters"),
-    [("codelab_cnn", 5_994), ("dense_baseline", 6_370), ("fast_cnn", 215_194), ("reader_cnn", 321_483)],
+    [
+        ("codelab_cnn", 5_994),
+        ("dense_baseline", 6_370),
+        ("fast_cnn", 215_194),
+        ("reader_cnn", 321_483),
+        ("finder_cnn", 182_007),
+    ],
 )
 def test_parameters_are_those_that_training_starts_with(name: str, n_parameters: int) -> None:
     network = architecture(name)
@@ -31,6 +38,18 @@ def test_every_network_reads_digits_into_their_classes(name: str) -> None:
     assert network.n_classes == (11 if name == "reader_cnn" else 10)
     assert Architecture.from_dict(network.to_dict()) == network
     assert all(weights.dtype == np.float32 for weights in network.initial_weights(seed=0))
+
+
+@pytest.mark.parametrize("name", FINDERS)
+def test_every_finder_answers_pages_of_any_size_with_maps(name: str) -> None:
+    network = architecture(name)
+    assert network.name == name
+    assert network.answers_maps
+    assert network.input_shape == (None, None, 1)
+    assert network.shapes[-1] == (None, None, 23)
+    assert Architecture.from_dict(network.to_dict()) == network
+    # So that a centre is nowhere to begin with, and every map is where its loss expects nothing.
+    assert not network.initial_weights(seed=0)[-2].any()
 
 
 def test_a_hyphen_is_as_good_as_an_underscore() -> None:

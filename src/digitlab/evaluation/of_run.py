@@ -32,8 +32,9 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
     ConfigError
         If there are not so many images.
     InputError
-        If the model is not one for such images and labels.
+        If the model is not one for such images and labels, or answers with maps.
     """
+    model.architecture.n_classes  # noqa: B018 - says so where a network answers with maps
     images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
     return evaluate(model, images, labels, class_names=model.class_names)
 

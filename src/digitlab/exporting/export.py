@@ -68,7 +68,8 @@ def export(
     Raises
     ------
     ConfigError
-        If there is no such format, a package that it needs is missing, or a page cannot draw what the network answers.
+        If there is no such format, a package that it needs is missing, a page cannot draw what the network answers, or
+        it answers with maps.
     ExportError
         If the file does not answer as the model does; nothing was written.
     StorageError
@@ -83,6 +84,11 @@ def export(
     ('group1-shard1of1.bin', 'model.json')
     """
     options = ExportOptions(format, quantize)
+    if model.architecture.answers_maps:
+        raise ConfigError(
+            f"{model.name} answers images of any size with maps, and digitlab exports networks that answer one digit. "
+            "In Python, Sequential.to_keras() gives the network with its weights to Keras."
+        )
     target = Path(path)
     suffix = FORMATS[options.format]
     if suffix and target.suffix != suffix:

@@ -108,6 +108,7 @@ class Predictor:
         except NetworkError as error:
             assert model is not None
             self.why_not, self.model = str(error), load_model(model, out=runs)
+            self.model.architecture.n_classes  # noqa: B018 - says so where the network answers with maps
         self.class_names = self.model.class_names
 
     @property
