@@ -269,12 +269,22 @@ def test_every_bar_is_of_a_folder_whose_origin_is_told(benchmark_module) -> None
     assert {name for name, _, _ in origins.README_ROWS} <= set(origins.ORIGINS)
 
 
-def test_a_quick_run_takes_the_same_pictures_at_even_steps(script, truth) -> None:
+def test_a_part_of_a_folder_is_the_same_pictures_at_even_steps(script, truth) -> None:
     items = tuple(truth.Item(Path(f"{k}.png"), "1", "1") for k in range(250))
-    part = script.quick_part(truth.Truth("own", "digit", items))
-    assert part == script.quick_part(truth.Truth("own", "digit", items))
-    assert len(part) == len(set(part)) == script.QUICK
-    assert script.quick_part(truth.Truth("own", "digit", items[:7])) == items[:7]
+    part = script.part_of(truth.Truth("own", "digit", items), 100)
+    assert part == script.part_of(truth.Truth("own", "digit", items), 100)
+    assert len(part) == len(set(part)) == 100
+    assert script.part_of(truth.Truth("own", "digit", items[:7]), 100) == items[:7]
+
+
+def test_what_became_right_or_wrong_since_is_told(script) -> None:
+    def entry(*files: str) -> dict[str, object]:
+        failed = [{"file": file, "truth": "12", "read": "1"} for file in files]
+        return {"name": "own", "way": "photo", "n": 3, "failed": failed}
+
+    told = script.changed({"entries": [entry("a.png", "b.png")]}, {"entries": [entry("b.png", "c.png")]})
+    assert [line[:24] for line in told.splitlines()] == ["+ own, photo: a.png: 12,", "- own, photo: c.png: 12,"]
+    assert script.changed({"entries": []}, {"entries": [entry("a.png")]}) == ""
 
 
 def test_a_files_bytes_may_claim_more_pixels_than_can_be_read(benchmark_module) -> None:
