@@ -192,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes, one core each (default 1, all cores)"
     )
+    parser.add_argument("--most", type=int, metavar="N", help="at most so many pictures a folder")
     parser.add_argument("--check", action="store_true", help="exit code 1 where a bar is not reached")
     parser.add_argument("--failed", action="store_true", help="list what was read wrongly")
     parser.add_argument("--against", type=Path, metavar="JSON", help="list what changed since an earlier --out")
