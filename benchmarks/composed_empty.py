@@ -164,8 +164,8 @@ def _sentence(rng: np.random.Generator, most: int) -> str:
 
 def printed(rng: np.random.Generator) -> Composed:
     """A printed page, a headline, or a sign with light letters."""
-    size_px = int(rng.choice([14, 18, 24, 32, 44, 64]))
-    height, width = int(rng.integers(300, 620)), int(rng.integers(420, 820))
+    size_px = int(rng.choice([14, 18, 24, 32, 44, 60]))
+    height, width = int(rng.integers(260, 460)), int(rng.integers(380, 620))
     letters = Image.new("L", (width, height))
     draw, font = ImageDraw.Draw(letters), _font(rng, size_px)
     pitch, left = size_px * rng.uniform(1.3, 1.9), round(size_px * rng.uniform(0.6, 1.5))
@@ -183,8 +183,8 @@ def printed(rng: np.random.Generator) -> Composed:
 
 def handwritten(rng: np.random.Generator) -> Composed:
     """Words of letters as a pen draws them."""
-    height_px = rng.uniform(22, 64)
-    size = (int(rng.integers(300, 620)), int(rng.integers(420, 820)))
+    height_px = rng.uniform(20, 54)
+    size = (int(rng.integers(260, 460)), int(rng.integers(380, 620)))
     ink = np.zeros(size, np.float32)
     pitch = height_px * rng.uniform(1.8, 2.4)
     sheet = paper(size, rng)
@@ -223,7 +223,7 @@ def scene(rng: np.random.Generator) -> Composed:
 
 def named_scene(name: str, rng: np.random.Generator) -> Composed:
     """A scene of ``SCENES``."""
-    size = (480, 640) if rng.random() < 0.7 else (640, 480)
+    size = (420, 560) if rng.random() < 0.7 else (560, 420)
     picture = SCENES[name](size, rng)
     return Composed(photographed(lit(picture, rng, hard=rng.random() < 0.3), rng), kind=name)
 

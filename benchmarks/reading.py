@@ -1,14 +1,15 @@
 """How well does digitlab read? Any folders of pictures with a ``truth.tsv``, scored in one run.
 
     python benchmarks/reading.py FOLDER... [--cases DIR] [--composed 24] [--quick] [--jobs 2] [--check]
-        [--model RUN] [--out reading.json] [--pictures DIR] [--failed] [--publish]
+        [--model RUN] [--out reading.json] [--against earlier.json] [--pictures DIR] [--failed] [--publish]
 
 Prints the accuracy of digits and of whole pictures with 95 % intervals, what was refused, whether confidence can be
 trusted, and which of the bars in ``reading_bars.py`` are reached; ``--check`` makes the exit code 1 where one is not.
 ``--quick`` answers at most 100 pictures a folder, in the ways that have a bar. ``--out`` keeps all figures as JSON,
-``--publish`` makes docs/measurements/reading.md from them, and ``--pictures`` writes sheets of what failed, with what
-was read drawn on the photos. ``--composed`` reads so many pictures of each kind of ``reading_composed.py`` as well.
-Columns of ``truth.tsv``: see ``reading_truth.py``; files beside the folders are passed over.
+``--against`` tells what became right or wrong since, ``--publish`` makes docs/measurements/reading.md from them, and
+``--pictures`` writes sheets of what failed, with what was read drawn on the photos. ``--composed`` reads so many
+pictures of each kind of ``reading_composed.py`` as well. Columns of ``truth.tsv``: see ``reading_truth.py``; files
+beside the folders are passed over.
 
 Pictures of one digit are answered twice: as one digit (``Reader.read_digit``, the way of ``digitlab predict``) and as a
 photo (``Reader.read``, the way of ``digitlab read``). ``--cases`` asks the situations of ``reading_cases.py`` as well.
@@ -55,9 +56,9 @@ NOT_WHOLE = " (not in place)"
 Writer = Callable[[str, str, Sequence[Answer], Mapping[str, Any]], None]
 
 
-def quick_part(truth: Truth) -> tuple[Item, ...]:
+def part_of(truth: Truth, most: int) -> tuple[Item, ...]:
     """Return pictures at even steps: the same in every run, and of every kind where files are sorted by kind."""
-    n = min(len(truth.items), QUICK_OF.get(truth.name, QUICK))
+    n = min(len(truth.items), most)
     return tuple(truth.items[k * len(truth.items) // n] for k in range(n))
 
 
@@ -75,15 +76,17 @@ def refusals(answered: dict[str, list[Answer]]) -> list[dict[str, Any]]:
     return found
 
 
-def measure(truths: Sequence[Truth], ask: Asker, write: Writer, *, quick: bool = False) -> dict[str, Any]:
-    """Answer and score all folders; a line each tells how far it is."""
+def measure(
+    truths: Sequence[Truth], ask: Asker, write: Writer, *, quick: bool = False, most: int | None = None
+) -> dict[str, Any]:
+    """Answer and score all folders, ``most`` pictures of each; a line each tells how far it is."""
     load = os.getloadavg()[0]
     entries: list[dict[str, Any]] = []
     as_digits: dict[str, list[Answer]] = {}
     as_photos: list[Answer] = []
     for truth in truths:
         with_bars = ways_with_bars(truth.name)
-        items = quick_part(truth) if quick else truth.items
+        items = part_of(truth, most or (QUICK_OF.get(truth.name, QUICK) if quick else len(truth.items)))
         for way in WAYS[truth.kind]:
             if quick and with_bars and way not in with_bars:
                 continue
@@ -163,6 +166,21 @@ def failed(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Return which pictures of both measurements became right (+) or wrong (-), a line each."""
+    lines = []
+    old = {(entry["name"], entry["way"]): entry for entry in before["entries"]}
+    for entry in after["entries"]:
+        known = old.get((entry["name"], entry["way"]))
+        if known is None or known["n"] != entry["n"]:
+            continue
+        was, now = ({wrong["file"]: wrong for wrong in part["failed"]} for part in (known, entry))
+        for file in sorted(was.keys() ^ now.keys()):
+            sign, wrong = ("-", now[file]) if file in now else ("+", was[file])
+            lines.append(f"{sign} {entry['name']}, {entry['way']}: {file}: {wrong['truth']}, wrongly {wrong['read']!r}")
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -174,12 +192,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes, one core each (default 1, all cores)"
     )
+    parser.add_argument("--most", type=int, metavar="N", help="at most so many pictures a folder")
     parser.add_argument("--check", action="store_true", help="exit code 1 where a bar is not reached")
     parser.add_argument("--failed", action="store_true", help="list what was read wrongly")
+    parser.add_argument("--against", type=Path, metavar="JSON", help="list what changed since an earlier --out")
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="where to write sheets of what failed")
     parser.add_argument("--publish", action="store_true", help="make docs/measurements/reading.md of it")
     options = parser.parse_args(argv)
+    before = None if options.against is None else json.loads(options.against.read_text("utf-8"))
     try:
         truths = [read_truth(folder) for folder in options.folders if not folder.is_file()]
         reader = Reader(options.model)
@@ -189,13 +210,14 @@ def main(argv: list[str] | None = None) -> int:
     shown: list[dict[str, Any]] | None = [] if options.publish else None
     write = writer(options.pictures, shown)
     with asking(reader, options.model, options.jobs) as ask:
-        result = measure(truths, ask, write, quick=options.quick)
+        result = measure(truths, ask, write, quick=options.quick, most=options.most)
     result["composed"] = measure_composed(options.composed, reader, write)
     result["shown"] = shown or []
     result["cases"] = [] if options.cases is None else measure_cases(options.cases, reader)
     result["model"] = "the shipped reader" if options.model is None else Path(options.model).name
     result["refuse_above"] = reader.answers.refuse_above
-    switches = " --quick" * options.quick + (" --cases cases" if options.cases else "")
+    switches = " --quick" * options.quick + (f" --most {options.most}" if options.most else "")
+    switches += " --cases cases" if options.cases else ""
     switches += f" --composed {options.composed}" if options.composed else ""
     result["command"] = f"python benchmarks/reading.py {' '.join(truth.name for truth in truths)}{switches}"
     result["bars"] = verdicts(result)
@@ -207,6 +229,9 @@ def main(argv: list[str] | None = None) -> int:
     if options.failed:
         print("\n## Read wrongly\n")
         print(failed(result))
+    if before is not None:
+        print("\n## Changed\n")
+        print(changed(before, result))
     is_missed = not all(row["is_reached"] for row in result["bars"])
     return 1 if options.check and is_missed else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitlab.data.mnist import MnistData
+from digitlab.errors import DataError
+from digitlab.reading.photo import open_photo
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -245,3 +248,62 @@ def test_composed_numbers_are_a_folder_to_score(benchmark_module, truth, tmp_pat
     found = truth.read_truth(tmp_path / "own")
     assert (found.kind, len(found.items)) == ("digits", 3)
     assert all(1 <= len(item.digits) <= 8 for item in found.items)
+
+
+def test_only_what_a_licence_allows_is_shown(benchmark_module) -> None:
+    origins, pages = benchmark_module("reading_origins"), benchmark_module("reading_page")
+    for name, files in origins.SHOWN.items():
+        licence = origins.ORIGINS[name][2]
+        assert "MIT" in licence or "CC BY" in licence
+        # Where not all is free, the free files are named.
+        assert files or "none" not in licence
+    assert not pages.may_be_shown("kenya_tallies", "ke_00.jpg")
+    assert not pages.may_be_shown("few_pages_dev", "numbers2.jpg")
+    assert pages.may_be_shown("few_pages_dev", "sparsha.jpg")
+    assert pages.may_be_shown("strings", "any.jpg")
+
+
+def test_every_bar_is_of_a_folder_whose_origin_is_told(benchmark_module) -> None:
+    origins = benchmark_module("reading_origins")
+    assert {bar.name for bar in benchmark_module("reading_bars").BARS} <= set(origins.ORIGINS)
+    assert {name for name, _, _ in origins.README_ROWS} <= set(origins.ORIGINS)
+
+
+def test_a_part_of_a_folder_is_the_same_pictures_at_even_steps(script, truth) -> None:
+    items = tuple(truth.Item(Path(f"{k}.png"), "1", "1") for k in range(250))
+    part = script.part_of(truth.Truth("own", "digit", items), 100)
+    assert part == script.part_of(truth.Truth("own", "digit", items), 100)
+    assert len(part) == len(set(part)) == 100
+    assert script.part_of(truth.Truth("own", "digit", items[:7]), 100) == items[:7]
+
+
+def test_what_became_right_or_wrong_since_is_told(script) -> None:
+    def entry(*files: str) -> dict[str, object]:
+        failed = [{"file": file, "truth": "12", "read": "1"} for file in files]
+        return {"name": "own", "way": "photo", "n": 3, "failed": failed}
+
+    told = script.changed({"entries": [entry("a.png", "b.png")]}, {"entries": [entry("b.png", "c.png")]})
+    assert [line[:24] for line in told.splitlines()] == ["+ own, photo: a.png: 12,", "- own, photo: c.png: 12,"]
+    assert script.changed({"entries": []}, {"entries": [entry("a.png")]}) == ""
+
+
+def test_a_files_bytes_may_claim_more_pixels_than_can_be_read(benchmark_module) -> None:
+    speed = benchmark_module("reading_speed")
+    content = speed.huge_png()
+    assert len(content) < 2**20
+    assert struct.unpack(">II", content[16:24]) == (20_000, 20_000)
+    with pytest.raises(DataError, match="megapixels"):
+        open_photo(content)
+
+
+def test_what_is_slower_or_larger_than_asked_is_told_in_a_sentence(benchmark_module) -> None:
+    speed = benchmark_module("reading_speed")
+    row = {"title": "a page", "median": "2.0 s", "peak_bytes": None}
+    entries = [
+        row | {"name": "scan", "seconds": [2.0]},
+        row | {"name": "photo", "seconds": [0.5], "peak_bytes": 700_000_000},
+        row | {"name": "pad", "seconds": [9.0]},
+    ]
+    told = speed.missed({"entries": entries, "is_refused": True})
+    assert len(told) == 2
+    assert all(sentence.endswith("is asked.") for sentence in told)
