@@ -1,0 +1,181 @@
+"""Fit how two opinions and their surroundings make a confidence, on composed pages of MNIST's validation digits.
+
+    python benchmarks/reading_confidence.py [--sheets 120] [--model RUN]
+
+Prints the constants of ``reading/confidence.py`` and, for pages that were not fitted on, how many of the digits and
+numbers that claim so much are right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from digitlab.training.pages import PracticeSheet, compose_sheet
+from digitlab.training.practice_bank import make_bank
+from numpy.typing import NDArray
+
+from digitlab.data.mnist import MnistData
+from digitlab.reading import confidence
+from digitlab.reading.options import ReadingOptions
+from digitlab.reading.page import read_page
+from digitlab.reading.photo import open_photo
+from digitlab.reading.reader import Reader
+from digitlab.reading.reading import Box
+
+_SEED = 2_026
+_BINS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0001)
+_LEAST = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The candidates of some pages: evidence (n, 5), whether each is a digit, both opinions on which, and the truth."""
+
+    evidence: NDArray[np.float64]
+    is_digit: NDArray[np.bool_]
+    finder: NDArray[np.float64]
+    network: NDArray[np.float64]
+    values: NDArray[np.int64]
+
+
+def matched(sheet: PracticeSheet, way: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Say of each candidate which digit it is, -1 for none, and whether it counts: a digit's second one does not."""
+    marks = way.marks
+    truth = np.full(len(marks), -1)
+    counts = np.ones(len(marks), np.bool_)
+    for sign in (sign for line in sheet.lines for number in line for sign in number if sign.text.isdigit()):
+        left, top, right, bottom = sign.box
+        wide, high = right - left, bottom - top
+        near = (np.abs(marks.x - (left + right) / 2) < 0.35 * max(wide, 0.5 * high)) & (
+            np.abs(marks.y - (top + bottom) / 2) < 0.3 * high
+        )
+        near &= (marks.height > 0.55 * high) & (marks.height < 1.8 * high)
+        found = np.flatnonzero(near & (truth < 0))
+        if len(found):
+            best = found[np.argmax(marks.p[found])]
+            truth[best] = int(sign.text)
+            counts[found[found != best]] = False
+    return truth, counts
+
+
+def look(indices: range, reader: Reader, bank: Any) -> tuple[Seen, list[tuple[float, bool]]]:
+    """Read sheets; return their candidates, and how sure of each number the reader is, with whether it is right."""
+    options = ReadingOptions(turn=False, straighten=False)
+    parts: list[list[NDArray[Any]]] = [[], [], [], [], []]
+    numbers: list[tuple[float, bool]] = []
+    for index in indices:
+        sheet = compose_sheet(bank, index, seed=_SEED)
+        reading, way = read_page(open_photo(sheet.image), options, reader.answers)
+        said = reader.answers.of_glyphs(list(way.glyphs))
+        truth, counts = matched(sheet, way)
+        chosen = counts & (way.marks.p > 0.15)
+        network = np.maximum(said[:, :10].astype(np.float64), _LEAST)
+        for part, values in zip(
+            parts, (confidence.evidence(way.marks, said), truth >= 0, way.marks.answers, network, truth), strict=True
+        ):
+            part.append(values[chosen])
+        signs = [sign for line in sheet.lines for number in line for sign in number if sign.text.isdigit()]
+        for number in reading.numbers:
+            numbers.append((number.confidence, _is_right([digit.box for digit in number.digits], number.value, signs)))
+        print(f"\r{index - indices[0] + 1} of {len(indices)} sheets", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return Seen(*(np.concatenate(part) for part in parts)), numbers
+
+
+def _is_right(boxes: list[Box], value: str, signs: list[Any]) -> bool:
+    """Whether every digit of a number stands where a digit of its value does, and none between them is missed."""
+    found = []
+    for box, digit in zip(boxes, value, strict=True):
+        x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+        at = [k for k, sign in enumerate(signs) if sign.box[0] <= x <= sign.box[2] and sign.box[1] <= y <= sign.box[3]]
+        right = [k for k in at if signs[k].text == digit]
+        if not right:
+            return False
+        found.append(right[0])
+    return found == list(range(found[0], found[0] + len(found)))
+
+
+def logistic(evidence: NDArray[np.float64], truth: NDArray[np.bool_], ridge: float = 1.0) -> NDArray[np.float64]:
+    """Fit powers and a constant by Newton's method: what is most probable, with a little weight on small powers."""
+    columns = np.concatenate([evidence, np.ones((len(evidence), 1))], 1)
+    powers = np.zeros(columns.shape[1])
+    penalty = np.full(len(powers), ridge)
+    penalty[-1] = 0
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(columns @ powers, -30, 30)))
+        gradient = columns.T @ (p - truth) + penalty * powers
+        hessian = (columns * (p * (1 - p))[:, None]).T @ columns + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(hessian, gradient)
+        powers -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return powers
+
+
+def which_powers(seen: Seen) -> tuple[float, float]:
+    """Find the powers of the two opinions on which digit it is, by the likelihood of what it is."""
+    digits = seen.is_digit
+    finder, network = np.log(np.maximum(seen.finder[digits], _LEAST)), np.log(seen.network[digits])
+    truth = seen.values[digits]
+    best = (np.inf, 0.0, 0.0)
+    for a in np.arange(0, 1.55, 0.1):
+        for b in np.arange(0, 1.55, 0.1):
+            both = a * finder + b * network
+            both -= both.max(1, keepdims=True)
+            loss = float((np.log(np.exp(both).sum(1)) - both[np.arange(len(truth)), truth]).mean())
+            best = min(best, (loss, round(float(a), 2), round(float(b), 2)))
+    return best[1], best[2]
+
+
+def table(claims: NDArray[np.float64], right: NDArray[np.bool_]) -> str:
+    """Say how many of those that claim so much are right."""
+    lines = []
+    for low, high in pairwise(_BINS):
+        inside = (claims >= low) & (claims < high)
+        if inside.any():
+            lines.append(f"  {low:.3f} to {min(high, 1):.3f}: {right[inside].mean():8.4f} right of {inside.sum()}")
+    sure = claims >= 0.99
+    if sure.any():
+        lines.append(f"  0.99 and more: {right[sure].mean():.4f} right of {sure.sum()}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fit, print, and check on other sheets."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sheets", type=int, default=120, help="to fit on; half as many to check on")
+    parser.add_argument("--model", help="a run or a .safetensors file instead of the shipped reader")
+    options = parser.parse_args(argv)
+    reader = Reader(options.model)
+    bank = make_bank(MnistData.load().validation)
+    seen, _ = look(range(options.sheets), reader, bank)
+    confidence._POWERS = tuple(np.round(logistic(seen.evidence, seen.is_digit), 3))
+    # What surrounds a mark is judged by the powers, so that they are fitted twice.
+    confidence._WHICH = which_powers(seen)
+    confidence._NUMBER = (1.0, 0.0)
+    seen, numbers = look(range(options.sheets), reader, bank)
+    confidence._POWERS = tuple(np.round(logistic(seen.evidence, seen.is_digit), 3))
+    claims, right = np.array([c for c, _ in numbers]), np.array([r for _, r in numbers])
+    kept = np.clip(claims, 1e-4, 1 - 1e-4)
+    scale, constant = logistic(np.log(kept / (1 - kept))[:, None], right, 0.1)
+    confidence._NUMBER = (round(float(scale), 3), round(float(constant), 3))
+    print(f"_POWERS = {tuple(float(p) for p in confidence._POWERS)}")
+    print(f"_WHICH = {confidence._WHICH}")
+    print(f"_NUMBER = {confidence._NUMBER}")
+    print(f"{seen.is_digit.sum()} digits and {(~seen.is_digit).sum()} others on {options.sheets} sheets")
+    seen, numbers = look(range(options.sheets, options.sheets + options.sheets // 2), reader, bank)
+    odds = confidence.digit_odds(seen.evidence)
+    print("On other sheets: a digit at all")
+    print(table(1 / (1 + np.exp(-odds)), seen.is_digit))
+    print("On other sheets: a number as a whole")
+    print(table(np.array([c for c, _ in numbers]), np.array([r for _, r in numbers])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
