@@ -609,14 +609,13 @@ def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
     trainer: Trainer, kept: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept.add(trainer.data.test.images[0], 1)
-    tune = learning.fine_tune
-    monkeypatch.setattr(
-        learning, "fine_tune", lambda *args, **more: replace(tune(*args, **more), page=Figure(98, 90, 88))
-    )
+    options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-6)
+    start = learning.learning_of(trainer)._readers.checkpoint(SHIPPED)
+    worse = replace(learning.fine_tune(start, *kept.arrays(), trainer.data, options), page=Figure(98, 90, 88))
+    monkeypatch.setattr(learning, "fine_tune", lambda *args, **more: worse)
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         learner = learning.learning_of(trainer)
-        learner.options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-6)
         await until(lambda: tab._kept._learn.enabled)
         for way in ("Drop it", "Use it all the same"):
             user.find("Learn from my corrections").click()

@@ -187,7 +187,8 @@ class CorrectionsCard:
         self._back.text = f"Go back to {_small(desk.readers.name(learning.origin))}" if learning.origin else "Go back"
         self._say_failure("" if is_running else learning.message)
         if tuned is not None:
-            self._result.set_content(_offered(tuned, desk.readers.name(learning.choice) if learning.choice else ""))
+            name = desk.readers.name(learning.choice) if learning.choice else ""
+            self._result.set_content(_offered(tuned, name, reads=desk.choice == learning.choice))
 
     def _say_failure(self, sentence: str) -> None:
         self._failure.set_text(sentence)
@@ -213,19 +214,21 @@ def _command(folder: str, n_digits: int) -> str:
     )
 
 
-def _offered(tuned: FineTuned, name: str) -> str:
-    """What was learned, before and after; the name is that of the run, where it is taken."""
+def _offered(tuned: FineTuned, name: str, *, reads: bool) -> str:
+    """What was learned, before and after; the name is that of the run, where it is taken, and perhaps ``reads`` now."""
     rows = {
         "These corrections": tuned.corrections,
         "MNIST test images": tuned.test,
         "Digits of a composed page": tuned.page,
     }
     if name:
-        verdict = f"<b>{escape(name)}</b> reads now."
+        verdict = f"<b>{escape(name)}</b> {'reads now' if reads else 'is kept'}."
         if tuned.is_worse:
             verdict = f"{verdict} It reads some of these worse than before."
-    else:
+    elif tuned.is_worse:
         verdict = "It reads some of these <b>worse than before</b>, so it is not used."
+    else:
+        verdict = "It is not used, since it could not be kept."
     n = tuned.corrections.n
     left_out = (
         f"<p class='muted'>{tuned.n_left_out} corrections are not a digit, which this network cannot answer; they were "

@@ -12,7 +12,8 @@ export default {
             <td v-if="hasFiles && isFirst(i)" :rowspan="count(row)"><button type="button" class="numbers-file" :title="'Show ' + row.title" @click="$emit('show', row.at)">{{ row.title }}</button></td>
             <td class="num">{{ row.line }}</td>
             <td><input class="num numbers-input" :value="row.value" :style="{ width: Math.max(row.value.length, 3) + 2.5 + 'ch' }" inputmode="numeric" maxlength="60" autocomplete="off"
-              :aria-label="'Number ' + row.value + ', line ' + row.line + (hasFiles ? ' of ' + row.title : '')" @change="change(row, $event.target)" @keydown="key(row, $event)"></td>
+              :aria-label="'Number ' + row.value + ', line ' + row.line + (hasFiles ? ' of ' + row.title : '')" pattern="[0-9 ]*" title="Digits only"
+              @change="change(row, $event.target)" @keydown="key(row, $event)"></td>
             <td class="num"><span v-if="row.corrected" class="is-corrected">corrected</span><template v-else>{{ row.sure }}</template></td>
           </tr>
         </tbody>
@@ -27,9 +28,8 @@ export default {
     },
     change(row, input) {
       const value = input.value.replace(/\s/g, "");
-      if (!/^\d*$/.test(value)) {
-        input.value = row.value;
-      } else if (value !== row.value) {
+      // The browser says itself what is wrong with a number that has something else than digits.
+      if (input.reportValidity() && value !== row.value) {
         this.$emit("correct", { serial: row.serial, box: row.box, value, isNumber: true });
       }
     },

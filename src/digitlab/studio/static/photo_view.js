@@ -30,7 +30,7 @@ export default {
       return MODES[this.mode];
     },
     canChange() {
-      return /^[\d\s]*$/.test(this.number) && this.number !== this.mark?.number?.value;
+      return this.number !== this.mark?.number?.value;
     },
   },
   watch: {
@@ -106,7 +106,7 @@ export default {
             <button type="button" class="photo-close" aria-label="Close" @click="close">×</button></p>
           <label-keys name="this mark" :kept="mark.isCorrected ? (mark.value ?? 10) : null" @choose="correct(chosen, $event)" />
           <form v-if="mark.number" class="number-field" @submit.prevent="correctNumber">
-            <label>The whole number <input class="num" v-model="number" inputmode="numeric" maxlength="60" autocomplete="off" size="8"></label>
+            <label>The whole number <input class="num" v-model="number" inputmode="numeric" pattern="[0-9 ]*" title="Digits only" maxlength="60" autocomplete="off" size="8"></label>
             <button type="submit" class="command" :aria-disabled="!canChange || null">Change</button>
           </form>
           <button v-if="mark.isCorrected" type="button" class="command take-back" @click="$emit('correct', { serial, box: mark.box, value: null })">As it was read</button>
