@@ -70,7 +70,7 @@ def finder_page(result: dict[str, Any]) -> str:
         result,
         [
             "# Answering a page",
-            f"{result['title']}, from float32 in memory to the maps, on all cores, with the same weights for everybody.",
+            f"{result['title']}, from float32 in memory to the maps, on all cores, with the same weights for all.",
             markdown_table(headings, rows),
             "The last column: how far a number of the maps lies from digitlab's at most, as a part of the largest; "
             "more than 1e-4 is a failure.",
