@@ -13,7 +13,7 @@ from digitlab.engine.fitting import LabelledImages
 from digitlab.errors import DataError
 from digitlab.network.architecture import Architecture
 
-__all__ = ["wrap_images", "wrap_labelled"]
+__all__ = ["wrap_images", "wrap_labelled", "wrap_pages"]
 
 
 def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
@@ -36,6 +36,29 @@ def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
     return Images.from_array(array, n_values)
 
 
+def wrap_pages(architecture: Architecture, images: ArrayLike) -> NDArray[Any]:
+    """Check images for a network that answers with maps: uint8 or float32 (n, height, width, channels), n >= 1.
+
+    Raises
+    ------
+    DataError
+        If they have another shape or dtype than the network takes.
+    """
+    array, channels = np.asarray(images), architecture.input_shape[2]
+    if array.ndim == 3 and channels == 1:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] != channels or array.size == 0:
+        raise DataError(
+            f"{architecture.name} takes images of shape (n, height, width, {channels}) of any height and width; "
+            f"got {np.shape(images)}."
+        )
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise DataError(f"Images must be uint8 (0-255) or float; got {array.dtype}.")
+    return array.astype(np.float32, copy=False)
+
+
 def wrap_labelled(architecture: Architecture, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
     """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.
 
@@ -44,8 +67,8 @@ def wrap_labelled(architecture: Architecture, images: NDArray[Any], labels: Arra
     DataError
         If they do not fit together or to this network.
     """
-    wrapped, numbers = wrap_images(architecture, images), np.asarray(labels)
     n_classes = architecture.n_classes
+    wrapped, numbers = wrap_images(architecture, images), np.asarray(labels)
     if numbers.ndim == 2 and numbers.shape[1] == n_classes:
         if not (np.isin(numbers, (0, 1)).all() and (numbers.sum(axis=1) == 1).all()):
             raise DataError("One-hot labels have a single 1 in every row and 0 elsewhere; pass class numbers instead.")

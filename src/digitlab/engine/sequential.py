@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.engine.callbacks import Callback, Listeners
+from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.history import History
-from digitlab.engine.inputs import wrap_images, wrap_labelled
+from digitlab.engine.inputs import wrap_images, wrap_labelled, wrap_pages
 from digitlab.engine.keras_bridge import keras_network, to_keras
 from digitlab.engine.live_rate import LiveRate
 from digitlab.engine.optimizers import Adam, Optimizer
@@ -32,9 +33,10 @@ class Sequential:
     Parameters
     ----------
     layers : sequence of Layer
-        From input to output; the last is ``Dense(..., activation="softmax")``.
+        From input to output; the last is ``Dense(..., activation="softmax")``, or a ``Conv2D`` that answers with maps.
     input_shape : tuple of int
-        Height, width and channels of one image, or ``(features,)``.
+        Height, width and channels of one image, or ``(features,)``. ``(None, None, channels)`` for images of any size
+        and a network that answers with maps.
     name : str
         What people call it.
     seed : int
@@ -62,7 +64,7 @@ class Sequential:
     def __init__(
         self,
         layers: Sequence[Layer],
-        input_shape: Sequence[int] = (28, 28, 1),
+        input_shape: Sequence[int | None] = (28, 28, 1),
         name: str = "sequential",
         *,
         seed: int = 0,
@@ -70,7 +72,7 @@ class Sequential:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self._start(Architecture(layers, input_shape, name), threads, class_names)
-        self.runner.set_weights(self.architecture.initial_weights(seed))
+        self.set_weights(self.architecture.initial_weights(seed))
 
     @classmethod
     def from_architecture(
@@ -132,16 +134,47 @@ class Sequential:
 
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
         self.architecture = architecture
-        self.runner = CpuRunner(architecture, threads)
+        self._runner = None if architecture.answers_maps else CpuRunner(architecture, threads)
+        self._maps_runner = MapsRunner(architecture, threads) if architecture.answers_maps else None
         #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
         self.stop_training = False
         self.optimizer: LiveRate | None = None
-        n = architecture.n_classes
+        n = 0 if architecture.answers_maps else architecture.n_classes
         named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
         default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
         self.class_names = tuple(default if class_names is None else class_names)
         if len(self.class_names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(self.class_names)} names were given.")
+
+    @property
+    def runner(self) -> CpuRunner:
+        """What runs a network that answers one digit.
+
+        Raises
+        ------
+        NetworkError
+            If the network answers with maps.
+        """
+        if self._runner is None:
+            self.architecture.n_classes  # noqa: B018 - says what such a network can be used for
+        assert self._runner is not None
+        return self._runner
+
+    @property
+    def maps_runner(self) -> MapsRunner:
+        """What runs a network that answers with maps.
+
+        Raises
+        ------
+        NetworkError
+            If the network answers one digit.
+        """
+        if self._maps_runner is None:
+            raise NetworkError(
+                f"{self.name} answers images of one size with probabilities; a network that answers with maps has "
+                "input_shape=(None, None, 1) and ends in Conv2D."
+            )
+        return self._maps_runner
 
     @property
     def name(self) -> str:
@@ -154,7 +187,7 @@ class Sequential:
 
     def get_weights(self) -> list[NDArray[np.float32]]:
         """Return copies of all weights in Keras' order and layout: kernel ``(h, w, in, out)``, bias ``(out,)`` ..."""
-        return self.runner.weights()
+        return (self._maps_runner or self.runner).weights()
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Set all weights, in the order and layout of ``get_weights``.
@@ -171,7 +204,7 @@ class Sequential:
         for i, (array, shape) in enumerate(zip(arrays, expected, strict=True)):
             if array.shape != shape:
                 raise NetworkError(f"Weight array {i} of {self.name} has shape {shape}; got {array.shape}.")
-        self.runner.set_weights(arrays)
+        (self._maps_runner or self.runner).set_weights(arrays)
 
     def summary(self, print_fn: Callable[[str], None] = print) -> None:
         """Print the table *Layer Name | Output Shape | # Of Params | Trainable*."""
@@ -192,19 +225,48 @@ class Sequential:
         ----------
         images : ndarray
             uint8, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; for other input shapes
-            likewise. Ink is bright on dark. Any number of them: memory besides the result does not grow.
+            likewise. Ink is bright on dark. Any number of them: memory besides the result does not grow. For a
+            network that answers with maps ``(n, height, width, channels)`` of any size.
 
         Returns
         -------
         ndarray
-            float32 ``(n, n_classes)``; rows sum to 1.
+            float32 ``(n, n_classes)``; rows sum to 1. Or float32 ``(n, height, width, maps)``, as high and wide as the
+            poolings leave them.
 
         Raises
         ------
         DataError
             If the images have another shape or dtype.
         """
-        return self.runner.predict(wrap_images(self.architecture, images))
+        if self._maps_runner is None:
+            return self.runner.predict(wrap_images(self.architecture, images))
+        pages = wrap_pages(self.architecture, images)
+        return np.stack([self._maps_runner.predict(page) for page in pages])
+
+    def predict_maps(self, page: NDArray[Any]) -> NDArray[np.float32]:
+        """Answer one page with maps.
+
+        Parameters
+        ----------
+        page : ndarray
+            uint8, 0-255, or float ``(height, width)`` or ``(height, width, channels)``, of any size.
+
+        Returns
+        -------
+        ndarray
+            float32 ``(height, width, maps)``, as high and wide as the poolings leave them. All cores work on the one
+            page, in memory that does not grow with it.
+
+        Raises
+        ------
+        DataError
+            If the page has another shape or dtype, or is too small.
+        NetworkError
+            If the network answers one digit.
+        """
+        runner = self.maps_runner
+        return runner.predict(wrap_pages(self.architecture, np.asarray(page)[None])[0])
 
     def labelled(self, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
         """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.

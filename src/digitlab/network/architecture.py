@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digitlab.errors import NetworkError
 from digitlab.network.initializers import initialize
-from digitlab.network.layers import LAYERS, Dense, Layer, Shape
+from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape
 from digitlab.network.naming import named
 from digitlab.values import Value
 
@@ -32,7 +32,7 @@ class SummaryRow(Value):
 
     name: str
     kind: str
-    output_shape: tuple[int, ...]
+    output_shape: Shape
     n_parameters: int
     trainable: bool
 
@@ -46,7 +46,8 @@ class Architecture:
     layers : sequence of Layer
         From input to output; layers without a name get Keras' (``conv2d``, ``conv2d_1`` ...).
     input_shape : tuple of int
-        ``(height, width, channels)`` of one image, or ``(features,)``.
+        ``(height, width, channels)`` of one image, or ``(features,)``. ``(None, None, channels)`` for a network that
+        takes images of any size and answers with maps; its last layer is Conv2D.
     name : str
         What people call it.
 
@@ -61,18 +62,22 @@ class Architecture:
     name: str = "sequential"
 
     def __init__(
-        self, layers: Sequence[Layer], input_shape: Sequence[int] = (28, 28, 1), name: str = "sequential"
+        self, layers: Sequence[Layer], input_shape: Sequence[int | None] = (28, 28, 1), name: str = "sequential"
     ) -> None:
         if not isinstance(layers, Sequence):
             raise NetworkError("A network is made from a list of layers; put them in square brackets.")
         if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
             raise NetworkError(f"A network's name has 1 to {_LONGEST_NAME} printable characters; got {name!r}.")
-        shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+        shape: Shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+        sizes = shape[2:] if len(shape) == 3 and shape[:2] == (None, None) else shape
         if len(shape) not in (1, 3) or not all(
-            isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in shape
+            isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes
         ):
-            raise NetworkError(f"input_shape must be (height, width, channels) or (features,); got {input_shape!r}.")
-        if math.prod(shape) > _MOST_VALUES:
+            raise NetworkError(
+                f"input_shape must be (height, width, channels), (None, None, channels) or (features,); "
+                f"got {input_shape!r}."
+            )
+        if math.prod(sizes) > _MOST_VALUES:
             raise NetworkError(f"An input can have at most {_MOST_VALUES:,} values; input_shape {shape} has more.")
         if not layers:
             raise NetworkError("A network needs at least one layer; the last one is Dense with a softmax.")
@@ -90,7 +95,7 @@ class Architecture:
 
     def _check(self) -> None:
         for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
-            if math.prod(shape) > _MOST_VALUES:
+            if None not in shape and math.prod(shape) > _MOST_VALUES:
                 raise NetworkError(
                     f"Layer {position + 1}, {layer.name}: an output of shape {shape} is too large; "
                     f"it can have at most {_MOST_VALUES:,} values."
@@ -101,6 +106,11 @@ class Architecture:
                     f"Layer {position + 1}, {layer.name}: softmax belongs in the last layer only; "
                     'use "relu" or "linear".'
                 )
+        if self.answers_maps and not isinstance(self.layers[-1], Conv2D):
+            raise NetworkError(
+                f"A network for images of any size answers with maps, and its last layer is Conv2D; this ends in "
+                f"{self.layers[-1].name}."
+            )
         if self.n_parameters > _MOST_PARAMETERS:
             raise NetworkError(
                 f"A network can have at most {_MOST_PARAMETERS:,} parameters; this has {self.n_parameters:,}."
@@ -127,6 +137,11 @@ class Architecture:
         return walked
 
     @property
+    def answers_maps(self) -> bool:
+        """Whether it takes images of any size and answers with maps, not with the probabilities of classes."""
+        return None in self.input_shape
+
+    @property
     def n_classes(self) -> int:
         """Number of classes that the last layer tells apart.
 
@@ -136,6 +151,11 @@ class Architecture:
             If the last layer is not Dense with a softmax.
         """
         last = self.layers[-1]
+        if self.answers_maps:
+            raise NetworkError(
+                f"{self.name} answers images of any size with maps, not one digit with probabilities; use a network "
+                'that ends in Dense with activation="softmax" for that.'
+            )
         if not isinstance(last, Dense) or last.activation != "softmax":
             raise NetworkError(
                 f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.'

@@ -37,12 +37,12 @@ class Checkpoint:
     Attributes
     ----------
     architecture : Architecture
-        The network; its last layer is Dense with a softmax.
+        The network; its last layer is Dense with a softmax, or it answers with maps.
     weights : tuple of ndarray
         float32, finite, in Keras' order and layout: kernel ``(height, width, in, out)`` or ``(in, out)``, bias
         ``(out,)``. The checkpoint keeps copies of its own.
     class_names : tuple of str
-        The position is the label; one for each output of the network.
+        The position is the label; one for each output of the network. None where it answers with maps.
     metadata : dict of str to str
         Provenance: data digest, digitlab version, run name, epoch ...
     extra : dict of str to ndarray
@@ -82,7 +82,8 @@ class Checkpoint:
             _checked(name, array, np.dtype(np.float32), shape)
             for (name, shape), array in zip(shapes.items(), self.weights, strict=True)
         )
-        _check_texts(self.class_names, self.metadata, self.architecture.n_classes)
+        class_names = () if self.architecture.answers_maps else self.class_names
+        _check_texts(class_names, self.metadata, 0 if self.architecture.answers_maps else self.architecture.n_classes)
         extra: dict[str, NDArray[Any]] = {}
         for name, array in self.extra.items():
             if not isinstance(name, str) or not _STATE_NAME.fullmatch(name) or _STATE + name in shapes:
@@ -94,7 +95,7 @@ class Checkpoint:
             extra[name] = _checked(_STATE + name, array, dtype, (array.size,))
         for key, value in (
             ("weights", weights),
-            ("class_names", tuple(self.class_names)),
+            ("class_names", tuple(class_names)),
             ("metadata", dict(self.metadata)),
             ("extra", extra),
         ):

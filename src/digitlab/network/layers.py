@@ -1,7 +1,8 @@
 """The layers a network may hold: frozen dataclasses that know their shapes and parameters.
 
 Names, defaults and weight layout are Keras'. A shape is ``(height, width, channels)`` or ``(features,)``, without
-the batch. The list is closed; whatever else a network needs is an error that names the alternative.
+the batch; height and width are None where they are those of the image, whatever it is. The list is closed; whatever
+else a network needs is an error that names the alternative.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from digitlab.network.initializers import INITIALIZERS
 
 __all__ = ["ACTIVATIONS", "LAYERS", "Conv2D", "Dense", "Dropout", "Flatten", "Layer", "MaxPooling2D", "Shape"]
 
-Shape = tuple[int, ...]
+#: Whole numbers; None for a height or width that is the image's own.
+Shape = tuple[Any, ...]
 
 #: What a layer may do to its sums; ``softmax`` only in the last layer.
 ACTIVATIONS = ("linear", "relu", "softmax")
@@ -47,7 +49,7 @@ def _flag(value: Any, what: str) -> None:
         raise NetworkError(f"{what} must be True or False; got {value!r}.")
 
 
-def _image_shape(layer: str, shape: Shape) -> tuple[int, int, int]:
+def _image_shape(layer: str, shape: Shape) -> Shape:
     if len(shape) != 3:
         raise NetworkError(
             f"{layer} needs images of shape (height, width, channels) but gets {shape}; "
@@ -118,6 +120,8 @@ class Conv2D(Layer):
         if self.padding == "same":
             return height, width, self.filters
         kernel_height, kernel_width = self.kernel
+        if height is None or width is None:
+            return None, None, self.filters
         if kernel_height > height or kernel_width > width:
             raise NetworkError(
                 f"Conv2D with a {kernel_height} x {kernel_width} kernel does not fit into an image of "
@@ -170,6 +174,8 @@ class MaxPooling2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         height, width, channels = _image_shape("MaxPooling2D", input_shape)
+        if height is None or width is None:
+            return None, None, channels
         if self.padding == "same":
             return -(-height // self.stride[0]), -(-width // self.stride[1]), channels
         if self.pool[0] > height or self.pool[1] > width:
@@ -186,6 +192,11 @@ class Flatten(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         features = 1
+        if None in input_shape:
+            raise NetworkError(
+                "Flatten needs images of a fixed size; give the network an input_shape without None, or end it with "
+                "a Conv2D, which answers with maps."
+            )
         for size in input_shape:
             features *= size
         return (features,)

@@ -9,7 +9,7 @@ from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
-__all__ = ["ZOO", "architecture"]
+__all__ = ["FINDERS", "ZOO", "architecture"]
 
 
 def _codelab_cnn() -> Architecture:
@@ -81,13 +81,42 @@ def _reader_cnn() -> Architecture:
     )
 
 
-#: The named networks; calling one gives its architecture.
+def _finder_cnn() -> Architecture:
+    """For ``--preset finder``: slid over a page, it answers where digits are, which, and how large; 182,007 parameters.
+
+    A quarter of the page's resolution suffices for centres, and leaves the depth to see a whole digit.
+    """
+    he, same = "he_normal", "same"
+
+    def convolution(filters: int, size: int = 3) -> Conv2D:
+        return Conv2D(filters, size, padding=same, activation="relu", kernel_initializer=he)
+
+    return Architecture(
+        [
+            convolution(16, 5),
+            MaxPooling2D(2),
+            convolution(32),
+            convolution(32),
+            MaxPooling2D(2),
+            *(convolution(64) for _ in range(5)),
+            Conv2D(23, 1, padding=same, kernel_initializer="zeros"),
+        ],
+        input_shape=(None, None, 1),
+        name="finder_cnn",
+    )
+
+
+#: The named networks that answer one digit; calling one gives its architecture.
 ZOO: dict[str, Callable[[], Architecture]] = {
     "codelab_cnn": _codelab_cnn,
     "dense_baseline": _dense_baseline,
     "fast_cnn": _fast_cnn,
     "reader_cnn": _reader_cnn,
 }
+
+
+#: The named networks that are slid over a page and answer with maps.
+FINDERS: dict[str, Callable[[], Architecture]] = {"finder_cnn": _finder_cnn}
 
 
 def architecture(name: str) -> Architecture:
@@ -99,8 +128,9 @@ def architecture(name: str) -> Architecture:
         If there is none of that name; the message gives the nearest.
     """
     key = name.replace("-", "_")
-    if key not in ZOO:
-        near = difflib.get_close_matches(key, ZOO, n=1)
+    known = ZOO | FINDERS
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise NetworkError(f"There is no network {name!r}.{hint} The zoo has {', '.join(ZOO)}.")
-    return ZOO[key]()
+        raise NetworkError(f"There is no network {name!r}.{hint} The zoo has {', '.join(known)}.")
+    return known[key]()

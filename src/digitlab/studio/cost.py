@@ -74,7 +74,7 @@ def multiply_adds(layer: Layer, input_shape: Shape) -> int:
     """
     if isinstance(layer, Conv2D):
         height, width, filters = layer.output_shape(input_shape)
-        return height * width * filters * math.prod(layer.kernel) * input_shape[2]
+        return math.prod((height, width, filters, *layer.kernel, input_shape[2]))
     if isinstance(layer, Dense):
         return math.prod(input_shape) * layer.units
     return 0

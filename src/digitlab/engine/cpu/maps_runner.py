@@ -1,0 +1,340 @@
+"""The runner of networks that answer with maps: pages of any size one at a time, every core on the same page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.engine.cpu import maps, maps_training
+from digitlab.engine.cpu.claiming import dismiss, new_board
+from digitlab.engine.cpu.compiled import seal_cache
+from digitlab.engine.cpu.finder_loss import n_room
+from digitlab.engine.cpu.maps_program import MapsPlan, build_maps_network, plan_page, plan_training
+from digitlab.engine.cpu.memory import aligned, scratch_room
+from digitlab.engine.cpu.threads import available_threads, submit
+from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.crops import N_MAPS, Crops
+from digitlab.engine.optimizers import OptimizerStep
+from digitlab.errors import ConfigError, NetworkError
+from digitlab.network.architecture import Architecture
+
+__all__ = ["FinderLosses", "MapsRunner"]
+
+# Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
+_MOST_SLOTS = 8
+
+# Multiply-adds of a page below which waking a thread, some 50 microseconds, is not worth it.
+_WORTH_HELP = 20_000_000
+_NO_BYTES, _NO_FLOATS = np.empty((0, 0), np.uint8), np.empty((0, 0), np.float32)
+_NO_WINNERS = np.empty(1, np.uint8)
+
+
+@dataclass(frozen=True)
+class FinderLosses:
+    """The finder's loss on some crops, in parts.
+
+    Attributes
+    ----------
+    centers, classes, places : float
+        Focal loss of the heat maps; cross-entropy at the marks, in nats, without label smoothing; smooth absolute
+        errors of place and size. Each divided by the number of marks.
+    n_right, n_marks : int
+        Marks whose largest logit was the right one, and all.
+    """
+
+    centers: float
+    classes: float
+    places: float
+    n_right: int
+    n_marks: int
+
+    @property
+    def total(self) -> float:
+        """What is made small: the sum of the parts."""
+        return self.centers + self.classes + self.places
+
+
+class _Memory:
+    """What one thread writes to while it learns from crops."""
+
+    def __init__(self, plan: MapsPlan) -> None:
+        self.values = aligned(plan.n_values)
+        self.winners = np.zeros(plan.n_winners + LANES, np.uint8)
+        self.room = np.zeros(n_room(*plan.out_shape[:2]), np.float32)
+        self.scratch = scratch_room()
+
+
+class MapsRunner:
+    """Runs one fully convolutional network on the processor's cores.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Convolutions, and 2 x 2 max-poolings behind them.
+    n_threads : int, optional
+        Threads to share the work; all cores by default. Results do not depend on it.
+
+    Attributes
+    ----------
+    is_finite : bool
+        Whether all weights and moments were finite numbers after the last batch.
+
+    Raises
+    ------
+    ConfigError
+        If ``n_threads`` is below 1.
+    NetworkError
+        If the network holds another layer.
+    """
+
+    def __init__(self, architecture: Architecture, n_threads: int | None = None) -> None:
+        self.architecture = architecture
+        if n_threads is not None and n_threads < 1:
+            raise ConfigError(f"threads must be at least 1, or left out for all cores; got {n_threads}.")
+        self.n_threads = n_threads or available_threads()
+        self.network = build_maps_network(architecture)
+        self._params = aligned(self.network.n_parameters)
+        self._packed = aligned(self.network.n_packed)
+        self._flipped = aligned(self.network.n_flipped)
+        self._page_memory: list[NDArray[np.float32]] = []
+        self._plan: tuple[tuple[int, int], MapsPlan] | None = None
+        self._crop_plan: tuple[tuple[int, ...], MapsPlan, list[_Memory]] | None = None
+        self.is_finite = True
+        self._n_batches = 0
+        self._make_room(0)
+
+    @property
+    def parameters(self) -> NDArray[np.float32]:
+        """A copy of all weights as one flat float32 array, in Keras' order."""
+        return self._params.copy()
+
+    @parameters.setter
+    def parameters(self, values: NDArray[np.float32]) -> None:
+        network = self.network
+        self._params[:] = values
+        self._packed[network.places] = self._params
+        turned = network.flipped_places >= 0
+        self._flipped[network.flipped_places[turned]] = self._params[turned]
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Return copies of all weights, in Keras' order and layout."""
+        arrays, start = [], 0
+        for shape in self.architecture.weight_shapes:
+            size = math.prod(shape)
+            arrays.append(self._params[start : start + size].reshape(shape).copy())
+            start += size
+        return arrays
+
+    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Set all weights, in Keras' order and layout."""
+        self.parameters = np.concatenate([np.ravel(w) for w in weights]).astype(np.float32)
+
+    def predict(self, page: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the maps of one page.
+
+        Parameters
+        ----------
+        page : ndarray
+            uint8, 0-255, or float32 (height, width, channels), of any size that leaves something of the maps.
+
+        Returns
+        -------
+        ndarray
+            float32 (height, width, maps), as high and wide as the poolings leave it. Memory besides it is bounded
+            whatever the page's size.
+
+        Raises
+        ------
+        DataError
+            If the page is too small.
+        """
+        height, width = page.shape[:2]
+        plan = self._planned(height, width)
+        rows = np.ascontiguousarray(page).reshape(height, -1)
+        if not rows.flags.writeable:
+            rows = rows.copy()  # Numba would compile the kernel once more for arrays that are read-only
+        is_bytes = rows.dtype == np.uint8
+        bytes_ = rows if is_bytes else _NO_BYTES
+        floats = _NO_FLOATS if is_bytes else rows.astype(np.float32, copy=False)
+        # Taken and given back, because a server answers in several threads at once; pop and append are atomic.
+        try:
+            values = self._page_memory.pop()
+        except IndexError:
+            values = aligned(0)
+        if len(values) < plan.n_values:
+            values = aligned(plan.n_values)
+        out = np.empty(plan.out_shape, np.float32)
+
+        def part(worker: int, board: NDArray[np.int64]) -> None:
+            maps.answer_page(
+                worker, board, plan.ops, plan.bases, plan.ends, bytes_, floats, self._packed, values, _NO_WINNERS, out
+            )
+
+        ops = plan.ops
+        taps = ops["kernel_height"] * ops["kernel_width"] * ops["channels"] * ops["filters"]
+        multiply_adds = int((taps * ops["height"] * ops["width"]).sum())
+        work_together(part, self.n_threads if multiply_adds > _WORTH_HELP else 1)
+        self._page_memory.append(values)
+        return out
+
+    @property
+    def gradients(self) -> NDArray[np.float32]:
+        """A copy of the last batch's gradients as one flat float32 array, in the order of ``parameters``."""
+        return self._gradients.copy()
+
+    def start_training(self) -> None:
+        """Make room for learning and forget the optimizer's moments.
+
+        Raises
+        ------
+        NetworkError
+            If the network does not answer with the finder's maps.
+        """
+        self._check_maps()
+        self._make_room(self.network.n_parameters)
+        self.remember()
+
+    def _check_maps(self) -> None:
+        if self.network.n_maps != N_MAPS or self.network.n_channels != 1:
+            raise NetworkError(
+                f"The finder's loss needs {N_MAPS} maps of grey images; {self.architecture.name} answers with "
+                f"{self.network.n_maps} maps. Give its last Conv2D {N_MAPS} filters and it input_shape=(None, None, 1)."
+            )
+
+    def _make_room(self, n_parameters: int) -> None:
+        """Make what the threads share while they learn; all of it is empty for who only answers."""
+        self._older = np.zeros((2, n_parameters), np.float32)
+        self._gradients = aligned(n_parameters)
+        self.first_moment = aligned(n_parameters)
+        self.second_moment = aligned(n_parameters)
+        self._sums = aligned(_MOST_SLOTS * self.network.n_packed if n_parameters else 0).reshape(_MOST_SLOTS, -1)
+        self._faults, self._squares = np.zeros(maps_training.N_PARTS, np.int64), np.zeros(maps_training.N_PARTS)
+
+    def remember(self) -> None:
+        """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
+        self._older[:] = self._params
+
+    def take_back(self, n_batches: int) -> None:
+        """Put the weights in place that were there before the last batch or, for 2, before the one before it, too."""
+        self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
+
+    def train_batch(
+        self,
+        crops: Crops,
+        chosen: NDArray[np.int64],
+        step: OptimizerStep,
+        label_smoothing: float = 0.0,
+        clip_norm: float = 0.0,
+    ) -> FinderLosses:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        crops : Crops
+            Any number of them.
+        chosen : ndarray
+            int64, at least one: which crops make the batch.
+        step : OptimizerStep
+            What to do with the gradients.
+        label_smoothing : float
+            Part of the truth that is spread over all classes, 0-1; the gradients follow it, the loss does not.
+        clip_norm : float
+            Gradients whose norm over all weights is longer than this are shortened to it (Pascanu, Mikolov and Bengio
+            2013); 0 for never.
+
+        Returns
+        -------
+        FinderLosses
+            Before the step.
+        """
+        self._n_batches += 1
+        return self._work(crops, chosen, step, label_smoothing, clip_norm)
+
+    def losses(self, crops: Crops) -> FinderLosses:
+        """Return the losses on crops without learning from them."""
+        self._check_maps()
+        return self._work(crops, np.arange(len(crops)), None, 0.0, 0.0)
+
+    def _work(
+        self,
+        crops: Crops,
+        chosen: NDArray[np.int64],
+        step: OptimizerStep | None,
+        label_smoothing: float,
+        clip_norm: float,
+    ) -> FinderLosses:
+        _, height, width, _ = crops.images.shape
+        n_slots = min(_MOST_SLOTS, len(chosen))
+        plan, memory = self._planned_crops(height, width, min(self.n_threads, n_slots))
+        # Writable and contiguous, whatever was passed in: Numba would compile the kernel once more.
+        images = _plain(crops.images, np.float32).reshape(len(crops), height, width)
+        boxes, labels = _plain(crops.boxes, np.float32), _plain(crops.labels, np.int64)
+        starts, order = _plain(crops.starts, np.int64), _plain(chosen, np.int64)
+        rule, rate, settings = (0, 0.0, (0.0,) * 4) if step is None else (step.rule, step.rate, step.settings)
+        counts = np.array([n_slots, step is not None, rule, self._n_batches % 2], np.int64)
+        rates = np.array([rate, *settings, label_smoothing], np.float32)
+        losses, rights, n_marks = np.zeros((len(order), 3)), np.zeros(len(order), np.int64), np.zeros(1, np.int64)
+        network = self.network
+
+        def part(worker: int, board: NDArray[np.int64]) -> None:
+            own = memory[worker]
+            maps_training.take_part(
+                worker, board, plan.ops, images, boxes, labels, starts, order, counts, rates, float(clip_norm),
+                network.places, network.flipped_places, self._params, self._older, self._packed, self._flipped,
+                own.values, own.winners, own.room, own.scratch, self._sums, losses, rights, n_marks, self._gradients,
+                self._squares, self.first_moment, self.second_moment, self._faults, _NO_BYTES,
+            )  # fmt: skip
+
+        work_together(part, len(memory))
+        if step is not None:
+            self.is_finite = not self._faults.any()
+        centers, classes, places = (float(one) for one in losses.sum(axis=0))
+        return FinderLosses(centers, classes, places, int(rights.sum()), int(n_marks[0]))
+
+    def _planned_crops(self, height: int, width: int, n_workers: int) -> tuple[MapsPlan, list[_Memory]]:
+        """The plan for crops of this size, with memory for so many threads; the last one is kept."""
+        kept, wanted = self._crop_plan, (height, width, n_workers)
+        if kept is None or kept[0] != wanted:
+            plan = plan_training(self.network, height, width)
+            kept = self._crop_plan = wanted, plan, [_Memory(plan) for _ in range(n_workers)]
+        return kept[1:]
+
+    def _planned(self, height: int, width: int) -> MapsPlan:
+        """The plan for pages of this size; the last one is kept."""
+        kept = self._plan
+        if kept is None or kept[0] != (height, width):
+            kept = self._plan = (height, width), plan_page(self.network, height, width)
+        return kept[1]
+
+    def seal(self) -> None:
+        """Note the compiled code's checksums, once everything that was wanted has been compiled."""
+        seal_cache()
+
+
+def _plain(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    plain = np.ascontiguousarray(array, dtype)
+    return plain if plain.flags.writeable else plain.copy()
+
+
+def work_together(part: Callable[[int, NDArray[np.int64]], None], n_workers: int) -> None:
+    """Call ``part(worker, board)`` in so many threads, this one as worker 0; return when it is done.
+
+    Nobody depends on the others: where one does not come, this thread does all the work.
+    """
+    board = new_board()
+    others: list[Future[None]] = [submit(part, worker, board) for worker in range(1, n_workers)]
+    try:
+        part(0, board)
+    finally:
+        dismiss(board)
+        # Nobody may look at this memory any more when it is given back.
+        for other in others:
+            # One that never began is not waited for: its thread is busy elsewhere, or did not survive a fork.
+            if not other.cancel():
+                other.result()

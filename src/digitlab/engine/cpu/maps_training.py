@@ -1,0 +1,161 @@
+"""One batch of crops: each through the whole network and back, then one step of the optimizer.
+
+Crops are dealt to a fixed number of *slots*, each with a sum of gradients of its own, and the slots are added up in
+their order, as in ``batch.py``: results are bit-identical for any number of threads. A batch has three phases: the
+slots; adding them up, and the squares of the gradients for their norm; the step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, rest, task_of
+from digitlab.engine.cpu.compiled import entry_point, kernel
+from digitlab.engine.cpu.finder_loss import count_marks, finder_loss
+from digitlab.engine.cpu.maps import compute_rows, load_rows
+from digitlab.engine.cpu.maps_gradients import stop_at_zero, take_back
+from digitlab.engine.cpu.optimizing import optimize
+
+__all__ = ["N_PARTS", "take_part"]
+
+#: Parts of the parameters, whatever the number of threads: the squares of each are summed by themselves.
+N_PARTS = 16
+
+
+@kernel
+def _take_slot(
+    ops, images, boxes, labels, starts, chosen, slot, n_slots, training, packed, flipped, values, winners, room,
+    scratch, sums, losses, rights, n_marks, smoothing, no_bytes,
+):  # fmt: skip
+    """Take every ``n_slots``-th crop, from crop ``slot`` on, forward and, if training, backward."""
+    last = ops[len(ops) - 1]
+    height, width = last.out_height, last.out_width
+    n_all = count_marks(boxes, labels, starts, chosen, height, width)
+    if slot == 0:
+        n_marks[0] = n_all
+    divisor = max(1, n_all)
+    if training:
+        sums[:] = 0.0
+    for i in range(slot, len(chosen), n_slots):
+        crop = chosen[i]
+        load_rows(ops[0], no_bytes, images[crop], 0, images.shape[1], -ops[0].top, values)
+        for index in range(len(ops)):
+            op = ops[index]
+            y_base = -ops[index + 1].top if index + 1 < len(ops) else 0
+            compute_rows(op, packed, values, winners, 0, op.out_height, -op.top, y_base)
+        rights[i] = finder_loss(
+            values, last.y, last.y_row, last.dy, last.dy_row, last.filters, height, width, boxes, labels, starts[crop],
+            starts[crop + 1], divisor, smoothing, room, losses[i],
+        )  # fmt: skip
+        if training:
+            stop_at_zero(last, values)
+            take_back(ops, flipped, values, winners, sums, scratch)
+
+
+@kernel
+def _add_slots(places, sums, n_slots, gradients, begin, end):
+    """Finish the gradients of some parameters; return the sum of their squares."""
+    squares = 0.0
+    for i in range(begin, end):
+        total = np.float32(0.0)
+        for slot in range(n_slots):
+            total += sums[slot, places[i]]
+        gradients[i] = total
+        squares += np.float64(total) * total
+    return squares
+
+
+@kernel
+def _step(places, flipped_places, factor, params, before, packed, flipped, gradients, m, v, begin, end, rule, rates):
+    """Take the optimizer's step on some parameters; return how many are not finite any more."""
+    for i in range(begin, end):
+        gradients[i] *= factor
+    n_bad = optimize(params, before, gradients, m, v, begin, end, rule, rates)
+    for i in range(begin, end):
+        packed[places[i]] = params[i]
+        if flipped_places[i] >= 0:
+            flipped[flipped_places[i]] = params[i]
+    return n_bad
+
+
+@entry_point
+def take_part(
+    worker, board, ops, images, boxes, labels, starts, chosen, counts, rates, clip_norm, places, flipped_places, params,
+    older, packed, flipped, values, winners, room, scratch, sums, losses, rights, n_marks, gradients, squares, m, v,
+    faults, no_bytes,
+):  # fmt: skip
+    """Work on one batch as thread 0, or help until it is done.
+
+    Parameters
+    ----------
+    worker : int
+        Which thread this is. Number 0 opens the phases and returns when the batch is done.
+    board : ndarray
+        Where the tasks are claimed; used for this batch only.
+    ops : ndarray
+        The plan's.
+    images, boxes, labels, starts : ndarray
+        The crops, float32 (n, height, width x channels), and their marks.
+    chosen : ndarray
+        int64: which crops make the batch.
+    counts : ndarray
+        int64 (4,): slots; whether to learn, not only to look; the optimizer's rule; which row of ``older`` to write.
+    rates : ndarray
+        float32 (6,): the optimizer's rate and settings, and label smoothing.
+    clip_norm : float
+        The gradients' norm is made no longer than this; 0 for any.
+    places, flipped_places, params, older, packed, flipped, gradients, m, v : ndarray
+        The network's; float32 (2, n) the parameters of before; the gradients and moments.
+    values, winners, room, scratch : ndarray
+        This thread's own memory.
+    sums : ndarray
+        float32 (slots, packed): the slots' gradients.
+    losses, rights : ndarray
+        float64 (len(chosen), 3) and int64 (len(chosen),), written: losses and marks called rightly of every crop.
+    n_marks : ndarray
+        int64 (1,), written: how many marks there are to learn.
+    squares, faults : ndarray
+        float64 and int64 (N_PARTS,), written: of every part the sum of squared gradients, and how many numbers are
+        not finite any more.
+    """
+    n_rounds, n = 0, len(params)
+    if worker == 0:
+        open_phase(board, counts[0])
+    phase = 1
+    while True:
+        ticket = claim(board)
+        if ticket >= 0:
+            n_rounds = 0
+            task, own = task_of(ticket), ticket >> 32
+            begin, end = n * task // N_PARTS, n * (task + 1) // N_PARTS
+            if own == 1:
+                _take_slot(
+                    ops, images, boxes, labels, starts, chosen, task, counts[0], counts[1] > 0, packed, flipped, values,
+                    winners, room, scratch, sums[task], losses, rights, n_marks, rates[5], no_bytes,
+                )  # fmt: skip
+            elif own == 2:
+                squares[task] = _add_slots(places, sums, counts[0], gradients, begin, end)
+            else:
+                norm = 0.0
+                for part in range(N_PARTS):
+                    norm += squares[part]
+                norm = math.sqrt(norm)
+                factor = np.float32(clip_norm / norm) if 0.0 < clip_norm < norm else np.float32(1.0)
+                faults[task] = _step(
+                    places, flipped_places, factor, params, older[counts[3]], packed, flipped, gradients, m, v, begin,
+                    end, counts[2], rates,
+                )  # fmt: skip
+            finish(board)
+        elif worker == 0 and is_finished(board):
+            if phase == 3 or counts[1] == 0:
+                return
+            phase += 1
+            open_phase(board, N_PARTS)
+            n_rounds = 0
+        else:
+            n_rounds += 1
+            if worker > 0 and is_dismissed(board):
+                return
+            rest(n_rounds)
