@@ -50,9 +50,7 @@ _WITHIN_WORDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def make_bank(
-    digits: Split, *, seed: int = 0, fonts: Sequence[Font] | None = None, threads: int | None = None
-) -> Bank:
+def make_bank(digits: Split, *, seed: int = 0, fonts: Sequence[Font] | None = None, threads: int | None = None) -> Bank:
     """Gather what crops are composed of.
 
     Parameters
@@ -78,7 +76,7 @@ def make_bank(
     labels[:n_digits] = np.concatenate([digits.labels, variant_labels, variant_labels])
     edges, starts = _edges(images, threads or available_threads())
     printed = np.stack([np.stack([_framed(draw_letter(font, str(k))) for k in range(10)]) for font in own])
-    printed_words = [_printed_word(font, k, seed) for font in own for k in range(_WORDS_PER_FONT)]
+    printed_words = [_printed_word(own[k // _WORDS_PER_FONT], k, seed) for k in range(len(own) * _WORDS_PER_FONT)]
     strips = [strip for strip in printed_words if strip.any()]
     n_printed = len(strips)
     strips += [_penned_word(k, seed) for k in range(_PENNED_WORDS)]
@@ -210,9 +208,7 @@ def _penned_word(number: int, seed: int) -> NDArray[np.uint8]:
         courses = known[letter][int(rng.integers(len(known[letter])))].split("|")
         right = 0.0
         for number_of, course in enumerate(courses):
-            points = np.array(
-                [tuple(float(v) for v in point.split(",")) for point in course.removeprefix("~").split()]
-            )
+            points = np.array([tuple(float(v) for v in point.split(",")) for point in course.removeprefix("~").split()])
             points = points + rng.normal(0, hand, points.shape)
             placed = np.stack(
                 [

@@ -104,7 +104,9 @@ def doodle(stream, desk, plane, x, y, size, radius, strength):
             disc(plane, view, x + eye, y - eye, own, strength, desk.box)
             for k in range(4):
                 across = (k - 1.5) * 0.3 * size
-                _at(desk.points, k, x + across, y + 0.5 * size - 0.25 * across * across / size * between(stream, 0.5, 3))
+                _at(
+                    desk.points, k, x + across, y + 0.5 * size - 0.25 * across * across / size * between(stream, 0.5, 3)
+                )
             curve(plane, view, desk.points, 4, radius, strength, False, desk.box)
         else:
             n = 2 + one_of(stream, 6)
@@ -173,7 +175,9 @@ def doodle(stream, desk, plane, x, y, size, radius, strength):
         _ring(stream, desk, plane, x, y - size - head, head, head, radius, strength)
         line(plane, view, x, y - size, x, y + 0.3 * size, radius, strength)
         for side in (-1.0, 1.0):
-            line(plane, view, x, y + 0.3 * size, x + side * size * between(stream, 0.2, 0.7), y + size, radius, strength)
+            line(
+                plane, view, x, y + 0.3 * size, x + side * size * between(stream, 0.2, 0.7), y + size, radius, strength
+            )
             reach = size * between(stream, -0.8, 0.6)
             line(plane, view, x, y - 0.6 * size, x + side * 0.7 * size, y - 0.4 * size + reach, radius, strength)
     else:

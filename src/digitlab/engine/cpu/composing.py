@@ -200,8 +200,8 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
     height = even(stream, LEAST_PX, MOST_PX)
     choose_hand(stream, bank, desk.habits, height)
     which = draw(stream)
-    kind = _ROWS if which < 0.56 else _FORM if which < 0.74 else _FEW if which < 0.83 else _TEXT
-    if which >= 0.88:
+    kind = _ROWS if which < 0.6 else _FORM if which < 0.77 else _FEW if which < 0.85 else _TEXT
+    if which >= 0.9:
         kind = _NONE
     is_clean = chance(stream, 0.18)
     is_no_page = False
@@ -237,8 +237,9 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
         desk.n_marks[0] = 0
     else:
         level = lay_paper(stream, desk, is_clean)
-        put_ink(stream, desk, level, is_clean)
-        if chance(stream, 0.06):
+        is_scan = chance(stream, 0.06)
+        put_ink(stream, desk, level, is_clean or is_scan)
+        if is_scan:
             threshold(stream, desk, level)
             is_clean = True
     if not is_clean:

@@ -95,9 +95,15 @@ def _cross_out(stream, desk, x, y, size):
     if which <= 1:
         for k in range(2):
             side = 1.0 if k else -1.0
-            points[0, 0], points[0, 1] = x - side * size * between(stream, 0.3, 0.6), y - size * between(stream, 0.3, 0.6)
+            points[0, 0], points[0, 1] = (
+                x - side * size * between(stream, 0.3, 0.6),
+                y - size * between(stream, 0.3, 0.6),
+            )
             points[1, 0], points[1, 1] = x + 0.08 * size * normal(stream), y + 0.08 * size * normal(stream)
-            points[2, 0], points[2, 1] = x + side * size * between(stream, 0.3, 0.6), y + size * between(stream, 0.3, 0.6)
+            points[2, 0], points[2, 1] = (
+                x + side * size * between(stream, 0.3, 0.6),
+                y + size * between(stream, 0.3, 0.6),
+            )
             curve(desk.ink, desk.lens, points, 3, radius, strength, False, box)
     elif which == 2:
         fall = size * between(stream, -0.35, 0.08)

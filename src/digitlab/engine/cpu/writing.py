@@ -144,9 +144,7 @@ def sign(stream, bank, desk, plane, index, x, y, height, is_left, marked):
         edges = bank.edges[bank.starts[index] : bank.starts[index + 1]]
         radius = min(habits[RADIUS], 0.14 * height)
         brush, brush_turn = habits[BRUSH], habits[BRUSH_TURN]
-        stroked_sign(
-            plane, desk.lens, edges, middle_x, middle_y, form, radius, brush, brush_turn, strength, box
-        )
+        stroked_sign(plane, desk.lens, edges, middle_x, middle_y, form, radius, brush, brush_turn, strength, box)
     if marked and label >= 0:
         add_mark(desk, label, box, box[3] - box[1])
     return width
