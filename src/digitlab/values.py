@@ -16,6 +16,7 @@ __all__ = [
     "Calibration",
     "CalibrationBin",
     "ClassReport",
+    "CropsRecord",
     "EpochRecord",
     "Evaluation",
     "Mistake",
@@ -86,6 +87,40 @@ class StepRecord(Value):
     accuracy: float
     learning_rate: float
     images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CropsRecord(Value):
+    """One optimizer step of a finder: what happened on one batch of crops.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done so far in this run, from 1.
+    n_crops, n_marks : int
+        Crops in this batch, and marks to learn in them.
+    loss : float
+        The sum of the three losses, before the step.
+    centers, classes, places : float
+        Focal loss of the heat maps; cross-entropy at the marks in nats; errors of place and size; each by the mark.
+    accuracy : float
+        Fraction of the marks called rightly, in [0, 1]; 0 where there are none.
+    learning_rate : float
+        The rate used for this step.
+    crops_per_s : float
+        Crops divided by the seconds this step took.
+    """
+
+    step: int
+    n_crops: int
+    n_marks: int
+    loss: float
+    centers: float
+    classes: float
+    places: float
+    accuracy: float
+    learning_rate: float
+    crops_per_s: float
 
 
 @dataclass(frozen=True, slots=True)

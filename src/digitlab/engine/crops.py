@@ -1,9 +1,9 @@
 """What a finder learns from and what it answers: crops of pages with marks, and maps of centres.
 
-A *finder* is a small convolutional network slid over a page (Matan, Burges, LeCun and Denker 1992; LeCun, Bottou, Bengio
-and Haffner 1998, section VII: space displacement networks). It answers with maps at a quarter of the page's resolution:
-where the centre of a digit is, where that of a separator is, which it is, and how large (Zhou, Wang and Krähenbühl 2019,
-*Objects as Points*).
+A *finder* is a small convolutional network slid over a page (Matan, Burges, LeCun and Denker 1992; LeCun, Bottou,
+Bengio and Haffner 1998, section VII: space displacement networks). It answers with maps at a quarter of the page's
+resolution: where the centre of a digit is, where that of a separator is, which it is, and how large (Zhou, Wang and
+Krähenbühl 2019, *Objects as Points*).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ IGNORED = -1
 #: ((column + 0.5) * STRIDE, (row + 0.5) * STRIDE).
 STRIDE = 4
 
-#: The maps, last axis of the answer. ``CENTERS``: two logits, that the centre of a digit, of a separator is in this cell,
-#: each before ``PRIOR_LOGIT`` is added. ``DIGITS`` and ``SEPARATOR_MAPS``: logits of which, given that there is one.
-#: ``PLACES``: from the cell's centre to the mark's, x and y, in cells. ``SIZES``: log(width / USUAL_PX) and
+#: The maps, last axis of the answer. ``CENTERS``: two logits, that the centre of a digit, of a separator is in this
+#: cell, each before ``PRIOR_LOGIT`` is added. ``DIGITS`` and ``SEPARATOR_MAPS``: logits of which, given that there is
+#: one. ``PLACES``: from the cell's centre to the mark's, x and y, in cells. ``SIZES``: log(width / USUAL_PX) and
 #: log(height / USUAL_PX).
 CENTERS = slice(0, 2)
 DIGITS = slice(2, 12)
@@ -77,3 +77,10 @@ class Crops:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, chosen: NDArray[np.int64]) -> Crops:
+        """Return some of the crops, with their marks."""
+        marks = [np.arange(self.starts[i], self.starts[i + 1]) for i in chosen]
+        which = np.concatenate(marks) if marks else np.empty(0, np.int64)
+        starts = np.cumsum([0, *map(len, marks)])
+        return Crops(self.images[chosen], self.boxes[which], self.labels[which], starts)

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.crops import Crops
 from digitlab.engine.optimizers import Optimizer
 from digitlab.errors import TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
-from digitlab.values import EpochRecord, StepRecord
+from digitlab.values import CropsRecord, EpochRecord, StepRecord
 
-__all__ = ["LabelledImages", "Progress", "batch_order", "steps"]
+__all__ = ["LabelledImages", "Progress", "batch_order", "crop_epochs", "crop_steps", "steps"]
 
 # Nats a batch. Adam with a learning rate of a million rarely overflows; its loss of 1e21 is as lost as NaN.
 _MOST_LOSS = 1e6
@@ -196,6 +198,138 @@ def steps(
         )
         progress.end_epoch()
         yield record
+
+
+def crop_steps(
+    runner: MapsRunner,
+    of_batch: Callable[[int], Crops],
+    *,
+    n_steps: int,
+    optimizer: Optimizer,
+    learning_rate: Callable[[int], float],
+    label_smoothing: float = 0.0,
+    clip_norm: float = 0.0,
+    steps_done: int = 0,
+) -> Iterator[CropsRecord]:
+    """Train a finder and give a record for every batch.
+
+    Parameters
+    ----------
+    runner : MapsRunner
+        Ready (``start_training``). To go on with a run it must hold the weights and moments of that moment; the result
+        is then the same, bit for bit, as if the run had never stopped.
+    of_batch : callable
+        Gives the crops of a step, given the number of steps done before it.
+    n_steps, steps_done : int
+        Steps of the whole run, and those done already.
+    optimizer : Adam or SGD
+        The rule of the step.
+    learning_rate : callable
+        The rate of a step, given the number of steps done before it.
+    label_smoothing : float
+        Part of the truth that is spread over all classes, 0-1.
+    clip_norm : float
+        Gradients whose norm is longer are shortened to this; 0 for never.
+
+    Yields
+    ------
+    CropsRecord
+        One a step.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If the loss is no longer finite or is above a million, or the weights are no longer finite; the weights are
+        those of before.
+    """
+    runner.remember()
+    for done in range(steps_done, n_steps):
+        crops, rate = of_batch(done), learning_rate(done)
+        began = time.perf_counter()
+        step = optimizer.step(done + 1, rate)
+        found = runner.train_batch(crops, np.arange(len(crops)), step, label_smoothing, clip_norm)
+        if not (found.total <= _MOST_LOSS and runner.is_finite):
+            # A bad loss is the fault of the batch before, bad weights are that of this one.
+            runner.take_back(1 if found.total <= _MOST_LOSS else 2)
+            raise _diverged(done + 1, rate)
+        yield CropsRecord(
+            step=done + 1,
+            n_crops=len(crops),
+            n_marks=found.n_marks,
+            loss=found.total,
+            centers=found.centers,
+            classes=found.classes,
+            places=found.places,
+            accuracy=found.n_right / max(1, found.n_marks),
+            learning_rate=rate,
+            crops_per_s=len(crops) / max(time.perf_counter() - began, 1e-9),
+        )
+
+
+def crop_epochs(
+    runner: MapsRunner,
+    training: Crops,
+    *,
+    batch_size: int,
+    epochs: int,
+    optimizer: Optimizer,
+    learning_rate: Callable[[int], float],
+    shuffle: bool = True,
+    seed: int = 0,
+    label_smoothing: float = 0.0,
+    validation: Crops | None = None,
+) -> Iterator[StepRecord | EpochRecord]:
+    """Train a finder on crops that stay the same, as ``steps`` trains on images; accuracies are those of the marks.
+
+    Yields
+    ------
+    StepRecord or EpochRecord
+        The epoch's record comes after that of its last batch.
+    """
+    n_batches = -(-len(training) // batch_size)
+
+    def of_batch(step: int) -> Crops:
+        epoch, batch = divmod(step, n_batches)
+        order = batch_order(len(training), epoch + 1, seed, shuffle)
+        return training.take(order[batch * batch_size : (batch + 1) * batch_size])
+
+    progress, n_marks = Progress(), 0
+    for record in crop_steps(
+        runner,
+        of_batch,
+        n_steps=epochs * n_batches,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        label_smoothing=label_smoothing,
+    ):
+        epoch, batch = divmod(record.step - 1, n_batches)
+        seconds = record.n_crops / record.crops_per_s
+        progress.add_batch(record.n_crops, record.loss, round(record.accuracy * record.n_marks), seconds)
+        n_marks += record.n_marks
+        yield StepRecord(
+            step=record.step,
+            epoch=epoch + 1,
+            batch=batch + 1,
+            n_images=record.n_crops,
+            loss=record.loss,
+            accuracy=record.accuracy,
+            learning_rate=record.learning_rate,
+            images_per_s=record.crops_per_s,
+        )
+        if batch + 1 == n_batches:
+            seen = None if validation is None or not len(validation) else runner.losses(validation)
+            yield EpochRecord(
+                epoch=epoch + 1,
+                step=record.step,
+                loss=progress.epoch_loss / progress.epoch_images,
+                accuracy=progress.epoch_correct / max(1, n_marks),
+                val_loss=None if seen is None else seen.total,
+                val_accuracy=None if seen is None else seen.n_right / max(1, seen.n_marks),
+                learning_rate=record.learning_rate,
+                images_per_s=progress.epoch_images / progress.epoch_seconds,
+            )
+            progress.end_epoch()
+            n_marks = 0
 
 
 def _salt(seed: int, step: int) -> int:

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.engine.callbacks import Callback, Listeners
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.engine.fitting import LabelledImages, steps
+from digitlab.engine.crops import Crops
+from digitlab.engine.fitting import LabelledImages, crop_epochs, steps
 from digitlab.engine.history import History
 from digitlab.engine.inputs import wrap_images, wrap_labelled, wrap_pages
 from digitlab.engine.keras_bridge import keras_network, to_keras
@@ -24,7 +25,10 @@ from digitlab.network.layers import Layer
 from digitlab.network.zoo import architecture as architecture_of
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
-__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
+__all__ = ["LOSSES", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
+
+#: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
+LOSSES = ("cross_entropy", "finder")
 
 
 class Sequential:
@@ -280,12 +284,13 @@ class Sequential:
 
     def steps(
         self,
-        x: NDArray[Any],
-        y: ArrayLike,
+        x: NDArray[Any] | Crops,
+        y: ArrayLike | None = None,
         *,
+        loss: str = "cross_entropy",
         batch_size: int = 512,
         epochs: int = 10,
-        validation_data: tuple[NDArray[Any], ArrayLike] | None = None,
+        validation_data: tuple[NDArray[Any], ArrayLike] | Crops | None = None,
         shuffle: bool = True,
         seed: int = 0,
         optimizer: Optimizer | None = None,
@@ -306,12 +311,29 @@ class Sequential:
             raise ConfigError(f"seed must be a whole number of at least 0; got {seed}.")
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
-        training = self.labelled(x, y)
-        validation = None if validation_data is None else self.labelled(*validation_data)
+        _check_loss(loss, x, validation_data)
         chosen = Adam() if optimizer is None else optimizer
-        n_steps = epochs * -(-len(training) // batch_size)
-        self.optimizer = LiveRate(chosen.name, schedule, chosen.learning_rate, n_steps)
-        self.optimizer.of_step(0)  # an unknown schedule is told here, not mid-run
+        if isinstance(x, Crops):
+            validation_crops = validation_data if isinstance(validation_data, Crops) else None
+            live = self._start_rate(chosen, schedule, epochs * -(-len(x) // batch_size))
+            self.maps_runner.start_training()
+            return crop_epochs(
+                self.maps_runner,
+                x,
+                batch_size=batch_size,
+                epochs=epochs,
+                optimizer=chosen,
+                learning_rate=live.of_step,
+                shuffle=shuffle,
+                seed=seed,
+                label_smoothing=label_smoothing,
+                validation=validation_crops,
+            )
+        training = self.labelled(x, () if y is None else y)
+        validation = None
+        if validation_data is not None and not isinstance(validation_data, Crops):
+            validation = self.labelled(*validation_data)
+        live = self._start_rate(chosen, schedule, epochs * -(-len(training) // batch_size))
         self.runner.start_training(min(batch_size, len(training)))
         return steps(
             self.runner,
@@ -319,21 +341,27 @@ class Sequential:
             batch_size=batch_size,
             epochs=epochs,
             optimizer=chosen,
-            learning_rate=self.optimizer.of_step,
+            learning_rate=live.of_step,
             shuffle=shuffle,
             seed=seed,
             label_smoothing=label_smoothing,
             validation=validation,
         )
 
+    def _start_rate(self, optimizer: Optimizer, schedule: str, n_steps: int) -> LiveRate:
+        self.optimizer = LiveRate(optimizer.name, schedule, optimizer.learning_rate, n_steps)
+        self.optimizer.of_step(0)  # an unknown schedule is told here, not mid-run
+        return self.optimizer
+
     def fit(
         self,
-        x: NDArray[Any],
-        y: ArrayLike,
+        x: NDArray[Any] | Crops,
+        y: ArrayLike | None = None,
         *,
+        loss: str = "cross_entropy",
         batch_size: int = 512,
         epochs: int = 10,
-        validation_data: tuple[NDArray[Any], ArrayLike] | None = None,
+        validation_data: tuple[NDArray[Any], ArrayLike] | Crops | None = None,
         shuffle: bool = True,
         seed: int = 0,
         optimizer: Optimizer | None = None,
@@ -346,10 +374,13 @@ class Sequential:
         Parameters
         ----------
         x, y : array
-            Images as for ``predict``; labels as numbers ``(n,)`` or one-hot ``(n, n_classes)``.
+            Images as for ``predict``; labels as numbers ``(n,)`` or one-hot ``(n, n_classes)``. For the finder's loss
+            ``Crops``, which have their marks, and no y.
+        loss : {"cross_entropy", "finder"}
+            What is made small: the digit's cross-entropy; or, for a network that answers with maps, the finder's loss.
         batch_size, epochs : int
             Images a step, and passes over the images.
-        validation_data : (x, y), optional
+        validation_data : (x, y) or Crops, optional
             Evaluated at the end of every epoch.
         shuffle, seed : bool, int
             Whether every epoch has its own order, and where its randomness comes from.
@@ -377,13 +408,25 @@ class Sequential:
             If the loss becomes NaN or infinite.
         """
         records = self.steps(
-            x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle, seed=seed,
-            optimizer=optimizer, schedule=schedule, label_smoothing=label_smoothing,
+            x, y, loss=loss, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle,
+            seed=seed, optimizer=optimizer, schedule=schedule, label_smoothing=label_smoothing,
         )  # fmt: skip
         self.stop_training = False
         history = Listeners(callbacks, self, epochs, n_batches=-(-len(x) // batch_size)).follow(records)
-        self.runner.seal()
+        (self._maps_runner or self.runner).seal()
         return history
+
+
+def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
+    if loss not in LOSSES:
+        raise ConfigError(f"There is no loss {loss!r}. There are {', '.join(LOSSES)}.")
+    wants_crops = loss == "finder"
+    for what, data in (("x", x), ("validation_data", validation_data)):
+        if data is not None and isinstance(data, Crops) != wants_crops:
+            wanted = "Crops, with their marks and without y" if wants_crops else "images and labels"
+            raise ConfigError(f'loss="{loss}" learns from {wanted}; {what} is something else.')
+    if wants_crops and not len(x):
+        raise ConfigError("There are no crops; give at least one.")
 
 
 def codelab_cnn(seed: int = 0) -> Sequential:

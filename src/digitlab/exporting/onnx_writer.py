@@ -20,10 +20,10 @@ from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.onnx_windows import same_border
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
 
-__all__ = ["INPUT", "OUTPUT", "write_onnx"]
+__all__ = ["INPUT", "MAPS", "OUTPUT", "write_onnx"]
 
-#: Names of what goes in and comes out.
-INPUT, OUTPUT = "images", "probabilities"
+#: Names of what goes in, and of what comes out: probabilities of classes, or maps.
+INPUT, OUTPUT, MAPS = "images", "probabilities", "maps"
 # Understood by every runtime of the last years; newer stamps are refused by older ones.
 _OPSET, _IR_VERSION = 17, 10
 
@@ -32,7 +32,8 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     """Write an ONNX model.
 
     Images go in as uint8 ``(n, height, width, channels)``, 0-255: dividing by 255 is part of the model. A network of
-    rows of features takes float32 ``(n, features)``.
+    rows of features takes float32 ``(n, features)``. One that answers with maps takes float32 images of any size, as
+    they are, and gives ``(n, height, width, maps)``.
 
     Raises
     ------
@@ -44,18 +45,24 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     except ImportError:
         raise ConfigError('Writing ONNX needs the package onnx. Install it: pip install "digitlab[export]"') from None
     network = checkpoint.architecture
-    draft = _Draft(network.input_shape)
+    draft = _Draft(network.input_shape, takes_bytes=not network.answers_maps)
     arrays = iter(checkpoint.weights)
     for layer, shape in zip(network.layers, network.input_shapes, strict=True):
         draft.add(layer, shape, [next(arrays) for _ in layer.weight_shapes(shape)])
     nodes = [helper.make_node(kind, inputs, [output], **settings) for kind, inputs, output, settings in draft.nodes]
-    nodes[-1].output[0] = OUTPUT
-    kind = TensorProto.UINT8 if len(network.input_shape) == 3 else TensorProto.FLOAT
+    takes_bytes = len(network.input_shape) == 3 and not network.answers_maps
+    kind = TensorProto.UINT8 if takes_bytes else TensorProto.FLOAT
+    output, of_input, of_output = OUTPUT, ["n", *network.input_shape], ["n", network.shapes[-1][0]]
+    if network.answers_maps:
+        nodes.append(helper.make_node("Transpose", [nodes[-1].output[0]], [MAPS], perm=[0, 2, 3, 1]))
+        output, of_input = MAPS, ["n", "height", "width", network.input_shape[2]]
+        of_output = ["n", "map_height", "map_width", network.shapes[-1][2]]
+    nodes[-1].output[0] = output
     graph = helper.make_graph(
         nodes,
         network.name,
-        [helper.make_tensor_value_info(INPUT, kind, ["n", *network.input_shape])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", network.n_classes])],
+        [helper.make_tensor_value_info(INPUT, kind, of_input)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, of_output)],
         [numpy_helper.from_array(array, name) for name, array in draft.constants.items()],
     )
     model = helper.make_model(
@@ -74,14 +81,15 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
 class _Draft:
     """Nodes and constants, one after the other; channels are first from the beginning to the flattening."""
 
-    def __init__(self, input_shape: Shape) -> None:
+    def __init__(self, input_shape: Shape, *, takes_bytes: bool) -> None:
         self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self._current = INPUT
         self._flattened: Shape | None = None
         if len(input_shape) == 3:
-            self._node("Cast", "images/numbers", to=1)
-            self._node("Div", "images/scaled", constants={"images/largest": np.array(255.0, np.float32)})
+            if takes_bytes:
+                self._node("Cast", "images/numbers", to=1)
+                self._node("Div", "images/scaled", constants={"images/largest": np.array(255.0, np.float32)})
             self._node("Transpose", "images/channels_first", perm=[0, 3, 1, 2])
 
     def _node(self, kind: str, output: str, constants: dict[str, NDArray[Any]] | None = None, **settings: Any) -> None:
@@ -123,5 +131,7 @@ class _Draft:
 def _pads(padding: str, shape: Shape, window: tuple[int, int], strides: tuple[int, int]) -> list[int]:
     if padding == "valid":
         return [0, 0, 0, 0]
-    (top, bottom), (left, right) = (same_border(n, k, s) for n, k, s in zip(shape[:2], window, strides, strict=True))
+    # Of a convolution the border is the same for images of any size.
+    sizes = (max(window) if n is None else n for n in shape[:2])
+    (top, bottom), (left, right) = (same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True))
     return [top, left, bottom, right]

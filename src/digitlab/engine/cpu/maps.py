@@ -4,9 +4,8 @@ In plain words, the same convolution as in ``convolution.py``::
 
     z[y, x, f] = bias[f] + sum over ky, kx, c of  x[y + ky, x + kx, c] * kernel[ky, kx, c, f]
 
-but one vector holds ``LANES`` filters f of one page, not one value of ``LANES`` images. A tile holds the sums of
-neighbouring pixels for one or two vectors of filters; where 2 x 2 max-pooling follows, it holds the pixels of whole
-windows, and only the largest of each is written. Threads share the rows of every map.
+but one vector holds ``LANES`` filters f of one page, not one value of ``LANES`` images (``rows.py``). Convolutions of
+3 x 3 take fewer multiplications on the way of ``winograd.py``. Threads share the rows of every map.
 """
 
 from __future__ import annotations
@@ -15,139 +14,38 @@ import numpy as np
 
 from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, rest, task_of
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.lanes import LANES, REGISTERS, load, rectified, repeated
-from digitlab.engine.cpu.pixels import add_outer, kept_above_zero, largest_of_windows, store_pixels, store_winners
+from digitlab.engine.cpu.rows import LINEAR, RELU, convolve_and_pool_row, convolve_row
+from digitlab.engine.cpu.winograd import convolve_lifted
 
-__all__ = ["LINEAR", "MASKED", "RELU", "answer_page", "compute_rows", "convolve_row", "load_rows"]
+__all__ = ["answer_page", "compute_rows", "load_rows"]
 
-#: What becomes of sums before they are written: nothing; ReLU; zeros where a ReLU gave zeros.
-LINEAR, RELU, MASKED = range(3)
-
-#: Pixels of a tile with two vectors of filters: their sums take half of the registers.
-PIXELS = REGISTERS // 4
 # Tasks of one map's rows: so many that a thread that is late holds up the others for little.
 _TASKS = 16
 
 
-def _tile(n_pixels, n_vectors):
-    @kernel
-    def sums(values, at, row, rows, run, step, weights, w, bias, mode, to, to_step, mask):
-        """Write the sums of ``n_pixels`` pixels for ``n_vectors`` vectors of filters.
-
-        The ``run`` taps of each of the kernel's ``rows`` stand side by side in the map; ``row`` leads from one to the
-        next, ``step`` from pixel to pixel, ``to_step`` from pixel to pixel in what is written.
-        """
-        total = repeated(load(n_vectors, weights, bias), n_pixels)
-        for _ in range(rows):
-            for tap in range(run):
-                total = add_outer(total, n_pixels, values, at + tap, step, weights, w)
-                w += n_vectors * LANES
-            at += row
-        if mode == RELU:
-            total = rectified(total)
-        elif mode == MASKED:
-            total = kept_above_zero(total, n_pixels, values, mask, to_step)
-        store_pixels(total, n_pixels, values, to, to_step)
-
-    return sums
-
-
-def _windows(n_pixels, n_vectors):
-    n_windows = n_pixels // 2
-
-    @kernel
-    def largest(values, at, row, rows, run, step, weights, w, bias, mode, to, to_step, winners, winner):
-        """The same for two rows of pixels, of which the largest of every 2 x 2 window is written."""
-        upper = repeated(load(n_vectors, weights, bias), n_pixels)
-        lower = upper
-        for _ in range(rows):
-            for tap in range(run):
-                upper = add_outer(upper, n_pixels, values, at + tap, step, weights, w)
-                lower = add_outer(lower, n_pixels, values, at + row + tap, step, weights, w)
-                w += n_vectors * LANES
-            at += row
-        if winner >= 0:
-            store_winners(upper, lower, n_pixels, winners, winner, to_step)
-        total = largest_of_windows(upper, lower, n_pixels)
-        if mode == RELU:
-            total = rectified(total)
-        store_pixels(total, n_windows, values, to, to_step)
-
-    return largest
-
-
-_sums_of_2, _sums_of_1 = _tile(PIXELS, 2), _tile(PIXELS, 1)
-_sum_of_2, _sum_of_1 = _tile(1, 2), _tile(1, 1)
-_windows_of_2, _windows_of_1 = _windows(PIXELS // 2, 2), _windows(PIXELS, 1)
-_window_of_2, _window_of_1 = _windows(2, 2), _windows(2, 1)
-
-
 @kernel
-def convolve_row(values, at, row, rows, run, step, width, filters, weights, w, bias, mode, to, to_step, mask):
-    """Write one row of ``width`` pixels of a convolution; ``w``, ``bias``: where the packed weights stand."""
-    n = PIXELS if width >= PIXELS else 1
-    for f in range(0, filters, 2 * LANES):
-        is_pair = f + 2 * LANES <= filters
-        w_f = w + f * rows * run
-        for x in range(0, width, n):
-            # The last pixels overlap the ones before rather than reaching beyond the row.
-            x = min(x, width - n)
-            x_at, x_to, x_mask = at + x * step, to + x * to_step + f, mask + x * to_step + f
-            if n == PIXELS and is_pair:
-                _sums_of_2(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
-            elif n == PIXELS:
-                _sums_of_1(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
-            elif is_pair:
-                _sum_of_2(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
-            else:
-                _sum_of_1(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
-
-
-@kernel
-def _convolve_and_pool_row(
-    values, at, row, rows, run, step, n_windows, filters, weights, w, bias, mode, to, winners, winner
-):
-    """Write one row of ``n_windows`` windows."""
-    for f in range(0, filters, 2 * LANES):
-        is_pair = f + 2 * LANES <= filters
-        w_f, many = w + f * rows * run, (PIXELS // 4 if is_pair else PIXELS // 2)
-        n = many if n_windows >= many else 1
-        for x in range(0, n_windows, n):
-            x = min(x, n_windows - n)
-            x_at, x_to, x_winner = at + 2 * x * step, to + x * filters + f, -1
-            if winner >= 0:
-                x_winner = winner + x * filters + f
-            if n == many and is_pair:
-                _windows_of_2(
-                    values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, filters, winners, x_winner
-                )
-            elif n == many:
-                _windows_of_1(
-                    values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, filters, winners, x_winner
-                )
-            elif is_pair:
-                _window_of_2(
-                    values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, filters, winners, x_winner
-                )
-            else:
-                _window_of_1(
-                    values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, filters, winners, x_winner
-                )
-
-
-@kernel
-def compute_rows(op, packed, values, winners, first, end, x_base, y_base):
+def compute_rows(op, packed, lifted, values, winners, scratch, first, end, x_base, y_base):
     """Write the rows from ``first`` to before ``end`` of what one operation answers.
 
-    ``x_base`` and ``y_base`` are the rows that stand first in the memory of what is read and written.
+    ``x_base`` and ``y_base`` are the rows that stand first in the memory of what is read and written. Without a pooling
+    ``first`` is even, so that the windows of 2 x 2 are the same however the rows are shared out.
     """
     rows, run, mode = op.kernel_height, op.kernel_width * op.channels, RELU if op.relu else LINEAR
+    if op.lifted >= 0:
+        own, height = (2 * first, 2 * (end - first)) if op.pool else (first, end - first)
+        at, to = op.x + (own - op.top - x_base) * op.x_row, op.y + (first - y_base) * op.y_row
+        winner = op.winners + first * op.out_width * op.filters if op.winners >= 0 else -1
+        convolve_lifted(
+            values, at, op.x_row, op.channels, height, op.width, op.filters, lifted, op.lifted, packed, op.bias, mode,
+            to, op.y_row, op.filters, 0, 0, op.pool, winners, winner, scratch,
+        )  # fmt: skip
+        return
     for y in range(first, end):
         own = 2 * y if op.pool else y
         at, to = op.x + (own - op.top - x_base) * op.x_row, op.y + (y - y_base) * op.y_row
         if op.pool:
             winner = op.winners + y * op.out_width * op.filters if op.winners >= 0 else -1
-            _convolve_and_pool_row(
+            convolve_and_pool_row(
                 values, at, op.x_row, rows, run, op.channels, op.out_width, op.filters, packed, op.weights, op.bias,
                 mode, to, winners, winner,
             )  # fmt: skip
@@ -216,8 +114,14 @@ def _give_rows(op, values, first, end, base, out):
             at += op.filters
 
 
+@kernel
+def _n_tasks(op, n_rows):
+    """How many tasks a map's new rows make; rows that are not pooled go by twos."""
+    return min(_TASKS, n_rows if op.pool else (n_rows + 1) // 2)
+
+
 @entry_point
-def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, values, winners, out):
+def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, lifted, values, winners, scratch, out):
     """Answer one page as thread 0, or help until it is done.
 
     Parameters
@@ -230,10 +134,12 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, values,
         The plan.
     bytes_, floats : ndarray
         The page, uint8 or float32 (height, width x channels); the other one is empty.
-    packed : ndarray
+    packed, lifted : ndarray
         float32, the weights.
     values : ndarray
         float32, the plan's memory.
+    scratch : ndarray
+        float32, this thread's own.
     winners : ndarray
         uint8, not used: pages that are only answered remember none.
     out : ndarray
@@ -243,7 +149,7 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, values,
     if worker == 0:
         _clear_borders(ops, values)
         _begin_stripe(ops, bases, ends, 0, bytes_, floats, values)
-        open_phase(board, min(_TASKS, ends[0, 1]))
+        open_phase(board, _n_tasks(ops[0], ends[0, 1]))
     while True:
         ticket = claim(board)
         if ticket >= 0:
@@ -251,10 +157,12 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, values,
             stripe, index = divmod((ticket >> 32) - 1, n_ops)
             task, n_tasks = task_of(ticket), (ticket >> 16) & 0x7FFF
             begin = ends[stripe - 1, index + 1] if stripe else 0
-            n = ends[stripe, index + 1] - begin
-            first, end = begin + n * task // n_tasks, begin + n * (task + 1) // n_tasks
-            op, base = ops[index], bases[stripe, index + 1]
-            compute_rows(op, packed, values, winners, first, end, bases[stripe, index], base)
+            op, base, n = ops[index], bases[stripe, index + 1], ends[stripe, index + 1] - begin
+            unit = 1 if op.pool else 2
+            n_units = -(-n // unit)
+            first = begin + unit * (n_units * task // n_tasks)
+            end = min(begin + n, begin + unit * (n_units * (task + 1) // n_tasks))
+            compute_rows(op, packed, lifted, values, winners, scratch, first, end, bases[stripe, index], base)
             if index == n_ops - 1:
                 _give_rows(op, values, first, end, base, out)
             finish(board)
@@ -266,7 +174,7 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, values,
             if index == 0:
                 _begin_stripe(ops, bases, ends, stripe, bytes_, floats, values)
             begin = ends[stripe - 1, index + 1] if stripe else 0
-            open_phase(board, min(_TASKS, ends[stripe, index + 1] - begin))
+            open_phase(board, _n_tasks(ops[index], ends[stripe, index + 1] - begin))
             n_rounds = 0
         else:
             n_rounds += 1

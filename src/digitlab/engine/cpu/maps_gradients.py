@@ -6,7 +6,7 @@ A map's gradient arrives with zeros where its ReLU gave zeros: whoever writes it
     d_kernel[ky, kx, c, f] += sum over y, x of  x[y + ky, x + kx, c] * dz[y, x, f]
     dx[y, x, c]             = sum over ky, kx, f of  dz[y - ky, x - kx, f] * kernel[ky, kx, c, f]
 
-The last is a convolution of dz, with a border of zeros, and the kernel turned round, its channels and filters exchanged.
+The last is a convolution of dz, with a border of zeros and the kernel turned round, its channels and filters exchanged.
 """
 
 from __future__ import annotations
@@ -14,74 +14,46 @@ from __future__ import annotations
 import numpy as np
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES, REGISTERS, add_rows, added, load, store, zeros
-from digitlab.engine.cpu.maps import LINEAR, MASKED, convolve_row
-from digitlab.engine.cpu.pixels import add_outer, spread
+from digitlab.engine.cpu.lanes import LANES, added, load, store
+from digitlab.engine.cpu.pixels import spread
+from digitlab.engine.cpu.rows import LINEAR, MASKED, add_gradient, convolve_row
+from digitlab.engine.cpu.winograd import add_lifted_gradient, convolve_lifted, lower_gradients
 
-__all__ = ["stop_at_zero", "take_back"]
+__all__ = ["lower_all", "stop_at_zero", "take_back"]
 
-# Channels of a tile of the kernel's gradient, for two vectors of filters each.
-_CHANNELS = REGISTERS // 4
-# Pixels that a tile sums up before the next has its turn: they stay in the core's nearest cache.
+# Pixels that a tile of the kernel's gradient sums up before the next has its turn: they stay in the nearest cache.
 _PIXELS = 96
 
 
-def _tile(n_vectors):
-    n = _CHANNELS * n_vectors
-
-    @kernel
-    def add_gradient(values, x, x_row, x_step, dz, dz_row, dz_step, n_rows, width, sums, to, n_kept, scratch):
-        """Add to the gradient of ``_CHANNELS`` taps, which stand side by side, or of the first ``n_kept`` of them."""
-        total = load(n, sums, to) if n_kept == _CHANNELS else zeros(n)
-        for y in range(n_rows):
-            at, d_at = x + y * x_row, dz + y * dz_row
-            for _ in range(width):
-                total = add_outer(total, _CHANNELS, values, at, 1, values, d_at)
-                at += x_step
-                d_at += dz_step
-        if n_kept == _CHANNELS:
-            store(total, sums, to)
-        else:
-            store(total, scratch, 0)
-            for i in range(n_kept * n_vectors * LANES):
-                sums[to + i] += scratch[i]
-
-    return add_gradient
-
-
-_gradient_of_2, _gradient_of_1 = _tile(2), _tile(1)
-
-
 @kernel
-def _kernel_gradient(op, values, sums, scratch, first, n_rows):
-    """Add the share of some rows of the map to the gradients of kernel and biases."""
-    run = op.kernel_width * op.channels
-    dz = op.dz + (first + op.dz_top) * op.dz_row + op.dz_left * op.filters
+def _bias_gradient(op, values, sums):
     for f in range(0, op.filters, LANES):
         total = load(1, sums, op.bias + f)
-        for y in range(n_rows):
-            at = dz + y * op.dz_row + f
+        for y in range(op.height):
+            at = op.dz + (y + op.dz_top) * op.dz_row + op.dz_left * op.filters + f
             for _ in range(op.width):
                 total = added(total, load(1, values, at))
                 at += op.filters
         store(total, sums, op.bias + f)
-    for f in range(0, op.filters, 2 * LANES):
-        n_vectors = min(2, (op.filters - f) // LANES)
+
+
+@kernel
+def _kernel_gradient(op, values, sums, lifted_sums, scratch, spare):
+    dz = op.dz + op.dz_top * op.dz_row + op.dz_left * op.filters
+    if op.lifted >= 0:
+        add_lifted_gradient(
+            values, op.x, op.x_row, op.channels, dz, op.dz_row, op.height, op.width, op.filters, lifted_sums, op.lifted,
+            scratch, spare,
+        )  # fmt: skip
+        return
+    n = max(1, _PIXELS // op.width)
+    for first in range(0, op.height, n):
         for ky in range(op.kernel_height):
-            x = op.x + (first + ky) * op.x_row
-            to = op.weights + (f * op.kernel_height + ky * n_vectors * LANES) * run
-            for tap in range(0, run, _CHANNELS):
-                n_kept, at = min(_CHANNELS, run - tap), to + tap * n_vectors * LANES
-                if n_vectors == 2:
-                    _gradient_of_2(
-                        values, x + tap, op.x_row, op.channels, dz + f, op.dz_row, op.filters, n_rows, op.width, sums,
-                        at, n_kept, scratch,
-                    )  # fmt: skip
-                else:
-                    _gradient_of_1(
-                        values, x + tap, op.x_row, op.channels, dz + f, op.dz_row, op.filters, n_rows, op.width, sums,
-                        at, n_kept, scratch,
-                    )  # fmt: skip
+            add_gradient(
+                values, op.x + (first + ky) * op.x_row, op.x_row, op.channels, op.kernel_width * op.channels,
+                dz + first * op.dz_row, op.dz_row, op.filters, min(n, op.height - first), op.width, sums, op.weights,
+                op.kernel_height, ky, spare,
+            )  # fmt: skip
 
 
 @kernel
@@ -96,11 +68,18 @@ def _spread_windows(op, values, winners):
 
 
 @kernel
-def _input_gradient(op, flipped, values):
+def _input_gradient(op, flipped, lifted, values, winners, scratch):
     """Write the gradient of what was read."""
     height, width = op.height - op.top - op.bottom + op.kernel_height - 1, op.width - op.left - op.right
     width += op.kernel_width - 1
     mode = MASKED if op.masked else LINEAR
+    if op.lifted_back >= 0:
+        convolve_lifted(
+            values, op.dz, op.dz_row, op.filters, height, width, op.channels, lifted, op.lifted_back, lifted, 0, mode,
+            op.dx, op.dx_row, op.channels, op.x + op.top * op.x_row + op.left * op.channels, op.x_row, False, winners,
+            -1, scratch,
+        )  # fmt: skip
+        return
     for y in range(height):
         mask = op.x + (y + op.top) * op.x_row + op.left * op.channels
         convolve_row(
@@ -120,14 +99,25 @@ def stop_at_zero(op, values):
 
 
 @kernel
-def take_back(ops, flipped, values, winners, sums, scratch):
-    """Take the gradient of the last maps back through all operations; add those of the weights to ``sums``."""
+def take_back(ops, flipped, lifted, values, winners, sums, lifted_sums, scratch, spare):
+    """Take the gradient of the last maps back through all operations, and add those of the weights.
+
+    Those of kernels that are lifted are added to ``lifted_sums``, all others to ``sums``.
+    """
     for index in range(len(ops) - 1, -1, -1):
         op = ops[index]
         if op.pool:
             _spread_windows(op, values, winners)
-        n = max(1, _PIXELS // op.width)
-        for first in range(0, op.height, n):
-            _kernel_gradient(op, values, sums, scratch, first, min(n, op.height - first))
+        _bias_gradient(op, values, sums)
+        _kernel_gradient(op, values, sums, lifted_sums, scratch, spare)
         if op.dx >= 0:
-            _input_gradient(op, flipped, values)
+            _input_gradient(op, flipped, lifted, values, winners, scratch)
+
+
+@kernel
+def lower_all(ops, lifted_sums, sums):
+    """Add what ``lifted_sums`` stand for to ``sums``."""
+    for index in range(len(ops)):
+        op = ops[index]
+        if op.lifted >= 0:
+            lower_gradients(lifted_sums, op.lifted, op.channels, op.filters, sums, op.weights)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.cpu.winograd import N_LIFTED, WINDOWS
 from digitlab.errors import DataError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, MaxPooling2D
@@ -26,7 +27,7 @@ from digitlab.network.layers import Conv2D, MaxPooling2D
 __all__ = ["MAP_OP", "MapsNetwork", "MapsPlan", "build_maps_network", "plan_page", "plan_training"]
 
 #: One convolution, with the 2 x 2 max-pooling behind it if there is one. Positions count float32 numbers in the memory
-#: of a page, or in the packed weights (``weights``, ``bias``, ``flipped``); -1 for none.
+#: of a page, or in the packed weights (``weights``, ``bias``, ``flipped``, ``lifted``); -1 for none.
 MAP_OP = np.dtype(
     [
         (name, np.int64)
@@ -44,6 +45,8 @@ MAP_OP = np.dtype(
             "weights",
             "bias",
             "flipped",  # the kernel turned round, with channels and filters exchanged, for the input gradient
+            "lifted",  # both once more as winograd.py wants them
+            "lifted_back",
             "height",  # of the convolution's own map
             "width",
             "out_height",
@@ -82,9 +85,11 @@ class MapsNetwork:
         ``MAP_OP`` (n,), without sizes and positions of maps.
     n_channels, n_maps : int
         Of what goes in and comes out.
-    n_parameters, n_packed, n_flipped : int
+    n_parameters, n_packed, n_flipped, n_lifted : int
         float32 numbers of the flat parameters in Keras' order, and of the packed ones. What is not a parameter there
         is zero.
+    n_lifted_sums, n_scratch : int
+        float32 numbers of the gradients of lifted kernels, and of what a thread needs to lift windows.
     places, flipped_places : ndarray
         int64 (n_parameters,): where each parameter stands in the packed ones; -1 for none.
     """
@@ -95,6 +100,9 @@ class MapsNetwork:
     n_parameters: int
     n_packed: int
     n_flipped: int
+    n_lifted: int
+    n_lifted_sums: int
+    n_scratch: int
     places: NDArray[np.int64]
     flipped_places: NDArray[np.int64]
 
@@ -174,6 +182,15 @@ def build_maps_network(architecture: Architecture) -> MapsNetwork:
         flipped += height * width * channels * filters if index else 0
         n_parameters += len(ky) + layer.filters * layer.use_bias
         channels, n_real = filters, layer.filters
+    n_lifted = _padded(max(layer.filters for layer, _ in pairs))
+    n_lifted_sums = 0
+    for name in ("lifted", "lifted_back"):
+        for op in ops:
+            op[name] = -1
+            if _can_be_lifted(op) and (name == "lifted" or op["flipped"] >= 0):
+                op[name] = n_lifted
+                n_lifted += int(N_LIFTED * op["channels"] * op["filters"])
+        n_lifted_sums = n_lifted_sums or n_lifted
     return MapsNetwork(
         ops=ops,
         n_channels=n_channels,
@@ -181,9 +198,18 @@ def build_maps_network(architecture: Architecture) -> MapsNetwork:
         n_parameters=n_parameters,
         n_packed=packed,
         n_flipped=flipped,
+        n_lifted=n_lifted,
+        n_lifted_sums=n_lifted_sums,
+        n_scratch=int(N_LIFTED * WINDOWS * (ops["channels"] + ops["filters"]).max()),
         places=np.concatenate(places),
         flipped_places=np.concatenate(flipped_places),
     )
+
+
+def _can_be_lifted(op: np.void) -> bool:
+    """Whether it is a convolution of 3 x 3 with ``same`` borders, of whole vectors of channels."""
+    kernel, border = (op["kernel_height"], op["kernel_width"]), (op["top"], op["bottom"], op["left"], op["right"])
+    return kernel == (3, 3) and border == (1, 1, 1, 1) and op["channels"] % LANES == 0
 
 
 def _halves(layer: MaxPooling2D) -> bool:
@@ -259,7 +285,7 @@ def plan_training(network: MapsNetwork, height: int, width: int) -> MapsPlan:
             places.append(places.pop(0))
         else:
             places.append(memory)
-            memory += int((op["height"] + above + below) * op["dz_row"])
+            memory += int((op["height"] + above + below + 1) * op["dz_row"]) + LANES
         op["dz"] = places[-1]
         op["winners"] = -1
         if op["pool"]:
@@ -313,6 +339,8 @@ def _stripes(ops: NDArray[np.void], height: int, rows: int) -> tuple[NDArray[np.
             below = op["bottom"] if there == n_rows else 0
             n_rows = int(op["height"])
             can = min(n_rows, max(0, there + op["top"] + below - op["kernel_height"] + 1))
+            if can < n_rows:
+                can -= can % 2  # by twos, as winograd.py takes them
             ends[stripe, index + 1] = can // 2 if op["pool"] else can
             n_rows = int(op["out_height"])
     return bases, ends
@@ -324,7 +352,8 @@ def _place_maps(network: MapsNetwork, ops: NDArray[np.void], bases: NDArray[np.i
     for index, op in enumerate(ops):
         op["x"], op["x_row"] = memory, (op["width"] + op["kernel_width"] - 1) * op["channels"]
         op["x_rows"] = (ends[:, index] - bases[:, index]).max() + op["bottom"]
-        memory += _padded(int(op["x_row"] * op["x_rows"])) + LANES
+        # A row more: the last window of an odd number of rows looks at it.
+        memory += _padded(int(op["x_row"] * (op["x_rows"] + 1))) + LANES
     last = ops[-1]
     for op, following in pairwise(ops):
         op["y"], op["y_row"] = following["x"] + following["left"] * following["channels"], following["x_row"]

@@ -15,7 +15,7 @@ from digitlab.engine.cpu import maps, maps_training
 from digitlab.engine.cpu.claiming import dismiss, new_board
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.engine.cpu.finder_loss import n_room
-from digitlab.engine.cpu.maps_program import MapsPlan, build_maps_network, plan_page, plan_training
+from digitlab.engine.cpu.maps_program import MapsNetwork, MapsPlan, build_maps_network, plan_page, plan_training
 from digitlab.engine.cpu.memory import aligned, scratch_room
 from digitlab.engine.cpu.threads import available_threads, submit
 from digitlab.engine.cpu.vectors import LANES
@@ -60,14 +60,24 @@ class FinderLosses:
         return self.centers + self.classes + self.places
 
 
+class _PageMemory:
+    """What all threads write to while they answer a page."""
+
+    def __init__(self, n_scratch: int, n_threads: int) -> None:
+        self.values = aligned(0)
+        self.scratch = [aligned(n_scratch) for _ in range(n_threads)]
+
+
 class _Memory:
     """What one thread writes to while it learns from crops."""
 
-    def __init__(self, plan: MapsPlan) -> None:
+    def __init__(self, network: MapsNetwork, plan: MapsPlan) -> None:
         self.values = aligned(plan.n_values)
+        self.lifted_sums = aligned(network.n_lifted_sums)
+        self.scratch = aligned(network.n_scratch)
+        self.spare = scratch_room()
         self.winners = np.zeros(plan.n_winners + LANES, np.uint8)
         self.room = np.zeros(n_room(*plan.out_shape[:2]), np.float32)
-        self.scratch = scratch_room()
 
 
 class MapsRunner:
@@ -102,7 +112,8 @@ class MapsRunner:
         self._params = aligned(self.network.n_parameters)
         self._packed = aligned(self.network.n_packed)
         self._flipped = aligned(self.network.n_flipped)
-        self._page_memory: list[NDArray[np.float32]] = []
+        self._lifted = aligned(self.network.n_lifted)
+        self._page_memory: list[_PageMemory] = []
         self._plan: tuple[tuple[int, int], MapsPlan] | None = None
         self._crop_plan: tuple[tuple[int, ...], MapsPlan, list[_Memory]] | None = None
         self.is_finite = True
@@ -121,6 +132,7 @@ class MapsRunner:
         self._packed[network.places] = self._params
         turned = network.flipped_places >= 0
         self._flipped[network.flipped_places[turned]] = self._params[turned]
+        maps_training.lift_now(network.ops, self._packed, self._flipped, self._lifted)
 
     def weights(self) -> list[NDArray[np.float32]]:
         """Return copies of all weights, in Keras' order and layout."""
@@ -164,23 +176,24 @@ class MapsRunner:
         floats = _NO_FLOATS if is_bytes else rows.astype(np.float32, copy=False)
         # Taken and given back, because a server answers in several threads at once; pop and append are atomic.
         try:
-            values = self._page_memory.pop()
+            memory = self._page_memory.pop()
         except IndexError:
-            values = aligned(0)
-        if len(values) < plan.n_values:
-            values = aligned(plan.n_values)
+            memory = _PageMemory(self.network.n_scratch, self.n_threads)
+        if len(memory.values) < plan.n_values:
+            memory.values = aligned(plan.n_values)
         out = np.empty(plan.out_shape, np.float32)
 
         def part(worker: int, board: NDArray[np.int64]) -> None:
             maps.answer_page(
-                worker, board, plan.ops, plan.bases, plan.ends, bytes_, floats, self._packed, values, _NO_WINNERS, out
-            )
+                worker, board, plan.ops, plan.bases, plan.ends, bytes_, floats, self._packed, self._lifted,
+                memory.values, _NO_WINNERS, memory.scratch[worker], out,
+            )  # fmt: skip
 
         ops = plan.ops
         taps = ops["kernel_height"] * ops["kernel_width"] * ops["channels"] * ops["filters"]
         multiply_adds = int((taps * ops["height"] * ops["width"]).sum())
         work_together(part, self.n_threads if multiply_adds > _WORTH_HELP else 1)
-        self._page_memory.append(values)
+        self._page_memory.append(memory)
         return out
 
     @property
@@ -287,8 +300,9 @@ class MapsRunner:
             maps_training.take_part(
                 worker, board, plan.ops, images, boxes, labels, starts, order, counts, rates, float(clip_norm),
                 network.places, network.flipped_places, self._params, self._older, self._packed, self._flipped,
-                own.values, own.winners, own.room, own.scratch, self._sums, losses, rights, n_marks, self._gradients,
-                self._squares, self.first_moment, self.second_moment, self._faults, _NO_BYTES,
+                self._lifted, own.values, own.winners, own.room, own.scratch, own.spare, self._sums, own.lifted_sums,
+                losses, rights, n_marks, self._gradients, self._squares, self.first_moment, self.second_moment,
+                self._faults, _NO_BYTES,
             )  # fmt: skip
 
         work_together(part, len(memory))
@@ -302,7 +316,7 @@ class MapsRunner:
         kept, wanted = self._crop_plan, (height, width, n_workers)
         if kept is None or kept[0] != wanted:
             plan = plan_training(self.network, height, width)
-            kept = self._crop_plan = wanted, plan, [_Memory(plan) for _ in range(n_workers)]
+            kept = self._crop_plan = wanted, plan, [_Memory(self.network, plan) for _ in range(n_workers)]
         return kept[1:]
 
     def _planned(self, height: int, width: int) -> MapsPlan:
@@ -318,7 +332,7 @@ class MapsRunner:
 
 
 def _plain(array: NDArray[Any], dtype: type) -> NDArray[Any]:
-    plain = np.ascontiguousarray(array, dtype)
+    plain: NDArray[Any] = np.ascontiguousarray(array, dtype)
     return plain if plain.flags.writeable else plain.copy()
 
 

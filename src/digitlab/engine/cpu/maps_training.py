@@ -15,10 +15,11 @@ from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finishe
 from digitlab.engine.cpu.compiled import entry_point, kernel
 from digitlab.engine.cpu.finder_loss import count_marks, finder_loss
 from digitlab.engine.cpu.maps import compute_rows, load_rows
-from digitlab.engine.cpu.maps_gradients import stop_at_zero, take_back
+from digitlab.engine.cpu.maps_gradients import lower_all, stop_at_zero, take_back
 from digitlab.engine.cpu.optimizing import optimize
+from digitlab.engine.cpu.winograd import lift_weights
 
-__all__ = ["N_PARTS", "take_part"]
+__all__ = ["N_PARTS", "lift_now", "take_part"]
 
 #: Parts of the parameters, whatever the number of threads: the squares of each are summed by themselves.
 N_PARTS = 16
@@ -26,8 +27,8 @@ N_PARTS = 16
 
 @kernel
 def _take_slot(
-    ops, images, boxes, labels, starts, chosen, slot, n_slots, training, packed, flipped, values, winners, room,
-    scratch, sums, losses, rights, n_marks, smoothing, no_bytes,
+    ops, images, boxes, labels, starts, chosen, slot, n_slots, training, packed, flipped, lifted, values, winners,
+    room, scratch, spare, sums, lifted_sums, losses, rights, n_marks, smoothing, no_bytes,
 ):  # fmt: skip
     """Take every ``n_slots``-th crop, from crop ``slot`` on, forward and, if training, backward."""
     last = ops[len(ops) - 1]
@@ -38,20 +39,40 @@ def _take_slot(
     divisor = max(1, n_all)
     if training:
         sums[:] = 0.0
+        lifted_sums[:] = 0.0
     for i in range(slot, len(chosen), n_slots):
         crop = chosen[i]
         load_rows(ops[0], no_bytes, images[crop], 0, images.shape[1], -ops[0].top, values)
         for index in range(len(ops)):
             op = ops[index]
             y_base = -ops[index + 1].top if index + 1 < len(ops) else 0
-            compute_rows(op, packed, values, winners, 0, op.out_height, -op.top, y_base)
+            compute_rows(op, packed, lifted, values, winners, scratch, 0, op.out_height, -op.top, y_base)
         rights[i] = finder_loss(
             values, last.y, last.y_row, last.dy, last.dy_row, last.filters, height, width, boxes, labels, starts[crop],
             starts[crop + 1], divisor, smoothing, room, losses[i],
         )  # fmt: skip
         if training:
             stop_at_zero(last, values)
-            take_back(ops, flipped, values, winners, sums, scratch)
+            take_back(ops, flipped, lifted, values, winners, sums, lifted_sums, scratch, spare)
+    if training:
+        lower_all(ops, lifted_sums, sums)
+
+
+@kernel
+def lift_all(ops, packed, flipped, lifted):
+    """Lift all kernels that are to be."""
+    for index in range(len(ops)):
+        op = ops[index]
+        if op.lifted >= 0:
+            lift_weights(packed, op.weights, op.channels, op.filters, lifted, op.lifted)
+        if op.lifted_back >= 0:
+            lift_weights(flipped, op.flipped, op.filters, op.channels, lifted, op.lifted_back)
+
+
+@entry_point
+def lift_now(ops, packed, flipped, lifted):
+    """Lift all kernels, after weights were set."""
+    lift_all(ops, packed, flipped, lifted)
 
 
 @kernel
@@ -83,8 +104,8 @@ def _step(places, flipped_places, factor, params, before, packed, flipped, gradi
 @entry_point
 def take_part(
     worker, board, ops, images, boxes, labels, starts, chosen, counts, rates, clip_norm, places, flipped_places, params,
-    older, packed, flipped, values, winners, room, scratch, sums, losses, rights, n_marks, gradients, squares, m, v,
-    faults, no_bytes,
+    older, packed, flipped, lifted, values, winners, room, scratch, spare, sums, lifted_sums, losses, rights, n_marks,
+    gradients, squares, m, v, faults, no_bytes,
 ):  # fmt: skip
     """Work on one batch as thread 0, or help until it is done.
 
@@ -106,9 +127,9 @@ def take_part(
         float32 (6,): the optimizer's rate and settings, and label smoothing.
     clip_norm : float
         The gradients' norm is made no longer than this; 0 for any.
-    places, flipped_places, params, older, packed, flipped, gradients, m, v : ndarray
+    places, flipped_places, params, older, packed, flipped, lifted, gradients, m, v : ndarray
         The network's; float32 (2, n) the parameters of before; the gradients and moments.
-    values, winners, room, scratch : ndarray
+    values, winners, room, scratch, spare, lifted_sums : ndarray
         This thread's own memory.
     sums : ndarray
         float32 (slots, packed): the slots' gradients.
@@ -132,8 +153,9 @@ def take_part(
             begin, end = n * task // N_PARTS, n * (task + 1) // N_PARTS
             if own == 1:
                 _take_slot(
-                    ops, images, boxes, labels, starts, chosen, task, counts[0], counts[1] > 0, packed, flipped, values,
-                    winners, room, scratch, sums[task], losses, rights, n_marks, rates[5], no_bytes,
+                    ops, images, boxes, labels, starts, chosen, task, counts[0], counts[1] > 0, packed, flipped, lifted,
+                    values, winners, room, scratch, spare, sums[task], lifted_sums, losses, rights, n_marks, rates[5],
+                    no_bytes,
                 )  # fmt: skip
             elif own == 2:
                 squares[task] = _add_slots(places, sums, counts[0], gradients, begin, end)
@@ -149,6 +171,8 @@ def take_part(
                 )  # fmt: skip
             finish(board)
         elif worker == 0 and is_finished(board):
+            if phase == 3:
+                lift_all(ops, packed, flipped, lifted)
             if phase == 3 or counts[1] == 0:
                 return
             phase += 1

@@ -159,7 +159,7 @@ def store_winners(typing_context: Any, upper: Any, lower: Any, n: Any, array: An
 
 @vector_code
 def spread(typing_context: Any, array: Any, i: Any, winners: Any, k: Any, j: Any, step: Any, row: Any) -> Any:
-    """Write the vector at ``array[i]`` to a window at ``array[j]``: to the pixel that ``winners[k]`` names, lane by lane.
+    """Write the vector at ``array[i]`` to the window at ``array[j]``: each lane to the pixel that ``winners[k]`` says.
 
     The pixels stand at ``j``, ``j + step``, ``j + row`` and ``j + row + step``; the other ones become zero.
     """
