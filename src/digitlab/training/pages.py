@@ -1,4 +1,4 @@
-"""Practice pages: crops of pages with digits and much that is none, composed anew for every step of a finder's training.
+"""Practice pages: crops of pages with digits and much that is none, composed anew for every step of a training.
 
 Whoever finds digits on photos must have seen edges, frames, rules, words and shadows. Crop ``i`` depends on the bank,
 the seed and ``i``, and on nothing else: not on how many are composed at once, and not on the threads that share them.

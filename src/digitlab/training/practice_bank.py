@@ -17,7 +17,7 @@ from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.training.nondigits.fonts import Font, draw_letter, find_fonts
 from digitlab.training.nondigits.handwriting import COURSES
 from digitlab.training.nondigits.pen import smooth
-from digitlab.training.nondigits.pool import KINDS, make_nondigits
+from digitlab.training.nondigits.pool import KINDS, fonts_for, make_nondigits
 from digitlab.training.variants import make_variants
 
 __all__ = ["CAPITAL_PX", "bank_digest", "make_bank"]
@@ -67,7 +67,7 @@ def make_bank(digits: Split, *, seed: int = 0, fonts: Sequence[Font] | None = No
     found = tuple(find_fonts() if fonts is None else fonts)
     variants, variant_labels = make_variants(max(1, round(_VARIANTS * len(digits))), digits, seed=seed)
     others = make_nondigits(max(8, round(_OTHERS * len(digits))), digits, seed=seed, fonts=found)
-    own = [font for font in found if font.name in others.fonts]
+    own = fonts_for(digits, found)
     names = list(KINDS)
     is_alone = np.isin(others.kinds, [names.index(kind) for kind in _ALONE]) & (others.images.max((1, 2)) > _INK)
     images = np.concatenate([digits.images, variants, variants, others.images[is_alone]])
@@ -122,11 +122,11 @@ def _edges(images: NDArray[np.uint8], n_workers: int) -> tuple[NDArray[np.uint8]
 
 def _boxes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Left, top, right and bottom of the ink: float32 (n, 4); in the middle where there is none."""
-    ink = images > _INK
+    ink = np.asarray(images > _INK)
     boxes = np.tile(np.array([4, 4, 24, 24], np.float32), (len(images), 1))
-    has = ink.any((1, 2))
+    has = np.asarray(ink.any((1, 2)))
     for first, axis in ((0, 1), (1, 2)):
-        along = ink.any(axis)
+        along = np.asarray(ink.any(axis))
         boxes[has, first] = along[has].argmax(1)
         boxes[has, first + 2] = 28 - along[has, ::-1].argmax(1)
     return boxes

@@ -6,8 +6,7 @@ import math
 
 from digitlab.engine.cpu.chance import between, chance, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.desk import add_mark
-from digitlab.engine.cpu.sketching import clear_box, curve, disc, grow_box, line, through, word
+from digitlab.engine.cpu.sketching import add_mark, clear_box, curve, disc, grow_box, line, through, word
 from digitlab.engine.cpu.writing import FONT, OTHERS, PRESENT, RADIUS, STRENGTH, sign, write_row
 
 __all__ = ["doodle", "giant_strokes", "print_text", "scatter_marks", "small_print", "strew_dots"]

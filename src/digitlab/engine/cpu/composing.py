@@ -31,6 +31,8 @@ LEAST_PX, MOST_PX = 14.0, 34.0
 _LEAST_LEARNED, _MOST_LEARNED, _LEAST_IGNORED, _MOST_IGNORED = 12.0, 42.0, 9.0, 60.0
 # A mark with less than this part hidden is learned; with more than that it is none.
 _HIDDEN_LEARNED, _HIDDEN_IGNORED = 0.2, 0.75
+# Ink is this much darker than what is around it, of 1, and by so many of that's standard deviations.
+_LEAST_APART, _LEAST_SPREADS = 0.012, 1.1
 _IGNORED, _GONE = -1, -2
 _ROWS, _FORM, _FEW, _TEXT, _NONE = range(5)
 
@@ -134,16 +136,42 @@ def _hidden_part(desk, n):
     total, covered = 0.0, 0.0
     wide, high = marks[n, 2] - marks[n, 0], marks[n, 3] - marks[n, 1]
     for i in range(6):
-        y = int(math.floor(marks[n, 1] + (i + 0.5) / 6 * high))
+        y = math.floor(marks[n, 1] + (i + 0.5) / 6 * high)
         for j in range(6):
-            x = int(math.floor(marks[n, 0] + (j + 0.5) / 6 * wide))
+            x = math.floor(marks[n, 0] + (j + 0.5) / 6 * wide)
             total += 1.0
             covered += desk.hidden[y, x] if 0 <= y < side and 0 <= x < side else 1.0
     return covered / total
 
 
 @kernel
-def _judge(desk, quarters, boxes, labels):
+def _is_legible(desk, image, n):
+    """Tell whether a mark's ink stands out from what is around it: nobody could learn where nothing is seen."""
+    side = image.shape[0]
+    marks = desk.marks
+    left, top = max(0, math.floor(marks[n, 0]) - 2), max(0, math.floor(marks[n, 1]) - 2)
+    right, bottom = min(side, math.ceil(marks[n, 2]) + 2), min(side, math.ceil(marks[n, 3]) + 2)
+    inked, n_inked, bare, squares, n_bare = 0.0, 0, 0.0, 0.0, 0
+    for y in range(top, bottom):
+        for x in range(left, right):
+            cover, value = max(desk.ink[y, x], desk.print[y, x]), float(image[y, x])
+            if cover > 0.4:
+                inked += value
+                n_inked += 1
+            elif cover < 0.1:
+                bare += value
+                squares += value * value
+                n_bare += 1
+    if n_inked == 0 or n_bare == 0:
+        return n_inked > 0
+    bare /= n_bare
+    apart = abs(inked / n_inked - bare)
+    spread = math.sqrt(max(squares / n_bare - bare * bare, 0.0))
+    return apart > _LEAST_APART + _LEAST_SPREADS * spread
+
+
+@kernel
+def _judge(desk, quarters, image, boxes, labels):
     """Write the marks that are learned, or ignored; return how many there are."""
     side = desk.hidden.shape[0]
     n_kept = 0
@@ -155,7 +183,8 @@ def _judge(desk, quarters, boxes, labels):
         hidden = _hidden_part(desk, n)
         if hidden > _HIDDEN_IGNORED or height < _LEAST_IGNORED or height > _MOST_IGNORED:
             continue
-        if hidden > _HIDDEN_LEARNED or height < _LEAST_LEARNED or height > _MOST_LEARNED:
+        is_between = height < _LEAST_LEARNED or height > _MOST_LEARNED
+        if is_between or hidden > _HIDDEN_LEARNED or not _is_legible(desk, image, n):
             label = _IGNORED
         elif quarters and label >= 0:
             label = _IGNORED if label >= 10 or _is_turnable(label, quarters) else _GONE
@@ -237,7 +266,7 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
         desk.n_marks[0] = 0
     else:
         level = lay_paper(stream, desk, is_clean)
-        is_scan = chance(stream, 0.06)
+        is_scan = chance(stream, 0.05)
         put_ink(stream, desk, level, is_clean or is_scan)
         if is_scan:
             threshold(stream, desk, level)
@@ -246,4 +275,4 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
         cover_up(stream, desk)
         shine(stream, desk)
     photograph(stream, desk, is_clean, height, image)
-    return _judge(desk, quarters, boxes, labels)
+    return _judge(desk, quarters, image, boxes, labels)

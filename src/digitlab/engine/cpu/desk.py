@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.sketching import N_BOX, N_VIEW
 
-__all__ = ["CONTRAST", "CROP_PX", "MOST_MARKS", "N_FORM", "N_HABITS", "Bank", "Desk", "add_mark", "new_desk"]
+__all__ = ["CONTRAST", "CROP_PX", "MOST_MARKS", "N_FORM", "N_HABITS", "Bank", "Desk", "new_desk"]
 
 #: Pixels on a side of a practice crop.
 CROP_PX = 144
@@ -85,9 +84,13 @@ class Desk(NamedTuple):
 
 def new_desk(side: int = CROP_PX) -> Desk:
     """Return a desk for crops of this side."""
-    planes = [np.zeros((side, side), np.float32) for _ in range(5)]
+    ink, printed, light, hidden, spare = np.zeros((5, side, side), np.float32)
     return Desk(
-        *planes,
+        ink=ink,
+        print=printed,
+        light=light,
+        hidden=hidden,
+        spare=spare,
         lattice=np.zeros(_LATTICE * _LATTICE * 4, np.float32),
         points=np.zeros((_MOST_POINTS, 2)),
         form=np.zeros(N_FORM),
@@ -100,16 +103,3 @@ def new_desk(side: int = CROP_PX) -> Desk:
         n_marks=np.zeros(1, np.int64),
         stream=np.zeros(1, np.uint64),
     )
-
-
-@kernel
-def add_mark(desk, label, box, height):
-    """Note a mark with the box of its ink, if there is room and ink."""
-    n = desk.n_marks[0]
-    if n >= len(desk.labels) or box[2] <= box[0]:
-        return
-    for k in range(4):
-        desk.marks[n, k] = box[k]
-    desk.marks[n, 4] = height
-    desk.labels[n] = label
-    desk.n_marks[0] = n + 1

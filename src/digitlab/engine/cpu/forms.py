@@ -61,7 +61,7 @@ def _frames(stream, desk, style, left, top, wide, high, n_rows, n_columns, radiu
     tick = between(stream, 0.12, 0.5) * high
     for r in range(n_rows + 1):
         y = top + r * high
-        if style == _GRID or style == _SUDOKU:
+        if style in (_GRID, _SUDOKU):
             own = thick if style == _SUDOKU and r % 3 == 0 else radius
             line(plane, view, left, y, right, y, own, strength)
         elif style == _DOTTED:
@@ -72,7 +72,7 @@ def _frames(stream, desk, style, left, top, wide, high, n_rows, n_columns, radiu
                 line(plane, view, left + c * wide, y - gap - tick, left + c * wide, y - gap, radius, strength)
     for c in range(n_columns + 1):
         x = left + c * wide
-        if style == _GRID or style == _SUDOKU:
+        if style in (_GRID, _SUDOKU):
             own = thick if style == _SUDOKU and c % 3 == 0 else radius
             line(plane, view, x, top, x, bottom, own, strength)
         elif style == _DOTTED:
@@ -125,13 +125,13 @@ def fill_form(stream, bank, desk, height):
     habits = desk.habits
     which = draw(stream)
     style = _GRID if which < 0.3 else _BOXES if which < 0.55 else _COMB if which < 0.66 else _DOTTED
-    if 0.72 < which:
+    if which > 0.72:
         style = _SUDOKU if which < 0.92 else _NOTHING
     wide, high = height * between(stream, 1.0, 2.3), height * between(stream, 1.12, 2.6)
     if style == _SUDOKU:
         wide = height * between(stream, 1.3, 2.4)
         high = wide * between(stream, 0.9, 1.1)
-    if style == _BOXES or style == _COMB:
+    if style in (_BOXES, _COMB):
         high *= between(stream, 1.0, 1.8)
     left, top = -40.0 - between(stream, 0.0, 1.0) * wide, -40.0 - between(stream, 0.0, 1.0) * high
     n_columns, n_rows = int((side + 80.0 - left) / wide) + 1, int((side + 80.0 - top) / high) + 1

@@ -356,12 +356,12 @@ def _coarsen(plane, spare, factor, keeps_blocks):
             spare[i, j] = total / np.float32((min(y1, side) - y0) * (min(x1, side) - x0))
     for y in range(side):
         v = (y + 0.5) / step - (0.0 if keeps_blocks else 0.5)
-        i = min(max(int(math.floor(v)), 0), n - 1)
+        i = min(max(math.floor(v), 0), n - 1)
         t = np.float32(min(max(v - i, 0.0), 1.0))
         below = min(i + 1, n - 1)
         for x in range(side):
             u = (x + 0.5) / step - (0.0 if keeps_blocks else 0.5)
-            j = min(max(int(math.floor(u)), 0), n - 1)
+            j = min(max(math.floor(u), 0), n - 1)
             if keeps_blocks:
                 plane[y, x] = spare[i, j]
                 continue

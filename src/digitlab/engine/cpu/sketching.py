@@ -19,15 +19,16 @@ __all__ = [
     "N_BOX",
     "N_VIEW",
     "TOP",
+    "add_mark",
     "clear_box",
     "curve",
     "disc",
     "grow_box",
     "line",
     "segment",
+    "stamped_sign",
     "stretch_sign",
     "stroked_sign",
-    "stamped_sign",
     "through",
     "word",
 ]
@@ -65,11 +66,24 @@ def grow_box(box, x, y, radius):
 
 
 @kernel
+def add_mark(desk, label, box, height):
+    """Note a mark with the box of its ink, if there is room and ink."""
+    n = desk.n_marks[0]
+    if n >= len(desk.labels) or box[2] <= box[0]:
+        return
+    for k in range(4):
+        desk.marks[n, k] = box[k]
+    desk.marks[n, 4] = height
+    desk.labels[n] = label
+    desk.n_marks[0] = n + 1
+
+
+@kernel
 def segment(plane, x1, y1, x2, y2, r1, r2, strength):
     """Ink a straight stroke with round ends, in pixels of the plane; its radius may change on the way."""
     side = plane.shape[0]
     most = max(r1, r2) + 1.0
-    top, bottom = max(0, int(math.floor(min(y1, y2) - most))), min(side, int(math.floor(max(y1, y2) + most)) + 1)
+    top, bottom = max(0, math.floor(min(y1, y2) - most)), min(side, math.floor(max(y1, y2) + most) + 1)
     low, high = min(x1, x2) - most, max(x1, x2) + most
     if top >= bottom or high < 0.0 or low >= side:
         return
@@ -84,8 +98,8 @@ def segment(plane, x1, y1, x2, y2, r1, r2, strength):
     fdx, fdy = np.float32(dx), np.float32(dy)
     for y in range(top, bottom):
         middle = x1 + (y + 0.5 - y1) * slope
-        left = max(0, int(math.floor(max(low, middle - reach))))
-        right = min(side, int(math.floor(min(high, middle + reach))) + 1)
+        left = max(0, math.floor(max(low, middle - reach)))
+        right = min(side, math.floor(min(high, middle + reach)) + 1)
         py = np.float32(y + 0.5 - y1)
         for x in range(left, right):
             px = np.float32(x + 0.5 - x1)
@@ -156,8 +170,8 @@ def stretch_sign(stream, label, longer, form):
 def _formed(form, u, v):
     """From a sign's own coordinates, its middle at 0, to the page.
 
-    ``form``: x and y of its middle, pixels for each of its own across and down, lower and upper stretch, slant, sine and
-    cosine of its turn, and three of a bend.
+    ``form``: x and y of its middle, pixels for each of its own across and down, lower and upper stretch, slant, sine
+    and cosine of its turn, and three of a bend.
     """
     v *= form[3] * (form[4] if v > 0.0 else form[5])
     u = u * form[2] - form[6] * v
@@ -210,7 +224,7 @@ def _cubic(image, y, x):
     """The image between its pixels by Catmull and Rom's cubic, 0-1; beyond it nothing."""
     if y < -1.0 or x < -1.0 or y > _SIDE or x > _SIDE:
         return _ZERO
-    top, left = int(math.floor(y)), int(math.floor(x))
+    top, left = math.floor(y), math.floor(x)
     v, u = np.float32(y - top), np.float32(x - left)
     total = _ZERO
     half = _HALF
@@ -264,8 +278,8 @@ def stamped_sign(plane, view, image, middle_x, middle_y, form, reach, threshold,
     wide = (reach + 2.0) * form[2] + abs(form[6]) * high + abs(form[9])
     half = math.sqrt(high * high + wide * wide) * (1.0 + abs(view[4]) * 40 + abs(view[5]) * 40)
     half_y = min(half, abs(form[8]) * high + abs(form[7]) * wide + 3.0 + 0.35 * half)
-    top, bottom = int(math.floor(cy - half_y)), int(math.floor(cy + half_y)) + 1
-    left, right = int(math.floor(cx - half)), int(math.floor(cx + half)) + 1
+    top, bottom = math.floor(cy - half_y), math.floor(cy + half_y) + 1
+    left, right = math.floor(cx - half), math.floor(cx + half) + 1
     if bottom < 0 or right < 0 or top >= side or left >= side:
         grow_box(box, cx, cy, high)
         return
@@ -294,7 +308,7 @@ def stamped_sign(plane, view, image, middle_x, middle_y, form, reach, threshold,
 
 @kernel
 def word(plane, view, strip, width, x, y, scale, turn, strength):
-    """Ink a printed word: a strip of text, float or uint8 (height, at least width), its left end's middle at a point."""
+    """Ink a printed word: a strip of text, uint8 (height, at least width), its left end's middle at a point."""
     side = plane.shape[0]
     height = strip.shape[0]
     sine, cosine = math.sin(turn), math.cos(turn)

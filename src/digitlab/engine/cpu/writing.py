@@ -9,8 +9,8 @@ import math
 
 from digitlab.engine.cpu.chance import between, chance, draw, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.desk import add_mark
 from digitlab.engine.cpu.sketching import (
+    add_mark,
     clear_box,
     curve,
     disc,
@@ -180,7 +180,7 @@ def write_separator(stream, desk, plane, which, label, x, y, height, hint):
         _point(points, 1, x + 0.5 * width, middle + 0.02 * height * normal(stream))
         _point(points, 2, x + width, middle + 0.04 * height * normal(stream))
         curve(plane, view, points, 3, radius, strength, False, box)
-    elif which == _POINT or which == _COLON:
+    elif which in (_POINT, _COLON):
         own = max(0.7, radius * between(stream, 0.8, 1.5))
         width = 2.0 * own
         bottom = y + height * between(stream, 0.36, 0.52)
