@@ -13,7 +13,7 @@ from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.crops import Crops
 from digitlab.reading.contrast import local_contrast
 
-__all__ = ["compose"]
+__all__ = ["compose", "compose_greys"]
 
 
 def compose(bank: Bank, n: int, *, seed: int, first: int = 0, threads: int | None = None) -> Crops:
@@ -37,9 +37,18 @@ def compose(bank: Bank, n: int, *, seed: int, first: int = 0, threads: int | Non
     Crops
         Of 144 x 144 pixels, with digits 14 to 34 pixels high.
     """
+    return _composed(bank, n, seed, first, threads, has_contrast=True)
+
+
+def compose_greys(bank: Bank, n: int, *, seed: int, first: int = 0) -> Crops:
+    """Compose the same crops as a camera sees them, 0-1, without local contrast: for people."""
+    return _composed(bank, n, seed, first, None, has_contrast=False)
+
+
+def _composed(bank: Bank, n: int, seed: int, first: int, threads: int | None, *, has_contrast: bool) -> Crops:
     n_workers = min(threads or available_threads(), max(1, n))
     desks = [new_desk() for _ in range(n_workers)]
-    greys = [np.zeros((CROP_PX, CROP_PX), np.float32) for _ in range(n_workers)]
+    greys = np.zeros((n_workers, CROP_PX, CROP_PX), np.float32)
     images = np.empty((n, CROP_PX, CROP_PX, 1), np.float32)
     boxes, labels = np.empty((n, MOST_MARKS, 4), np.float32), np.empty((n, MOST_MARKS), np.int64)
     counts = np.zeros(n, np.int64)
@@ -47,7 +56,7 @@ def compose(bank: Bank, n: int, *, seed: int, first: int = 0, threads: int | Non
     def task(worker: int, k: int) -> None:
         grey = greys[worker]
         counts[k] = compose_crop(bank, desks[worker], seed, first + k, grey, boxes[k], labels[k])
-        images[k, :, :, 0] = local_contrast(grey)
+        images[k, :, :, 0] = local_contrast(grey) if has_contrast else grey
 
     share(task, n, n_workers)
     is_kept = np.arange(MOST_MARKS) < counts[:, None]

@@ -186,7 +186,7 @@ def doodle(stream, desk, plane, x, y, size, radius, strength):
 
 
 @kernel
-def giant_strokes(stream, bank, desk, height):
+def giant_strokes(stream, bank, desk):
     """Write something so large that only parts of it are in view; at this scale it is no digit."""
     side = desk.ink.shape[0]
     radius = desk.habits[RADIUS]

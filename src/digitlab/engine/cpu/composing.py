@@ -101,23 +101,26 @@ def _draw_none(stream, bank, desk, height):
     side = desk.ink.shape[0]
     radius, strength = desk.habits[RADIUS], desk.habits[STRENGTH]
     which = draw(stream)
-    if which < 0.3:
+    if which < 0.38:
         for _ in range(1 + one_of(stream, 6)):
-            own = even(stream, 6.0, 60.0)
+            own = even(stream, 6.0, 70.0)
             x, y = between(stream, 0.0, side), between(stream, 0.0, side)
             doodle(stream, desk, desk.ink, x, y, own, 0.5 * even(stream, 0.9, 6.0), strength)
     elif which < 0.55:
         print_text(stream, bank, desk, -30.0, side + 30.0, even(stream, 5.0, 34.0))
-    elif which < 0.62:
+    elif which < 0.6:
         for _ in range(2 + one_of(stream, 4)):
-            doodle(stream, desk, desk.ink, between(stream, 0, side), between(stream, 0, side), height, radius, strength)
+            x, y = between(stream, 0.0, side), between(stream, 0.0, side)
+            doodle(stream, desk, desk.ink, x, y, height, radius, strength)
             strew_dots(stream, desk)
-    elif which < 0.7:
+    elif which < 0.66:
         rule_page(stream, desk, height)
         rule_page(stream, desk, height)
-    elif which < 0.9:
+    elif which < 0.75:
+        giant_strokes(stream, bank, desk)
+    elif which < 0.87:
         return True
-    return False
+    return False  # what is left is an empty page
 
 
 @kernel
@@ -229,10 +232,10 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
     height = even(stream, LEAST_PX, MOST_PX)
     choose_hand(stream, bank, desk.habits, height)
     which = draw(stream)
-    kind = _ROWS if which < 0.6 else _FORM if which < 0.77 else _FEW if which < 0.85 else _TEXT
-    if which >= 0.9:
+    kind = _ROWS if which < 0.58 else _FORM if which < 0.74 else _FEW if which < 0.82 else _TEXT
+    if which >= 0.86:
         kind = _NONE
-    is_clean = chance(stream, 0.18)
+    is_clean = chance(stream, 0.35 if kind == _NONE else 0.18)
     is_no_page = False
     if kind == _ROWS:
         _write_rows(stream, bank, desk, height)
@@ -256,7 +259,7 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
         own, radius = even(stream, 5.0, 50.0), 0.5 * even(stream, 0.9, 5.0)
         doodle(stream, desk, desk.ink, between(stream, 0.0, side), between(stream, 0.0, side), own, radius, 1.0)
     if chance(stream, 0.07):
-        giant_strokes(stream, bank, desk, height)
+        giant_strokes(stream, bank, desk)
     if chance(stream, 0.08):
         small_print(stream, bank, desk)
     if chance(stream, 0.16):

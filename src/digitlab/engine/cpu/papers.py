@@ -60,7 +60,14 @@ def lay_paper(stream, desk, is_clean):
     for kind in range(3):
         if kind > 0 and not chance(stream, 0.3):
             continue
-        cells = 48 if kind == 0 else 72 if kind == 1 else 12
+        # Grain of all sizes: enlarged pages show that of the camera, many pixels wide.
+        cells = int(
+            even(stream, 24.0, 72.0)
+            if kind == 0
+            else even(stream, 40.0, 72.0)
+            if kind == 1
+            else even(stream, 6.0, 30.0)
+        )
         strength = np.float32(level * between(stream, 0.0, 0.16 if kind == 0 else 0.2 if kind == 1 else 0.24))
         cloud(stream, desk.lattice, spare, cells)
         for y in range(side):
