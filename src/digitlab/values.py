@@ -19,6 +19,7 @@ __all__ = [
     "CropsRecord",
     "EpochRecord",
     "Evaluation",
+    "FinderEpochRecord",
     "Mistake",
     "Prediction",
     "StepRecord",
@@ -149,6 +150,26 @@ class EpochRecord(Value):
     val_accuracy: float | None
     learning_rate: float
     images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FinderEpochRecord(EpochRecord):
+    """One epoch of a finder: its images are crops, its accuracies the share of their marks.
+
+    Attributes
+    ----------
+    n_marks, n_missed, n_wrong, n_extra : int
+        Of the validation crops: digits and separators that are there; those without a centre nearby; those called by
+        another's name; centres where nothing is. All 0 without validation crops.
+    n_crops : int
+        Validation crops.
+    """
+
+    n_marks: int
+    n_missed: int
+    n_wrong: int
+    n_extra: int
+    n_crops: int
 
 
 @dataclass(frozen=True, slots=True)

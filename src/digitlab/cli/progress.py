@@ -20,7 +20,7 @@ from rich.text import Text
 
 from digitlab.evaluation.epoch_line import epoch_line
 from digitlab.evaluation.markup import duration, percent
-from digitlab.values import EpochRecord, StepRecord
+from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
 
 __all__ = ["TrainingProgress"]
 
@@ -145,4 +145,6 @@ class TrainingProgress:
         text = Text(no_wrap=True, overflow="ellipsis")
         for name, value in figures:
             text.append(f"{name} ", "dim").append(value, "bold").append("  ")
+        if isinstance(epoch, FinderEpochRecord) and epoch.n_crops:
+            text.append("extra ", "dim").append(f"{epoch.n_extra / epoch.n_crops:.3f} a crop", "bold").append("  ")
         return text.append(f"{images_per_s:,.0f}", "bold").append(" images/s", "dim")

@@ -20,6 +20,7 @@ def summary(
     /,
     *,
     out: Path = Path("runs"),
+    examples: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> None:
     """Show a network's layers, shapes and parameters.
@@ -27,17 +28,21 @@ def summary(
     Parameters
     ----------
     network
-        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn), a JSON file with layers, a run's name or folder,
-        "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
+        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, finder), a JSON file with layers, a run's name or
+        folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     out
         The folder of runs.
+    examples
+        Of a finder: write pictures of what it practises on into this folder, with digits framed in green, separators in
+        blue, and what it is not asked about in red.
     as_json
         Print one JSON object.
     """
     from digitlab.cli.tables import summary_table
     from digitlab.cli.terminal import print_json, stdout
 
-    architecture = _architecture(network, out)
+    architecture = _architecture("finder_cnn" if network == "finder" else network, out)
+    pictures = _write_examples(architecture, examples)
     if as_json:
         rows = [row.to_dict() for row in architecture.summary()]
         document = {"name": architecture.name, "input_shape": list(architecture.input_shape), "layers": rows}
@@ -46,18 +51,34 @@ def summary(
     console = stdout()
     console.print(summary_table(architecture))
     console.print()
-    shape = " x ".join(map(str, architecture.input_shape))
+    shape = " x ".join("any" if side is None else str(side) for side in architecture.input_shape)
+    if pictures:
+        console.print(f"{len(pictures)} pictures of practice pages in {pictures[0].parent}.", soft_wrap=True)
     console.print(f"{architecture.n_parameters:,} parameters, all trainable. Input: {shape}.")
+
+
+def _write_examples(architecture: Architecture, folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    if not architecture.answers_maps:
+        raise InputError(f"Only a finder practises on pages; {architecture.name} learns from the images of its data.")
+    from digitlab.errors import StorageError
+    from digitlab.training.practice_sheet import write_sheets
+
+    try:
+        return write_sheets(folder)
+    except OSError as error:
+        raise StorageError(f"The pictures cannot be written to {folder}: {error.strerror or error}.") from None
 
 
 def _architecture(name: str, out: Path) -> Architecture:
     from digitlab.network.formats.opening import is_model_file, load_model_file
     from digitlab.network.formats.tfjs import is_layers_model
-    from digitlab.network.zoo import ZOO
+    from digitlab.network.zoo import FINDERS, ZOO
     from digitlab.runs.listing import find_run
     from digitlab.training.config import TrainConfig
 
-    if name.replace("-", "_") in ZOO or (name.endswith(".json") and not is_layers_model(Path(name))):
+    if name.replace("-", "_") in ZOO | FINDERS or (name.endswith(".json") and not is_layers_model(Path(name))):
         return TrainConfig(network=name).build_architecture()
     if is_model_file(name):
         return load_model_file(name).architecture

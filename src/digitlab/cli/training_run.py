@@ -15,13 +15,14 @@ from digitlab.cli.progress import TrainingProgress
 from digitlab.cli.tables import confusion_table, headline, per_class_table, timings_table
 from digitlab.cli.terminal import print_json, say, show_command, stderr, stdout
 from digitlab.errors import TrainingDivergedError
+from digitlab.evaluation.markup import percent
 from digitlab.evaluation.of_run import evaluate_run, keep_timings, write_report
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import MODEL
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.training.train import open_session
-from digitlab.values import Evaluation, StepRecord
+from digitlab.values import Evaluation, FinderEpochRecord, StepRecord
 
 __all__ = ["run_training"]
 
@@ -68,6 +69,9 @@ def run_training(
             keep_timings(run, timings, add=True)
             _tell_interrupted(session, run, as_json=as_json, quiet=quiet)
             return interruption.exit_code
+    if session.is_finder:
+        _end_finder(session, run, timings, as_json=as_json, quiet=quiet)
+        return 0
     try:
         evaluation, report = _evaluate(session, run, timings)
     except KeyboardInterrupt:
@@ -110,7 +114,8 @@ def _train(
     compiled = began
     with progress, closing(session.records()) as records:
         # The kernels that answer are compiled or loaded here, not in the first epoch's validation.
-        session.model.predict(np.zeros((2, *session.model.architecture.input_shape), np.uint8))
+        if not session.is_finder:
+            session.model.predict(np.zeros((2, *session.model.architecture.input_shape), np.uint8))
         compiled = time.perf_counter()
         for record in records:
             progress.record(record)
@@ -135,6 +140,30 @@ def _evaluate(session: TrainingSession, run: Run, timings: dict[str, float]) -> 
     report = write_report(run, session.data, evaluation)
     timings["report"] = time.perf_counter() - began
     return evaluation, report
+
+
+def _end_finder(session: TrainingSession, run: Run, timings: dict[str, float], *, as_json: bool, quiet: bool) -> None:
+    """Write the report of a finder, whose epochs tell what it finds: single test digits are not for it."""
+    keep_timings(run, timings, add=True)
+    report = write_report(run, session.data, None)
+    if as_json:
+        document = {"kind": "result", "run": run.info().to_dict(), "report": str(report), "timings": timings}
+        print_json(document, indent=None)
+    elif quiet:
+        stdout().print(str(run.path), soft_wrap=True)
+    else:
+        console = stdout()
+        last = next((one for one in reversed(run.history()) if isinstance(one, FinderEpochRecord)), None)
+        if last is not None and last.n_crops:
+            console.print(
+                f"On {last.n_crops:,} validation crops with {last.n_marks:,} digits and separators: "
+                f"{percent(last.val_accuracy or 0.0)} found and called rightly, {last.n_missed:,} missed, "
+                f"{last.n_wrong:,} called by another's name, {last.n_extra:,} found where nothing is."
+            )
+        console.print(timings_table(timings))
+        console.print()
+        console.print(f"Run     {run.path}", soft_wrap=True)
+        console.print(f"Report  {report}", soft_wrap=True)
 
 
 def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quiet: bool) -> None:

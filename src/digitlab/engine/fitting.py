@@ -48,6 +48,8 @@ class Progress:
         Epochs whose record was given. It falls behind ``step`` between an epoch's last batch and its record.
     epoch_loss, epoch_correct, epoch_images, epoch_seconds : float, int, int, float
         Sums over the batches done of the epoch whose record is to come.
+    epoch_marks : int
+        Likewise, for a finder: marks, of which ``epoch_correct`` were called rightly.
     rates : sequence of (int, float)
         Learning rates that were set on the way, each with the number of steps done before it.
     """
@@ -59,6 +61,7 @@ class Progress:
     epoch_images: int = 0
     epoch_seconds: float = 0.0
     rates: Sequence[tuple[int, float]] = ()
+    epoch_marks: int = 0
 
     def rate_set(self, step: int) -> float | None:
         """Return the learning rate that was set for the step after ``step`` others; None if none was."""
@@ -75,6 +78,7 @@ class Progress:
     def end_epoch(self) -> None:
         """Count one epoch and begin the sums anew."""
         self.epochs_done += 1
+        self.epoch_marks = 0
         self.epoch_loss, self.epoch_correct, self.epoch_images, self.epoch_seconds = 0.0, 0, 0, 0.0
 
 

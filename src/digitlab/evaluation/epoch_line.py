@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from digitlab.evaluation.markup import percent
-from digitlab.values import EpochRecord
+from digitlab.values import EpochRecord, FinderEpochRecord
 
 __all__ = ["epoch_line"]
 
@@ -23,4 +23,12 @@ def epoch_line(record: EpochRecord, n_epochs: int) -> str:
     ]
     if record.val_loss is not None and record.val_accuracy is not None:
         parts += [f"val_loss {record.val_loss:.4f}", f"val_accuracy {percent(record.val_accuracy)}"]
+    if isinstance(record, FinderEpochRecord):
+        n = max(1, record.n_marks)
+        parts += [
+            f"missed {percent(record.n_missed / n)}",
+            f"wrong {percent(record.n_wrong / n)}",
+            f"extra {record.n_extra / max(1, record.n_crops):.3f} a crop",
+        ]
+        return "  ".join([*parts, f"{record.images_per_s:,.0f} crops/s"])
     return "  ".join([*parts, f"{record.images_per_s:,.0f} images/s"])

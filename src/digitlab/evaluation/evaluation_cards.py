@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 import numpy as np
@@ -11,17 +11,18 @@ from numpy.typing import ArrayLike
 
 from digitlab.errors import InputError
 from digitlab.evaluation.charts import reliability_chart
-from digitlab.evaluation.markup import card, percent, scroll_box, table
+from digitlab.evaluation.markup import card, empty_card, percent, scroll_box, table
 from digitlab.evaluation.png import png_data_uri
-from digitlab.values import ClassReport, Evaluation
+from digitlab.values import ClassReport, Evaluation, FinderEpochRecord
 
-__all__ = ["accuracy_card", "calibration_card", "confusion_card", "mistakes_card"]
+__all__ = ["accuracy_card", "calibration_card", "confusion_card", "finder_card", "mistakes_card"]
 
 #: Upper ends of the confusion matrix' shades, as fractions of a row. They rise about geometrically: on a linear scale
 #: the diagonal (99 %) would leave every mistake (below 1 %) white.
 SHADES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 0.5, 1.0)
 
 CLASS_HEADINGS = ("Class", "Accuracy", "# Samples", "95 % interval", "Precision", "Recall", "F1")
+FINDER_HEADINGS = ("Epoch", "Found", "Missed", "Called wrongly", "Extra a crop", "Loss")
 BIN_HEADINGS = ("Confidence", "# Samples", "Mean confidence", "Accuracy")
 
 
@@ -54,6 +55,31 @@ def accuracy_card(evaluation: Evaluation) -> str:
         "Accuracy",
         lead + table("Accuracy of each class", CLASS_HEADINGS, rows, numbers=(1, 2, 4, 5, 6)) + note,
     )
+
+
+def finder_card(epochs: Sequence[FinderEpochRecord]) -> str:
+    """Return what a finder found of the marks of validation crops, one row an epoch."""
+    name, title = "finder", "Digits found"
+    seen = [epoch for epoch in epochs if epoch.n_crops]
+    if not seen:
+        return empty_card(name, title, "There were no validation crops; set validation_images above 0.")
+    rows = (
+        (
+            f"{epoch.epoch}",
+            percent(epoch.val_accuracy or 0.0),
+            percent(epoch.n_missed / max(1, epoch.n_marks)),
+            percent(epoch.n_wrong / max(1, epoch.n_marks)),
+            f"{epoch.n_extra / epoch.n_crops:.3f}",
+            "" if epoch.val_loss is None else f"{epoch.val_loss:.4f}",
+        )
+        for epoch in seen
+    )
+    last = seen[-1]
+    lead = (
+        f'<p class="lead"><strong>{percent(last.val_accuracy or 0.0)}</strong> of {last.n_marks:,} digits and '
+        f"separators on {last.n_crops:,} validation crops found and called rightly.</p>"
+    )
+    return card(name, title, lead + table(title, FINDER_HEADINGS, rows, numbers=(0, 1, 2, 3, 4, 5)))
 
 
 def confusion_card(evaluation: Evaluation) -> str:

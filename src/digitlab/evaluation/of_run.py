@@ -106,7 +106,7 @@ def keep_timings(run: Run, timings: Mapping[str, float], *, add: bool = False) -
     return together
 
 
-def write_report(run: Run, data: MnistData, evaluation: Evaluation) -> Path:
+def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Path:
     """Write the run's ``report.html`` from what is in its directory.
 
     Parameters
@@ -115,8 +115,8 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation) -> Path:
         With its settings, environment, history and timings, as far as it has them.
     data : MnistData
         What it was trained with: the pictures come from there.
-    evaluation : Evaluation
-        On all test images of ``data``.
+    evaluation : Evaluation or None
+        On all test images of ``data``; none of a finder, whose epochs tell what it finds.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation) -> Path:
     page = render_report(
         ReportInput(
             title=run.name,
-            note=f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images.",
+            note=_note(architecture, data, evaluation),
             command=str(description.get("command", "")),
             config=config,
             environment=_environment(run),
@@ -151,12 +151,18 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation) -> Path:
             evaluation=evaluation,
             example_images=examples,
             example_labels=example_labels.astype(np.int64),
-            mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes]],
+            mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes] if evaluation else []],
             timings=_timings(run),
         )
     )
     run.write_bytes(REPORT, page.encode())
     return run.path / REPORT
+
+
+def _note(architecture: Architecture, data: MnistData, evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return f"{architecture.name} on practice pages composed of {data.source}."
+    return f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images."
 
 
 def _environment(run: Run) -> dict[str, Any]:

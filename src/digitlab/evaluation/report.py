@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.evaluation_cards import accuracy_card, calibration_card, confusion_card, mistakes_card
+from digitlab.evaluation.evaluation_cards import (
+    accuracy_card,
+    calibration_card,
+    confusion_card,
+    finder_card,
+    mistakes_card,
+)
 from digitlab.evaluation.markup import empty_card, percent
 from digitlab.evaluation.run_cards import (
     architecture_card,
@@ -21,7 +27,7 @@ from digitlab.evaluation.run_cards import (
     timings_card,
     training_card,
 )
-from digitlab.values import CLASS_NAMES, EpochRecord, Evaluation, StepRecord
+from digitlab.values import CLASS_NAMES, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
 __all__ = ["ReportInput", "render_report"]
 
@@ -131,6 +137,9 @@ def render_report(report_input: ReportInput) -> str:
 
 
 def _evaluation_cards(r: ReportInput) -> str:
+    finds = [record for record in r.epochs if isinstance(record, FinderEpochRecord)]
+    if finds:
+        return finder_card(finds)
     if r.evaluation is None:
         reason = "This model was not evaluated yet; evaluate it on the test images and render the report again."
         return empty_card("accuracy", "Accuracy", reason)

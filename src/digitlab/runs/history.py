@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import RunError, StorageError
-from digitlab.values import EpochRecord, StepRecord
+from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
 
 __all__ = ["HistoryFile", "Record", "read_records", "record_line"]
 
 Record = StepRecord | EpochRecord
 
-_KINDS: dict[str, type[StepRecord] | type[EpochRecord]] = {"step": StepRecord, "epoch": EpochRecord}
+_KINDS: dict[str, type[StepRecord] | type[EpochRecord]] = {
+    "step": StepRecord,
+    "epoch": EpochRecord,
+    "finder epoch": FinderEpochRecord,
+}
 _MOST_BYTES = 256 * 2**20
 
 
@@ -30,7 +34,7 @@ def record_line(record: Record) -> bytes:
     >>> record_line(EpochRecord(1, 11, 2.0, 0.25, None, None, 0.001, 40000.0))[:42]
     b'{"kind": "epoch", "epoch": 1, "step": 11, '
     """
-    kind = "step" if isinstance(record, StepRecord) else "epoch"
+    kind = next(name for name, one in _KINDS.items() if type(record) is one)
     return (json.dumps({"kind": kind} | record.to_dict(), allow_nan=False) + "\n").encode()
 
 

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from digitlab.engine.optimizers import Optimizer
     from digitlab.network.architecture import Architecture
 
-__all__ = ["AUGMENTATION_NAMES", "OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
+__all__ = ["AUGMENTATION_NAMES", "LOSSES", "OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
 
 #: Optimizers by name.
 OPTIMIZERS = ("adam", "adamw", "sgd")
+
+#: What is made small, by name: the digit's cross-entropy, or the finder's loss on practice crops of pages.
+LOSSES = ("cross_entropy", "finder")
 
 #: Augmentations by name.
 AUGMENTATION_NAMES = ("none", "reader")
@@ -57,13 +60,17 @@ class TrainConfig:
     Parameters
     ----------
     network : str
-        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, reader_cnn), or a JSON file with layers.
+        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, reader_cnn, finder_cnn), or a JSON file with
+        layers.
+    loss : str
+        What is made small: cross_entropy, of single digits; or finder, of a network that answers with maps, on crops of
+        pages that are composed anew for every step.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
-        Training images to learn from.
+        Training images to learn from; for a finder, crops of an epoch.
     validation_images : int
-        Validation images to watch; 0 for none.
+        Validation images to watch, or crops; 0 for none.
     batch_size : int
         Images in one step.
     epochs : int
@@ -114,6 +121,7 @@ class TrainConfig:
     """
 
     network: str = "codelab_cnn"
+    loss: str = "cross_entropy"
     data: str | None = None
     train_images: int = 5_500
     validation_images: int = 1_000
@@ -146,6 +154,12 @@ class TrainConfig:
             object.__setattr__(self, field.name, value)
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(unknown("optimizer", self.optimizer, OPTIMIZERS))
+        if self.loss not in LOSSES:
+            raise ConfigError(unknown("loss", self.loss, LOSSES))
+        if self.loss == "finder" and (self.augmentation != "none" or self.not_a_digit or self.variants):
+            raise ConfigError(
+                "A finder's crops are composed with all there is; leave out augmentation, not_a_digit and variants."
+            )
         if self.augmentation not in AUGMENTATION_NAMES:
             raise ConfigError(unknown("augmentation", self.augmentation, AUGMENTATION_NAMES))
         if self.not_a_digit + self.variants > _MOST_MADE:
@@ -266,6 +280,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augmentation": "reader",
         "not_a_digit": 0.18,
         "variants": 0.16,
+    },
+    # An epoch is 8,000 crops, composed anew.
+    "finder": {
+        "network": "finder_cnn",
+        "loss": "finder",
+        "train_images": 8_000,
+        "validation_images": 512,
+        "batch_size": 8,
+        "epochs": 30,
+        "optimizer": "adamw",
+        "learning_rate": 0.0015,
+        "schedule": "one-cycle",
+        "beta_2": 0.99,
+        "weight_decay": 0.0001,
+        "label_smoothing": 0.05,
     },
 }
 

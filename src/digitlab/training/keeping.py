@@ -62,7 +62,7 @@ def _begin(session: TrainingSession, run: Run, is_ours: bool) -> None:
     if run.has(STATE) or run.has(MODEL):
         raise RunError(f"{run.path} holds a training already. Go on with it by: {run.resume_command()}")
     run.write_json(CONFIG, session.describe())
-    run.write_json(ENVIRONMENT, environment(session.model.runner.n_threads))
+    run.write_json(ENVIRONMENT, environment(session.runner.n_threads))
 
 
 class _Keeper:

@@ -7,17 +7,19 @@ iteration ends early, at whatever batch, the state is saved and ``resume`` goes 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
 
 from digitlab.data.choosing import choose_images
 from digitlab.data.mnist import MnistData
+from digitlab.engine.cpu.maps_runner import MapsRunner
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import Progress, steps
 from digitlab.engine.optimizers import scheduled_rate
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import InputError, RunError, TrainingDivergedError
+from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.runs.directory import CONFIG, STATE, Run
@@ -26,7 +28,8 @@ from digitlab.training.calibrating import Calibration, calibrate
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for
 from digitlab.training.keeping import kept
-from digitlab.training.material import gather_material
+from digitlab.training.material import Material, gather_material
+from digitlab.training.practice import Practice, gather_practice, practice_steps
 from digitlab.training.state import BestWeights, pack_state, unpack_state
 from digitlab.values import EpochRecord, StepRecord
 
@@ -88,8 +91,14 @@ class TrainingSession:
         network = config.build_architecture() if architecture is None else architecture
         self.data = MnistData.load(config.data, seed=config.seed) if data is None else data
         self.model = Sequential.from_architecture(network, seed=config.seed, threads=config.threads)
-        self.material = gather_material(config, self.data, network)
+        self.is_finder = config.loss == "finder"
+        if self.is_finder != network.answers_maps:
+            raise ConfigError(_wrong_loss(network.name, self.is_finder))
+        self.material: Material | Practice = (gather_practice if self.is_finder else gather_material)(
+            config, self.data, network
+        )
         self.training, self.validation = self.material.training, self.material.validation
+        self.runner: CpuRunner | MapsRunner = self.model.maps_runner if self.is_finder else self.model.runner
         self.n_steps = config.epochs * -(-len(self.training) // config.batch_size)
         self.progress = Progress()
         self.finished = self.stopped_early = self.diverged = False
@@ -98,7 +107,13 @@ class TrainingSession:
         # Held from here on where the run is a new or a resumed one, so that nobody else begins with it meanwhile.
         self.lock: RunLock | None = None
         self.has_state = False
-        self.model.runner.start_training(min(config.batch_size, len(self.training)))
+        self._start_training()
+
+    def _start_training(self) -> None:
+        if isinstance(self.runner, CpuRunner):
+            self.runner.start_training(min(self.config.batch_size, len(self.training)))
+        else:
+            self.runner.start_training()
 
     @classmethod
     def resume(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
@@ -144,7 +159,9 @@ class TrainingSession:
             If it is damaged.
         """
         try:
-            self.progress, self.best = unpack_state(state, self.model, len(self.training), self.config.batch_size)
+            self.progress, self.best = unpack_state(
+                state, self.model, self.runner, len(self.training), self.config.batch_size
+            )
             if self.progress.step > self.n_steps:
                 raise ValueError(f"step {self.progress.step} is beyond the last, {self.n_steps}")
             for since, rate in self.progress.rates:
@@ -224,34 +241,43 @@ class TrainingSession:
             self._choose_weights()
             raise
         finally:
-            self.model.runner.seal()
+            self.runner.seal()
 
     def _epochs(self) -> Generator[StepRecord | EpochRecord, None, None]:
-        config = self.config
-        for record in steps(
-            self.model.runner,
-            self.training,
-            batch_size=config.batch_size,
-            epochs=config.epochs,
-            optimizer=config.build_optimizer(),
-            learning_rate=lambda step: scheduled_rate(config.schedule, self._peak(step), step, self.n_steps),
-            shuffle=config.shuffle,
-            seed=config.seed,
-            label_smoothing=config.label_smoothing,
-            validation=self.validation,
-            progress=self.progress,
-            of_epoch=self.material.of_epoch,
-        ):
+        for record in self._records():
             if isinstance(record, EpochRecord):
                 self._compare(record)
             yield record
             if isinstance(record, EpochRecord) and self._waited_enough():
                 return
 
+    def _records(self) -> Iterator[StepRecord | EpochRecord]:
+        config = self.config
+
+        def rate(step: int) -> float:
+            return scheduled_rate(config.schedule, self._peak(step), step, self.n_steps)
+
+        if isinstance(self.material, Practice):
+            return practice_steps(self.model.maps_runner, self.material, config, rate, self.progress)
+        return steps(
+            self.model.runner,
+            self.material.training,
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            optimizer=config.build_optimizer(),
+            learning_rate=rate,
+            shuffle=config.shuffle,
+            seed=config.seed,
+            label_smoothing=config.label_smoothing,
+            validation=self.material.validation,
+            progress=self.progress,
+            of_epoch=self.material.of_epoch,
+        )
+
     def _compare(self, record: EpochRecord) -> None:
         loss = record.val_loss
         if loss is not None and (self.best is None or loss < self.best.val_loss):
-            self.best = BestWeights(record.epoch, loss, self.model.runner.parameters)
+            self.best = BestWeights(record.epoch, loss, self.runner.parameters)
 
     def _waited_enough(self) -> bool:
         # Asked before an epoch too: a run may have been interrupted at the record that would have ended it.
@@ -260,14 +286,14 @@ class TrainingSession:
 
     def _choose_weights(self) -> None:
         if self.config.best_weights and self.best is not None:
-            self.model.runner.parameters = self.best.weights
+            self.runner.parameters = self.best.weights
 
     def _calibrate(self) -> None:
-        if self.material.nondigits is not None and self.validation is not None:
+        if isinstance(self.material, Material) and self.material.nondigits and self.material.validation is not None:
             # By the set's own digits, which come first: not by what was drawn or made.
             n = self.config.validation_images
-            probabilities = self.model.runner.predict(self.validation.images)[:n]
-            self.calibration = calibrate(probabilities, self.validation.labels[:n])
+            probabilities = self.model.runner.predict(self.material.validation.images)[:n]
+            self.calibration = calibrate(probabilities, self.material.validation.labels[:n])
             weights = self.model.get_weights()
             weights[-1][-1] += np.float32(self.calibration.bias)
             self.model.set_weights(weights)
@@ -282,7 +308,16 @@ class TrainingSession:
 
     def state_checkpoint(self) -> Checkpoint:
         """Return what resuming from here needs."""
-        return pack_state(self.model, self.progress, self.best, self._metadata())
+        return pack_state(self.model, self.runner, self.progress, self.best, self._metadata())
 
     def _metadata(self) -> dict[str, str]:
         return {"data": self.data.source, "data_digest": self.data.digest, "step": str(self.progress.step)}
+
+
+def _wrong_loss(network: str, is_finder: bool) -> str:
+    if is_finder:
+        return (
+            f"The finder's loss needs a network that answers with maps, as finder_cnn does; {network} answers one "
+            f"digit. Set network to finder_cnn, or loss to cross_entropy."
+        )
+    return f"{network} answers with maps and needs the finder's loss: set loss to finder, or use --preset finder."

@@ -18,7 +18,7 @@ from digitlab.training.nondigits.handwriting import penned_letter
 from digitlab.training.nondigits.marks import dot, line, scribble, sign, texture
 from digitlab.training.nondigits.pieces import join, piece, torn_join
 
-__all__ = ["KINDS", "PRINTED", "Nondigits", "make_nondigits"]
+__all__ = ["KINDS", "PRINTED", "Nondigits", "fonts_for", "make_nondigits"]
 
 #: Kinds with their shares; they sum to 1.
 KINDS: dict[str, float] = {
@@ -87,7 +87,7 @@ def make_nondigits(n: int, digits: Split, *, seed: int = 0, fonts: Sequence[Font
         What letters are drawn from; by default all that this machine has.
     """
     found = find_fonts() if fonts is None else fonts
-    own = [font for font in found if _is_for_validation(font) == (digits.name != "training")] or list(found)
+    own = fonts_for(digits, found)
     images = np.zeros((n, 28, 28), np.uint8)
     kinds = np.zeros(n, np.int64)
     bounds = np.cumsum(list(KINDS.values()))
@@ -99,6 +99,11 @@ def make_nondigits(n: int, digits: Split, *, seed: int = 0, fonts: Sequence[Font
         kinds[i] = min(int(np.searchsorted(bounds, rng.random(), side="right")), len(KINDS) - 1)
         images[i] = np.round(makers[kinds[i]](rng) * 255)
     return Nondigits(images, kinds, tuple(font.name for font in own))
+
+
+def fonts_for(digits: Split, fonts: Sequence[Font]) -> list[Font]:
+    """Return the fonts of a split: what is drawn for the validation split is from fonts that training never sees."""
+    return [font for font in fonts if _is_for_validation(font) == (digits.name != "training")] or list(fonts)
 
 
 def _is_for_validation(font: Font) -> bool:
