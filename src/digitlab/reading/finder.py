@@ -30,10 +30,10 @@ _LEAST_PX, _MOST_PX = 14.0, 34.0
 # From level to level. Every digit has a size that the finder knows on two levels or more; on a small page, where levels
 # cost little, on four, which say together more surely what it is.
 _STEP, _FINE_STEP = 1.5, 1.25
-_SMALL_PAGE = 300_000  # pixels
-# Pixels of the largest level at most, and how far a page is enlarged for its smallest digits.
+_SMALL_PAGE = 40_000  # pixels
+# Pixels of the largest level at most, and how far a page, and a small one, is enlarged for its smallest digits.
 _MOST_PIXELS = 1_500_000
-_MOST_ENLARGED = 1.5
+_MOST_ENLARGED = (1.5, 2.5)
 # Around every level its border goes on, so that a digit near it is seen with something around.
 _MARGIN_PX = 24
 _LEAST_P = 0.12  # less than this is no candidate
@@ -115,10 +115,11 @@ def shipped() -> Network:
 
 def scales(height: int, width: int) -> list[float]:
     """Return the scales of a page's pyramid, the finest first."""
-    finest = min(_MOST_ENLARGED, (_MOST_PIXELS / (height * width)) ** 0.5)
+    is_small = height * width <= _SMALL_PAGE
+    finest = min(_MOST_ENLARGED[is_small], (_MOST_PIXELS / (height * width)) ** 0.5)
     # On the coarsest a digit as high as the page still has a size that is known.
     coarsest = min(finest, _MOST_PX / (1.15 * min(height, width)))
-    step = _FINE_STEP if height * width <= _SMALL_PAGE else _STEP
+    step = _FINE_STEP if is_small else _STEP
     n = int(np.ceil(np.log(finest / coarsest) / np.log(step))) + 1
     return [finest / step**k for k in range(n)]
 

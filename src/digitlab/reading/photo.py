@@ -30,8 +30,6 @@ PhotoSource = Any
 MOST_MEGAPIXELS = 50
 #: Longest side of the picture that is worked on. A page's digits of 4 mm then have 30 pixels; more tell no more.
 WORK_PX = 2000
-_SMALL_PX = 110  # a picture whose short side is less is enlarged: cuts and strokes need pixels
-_MOST_ENLARGED = 4
 _MOST_BYTES = 400_000_000
 #: Pillow hands EPS to another program; the others are stubs that need one.
 _NOT_OPENED = {"EPS", "BUFR", "GRIB", "HDF5", "WMF", "MPEG", "FITS"}
@@ -44,7 +42,7 @@ class Photo:
     Attributes
     ----------
     pixels : ndarray
-        uint8 (h, w) or (h, w, 3), 0-255, red first: the photo, shrunk or enlarged to a handy size.
+        uint8 (h, w) or (h, w, 3), 0-255, red first: the photo, shrunk to a handy size.
     width, height : int
         Of the photo itself, in pixels, upright as its EXIF data says.
     source : str
@@ -60,7 +58,7 @@ class Photo:
     page: int = 1
 
 
-def open_photo(photo: PhotoSource, longest_px: int = WORK_PX, *, enlarge: bool = True) -> Photo:
+def open_photo(photo: PhotoSource, longest_px: int = WORK_PX) -> Photo:
     """Open a photo, or the first page of a document.
 
     Parameters
@@ -69,33 +67,29 @@ def open_photo(photo: PhotoSource, longest_px: int = WORK_PX, *, enlarge: bool =
         Arrays are (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or floats from 0 to 1.
     longest_px : int
         Longest side of the pixels that are kept.
-    enlarge : bool
-        Enlarge tiny pictures.
 
     Raises
     ------
     DataError
         If it cannot be opened; the message says why and what to do.
     """
-    return next(open_pages(photo, 1, longest_px, enlarge=enlarge))
+    return next(open_pages(photo, 1, longest_px))
 
 
-def open_pages(
-    photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX, *, enlarge: bool = True
-) -> Iterator[Photo]:
+def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX) -> Iterator[Photo]:
     """Open the pages of a document one by one; a photo has one. Parameters and errors as ``open_photo``."""
     if isinstance(photo, np.ndarray):
-        yield _bounded(_from_array(photo), "image", longest_px, enlarge)
+        yield _bounded(_from_array(photo), "image", longest_px)
         return
     if hasattr(photo, "getexif") and hasattr(photo, "mode"):
-        yield _from_pillow(photo, "image", longest_px, enlarge)
+        yield _from_pillow(photo, "image", longest_px)
         return
     content, source = _content(photo)
     if content[:1024].find(b"%PDF-") >= 0:
         for page, pixels in pdf_pages(content, source, most_pages, longest_px):
-            yield replace(_bounded(_from_array(pixels), source, longest_px, enlarge), page=page)
+            yield replace(_bounded(_from_array(pixels), source, longest_px), page=page)
         return
-    yield _decoded(content, source, longest_px, enlarge)
+    yield _decoded(content, source, longest_px)
 
 
 def _content(photo: PhotoSource) -> tuple[bytes, str]:
@@ -132,7 +126,7 @@ def _file(path: Path) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
 
 
-def _decoded(content: bytes, source: str, longest_px: int, enlarge: bool) -> Photo:
+def _decoded(content: bytes, source: str, longest_px: int) -> Photo:
     from PIL import Image, UnidentifiedImageError
 
     if not content:
@@ -143,7 +137,7 @@ def _decoded(content: bytes, source: str, longest_px: int, enlarge: bool) -> Pho
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked below
             with Image.open(io.BytesIO(content), formats=formats) as image:
-                return _from_pillow(image, source, longest_px, enlarge)
+                return _from_pillow(image, source, longest_px)
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -163,7 +157,7 @@ def _too_many(source: str, size: tuple[int, int] | None) -> DataError:
     return DataError(f"{source} has {pixels}; at most {MOST_MEGAPIXELS} megapixels can be read. Scale it down first.")
 
 
-def _from_pillow(image: Image.Image, source: str, longest_px: int, enlarge: bool) -> Photo:
+def _from_pillow(image: Image.Image, source: str, longest_px: int) -> Photo:
     from PIL import ImageOps
 
     width, height = image.size
@@ -184,7 +178,7 @@ def _from_pillow(image: Image.Image, source: str, longest_px: int, enlarge: bool
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     pixels = _pixels(ImageOps.exif_transpose(image))
-    return _bounded(pixels, source, longest_px, enlarge, (width, height))
+    return _bounded(pixels, source, longest_px, (width, height))
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -239,20 +233,12 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(values * (255 / full), 0, 255), np.uint8)
 
 
-def _bounded(
-    pixels: NDArray[np.uint8], source: str, longest_px: int, enlarge: bool, size: tuple[int, int] | None = None
-) -> Photo:
-    """Shrink to the size that is worked on, or enlarge a tiny picture by a whole factor."""
+def _bounded(pixels: NDArray[np.uint8], source: str, longest_px: int, size: tuple[int, int] | None = None) -> Photo:
+    """Shrink to the size that is worked on."""
     height, width = pixels.shape[:2]
-    longest, shortest = max(width, height), min(width, height)
-    factor = 1.0
-    if longest > longest_px:
-        factor = longest_px / longest
-    elif enlarge and 4 <= shortest < _SMALL_PX:
-        factor = float(np.clip(round(_SMALL_PX / shortest), 1, min(_MOST_ENLARGED, max(1, longest_px // longest))))
-    if factor != 1:
+    if max(width, height) > longest_px:
+        factor = longest_px / max(width, height)
         new = (max(1, round(width * factor)), max(1, round(height * factor)))
-        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        pixels = np.asarray(cv2.resize(pixels, new, interpolation=how), np.uint8)
+        pixels = np.asarray(cv2.resize(pixels, new, interpolation=cv2.INTER_AREA), np.uint8)
     width, height = size or (width, height)
     return Photo(pixels, width, height, source)

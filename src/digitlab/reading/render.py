@@ -65,7 +65,7 @@ def render(photo: PhotoSource, reading: Reading) -> Image.Image:
 def upright_pixels(photo: PhotoSource, reading: Reading, longest_px: int = _LONGEST_PX) -> NDArray[np.uint8]:
     """Return the photo turned and straightened as it was read: uint8 (h, w, 3), 0-255, at most ``longest_px`` long."""
     page = None
-    for page in open_pages(photo, reading.page, longest_px, enlarge=False):
+    for page in open_pages(photo, reading.page, longest_px):
         if page.page == reading.page:
             break
     assert page is not None  # a document without pages is an error of open_pages

@@ -59,7 +59,6 @@ def edited(photo: Photo, reading: Reading, kind: str, box: Box | None = None) ->
         else:
             pixels = pixels.copy()
             pixels[top:bottom, left:right] = _ground(pixels, Box(left, top, right, bottom))
-    # Opened again, since what is cropped may be so small that it has to be enlarged.
     opened = open_photo(np.ascontiguousarray(pixels))
     return replace(opened, width=width, height=height, source=photo.source, page=photo.page)
 
