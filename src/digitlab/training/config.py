@@ -60,11 +60,11 @@ class TrainConfig:
     Parameters
     ----------
     network : str
-        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, reader_cnn, finder_cnn), or a JSON file with
-        layers.
+        A network of the zoo, or a JSON file with layers. The zoo has codelab_cnn, dense_baseline, fast_cnn, reader_cnn
+        and finder_cnn.
     loss : str
-        What is made small: cross_entropy, of single digits; or finder, of a network that answers with maps, on crops of
-        pages that are composed anew for every step.
+        What is made small: cross_entropy of single digits, or finder. A finder is a network that answers with maps; it
+        learns from crops of pages, composed anew for every step.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
