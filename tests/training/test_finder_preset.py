@@ -19,12 +19,15 @@ from digitlab.training.nondigits import fonts
 from digitlab.training.session import TrainingSession
 from digitlab.values import FinderEpochRecord, StepRecord
 
+pytestmark = pytest.mark.slow
+
 SMALL = preset("finder", {"train_images": 20, "validation_images": 4, "batch_size": 8, "epochs": 2})
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_font():
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("digitlab.training.practice_bank._PENNED_WORDS", 20)
         patch.setattr("digitlab.training.practice.find_fonts", lambda: (fonts.Font(fonts.BUILT_IN),))
         yield
 

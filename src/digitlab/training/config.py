@@ -287,7 +287,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_images": 8_000,
         "validation_images": 512,
         "batch_size": 8,
-        "epochs": 30,
+        "epochs": 34,
         "optimizer": "adamw",
         "learning_rate": 0.0015,
         "schedule": "one-cycle",
