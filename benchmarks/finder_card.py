@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import digitlab
 from digitlab.data.mnist import MnistData, Split
@@ -25,10 +26,12 @@ from digitlab.errors import DigitlabError
 from digitlab.network.checkpoint import load_checkpoint
 from digitlab.runs.directory import Run
 from digitlab.training.finder_score import FinderScore, score_maps
-from digitlab.training.pages import compose
+from digitlab.training.pages import compose, compose_greys
 from digitlab.training.practice_bank import make_bank
+from digitlab.training.practice_sheet import draw_sheet
 from reader_card import packages, share
 
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "practice.png"
 FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
 N_CROPS = 2_000
 # Not the crops that the run watched.
@@ -56,6 +59,13 @@ def scores(model: Sequential, split: Split) -> dict[str, FinderScore]:
             own[..., CENTERS][..., 1 - k] = -30.0
             found[kind] += score_maps(own, kept(crops, kind))
     return found
+
+
+def draw_practice(split: Split) -> None:
+    """Draw twelve crops with their marks for the documents, small."""
+    sheet = Image.fromarray(draw_sheet(compose_greys(make_bank(split), 12, seed=SEED), columns=6))
+    small = sheet.resize((round(0.62 * sheet.width), round(0.62 * sheet.height)), Image.Resampling.LANCZOS)
+    small.quantize(32).save(PICTURE, optimize=True)
 
 
 def row(split: str, kind: str, score: FinderScore) -> str:
@@ -198,6 +208,7 @@ def main(path: str) -> None:
             "n_parameters": model.count_params(),
         },
     )
+    draw_practice(data.training)
     FOLDER.mkdir(exist_ok=True)
     shutil.copyfile(source, FOLDER / "finder.safetensors")
     (FOLDER / "FINDER_CARD.md").write_text(text, encoding="utf-8")

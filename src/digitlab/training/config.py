@@ -280,14 +280,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "not_a_digit": 0.2,
         "variants": 0.05,
     },
-    # An epoch is 8,000 crops, composed anew.
+    # An epoch is 10,000 crops, composed anew.
     "finder": {
         "network": "finder_cnn",
         "loss": "finder",
-        "train_images": 8_000,
+        "train_images": 10_000,
         "validation_images": 512,
         "batch_size": 8,
-        "epochs": 34,
+        "epochs": 27,
         "optimizer": "adamw",
         "learning_rate": 0.0015,
         "schedule": "one-cycle",
