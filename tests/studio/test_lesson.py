@@ -47,7 +47,11 @@ def test_an_empty_address_is_the_codelabs_page():
     assert (link.config, link.architecture) == (TrainConfig(), architecture("codelab_cnn"))
 
 
-@pytest.mark.parametrize("changes", [*PRESETS.values(), {"shuffle": False, "weight_decay": 0.01, "schedule": "cosine"}])
+# A lesson is about single digits.
+OF_DIGITS = [changes for changes in PRESETS.values() if "loss" not in changes]
+
+
+@pytest.mark.parametrize("changes", [*OF_DIGITS, {"shuffle": False, "weight_decay": 0.01, "schedule": "cosine"}])
 @pytest.mark.parametrize("tab", TABS)
 def test_a_page_comes_back_as_it_was(changes, tab):
     config = TrainConfig(**changes)

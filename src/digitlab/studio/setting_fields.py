@@ -19,9 +19,10 @@ __all__ = ["CHANGEABLE", "SettingField", "fields_at_first", "other_fields", "par
 #: What may be changed while a training is under way.
 CHANGEABLE = ("learning_rate",)
 
-# The ones that a lesson is about; the others come after them, and what belongs to the machine is not on the page.
+# The ones that a lesson is about; the others come after them, and what belongs to the machine
+# is not on the page; nor is the loss, since a page trains networks for single digits.
 _AT_FIRST = ("network", "train_images", "batch_size", "epochs", "optimizer", "learning_rate", "schedule", "seed")
-_NOT_SHOWN = ("data",)
+_NOT_SHOWN = ("data", "loss")
 _CHOICES: dict[str, Sequence[str]] = {
     "network": tuple(ZOO),
     "optimizer": OPTIMIZERS,

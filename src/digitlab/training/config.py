@@ -60,11 +60,11 @@ class TrainConfig:
     Parameters
     ----------
     network : str
-        A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, reader_cnn, finder_cnn), or a JSON file with
-        layers.
+        A network of the zoo, or a JSON file with layers. The zoo has codelab_cnn, dense_baseline, fast_cnn, reader_cnn
+        and finder_cnn.
     loss : str
-        What is made small: cross_entropy, of single digits; or finder, of a network that answers with maps, on crops of
-        pages that are composed anew for every step.
+        What is made small: cross_entropy of single digits, or finder. A finder is a network that answers with maps; it
+        learns from crops of pages, composed anew for every step.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
@@ -281,14 +281,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "not_a_digit": 0.18,
         "variants": 0.16,
     },
-    # An epoch is 8,000 crops, composed anew.
+    # An epoch is 10,000 crops, composed anew.
     "finder": {
         "network": "finder_cnn",
         "loss": "finder",
-        "train_images": 8_000,
+        "train_images": 10_000,
         "validation_images": 512,
         "batch_size": 8,
-        "epochs": 30,
+        "epochs": 27,
         "optimizer": "adamw",
         "learning_rate": 0.0015,
         "schedule": "one-cycle",

@@ -10,10 +10,23 @@ from digitlab.engine.cpu.chance import between, bits, chance, draw, even, normal
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.desk import CONTRAST
 
-__all__ = ["cloud", "cover_up", "lay_paper", "photograph", "put_ink", "shapes_instead", "shine", "threshold"]
+__all__ = [
+    "cloud",
+    "cover_up",
+    "ground",
+    "lay_beyond_line",
+    "lay_paper",
+    "photograph",
+    "put_ink",
+    "shapes_instead",
+    "shine",
+    "threshold",
+]
 
 _ONE, _ZERO, _HALF = np.float32(1.0), np.float32(0.0), np.float32(0.5)
 _GRAIN_MASK = np.uint64(0xFFFF)
+# Edges bow by so much of a crop; on a page that is larger, by the same part of it.
+_CROP = 144.0
 
 
 @kernel
@@ -150,7 +163,7 @@ def threshold(stream, desk, level):
 
 
 @kernel
-def _ground(stream, desk, plane):
+def ground(stream, desk, plane):
     """Write what may lie beyond a sheet: wood, cloth, squares, stripes, something flat, something unknown."""
     side = plane.shape[0]
     level, strength = between(stream, 0.02, 0.95), between(stream, 0.0, 0.6)
@@ -196,7 +209,7 @@ def _lay_beyond(stream, desk, turn, off, softness):
     side = image.shape[0]
     a, b = np.float32(math.cos(turn)), np.float32(math.sin(turn))
     c = np.float32(-0.5 * side * (a + b) - off)
-    bow = np.float32(between(stream, -0.0006, 0.0006)) if chance(stream, 0.4) else _ZERO
+    bow = np.float32(between(stream, -0.0006, 0.0006) * _CROP / side) if chance(stream, 0.4) else _ZERO
     rim = np.float32(between(stream, 0.0, 0.8)) if chance(stream, 0.6) else _ZERO
     rim_width = np.float32(even(stream, 0.7, 12.0))
     if chance(stream, 0.3):
@@ -216,6 +229,16 @@ def _lay_beyond(stream, desk, turn, off, softness):
             q = (d - shift) / rim_width
             if rim != _ZERO and -_ONE < q < _ONE:
                 image[y, x] *= _ONE - rim * (_ONE - q * q)
+
+
+@kernel
+def lay_beyond_line(stream, desk, x1, y1, x2, y2):
+    """Cover what lies to the left of a line from one point to another with what is in ``spare``."""
+    side = desk.light.shape[0]
+    turn = math.atan2(-(x2 - x1), y2 - y1)
+    a, b = math.cos(turn), math.sin(turn)
+    off = a * (x1 - 0.5 * side) + b * (y1 - 0.5 * side)
+    _lay_beyond(stream, desk, turn, off, between(stream, 0.8, 2.0))
 
 
 @kernel
@@ -249,7 +272,7 @@ def cover_up(stream, desk):
         if chance(stream, 0.5):
             turn = 1.5708 * one_of(stream, 4) + 0.12 * normal(stream)
         softness = even(stream, 0.8, 6.0) if chance(stream, 0.3) else between(stream, 0.8, 1.8)
-        _ground(stream, desk, desk.spare)
+        ground(stream, desk, desk.spare)
         _lay_beyond(stream, desk, turn, between(stream, 0.1, 0.5) * side, softness)
         if chance(stream, 0.35):  # a corner
             turn += 1.5708 + 0.08 * normal(stream)
@@ -276,7 +299,7 @@ def shapes_instead(stream, desk):
     """Write a picture of things instead of a page: shapes of any grey before clouds of any size."""
     image, spare = desk.light, desk.spare
     side = image.shape[0]
-    _ground(stream, desk, image)
+    ground(stream, desk, image)
     if chance(stream, 0.5):
         cells, share = 3, 0.5
         for _ in range(4):
@@ -294,7 +317,7 @@ def shapes_instead(stream, desk):
             turn = between(stream, 0.0, 3.1416)
             _lay_disc(stream, desk, x, y, wide, high, turn, min(softness, 0.5 * min(wide, high)), draw(stream))
         else:
-            _ground(stream, desk, spare)
+            ground(stream, desk, spare)
             _lay_beyond(stream, desk, between(stream, 0.0, 6.2832), between(stream, -0.3, 0.6) * side, softness)
 
 
@@ -324,7 +347,7 @@ def shine(stream, desk):
         a, b = np.float32(math.cos(turn)), np.float32(math.sin(turn))
         c = np.float32(-0.5 * side * (a + b) + off)
         depth, soft = np.float32(between(stream, 0.1, 0.6)), np.float32(even(stream, 0.8, 30.0))
-        bow = np.float32(between(stream, -0.004, 0.004)) if chance(stream, 0.5) else _ZERO
+        bow = np.float32(between(stream, -0.004, 0.004) * _CROP / side) if chance(stream, 0.5) else _ZERO
         is_band, width = chance(stream, 0.25), np.float32(even(stream, 4.0, 60.0))
         for y in range(side):
             for x in range(side):

@@ -21,7 +21,7 @@ from digitlab.engine.cpu.sketching import (
     word,
 )
 
-__all__ = ["choose_hand", "sign", "write_row", "write_separator"]
+__all__ = ["any_separator", "choose_hand", "sign", "write_row", "write_separator"]
 
 # Which habit stands where.
 STROKED, RADIUS, THRESHOLD, SOFTNESS, SLANT, SLANT_SPREAD, TURN_SPREAD, ASPECT = range(8)
@@ -230,7 +230,7 @@ def write_separator(stream, desk, plane, which, label, x, y, height, hint):
 
 
 @kernel
-def _any_separator(stream):
+def any_separator(stream):
     which = draw(stream)
     if which < 0.22:
         return _SLASH
@@ -249,7 +249,7 @@ def _any_separator(stream):
 def write_row(stream, bank, desk, plane, x, y, height, right):
     """Write numbers, letters and words along a row of the page, from ``x`` to ``right``; ``y`` is the row's middle."""
     habits = desk.habits
-    usual = _any_separator(stream)
+    usual = any_separator(stream)
     after_digit, needs_digit = False, False
     for _ in range(48):
         if x > right:
@@ -265,13 +265,13 @@ def write_row(stream, bank, desk, plane, x, y, height, right):
             if after_digit and not needs_digit and chance(stream, habits[ENDS]):
                 if chance(stream, habits[TRAILS]):
                     x += height * between(stream, 0.02, 0.3)
-                    x += write_separator(stream, desk, plane, _any_separator(stream), _IGNORED, x, at, height, height)
+                    x += write_separator(stream, desk, plane, any_separator(stream), _IGNORED, x, at, height, height)
                 x += height * between(stream, 0.4, 2.0)
             x += gap
             x += sign(stream, bank, desk, plane, one_of(stream, bank.n_digits), x, at, own, True, True)
             after_digit, needs_digit = True, False
             if chance(stream, habits[SEPARATES]):
-                which = usual if chance(stream, 0.7) else _any_separator(stream)
+                which = usual if chance(stream, 0.7) else any_separator(stream)
                 x += height * between(stream, 0.0, 0.22)
                 x += write_separator(stream, desk, plane, which, which, x, at, height, height)
                 x += height * (between(stream, 0.0, 0.22) - min(0.0, habits[GAP_LEAST]))
