@@ -165,8 +165,8 @@ def doodle(stream, desk, plane, x, y, size, radius, strength):
         tip_x, tip_y = x + long * math.cos(turn), y + long * math.sin(turn)
         line(plane, view, x - long * math.cos(turn), y - long * math.sin(turn), tip_x, tip_y, radius, strength)
         barb, open_ = long * between(stream, 0.25, 0.6), between(stream, 0.3, 0.8)
-        for k in (-1.0, 1.0):
-            back = turn + 3.1416 + k * open_
+        for hand in (-1.0, 1.0):
+            back = turn + 3.1416 + hand * open_
             end_x, end_y = tip_x + barb * math.cos(back), tip_y + barb * math.sin(back)
             line(plane, view, tip_x, tip_y, end_x, end_y, radius, strength)
     elif which == 9:  # a man of sticks
