@@ -36,8 +36,8 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
     """
     if model.architecture.answers_maps:
         raise ConfigError(
-            f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. What "
-            f"it finds on validation crops stands in its run's report."
+            f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
+            f"What it finds on validation crops stands in its run's report."
         )
     images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
     return evaluate(model, images, labels, class_names=model.class_names)
