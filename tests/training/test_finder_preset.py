@@ -12,7 +12,7 @@ import pytest
 from digitlab.engine.crops import PRIOR_LOGIT
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.of_run import write_report
+from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.runs.directory import HISTORY, Run
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.nondigits import fonts
@@ -85,6 +85,11 @@ def test_the_report_tells_what_was_found(whole, digits):
     text = write_report(whole[0], digits, None).read_text()
     assert "Digits found" in text
     assert "practice pages composed of a few digits" in text
+
+
+def test_single_images_cannot_judge_a_finder(whole, digits):
+    with pytest.raises(ConfigError, match="finds digits on pages"):
+        evaluate_run(whole[0], digits)
 
 
 def test_a_new_finder_expects_few_centres(digits):

@@ -11,7 +11,7 @@ import numpy as np
 from digitlab.data.choosing import choose_images
 from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import DigitlabError, RunError
+from digitlab.errors import ConfigError, DigitlabError, RunError
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.evaluation.report import ReportInput, render_report
 from digitlab.network.architecture import Architecture
@@ -34,7 +34,11 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
     InputError
         If the model is not one for such images and labels, or answers with maps.
     """
-    model.architecture.n_classes  # noqa: B018 - says so where a network answers with maps
+    if model.architecture.answers_maps:
+        raise ConfigError(
+            f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
+            f"What it finds on validation crops stands in its run's report."
+        )
     images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
     return evaluate(model, images, labels, class_names=model.class_names)
 

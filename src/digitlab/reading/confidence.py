@@ -17,9 +17,9 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (1.5, 0.35, 0.3, -2.5, 1.6, -0.3)
+_POWERS = (2.4, 0.3, 0.3, -2.0, 2.5, -0.5)
 # Powers of the finder's and the network's probabilities of which digit it is.
-_WHICH = (0.5, 0.8)
+_WHICH = (0.6, 0.6)
 # A number's odds: the power of the product of its digits' and a constant.
 _NUMBER = (1.0, 0.0)
 # Sizes that differ less from the page's usual one than by this factor are usual.

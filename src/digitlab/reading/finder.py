@@ -239,16 +239,20 @@ def _windows(shape: tuple[int, ...], digits: Marks) -> list[tuple[int, int, int,
     if len(digits) == 0:
         scale = min(scales(height, width)[0], 512 / max(height, width))
         return [(0, 0, width, height, scale)]
-    usual = _weighted_median(digits.height, digits.p)
+    # Small doubtful ones are many everywhere: the surer and the larger, the more a mark says of the usual size.
+    weights = digits.p**3 * digits.height
+    usual = _weighted_median(digits.height, weights)
     scale = min(scales(height, width)[0], 26.0 / usual)
     side = 300 / scale
-    free = digits.p.copy()
+    free = weights * ((digits.height > usual / 2) & (digits.height < 2 * usual))
     windows: list[tuple[int, int, int, int, float]] = []
+    mass_of_first = 0.0
     for _ in range(4):
         near = (np.abs(digits.x[:, None] - digits.x) < side / 2) & (np.abs(digits.y[:, None] - digits.y) < side / 2)
         mass = near @ free
         best = int(np.argmax(mass))
-        if mass[best] < 0.3 and windows:
+        mass_of_first = mass_of_first or float(mass[best])
+        if windows and mass[best] < 0.1 * mass_of_first:
             break
         left, top = max(0, int(digits.x[best] - side / 2)), max(0, int(digits.y[best] - side / 2))
         right, bottom = min(width, int(left + side)), min(height, int(top + side))

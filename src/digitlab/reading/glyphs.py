@@ -19,6 +19,8 @@ _HEIGHT_PX = 48  # of a digit in its cut-out: more than two pixels for each of t
 _AROUND = 0.4  # of the larger side: paper around the box, to tell ink from paper by
 _OVER = 0.14  # of the larger side: ink so far beyond the box may still be the digit's
 _EDGE = 0.42  # of a stroke's contrast: where its edge is
+_SLOPES = np.linspace(-0.32, 0.32, 9)  # of rules that run through
+_RULED = 0.8  # of the columns beside the box are dark along a rule, on either side
 _OWN = 0.5  # of a connected piece of ink lies within the box: then it is the digit's
 
 
@@ -103,6 +105,7 @@ def _own(contrast: NDArray[np.float32], box: tuple[float, float, float, float]) 
     level = float(np.median(strong))
     if level < 0.015:
         return np.zeros_like(contrast)
+    contrast = _without_rules(contrast, contrast > 0.25 * level, left, right)
     mask = (contrast > _EDGE * level).view(np.uint8)
     n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     within = np.bincount(labels[top:bottom, left:right].ravel(), minlength=n)
@@ -123,3 +126,37 @@ def _own(contrast: NDArray[np.float32], box: tuple[float, float, float, float]) 
     low = np.float32(0.15 * level)
     soft = (contrast - low) / np.float32(0.7 * level)
     return np.where(near, np.clip(soft, 0, 1), np.float32(0))
+
+
+def _without_rules(
+    contrast: NDArray[np.float32], dark: NDArray[np.bool_], left: int, right: int
+) -> NDArray[np.float32]:
+    """Erase rules that run on to the left and to the right of columns ``left`` to ``right``, but for strokes across."""
+    height, width = dark.shape
+    if min(left, width - right) < 5:
+        return contrast
+    beside = np.r_[0 : left - 1, right + 1 : width]
+    if dark[:, beside].any(0).mean() < _RULED:
+        return contrast
+    thick = dark.copy()
+    thick[1:] |= dark[:-1]
+    thick[:-1] |= dark[1:]
+    columns = np.arange(width)
+    for slope in _SLOPES:
+        shift = np.rint(slope * (columns - width / 2)).astype(np.int64)
+        rows = np.arange(height)[:, None] + shift
+        inside = (rows >= 0) & (rows < height)
+        level = thick[rows.clip(0, height - 1), columns] & inside
+        found = np.minimum(level[:, : left - 1].mean(1), level[:, right + 1 :].mean(1)) >= _RULED
+        changes = np.flatnonzero(np.diff(np.concatenate([[0], found.view(np.int8), [0]])))
+        for first, last in changes.reshape(-1, 2):
+            # A rule's own rows reach a little beyond those that are dark all along; past them, ink is a stroke across.
+            first, last = int(first) - 2, int(last) + 2
+            above, below = rows[max(first - 1, 0)], rows[min(last, height - 1)]
+            crossed = dark[above.clip(0, height - 1), columns] | dark[below.clip(0, height - 1), columns]
+            if last - first > height // 5 or crossed[beside].mean() > 0.4:
+                continue
+            contrast = contrast.copy()
+            for row in range(max(first, 0), min(last, height)):
+                contrast[rows[row, ~crossed].clip(0, height - 1), columns[~crossed]] = 0
+    return contrast
