@@ -24,6 +24,7 @@ from digitlab.reading.upright import rotated, rotated_size
 __all__ = ["Way", "read_one", "read_page"]
 
 _TAKEN = 0.5  # a candidate at least so probable is a digit
+_PERHAPS = 0.15  # one at least so probable may be, where the numbers are known to be of some kind
 _SHOWN = 0.25  # one at least so probable is told as refused
 _STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
 _FEWEST = 4  # digits that say how a page is skewed
@@ -64,6 +65,27 @@ class Way:
 
 def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[Reading, Way]:
     """Read one photo."""
+    return _told(photo, options, _looked_at(photo, options, answers))
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What two networks saw on a page: how it was turned, the page upright, the candidates, and what was said of each."""
+
+    quarters: int
+    skew: float
+    size: tuple[int, int]
+    light: NDArray[np.float32]
+    levels: tuple[Level, ...]
+    marks: Marks
+    separators: Marks
+    is_bright: bool
+    glyphs: tuple[NDArray[np.float32], ...]
+    said: NDArray[np.float32]
+
+
+def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> _Seen:
+    """Find the candidates of a photo, upright and straightened, and ask the single-digit network about each."""
     network = shipped()
     light = grey(photo.pixels)
     width, height = photo.width, photo.height
@@ -78,31 +100,36 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
         light = np.asarray(rotated(light, skew, fill=None), np.float32)
         width, height = rotated_size(width, height, skew)
         marks, separators, levels = find_marks(light, network, options.flatten)
-
     marks = marks[np.sort(np.argsort(-marks.p, kind="stable")[:_MOST_MARKS])]
     bright = options.invert == "never"
     if options.invert == "auto":
         bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
-    glyphs = cut_out(light, marks, bright)
+    glyphs = tuple(cut_out(light, marks, bright))
     said = answers.of_glyphs(glyphs, center=options.center)
-    sure, which = is_digit(marks, said), which_digit(marks, said)
+    return _Seen(quarters, skew, (width, height), light, tuple(levels), marks, separators, bright, glyphs, said)
 
-    taken = np.flatnonzero(sure >= _TAKEN)
-    grid = find_grid(light, marks, taken, sure, options.grid, bright) if options.grid else None
+
+def _told(photo: Photo, options: ReadingOptions, seen: _Seen) -> tuple[Reading, Way]:
+    """Tell lines and numbers from what was seen."""
+    light, marks = seen.light, seen.marks
+    sure, which = is_digit(marks, seen.said), which_digit(marks, seen.said)
+    # What is known of the numbers may speak for a candidate that is doubtful by itself.
+    is_restricted = options.digits is not None or options.expect is not None
+    taken = np.flatnonzero(sure >= (_PERHAPS if is_restricted else _TAKEN))
+    grid = find_grid(light, marks, taken, sure, options.grid, seen.is_bright) if options.grid else None
     if grid is None:
         rows = [taken[row] for row in group_lines(marks[taken])]
-        boxes = [find_cells(light, marks, row.tolist(), bright) for row in rows]
+        boxes = [find_cells(light, marks, row.tolist(), seen.is_bright) for row in rows]
     else:
         rows = [np.array([k for cell in cells for k in cell.marks], np.int64) for cells in grid]
         boxes = grid
-
-    place = _placer(light.shape, width, height)
+    place = _placer(light.shape, *seen.size)
     lines: list[Line] = []
     read: list[int] = []
     reasons: dict[int, str] = {}
     for row, cells in zip(rows, boxes, strict=True):
         run_of = {mark: cell.run for cell in cells for mark in cell.marks}
-        numbers, unexpected = read_line(marks, row.tolist(), sure, which, separators, options, run_of)
+        numbers, unexpected = read_line(marks, row.tolist(), sure, which, seen.separators, options, run_of)
         reasons |= dict.fromkeys(unexpected, "unexpected")
         kept = []
         for path, separator in numbers:
@@ -119,8 +146,9 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
     others = [int(k) for k in np.flatnonzero(sure >= _SHOWN) if k not in read]
     others += [k for k in reasons if k not in others]
     refused = tuple(_refused(marks, k, reasons, taken, which, place) for k in others)
-    reading = Reading(photo.source, photo.page, width, height, 90 * quarters, skew, tuple(lines), refused)
-    return reading, Way(light, tuple(levels), marks, sure, tuple(read), tuple(others), tuple(glyphs), bright)
+    reading = Reading(photo.source, photo.page, *seen.size, 90 * seen.quarters, seen.skew, tuple(lines), refused)
+    way = Way(light, seen.levels, marks, sure, tuple(read), tuple(others), seen.glyphs, seen.is_bright)
+    return reading, way
 
 
 def _skew(marks: Marks) -> float:
