@@ -17,7 +17,7 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (3.0, 0.5, 0.5, -1.0, -3.0, 3.0, -1.0)
+_POWERS = (2.8, 0.5, 0.4, -1.3, 1.0, 1.0, -3.0, 3.2, -3.5)
 # Powers of the finder's and the network's probabilities of which digit it is.
 _WHICH = (0.6, 0.6)
 # A number's odds: the power of the product of its digits' and a constant.
@@ -50,26 +50,28 @@ def is_digit(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithms of the odds that evidence, float64 (n, 6), gives."""
+    """Return the logarithms of the odds that evidence, float64 (n, 8), gives."""
     return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
 
 
 def evidence(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what speaks for a digit: float64 (n, 6).
+    """Return what speaks for a digit: float64 (n, 8).
 
     The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
-    is a one, which any line may be, how far the size is from what is usual on the page, and how much company it has:
-    -0.5 for none to 0.5.
+    is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is from
+    what is usual on the page, and how much company it has: -0.5 for none to 0.5.
     """
     if len(marks) == 0:
-        return np.zeros((0, 6))
+        return np.zeros((0, 8))
     network = _normalized(answers[:, :10])
     same = np.log(np.maximum((marks.answers * network).sum(1), 1e-4))
     none = answers[:, 10].astype(np.float64)
     # A network of ten answers says 0 of all, which tells nothing. That a piece of line could be a digit tells little.
+    support = np.minimum(marks.support, 1.0)
     network_odds = np.where(none > 0, np.minimum(-_log_odds(none), _MOST_FOR), 0.0)
-    own = np.stack([_log_odds(marks.p), network_odds, same, np.sqrt(marks.answers * network)[:, 1]], 1)
-    likely = _probability(own @ np.array(_POWERS[:4]) + _POWERS[-1])
+    one = np.sqrt(marks.answers * network)[:, 1]
+    own = np.stack([_log_odds(marks.p), network_odds, same, one, support, marks.answers.max(1)], 1)
+    likely = _probability(own @ np.array(_POWERS[: own.shape[1]]) + _POWERS[-1])
     return np.concatenate([own, _surroundings(marks, likely)], 1)
 
 

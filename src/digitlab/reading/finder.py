@@ -8,6 +8,7 @@ levels where it has that size.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -53,6 +54,9 @@ class Marks:
         float64 (n,), 0-1: that there is one.
     answers : ndarray
         float64 (n, classes), 0-1: which, given that there is one; rows sum to 1.
+    support : ndarray
+        float64 (n,): the sum of what other levels say of the same mark. A digit has a size that is known on several, and
+        what only looks like one in one size has little.
     """
 
     x: NDArray[np.float64]
@@ -61,19 +65,13 @@ class Marks:
     height: NDArray[np.float64]
     p: NDArray[np.float64]
     answers: NDArray[np.float64]
+    support: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, chosen: Any) -> Marks:
-        return Marks(
-            self.x[chosen],
-            self.y[chosen],
-            self.width[chosen],
-            self.height[chosen],
-            self.p[chosen],
-            self.answers[chosen],
-        )
+        return Marks(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
     def box(self, mark: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of one."""
@@ -299,16 +297,12 @@ def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice,
         sizes[:, 1] / fy,
         heat[rows, columns].astype(np.float64),
         answers / answers.sum(1, keepdims=True),
+        np.zeros(len(rows)),
     )
 
 
 def _together(marks: Sequence[Marks]) -> Marks:
-    return Marks(
-        *(
-            np.concatenate([getattr(one, name) for one in marks])
-            for name in ("x", "y", "width", "height", "p", "answers")
-        )
-    )
+    return Marks(*(np.concatenate([getattr(one, field.name) for one in marks]) for field in dataclasses.fields(Marks)))
 
 
 def _each_once(marks: Marks) -> Marks:
@@ -320,7 +314,7 @@ def _each_once(marks: Marks) -> Marks:
     top, bottom = marks.y - marks.height / 2, marks.y + marks.height / 2
     area = marks.width * marks.height
     is_free = np.ones(n, np.bool_)
-    kept, answers = [], []
+    kept, answers, support = [], [], []
     for k in range(n):
         if not is_free[k]:
             continue
@@ -335,6 +329,7 @@ def _each_once(marks: Marks) -> Marks:
         )
         gone = (same | within | near) & is_free
         alike = gone & (same | near)
+        support.append(float(marks.p[alike].sum() - marks.p[k]))
         alike[k] = True
         weights = marks.p[alike] ** 2
         logs = np.log(np.maximum(marks.answers[alike], 1e-6))
@@ -345,7 +340,7 @@ def _each_once(marks: Marks) -> Marks:
     chosen = marks[np.array(kept, np.int64)]
     if not kept:
         return chosen
-    return Marks(chosen.x, chosen.y, chosen.width, chosen.height, chosen.p, np.array(answers))
+    return dataclasses.replace(chosen, answers=np.array(answers), support=np.array(support))
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
