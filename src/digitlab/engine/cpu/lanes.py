@@ -27,6 +27,9 @@ whole vocabulary of the kernels:
 ``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
 ======================  =====================================================================================
 
+Networks that answer with maps put the filters of one page side by side instead; what their kernels do besides stands
+in ``pixels.py`` and ``winograd_tiles.py``.
+
 ``n`` must be known when a kernel is compiled. Nothing checks bounds here: the program that calls the kernels lays out
 every array once and knows them (``program.py``).
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, rest, task_of
 from digitlab.engine.cpu.compiled import entry_point, kernel
+from digitlab.engine.cpu.lanes import LANES, load, store
 from digitlab.engine.cpu.rows import LINEAR, RELU, convolve_and_pool_row, convolve_row
-from digitlab.engine.cpu.winograd import convolve_lifted
+from digitlab.engine.cpu.winograd import WINDOWS, convolve_lifted
 
 __all__ = ["answer_page", "compute_rows", "load_rows"]
 
@@ -24,23 +25,40 @@ _TASKS = 16
 
 
 @kernel
-def compute_rows(op, packed, lifted, values, winners, scratch, first, end, x_base, y_base):
-    """Write the rows from ``first`` to before ``end`` of what one operation answers.
+def n_tasks_of(op, n_rows):
+    """How many tasks so many new rows of an operation are."""
+    if op.lifted >= 0:
+        n_rows = n_rows_of_windows(n_rows, op.pool) * ((op.width + 1) // 2) // WINDOWS + (n_rows > 0)
+    return min(_TASKS, n_rows)
+
+
+@kernel
+def n_rows_of_windows(n_rows, pool):
+    """How many rows of windows of 2 x 2 sums make so many rows of what is written."""
+    return n_rows if pool else (n_rows + 1) // 2
+
+
+@kernel
+def compute_rows(op, packed, lifted, values, winners, scratch, first, end, x_base, y_base, task, n_tasks):
+    """Write one task's share of the rows from ``first`` to before ``end`` of what one operation answers.
 
     ``x_base`` and ``y_base`` are the rows that stand first in the memory of what is read and written. Without a pooling
-    ``first`` is even, so that the windows of 2 x 2 are the same however the rows are shared out.
+    ``first`` is even, so that the windows of 2 x 2 are the same however a page is cut.
     """
     rows, run, mode = op.kernel_height, op.kernel_width * op.channels, RELU if op.relu else LINEAR
     if op.lifted >= 0:
         own, height = (2 * first, 2 * (end - first)) if op.pool else (first, end - first)
         at, to = op.x + (own - op.top - x_base) * op.x_row, op.y + (first - y_base) * op.y_row
         winner = op.winners + first * op.out_width * op.filters if op.winners >= 0 else -1
+        n = n_rows_of_windows(end - first, op.pool) * ((op.width + 1) // 2)
         convolve_lifted(
-            values, at, op.x_row, op.channels, height, op.width, op.filters, lifted, op.lifted, packed, op.bias, mode,
-            to, op.y_row, op.filters, 0, 0, op.pool, winners, winner, scratch,
+            values, at, op.x_row, op.channels, height, op.width, n * task // n_tasks, n * (task + 1) // n_tasks,
+            op.filters, lifted, op.lifted, packed, op.bias, mode, to, op.y_row, op.filters, 0, 0, op.pool, winners,
+            winner, scratch,
         )  # fmt: skip
         return
-    for y in range(first, end):
+    n = end - first
+    for y in range(first + n * task // n_tasks, first + n * (task + 1) // n_tasks):
         own = 2 * y if op.pool else y
         at, to = op.x + (own - op.top - x_base) * op.x_row, op.y + (y - y_base) * op.y_row
         if op.pool:
@@ -57,6 +75,18 @@ def compute_rows(op, packed, lifted, values, winners, scratch, first, end, x_bas
 
 
 @kernel
+def _copy(source, at, values, to, n):
+    """Copy ``n`` numbers; where both are the same array, downwards."""
+    i = 0
+    while i + 4 * LANES <= n:
+        store(load(4, source, at + i), values, to + i)
+        i += 4 * LANES
+    while i < n:
+        values[to + i] = source[at + i]
+        i += 1
+
+
+@kernel
 def load_rows(op, bytes_, floats, first, end, base, values):
     """Copy rows of a page to where the first operation reads them; bytes are divided by 255."""
     is_bytes, n = len(bytes_) > 0, op.x_row - (op.left + op.right) * op.channels
@@ -66,8 +96,7 @@ def load_rows(op, bytes_, floats, first, end, base, values):
             for i in range(n):
                 values[to + i] = np.float32(bytes_[y, i]) / np.float32(255.0)
         else:
-            for i in range(n):
-                values[to + i] = floats[y, i]
+            _copy(floats[y], 0, values, to, n)
 
 
 @kernel
@@ -94,8 +123,7 @@ def _begin_stripe(ops, bases, ends, stripe, bytes_, floats, values):
             before, n_there = bases[stripe - 1, index], ends[stripe - 1, index]
             shift = (base - before) * row
             if shift > 0:
-                for i in range(op.x, op.x + (n_there - base) * row):
-                    values[i] = values[i + shift]
+                _copy(values, op.x + shift, values, op.x, (n_there - base) * row)
         if ends[stripe, index] == height and (stripe == 0 or ends[stripe - 1, index] < height):
             at = op.x + (height - base) * row
             values[at : at + op.bottom * row] = 0.0
@@ -112,12 +140,6 @@ def _give_rows(op, values, first, end, base, out):
             for k in range(out.shape[2]):
                 out[y, x, k] = values[at + k]
             at += op.filters
-
-
-@kernel
-def _n_tasks(op, n_rows):
-    """How many tasks a map's new rows make; rows that are not pooled go by twos."""
-    return min(_TASKS, n_rows if op.pool else (n_rows + 1) // 2)
 
 
 @entry_point
@@ -149,7 +171,7 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, lifted,
     if worker == 0:
         _clear_borders(ops, values)
         _begin_stripe(ops, bases, ends, phase, bytes_, floats, values)
-        open_phase(board, _n_tasks(ops[0], ends[0, 1]))
+        open_phase(board, n_tasks_of(ops[0], ends[0, 1]))
     while True:
         ticket = claim(board)
         if ticket >= 0:
@@ -157,24 +179,24 @@ def answer_page(worker, board, ops, bases, ends, bytes_, floats, packed, lifted,
             stripe, index = divmod((ticket >> 32) - 1, n_ops)
             task, n_tasks = task_of(ticket), (ticket >> 16) & 0x7FFF
             begin = ends[stripe - 1, index + 1] if stripe else 0
-            op, base, n = ops[index], bases[stripe, index + 1], ends[stripe, index + 1] - begin
-            unit = 1 if op.pool else 2
-            n_units = -(-n // unit)
-            first = begin + unit * (n_units * task // n_tasks)
-            end = min(begin + n, begin + unit * (n_units * (task + 1) // n_tasks))
-            compute_rows(op, packed, lifted, values, winners, scratch, first, end, bases[stripe, index], base)
-            if index == n_ops - 1:
-                _give_rows(op, values, first, end, base, out)
+            compute_rows(
+                ops[index], packed, lifted, values, winners, scratch, begin, ends[stripe, index + 1],
+                bases[stripe, index], bases[stripe, index + 1], task, n_tasks,
+            )  # fmt: skip
             finish(board)
         elif worker == 0 and is_finished(board):
             phase += 1
+            if phase % n_ops == 0:
+                stripe = phase // n_ops - 1
+                begin = ends[stripe - 1, n_ops] if stripe else 0
+                _give_rows(ops[n_ops - 1], values, begin, ends[stripe, n_ops], bases[stripe, n_ops], out)
             if phase == n_ops * len(ends):
                 return
             stripe, index = divmod(phase, n_ops)
             if index == 0:
                 _begin_stripe(ops, bases, ends, stripe, bytes_, floats, values)
             begin = ends[stripe - 1, index + 1] if stripe else 0
-            open_phase(board, _n_tasks(ops[index], ends[stripe, index + 1] - begin))
+            open_phase(board, n_tasks_of(ops[index], ends[stripe, index + 1] - begin))
             n_rounds = 0
         else:
             n_rounds += 1

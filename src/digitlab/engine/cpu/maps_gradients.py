@@ -74,10 +74,11 @@ def _input_gradient(op, flipped, lifted, values, winners, scratch):
     width += op.kernel_width - 1
     mode = MASKED if op.masked else LINEAR
     if op.lifted_back >= 0:
+        n_windows = (height + 1) // 2 * ((width + 1) // 2)
         convolve_lifted(
-            values, op.dz, op.dz_row, op.filters, height, width, op.channels, lifted, op.lifted_back, lifted, 0, mode,
-            op.dx, op.dx_row, op.channels, op.x + op.top * op.x_row + op.left * op.channels, op.x_row, False, winners,
-            -1, scratch,
+            values, op.dz, op.dz_row, op.filters, height, width, 0, n_windows, op.channels, lifted, op.lifted_back,
+            lifted, 0, mode, op.dx, op.dx_row, op.channels, op.x + op.top * op.x_row + op.left * op.channels, op.x_row,
+            False, winners, -1, scratch,
         )  # fmt: skip
         return
     for y in range(height):

@@ -71,7 +71,7 @@ MAP_OP = np.dtype(
 )
 
 # float32 numbers of a stripe's maps: about what stays in the caches.
-_STRIPE_VALUES = 3_000_000
+_STRIPE_VALUES = 4_200_000
 _LEAST_STRIPE = 16
 
 
@@ -247,16 +247,16 @@ def plan_page(network: MapsNetwork, height: int, width: int, stripe: int | None 
         If the page is too small for the network.
     """
     ops = _sized(network, height, width)
-    rows = max(_LEAST_STRIPE, height if stripe is None else stripe)
+    rows = max(1, height if stripe is None else stripe)
     while True:
-        bases, ends = _stripes(ops, height, stripe or rows)
-        memory = _place_maps(network, ops, bases, ends)
-        if stripe is not None or memory <= _STRIPE_VALUES or rows == _LEAST_STRIPE:
+        bases, ends = _stripes(ops, height, rows)
+        memory = _place_maps(ops, bases, ends)
+        if stripe is not None or memory <= _STRIPE_VALUES or rows <= _LEAST_STRIPE:
             break
-        rows = max(_LEAST_STRIPE, rows * 3 // 4)
-    n_winners = 0
+        # Whole sixteens, so that the poolings leave even numbers of rows to share.
+        rows = max(_LEAST_STRIPE, rows * 3 // 4 // _LEAST_STRIPE * _LEAST_STRIPE)
     ops["winners"] = ops["dx"] = -1
-    return MapsPlan(ops, bases, ends, _out_shape(network, ops), memory, n_winners)
+    return MapsPlan(ops, bases, ends, _out_shape(network, ops), memory, 0)
 
 
 def plan_training(network: MapsNetwork, height: int, width: int) -> MapsPlan:
@@ -269,7 +269,7 @@ def plan_training(network: MapsNetwork, height: int, width: int) -> MapsPlan:
     """
     ops = _sized(network, height, width)
     bases, ends = _stripes(ops, height, height)
-    memory = _place_maps(network, ops, bases, ends)
+    memory = _place_maps(ops, bases, ends)
     n_winners = 0
     given: dict[tuple[int, ...], list[int]] = {}
     for index in range(len(ops) - 1, -1, -1):
@@ -346,7 +346,7 @@ def _stripes(ops: NDArray[np.void], height: int, rows: int) -> tuple[NDArray[np.
     return bases, ends
 
 
-def _place_maps(network: MapsNetwork, ops: NDArray[np.void], bases: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
+def _place_maps(ops: NDArray[np.void], bases: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
     """Say where every map stands, as high as its largest stripe; return how many numbers they all are."""
     memory = 0
     for index, op in enumerate(ops):

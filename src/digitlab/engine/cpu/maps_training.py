@@ -46,7 +46,7 @@ def _take_slot(
         for index in range(len(ops)):
             op = ops[index]
             y_base = -ops[index + 1].top if index + 1 < len(ops) else 0
-            compute_rows(op, packed, lifted, values, winners, scratch, 0, op.out_height, -op.top, y_base)
+            compute_rows(op, packed, lifted, values, winners, scratch, 0, op.out_height, -op.top, y_base, 0, 1)
         rights[i] = finder_loss(
             values, last.y, last.y_row, last.dy, last.dy_row, last.filters, height, width, boxes, labels, starts[crop],
             starts[crop + 1], divisor, smoothing, room, losses[i],

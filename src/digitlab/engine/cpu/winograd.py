@@ -51,20 +51,20 @@ def _lift_windows(values, at, row, step, n_columns, first, n, scratch, to):
 
 @kernel
 def convolve_lifted(
-    values, at, row, step, height, width, filters, weights, w, biases, bias, mode, to, to_row, to_step, mask, mask_row,
-    pool, winners, winner, scratch,
+    values, at, row, step, height, width, begin, end, filters, weights, w, biases, bias, mode, to, to_row, to_step,
+    mask, mask_row, pool, winners, winner, scratch,
 ):  # fmt: skip
     """Write ``height`` rows of ``width`` pixels of a convolution, or the largest of every 2 x 2 of them.
 
-    ``at``: the first window in ``values``, whose rows are ``row`` and pixels ``step`` numbers apart. ``weights`` begins
-    with zeros; the lifted kernel stands at ``w``. What is written begins at ``to``; with ``MASKED`` it is zero where
-    what stands at ``mask`` is not above zero.
+    Of their windows, counted row by row, those from ``begin`` to before ``end``. ``at``: the first window in
+    ``values``, whose rows are ``row`` and pixels ``step`` numbers apart. ``weights`` begins with zeros; the lifted
+    kernel stands at ``w``. What is written begins at ``to``; with ``MASKED`` it is zero where what stands at ``mask``
+    is not above zero.
     """
     n_columns = (width + 1) // 2
-    n_windows = (height + 1) // 2 * n_columns
     products = N_LIFTED * WINDOWS * step
-    for first in range(0, n_windows, WINDOWS):
-        n = min(WINDOWS, n_windows - first)
+    for first in range(begin, end, WINDOWS):
+        n = min(WINDOWS, end - first)
         _lift_windows(values, at, row, step, n_columns, first, n, scratch, 0)
         for k in range(N_LIFTED):
             # Whole tiles: what stands behind the last window is multiplied and not used.
