@@ -17,7 +17,7 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (2.8, 0.5, 0.4, -1.3, 1.0, 1.0, -3.0, 3.2, -3.5)
+_POWERS = (2.6, 0.45, 0.2, -1.4, 0.8, 1.2, -2.6, 2.5, -3.7)
 # Powers of the finder's and the network's probabilities of which digit it is.
 _WHICH = (0.6, 0.6)
 # A number's odds: the power of the product of its digits' and a constant.
