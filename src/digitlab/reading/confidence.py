@@ -25,7 +25,7 @@ _NUMBER = (1.0, 0.0)
 # Sizes that differ less from the page's usual one than by this factor are usual.
 _USUAL_RATIO = 1.7
 # So many likely digits say what is usual on a page.
-_FEWEST = 2.5
+_FEWEST = 1.5
 # Log odds that the network's word for a digit is worth at most.
 _MOST_FOR = 2.5
 _LEAST = 1e-5
@@ -71,14 +71,13 @@ def evidence(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
     network_odds = np.where(none > 0, np.minimum(-_log_odds(none), _MOST_FOR), 0.0)
     one = np.sqrt(marks.answers * network)[:, 1]
     own = np.stack([_log_odds(marks.p), network_odds, same, one, support, marks.answers.max(1)], 1)
-    likely = _probability(own @ np.array(_POWERS[: own.shape[1]]) + _POWERS[-1])
-    return np.concatenate([own, _surroundings(marks, likely)], 1)
+    return np.concatenate([own, _surroundings(marks, marks.p * np.minimum(0.2 + support, 1))], 1)
 
 
 def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float64]:
     """How unusual a mark's size is on its page, and whether it has others of its size beside, above or below."""
     order = np.argsort(marks.height)
-    summed = np.cumsum((likely * (likely > 0.5))[order])
+    summed = np.cumsum((likely * (likely > 0.4))[order])
     if summed[-1] < _FEWEST:
         return np.zeros((len(marks), 2))
     usual = float(marks.height[order][np.searchsorted(summed, summed[-1] / 2)])

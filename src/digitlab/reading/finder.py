@@ -30,7 +30,7 @@ __all__ = ["SHIPPED_FINDER", "Level", "Marks", "find_marks", "find_one", "find_t
 _LEAST_PX, _MOST_PX = 14.0, 34.0
 # From level to level. Every digit has a size that the finder knows on two levels or more; on a small page, where levels
 # cost little, on four, which say together more surely what it is.
-_STEP, _FINE_STEP = 1.5, 1.25
+_STEP = 1.25
 _SMALL_PAGE = 40_000  # pixels
 # Pixels of the largest level at most, and how far a page, and a small one, is enlarged for its smallest digits.
 _MOST_PIXELS = 1_500_000
@@ -117,7 +117,7 @@ def scales(height: int, width: int) -> list[float]:
     finest = min(_MOST_ENLARGED[is_small], (_MOST_PIXELS / (height * width)) ** 0.5)
     # On the coarsest a digit as high as the page still has a size that is known.
     coarsest = min(finest, _MOST_PX / (1.15 * min(height, width)))
-    step = _FINE_STEP if is_small else _STEP
+    step = _STEP
     n = int(np.ceil(np.log(finest / coarsest) / np.log(step))) + 1
     return [finest / step**k for k in range(n)]
 

@@ -53,7 +53,22 @@ def cut_out(light: NDArray[np.float32], marks: Marks, bright_ink: bool) -> list[
     list of ndarray
         float32 (h, w), 0-1, ink bright on dark: each with a margin, all 0 where there is no ink.
     """
-    return [_ink(light, marks.box(k), bright_ink) for k in range(len(marks))]
+    rivals = _rivals(marks)
+    return [
+        _ink(light, marks.box(k), bright_ink, [marks.box(int(j)) for j in np.flatnonzero(rivals[k])])
+        for k in range(len(marks))
+    ]
+
+
+def _rivals(marks: Marks) -> NDArray[np.bool_]:
+    """Which other marks stand so close to one that their ink may touch: bool (n, n)."""
+    apart_x = np.abs(marks.x[:, None] - marks.x) - (marks.width[:, None] + marks.width) / 2
+    apart_y = np.abs(marks.y[:, None] - marks.y) - (marks.height[:, None] + marks.height) / 2
+    reach = _OVER * np.maximum(marks.height, marks.width)[:, None]
+    ratio = marks.height[:, None] / marks.height
+    close = (apart_x < reach) & (apart_y < 0) & (ratio < 2) & (ratio > 0.5) & (marks.p > 0.4)
+    np.fill_diagonal(close, False)
+    return np.asarray(close, np.bool_)
 
 
 def _part(light: NDArray[np.float32], box: tuple[float, float, float, float], around: float) -> NDArray[np.float32]:
@@ -63,7 +78,10 @@ def _part(light: NDArray[np.float32], box: tuple[float, float, float, float], ar
     return light[max(0, int(top - more)) : int(bottom + more) + 1, max(0, int(left - more)) : int(right + more) + 1]
 
 
-def _ink(light: NDArray[np.float32], box: tuple[float, float, float, float], bright_ink: bool) -> NDArray[np.float32]:
+_Box = tuple[float, float, float, float]
+
+
+def _ink(light: NDArray[np.float32], box: _Box, bright_ink: bool, rivals: list[_Box]) -> NDArray[np.float32]:
     left, top, right, bottom = box
     side = max(bottom - top, right - left, 2.0)
     part = _part(light, box, _AROUND)
@@ -78,7 +96,8 @@ def _ink(light: NDArray[np.float32], box: tuple[float, float, float, float], bri
     )
     fx, fy = size[0] / wide, size[1] / high
     inner = ((left - x0) * fx, (top - y0) * fy, (right - x0) * fx, (bottom - y0) * fy)
-    return _own(ink_contrast(part, bright_ink, _HEIGHT_PX), inner)
+    others = [((a - x0) * fx, (b - y0) * fy, (c - x0) * fx, (d - y0) * fy) for a, b, c, d in rivals]
+    return _own(ink_contrast(part, bright_ink, _HEIGHT_PX), inner, others)
 
 
 def ink_contrast(part: NDArray[np.float32], bright_ink: bool, height_px: float) -> NDArray[np.float32]:
@@ -92,7 +111,7 @@ def ink_contrast(part: NDArray[np.float32], bright_ink: bool, height_px: float) 
     return np.asarray((paper - light) / np.maximum(paper, np.float32(0.12)), np.float32)
 
 
-def _own(contrast: NDArray[np.float32], box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+def _own(contrast: NDArray[np.float32], box: _Box, rivals: list[_Box]) -> NDArray[np.float32]:
     """Keep the ink of the box, and what of it reaches a little beyond."""
     height, width = contrast.shape
     left, top = max(0, int(box[0])), max(0, int(box[1]))
@@ -106,6 +125,10 @@ def _own(contrast: NDArray[np.float32], box: tuple[float, float, float, float]) 
     if level < 0.015:
         return np.zeros_like(contrast)
     contrast = _without_rules(contrast, contrast > 0.25 * level, left, right)
+    if rivals:
+        # Where two stand close, ink is that one's of whose box it is nearer to the middle.
+        nearest = np.min([_away(contrast.shape, rival) for rival in rivals], 0)
+        contrast = np.where(_away(contrast.shape, box) <= nearest, contrast, np.float32(0))
     mask = (contrast > _EDGE * level).view(np.uint8)
     n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     within = np.bincount(labels[top:bottom, left:right].ravel(), minlength=n)
@@ -160,3 +183,11 @@ def _without_rules(
             for row in range(max(first, 0), min(last, height)):
                 contrast[rows[row, ~crossed].clip(0, height - 1), columns[~crossed]] = 0
     return contrast
+
+
+def _away(shape: tuple[int, ...], box: _Box) -> NDArray[np.float32]:
+    """How far each pixel is from the middle of a box, in halves of its width; up and down counts less."""
+    left, top, right, bottom = box
+    across = np.abs(np.arange(shape[1]) + 0.5 - (left + right) / 2) / max(1.0, (right - left) / 2)
+    down = np.abs(np.arange(shape[0]) + 0.5 - (top + bottom) / 2) / max(1.0, (bottom - top) / 2)
+    return np.asarray(np.hypot(across, 0.5 * down[:, None]), np.float32)
