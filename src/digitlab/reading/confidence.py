@@ -17,9 +17,9 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (2.6, 0.45, 0.2, -1.4, 0.8, 1.2, -2.6, 2.5, -3.7)
+_POWERS = (2.6, 0.3, 0.2, -1.4, 0.8, 1.2, -2.6, 2.6, -3.6)
 # Powers of the finder's and the network's probabilities of which digit it is.
-_WHICH = (0.6, 0.6)
+_WHICH = (0.65, 0.4)
 # A number's odds: the power of the product of its digits' and a constant.
 _NUMBER = (1.0, 0.0)
 # Sizes that differ less from the page's usual one than by this factor are usual.
