@@ -106,7 +106,7 @@ def test_a_drawn_digit_is_answered_with_eleven_probabilities(trainer: Trainer) -
         assert mark["value"] == 3
         assert len(mark["probabilities"]) == 11
         assert sum(mark["probabilities"]) == pytest.approx(1, abs=0.002)
-        await until(lambda: len(steps_of(user)) == 6)
+        await until(lambda: len(steps_of(user)) == 8)
 
     read_on_page(trainer, scenario)
 
@@ -390,7 +390,7 @@ def test_switching_a_step_off_changes_what_the_network_sees(trainer: Trainer) ->
         await send_drawing(user, tab.desk, drawn(3))
         await until(lambda: steps_of(user))
         assert [step["name"] for step in steps_of(user)] == [
-            "original", "grey", "flat-light", "ink", "glyphs", "frames",
+            "original", "grey", "contrast", "pyramid", "heat", "candidates", "lines", "frames",
         ]  # fmt: skip
         before = steps_of(user)[-1]
         seen = tab.desk.drawn.marks[0].image
