@@ -161,10 +161,11 @@ def test_a_photo_has_a_box_around_every_digit_where_it_stands(
         left, top = (box["x"] - image["x"]) * x, (box["y"] - image["y"]) * y
         inside = ink[round(top) : round(top + box["height"] * y), round(left) : round(left + box["width"] * x)]
         assert inside.mean() > 0.1
-    refused = page.locator(".mark.is-refused").first
-    assert "Refused. It is" in (refused.get_attribute("title") or "")
-    refused.click()
-    api.expect(page.locator(".photo-correcting")).to_contain_text("Refused. It is")
+    marks.first.click()
+    page.get_by_role("group", name="The chosen mark").get_by_role("button", name="Not a digit").click()
+    api.expect(page.locator(".photo-correcting")).to_contain_text("Not a digit, as you say")
+    api.expect(page.locator(".refused-head")).to_have_text(re.compile("marks? refused"))
+    page.get_by_role("button", name="As it was read").click()
     page.get_by_role("button", name="Larger").click()
     page.wait_for_function("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.photo-window'))")
     assert not scrolls_sideways(page)

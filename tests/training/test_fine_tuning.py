@@ -168,7 +168,7 @@ def test_the_bias_of_not_a_digit_is_not_learned_away(data: dl.MnistData, wrong: 
 def test_no_more_of_the_way_is_gone_than_validation_allows(
     start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData
 ) -> None:
-    small = fine_tune(start, *wrong, data, FineTuningOptions(replay_images=200, learning_rate=1e-6))
+    small = fine_tune(start, *wrong, data, FineTuningOptions(replay_images=200, learning_rate=1e-12))
     assert small.part == 0.5
     assert not small.is_worse
     wild = fine_tune(start, *wrong, data, FineTuningOptions(replay_images=200, learning_rate=0.3))
