@@ -21,6 +21,7 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.reading import desk as desks
 from digitlab.studio.reading import learning, routes
+from digitlab.studio.reading import sheet as sheets
 from digitlab.studio.reading.corrections_card import CorrectionList
 from digitlab.studio.reading.desk import Desk, find_desk
 from digitlab.studio.reading.elements import DrawnAnswer, DrawPad, NumbersTable, PhotoSource, PhotoView, as_change
@@ -386,6 +387,29 @@ def test_what_cannot_be_done_to_a_photo_leaves_it_as_it_is(trainer: Trainer, arg
 # ---- steps and networks ----
 
 
+def test_steps_are_shown_without_reading_twice_and_are_the_same_if_it_must(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_read: list[Any] = []
+    by_heart = sheets.read_page
+    monkeypatch.setattr(sheets, "read_page", lambda *args: (n_read.append(args), by_heart(*args))[1])
+
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        await until(lambda: n_read)  # the warming up
+        sheet = await tab.desk.take_drawing(drawn(3))
+        await until(lambda: steps_of(user))
+        n_read.clear()
+        first = sheets.steps_of_sheet(sheet)
+        assert n_read == []
+        sheets.forget_ways()
+        again = sheets.steps_of_sheet(sheet)
+        assert len(n_read) == 1
+        for one, other in zip(first, again, strict=True):
+            np.testing.assert_array_equal(one.picture, other.picture)
+
+    read_on_page(trainer, scenario)
+
+
 def test_switching_a_step_off_changes_what_the_network_sees(trainer: Trainer) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         await send_drawing(user, tab.desk, drawn(3))
@@ -597,6 +621,7 @@ def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again
         (new,) = {info.name for info in list_runs(trainer.out or "")} - before
         assert learner.choice == of_run(new)
         assert learner.tuned is not None
+        await until(lambda: tab._kept._back.visible)
         await user.should_see("Go back to the network trained here")
         await user.should_not_see("Use it all the same")
         assert f"{learner.tuned.corrections.right_after} of\N{NO-BREAK SPACE}1" in tab._kept._result.content
@@ -673,6 +698,7 @@ def test_what_was_read_is_forgotten_with_the_page(trainer: Trainer) -> None:
         page.client.delete()
         assert find_desk(tab.desk.key) is None
         assert tab.desk.sheets == []
+        assert not sheets._WAYS
 
     read_on_page(trainer, scenario)
 

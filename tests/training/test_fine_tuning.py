@@ -156,7 +156,7 @@ def test_what_is_refused_is_not_read(data: dl.MnistData) -> None:
 def test_the_bias_of_not_a_digit_is_not_learned_away(data: dl.MnistData, wrong: tuple[np.ndarray, np.ndarray]) -> None:
     start = load_checkpoint(SHIPPED)
     bias = float(start.metadata["bias_of_not_a_digit"])
-    assert bias < -5
+    assert bias < -1
     tuned = fine_tune(start, *wrong, data, FineTuningOptions(replay_images=300, epochs=1))
     assert tuned.checkpoint.weights[-1][-1] == pytest.approx(start.weights[-1][-1], abs=0.1)
     # Nothing but the training itself would be left of a network that was not trained.
