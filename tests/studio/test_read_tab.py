@@ -650,7 +650,7 @@ def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
             assert "88 of\N{NO-BREAK SPACE}98 ↓" in tab._kept._result.content
             assert (learner.choice, tab.desk.choice, list_runs(trainer.out or "")) == ("", SHIPPED, ())
             user.find(way).click()
-            await user.should_not_see(way)
+            await until(lambda: not tab._kept._take.visible)
         await until(lambda: learner.choice and tab.desk.choice == learner.choice)
         assert "reads some of these worse than before" in tab._kept._result.content
         assert len(list_runs(trainer.out or "")) == 1
