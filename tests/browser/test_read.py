@@ -21,6 +21,9 @@ api = pytest.importorskip("playwright.sync_api", reason="Playwright is not insta
 
 pytestmark = pytest.mark.browser
 
+# Reading takes a second, and on a machine that does something else as well, several.
+api.expect.set_options(timeout=30_000)
+
 Open = Callable[..., "api.Page"]
 
 # As parts of the sheet's width and height.
@@ -70,9 +73,10 @@ def answer(page: api.Page) -> api.Locator:
 
 
 def upload(page: api.Page, content: bytes, name: str = "page.png", kind: str = "image/png") -> None:
-    page.locator('input[type="file"]:not([capture])').set_input_files(
-        [{"name": name, "mimeType": kind, "buffer": content}]
-    )
+    with page.expect_response(lambda reply: reply.url.endswith("/file"), timeout=60_000):
+        page.locator('input[type="file"]:not([capture])').set_input_files(
+            [{"name": name, "mimeType": kind, "buffer": content}]
+        )
 
 
 def scrolls_sideways(page: api.Page) -> bool:
@@ -161,10 +165,11 @@ def test_a_photo_has_a_box_around_every_digit_where_it_stands(
         left, top = (box["x"] - image["x"]) * x, (box["y"] - image["y"]) * y
         inside = ink[round(top) : round(top + box["height"] * y), round(left) : round(left + box["width"] * x)]
         assert inside.mean() > 0.1
-    refused = page.locator(".mark.is-refused").first
-    assert "Refused. It is" in (refused.get_attribute("title") or "")
-    refused.click()
-    api.expect(page.locator(".photo-correcting")).to_contain_text("Refused. It is")
+    marks.first.click()
+    page.get_by_role("group", name="The chosen mark").get_by_role("button", name="Not a digit").click()
+    api.expect(page.locator(".photo-correcting")).to_contain_text("Not a digit, as you say")
+    api.expect(page.locator(".refused-head")).to_have_text(re.compile("marks? refused"))
+    page.get_by_role("button", name="As it was read").click()
     page.get_by_role("button", name="Larger").click()
     page.wait_for_function("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.photo-window'))")
     assert not scrolls_sideways(page)
@@ -233,11 +238,8 @@ def test_without_centring_the_network_sees_a_corner(visit: Open) -> None:
     page.get_by_role("switch", name="Centre each digit").focus()
     page.keyboard.press("Space")
     api.expect(frames).to_have_class("is-off")
-    api.expect(frames).to_contain_text("left in the corner")
+    api.expect(frames).to_contain_text("corner")
     assert frames.locator("img").get_attribute("src") != before
-    page.get_by_role("switch", name="Find out whether the ink is dark").check(force=True)
-    page.get_by_role("switch", name="Find out whether the ink is dark").uncheck(force=True)
-    api.expect(answer(page)).not_to_have_text("3")
 
 
 def test_a_corrected_digit_is_kept_and_learned_from(visit: Open, out: Path) -> None:
@@ -341,11 +343,17 @@ def test_a_photo_is_turned_cropped_and_partly_hidden(
         assert box is not None
         return float(box["width"] / box["height"])
 
+    def only_these(numbers: list[str]) -> None:
+        api.expect(page.locator(".photo-sheet.is-busy")).to_have_count(0)
+        spaced = r"\s+".join(numbers)
+        api.expect(text).to_have_text(re.compile(rf"^\s*{spaced}\s*$"))
+
     page.get_by_role("button", name="Turn right").click()
     page.wait_for_function("(e => e.naturalWidth < e.naturalHeight)(document.querySelector('.photo-sheet img'))")
     assert ratio() < 1
+    api.expect(page.locator(".photo-sheet.is-busy")).to_have_count(0)
     page.get_by_role("button", name="Reset").click()
-    api.expect(text).to_have_text(re.compile(r"\s+".join(whole)))
+    only_these(whole)
     # The upper half, with the mouse.
     page.get_by_role("button", name="Crop").click()
     image.scroll_into_view_if_needed()
@@ -357,7 +365,7 @@ def test_a_photo_is_turned_cropped_and_partly_hidden(
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 0.34 * box["height"], steps=4)
     page.mouse.up()
     page.get_by_role("button", name="Crop to it").click()
-    api.expect(text).to_have_text(re.compile(r"\s+".join(whole[:2])))
+    only_these(whole[:2])
     # The right half of that, with the keyboard.
     page.get_by_role("button", name="Leave out").click()
     for key, times in (("ArrowRight", 20), ("Shift+ArrowDown", 20), ("ArrowUp", 20), ("Shift+ArrowDown", 20)):
@@ -366,11 +374,12 @@ def test_a_photo_is_turned_cropped_and_partly_hidden(
     page.keyboard.press("Enter")
     api.expect(text).not_to_contain_text(f"{whole[0]} {whole[1]}")
     api.expect(text).to_have_text(re.compile(f"^{whole[0][0]}"))
+    api.expect(page.locator(".photo-sheet.is-busy")).to_have_count(0)
     page.get_by_role("button", name="Leave out").click()
     page.keyboard.press("Escape")
     api.expect(page.locator(".photo-drawing")).to_have_count(0)
     page.get_by_role("button", name="Reset").click()
-    api.expect(text).to_have_text(re.compile(r"\s+".join(whole)))
+    only_these(whole)
     api.expect(page.get_by_role("button", name="Reset")).to_have_count(0)
 
 
@@ -389,7 +398,7 @@ def test_several_photos_stand_in_one_table_and_can_be_switched(
         ]
     )
     names = page.locator(".numbers-file")
-    api.expect(names).to_have_text(["two.pdf", "two.pdf, page 2", "one.png"], timeout=20_000)
+    api.expect(names).to_have_text(["two.pdf", "two.pdf, page 2", "one.png"], timeout=60_000)
     image = page.locator(".photo-sheet img")
     api.expect(image).to_have_attribute("alt", "one.png")
     names.nth(1).click()
@@ -409,7 +418,7 @@ def test_nothing_scrolls_sideways_and_everything_can_be_tapped(visit: Open, widt
     api.expect(answer(page)).to_have_text("317")
     page.get_by_role("button", name="Show an example").click()
     page.locator(".mark").first.click()
-    api.expect(page.locator(".reading-steps li")).to_have_count(6)
+    api.expect(page.locator(".reading-steps li")).to_have_count(8)
     assert not scrolls_sideways(page)
     heights = page.locator(".draw-pad .command, .label-keys .command, .photo-source .command").evaluate_all(
         "buttons => buttons.map(b => b.getBoundingClientRect().height)"
@@ -426,7 +435,7 @@ def test_words_can_be_read_and_controls_have_names_in_light_and_dark(
     draw(page, THREE, ONE)
     page.get_by_role("button", name="Show an example").click()
     page.locator(".mark").first.click()
-    api.expect(page.locator(".reading-steps li")).to_have_count(6)
+    api.expect(page.locator(".reading-steps li")).to_have_count(8)
     words = (
         ".eleven-bars li, .drawn-says, .mark > span, .mark-chips button, .label-keys button, .numbers-table td, "
         ".refused-list li, .refused-list b, .reading-step-sentence, .reading-switch span, .photo-legend, .numbers-text"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from digitlab.errors import InputError
 from digitlab.reading.change import Change, corrected
-from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
+from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, Refused
 
 
 def digit(value: int, left: int, top: int = 100, confidence: float = 0.8) -> Digit:
@@ -41,7 +43,8 @@ def test_a_corrected_digit_changes_its_number_text_and_confidence_and_nothing_el
     told = corrected(READ, [Change(EIGHT.box, "3")])
     assert told.text == "43 1\n305"
     first = told.numbers[0]
-    assert (first.value, first.confidence, first.box) == ("43", 0.8, READ.numbers[0].box)
+    assert (first.value, first.box) == ("43", READ.numbers[0].box)
+    assert READ.numbers[0].confidence < first.confidence < 1
     assert first.digits[1] == Digit(3, EIGHT.box, 1.0, ())
     assert told.numbers[1:] == READ.numbers[1:]
     assert told.to_dict()["lines"][0]["text"] == "43 1"
@@ -125,6 +128,35 @@ def test_changes_are_carried_over_to_another_reading_and_what_fits_nothing_is_pa
     moved = reading(line(number(digit(4, 102), digit(9, 143))))
     assert corrected(moved, [Change(EIGHT.box, "3"), Change(Box(700, 1, 710, 9), "5")]).text == "43"
     assert corrected(reading(), [Change(EIGHT.box, "3"), Change(EIGHT.box, "3", is_number=True)]) == reading()
+
+
+def test_what_parts_numbers_stays_between_those_that_stay() -> None:
+    parted = [replace(number(digit(v, x)), separator=s) for v, x, s in ((1, 100, "/"), (2, 200, "-"), (3, 300, ""))]
+    read = reading(line(*parted))
+    assert read.text == "1/2-3"
+    boxes = [n.box for n in parted]
+    assert corrected(read, [Change(boxes[1], "7")]).text == "1/7-3"
+    assert corrected(read, [Change(boxes[1], "")]).text == "1/3"
+    assert corrected(read, [Change(boxes[2], "")]).text == "1/2"
+    assert corrected(read, [Change(boxes[0], "")]).text == "2-3"
+    # A slash that was a 1 after all.
+    slash = Refused(Box(140, 100, 170, 140), "not-a-digit")
+    joined = corrected(replace(read, refused=(slash,)), [Change(slash.box, "1")])
+    assert joined.text == "112-3"
+
+
+def test_boxes_of_a_form_hold_what_is_said_and_a_row_without_digits_stays() -> None:
+    cells = tuple(Cell(Box(x, 90, x + 50, 150), value) for x, value in ((90, "4"), (140, ""), (190, "")))
+    read = reading(
+        replace(line(number(digit(4, 100))), cells=cells), refused=(Refused(Box(150, 100, 180, 140), "unsure"),)
+    )
+    told = corrected(read, [Change(read.refused[0].box, "8")])
+    assert [cell.value for cell in told.lines[0].cells] == ["4", "8", ""]
+    assert told.text == "48"
+    empty = corrected(read, [Change(Box(100, 100, 130, 140), "")])
+    assert [cell.value for cell in empty.lines[0].cells] == ["", "", ""]
+    again = corrected(empty, [Change(read.refused[0].box, "8")])
+    assert [cell.value for cell in again.lines[0].cells] == ["", "8", ""]
 
 
 @pytest.mark.parametrize("value", ["x", "1.5", "²", "٣", " 1", "1" * 61])

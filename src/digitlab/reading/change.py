@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
+
+import numpy as np
 
 from digitlab.errors import InputError
+from digitlab.reading.confidence import of_number
 from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
 from digitlab.values import Value
 
@@ -136,10 +138,8 @@ def _refused(digit: Digit) -> Refused:
 
 
 def _is_overlooked(refused: Refused, number: Number) -> bool:
-    box = refused.box
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    is_in = number.box.left <= x < number.box.right and number.box.top <= y < number.box.bottom
-    return is_in and _TALL * number.box.height <= box.height <= 2 * number.box.height
+    height = number.box.height
+    return _is_in(refused.box, number.box) and _TALL * height <= refused.box.height <= 2 * height
 
 
 def _shared(box: Box, n: int) -> list[Box]:
@@ -172,7 +172,8 @@ def _with_number(reading: Reading, number: Number, digits: tuple[Digit, ...]) ->
             lines.append(line)
             continue
         numbers = [_of_digits(number, digits) if other is number else other for other in line.numbers]
-        if left := [other for other in numbers if other.digits]:
+        left = _without_empty(numbers)
+        if left or line.cells:
             lines.append(_of_numbers(line, left))
     return replace(reading, lines=tuple(lines))
 
@@ -204,7 +205,8 @@ def _line_with(line: Line, said: tuple[Digit, ...]) -> Line:
     heights = sorted(digit.box.height for number in line.numbers for digit in number.digits)
     near = _GAP * heights[len(heights) // 2] if heights else 0.0
     joined = [number for number in line.numbers if _gap(number.box, box) <= near]
-    first = Number("", box, 1.0, ()) if not joined else joined[0]
+    # Whatever stood between the numbers that it joins was this digit.
+    first = replace(joined[0], separator=joined[-1].separator) if joined else Number("", box, 1.0, ())
     digits = sorted(
         (*said, *(digit for number in joined for digit in number.digits)), key=lambda digit: sum(digit.box[::2])
     )
@@ -222,14 +224,40 @@ def _middle(box: Box) -> float:
     return (box.top + box.bottom) / 2
 
 
+def _without_empty(numbers: Sequence[Number]) -> list[Number]:
+    """Leave out numbers without digits; what stood behind them stands behind those before them."""
+    left: list[Number] = []
+    for number in numbers:
+        if number.digits:
+            left.append(number)
+        elif left:
+            left[-1] = replace(left[-1], separator=left[-1].separator or number.separator)
+    if left:
+        left[-1] = replace(left[-1], separator="")
+    return left
+
+
 def _of_digits(number: Number, digits: tuple[Digit, ...]) -> Number:
-    confidence = round(prod(digit.confidence for digit in digits), 6)
+    # The reader's confidence allows for digits that it has overlooked; whoever says all of them has overlooked none.
+    read = np.array([digit.confidence for digit in digits])
+    confidence = 1.0 if all(not digit.alternatives for digit in digits) else round(of_number(read), 6)
     value = "".join(str(digit.value) for digit in digits)
     return replace(number, value=value, box=_around(digits or number.digits), confidence=confidence, digits=digits)
 
 
 def _of_numbers(line: Line, numbers: Sequence[Number]) -> Line:
-    return replace(line, box=_around(numbers), numbers=tuple(numbers))
+    digits = [digit for number in numbers for digit in number.digits]
+    cells = tuple(
+        replace(cell, value="".join(str(digit.value) for digit in digits if _is_in(digit.box, cell.box)))
+        for cell in line.cells
+    )
+    return replace(line, box=_around(numbers) if numbers else line.box, numbers=tuple(numbers), cells=cells)
+
+
+def _is_in(box: Box, other: Box) -> bool:
+    """Whether the middle of a box is in another."""
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    return other.left <= x < other.right and other.top <= y < other.bottom
 
 
 def _around(marks: Sequence[Digit] | Sequence[Number]) -> Box:

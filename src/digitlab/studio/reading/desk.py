@@ -24,7 +24,7 @@ from digitlab.reading.reading import Box
 from digitlab.studio.page import Page
 from digitlab.studio.reading.editing import edited
 from digitlab.studio.reading.readers import SHIPPED, Readers, readers_of
-from digitlab.studio.reading.sheet import Sheet, read_sheet, upright_picture
+from digitlab.studio.reading.sheet import Sheet, forget_ways, read_sheet, upright_picture
 
 __all__ = ["MOST_SHEETS", "Desk", "find_desk"]
 
@@ -282,6 +282,7 @@ class Desk:
     def clear(self) -> None:
         """Forget all photos."""
         self.sheets, self.at = [], 0
+        forget_ways()
         self.is_about_drawing = True
         self.tell("photos")
 
@@ -294,6 +295,7 @@ class Desk:
     def _forget(self) -> None:
         # Whatever still knows the page, nobody sees it any more.
         self.sheets, self.drawn = [], None
+        forget_ways()
         self._listeners.clear()
 
     async def picture(self, at: int) -> bytes | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.errors import DataError
-from digitlab.reading.photo import Photo, open_photo
+from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box, Reading
 from digitlab.reading.render import upright_pixels
 
@@ -59,8 +57,7 @@ def edited(photo: Photo, reading: Reading, kind: str, box: Box | None = None) ->
         else:
             pixels = pixels.copy()
             pixels[top:bottom, left:right] = _ground(pixels, Box(left, top, right, bottom))
-    opened = open_photo(np.ascontiguousarray(pixels))
-    return replace(opened, width=width, height=height, source=photo.source, page=photo.page)
+    return Photo(np.ascontiguousarray(pixels), width, height, photo.source, photo.page)
 
 
 def _places(box: Box, shape: tuple[int, ...], width: int, height: int) -> Box:

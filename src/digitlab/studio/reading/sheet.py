@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -21,15 +22,19 @@ from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, Refused
 from digitlab.reading.render import upright_pixels
+from digitlab.reading.steps import Step, steps_of
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL
 
-__all__ = ["Mark", "Sheet", "answer_of", "overlay", "read_sheet", "upright_picture"]
+__all__ = ["Mark", "Sheet", "answer_of", "forget_ways", "overlay", "read_sheet", "steps_of_sheet", "upright_picture"]
 
 #: The probabilities where there is no ink: of no digit, and surely none.
 _BLANK = (*[0.0] * 10, 1.0)
 _MOST_MARKS = 60  # of a drawing
 _QUALITY = 85
 _SERIALS = count(1)
+# The ways of the sheets that were read last, for their steps: to read a photo twice takes twice as long. No more are
+# kept, since one may have 50 MB.
+_WAYS: deque[tuple[int, Way]] = deque(maxlen=2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,12 +200,25 @@ def read_sheet(
         An earlier reading of the same photo, whose changes are carried over.
     """
     is_edited = original is not None and original is not photo
-    # What somebody has laid a hand on stays as it lies.
-    asked = replace(options, turn=False, straighten=False) if is_edited else options
-    reading, way = read_page(photo, asked, reader.answers)
+    reading, way = read_page(photo, _asked(options, is_edited=is_edited), reader.answers)
     seen = _seen(reading, way, reader, options)
     changes = () if before is None else before.changes
-    return Sheet(photo if original is None else original, photo, reader, options, reading, seen, changes)
+    sheet = Sheet(photo if original is None else original, photo, reader, options, reading, seen, changes)
+    _WAYS.append((sheet.serial, way))
+    return sheet
+
+
+def steps_of_sheet(sheet: Sheet) -> tuple[Step, ...]:
+    """Return every step of the way to a sheet's reading as a picture."""
+    way = next((way for serial, way in tuple(_WAYS) if serial == sheet.serial), None)
+    if way is None:
+        way = read_page(sheet.photo, _asked(sheet.options, is_edited=sheet.is_edited), sheet.reader.answers)[1]
+    return steps_of(sheet.photo, sheet.options, sheet.found, way)
+
+
+def forget_ways() -> None:
+    """Forget what the steps of the last sheets would be made of."""
+    _WAYS.clear()
 
 
 def upright_picture(sheet: Sheet) -> bytes:
@@ -246,6 +264,11 @@ def answer_of(sheet: Sheet | None) -> dict[str, Any]:
     shown = (digits or marks or [{"probabilities": list(_BLANK)}])[-1]
     serial = 0 if sheet is None else sheet.serial
     return {"serial": serial, "text": text, "says": says, "marks": marks, "probabilities": shown["probabilities"]}
+
+
+def _asked(options: ReadingOptions, *, is_edited: bool) -> ReadingOptions:
+    # What somebody has laid a hand on stays as it lies.
+    return replace(options, turn=False, straighten=False) if is_edited else options
 
 
 def _seen(reading: Reading, way: Way, reader: Reader, options: ReadingOptions) -> tuple[Mark, ...]:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from nicegui import events, ui
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitlab.errors import DigitlabError
 from digitlab.reading.options import ReadingOptions
-from digitlab.reading.steps import Step, explained
+from digitlab.reading.steps import Step
 from digitlab.studio.reading.desk import Desk
-from digitlab.studio.reading.sheet import Sheet
+from digitlab.studio.reading.sheet import Sheet, steps_of_sheet
 
 __all__ = ["StepsView", "step_picture"]
 
@@ -64,17 +62,11 @@ class StepsView(ui.element, component="../static/reading_steps.js"):
         if sheet is None:
             self._show([], _NOTHING, "")
             return
-        options = desk.drawing_options if desk.is_about_drawing else desk.options
-        choice = desk.choice
-        try:
-            steps = await asyncio.to_thread(lambda: self._steps(sheet, choice, options))
-        except DigitlabError as error:
-            self._show([], str(error), "")
-            return
+        steps = await asyncio.to_thread(lambda: self._steps(sheet))
         subject = desk.subject
         if not self.is_deleted and subject is not None and subject.serial == sheet.serial:
             what = "Your drawing" if desk.is_about_drawing else sheet.title
-            self._show(steps, f"{what}, read by {_small(desk.readers.name(choice))}.", sheet.found.text)
+            self._show(steps, f"{what}, read by {_small(desk.readers.name(desk.choice))}.", sheet.found.text)
             self.retell()
 
     def retell(self) -> None:
@@ -84,11 +76,9 @@ class StepsView(ui.element, component="../static/reading_steps.js"):
         self._props["corrected"] = sheet.reading.text.replace("\n", " · ") if sheet and is_otherwise else None
         self.update()
 
-    def _steps(self, sheet: Sheet, choice: str, options: ReadingOptions) -> list[dict[str, Any]]:
-        if sheet.is_edited:
-            options = replace(options, turn=False, straighten=False)
-        found = explained(sheet.photo, options, self._desk.readers.reader(choice).answers)
-        return [_to_page(step, self._desk.options, on_drawing=self._desk.is_about_drawing) for step in found.steps]
+    def _steps(self, sheet: Sheet) -> list[dict[str, Any]]:
+        desk = self._desk
+        return [_to_page(step, desk.options, on_drawing=desk.is_about_drawing) for step in steps_of_sheet(sheet)]
 
     def _show(self, steps: list[dict[str, Any]], about: str, text: str) -> None:
         self._props.update({"steps": steps, "about": about, "text": text.replace("\n", " · ")})

@@ -74,11 +74,11 @@ export default {
           <button type="button" class="command" :aria-disabled="zoom === 5 || null" @click="zoom = Math.min(zoom + 1, 5)" aria-label="Larger">+</button>
         </div>
         <div class="toolbar" role="group" aria-label="Change the photo">
-          <button type="button" class="command" title="Turn left" aria-label="Turn left" @click="edit('left')">↶</button>
-          <button type="button" class="command" title="Turn right" aria-label="Turn right" @click="edit('right')">↷</button>
-          <button type="button" class="command" :aria-pressed="String(mode === 'crop')" @click="start('crop')">Crop</button>
-          <button type="button" class="command" :aria-pressed="String(mode === 'hide')" @click="start('hide')">Leave out</button>
-          <button type="button" class="command" v-if="isEdited" @click="edit('reset')">Reset</button>
+          <button type="button" class="command" title="Turn left" aria-label="Turn left" :aria-disabled="isBusy || null" @click="edit('left')">↶</button>
+          <button type="button" class="command" title="Turn right" aria-label="Turn right" :aria-disabled="isBusy || null" @click="edit('right')">↷</button>
+          <button type="button" class="command" :aria-pressed="String(mode === 'crop')" :aria-disabled="isBusy || null" @click="start('crop')">Crop</button>
+          <button type="button" class="command" :aria-pressed="String(mode === 'hide')" :aria-disabled="isBusy || null" @click="start('hide')">Leave out</button>
+          <button type="button" class="command" v-if="isEdited" :aria-disabled="isBusy || null" @click="edit('reset')">Reset</button>
         </div>
         <span class="photo-legend muted"><i class="is-digit"></i> read <i class="is-refused"></i> refused</span>
       </div>
@@ -199,6 +199,7 @@ export default {
       this.isBusy = false;
     },
     start(mode) {
+      if (this.isBusy) return;
       this.mode = this.mode === mode ? "" : mode;
       this.chosen = null;
       this.rect = this.mode ? [0.2, 0.3, 0.8, 0.7] : null;
