@@ -24,7 +24,7 @@ Images = NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Service]:
-    service = Service(ServingOptions(max_bytes=50_000, max_images=20, max_pages=2, workers=1, queue=2, timeout_s=1.0))
+    service = Service(ServingOptions(max_bytes=50_000, max_images=20, max_pages=2, workers=1, queue=2, timeout_s=3.0))
     yield service
     service.close()
 

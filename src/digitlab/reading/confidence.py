@@ -58,8 +58,8 @@ def evidence(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what speaks for a digit: float64 (n, 8).
 
     The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
-    is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is from
-    what is usual on the page, and how much company it has: -0.5 for none to 0.5.
+    is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is
+    from what is usual on the page, and how much company it has: -0.5 for none to 0.5.
     """
     if len(marks) == 0:
         return np.zeros((0, 8))

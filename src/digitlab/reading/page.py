@@ -70,7 +70,7 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What two networks saw on a page: how it was turned, the page upright, the candidates, and what was said of each."""
+    """What two networks saw on a page: how it lay, the page upright, the candidates, and what was said of each."""
 
     quarters: int
     skew: float
