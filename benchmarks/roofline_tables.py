@@ -12,7 +12,7 @@ __all__ = ["page_path", "peak", "share", "to_markdown", "write"]
 
 _OF_MAPS = (
     "A page and a batch of crops with everything that belongs to it, shared by so many cores. Arithmetic counts as "
-    "textbooks do, and 3 x 3 convolutions take less than half of it (`docs/decisions/0009-networks-of-maps.md`): so "
+    "textbooks do, and 3 x 3 convolutions take less than half of it (`docs/decisions/0011-networks-of-maps.md`): so "
     "there can be more than 100 %."
 )
 _PEAK, _COPY, _BATCH = "multiply-adds in registers", "copy of a large array", "whole batch"

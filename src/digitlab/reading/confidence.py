@@ -17,7 +17,7 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (2.6, 0.3, 0.2, -1.4, 0.8, 1.2, -2.6, 2.6, -3.6)
+_POWERS = (2.6, 0.3, 0.2, -1.4, 0.8, 1.2, -2.6, 3.5, -3.0)
 # Powers of the finder's and the network's probabilities of which digit it is.
 _WHICH = (0.65, 0.4)
 # A number's odds: the power of the product of its digits' and a constant.
@@ -31,7 +31,7 @@ _MOST_FOR = 2.5
 _LEAST = 1e-5
 
 
-def is_digit(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
+def is_digit(marks: Marks, answers: NDArray[np.float32], prior: float = 0.0) -> NDArray[np.float64]:
     """Return the probability of every candidate that it is a digit.
 
     Parameters
@@ -40,13 +40,15 @@ def is_digit(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
         The finder's candidates of one page.
     answers : ndarray
         float32 (n, 11), 0-1: what the network says of the framed glyphs.
+    prior : float
+        Log odds that are known besides.
 
     Returns
     -------
     ndarray
         float64 (n,), 0-1.
     """
-    return _probability(digit_odds(evidence(marks, answers)))
+    return _probability(digit_odds(evidence(marks, answers)) + prior)
 
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ __all__ = ["Way", "read_one", "read_page"]
 
 _TAKEN = 0.5  # a candidate at least so probable is a digit
 _PERHAPS = 0.15  # one at least so probable may be, where the numbers are known to be of some kind
+_ASKED = 2.0  # log odds that a picture that is said to hold one digit does
 _SHOWN = 0.25  # one at least so probable is told as refused
 _STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
 _FEWEST = 4  # digits that say how a page is skewed
@@ -235,5 +236,6 @@ def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answer
         return np.full(10, 0.1), 0.0
     bright = is_bright_ink(light, marks[:1]) if options.invert == "auto" else options.invert == "never"
     said = answers.of_glyphs(cut_out(light, marks, bright), center=options.center)
-    best = int(np.argmax(is_digit(marks, said)))
-    return which_digit(marks, said)[best], float(is_digit(marks, said)[best])
+    sure = is_digit(marks, said, _ASKED)
+    best = int(np.argmax(sure))
+    return which_digit(marks, said)[best], float(sure[best])
