@@ -15,8 +15,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from digitlab.training.pages import PracticeSheet, compose_sheet
-from digitlab.training.practice_bank import make_bank
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
@@ -26,6 +24,8 @@ from digitlab.reading.page import read_page
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Box
+from digitlab.training.pages import PracticeSheet, compose_sheet
+from digitlab.training.practice_bank import make_bank
 
 _SEED = 2_026
 _BINS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0001)
