@@ -153,7 +153,7 @@ def test_a_photo_has_a_box_around_every_digit_where_it_stands(
     marks = page.locator(".mark:not(.is-refused)")
     api.expect(marks.first).to_be_visible()
     read = page.locator(".numbers-text").inner_text().split()
-    assert sum(a == b for a, b in zip(read, numbers, strict=False)) >= 5
+    assert len(set(read) & set(numbers)) >= 5
     assert marks.count() == sum(map(len, read))
     image = page.locator(".photo-sheet img").bounding_box()
     ink = np.asarray(Image.open(io.BytesIO(content)).convert("L")) < 90
