@@ -37,6 +37,8 @@ _DESCRIPTION = (
 )
 _ANY = (400, 401, 403)
 _BODY = (*_ANY, 408, 413, 415, 422, 429, 503)
+# Rows and columns, each from 2 to 50.
+_GRID = r"^([2-9]|[1-4][0-9]|50)x([2-9]|[1-4][0-9]|50)$"
 _DEFAULT = ReadingOptions()
 _NOT_FOUND = "Every address is in /openapi.json; images go to POST /api/predict, photos to POST /api/read."
 
@@ -112,7 +114,7 @@ def _answering(service: Service) -> APIRouter:
         ] = None,
         grid: Annotated[
             str | None,
-            Query(max_length=9, pattern=r"^\d{1,2}x\d{1,2}$", description="The page is a grid, such as 9x9."),
+            Query(max_length=5, pattern=_GRID, description="The page is a grid, such as 9x9."),
         ] = None,
         min_confidence: Annotated[
             float, Query(ge=0, le=1, description="Less sure digits are refused.")
