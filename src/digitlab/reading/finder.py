@@ -28,8 +28,8 @@ __all__ = ["SHIPPED_FINDER", "Level", "Marks", "find_marks", "find_one", "find_t
 
 # Heights, in pixels of a level, of the digits that the finder knows.
 _LEAST_PX, _MOST_PX = 14.0, 34.0
-# From level to level. Every digit has a size that the finder knows on two levels or more; on a small page, where levels
-# cost little, on four, which say together more surely what it is.
+# From level to level. Every digit has a size that the finder knows on three or four levels, which say together more
+# surely what it is.
 _STEP = 1.25
 _SMALL_PAGE = 40_000  # pixels
 # Pixels of the largest level at most, and how far a page, and a small one, is enlarged for its smallest digits.

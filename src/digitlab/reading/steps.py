@@ -102,7 +102,7 @@ def _of_contrast(options: ReadingOptions) -> str:
 def _of_pyramid(way: Way) -> str:
     return (
         f"The finder knows digits of 14 to 34 pixels, so it looks at the page in {len(way.levels)} sizes: "
-        "every digit has the right size in one or two of them."
+        "every digit has the right size in three or four of them."
     )
 
 
