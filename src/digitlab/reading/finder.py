@@ -24,7 +24,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.reading.contrast import local_contrast
 from digitlab.runs.opening import open_model
 
-__all__ = ["SHIPPED_FINDER", "Level", "Marks", "find_marks", "find_one", "find_turn", "pyramid", "shipped"]
+__all__ = ["SHIPPED_FINDER", "Level", "Marks", "Network", "candidates", "find_marks", "find_one", "find_turn", "pyramid", "shipped"]
 
 # Heights, in pixels of a level, of the digits that the finder knows.
 _LEAST_PX, _MOST_PX = 14.0, 34.0
@@ -289,17 +289,38 @@ def _level(
     return contrast, size[0] / width, size[1] / height
 
 
-def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice, fx: float, fy: float) -> Marks:
-    """The cells that are surer than the eight around them."""
+def candidates(maps: NDArray[np.float32], least_p: float) -> NDArray[np.float64]:
+    """Return where a finder's maps of one level say that digits are: float64 (n, 4), centres and sizes in pixels."""
+    heat = _sigmoid(maps[..., CENTERS.start] + np.float32(PRIOR_LOGIT))
+    rows, columns = _tops(heat, least_p)
+    places, sizes = _boxes(maps[rows, columns].astype(np.float64), rows, columns)
+    return np.concatenate([places, sizes], 1)
+
+
+def _tops(heat: NDArray[np.float32], least_p: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows and columns of the cells that are surer than the eight around them."""
     highest = cv2.dilate(heat, np.ones((3, 3), np.uint8))
-    rows, columns = np.nonzero((heat >= highest) & (heat > _LEAST_P))
+    return np.nonzero((heat >= highest) & (heat > least_p))
+
+
+def _boxes(
+    at: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres and sizes, each float64 (n, 2): x before y, in pixels of the level with its margin."""
+    centers = np.stack([columns, rows], 1) + 0.5 + at[:, PLACES]
+    return centers * STRIDE, USUAL_PX * np.exp(np.clip(at[:, SIZES], -4, 3))
+
+
+def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice, fx: float, fy: float) -> Marks:
+    """The candidates of a level, in pixels of the page."""
+    rows, columns = _tops(heat, _LEAST_P)
     at = maps[rows, columns].astype(np.float64)
-    places, sizes = at[:, PLACES], USUAL_PX * np.exp(np.clip(at[:, SIZES], -4, 3))
+    places, sizes = _boxes(at, rows, columns)
     logits = at[:, classes]
     answers = np.exp(logits - logits.max(1, keepdims=True, initial=-1e9))
     return Marks(
-        ((columns + 0.5 + places[:, 0]) * STRIDE - _MARGIN_PX) / fx,
-        ((rows + 0.5 + places[:, 1]) * STRIDE - _MARGIN_PX) / fy,
+        (places[:, 0] - _MARGIN_PX) / fx,
+        (places[:, 1] - _MARGIN_PX) / fy,
         sizes[:, 0] / fx,
         sizes[:, 1] / fy,
         heat[rows, columns].astype(np.float64),

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from digitlab.engine.optimizers import Optimizer
     from digitlab.network.architecture import Architecture
 
-__all__ = ["AUGMENTATION_NAMES", "LOSSES", "OPTIMIZERS", "PRESETS", "TrainConfig", "preset"]
+__all__ = ["AUGMENTATION_NAMES", "LOSSES", "OPTIMIZERS", "PRESETS", "SOURCES", "TrainConfig", "preset"]
 
 #: Optimizers by name.
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
 #: What is made small, by name: the digit's cross-entropy, or the finder's loss on practice crops of pages.
 LOSSES = ("cross_entropy", "finder")
+
+#: What images a network of single digits learns from, by name.
+SOURCES = ("digits", "candidates")
 
 #: Augmentations by name.
 AUGMENTATION_NAMES = ("none", "reader")
@@ -60,11 +63,14 @@ class TrainConfig:
     Parameters
     ----------
     network : str
-        A network of the zoo, or a JSON file with layers. The zoo has codelab_cnn, dense_baseline, fast_cnn, reader_cnn
-        and finder_cnn.
+        A network of the zoo, or a JSON file with layers. The zoo has codelab_cnn, dense_baseline, fast_cnn, reader_cnn,
+        second_look_cnn and finder_cnn.
     loss : str
         What is made small: cross_entropy of single digits, or finder. A finder is a network that answers with maps; it
         learns from crops of pages, composed anew for every step.
+    learns_from : str
+        digits of the set, or candidates: what the shipped finder takes for a digit on composed pages, right and wrong,
+        anew in every epoch; needs 44 x 44 pixels and 11 outputs, as second_look_cnn has.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
@@ -122,6 +128,7 @@ class TrainConfig:
 
     network: str = "codelab_cnn"
     loss: str = "cross_entropy"
+    learns_from: str = "digits"
     data: str | None = None
     train_images: int = 5_500
     validation_images: int = 1_000
@@ -159,6 +166,15 @@ class TrainConfig:
         if self.loss == "finder" and (self.augmentation != "none" or self.not_a_digit or self.variants):
             raise ConfigError(
                 "A finder's crops are composed with all there is; leave out augmentation, not_a_digit and variants."
+            )
+        if self.learns_from not in SOURCES:
+            raise ConfigError(unknown("source", self.learns_from, SOURCES))
+        if self.learns_from == "candidates" and (
+            self.loss == "finder" or self.augmentation != "none" or self.not_a_digit or self.variants
+        ):
+            raise ConfigError(
+                "Candidates are composed with all there is; leave out the finder's loss, augmentation, not_a_digit and "
+                "variants."
             )
         if self.augmentation not in AUGMENTATION_NAMES:
             raise ConfigError(unknown("augmentation", self.augmentation, AUGMENTATION_NAMES))
@@ -280,6 +296,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augmentation": "reader",
         "not_a_digit": 0.18,
         "variants": 0.16,
+    },
+    # An epoch is 30,000 candidates on pages that are composed anew.
+    "second-look": {
+        "network": "second_look_cnn",
+        "learns_from": "candidates",
+        "train_images": 30_000,
+        "validation_images": 10_000,
+        "batch_size": 128,
+        "epochs": 60,
+        "optimizer": "adamw",
+        "learning_rate": 0.002,
+        "schedule": "one-cycle",
+        "beta_2": 0.99,
+        "weight_decay": 0.0001,
+        "label_smoothing": 0.05,
     },
     # An epoch is 10,000 crops, composed anew.
     "finder": {

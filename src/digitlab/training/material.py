@@ -62,6 +62,8 @@ def gather_material(config: TrainConfig, data: MnistData, architecture: Architec
             f"not_a_digit needs a network with {n_digits + 1} outputs, such as reader_cnn; {architecture.name} has "
             f"{architecture.n_classes}."
         )
+    if config.learns_from == "candidates":
+        return _candidates(config, data, architecture)
     made: list[tuple[str, tuple[str, ...]]] = []
 
     def chosen(split: Split, n: int) -> LabelledImages:
@@ -90,6 +92,40 @@ def gather_material(config: TrainConfig, data: MnistData, architecture: Architec
         digest = hashlib.sha256("".join(one for one, _ in made).encode()).hexdigest()
         nondigits = {"n_training": int((training.labels == n_digits).sum()), "digest": digest, "fonts": made[0][1]}
     return Material(training, validation, _changes(config, training), nondigits)
+
+
+def _candidates(config: TrainConfig, data: MnistData, architecture: Architecture) -> Material:
+    """What the shipped finder takes for a digit; every epoch on other pages."""
+    from digitlab.reading.finder import SHIPPED_FINDER, shipped
+    from digitlab.training.candidates import compose_candidates
+    from digitlab.training.nondigits.fonts import find_fonts
+    from digitlab.training.nondigits.pool import fonts_for
+    from digitlab.training.practice_bank import bank_digest, make_bank
+
+    fonts = find_fonts()
+    bank = make_bank(data.training, seed=config.seed, fonts=fonts, threads=config.threads)
+
+    def of_epoch(epoch: int) -> LabelledImages:
+        # A crop has some ten candidates, so that no crop comes twice.
+        first = (epoch - 1) * config.train_images
+        patches, labels = compose_candidates(
+            bank, config.train_images, shipped(), seed=config.seed, first=first, threads=config.threads
+        )
+        return wrap_labelled(architecture, patches, labels)
+
+    validation = None
+    if config.validation_images:
+        of_validation = make_bank(data.validation, seed=config.seed, fonts=fonts, threads=config.threads)
+        made = compose_candidates(of_validation, config.validation_images, shipped(), seed=config.seed)
+        validation = wrap_labelled(architecture, *made)
+    finder = hashlib.sha256(SHIPPED_FINDER.read_bytes()).hexdigest()
+    digest = hashlib.sha256(f"{bank_digest(bank)}{finder}".encode()).hexdigest()
+    nondigits = {
+        "n_training": len(bank.images) - bank.n_digits,
+        "digest": digest,
+        "fonts": tuple(font.name for font in fonts_for(data.training, fonts)),
+    }
+    return Material(of_epoch(1), validation, of_epoch, nondigits)
 
 
 def strength(epoch: int, n_epochs: int) -> float:

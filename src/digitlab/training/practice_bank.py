@@ -33,7 +33,7 @@ _INK, _THIN = 90, 100.0
 CAPITAL_PX = 17
 _STRIP = (32, 320)
 _MIDDLE = 16.0
-_WORDS_PER_FONT, _PENNED_WORDS = 14, 500
+_WORDS_PER_FONT, _PENNED_WORDS = 14, 2_000
 _TASK = 512
 
 # By how often English has them, about.

@@ -289,7 +289,7 @@ class TrainingSession:
             self.runner.parameters = self.best.weights
 
     def _calibrate(self) -> None:
-        if isinstance(self.material, Material) and self.material.nondigits and self.material.validation is not None:
+        if isinstance(self.material, Material) and self.config.not_a_digit and self.material.validation is not None:
             # By the set's own digits, which come first: not by what was drawn or made.
             n = self.config.validation_images
             probabilities = self.model.runner.predict(self.material.validation.images)[:n]

@@ -89,12 +89,81 @@ def _wander(stream, desk, plane, x, y, size, radius, strength):
 
 
 @kernel
+def _oval(stream, desk, plane, x, y, wide, high, turn, part, radius, strength):
+    """Draw so much of an oval, turned about its middle: all of it, or an arc."""
+    n = 9
+    begins, waver = between(stream, 0.0, 6.3), between(stream, 0.0, 0.05)
+    sine, cosine = math.sin(turn), math.cos(turn)
+    for k in range(n):
+        angle = begins + 6.2832 * part * k / (n if part >= 1.0 else n - 1)
+        far = 1.0 + waver * normal(stream)
+        dx, dy = far * wide * math.cos(angle), far * high * math.sin(angle)
+        _at(desk.points, k, x + cosine * dx - sine * dy, y + sine * dx + cosine * dy)
+    curve(plane, desk.lens, desk.points, n, radius, strength, part >= 1.0, desk.box)
+
+
+@kernel
+def _hatching(stream, desk, plane, x, y, size, radius, strength):
+    """Draw strokes side by side: fur, bricks, strings, rays."""
+    n = 3 + one_of(stream, 8)
+    turn, apart = between(stream, 0.0, 3.14), size * between(stream, 0.1, 0.45)
+    sine, cosine = math.sin(turn), math.cos(turn)
+    spread = between(stream, -0.25, 0.25) if chance(stream, 0.5) else 0.0
+    for k in range(n):
+        across = (k - 0.5 * n) * apart
+        long = 0.5 * size * between(stream, 0.7, 1.1)
+        lean = spread * (k - 0.5 * n)
+        mx, my = x - sine * across, y + cosine * across
+        ex, ey = long * math.cos(turn + lean), long * math.sin(turn + lean)
+        line(plane, desk.lens, mx - ex, my - ey, mx + ex, my + ey, radius, strength)
+
+
+@kernel
+def _thing(stream, desk, plane, x, y, size, radius, strength):
+    """Draw a thing as people draw it: ovals, arcs, lines and hatching, each begun where another ends."""
+    ax, ay = x, y
+    kind_of_all, stays = one_of(stream, 6), chance(stream, 0.4)
+    for _ in range(3 + one_of(stream, 9)):
+        own = size * even(stream, 0.15, 1.2)
+        turn = between(stream, 0.0, 6.3)
+        which = kind_of_all if stays and chance(stream, 0.6) else one_of(stream, 6)
+        if which == 0:  # fruits, wheels, eyes, petals
+            wide, high = own, own * even(stream, 0.3, 1.0)
+            _oval(stream, desk, plane, ax, ay, wide, high, turn, 1.0, radius, strength)
+            if chance(stream, 0.25):
+                _oval(stream, desk, plane, ax, ay, 0.5 * wide, 0.5 * high, turn, 1.0, radius, strength)
+            if chance(stream, 0.15):
+                disc(plane, desk.lens, ax, ay, 0.3 * high, strength, desk.box)
+            angle = between(stream, 0.0, 6.3)
+            ax, ay = ax + 1.6 * wide * math.cos(angle), ay + 1.6 * wide * math.sin(angle)
+        elif which == 1:  # mouths, handles, wings
+            part = between(stream, 0.2, 0.8)
+            _oval(stream, desk, plane, ax, ay, own, own * even(stream, 0.4, 1.2), turn, part, radius, strength)
+            ax, ay = ax + own * math.cos(turn), ay + own * math.sin(turn)
+        elif which == 2 or which == 3:  # what is straight, with corners
+            for _ in range(1 + one_of(stream, 4)):
+                bx, by = ax + own * math.cos(turn), ay + own * math.sin(turn)
+                line(plane, desk.lens, ax, ay, bx, by, radius, strength)
+                ax, ay = bx, by
+                turn += 1.5708 if chance(stream, 0.6) else between(stream, -2.6, 2.6)
+        elif which == 4:
+            _hatching(stream, desk, plane, ax, ay, own, radius, strength)
+            ax, ay = ax + own * math.cos(turn), ay + own * math.sin(turn)
+        else:
+            _wander(stream, desk, plane, ax, ay, 0.6 * own, radius, strength)
+        if abs(ax - x) > 2.0 * size or abs(ay - y) > 2.0 * size:
+            ax, ay = x + 0.4 * size * normal(stream), y + 0.4 * size * normal(stream)
+
+
+@kernel
 def doodle(stream, desk, plane, x, y, size, radius, strength):
     """Draw a thing of several lines: size is about half of its height, in pixels."""
-    which = one_of(stream, 12)
+    which = one_of(stream, 20)
     view = desk.lens
     clear_box(desk.box)
-    if which == 0:  # a face, or a clock, or a wheel
+    if which >= 12:
+        _thing(stream, desk, plane, x, y, size, radius, strength)
+    elif which == 0:  # a face, or a clock, or a wheel
         _ring(stream, desk, plane, x, y, size, size * between(stream, 0.8, 1.2), radius, strength)
         if chance(stream, 0.6):
             eye = size * between(stream, 0.25, 0.4)
@@ -224,7 +293,7 @@ def print_text(stream, bank, desk, top, bottom, capital):
     side = desk.print.shape[0]
     scale = capital / 17.0
     pitch = capital * between(stream, 1.5, 2.6)
-    is_printed = chance(stream, 0.75)
+    is_printed = chance(stream, 0.6)
     # A paragraph is of one font: words of neighboring numbers in the bank are.
     n_all = bank.n_printed if is_printed else len(bank.strips) - bank.n_printed
     if n_all == 0:

@@ -32,7 +32,7 @@ _LEAST_LEARNED, _MOST_LEARNED, _LEAST_IGNORED, _MOST_IGNORED = 12.0, 42.0, 9.0, 
 # A mark with less than this part hidden is learned; with more than that it is none.
 _HIDDEN_LEARNED, _HIDDEN_IGNORED = 0.2, 0.75
 # Ink is this much darker than what is around it, of 1, and by so many of that's standard deviations.
-_LEAST_APART, _LEAST_SPREADS = 0.012, 1.1
+_LEAST_APART, _LEAST_SPREADS = 0.012, 1.4
 _IGNORED, _GONE = -1, -2
 _ROWS, _FORM, _FEW, _TEXT, _NONE = range(5)
 
@@ -101,24 +101,24 @@ def _draw_none(stream, bank, desk, height):
     side = desk.ink.shape[0]
     radius, strength = desk.habits[RADIUS], desk.habits[STRENGTH]
     which = draw(stream)
-    if which < 0.38:
-        for _ in range(1 + one_of(stream, 6)):
+    if which < 0.4:
+        for _ in range(1 + one_of(stream, 4)):
             own = even(stream, 6.0, 70.0)
             x, y = between(stream, 0.0, side), between(stream, 0.0, side)
             doodle(stream, desk, desk.ink, x, y, own, 0.5 * even(stream, 0.9, 6.0), strength)
-    elif which < 0.55:
+    elif which < 0.68:
         print_text(stream, bank, desk, -30.0, side + 30.0, even(stream, 5.0, 34.0))
-    elif which < 0.6:
+    elif which < 0.72:
         for _ in range(2 + one_of(stream, 4)):
             x, y = between(stream, 0.0, side), between(stream, 0.0, side)
             doodle(stream, desk, desk.ink, x, y, height, radius, strength)
             strew_dots(stream, desk)
-    elif which < 0.66:
+    elif which < 0.77:
         rule_page(stream, desk, height)
         rule_page(stream, desk, height)
-    elif which < 0.75:
+    elif which < 0.83:
         giant_strokes(stream, bank, desk)
-    elif which < 0.87:
+    elif which < 0.93:
         return True
     return False  # what is left is an empty page
 
@@ -232,8 +232,8 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
     height = even(stream, LEAST_PX, MOST_PX)
     choose_hand(stream, bank, desk.habits, height)
     which = draw(stream)
-    kind = _ROWS if which < 0.58 else _FORM if which < 0.74 else _FEW if which < 0.82 else _TEXT
-    if which >= 0.86:
+    kind = _ROWS if which < 0.54 else _FORM if which < 0.68 else _FEW if which < 0.75 else _TEXT
+    if which >= 0.8:
         kind = _NONE
     is_clean = chance(stream, 0.35 if kind == _NONE else 0.18)
     is_no_page = False
