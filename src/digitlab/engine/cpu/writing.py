@@ -27,7 +27,7 @@ __all__ = ["any_separator", "choose_hand", "sign", "write_row", "write_separator
 STROKED, RADIUS, THRESHOLD, SOFTNESS, SLANT, SLANT_SPREAD, TURN_SPREAD, ASPECT = range(8)
 LONGER, STRENGTH, BRUSH, BRUSH_TURN, HEIGHT_SPREAD, BEND, FONT, STRAIGHT_ONES = range(8, 16)
 ASPECT_SPREAD, GAP_LEAST, GAP_MOST, ENDS, SEPARATES, OTHERS, PRESENT, WAVERS = range(16, 24)
-WORDS, TRAILS, TURNED = range(24, 27)
+WORDS, TRAILS, TURNED, SMALL_ZEROS, FLAT_ZEROS, JOINS = range(24, 30)
 
 _SLASH, _DASH, _POINT, _COMMA, _COLON, _TIMES, _EQUALS = range(10, 17)
 _IGNORED = -1
@@ -46,7 +46,7 @@ def choose_hand(stream, bank, habits, height):
     habits[SLANT] = 0.16 * normal(stream) if chance(stream, 0.7) else between(stream, -0.3, 0.65)
     habits[SLANT_SPREAD] = between(stream, 0.0, 0.1)
     habits[TURN_SPREAD] = between(stream, 0.0, 0.1)
-    habits[ASPECT] = 0.14 * normal(stream)
+    habits[ASPECT] = 0.18 * normal(stream)
     habits[ASPECT_SPREAD] = between(stream, 0.0, 0.1)
     habits[LONGER] = 0.6 if chance(stream, 0.4) else 0.08
     habits[STRENGTH] = between(stream, 0.8, 1.0)
@@ -78,6 +78,10 @@ def choose_hand(stream, bank, habits, height):
     habits[PRESENT] = between(stream, 0.05, 0.75) if chance(stream, 0.2) else 0.98
     habits[WAVERS] = between(stream, 0.0, 0.1)
     habits[WORDS] = between(stream, 0.05, 0.4) if chance(stream, 0.12) else 0.0
+    # Whoever writes amounts in a hurry makes noughts small and flat, and joins them.
+    habits[SMALL_ZEROS] = between(stream, 0.3, 1.0) if chance(stream, 0.25) else 0.0
+    habits[FLAT_ZEROS] = between(stream, 0.3, 1.0) if chance(stream, 0.25) else 0.0
+    habits[JOINS] = between(stream, 0.1, 0.6) if chance(stream, 0.2) else 0.0
 
 
 @kernel
@@ -112,6 +116,8 @@ def sign(stream, bank, desk, plane, index, x, y, height, is_left, marked):
     aspect = math.exp(habits[ASPECT] + habits[ASPECT_SPREAD] * normal(stream))
     if is_printed:
         aspect = 1.0
+    elif label == 0 and chance(stream, habits[FLAT_ZEROS]):
+        aspect *= between(stream, 1.1, 1.9)
     form[2], form[3] = scale * aspect, scale
     width = own_wide * form[2]
     form[0], form[1] = (x + 0.5 * width if is_left else x), y
@@ -230,6 +236,19 @@ def write_separator(stream, desk, plane, which, label, x, y, height, hint):
 
 
 @kernel
+def _join(stream, desk, plane, left, right, y, height):
+    """Join a digit with the next by a stroke that the pen did not leave out."""
+    points, at = desk.points, y + height * between(stream, -0.5, 0.5)
+    falls, bow = height * between(stream, -0.3, 0.3), height * between(stream, -0.15, 0.2)
+    first, last = left - height * between(stream, 0.0, 0.3), right + height * between(stream, 0.0, 0.3)
+    _point(points, 0, first, at)
+    _point(points, 1, 0.5 * (first + last), at + 0.5 * falls + bow)
+    _point(points, 2, last, at + falls)
+    clear_box(desk.box)
+    curve(plane, desk.lens, points, 3, desk.habits[RADIUS], desk.habits[STRENGTH], False, desk.box)
+
+
+@kernel
 def any_separator(stream):
     which = draw(stream)
     if which < 0.22:
@@ -267,8 +286,15 @@ def write_row(stream, bank, desk, plane, x, y, height, right):
                     x += height * between(stream, 0.02, 0.3)
                     x += write_separator(stream, desk, plane, any_separator(stream), _IGNORED, x, at, height, height)
                 x += height * between(stream, 0.4, 2.0)
+            index = one_of(stream, bank.n_digits)
+            if bank.labels[index] == 0 and habits[FONT] < 0.0 and chance(stream, habits[SMALL_ZEROS]):
+                own *= between(stream, 0.5, 0.85)
+            # What is smaller stands on the line, more or less.
+            at += 0.5 * (height - own) * between(stream, -0.3, 1.0)
+            if after_digit and chance(stream, habits[JOINS]):
+                _join(stream, desk, plane, x, x + gap, at, own)
             x += gap
-            x += sign(stream, bank, desk, plane, one_of(stream, bank.n_digits), x, at, own, True, True)
+            x += sign(stream, bank, desk, plane, index, x, at, own, True, True)
             after_digit, needs_digit = True, False
             if chance(stream, habits[SEPARATES]):
                 which = usual if chance(stream, 0.7) else any_separator(stream)
