@@ -1,4 +1,4 @@
-"""Fit how two opinions and their surroundings make a confidence, on composed pages of MNIST's validation digits.
+"""Fit how three opinions and their surroundings make a confidence, on composed pages of MNIST's validation digits.
 
     python benchmarks/reading_confidence.py [--sheets 120] [--model RUN]
 
@@ -9,6 +9,7 @@ numbers that claim so much are right.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,12 +35,11 @@ _LEAST = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The candidates of some pages: evidence (n, 5), whether each is a digit, both opinions on which, and the truth."""
+    """The candidates of some pages: evidence, whether each is a digit, opinions on which (n, 3, 10), the truth."""
 
     evidence: NDArray[np.float64]
     is_digit: NDArray[np.bool_]
-    finder: NDArray[np.float64]
-    network: NDArray[np.float64]
+    opinions: NDArray[np.float64]
     values: NDArray[np.int64]
 
 
@@ -66,18 +66,16 @@ def matched(sheet: PracticeSheet, way: Any) -> tuple[NDArray[np.int64], NDArray[
 def look(indices: range, reader: Reader, bank: Any) -> tuple[Seen, list[tuple[float, bool]]]:
     """Read sheets; return their candidates, and how sure of each number the reader is, with whether it is right."""
     options = ReadingOptions(turn=False, straighten=False)
-    parts: list[list[NDArray[Any]]] = [[], [], [], [], []]
+    parts: list[list[NDArray[Any]]] = [[], [], [], []]
     numbers: list[tuple[float, bool]] = []
     for index in indices:
         sheet = compose_sheet(bank, index, seed=_SEED)
         reading, way = read_page(open_photo(sheet.image), options, reader.answers)
-        said = reader.answers.of_glyphs(list(way.glyphs))
         truth, counts = matched(sheet, way)
         chosen = counts & (way.marks.p > 0.15)
-        network = np.maximum(said[:, :10].astype(np.float64), _LEAST)
-        for part, values in zip(
-            parts, (confidence.evidence(way.marks, said), truth >= 0, way.marks.answers, network, truth), strict=True
-        ):
+        opinions = np.stack([way.marks.answers, way.said[:, :10], way.again[:, :10]], 1)
+        evidence = confidence.evidence(way.marks, way.said, way.again)
+        for part, values in zip(parts, (evidence, truth >= 0, np.maximum(opinions, _LEAST), truth), strict=True):
             part.append(values[chosen])
         signs = [sign for line in sheet.lines for number in line for sign in number if sign.text.isdigit()]
         for number in reading.numbers:
@@ -117,19 +115,19 @@ def logistic(evidence: NDArray[np.float64], truth: NDArray[np.bool_], ridge: flo
     return powers
 
 
-def which_powers(seen: Seen) -> tuple[float, float]:
-    """Find the powers of the two opinions on which digit it is, by the likelihood of what it is."""
+def which_powers(seen: Seen) -> tuple[float, ...]:
+    """Find the powers of the opinions on which digit it is, by the likelihood of what it is."""
     digits = seen.is_digit
-    finder, network = np.log(np.maximum(seen.finder[digits], _LEAST)), np.log(seen.network[digits])
-    truth = seen.values[digits]
-    best = (np.inf, 0.0, 0.0)
-    for a in np.arange(0, 1.55, 0.1):
-        for b in np.arange(0, 1.55, 0.1):
-            both = a * finder + b * network
-            both -= both.max(1, keepdims=True)
-            loss = float((np.log(np.exp(both).sum(1)) - both[np.arange(len(truth)), truth]).mean())
-            best = min(best, (loss, round(float(a), 2), round(float(b), 2)))
-    return best[1], best[2]
+    logs, truth = np.log(seen.opinions[digits]), seen.values[digits]
+    steps = np.arange(0, 1.25, 0.1)
+
+    def loss(powers: tuple[float, ...]) -> float:
+        both = np.tensordot(logs, np.array(powers), (1, 0))
+        both -= both.max(1, keepdims=True)
+        return float((np.log(np.exp(both).sum(1)) - both[np.arange(len(truth)), truth]).mean())
+
+    best = min(itertools.product(steps, repeat=logs.shape[1]), key=loss)
+    return tuple(round(float(power), 2) for power in best)
 
 
 def table(claims: NDArray[np.float64], right: NDArray[np.bool_]) -> str:

@@ -136,6 +136,7 @@ def test_every_step_is_explained(reader: Reader, compose) -> None:
         "contrast",
         "pyramid",
         "heat",
+        "second-look",
         "candidates",
         "lines",
         "frames",

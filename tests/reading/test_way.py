@@ -235,11 +235,15 @@ NOTHING = marks_at([])
 
 
 def texts(
-    marks: Marks, sure: list[float], separators: Marks = NOTHING, run_of: dict[int, int] | None = None, **options
+    marks: Marks,
+    sure: list[float],
+    separators: Marks = NOTHING,
+    boxed: dict[int, tuple[int, int]] | None = None,
+    **options,
 ) -> list[str]:  # fmt: skip
     row = list(np.argsort(marks.x))
     numbers, _ = read_line(
-        marks, row, np.array(sure), marks.answers, separators, ReadingOptions(**options), run_of or {}
+        marks, row, np.array(sure), marks.answers, separators, ReadingOptions(**options), boxed or {}
     )
     return ["".join(str(one.value) for one in path) + mark for path, mark in numbers]
 
@@ -247,7 +251,7 @@ def texts(
 def test_wide_gaps_part_numbers_unless_they_stand_in_boxes() -> None:
     marks = marks_at([(0, 0), (24, 0), (110, 0), (134, 0)])
     assert texts(marks, [0.9] * 4) == ["12", "34"]
-    assert texts(marks, [0.9] * 4, run_of={0: 0, 1: 0, 2: 0, 3: 0}) == ["1234"]
+    assert texts(marks, [0.9] * 4, boxed={k: (0, k) for k in range(4)}) == ["1234"]
 
 
 def test_separators_part_numbers_and_are_told() -> None:
@@ -256,6 +260,14 @@ def test_separators_part_numbers_and_are_told() -> None:
     assert texts(marks, [0.9] * 4, slash) == ["12/", "34"]
     far = Marks(*(np.array([v]) for v in (42.0, 90.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1))
     assert texts(marks, [0.9] * 4, far) == ["1234"]
+
+
+def test_the_border_of_neighboring_boxes_is_no_separator() -> None:
+    marks = marks_at([(0, 0), (24, 0), (60, 0), (84, 0)])
+    slash = Marks(*(np.array([v]) for v in (42.0, 2.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1))
+    assert texts(marks, [0.9] * 4, slash, boxed={k: (0, k) for k in range(4)}) == ["1234"]
+    # With an empty box between them it may stand in that.
+    assert texts(marks, [0.9] * 4, slash, boxed={0: (0, 0), 1: (0, 1), 2: (0, 3), 3: (0, 4)}) == ["12/", "34"]
 
 
 def test_of_two_candidates_for_the_same_ink_the_likelier_is_taken() -> None:
@@ -284,7 +296,7 @@ def test_the_best_path_is_the_best_of_all(candidates: list[tuple[float, float]])
             score = sum(np.log(sure[k]) + np.log(0.91) if k in taken else np.log1p(-sure[k]) for k in order)
             best = max(best, score)
     numbers, _ = read_line(
-        marks, list(order), sure, marks.answers, NOTHING, ReadingOptions(), dict.fromkeys(range(len(marks)), 0)
+        marks, list(order), sure, marks.answers, NOTHING, ReadingOptions(), {k: (0, k) for k in range(len(marks))}
     )
     read = {one.mark for path, _ in numbers for one in path}
     score = sum(np.log(sure[k]) + np.log(0.91) if k in read else np.log1p(-sure[k]) for k in order)
@@ -298,11 +310,15 @@ def test_two_sure_opinions_are_surer_than_one_and_size_counts() -> None:
     marks = marks_at([(x, 0) for x in range(0, 300, 30)], p=0.8)
     says_yes, says_no = np.full((10, 11), 0.099, np.float32), np.full((10, 11), 0.005, np.float32)
     says_yes[:, 10], says_no[:, 10] = 0.01, 0.95
-    assert (is_digit(marks, says_yes) > is_digit(marks, says_no)).all()
+    both, one, none = (
+        is_digit(marks, a, b) for a, b in [(says_yes, says_yes), (says_no, says_yes), (says_no, says_no)]
+    )
+    assert (both > one).all()
+    assert (one > none).all()
     marks.height[3] = 8
-    sure = is_digit(marks, says_yes)
+    sure = is_digit(marks, says_yes, says_yes)
     assert sure[3] < sure[2]
-    assert which_digit(marks, says_yes).sum(1) == pytest.approx(1)
+    assert which_digit(marks, says_yes, says_yes).sum(1) == pytest.approx(1)
 
 
 # Cells

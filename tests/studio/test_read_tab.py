@@ -415,7 +415,7 @@ def test_switching_a_step_off_changes_what_the_network_sees(trainer: Trainer) ->
         await send_drawing(user, tab.desk, drawn(3))
         await until(lambda: steps_of(user))
         assert [step["name"] for step in steps_of(user)] == [
-            "original", "grey", "contrast", "pyramid", "heat", "candidates", "lines", "frames",
+            "original", "grey", "contrast", "pyramid", "heat", "second-look", "candidates", "lines", "frames",
         ]  # fmt: skip
         before = steps_of(user)[-1]
         seen = tab.desk.drawn.marks[0].image

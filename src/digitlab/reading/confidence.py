@@ -17,9 +17,9 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (2.6, 0.3, 0.2, -1.4, 0.8, 1.2, -2.6, 3.5, -3.0)
-# Powers of the finder's and the network's probabilities of which digit it is.
-_WHICH = (0.65, 0.4)
+_POWERS = (1.3, 0.3, 0.2, -1.0, 0.5, 0.6, -1.5, 2.0, 1.0, 0.3, 0.0)
+# Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
+_WHICH = (0.4, 0.4, 0.6)
 # A number's odds: the power of the product of its digits' and a constant.
 _NUMBER = (1.0, 0.0)
 # Sizes that differ less from the page's usual one than by this factor are usual.
@@ -31,7 +31,9 @@ _MOST_FOR = 2.5
 _LEAST = 1e-5
 
 
-def is_digit(marks: Marks, answers: NDArray[np.float32], prior: float = 0.0) -> NDArray[np.float64]:
+def is_digit(
+    marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32], prior: float = 0.0
+) -> NDArray[np.float64]:
     """Return the probability of every candidate that it is a digit.
 
     Parameters
@@ -39,7 +41,9 @@ def is_digit(marks: Marks, answers: NDArray[np.float32], prior: float = 0.0) -> 
     marks : Marks
         The finder's candidates of one page.
     answers : ndarray
-        float32 (n, 11), 0-1: what the network says of the framed glyphs.
+        float32 (n, 11), 0-1: what the single-digit network says of the framed glyphs.
+    again : ndarray
+        float32 (n, 11), 0-1: what the second look says.
     prior : float
         Log odds that are known besides.
 
@@ -48,23 +52,24 @@ def is_digit(marks: Marks, answers: NDArray[np.float32], prior: float = 0.0) -> 
     ndarray
         float64 (n,), 0-1.
     """
-    return _probability(digit_odds(evidence(marks, answers)) + prior)
+    return _probability(digit_odds(evidence(marks, answers, again)) + prior)
 
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithms of the odds that evidence, float64 (n, 8), gives."""
+    """Return the logarithms of the odds that evidence, float64 (n, 10), gives."""
     return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
 
 
-def evidence(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what speaks for a digit: float64 (n, 8).
+def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what speaks for a digit: float64 (n, 10).
 
     The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
     is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is
-    from what is usual on the page, and how much company it has: -0.5 for none to 0.5.
+    from what is usual on the page, how much company it has (-0.5 for none to 0.5), the second look's log odds, and the
+    logarithm of the probability that it names the same digit as the finder.
     """
     if len(marks) == 0:
-        return np.zeros((0, 8))
+        return np.zeros((0, 10))
     network = _normalized(answers[:, :10])
     same = np.log(np.maximum((marks.answers * network).sum(1), 1e-4))
     none = answers[:, 10].astype(np.float64)
@@ -73,7 +78,11 @@ def evidence(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
     network_odds = np.where(none > 0, np.minimum(-_log_odds(none), _MOST_FOR), 0.0)
     one = np.sqrt(marks.answers * network)[:, 1]
     own = np.stack([_log_odds(marks.p), network_odds, same, one, support, marks.answers.max(1)], 1)
-    return np.concatenate([own, _surroundings(marks, marks.p * np.minimum(0.2 + support, 1))], 1)
+    second = _normalized(again[:, :10])
+    agreed = np.log(np.maximum((marks.answers * second).sum(1), 1e-4))
+    around = _surroundings(marks, marks.p * np.minimum(0.2 + support, 1))
+    seen_again = np.stack([-_log_odds(again[:, 10].astype(np.float64)), agreed], 1)
+    return np.concatenate([own, around, seen_again], 1)
 
 
 def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -92,11 +101,11 @@ def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float
     return np.stack([unusual, company], 1)
 
 
-def which_digit(marks: Marks, answers: NDArray[np.float32]) -> NDArray[np.float64]:
+def which_digit(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the probabilities of the ten digits for every candidate, given that it is one: float64 (n, 10)."""
-    finder, network = (np.log(np.maximum(one, _LEAST)) for one in (marks.answers, _normalized(answers[:, :10])))
-    both = _WHICH[0] * finder + _WHICH[1] * network
-    return _normalized(np.exp(both - both.max(1, keepdims=True, initial=-1e9)))
+    three = (marks.answers, _normalized(answers[:, :10]), _normalized(again[:, :10]))
+    logs = np.asarray(sum(power * np.log(np.maximum(one, _LEAST)) for power, one in zip(_WHICH, three, strict=True)))
+    return _normalized(np.exp(logs - logs.max(1, keepdims=True, initial=-1e9)))
 
 
 def of_number(digits: NDArray[np.float64]) -> float:

@@ -24,7 +24,18 @@ from digitlab.engine.sequential import Sequential
 from digitlab.reading.contrast import local_contrast
 from digitlab.runs.opening import open_model
 
-__all__ = ["SHIPPED_FINDER", "Level", "Marks", "Network", "candidates", "find_marks", "find_one", "find_turn", "pyramid", "shipped"]
+__all__ = [
+    "SHIPPED_FINDER",
+    "Level",
+    "Marks",
+    "Network",
+    "candidates",
+    "find_marks",
+    "find_one",
+    "find_turn",
+    "pyramid",
+    "shipped",
+]
 
 # Heights, in pixels of a level, of the digits that the finder knows.
 _LEAST_PX, _MOST_PX = 14.0, 34.0
@@ -196,20 +207,23 @@ def _shared(one: Marks, other: Marks) -> NDArray[np.float64]:
     return np.asarray(both / np.maximum(together, 1e-9), np.float64)
 
 
-def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True) -> Marks:
+def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True) -> tuple[Marks, list[Level]]:
     """Find the digit of a picture that holds one, from the largest it may be to the smallest; the surest first.
 
     The finer levels, which cost the most, are looked at only where the coarser show nothing that is clear.
     """
     coarse_first = scales(*light.shape)[::-1]
     found: list[Marks] = []
+    levels: list[Level] = []
     for k, scale in enumerate(coarse_first):
-        found.append(pyramid(light, network, [scale], flatten)[0])
+        digits, _, level = pyramid(light, network, [scale], flatten)
+        found.append(digits)
+        levels += level
         if k and len(found[-2]) and found[-2].p.max() > _CLEAR:
             break
     marks = _each_once(_together(found))
     # Of two that are nearly as sure, the larger is the digit and the other a part of it.
-    return marks[np.argsort(-marks.p * marks.height**0.25, kind="stable")[:_MOST_OF_ONE]]
+    return marks[np.argsort(-marks.p * marks.height**0.25, kind="stable")[:_MOST_OF_ONE]], levels
 
 
 def find_turn(grey: NDArray[np.float32], network: Network, digits: Marks, flatten: bool = True) -> int:
@@ -300,7 +314,8 @@ def candidates(maps: NDArray[np.float32], least_p: float) -> NDArray[np.float64]
 def _tops(heat: NDArray[np.float32], least_p: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows and columns of the cells that are surer than the eight around them."""
     highest = cv2.dilate(heat, np.ones((3, 3), np.uint8))
-    return np.nonzero((heat >= highest) & (heat > least_p))
+    rows, columns = np.nonzero((heat >= highest) & (heat > least_p))
+    return rows, columns
 
 
 def _boxes(

@@ -42,7 +42,7 @@ def read_line(
     answers: NDArray[np.float64],
     separators: Marks,
     options: ReadingOptions,
-    run_of: Mapping[int, int],
+    boxed: Mapping[int, tuple[int, int]],
 ) -> tuple[list[tuple[Path, str]], list[int]]:
     """Read one line.
 
@@ -58,8 +58,9 @@ def read_line(
         float64 (n, 10), 0-1: which digit it is, given that it is one.
     options : ReadingOptions
         What is known of the numbers.
-    run_of : mapping
-        Which row of boxes a mark stands in, where it does: those of one row are one number, however wide the gaps.
+    boxed : mapping
+        Which row of boxes a mark stands in, and in which box, where it does: those of one row are one number, however
+        wide the gaps.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def read_line(
     free = _best_path(marks, row, sure, answers, None, None)
     if free is None or not free:
         return [], []
-    chunks = _parted(marks, free, separators, run_of)
+    chunks = _parted(marks, free, separators, boxed)
     if accept is None and options.digits is None:
         return chunks, []
     numbers: list[tuple[Path, str]] = []
@@ -168,16 +169,21 @@ def _near(marks: Marks, row: Sequence[int], path: Path) -> list[int]:
     return [k for k in row if left <= marks.x[k] <= right]
 
 
-def _parted(marks: Marks, path: Path, separators: Marks, run_of: Mapping[int, int]) -> list[tuple[Path, str]]:
+def _parted(
+    marks: Marks, path: Path, separators: Marks, boxed: Mapping[int, tuple[int, int]]
+) -> list[tuple[Path, str]]:
     """Part a line's digits where the gap between two is wide, or where something is written that parts them."""
     parted: list[tuple[Path, str]] = []
     number: Path = [path[0]]
     for before, after in pairwise(path):
-        separator = _between(marks, before.mark, after.mark, separators)
+        first, last = boxed.get(before.mark, (-1, 0)), boxed.get(after.mark, (-2, 0))
+        in_boxes = first[0] == last[0]
+        # Between neighboring boxes there is a border, which is no slash.
+        is_next = in_boxes and last[1] - first[1] == 1
+        separator = "" if is_next else _between(marks, before.mark, after.mark, separators)
         left = marks.x[before.mark] + marks.width[before.mark] / 2
         right = marks.x[after.mark] - marks.width[after.mark] / 2
         height = max(marks.height[before.mark], marks.height[after.mark])
-        in_boxes = before.mark in run_of and run_of[before.mark] == run_of.get(after.mark)
         if separator or (right - left > _GAP * height and not in_boxes):
             parted.append((number, separator))
             number = []

@@ -19,6 +19,7 @@ from digitlab.reading.numbers import read_line
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, Refused
+from digitlab.reading.second_look import look_again, shipped_second
 from digitlab.reading.upright import rotated, rotated_size
 
 __all__ = ["Way", "read_one", "read_page"]
@@ -33,45 +34,28 @@ _MOST_MARKS = 3000  # candidates on one page; more are texture
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """What was found on the way, for showing it.
+class Seen:
+    """What three networks saw on a page.
 
     Attributes
     ----------
+    quarters, skew : int, float
+        How the page lay: quarters that it was turned clockwise, and degrees that it was turned to be level.
+    size : (int, int)
+        Width and height of the photo as it was read, in its own pixels.
     light : ndarray
         float32 (h, w), 0-1: the grey page, upright and straightened.
     levels : tuple of Level
         The finder's pyramid.
-    marks : Marks
+    marks, separators : Marks
         All candidates.
-    sure : ndarray
-        float64 (n,): how probably each is a digit, all told.
-    read, refused : tuple of int
-        Which marks were read, in the order of the reading's digits, and which were refused, in that of its refusals.
+    is_bright : bool
+        Whether the ink is brighter than its ground.
     glyphs : tuple of ndarray
         float32 (h, w), 0-1: the ink of every mark, bright on dark.
-    bright_ink : bool
-        Whether the ink is brighter than its ground.
+    said, again : ndarray
+        float32 (n, 11), 0-1: what the single-digit network says of every glyph, and the second look of every mark.
     """
-
-    light: NDArray[np.float32]
-    levels: tuple[Level, ...]
-    marks: Marks
-    sure: NDArray[np.float64]
-    read: tuple[int, ...]
-    refused: tuple[int, ...]
-    glyphs: tuple[NDArray[np.float32], ...]
-    bright_ink: bool
-
-
-def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[Reading, Way]:
-    """Read one photo."""
-    return _told(photo, options, _looked_at(photo, options, answers))
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What two networks saw on a page: how it lay, the page upright, the candidates, and what was said of each."""
 
     quarters: int
     skew: float
@@ -83,9 +67,32 @@ class _Seen:
     is_bright: bool
     glyphs: tuple[NDArray[np.float32], ...]
     said: NDArray[np.float32]
+    again: NDArray[np.float32]
 
 
-def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> _Seen:
+@dataclass(frozen=True, eq=False)
+class Way(Seen):
+    """What was seen, and what became of it, for showing it.
+
+    Attributes
+    ----------
+    sure : ndarray
+        float64 (n,): how probably each mark is a digit, all told.
+    read, refused : tuple of int
+        Which marks were read, in the order of the reading's digits, and which were refused, in that of its refusals.
+    """
+
+    sure: NDArray[np.float64]
+    read: tuple[int, ...]
+    refused: tuple[int, ...]
+
+
+def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[Reading, Way]:
+    """Read one photo."""
+    return _told(photo, options, _looked_at(photo, options, answers))
+
+
+def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
     """Find the candidates of a photo, upright and straightened, and ask the single-digit network about each."""
     network = shipped()
     light = grey(photo.pixels)
@@ -107,13 +114,14 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> _Seen
         bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
     glyphs = tuple(cut_out(light, marks, bright))
     said = answers.of_glyphs(glyphs, center=options.center)
-    return _Seen(quarters, skew, (width, height), light, tuple(levels), marks, separators, bright, glyphs, said)
+    again = look_again(levels, marks, shipped_second())
+    return Seen(quarters, skew, (width, height), light, tuple(levels), marks, separators, bright, glyphs, said, again)
 
 
-def _told(photo: Photo, options: ReadingOptions, seen: _Seen) -> tuple[Reading, Way]:
+def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, Way]:
     """Tell lines and numbers from what was seen."""
     light, marks = seen.light, seen.marks
-    sure, which = is_digit(marks, seen.said), which_digit(marks, seen.said)
+    sure, which = is_digit(marks, seen.said, seen.again), which_digit(marks, seen.said, seen.again)
     # What is known of the numbers may speak for a candidate that is doubtful by itself.
     is_restricted = options.digits is not None or options.expect is not None
     taken = np.flatnonzero(sure >= (_PERHAPS if is_restricted else _TAKEN))
@@ -129,8 +137,8 @@ def _told(photo: Photo, options: ReadingOptions, seen: _Seen) -> tuple[Reading, 
     read: list[int] = []
     reasons: dict[int, str] = {}
     for row, cells in zip(rows, boxes, strict=True):
-        run_of = {mark: cell.run for cell in cells for mark in cell.marks}
-        numbers, unexpected = read_line(marks, row.tolist(), sure, which, seen.separators, options, run_of)
+        boxed = {mark: (cell.run, place) for place, cell in enumerate(cells) for mark in cell.marks}
+        numbers, unexpected = read_line(marks, row.tolist(), sure, which, seen.separators, options, boxed)
         reasons |= dict.fromkeys(unexpected, "unexpected")
         kept = []
         for path, separator in numbers:
@@ -148,7 +156,7 @@ def _told(photo: Photo, options: ReadingOptions, seen: _Seen) -> tuple[Reading, 
     others += [k for k in reasons if k not in others]
     refused = tuple(_refused(marks, k, reasons, taken, which, place) for k in others)
     reading = Reading(photo.source, photo.page, *seen.size, 90 * seen.quarters, seen.skew, tuple(lines), refused)
-    way = Way(light, seen.levels, marks, sure, tuple(read), tuple(others), seen.glyphs, seen.is_bright)
+    way = Way(**vars(seen), sure=sure, read=tuple(read), refused=tuple(others))
     return reading, way
 
 
@@ -231,11 +239,12 @@ def _around(boxes: Sequence[Box]) -> Box:
 def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answers) -> tuple[NDArray[np.float64], float]:
     """Answer a picture that holds one digit of any size: the ten probabilities, and how probably there is one."""
     light = grey(pixels)
-    marks = find_one(light, shipped(), options.flatten)
+    marks, levels = find_one(light, shipped(), options.flatten)
     if len(marks) == 0:
         return np.full(10, 0.1), 0.0
     bright = is_bright_ink(light, marks[:1]) if options.invert == "auto" else options.invert == "never"
     said = answers.of_glyphs(cut_out(light, marks, bright), center=options.center)
-    sure = is_digit(marks, said, _ASKED)
+    again = look_again(levels, marks, shipped_second())
+    sure = is_digit(marks, said, again, _ASKED)
     best = int(np.argmax(sure))
-    return which_digit(marks, said)[best], float(sure[best])
+    return which_digit(marks, said, again)[best], float(sure[best])

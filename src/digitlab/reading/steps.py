@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,12 +15,13 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Reading
+from digitlab.reading.second_look import PATCH_PX, patches_of
 
 __all__ = ["Explained", "Step", "explained", "steps_of"]
 
 _MOST_FRAMES = 60  # shown; the sheet of a full page would be too small to see
 _COLUMNS = 10
-_MAGNIFIED = 2  # times the 28 x 28 images are enlarged
+_MAGNIFIED = 2  # times small images are enlarged
 _DIGIT, _DOUBTED, _LINE = (0, 150, 70), (214, 90, 40), (40, 90, 214)  # red, green, blue
 _SHOWN_P = 0.05  # candidates that are drawn
 # Contrasts that are drawn black and white; most ink is within.
@@ -34,7 +36,8 @@ class Step:
     Attributes
     ----------
     name : str
-        "original", "grey", "contrast", "pyramid", "heat", "candidates", "lines" or "frames": for files and addresses.
+        "original", "grey", "contrast", "pyramid", "heat", "second-look", "candidates", "lines" or "frames": for files
+        and addresses.
     title : str
         For people.
     sentence : str
@@ -71,6 +74,7 @@ def steps_of(photo: Photo, options: ReadingOptions, reading: Reading, way: Way) 
         Step("contrast", "Local contrast", _of_contrast(options), _contrast(way)),
         Step("pyramid", "Pyramid", _of_pyramid(way), _pyramid(way)),
         Step("heat", "Centres of digits", _of_heat(), _heat(way)),
+        Step("second-look", "Second look", _of_second_look(), _second_look(way)),
         Step("candidates", "Candidates", _of_candidates(way), _candidates(way)),
         Step("lines", "Lines", _of_lines(reading), _lines(reading, way)),
         Step("frames", "28 x 28", _of_frames(options), _frames(way, options)),
@@ -113,10 +117,17 @@ def _of_heat() -> str:
     )
 
 
+def _of_second_look() -> str:
+    return (
+        "Every hot spot at one size with what stands around it, as a larger network sees it: it has learned from what "
+        "the finder took for digits, right (green) and wrong (orange)."
+    )
+
+
 def _of_candidates(way: Way) -> str:
     sure = sum(int(p >= 0.5) for p in way.sure)
     return (
-        f"{len(way.marks)} hot spots, each with a size and a first guess. With what a second network says of each, "
+        f"{len(way.marks)} hot spots, each with a size and a first guess. With what the networks say of each, "
         f"{sure} are digits (green) and the others are not (orange)."
     )
 
@@ -207,15 +218,30 @@ def _lines(reading: Reading, way: Way) -> NDArray[np.uint8]:
     return picture
 
 
+def _second_look(way: Way) -> NDArray[np.uint8]:
+    """The surest candidates and the likeliest mistakes, framed by what they were taken for."""
+    shown = np.argsort(-way.sure, kind="stable")[:_MOST_FRAMES]
+    patches = patches_of(way.levels, way.marks[shown])
+    colors = [_DIGIT if way.sure[k] >= 0.5 else _DOUBTED for k in shown]
+    return _sheet([np.repeat(patch[..., None], 3, 2) for patch in patches], PATCH_PX, colors)
+
+
 def _frames(way: Way, options: ReadingOptions) -> NDArray[np.uint8]:
-    shown = way.read[:_MOST_FRAMES]
-    side = SIDE_PX * _MAGNIFIED + 2
-    columns = max(1, min(_COLUMNS, len(shown)))
-    rows = max(1, -(-len(shown) // columns))
-    sheet = np.full((rows * side, columns * side), 96, np.uint8)
-    for k, mark in enumerate(shown):
-        ink = way.glyphs[mark]
-        image = _bytes(frame(ink, center=options.center)).repeat(_MAGNIFIED, 0).repeat(_MAGNIFIED, 1)
-        top, left = k // columns * side + 1, k % columns * side + 1
-        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    framed = [_bytes(frame(way.glyphs[mark], center=options.center)) for mark in way.read[:_MOST_FRAMES]]
+    return _sheet(framed, SIDE_PX, [96] * len(framed))
+
+
+def _sheet(
+    images: Sequence[NDArray[np.generic]], side_px: int, borders: Sequence[int | tuple[int, int, int]]
+) -> NDArray[np.uint8]:
+    """Small images in rows, enlarged, each with a border."""
+    side = side_px * _MAGNIFIED + 2
+    columns = max(1, min(_COLUMNS, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    sheet = np.full((rows * side, columns * side, *(images[0].shape[2:] if images else ())), 96, np.uint8)
+    for k, (image, border) in enumerate(zip(images, borders, strict=True)):
+        top, left = k // columns * side, k % columns * side
+        sheet[top : top + side, left : left + side] = border
+        inside = sheet[top + 1 : top + side - 1, left + 1 : left + side - 1]
+        inside[:] = image.repeat(_MAGNIFIED, 0).repeat(_MAGNIFIED, 1)
     return sheet

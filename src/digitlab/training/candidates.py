@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digitlab.engine.cpu.desk import Bank
 from digitlab.engine.crops import IGNORED
 from digitlab.reading.finder import Network, candidates
-from digitlab.reading.patches import cut_patches
+from digitlab.reading.second_look import cut_patches
 from digitlab.training.pages import compose
 
 __all__ = ["NONE", "compose_candidates"]
@@ -71,7 +71,7 @@ def compose_candidates(
             contrast = crops.images[k, :, :, 0]
             boxes, which = _judged(finder, contrast, _centred(crops.boxes[of_crop]), crops.labels[of_crop], rng)
             some = slice(done, min(n, done + len(which)))
-            patches[some] = cut_patches([(1.0, 0.0, contrast)], boxes[: some.stop - done])
+            patches[some] = cut_patches([(1.0, contrast)], boxes[: some.stop - done])
             labels[some] = which[: some.stop - done]
             done = some.stop
         first += _CHUNK
