@@ -22,7 +22,7 @@ from digitlab.runs.layout import MODEL
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.training.train import open_session
-from digitlab.values import Evaluation, FinderEpochRecord, StepRecord
+from digitlab.values import EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
 __all__ = ["run_training"]
 
@@ -69,8 +69,8 @@ def run_training(
             keep_timings(run, timings, add=True)
             _tell_interrupted(session, run, as_json=as_json, quiet=quiet)
             return interruption.exit_code
-    if session.is_finder:
-        _end_finder(session, run, timings, as_json=as_json, quiet=quiet)
+    if not session.takes_test_images:
+        _end_untested(session, run, timings, as_json=as_json, quiet=quiet)
         return 0
     try:
         evaluation, report = _evaluate(session, run, timings)
@@ -142,8 +142,8 @@ def _evaluate(session: TrainingSession, run: Run, timings: dict[str, float]) -> 
     return evaluation, report
 
 
-def _end_finder(session: TrainingSession, run: Run, timings: dict[str, float], *, as_json: bool, quiet: bool) -> None:
-    """Write the report of a finder, whose epochs tell what it finds: single test digits are not for it."""
+def _end_untested(session: TrainingSession, run: Run, timings: dict[str, float], *, as_json: bool, quiet: bool) -> None:
+    """Write the report of a network that single test digits are not for; its epochs tell how good it is."""
     keep_timings(run, timings, add=True)
     report = write_report(run, session.data, None)
     if as_json:
@@ -153,13 +153,16 @@ def _end_finder(session: TrainingSession, run: Run, timings: dict[str, float], *
         stdout().print(str(run.path), soft_wrap=True)
     else:
         console = stdout()
-        last = next((one for one in reversed(run.history()) if isinstance(one, FinderEpochRecord)), None)
-        if last is not None and last.n_crops:
+        last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
+        if isinstance(last, FinderEpochRecord) and last.n_crops:
             console.print(
                 f"On {last.n_crops:,} validation crops with {last.n_marks:,} digits and separators: "
                 f"{percent(last.val_accuracy or 0.0)} found and called rightly, {last.n_missed:,} missed, "
                 f"{last.n_wrong:,} called by another's name, {last.n_extra:,} found where nothing is."
             )
+        elif last is not None and last.val_accuracy is not None:
+            n = session.config.validation_images
+            console.print(f"Of {n:,} candidates on validation crops {percent(last.val_accuracy)} are answered rightly.")
         console.print(timings_table(timings))
         console.print()
         console.print(f"Run     {run.path}", soft_wrap=True)

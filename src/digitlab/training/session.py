@@ -174,6 +174,11 @@ class TrainingSession:
         self.has_state = True
 
     @property
+    def takes_test_images(self) -> bool:
+        """Whether the set's test images can judge the model: finders and second looks see parts of pages."""
+        return not self.is_finder and self.config.learns_from == "digits"
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch with the lowest validation loss so far."""
         return None if self.best is None else self.best.epoch
