@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import cv2
 import numpy as np
@@ -283,6 +283,17 @@ def test_what_is_expected_decides() -> None:
     assert texts(marks, [0.95] * 4, digits=3) == []  # nothing that is surely a digit is left out
 
 
+def score_of(marks: Marks, sure: np.ndarray, taken: Collection[int]) -> float:
+    """What is taken and what is left; what stands where something is taken is explained by it."""
+    score = 0.0
+    for k in range(len(marks)):
+        if k in taken:
+            score += np.log(sure[k]) + np.log(0.91)
+        elif not any(abs(marks.x[k] - marks.x[other]) < 11 for other in taken):
+            score += np.log1p(-sure[k])
+    return score
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 300), st.floats(0.01, 0.99)), min_size=1, max_size=8))
 def test_the_best_path_is_the_best_of_all(candidates: list[tuple[float, float]]) -> None:
@@ -293,14 +304,12 @@ def test_the_best_path_is_the_best_of_all(candidates: list[tuple[float, float]])
     for chosen in range(2 ** len(order)):
         taken = [k for place, k in enumerate(order) if chosen >> place & 1]
         if all(marks.x[b] - marks.x[a] >= 11 for a, b in itertools.pairwise(taken)):
-            score = sum(np.log(sure[k]) + np.log(0.91) if k in taken else np.log1p(-sure[k]) for k in order)
-            best = max(best, score)
+            best = max(best, score_of(marks, sure, taken))
     numbers, _ = read_line(
         marks, list(order), sure, marks.answers, NOTHING, ReadingOptions(), {k: (0, k) for k in range(len(marks))}
     )
     read = {one.mark for path, _ in numbers for one in path}
-    score = sum(np.log(sure[k]) + np.log(0.91) if k in read else np.log1p(-sure[k]) for k in order)
-    assert score == pytest.approx(best)
+    assert score_of(marks, sure, read) == pytest.approx(best)
 
 
 # Confidence

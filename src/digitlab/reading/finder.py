@@ -48,7 +48,8 @@ _MOST_PIXELS = 1_100_000
 _MOST_ENLARGED = (1.5, 2.5)
 # Around every level its border goes on, so that a digit near it is seen with something around.
 _MARGIN_PX = 24
-_LEAST_P = 0.2  # less than this is no candidate
+_ALIKE = 1.6  # the higher of two that are the same digit is at most so many times as high as the other
+_LEAST_P = 0.15  # less than this is no candidate
 _CLEAR = 0.7  # in a picture of one digit a candidate so sure ends the search
 _MOST_OF_ONE = 4
 # So much for one turn, and so many times as much as for the next, leaves no doubt.
@@ -371,13 +372,12 @@ def _each_once(marks: Marks) -> Marks:
         down = np.minimum(bottom, bottom[k]) - np.maximum(top, top[k])
         shared = np.maximum(across, 0) * np.maximum(down, 0)
         same = shared > 0.4 * (area + area[k] - shared)
-        within = shared > 0.75 * np.minimum(area, area[k])
         narrow = np.minimum(marks.width, marks.width[k]) * 0.5 + 0.1 * marks.height[k]
-        near = (np.abs(marks.x - marks.x[k]) < 0.7 * narrow) & (
-            np.abs(marks.y - marks.y[k]) < 0.35 * np.minimum(marks.height, marks.height[k])
-        )
-        gone = (same | within | near) & is_free
-        alike = gone & (same | near)
+        low = np.minimum(marks.height, marks.height[k])
+        near = (np.abs(marks.x - marks.x[k]) < 0.7 * narrow) & (np.abs(marks.y - marks.y[k]) < 0.35 * low)
+        near &= np.maximum(marks.height, marks.height[k]) < _ALIKE * low
+        alike = (same | near) & is_free
+        is_free &= ~alike
         support.append(float(marks.p[alike].sum() - marks.p[k]))
         alike[k] = True
         weights = marks.p[alike] ** 2
@@ -385,7 +385,6 @@ def _each_once(marks: Marks) -> Marks:
         mean = np.exp((weights[:, None] * logs).sum(0) / weights.sum())
         kept.append(k)
         answers.append(mean / mean.sum())
-        is_free &= ~gone
     chosen = marks[np.array(kept, np.int64)]
     if not kept:
         return chosen

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from digitlab.reading.finder import Marks
 
-__all__ = ["find_skew", "group_lines"]
+__all__ = ["are_parts", "find_skew", "group_lines"]
 
 _MOST_SKEW = 25.0  # degrees
 _NEXT = 9.0  # heights: a digit farther away than this begins another line
 _BESIDE = 0.62  # of the height: how far a digit's middle may lie above or below the line's course
+_WITHIN = 0.75  # of the smaller of two: so much of a part lies in the whole
+_WHOLE = 0.5  # a whole is a digit at least so surely, and at most so much less surely than its part
 _SIZES = 2.3  # how many times as high the larger of two neighbours may be
 
 
@@ -47,6 +49,18 @@ def find_skew(marks: Marks) -> float:
         return best
     exact = weights * distance**2
     return float((exact * angles)[near].sum() / exact[near].sum())
+
+
+def are_parts(marks: Marks, sure: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which marks are part of a larger digit: the loop of a nine is no nought. bool (n,)."""
+    left, right = marks.x - marks.width / 2, marks.x + marks.width / 2
+    top, bottom = marks.y - marks.height / 2, marks.y + marks.height / 2
+    across = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    down = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    area = marks.width * marks.height
+    within = np.maximum(across, 0) * np.maximum(down, 0) > _WITHIN * area[:, None]
+    within &= (area[:, None] < area) & (sure >= _WHOLE) & (sure > sure[:, None] - _WHOLE)
+    return np.asarray(within.any(1), np.bool_)
 
 
 def group_lines(marks: Marks) -> list[NDArray[np.int64]]:

@@ -6,7 +6,7 @@ import heapq
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,26 +107,34 @@ def _best_path(
 ) -> Path | None:
     """Take or leave every candidate so that the product of all probabilities is the largest (Viterbi 1967).
 
-    With expectations, the likeliest path that is as expected, or None.
+    What shares its ink with a digit that is taken is explained by it and costs nothing: two ones within a four need not
+    be doubted. With expectations, the likeliest path that is as expected, or None.
     """
     width = _MOST_PATHS if accept is not None else 1
     n_values = 4 if accept is not None else 1
     # A path: logarithm of its probability, text, last candidate taken, steps as a linked list.
     start: _Link = (0.0, "", -1, None)
     beams: dict[tuple[int, int], list[_Link]] = {(-1, 0): [start]}
-    for k in row:
+    shares = {(a, b): _shares(marks, a, b) for a, b in combinations(row, 2)}
+    left_out = {k: float(np.log1p(-np.clip(sure[k], _LEAST, 1 - _LEAST))) for k in row}
+    place_of = {-1: -1} | {k: place for place, k in enumerate(row)}
+    for place, k in enumerate(row):
         p = float(np.clip(sure[k], _LEAST, 1 - _LEAST))
         logs = np.log(np.maximum(answers[k], _LEAST))
         values = np.argsort(-logs)[:n_values]
         grown: dict[tuple[int, int], list[_Link]] = {}
         for (last, count), paths in beams.items():
             left = grown.setdefault((last, count), [])
-            left += [(score + np.log1p(-p), text, last, link) for score, text, last, link in paths]
-            if (last >= 0 and _shares(marks, last, k)) or (digits is not None and count >= digits):
+            is_shared = last >= 0 and shares[last, k]
+            cost = 0.0 if is_shared else left_out[k]
+            left += [(score + cost, text, last, link) for score, text, last, link in paths]
+            if is_shared or (digits is not None and count >= digits):
                 continue
+            between = row[place_of[last] + 1 : place]
+            back = sum(left_out[b] for b in between if shares[b, k] and not (last >= 0 and shares[last, b]))
             taken = grown.setdefault((k, count + (digits is not None)), [])
             for value in values:
-                gain = np.log(p) + logs[value]
+                gain = np.log(p) + logs[value] - back
                 taken += [
                     (score + gain, f"{text}{value}", k, (link, Chosen(k, int(value)))) for score, text, _, link in paths
                 ]

@@ -14,7 +14,7 @@ from digitlab.reading.confidence import is_digit, of_number, which_digit
 from digitlab.reading.finder import Level, Marks, find_marks, find_one, find_turn, shipped
 from digitlab.reading.glyphs import cut_out, is_bright_ink
 from digitlab.reading.light import grey
-from digitlab.reading.lines import find_skew, group_lines
+from digitlab.reading.lines import are_parts, find_skew, group_lines
 from digitlab.reading.numbers import read_line
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import Photo
@@ -30,6 +30,7 @@ _ASKED = 2.0  # log odds that a picture that is said to hold one digit does
 _SHOWN = 0.25  # one at least so probable is told as refused
 _STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
 _FEWEST = 4  # digits that say how a page is skewed
+_LIKELY, _HOPELESS = 0.4, 0.04  # a candidate less probable by the finder, and less by the second look, is given up
 _MOST_MARKS = 3000  # candidates on one page; more are texture
 
 
@@ -109,12 +110,15 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
         width, height = rotated_size(width, height, skew)
         marks, separators, levels = find_marks(light, network, options.flatten)
     marks = marks[np.sort(np.argsort(-marks.p, kind="stable")[:_MOST_MARKS])]
+    again = look_again(levels, marks, shipped_second())
+    # What both doubt need not be cut out.
+    likely = (marks.p > _LIKELY) | (again[:, 10] < 1 - _HOPELESS)
+    marks, again = marks[likely], again[likely]
     bright = options.invert == "never"
     if options.invert == "auto":
         bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
     glyphs = tuple(cut_out(light, marks, bright))
     said = answers.of_glyphs(glyphs, center=options.center)
-    again = look_again(levels, marks, shipped_second())
     return Seen(quarters, skew, (width, height), light, tuple(levels), marks, separators, bright, glyphs, said, again)
 
 
@@ -125,6 +129,7 @@ def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, W
     # What is known of the numbers may speak for a candidate that is doubtful by itself.
     is_restricted = options.digits is not None or options.expect is not None
     taken = np.flatnonzero(sure >= (_PERHAPS if is_restricted else _TAKEN))
+    taken = taken[~are_parts(marks[taken], sure[taken])]
     grid = find_grid(light, marks, taken, sure, options.grid, seen.is_bright) if options.grid else None
     if grid is None:
         rows = [taken[row] for row in group_lines(marks[taken])]
