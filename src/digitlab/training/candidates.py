@@ -7,14 +7,16 @@ a network that judges them), and besides from boxes that hold half a digit or tw
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.desk import Bank
 from digitlab.engine.crops import IGNORED
+from digitlab.reading.contrast import local_contrast
 from digitlab.reading.finder import Network, candidates
 from digitlab.reading.second_look import cut_patches
-from digitlab.training.pages import compose
+from digitlab.training.pages import compose_greys
 
 __all__ = ["NONE", "compose_candidates"]
 
@@ -25,13 +27,16 @@ _STREAM = 11
 _CHUNK = 32
 _LEAST_P = 0.15
 # A page of words has a hundred candidates that are alike.
-_MOST_NONE = 8
+_MOST_NONE = 9
 # A candidate is a digit whose box it shares so much of, and none if it shares less than the other.
 _IS, _IS_NOT = 0.5, 0.3
 # Pixels: what is higher or lower may be a digit that this scale is not for.
 _LEAST_PX, _MOST_PX = 11.0, 44.0
 # A second look need not be at the exact place: standard deviations of place and size, of a side.
 _PLACE, _SIZE = 0.035, 0.06
+# This part is seen in a picture that was cut close: a cell of a form, a letter of a word. So far beyond the box, in
+# sides of it, it ends, and from there its border goes on for so many pixels.
+_CUT_CLOSE, _BEYOND, _BORDER_PX = 0.2, 0.5, 64
 # For every crop so many boxes that hold half a digit, or two; and so many digits as they stand, found or not.
 _PARTS, _WHOLE = 1, 1
 
@@ -64,18 +69,34 @@ def compose_candidates(
     patches, labels = np.empty((n, 44, 44), np.uint8), np.empty(n, np.int64)
     done = 0
     while done < n:
-        crops = compose(bank, _CHUNK, seed=seed, first=first, threads=threads)
+        crops = compose_greys(bank, _CHUNK, seed=seed, first=first, threads=threads)
         for k in range(_CHUNK):
             of_crop = slice(crops.starts[k], crops.starts[k + 1])
             rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM, first + k)))
-            contrast = crops.images[k, :, :, 0]
+            grey = crops.images[k, :, :, 0]
+            contrast = local_contrast(grey)
             boxes, which = _judged(finder, contrast, _centred(crops.boxes[of_crop]), crops.labels[of_crop], rng)
             some = slice(done, min(n, done + len(which)))
             patches[some] = cut_patches([(1.0, contrast)], boxes[: some.stop - done])
+            for place in np.flatnonzero(rng.random(some.stop - done) < _CUT_CLOSE):
+                patches[done + place] = _cut_close(grey, boxes[place], rng)
             labels[some] = which[: some.stop - done]
             done = some.stop
         first += _CHUNK
     return patches, labels
+
+
+def _cut_close(grey: NDArray[np.float32], box: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A candidate as it would be seen in a picture that ends soon beyond it."""
+    x, y, width, height = box
+    left, top, right, bottom = rng.uniform(0, _BEYOND, 4) * max(width, height)
+    first = np.maximum([x - width / 2 - left, y - height / 2 - top], 0).astype(int)
+    last = np.ceil([x + width / 2 + right, y + height / 2 + bottom]).astype(int)
+    picture = grey[first[1] : last[1] + 1, first[0] : last[0] + 1]
+    wider = cv2.copyMakeBorder(picture, *(_BORDER_PX,) * 4, cv2.BORDER_REPLICATE)
+    moved = np.array([[x - first[0] + _BORDER_PX, y - first[1] + _BORDER_PX, width, height]])
+    patch: NDArray[np.uint8] = cut_patches([(1.0, local_contrast(np.asarray(wider, np.float32)))], moved)[0]
+    return patch
 
 
 def _centred(boxes: NDArray[np.float32]) -> NDArray[np.float64]:

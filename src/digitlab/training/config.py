@@ -297,14 +297,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "not_a_digit": 0.18,
         "variants": 0.16,
     },
-    # An epoch is 30,000 candidates on pages that are composed anew.
+    # An epoch is 30,000 candidates; every second one has pages that are composed anew.
     "second-look": {
         "network": "second_look_cnn",
         "learns_from": "candidates",
         "train_images": 30_000,
         "validation_images": 10_000,
         "batch_size": 128,
-        "epochs": 90,
+        "epochs": 100,
         "optimizer": "adamw",
         "learning_rate": 0.002,
         "schedule": "one-cycle",

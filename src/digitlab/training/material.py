@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,13 +106,25 @@ def _candidates(config: TrainConfig, data: MnistData, architecture: Architecture
     fonts = find_fonts()
     bank = make_bank(data.training, seed=config.seed, fonts=fonts, threads=config.threads)
 
-    def of_epoch(epoch: int) -> LabelledImages:
+    composer = ThreadPoolExecutor(1, "digitlab-composing")
+    ahead: dict[int, Future[LabelledImages]] = {}
+
+    def of_set(number: int) -> LabelledImages:
         # A crop has some ten candidates, so that no crop comes twice.
-        first = (epoch - 1) * config.train_images
         patches, labels = compose_candidates(
-            bank, config.train_images, shipped(), seed=config.seed, first=first, threads=config.threads
+            bank, config.train_images, shipped(), seed=config.seed, first=number * config.train_images, threads=1
         )
         return wrap_labelled(architecture, patches, labels)
+
+    def of_epoch(epoch: int) -> LabelledImages:
+        # Each set is learned from twice, and the next one is composed meanwhile.
+        number = (epoch - 1) // 2
+        for wanted in (number, number + 1):
+            if wanted not in ahead:
+                ahead[wanted] = composer.submit(of_set, wanted)
+        for done in [one for one in ahead if one < number]:
+            del ahead[done]
+        return ahead[number].result()
 
     validation = None
     if config.validation_images:

@@ -83,9 +83,9 @@ def compose(bank: Bank, n: int, *, seed: int, first: int = 0, threads: int | Non
     return _composed(bank, n, seed, first, threads, has_contrast=True)
 
 
-def compose_greys(bank: Bank, n: int, *, seed: int, first: int = 0) -> Crops:
-    """Compose the same crops as a camera sees them, 0-1, without local contrast: for people."""
-    return _composed(bank, n, seed, first, None, has_contrast=False)
+def compose_greys(bank: Bank, n: int, *, seed: int, first: int = 0, threads: int | None = None) -> Crops:
+    """Compose the same crops as a camera sees them, 0-1, without local contrast."""
+    return _composed(bank, n, seed, first, threads, has_contrast=False)
 
 
 def _composed(bank: Bank, n: int, seed: int, first: int, threads: int | None, *, has_contrast: bool) -> Crops:

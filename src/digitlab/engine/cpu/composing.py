@@ -101,24 +101,24 @@ def _draw_none(stream, bank, desk, height):
     side = desk.ink.shape[0]
     radius, strength = desk.habits[RADIUS], desk.habits[STRENGTH]
     which = draw(stream)
-    if which < 0.4:
+    if which < 0.5:
         for _ in range(1 + one_of(stream, 4)):
             own = even(stream, 6.0, 70.0)
             x, y = between(stream, 0.0, side), between(stream, 0.0, side)
             doodle(stream, desk, desk.ink, x, y, own, 0.5 * even(stream, 0.9, 6.0), strength)
-    elif which < 0.68:
+    elif which < 0.74:
         print_text(stream, bank, desk, -30.0, side + 30.0, even(stream, 5.0, 34.0))
-    elif which < 0.72:
+    elif which < 0.77:
         for _ in range(2 + one_of(stream, 4)):
             x, y = between(stream, 0.0, side), between(stream, 0.0, side)
             doodle(stream, desk, desk.ink, x, y, height, radius, strength)
             strew_dots(stream, desk)
-    elif which < 0.77:
+    elif which < 0.81:
         rule_page(stream, desk, height)
         rule_page(stream, desk, height)
-    elif which < 0.83:
+    elif which < 0.86:
         giant_strokes(stream, bank, desk)
-    elif which < 0.93:
+    elif which < 0.95:
         return True
     return False  # what is left is an empty page
 
@@ -232,8 +232,8 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
     height = even(stream, LEAST_PX, MOST_PX)
     choose_hand(stream, bank, desk.habits, height)
     which = draw(stream)
-    kind = _ROWS if which < 0.54 else _FORM if which < 0.68 else _FEW if which < 0.75 else _TEXT
-    if which >= 0.8:
+    kind = _ROWS if which < 0.5 else _FORM if which < 0.64 else _FEW if which < 0.71 else _TEXT
+    if which >= 0.76:
         kind = _NONE
     is_clean = chance(stream, 0.35 if kind == _NONE else 0.18)
     is_no_page = False
@@ -255,7 +255,7 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
         rule_page(stream, desk, height)
     if chance(stream, 0.16):
         scatter_marks(stream, desk, height)
-    if chance(stream, 0.06):
+    if chance(stream, 0.1):
         own, radius = even(stream, 5.0, 50.0), 0.5 * even(stream, 0.9, 5.0)
         doodle(stream, desk, desk.ink, between(stream, 0.0, side), between(stream, 0.0, side), own, radius, 1.0)
     if chance(stream, 0.07):
