@@ -31,7 +31,8 @@ def marks_at(places: list[tuple[float, float]], width: float = 20, height: float
     xs, ys = (np.array([place[k] for place in places], float) for k in (0, 1))
     answers = np.full((n, 10), 0.01)
     answers[np.arange(n), np.arange(1, n + 1) % 10] = 0.91
-    return Marks(xs, ys, np.full(n, float(width)), np.full(n, float(height)), np.full(n, p), answers, np.full(n, 0.5))
+    sizes = np.full(n, float(width)), np.full(n, float(height))
+    return Marks(xs, ys, *sizes, np.full(n, p), answers, np.full(n, 0.5), np.zeros(n))
 
 
 def put(page: NDArray[np.float32], text: str, at: tuple[int, int], scale: float, light: float, thick: int) -> None:
@@ -256,15 +257,15 @@ def test_wide_gaps_part_numbers_unless_they_stand_in_boxes() -> None:
 
 def test_separators_part_numbers_and_are_told() -> None:
     marks = marks_at([(0, 0), (24, 0), (60, 0), (84, 0)])
-    slash = Marks(*(np.array([v]) for v in (42.0, 2.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1))
+    slash = Marks(*(np.array([v]) for v in (42.0, 2.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1), np.zeros(1))
     assert texts(marks, [0.9] * 4, slash) == ["12/", "34"]
-    far = Marks(*(np.array([v]) for v in (42.0, 90.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1))
+    far = Marks(*(np.array([v]) for v in (42.0, 90.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1), np.zeros(1))
     assert texts(marks, [0.9] * 4, far) == ["1234"]
 
 
 def test_the_border_of_neighboring_boxes_is_no_separator() -> None:
     marks = marks_at([(0, 0), (24, 0), (60, 0), (84, 0)])
-    slash = Marks(*(np.array([v]) for v in (42.0, 2.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1))
+    slash = Marks(*(np.array([v]) for v in (42.0, 2.0, 14.0, 40.0, 0.9)), np.eye(7)[:1], np.zeros(1), np.zeros(1))
     assert texts(marks, [0.9] * 4, slash, boxed={k: (0, k) for k in range(4)}) == ["1234"]
     # With an empty box between them it may stand in that.
     assert texts(marks, [0.9] * 4, slash, boxed={0: (0, 0), 1: (0, 1), 2: (0, 3), 3: (0, 4)}) == ["12/", "34"]

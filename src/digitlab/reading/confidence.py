@@ -17,7 +17,7 @@ from digitlab.reading.finder import Marks
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (1.3, 0.3, 0.2, -1.0, 0.5, 0.6, -1.5, 2.0, 1.0, 0.3, 0.0)
+_POWERS = (1.3, 0.3, 0.2, -1.0, 0.5, 0.6, -1.5, 2.0, 1.0, 0.3, -1.5, 0.0)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
 _WHICH = (0.4, 0.4, 0.6)
 # A number's odds: the power of the product of its digits' and a constant.
@@ -56,20 +56,20 @@ def is_digit(
 
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithms of the odds that evidence, float64 (n, 10), gives."""
+    """Return the logarithms of the odds that evidence, float64 (n, 11), gives."""
     return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
 
 
 def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what speaks for a digit: float64 (n, 10).
+    """Return what speaks for a digit: float64 (n, 11).
 
     The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
     is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is
     from what is usual on the page, how much company it has (-0.5 for none to 0.5), the second look's log odds, and the
-    logarithm of the probability that it names the same digit as the finder.
+    logarithm of the probability that it names the same digit as the finder, and how probably there is a separator.
     """
     if len(marks) == 0:
-        return np.zeros((0, 10))
+        return np.zeros((0, 11))
     network = _normalized(answers[:, :10])
     same = np.log(np.maximum((marks.answers * network).sum(1), 1e-4))
     none = answers[:, 10].astype(np.float64)
@@ -81,7 +81,7 @@ def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float
     second = _normalized(again[:, :10])
     agreed = np.log(np.maximum((marks.answers * second).sum(1), 1e-4))
     around = _surroundings(marks, marks.p * np.minimum(0.2 + support, 1))
-    seen_again = np.stack([-_log_odds(again[:, 10].astype(np.float64)), agreed], 1)
+    seen_again = np.stack([-_log_odds(again[:, 10].astype(np.float64)), agreed, marks.rival], 1)
     return np.concatenate([own, around, seen_again], 1)
 
 

@@ -48,6 +48,7 @@ _MOST_PIXELS = 1_100_000
 _MOST_ENLARGED = (1.5, 2.5)
 # Around every level its border goes on, so that a digit near it is seen with something around.
 _MARGIN_PX = 24
+_SAME = 0.35  # of what both cover: a digit and a separator that share so much are the same ink
 _ALIKE = 1.6  # the higher of two that are the same digit is at most so many times as high as the other
 _LEAST_P = 0.15  # less than this is no candidate
 _CLEAR = 0.7  # in a picture of one digit a candidate so sure ends the search
@@ -71,6 +72,8 @@ class Marks:
     support : ndarray
         float64 (n,): the sum of what other levels say of the same mark. A digit has a size that is known on several,
         and what only looks like one in one size has little.
+    rival : ndarray
+        float64 (n,), 0-1: how probably there is a separator instead.
     """
 
     x: NDArray[np.float64]
@@ -80,6 +83,7 @@ class Marks:
     p: NDArray[np.float64]
     answers: NDArray[np.float64]
     support: NDArray[np.float64]
+    rival: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -192,11 +196,10 @@ def find_marks(grey: NDArray[np.float32], network: Network, flatten: bool = True
     """Find digits and separators; each once. As ``pyramid``."""
     digits, separators, levels = pyramid(grey, network, flatten=flatten)
     digits, separators = _each_once(digits), _each_once(separators)
-    # A slash may look like a one, and a one like a slash: the same ink is what it is more surely.
-    shared = _shared(digits, separators) > 0.35
-    weaker = shared & (separators.p[None, :] > digits.p[:, None])
-    stronger = shared & ~weaker
-    return digits[~weaker.any(1)], separators[~stronger.any(0)], levels
+    # A slash may look like a one, and a one like a slash.
+    same = _shared(digits, separators) > _SAME
+    rival = np.where(same, separators.p, 0.0).max(1, initial=0.0)
+    return dataclasses.replace(digits, rival=rival), separators, levels
 
 
 def _shared(one: Marks, other: Marks) -> NDArray[np.float64]:
@@ -253,7 +256,7 @@ def find_turn(grey: NDArray[np.float32], network: Network, digits: Marks, flatte
         if best > _CLEAR_TURN[0] and best > _CLEAR_TURN[1] * second:
             break
     # A page lies as it should unless much speaks against it: 0, 1 and 8 look alike on their heads.
-    sums[0] = 1.05 * sums[0] + 0.05
+    sums[0] = 1.1 * sums[0] + 0.3
     return int(np.argmax(sums))
 
 
@@ -347,6 +350,7 @@ def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice,
         sizes[:, 1] / fy,
         heat[rows, columns].astype(np.float64),
         answers / answers.sum(1, keepdims=True),
+        np.zeros(len(rows)),
         np.zeros(len(rows)),
     )
 
