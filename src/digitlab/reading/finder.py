@@ -30,6 +30,7 @@ __all__ = [
     "Marks",
     "Network",
     "candidates",
+    "common_area",
     "find_marks",
     "find_one",
     "find_turn",
@@ -197,20 +198,20 @@ def find_marks(grey: NDArray[np.float32], network: Network, flatten: bool = True
     digits, separators, levels = pyramid(grey, network, flatten=flatten)
     digits, separators = _each_once(digits), _each_once(separators)
     # A slash may look like a one, and a one like a slash.
-    same = _shared(digits, separators) > _SAME
+    common = common_area(digits, separators)
+    together = (digits.width * digits.height)[:, None] + separators.width * separators.height - common
+    same = common > _SAME * together
     rival = np.where(same, separators.p, 0.0).max(1, initial=0.0)
     return dataclasses.replace(digits, rival=rival), separators, levels
 
 
-def _shared(one: Marks, other: Marks) -> NDArray[np.float64]:
-    """What each two marks share, as a part of what they cover together: float64 (n, m)."""
+def common_area(one: Marks, other: Marks) -> NDArray[np.float64]:
+    """Return the area that each two boxes share: float64 (n, m), square pixels."""
     across, down = (
         np.minimum((p + s / 2)[:, None], q + t / 2) - np.maximum((p - s / 2)[:, None], q - t / 2)
         for p, s, q, t in ((one.x, one.width, other.x, other.width), (one.y, one.height, other.y, other.height))
     )
-    both = np.maximum(across, 0) * np.maximum(down, 0)
-    together = (one.width * one.height)[:, None] + other.width * other.height - both
-    return np.asarray(both / np.maximum(together, 1e-9), np.float64)
+    return np.asarray(np.maximum(across, 0) * np.maximum(down, 0), np.float64)
 
 
 def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True) -> tuple[Marks, list[Level]]:
@@ -364,17 +365,13 @@ def _each_once(marks: Marks) -> Marks:
     order = np.argsort(-marks.p, kind="stable")
     marks = marks[order]
     n = len(marks)
-    left, right = marks.x - marks.width / 2, marks.x + marks.width / 2
-    top, bottom = marks.y - marks.height / 2, marks.y + marks.height / 2
     area = marks.width * marks.height
     is_free = np.ones(n, np.bool_)
     kept, answers, support = [], [], []
     for k in range(n):
         if not is_free[k]:
             continue
-        across = np.minimum(right, right[k]) - np.maximum(left, left[k])
-        down = np.minimum(bottom, bottom[k]) - np.maximum(top, top[k])
-        shared = np.maximum(across, 0) * np.maximum(down, 0)
+        shared = common_area(marks[k : k + 1], marks)[0]
         same = shared > 0.4 * (area + area[k] - shared)
         narrow = np.minimum(marks.width, marks.width[k]) * 0.5 + 0.1 * marks.height[k]
         low = np.minimum(marks.height, marks.height[k])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.reading.finder import Marks
+from digitlab.reading.finder import Marks, common_area
 
 __all__ = ["are_parts", "find_skew", "group_lines"]
 
@@ -53,12 +53,8 @@ def find_skew(marks: Marks) -> float:
 
 def are_parts(marks: Marks, sure: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Say which marks are part of a larger digit: the loop of a nine is no nought. bool (n,)."""
-    left, right = marks.x - marks.width / 2, marks.x + marks.width / 2
-    top, bottom = marks.y - marks.height / 2, marks.y + marks.height / 2
-    across = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
-    down = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
     area = marks.width * marks.height
-    within = np.maximum(across, 0) * np.maximum(down, 0) > _WITHIN * area[:, None]
+    within = common_area(marks, marks) > _WITHIN * area[:, None]
     within &= (area[:, None] < area) & (sure >= _WHOLE) & (sure > sure[:, None] - _WHOLE)
     return np.asarray(within.any(1), np.bool_)
 
