@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Collection
 
@@ -358,7 +359,8 @@ def form(kind: str, n: int, filled: list[int]) -> tuple[NDArray[np.float32], Mar
 @pytest.mark.parametrize("filled", [[0, 1, 2, 3, 4], [1, 3]])
 def test_boxes_of_every_kind_are_found_and_the_empty_ones_told(kind: str, filled: list[int]) -> None:
     page, marks = form(kind, 5, filled)
-    cells = find_cells(page, marks, range(len(marks)), False)
+    cells, digits = find_cells(page, marks, range(len(marks)), False)
+    assert digits == list(range(len(marks)))
     assert [len(cell.marks) for cell in cells] == [int(k in filled) for k in range(5)]
     for k, cell in enumerate(cells):
         assert (cell.left + cell.right) / 2 == pytest.approx(50 + 70 * k + 35, abs=6)
@@ -366,7 +368,18 @@ def test_boxes_of_every_kind_are_found_and_the_empty_ones_told(kind: str, filled
 
 def test_without_boxes_none_are_found() -> None:
     page, marks = form("none", 5, [0, 1, 2, 3])
-    assert find_cells(page, marks, range(4), False) == []
+    assert find_cells(page, marks, range(4), False) == ([], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("kind", ["grid", "ticks"])
+def test_borders_that_were_taken_for_ones_are_borders(kind: str) -> None:
+    page, marks = form(kind, 4, [0, 1, 2, 3])
+    borders = marks_at([(50 + 70 * k, 80 if kind == "grid" else 107) for k in range(5)], 4, 30)
+    borders = dataclasses.replace(borders, answers=np.eye(10)[[1] * 5] * 0.91 + 0.009)
+    both = Marks(*(np.concatenate([getattr(m, f.name) for m in (marks, borders)]) for f in dataclasses.fields(Marks)))
+    cells, digits = find_cells(page, both, [4, 0, 5, 1, 6, 2, 7, 3, 8], False)
+    assert digits == [0, 1, 2, 3]
+    assert [cell.marks for cell in cells] == [(0,), (1,), (2,), (3,)]
 
 
 @pytest.mark.parametrize("tilt", [0.0, 0.0004])

@@ -27,6 +27,7 @@ _TICK = (0.3, 0.68)  # a tick stands between these heights below the middle
 _THIN = 0.4  # of the height: no border is wider
 _WIDTHS = (0.6, 4.5)  # of the height: how wide boxes are
 _EVEN = (0.72, 1.38)  # of the usual width of the line's boxes
+_ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 _GUTTER = 0.4  # of the usual width: between boxes that do not share a border
 
 
@@ -42,8 +43,12 @@ class Boxed:
     marks: tuple[int, ...]
 
 
-def find_cells(light: NDArray[np.float32], marks: Marks, row: Sequence[int], bright_ink: bool) -> list[Boxed]:
-    """Find the boxes that a line's digits stand in, from left to right; none where it is not in boxes.
+def find_cells(
+    light: NDArray[np.float32], marks: Marks, row: Sequence[int], bright_ink: bool
+) -> tuple[list[Boxed], list[int]]:
+    """Find the boxes that a line's digits stand in, from left to right, and which of its marks are digits then.
+
+    There are none where a line is not in boxes. An upright line that divides it evenly with others is no one.
 
     Parameters
     ----------
@@ -57,16 +62,19 @@ def find_cells(light: NDArray[np.float32], marks: Marks, row: Sequence[int], bri
         Whether ink is brighter than its ground.
     """
     chosen = list(row)
-    xs, ys = marks.x[chosen], marks.y[chosen]
-    height = float(np.median(marks.height[chosen]))
-    slope = float(np.clip(np.polyfit(xs, ys, 1)[0], -0.15, 0.15)) if np.ptp(xs) > 2 * height else 0.0
-    level = float(ys.mean() - slope * xs.mean())
+    xs = marks.x[chosen]
+    may_be_line = (marks.answers[chosen].argmax(1) == 1) & (marks.width[chosen] < 0.5 * marks.height[chosen])
+    # Where writing stands and how high it is, is told by what can be no line, if there is any.
+    firm = marks[np.array(chosen)[~may_be_line | may_be_line.all()]]
+    height = float(np.median(firm.height))
+    slope = float(np.clip(np.polyfit(firm.x, firm.y, 1)[0], -0.15, 0.15)) if np.ptp(firm.x) > 2 * height else 0.0
+    level = float(firm.y.mean() - slope * firm.x.mean())
     left = max(0.0, float((xs - marks.width[chosen] / 2).min()) - _BEYOND * height)
     right = min(float(light.shape[1]), float((xs + marks.width[chosen] / 2).max()) + _BEYOND * height)
     scale = _HEIGHT_PX / height
     size = (int((right - left) * scale), 2 * _HEIGHT_PX)
     if size[0] < _HEIGHT_PX or size[0] > 20_000:
-        return []
+        return [], chosen
     # The strip follows the line: row 32 of it is the middle of the writing.
     matrix = np.array([[1 / scale, 0, left], [slope / scale, 1 / scale, level + slope * left - height]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -74,11 +82,16 @@ def find_cells(light: NDArray[np.float32], marks: Marks, row: Sequence[int], bri
     strip = cv2.warpAffine(shrunk, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     borders = _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX))
     at = np.array([left + border / scale for border in borders])
-    if len(at) < 2:
-        return []
-    # What is read as a digit is no border.
-    at = at[np.abs(at[:, None] - xs).min(1) > 0.16 * height]
-    return _boxes(at, marks, chosen, height, slope, level)
+    is_line = may_be_line & (np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height)
+    best: tuple[list[Boxed], list[int]] = [], chosen
+    for lines in (np.zeros_like(is_line), is_line):
+        digits = [k for k, is_none in zip(chosen, lines, strict=True) if not is_none]
+        # What is read as a digit is no border.
+        free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
+        found = _boxes(free, marks, digits, height, slope, level)
+        if len(found) > len(best[0]):
+            best = found, digits
+    return best
 
 
 def _borders(contrast: NDArray[np.float32]) -> list[float]:

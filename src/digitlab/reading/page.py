@@ -133,17 +133,16 @@ def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, W
     grid = find_grid(light, marks, taken, sure, options.grid, seen.is_bright) if options.grid else None
     if grid is None:
         rows = [taken[row] for row in group_lines(marks[taken])]
-        boxes = [find_cells(light, marks, row.tolist(), seen.is_bright) for row in rows]
+        found = [find_cells(light, marks, row.tolist(), seen.is_bright) for row in rows]
     else:
-        rows = [np.array([k for cell in cells for k in cell.marks], np.int64) for cells in grid]
-        boxes = grid
+        found = [(cells, [k for cell in cells for k in cell.marks]) for cells in grid]
     place = _placer(light.shape, *seen.size)
     lines: list[Line] = []
     read: list[int] = []
     reasons: dict[int, str] = {}
-    for row, cells in zip(rows, boxes, strict=True):
+    for cells, row in found:
         boxed = {mark: (cell.run, place) for place, cell in enumerate(cells) for mark in cell.marks}
-        numbers, unexpected = read_line(marks, row.tolist(), sure, which, seen.separators, options, boxed)
+        numbers, unexpected = read_line(marks, row, sure, which, seen.separators, options, boxed)
         reasons |= dict.fromkeys(unexpected, "unexpected")
         kept = []
         for path, separator in numbers:
