@@ -3,7 +3,8 @@
     python benchmarks/screenshots.py [--only phone ...]
 
 Starts the Studio in a temporary folder, trains the small dense network and then the codelab's run to their ends, and
-saves ``docs/images/*.png`` as Chromium draws them. Exits 1 with a sentence where there is no Chromium, or where the
+saves ``docs/images/*.png`` as Chromium draws them. ``reading-steps`` shows how a photo is read, a sheet on a table
+that is composed of MNIST's test digits. Exits 1 with a sentence where there is no Chromium, or where the
 page complains in the browser's console.
 """
 
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from digitlab.reading.reader import Reader
+from reading_composed import composed
 from studio_process import StudioProcess, browser
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
@@ -53,6 +56,11 @@ def _read(page: Any) -> None:
     page.get_by_role("button", name="Show an example").click()
     page.locator(".photo-view").wait_for()
     page.wait_for_timeout(_SETTLE_MS)
+
+
+_STEPS = "reading-steps"
+_SHEET = ("sheets", 0, 1)  # kind, seed and number of the composed photo
+_TILES = (3, 330, 24)  # columns; pixels of a picture's side, and of its title
 
 
 @dataclass(frozen=True)
@@ -112,14 +120,34 @@ def small(png: bytes) -> bytes:
     return file.getvalue()
 
 
+def reading_steps() -> bytes:
+    """Return the steps of reading a composed photo, each with its title, as PNG."""
+    steps = Reader().explain(composed(*_SHEET).pixels).steps
+    columns, side, title = _TILES
+    rows = -(-len(steps) // columns)
+    sheet = Image.new("RGB", (columns * (side + title) - title, rows * (side + title)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for k, step in enumerate(steps):
+        left, top = k % columns * (side + title), k // columns * (side + title)
+        pen.text((left, top + 4), f"{k + 1}. {step.title}", fill="black", font=font)
+        picture = Image.fromarray(step.picture).convert("RGB")
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (left, top + title))
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
+
+
 def main() -> int:
     """Take all pictures."""
-    names = [picture.name for picture in PICTURES]
+    names = [*(picture.name for picture in PICTURES), _STEPS]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     chosen = parser.parse_args().only
     FOLDER.mkdir(parents=True, exist_ok=True)
     failures = []
+    if _STEPS in chosen:
+        (FOLDER / f"{_STEPS}.png").write_bytes(small(reading_steps()))
     with browser() as chromium:
         studio = StudioProcess()
         try:

@@ -184,7 +184,7 @@ def _heat(way: Way) -> NDArray[np.uint8]:
     for level in way.levels:
         np.maximum(heat, cv2.resize(level.heat, (width, height), interpolation=cv2.INTER_LINEAR), out=heat)
     page = _on_page(way).astype(np.float32)
-    strength = heat[..., None] ** np.float32(0.7)
+    strength = heat[..., None] ** np.float32(1.5)
     return (page * (1 - strength) + np.array([220, 20, 40], np.float32) * strength).astype(np.uint8)
 
 
