@@ -304,7 +304,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_images": 30_000,
         "validation_images": 10_000,
         "batch_size": 128,
-        "epochs": 100,
+        "epochs": 84,
         "optimizer": "adamw",
         "learning_rate": 0.002,
         "schedule": "one-cycle",

@@ -76,6 +76,7 @@ def make_bank(digits: Split, *, seed: int = 0, fonts: Sequence[Font] | None = No
     labels[:n_digits] = np.concatenate([digits.labels, variant_labels, variant_labels])
     edges, starts = _edges(images, threads or available_threads())
     printed = np.stack([np.stack([_framed(draw_letter(font, str(k))) for k in range(10)]) for font in own])
+    printed = np.concatenate([printed, *(_display(lean, wide)[None] for lean in (0, 2) for wide in (3, 5))])
     printed_words = [_printed_word(own[k // _WORDS_PER_FONT], k, seed) for k in range(len(own) * _WORDS_PER_FONT)]
     strips = [strip for strip in printed_words if strip.any()]
     n_printed = len(strips)
@@ -145,6 +146,38 @@ def _slants(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         along = rows @ (y * y) / total - mean_y**2
         slants[k : k + 4096] = -across / np.maximum(along, 1)
     return np.clip(slants, -1, 1)
+
+
+def _display(lean: int, wide: int) -> NDArray[np.uint8]:
+    """The ten digits as a display of seven bars shows them: uint8 (10, 28, 28)."""
+    digits = np.zeros((10, 28, 28), np.uint8)
+    left, right, gap = 7, 20, 1
+    # Which bars are lit: top, upper left and right, middle, lower left and right, bottom.
+    bars = (
+        "1110111",
+        "0010010",
+        "1011101",
+        "1011011",
+        "0111010",
+        "1101011",
+        "1101111",
+        "1010010",
+        "1111111",
+        "1111011",
+    )
+    half = wide // 2
+    for digit, lit in zip(digits, bars, strict=True):
+        for bar in np.flatnonzero([one == "1" for one in lit]):
+            if bar in (0, 3, 6):
+                y = (4, 14, 23)[bar // 3]
+                shift = lean * (14 - y) // 10
+                digit[y - half : y - half + wide - 1, left + half + gap + shift : right - half - gap + shift] = 255
+            else:
+                rows = np.arange(4 + gap, 14 - gap) if bar < 3 else np.arange(14 + gap, 24 - gap)
+                x = left if bar in (1, 4) else right
+                for y in rows:
+                    digit[y, x - half + lean * (14 - y) // 10 :][: wide - 1] = 255
+    return digits
 
 
 def _framed(drawn: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -35,16 +35,18 @@ _HIDDEN_LEARNED, _HIDDEN_IGNORED = 0.2, 0.75
 _LEAST_APART, _LEAST_SPREADS = 0.012, 1.4
 _IGNORED, _GONE = -1, -2
 _ROWS, _FORM, _FEW, _TEXT, _NONE = range(5)
+# Of 1: crops beyond have no digits.
+_FIRST_NONE = 0.76
 
 
 @kernel
-def _choose_view(stream, view, side):
-    """Choose from where the page is seen; return how often it was turned by a quarter."""
+def _choose_view(stream, view, side, turned):
+    """Choose from where the page is seen; return how often it was turned by a quarter, as so many pages are."""
     turn = 0.06 * normal(stream)
     if chance(stream, 0.2):
         turn = between(stream, -0.35, 0.35)
     quarters = 0
-    if chance(stream, 0.05):
+    if chance(stream, turned):
         quarters = 1 + one_of(stream, 3)
     angle = turn + 1.5707963 * quarters
     sine, cosine = math.sin(angle), math.cos(angle)
@@ -101,7 +103,7 @@ def _draw_none(stream, bank, desk, height):
     side = desk.ink.shape[0]
     radius, strength = desk.habits[RADIUS], desk.habits[STRENGTH]
     which = draw(stream)
-    if which < 0.5:
+    if which < 0.45:
         for _ in range(1 + one_of(stream, 4)):
             own = even(stream, 6.0, 70.0)
             x, y = between(stream, 0.0, side), between(stream, 0.0, side)
@@ -228,12 +230,13 @@ def compose_crop(bank, desk, seed, index, image, boxes, labels):
         for x in range(side):
             desk.ink[y, x] = desk.print[y, x] = desk.hidden[y, x] = np.float32(0.0)
     desk.n_marks[0] = 0
-    quarters = _choose_view(stream, desk.lens, side)
+    which = draw(stream)
+    # Words are to be none whichever way the page lies: which way is up is told by where its digits are surest.
+    quarters = _choose_view(stream, desk.lens, side, 0.6 if which >= _FIRST_NONE else 0.05)
     height = even(stream, LEAST_PX, MOST_PX)
     choose_hand(stream, bank, desk.habits, height)
-    which = draw(stream)
     kind = _ROWS if which < 0.5 else _FORM if which < 0.64 else _FEW if which < 0.71 else _TEXT
-    if which >= 0.76:
+    if which >= _FIRST_NONE:
         kind = _NONE
     is_clean = chance(stream, 0.35 if kind == _NONE else 0.18)
     is_no_page = False
