@@ -23,12 +23,17 @@ __all__ = ["Boxed", "find_cells", "find_grid"]
 _HEIGHT_PX = 32  # of the digits in the strip in which borders are looked for
 _BEYOND = 5.0  # heights to the left and right of a line's digits, where empty boxes may stand
 _BORDER = (0.64, 0.92)  # a border's reach above and below the middle of writing, in heights; how much of it is dark
-_TICK = (0.3, 0.68)  # a tick stands between these heights below the middle
+_TICK = (1.2, 1.96, 0.22)  # of the strip's half, its height: between which a tick stands, and how long it is at least
+_ABOVE_TICK = 0.35  # at most so much of the writing's upper half is dark above a tick
 _THIN = 0.4  # of the height: no border is wider
 _WIDTHS = (0.6, 4.5)  # of the height: how wide boxes are
-_EVEN = (0.72, 1.38)  # of the usual width of the line's boxes
+_UNEVEN = 0.12  # of the usual width: how far a border may be from where it is due
+_FEWEST_LINES = 3  # borders make a row of boxes
+_OWN_RIGHT = 0.6  # of a box and the gap behind it: where its right border may be
+_MOST_LINES = 80  # more are texture, not borders
+_NEXT = 3  # boxes that stand apart have two borders each, and a digit's stroke may be a third
+_MOST_RUNS = 4  # rows of boxes on one line
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
-_GUTTER = 0.4  # of the usual width: between boxes that do not share a border
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,63 +85,96 @@ def find_cells(
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     shrunk = cv2.GaussianBlur(light, (0, 0), 0.4 / scale) if scale < 0.6 else light
     strip = cv2.warpAffine(shrunk, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    borders = _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX))
-    at = np.array([left + border / scale for border in borders])
-    is_line = may_be_line & (np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height)
     best: tuple[list[Boxed], list[int]] = [], chosen
-    for lines in (np.zeros_like(is_line), is_line):
-        digits = [k for k, is_none in zip(chosen, lines, strict=True) if not is_none]
-        # What is read as a digit is no border.
-        free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
-        found = _boxes(free, marks, digits, height, slope, level)
-        if len(found) > len(best[0]):
-            best = found, digits
+    for columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
+        at = np.array([left + column / scale for column in columns])
+        on_border = np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height
+        for lines in (np.zeros_like(on_border), on_border & may_be_line):
+            digits = [k for k, is_none in zip(chosen, lines, strict=True) if not is_none]
+            # What is read as a digit is no border.
+            free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
+            found = _boxes(free, marks, digits, height, slope, level)
+            if len(found) > len(best[0]):
+                best = found, digits
     return best
 
 
-def _borders(contrast: NDArray[np.float32]) -> list[float]:
-    """The columns of a strip where an upright border or tick stands."""
+def _borders(contrast: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """The columns of a strip where upright borders stand, and those where ticks do."""
     noise = 1.4826 * float(np.median(np.abs(contrast - np.median(contrast))))
     dark = (contrast > max(0.035, 3.5 * noise)).view(np.uint8)
-    dark = cv2.dilate(dark, np.ones((1, 3), np.uint8)).astype(np.float32)
+    dark = np.asarray(cv2.dilate(dark, np.ones((1, 3), np.uint8)), np.uint8)
     reach = round(_BORDER[0] * _HEIGHT_PX)
     whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
-    low, high = (round((1 + part) * _HEIGHT_PX) for part in _TICK)
-    above = dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0)
-    ticks = (dark[low:high].mean(0) >= _BORDER[1]) & (above < 0.35)
-    for columns in (whole, ticks & ~whole):
-        changes = np.flatnonzero(np.diff(np.concatenate([[0], columns.view(np.int8), [0]])))
-        found = [(a + b - 1) / 2 for a, b in changes.reshape(-1, 2) if b - a <= _THIN * _HEIGHT_PX + 2]
-        if len(found) >= 2:
-            return found
-    return []
+    low, high, least = (round(part * _HEIGHT_PX) for part in _TICK)
+    upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
+    ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
+    return _middles(whole), _middles(ticks)
+
+
+def _middles(columns: NDArray[np.bool_]) -> list[float]:
+    """The middles of runs of columns that are not too wide for a line."""
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], columns.view(np.int8), [0]])))
+    return [(a + b - 1) / 2 for a, b in changes.reshape(-1, 2) if b - a <= _THIN * _HEIGHT_PX + 2]
 
 
 def _boxes(
     at: NDArray[np.float64], marks: Marks, row: list[int], height: float, slope: float, level: float
 ) -> list[Boxed]:
-    """Take the spaces between borders for boxes where they are even, and hold a digit at most."""
-    spaces = [(a, b, tuple(k for k in row if a < marks.x[k] < b)) for a, b in pairwise(at)]
-    widths = [b - a for a, b, inside in spaces if inside and _WIDTHS[0] * height < b - a < _WIDTHS[1] * height]
-    if not widths:
-        return []
-    usual = float(np.median(widths))
-    runs: list[list[tuple[float, float, tuple[int, ...]]]] = [[]]
-    for a, b, inside in spaces:
-        if not inside and b - a < _GUTTER * usual:
-            continue
-        if _EVEN[0] * usual <= b - a <= _EVEN[1] * usual and len(inside) <= 1:
-            runs[-1].append((a, b, inside))
-        else:
-            runs.append([])
-    boxes = []
-    for run, cells in enumerate(runs):
-        if len(cells) >= 2 and any(inside for _, _, inside in cells):
-            for a, b, inside in cells:
-                middle = level + slope * (a + b) / 2
-                half = max(0.75 * height, 0.5 * min(b - a, 2 * height))
-                boxes.append(Boxed(a, middle - half, b, middle + half, run, inside))
-    return boxes
+    """Take even spaces between borders for boxes, where each holds a digit at most; one row of them after another."""
+    boxes: list[Boxed] = []
+    for run in range(_MOST_RUNS):
+        chain = _chain(at, marks.x[row], height)
+        if chain is None:
+            break
+        usual = float(np.median(np.diff(chain)))
+        # Boxes that stand apart have a right border of their own before the next one's left.
+        rights = (at[:, None] - chain) / usual
+        own = np.where((rights > _OWN_RIGHT) & (rights < 1 - _UNEVEN), rights, np.nan)
+        wide = 1.0
+        if np.isfinite(own[:, :-1]).any(0).mean() > 0.5:
+            wide = float(np.nanmedian(own))
+            if (np.abs(rights[:, -1] - wide) < _UNEVEN).any():
+                chain = np.append(chain, chain[-1] + usual)
+        for first, last in pairwise(chain):
+            right = float(first + wide * (last - first))
+            inside = tuple(k for k in row if first < marks.x[k] < last)
+            middle = level + slope * (first + right) / 2
+            half = max(0.75 * height, 0.5 * min(right - first, 2 * height))
+            boxes.append(Boxed(float(first), middle - half, right, middle + half, run, inside))
+        at = at[(at < chain[0] - 0.5 * usual) | (at > chain[-1] + 0.5 * usual)]
+    return sorted(boxes, key=lambda box: box.left)
+
+
+def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) -> NDArray[np.float64] | None:
+    """The most borders that follow each other evenly, with a digit between some; one that is missing may be added."""
+    best: tuple[float, list[float]] = (_FEWEST_LINES - 0.5, [])
+    if len(at) > _MOST_LINES:
+        return None
+    for k, first in enumerate(at):
+        for second in at[k + 1 : k + 1 + _NEXT]:
+            width = second - first
+            if not _WIDTHS[0] * height < width < _WIDTHS[1] * height:
+                continue
+            chain, missing = [float(first), float(second)], 0
+            while True:
+                usual = (chain[-1] - chain[0]) / (len(chain) - 1)
+                steps = (at - chain[-1]) / usual
+                here = np.flatnonzero(np.abs(steps - 1) < _UNEVEN)
+                beyond = np.flatnonzero(np.abs(steps - 2) < _UNEVEN)
+                if len(here):
+                    chain.append(float(at[here[np.argmin(np.abs(steps[here] - 1))]]))
+                elif len(beyond):
+                    after = float(at[beyond[np.argmin(np.abs(steps[beyond] - 2))]])
+                    chain += [(chain[-1] + after) / 2, after]
+                    missing += 1
+                else:
+                    break
+            held = np.histogram(digits, chain)[0]
+            score = len(chain) - 2.5 * missing - 3 * (held > 1).sum()
+            if held.any() and score > best[0]:
+                best = score, chain
+    return np.array(best[1]) if best[1] else None
 
 
 def find_grid(

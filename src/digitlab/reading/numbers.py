@@ -42,7 +42,7 @@ def read_line(
     answers: NDArray[np.float64],
     separators: Marks,
     options: ReadingOptions,
-    boxed: Mapping[int, tuple[int, int]],
+    boxed: Mapping[int, int],
 ) -> tuple[list[tuple[Path, str]], list[int]]:
     """Read one line.
 
@@ -59,8 +59,7 @@ def read_line(
     options : ReadingOptions
         What is known of the numbers.
     boxed : mapping
-        Which row of boxes a mark stands in, and in which box, where it does: those of one row are one number, however
-        wide the gaps.
+        Which row of boxes a mark stands in, where it does: those of one row are one number, however wide the gaps.
 
     Returns
     -------
@@ -177,18 +176,14 @@ def _near(marks: Marks, row: Sequence[int], path: Path) -> list[int]:
     return [k for k in row if left <= marks.x[k] <= right]
 
 
-def _parted(
-    marks: Marks, path: Path, separators: Marks, boxed: Mapping[int, tuple[int, int]]
-) -> list[tuple[Path, str]]:
+def _parted(marks: Marks, path: Path, separators: Marks, boxed: Mapping[int, int]) -> list[tuple[Path, str]]:
     """Part a line's digits where the gap between two is wide, or where something is written that parts them."""
     parted: list[tuple[Path, str]] = []
     number: Path = [path[0]]
     for before, after in pairwise(path):
-        first, last = boxed.get(before.mark, (-1, 0)), boxed.get(after.mark, (-2, 0))
-        in_boxes = first[0] == last[0]
-        # Between neighboring boxes there is a border, which is no slash.
-        is_next = in_boxes and last[1] - first[1] == 1
-        separator = "" if is_next else _between(marks, before.mark, after.mark, separators)
+        # Between boxes there is a border, which is no slash, and a dash in one says that it is empty.
+        in_boxes = before.mark in boxed and boxed[before.mark] == boxed.get(after.mark)
+        separator = "" if in_boxes else _between(marks, before.mark, after.mark, separators)
         left = marks.x[before.mark] + marks.width[before.mark] / 2
         right = marks.x[after.mark] - marks.width[after.mark] / 2
         height = max(marks.height[before.mark], marks.height[after.mark])

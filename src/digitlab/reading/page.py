@@ -141,7 +141,7 @@ def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, W
     read: list[int] = []
     reasons: dict[int, str] = {}
     for cells, row in found:
-        boxed = {mark: (cell.run, place) for place, cell in enumerate(cells) for mark in cell.marks}
+        boxed = {mark: cell.run for cell in cells for mark in cell.marks}
         numbers, unexpected = read_line(marks, row, sure, which, seen.separators, options, boxed)
         reasons |= dict.fromkeys(unexpected, "unexpected")
         kept = []
