@@ -233,7 +233,13 @@ def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True)
     return marks[np.argsort(-marks.p * marks.height**0.25, kind="stable")[:_MOST_OF_ONE]], levels
 
 
-def find_turn(grey: NDArray[np.float32], network: Network, digits: Marks, flatten: bool = True) -> int:
+def find_turn(
+    grey: NDArray[np.float32],
+    network: Network,
+    digits: Marks,
+    flatten: bool = True,
+    look: Callable[[Sequence[Level], Marks], NDArray[np.float64]] | None = None,
+) -> int:
     """Say by how many quarters a page is to be turned clockwise so that its digits stand upright.
 
     Parameters
@@ -242,6 +248,8 @@ def find_turn(grey: NDArray[np.float32], network: Network, digits: Marks, flatte
         As for ``pyramid``.
     digits : Marks
         What was found on the page as it lies: upside-down digits are found too, only less surely.
+    look : callable, optional
+        Says how probably each candidate is a digit, 0-1: letters that lie on their side are less like letters.
     """
     windows = _windows(grey.shape, digits)
     sums = np.zeros(4)
@@ -249,9 +257,11 @@ def find_turn(grey: NDArray[np.float32], network: Network, digits: Marks, flatte
         part = grey[top:bottom, left:right]
         for turn in range(4):
             turned = np.ascontiguousarray(np.rot90(part, -turn))
-            marks = _each_once(pyramid(turned, network, [scale, scale / _STEP], flatten)[0])
-            sure = np.maximum(marks.p - 0.5, 0) * marks.answers.max(1, initial=0)
-            sums[turn] += float(sure.sum())
+            found, _, levels = pyramid(turned, network, [scale, scale / _STEP], flatten)
+            marks = _each_once(found)
+            marks = marks[marks.p > 0.5]
+            sure = (marks.p - 0.5) * marks.answers.max(1, initial=0)
+            sums[turn] += float((sure if look is None else sure * look(levels, marks)).sum())
         # Most pages are clear after the first window.
         second, best = np.sort(sums)[-2:]
         if best > _CLEAR_TURN[0] and best > _CLEAR_TURN[1] * second:

@@ -99,7 +99,7 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
     light = grey(photo.pixels)
     width, height = photo.width, photo.height
     marks, separators, levels = find_marks(light, network, options.flatten)
-    quarters = find_turn(light, network, marks, options.flatten) if options.turn else 0
+    quarters = find_turn(light, network, marks, options.flatten, _look) if options.turn else 0
     if quarters:
         light = np.ascontiguousarray(np.rot90(light, -quarters))
         width, height = (height, width) if quarters % 2 else (width, height)
@@ -120,6 +120,10 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
     glyphs = tuple(cut_out(light, marks, bright))
     said = answers.of_glyphs(glyphs, center=options.center)
     return Seen(quarters, skew, (width, height), light, tuple(levels), marks, separators, bright, glyphs, said, again)
+
+
+def _look(levels: Sequence[Level], marks: Marks) -> NDArray[np.float64]:
+    return 1 - look_again(levels, marks, shipped_second())[:, 10].astype(np.float64)
 
 
 def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, Way]:
