@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.reading.finder import Marks
+from digitlab.reading.finder import Marks, common_area
 
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (1.3, 0.3, 0.2, -1.0, 0.5, 0.6, -1.5, 2.0, 1.0, 0.3, -1.5, 0.0)
+_POWERS = (1.3, 0.3, 0.2, -1.0, 0.5, 0.6, -1.5, 2.0, 1.0, 0.3, -1.5, 0.5, 0.0)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
 _WHICH = (0.4, 0.4, 0.6)
 # A number's odds: the power of the product of its digits' and a constant.
@@ -26,9 +26,10 @@ _NUMBER = (1.0, 0.0)
 _USUAL_RATIO = 1.7
 # So many likely digits say what is usual on a page.
 _FEWEST = 1.5
-# Log odds that the network's word for a digit is worth at most.
-_MOST_FOR = 2.5
+# Log odds that the network's word is worth at least and at most.
+_MOST_AGAINST, _MOST_FOR = -3.0, 2.5
 _LEAST = 1e-5
+_NEAR = 8.0  # heights: candidates so near are around
 
 
 def is_digit(
@@ -56,32 +57,34 @@ def is_digit(
 
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithms of the odds that evidence, float64 (n, 11), gives."""
+    """Return the logarithms of the odds that evidence, float64 (n, 12), gives."""
     return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
 
 
 def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what speaks for a digit: float64 (n, 11).
+    """Return what speaks for a digit: float64 (n, 12).
 
     The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
     is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is
-    from what is usual on the page, how much company it has (-0.5 for none to 0.5), the second look's log odds, and the
-    logarithm of the probability that it names the same digit as the finder, and how probably there is a separator.
+    from what is usual on the page, how much company it has (-0.5 for none to 0.5), the second look's log odds, the
+    logarithm of the probability that it names the same digit as the finder, how probably there is a separator, and the
+    log odds that what is found around is a digit, by the second look.
     """
     if len(marks) == 0:
-        return np.zeros((0, 11))
+        return np.zeros((0, 12))
     network = _normalized(answers[:, :10])
     same = np.log(np.maximum((marks.answers * network).sum(1), 1e-4))
     none = answers[:, 10].astype(np.float64)
     # A network of ten answers says 0 of all, which tells nothing. That a piece of line could be a digit tells little.
     support = np.minimum(marks.support, 1.0)
-    network_odds = np.where(none > 0, np.minimum(-_log_odds(none), _MOST_FOR), 0.0)
+    network_odds = np.where(none > 0, np.clip(-_log_odds(none), _MOST_AGAINST, _MOST_FOR), 0.0)
     one = np.sqrt(marks.answers * network)[:, 1]
     own = np.stack([_log_odds(marks.p), network_odds, same, one, support, marks.answers.max(1)], 1)
     second = _normalized(again[:, :10])
     agreed = np.log(np.maximum((marks.answers * second).sum(1), 1e-4))
     around = _surroundings(marks, marks.p * np.minimum(0.2 + support, 1))
-    seen_again = np.stack([-_log_odds(again[:, 10].astype(np.float64)), agreed, marks.rival], 1)
+    accepted = _accepted(marks, 1 - again[:, 10].astype(np.float64))
+    seen_again = np.stack([-_log_odds(again[:, 10].astype(np.float64)), agreed, marks.rival, accepted], 1)
     return np.concatenate([own, around, seen_again], 1)
 
 
@@ -99,6 +102,21 @@ def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float
     above = (dy > 0.8 * low) & (dy < 2.5 * high) & (dx < 0.6 * high)
     company = np.minimum(((beside | above) & (high < 1.6 * low)) @ likely, 2) / 2 - 0.5
     return np.stack([unusual, company], 1)
+
+
+def _accepted(marks: Marks, digits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The log odds that candidates around each are digits: in a word, or a drawing, most of what is found is none."""
+    area = marks.width * marks.height
+    shared = common_area(marks, marks) / np.minimum(area[:, None], area)
+    np.fill_diagonal(shared, 0)
+    # A part of a digit says nothing.
+    counts = ~((shared > 0.4) & (digits > 0.5) & (digits > digits[:, None])).any(1)
+    high, low = np.maximum(marks.height[:, None], marks.height), np.minimum(marks.height[:, None], marks.height)
+    far = np.hypot(marks.x[:, None] - marks.x, marks.y[:, None] - marks.y)
+    weights = (far < _NEAR * high) & (high < 2.2 * low) & (shared < 0.4) & counts
+    np.fill_diagonal(weights, False)
+    sums, right = weights @ marks.p, weights @ (marks.p * digits)
+    return _log_odds((right + 0.25) / (sums + 0.5))
 
 
 def which_digit(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:

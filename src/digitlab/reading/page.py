@@ -31,7 +31,7 @@ _SHOWN = 0.25  # one at least so probable is told as refused
 _STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
 _FEWEST = 4  # digits that say how a page is skewed
 _LIKELY, _HOPELESS = 0.4, 0.04  # a candidate less probable by the finder, and less by the second look, is given up
-_MOST_MARKS = 3000  # candidates on one page; more are texture
+_MOST_MARKS = 1500  # candidates on one page; more are texture
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,15 +111,19 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
         marks, separators, levels = find_marks(light, network, options.flatten)
     marks = marks[np.sort(np.argsort(-marks.p, kind="stable")[:_MOST_MARKS])]
     again = look_again(levels, marks, shipped_second())
-    # What both doubt need not be cut out.
-    likely = (marks.p > _LIKELY) | (again[:, 10] < 1 - _HOPELESS)
-    marks, again = marks[likely], again[likely]
     bright = options.invert == "never"
     if options.invert == "auto":
         bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
-    glyphs = tuple(cut_out(light, marks, bright))
-    said = answers.of_glyphs(glyphs, center=options.center)
-    return Seen(quarters, skew, (width, height), light, tuple(levels), marks, separators, bright, glyphs, said, again)
+    # What both doubt need not be cut out.
+    likely = np.flatnonzero((marks.p > _LIKELY) | (again[:, 10] < 1 - _HOPELESS))
+    cut = cut_out(light, marks[likely], bright)
+    glyphs = [np.zeros((4, 4), np.float32)] * len(marks)
+    said = np.eye(11, dtype=np.float32)[np.full(len(marks), 10)]
+    said[likely] = answers.of_glyphs(cut, center=options.center)
+    for k, glyph in zip(likely, cut, strict=True):
+        glyphs[k] = glyph
+    size = (width, height)
+    return Seen(quarters, skew, size, light, tuple(levels), marks, separators, bright, tuple(glyphs), said, again)
 
 
 def _look(levels: Sequence[Level], marks: Marks) -> NDArray[np.float64]:
