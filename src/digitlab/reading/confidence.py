@@ -82,9 +82,9 @@ def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float
     own = np.stack([_log_odds(marks.p), network_odds, same, one, support, marks.answers.max(1)], 1)
     second = _normalized(again[:, :10])
     agreed = np.log(np.maximum((marks.answers * second).sum(1), 1e-4))
-    around = _surroundings(marks, marks.p * np.minimum(0.2 + support, 1))
-    accepted = _accepted(marks, 1 - again[:, 10].astype(np.float64))
-    seen_again = np.stack([-_log_odds(again[:, 10].astype(np.float64)), agreed, marks.rival, accepted], 1)
+    digits = 1 - again[:, 10].astype(np.float64)
+    around = _surroundings(marks, digits * np.minimum(2 * marks.p, 1))
+    seen_again = np.stack([_log_odds(digits), agreed, marks.rival, _accepted(marks, digits)], 1)
     return np.concatenate([own, around, seen_again], 1)
 
 
