@@ -20,7 +20,7 @@ from digitlab.reading.contrast import local_contrast
 from digitlab.reading.finder import Marks, find_marks, find_turn, pyramid, scales
 from digitlab.reading.glyphs import cut_out, is_bright_ink
 from digitlab.reading.light import grey
-from digitlab.reading.lines import find_skew, group_lines
+from digitlab.reading.lines import are_parts, find_skew, group_lines
 from digitlab.reading.numbers import read_line
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.upright import rotated, rotated_size
@@ -277,6 +277,20 @@ def test_of_two_candidates_for_the_same_ink_the_likelier_is_taken() -> None:
     assert texts(marks, [0.6, 0.9, 0.9]) == ["23"]
 
 
+def test_the_two_strokes_of_a_four_are_explained_by_the_four() -> None:
+    marks = dataclasses.replace(marks_at([(0, 0), (7, 0), (14, 0)]), width=np.array([6.0, 20.0, 6.0]))
+    assert texts(marks, [0.98, 0.9, 0.7]) == ["2"]
+    assert texts(marks, [0.98, 0.4, 0.9]) == ["13"]
+
+
+def test_the_loop_of_a_nine_is_part_of_it_and_a_speck_in_doubtful_ink_is_not() -> None:
+    marks = dataclasses.replace(
+        marks_at([(0, 0), (0, -6)]), width=np.array([20.0, 12.0]), height=np.array([30.0, 14.0])
+    )
+    assert are_parts(marks, np.array([0.9, 0.95])).tolist() == [False, True]
+    assert are_parts(marks, np.array([0.3, 0.95])).tolist() == [False, False]
+
+
 def test_what_is_expected_decides() -> None:
     marks = marks_at([(0, 0), (24, 0), (48, 0), (72, 0)])
     assert texts(marks, [0.95, 0.95, 0.4, 0.95], digits=3) == ["124"]
@@ -330,6 +344,16 @@ def test_two_sure_opinions_are_surer_than_one_and_size_counts() -> None:
     sure = is_digit(marks, says_yes, says_yes)
     assert sure[3] < sure[2]
     assert which_digit(marks, says_yes, says_yes).sum(1) == pytest.approx(1)
+
+
+def test_what_is_found_among_much_that_is_none_is_doubted() -> None:
+    marks = marks_at([(30 * k, 60 * row) for row in range(4) for k in range(8)], p=0.6)
+    says = np.full((32, 11), 0.09, np.float32)
+    says[:, 10] = 0.1
+    words = np.full((32, 11), 0.02, np.float32)
+    words[:, 10] = 0.8
+    words[12] = says[12]
+    assert is_digit(marks, says, words)[12] < is_digit(marks, says, says)[12]
 
 
 # Cells
