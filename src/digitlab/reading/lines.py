@@ -17,7 +17,8 @@ _MOST_SKEW = 25.0  # degrees
 _NEXT = 9.0  # heights: a digit farther away than this begins another line
 _BESIDE = 0.62  # of the height: how far a digit's middle may lie above or below the line's course
 _WITHIN = 0.75  # of the smaller of two: so much of a part lies in the whole
-_WHOLE = 0.5  # a whole is a digit at least so surely, and at most so much less surely than its part
+_WHOLE, _LESS_SURE = 0.5, 0.2  # a whole is a digit at least so surely, and at most so much less surely than its part
+_FILLED = 0.55  # so much of what was taken for one digit is filled by those that are surer
 _SIZES = 2.3  # how many times as high the larger of two neighbours may be
 
 
@@ -52,11 +53,26 @@ def find_skew(marks: Marks) -> float:
 
 
 def are_parts(marks: Marks, sure: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which marks are part of a larger digit: the loop of a nine is no nought. bool (n,)."""
+    """Say which marks are not to be read beside others: parts of a larger digit, or several digits taken for one.
+
+    The loop of a nine is no nought. Two noughts one above the other are no eight, where each is surer than that.
+
+    Returns
+    -------
+    ndarray
+        bool (n,).
+    """
     area = marks.width * marks.height
-    within = common_area(marks, marks) > _WITHIN * area[:, None]
-    within &= (area[:, None] < area) & (sure >= _WHOLE) & (sure > sure[:, None] - _WHOLE)
-    return np.asarray(within.any(1), np.bool_)
+    common = common_area(marks, marks)
+    within = (common > _WITHIN * area[:, None]) & (area[:, None] < area)
+    surer = within & (sure[:, None] > sure)
+    gone = np.zeros(len(marks), np.bool_)
+    for whole in np.flatnonzero(surer.sum(0) > 1):
+        parts = np.flatnonzero(surer[:, whole])
+        apart = common[np.ix_(parts, parts)].sum(1) - area[parts] < 0.2 * area[parts]
+        gone[whole] = apart.sum() > 1 and area[parts[apart]].sum() > _FILLED * area[whole]
+    is_whole = ~gone & (sure >= _WHOLE) & (sure > sure[:, None] - _LESS_SURE)
+    return np.asarray(gone | (within & is_whole).any(1), np.bool_)
 
 
 def group_lines(marks: Marks) -> list[NDArray[np.int64]]:
