@@ -259,9 +259,11 @@ def find_turn(
             turned = np.ascontiguousarray(np.rot90(part, -turn))
             found, _, levels = pyramid(turned, network, [scale, scale / _STEP], flatten)
             marks = _each_once(found)
-            marks = marks[marks.p > 0.5]
-            sure = (marks.p - 0.5) * marks.answers.max(1, initial=0)
-            sums[turn] += float((sure if look is None else sure * look(levels, marks)).sum())
+            # In words that stand on their head some letters are like digits, and most are not.
+            likely = marks.p if look is None else marks.p * look(levels, marks)
+            share = float(likely.sum()) / max(float(marks.p.sum()), 1e-9)
+            sure = np.maximum(marks.p - 0.5, 0) * likely / marks.p * marks.answers.max(1, initial=0)
+            sums[turn] += share**2 * float(sure.sum())
         # Most pages are clear after the first window.
         second, best = np.sort(sums)[-2:]
         if best > _CLEAR_TURN[0] and best > _CLEAR_TURN[1] * second:
