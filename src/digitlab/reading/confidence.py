@@ -17,15 +17,13 @@ from digitlab.reading.finder import Marks, common_area
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (1.3, 0.3, 0.2, -1.0, 0.5, 0.6, -1.5, 2.0, 1.0, 0.3, -1.5, 0.5, 0.0)
+_POWERS = (1.29, -0.02, 0.41, -0.40, 2.05, 0.10, -1.85, 3.39, 0.58, -0.08, -0.62, 1.11, -3.85)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
-_WHICH = (0.4, 0.4, 0.6)
+_WHICH = (0.42, 0.43, 0.43)
 # A number's odds: the power of the product of its digits' and a constant.
 _NUMBER = (1.0, 0.0)
 # Sizes that differ less from the page's usual one than by this factor are usual.
 _USUAL_RATIO = 1.7
-# So many likely digits say what is usual on a page.
-_FEWEST = 1.5
 # Log odds that the network's word is worth at least and at most.
 _MOST_AGAINST, _MOST_FOR = -3.0, 2.5
 _LEAST = 1e-5
@@ -66,7 +64,7 @@ def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float
 
     The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
     is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is
-    from what is usual on the page, how much company it has (-0.5 for none to 0.5), the second look's log odds, the
+    from what is usual on the page, how much company it has (-0.5 to 0.5), the second look's log odds, the
     logarithm of the probability that it names the same digit as the finder, how probably there is a separator, and the
     log odds that what is found around is a digit, by the second look.
     """
@@ -90,17 +88,20 @@ def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float
 
 def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float64]:
     """How unusual a mark's size is on its page, and whether it has others of its size beside, above or below."""
+    # Specks are many, and each says little of how large writing is.
+    weights = (likely > 0.4) * likely * marks.p * marks.height
     order = np.argsort(marks.height)
-    summed = np.cumsum((likely * (likely > 0.4))[order])
-    if summed[-1] < _FEWEST:
-        return np.zeros((len(marks), 2))
-    usual = float(marks.height[order][np.searchsorted(summed, summed[-1] / 2)])
-    unusual = np.maximum(0, np.abs(np.log(marks.height / usual)) - np.log(_USUAL_RATIO))
+    summed = np.cumsum(weights[order])
+    usual = float(marks.height[order][min(np.searchsorted(summed, summed[-1] / 2), len(marks) - 1)])
+    unusual = np.maximum(0, np.abs(np.log(marks.height / usual)) - np.log(_USUAL_RATIO)) * (summed[-1] > 0)
     dx, dy = np.abs(marks.x[:, None] - marks.x), np.abs(marks.y[:, None] - marks.y)
     high, low = np.maximum(marks.height[:, None], marks.height), np.minimum(marks.height[:, None], marks.height)
     beside = (dx > 0.3 * low) & (dx < 2.2 * high) & (dy < 0.5 * high)
     above = (dy > 0.8 * low) & (dy < 2.5 * high) & (dx < 0.6 * high)
-    company = np.minimum(((beside | above) & (high < 1.6 * low)) @ likely, 2) / 2 - 0.5
+    alike = high < 1.6 * low
+    np.fill_diagonal(alike, False)
+    # Where nothing else of its size is on the page, a mark that stands alone is none the worse.
+    company = np.minimum(((beside | above) & alike) @ likely, 2) / 2 - np.minimum(alike @ likely, 2) / 4
     return np.stack([unusual, company], 1)
 
 
