@@ -32,6 +32,7 @@ _FEWEST_LINES = 3  # borders make a row of boxes
 _OWN_RIGHT = 0.6  # of a box and the gap behind it: where its right border may be
 _MOST_LINES = 80  # more are texture, not borders
 _NEXT = 3  # boxes that stand apart have two borders each, and a digit's stroke may be a third
+_APART = 0.4  # of the height: two digits are farther apart
 _MOST_RUNS = 4  # rows of boxes on one line
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
@@ -124,7 +125,9 @@ def _boxes(
     """Take even spaces between borders for boxes, where each holds a digit at most; one row of them after another."""
     boxes: list[Boxed] = []
     for run in range(_MOST_RUNS):
-        chain = _chain(at, marks.x[row], height)
+        # What is found twice is one digit.
+        places = np.sort(marks.x[row])
+        chain = _chain(at, places[np.diff(places, prepend=-np.inf) > _APART * height], height)
         if chain is None:
             break
         usual = float(np.median(np.diff(chain)))
