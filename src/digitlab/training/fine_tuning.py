@@ -26,7 +26,7 @@ from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, InputError
+from digitlab.errors import ConfigError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.options import ReadingOptions
@@ -35,7 +35,7 @@ from digitlab.runs.history import Record
 from digitlab.training.composed_page import ComposedPage, compose_page
 from digitlab.values import CLASS_NAMES, StepRecord, Value
 
-__all__ = ["MOST_VALIDATION", "Figure", "FineTuned", "FineTuningOptions", "fine_tune"]
+__all__ = ["MOST_VALIDATION", "Figure", "FineTuned", "FineTuningOptions", "fine_tune", "fine_tune_again"]
 
 # Copies of a correction are changed so far, that the network learns the hand and not the pixels.
 _GENTLE = Augmentation(rotation=8.0, shear=0.15, scale=0.1, aspect=0.1, shift=1.0, elastic=2.0, thicken=0.3)
@@ -51,6 +51,9 @@ _PAGE = (4, 3, 5, 2) * 7  # digits of the numbers of the composed page
 _PAGE_DIGIT_PX = 42
 _AS_IT_LIES = ReadingOptions(turn=False, straighten=False)  # it stands upright, and every turn costs time
 _N_DIGITS = len(CLASS_NAMES)
+# How the corrections are called beside the weights that they were learned from.
+_IMAGES, _LABELS = "corrections", "labels"
+_BYTE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ class FineTuned(Value):
         The network; not part of the JSON form.
     records : tuple of StepRecord or EpochRecord
         How the training went, to the end of the way; not part of the JSON form.
+    start : Checkpoint or None
+        What it began with, and in its ``extra`` all corrections, for ``fine_tune_again``; not part of the JSON form.
     """
 
     n_left_out: int
@@ -164,6 +169,7 @@ class FineTuned(Value):
     options: FineTuningOptions
     checkpoint: Checkpoint = field(repr=False, compare=False)
     records: tuple[Record, ...] = field(repr=False, compare=False)
+    start: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_worse(self) -> bool:
@@ -172,7 +178,7 @@ class FineTuned(Value):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("checkpoint", "records")}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("checkpoint", "records", "start")}
         return {name: value.to_dict() if isinstance(value, Value) else value for name, value in plain.items()}
 
 
@@ -274,7 +280,33 @@ def fine_tune(
         options=options,
         checkpoint=replace(tuned, metadata=start.metadata | {"fine_tuned": "yes"}),
         records=tuple(records),
+        start=replace(start, extra={_IMAGES: images.reshape(-1).astype(np.float32), _LABELS: labels.astype(np.int64)}),
     )
+
+
+def fine_tune_again(
+    start: Checkpoint,
+    data: MnistData,
+    options: FineTuningOptions,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+) -> FineTuned:
+    """Do again what ``fine_tune`` did, to the same weights, bit for bit; ``start`` is that of its result.
+
+    Raises
+    ------
+    RunError
+        If ``start`` holds no corrections.
+    """
+    try:
+        images, labels = start.extra[_IMAGES].reshape(-1, 28, 28), start.extra[_LABELS]
+        if len(images) != len(labels) or not ((images >= 0) & (images <= _BYTE)).all():
+            raise ValueError
+    except (KeyError, ValueError):
+        raise RunError("The corrections are missing or damaged, so that they cannot be learned from again.") from None
+    if not ((labels >= 0) & (labels <= _N_DIGITS)).all():
+        raise RunError("A label of the corrections is none, so that they cannot be learned from again.")
+    return fine_tune(start, images.astype(np.uint8), labels.astype(np.uint8), data, options, on_step=on_step)
 
 
 _NOTHING = "There is no correction to learn from; correct a wrong answer first."

@@ -37,6 +37,8 @@ class Learning:
         What is learned from.
     readers : Readers
         Where the networks come from.
+    folder : str, optional
+        Where the data is, if it is not the packaged one.
 
     Attributes
     ----------
@@ -56,7 +58,15 @@ class Learning:
         How it is done.
     """
 
-    def __init__(self, data: MnistData, out: Path | None, corrections: Corrections | None, readers: Readers) -> None:
+    def __init__(
+        self,
+        data: MnistData,
+        out: Path | None,
+        corrections: Corrections | None,
+        readers: Readers,
+        folder: str | None = None,
+    ) -> None:
+        self._folder = folder
         self._data, self._out, self._corrections, self._readers = data, out, corrections, readers
         self._lock = threading.Lock()
         self._is_cancelled = False
@@ -103,7 +113,8 @@ class Learning:
         with self._lock:
             if self.tuned is None or self._out is None or self.choice:
                 raise RunError("There is nothing to take; let a network learn from the corrections first.")
-            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=self._readers.name(self.origin))
+            origin = self._readers.name(self.origin)
+            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
             self.choice = of_run(run.name)
 
     def drop(self) -> None:
@@ -148,5 +159,6 @@ def corrections_of(trainer: Trainer) -> Corrections | None:
 def learning_of(trainer: Trainer) -> Learning:
     """Return what learns in this process."""
     return _LEARNING.setdefault(
-        trainer, Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer))
+        trainer,
+        Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data),
     )
