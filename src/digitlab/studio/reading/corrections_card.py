@@ -121,7 +121,7 @@ class CorrectionsCard:
 
     async def _start(self) -> None:
         try:
-            self._learning.start(self._desk.choice)
+            self._learning.start(self._desk.choice, self._desk.known_photos())
         except DigitlabError as error:
             self._desk.page.notify(str(error), "error")
             return
@@ -221,6 +221,8 @@ def _offered(tuned: FineTuned, name: str, *, reads: bool) -> str:
         "MNIST test images": tuned.test,
         "Digits of a composed page": tuned.page,
     }
+    if tuned.photos.n:
+        rows["Marks on the photos and the drawing here, as they stand now"] = tuned.photos
     if name:
         verdict = f"<b>{escape(name)}</b> {'reads now' if reads else 'is kept'}."
         if tuned.is_worse:

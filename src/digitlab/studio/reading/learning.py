@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ from digitlab.errors import DigitlabError, RunError
 from digitlab.studio.reading.readers import Readers, of_run, readers_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections
-from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, fine_tune
+from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune
 from digitlab.training.keeping_fine_tuned import keep_fine_tuned
 
 __all__ = ["Learning", "corrections_of", "learning_of"]
@@ -75,8 +76,8 @@ class Learning:
         self.tuned: FineTuned | None = None
         self.options = FineTuningOptions()
 
-    def start(self, choice: str) -> threading.Thread:
-        """Let the network of a choice learn; returns at once.
+    def start(self, choice: str, photos: Sequence[KnownPhoto] = ()) -> threading.Thread:
+        """Let the network of a choice learn, and see how it reads photos then; returns at once.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class Learning:
             self.is_running, self._is_cancelled = True, False
         self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
         thread = threading.Thread(
-            target=self._run, args=(choice, self._corrections), name="digitlab-learning", daemon=True
+            target=self._run, args=(choice, self._corrections, photos), name="digitlab-learning", daemon=True
         )
         thread.start()
         return thread
@@ -122,11 +123,11 @@ class Learning:
         if not self.choice:
             self.tuned = None
 
-    def _run(self, choice: str, corrections: Corrections) -> None:
+    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto]) -> None:
         try:
             images, labels = corrections.arrays()
             start = self._readers.checkpoint(choice)
-            self.tuned = fine_tune(start, images, labels, self._data, self.options, on_step=self._note)
+            self.tuned = fine_tune(start, images, labels, self._data, self.options, photos=photos, on_step=self._note)
             if not self.tuned.is_worse:
                 self.take()
         except _CancelledError:
