@@ -204,7 +204,7 @@ def test_a_run_is_repeated_with_all_that_was_changed_on_the_way(call: Any, small
     assert report.count("learning rate 0.02 from batch 4") == 2
     listed = call("runs", "--out", out)
     assert "On the way" in listed.out
-    assert "from batch 4" in listed.out
+    assert "learning rate 0.02" in listed.out
     assert call("runs", "--out", out, "--json").json()[0]["changes"] == ["learning rate 0.02 from batch 4"]
 
 
