@@ -127,7 +127,7 @@ def test_commands_start_pause_step_resume_stop_and_reset(visit: Visit) -> None:
 
 def test_what_fails_is_told_whole_at_every_width(visit: Visit) -> None:
     page = visit(SMALL + "&optimizer=sgd&learning_rate=1000")
-    wait_enabled(page, "Start")
+    wait_enabled(page, "Start", "Step one batch")
     full(page)
     command(page, "Start").click()
     message = page.get_by_role("alert").filter(has_text="Try a learning rate ten times smaller.")
@@ -152,6 +152,8 @@ def test_a_paused_training_is_told_the_same_batch_everywhere(visit: Visit) -> No
         expect(page.locator(".studio-status")).to_have_text(f"Paused after batch {n}.")
         expect(page.get_by_text(f"batch {n} of {n}", exact=True)).to_be_visible()
         assert "images/s" not in page.locator(PROGRESS).inner_text()
+    command(page, "Reset").click()
+    wait_enabled(page, "Start", "Step one batch")
 
 
 def test_learning_rate_may_be_changed_while_paused(visit: Visit) -> None:
