@@ -131,8 +131,8 @@ class TrainingSession:
         """
         lock = run.lock()
         try:
-            state = run.load_state()
-            session = cls._as_it_began(run, data, state.architecture)
+            description, state = run.read_json(CONFIG), run.load_state()
+            session = cls._as_it_began(run, description, data, state.architecture)
             session.run = run
             session.restore(state)
         except BaseException:
@@ -153,7 +153,7 @@ class TrainingSession:
         RunError
             If the run is damaged, or the data is not what it began with.
         """
-        session, where = cls._as_it_began(run, data), HISTORY
+        session, where = cls._as_it_began(run, run.read_json(CONFIG), data), HISTORY
         try:
             if run.has(STATE):
                 where, numbers = STATE, json.loads(run.load_state().metadata["progress"])
@@ -168,9 +168,10 @@ class TrainingSession:
         return session
 
     @classmethod
-    def _as_it_began(cls, run: Run, data: MnistData | None, network: Architecture | None = None) -> TrainingSession:
+    def _as_it_began(
+        cls, run: Run, description: dict[str, Any], data: MnistData | None, network: Architecture | None = None
+    ) -> TrainingSession:
         """Return a session with a run's settings, network and data, and nothing done yet."""
-        description = run.read_json(CONFIG)
         try:
             config = TrainConfig.from_dict(description["config"])
             digest = description["data"]["digest"]
