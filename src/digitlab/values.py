@@ -22,6 +22,8 @@ __all__ = [
     "FinderEpochRecord",
     "Mistake",
     "Prediction",
+    "RateChange",
+    "Resumption",
     "StepRecord",
     "Value",
 ]
@@ -88,6 +90,29 @@ class StepRecord(Value):
     accuracy: float
     learning_rate: float
     images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange(Value):
+    """A learning rate that was set while training.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done before it; it counts from the next one on.
+    learning_rate : float
+        The rate; the peak, where there is a schedule.
+    """
+
+    step: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption(Value):
+    """A training that was stopped after ``step`` optimizer steps went on from there."""
+
+    step: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,37 @@ def test_commands_start_pause_step_resume_stop_and_reset(visit: Visit) -> None:
     expect(page.locator(PROGRESS)).to_contain_text(f"Batch 0 of {N}")
 
 
+def test_what_fails_is_told_whole_at_every_width(visit: Visit) -> None:
+    page = visit(SMALL + "&optimizer=sgd&learning_rate=1000")
+    wait_enabled(page, "Start", "Step one batch")
+    full(page)
+    command(page, "Start").click()
+    message = page.get_by_role("alert").filter(has_text="Try a learning rate ten times smaller.")
+    expect(message).to_be_visible()
+    expect(page.locator(".studio-status")).to_have_text("The training failed.")
+    for width in (1440, 1280, 1024, 900, 600, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        for part in (".studio-message", ".studio-status"):
+            assert page.locator(part).evaluate(
+                "e => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight + 1 && e.clientWidth > 120"
+            ), (part, width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    command(page, "Reset").click()
+    expect(message).not_to_be_visible()
+
+
+def test_a_paused_training_is_told_the_same_batch_everywhere(visit: Visit) -> None:
+    page = visit(SMALL)
+    for n in (1, 2, 3, 4):
+        command(page, "Step one batch").click()
+        wait_batch(page, n)
+        expect(page.locator(".studio-status")).to_have_text(f"Paused after batch {n}.")
+        expect(page.get_by_text(f"batch {n} of {n}", exact=True)).to_be_visible()
+        assert "images/s" not in page.locator(PROGRESS).inner_text()
+    command(page, "Reset").click()
+    wait_enabled(page, "Start", "Step one batch")
+
+
 def test_learning_rate_may_be_changed_while_paused(visit: Visit) -> None:
     page = visit(SMALL)
     command(page, "Step one batch").click()

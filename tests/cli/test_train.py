@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from digitlab.data.idx import write_idx
-from digitlab.runs.directory import Run
+from digitlab.runs.directory import MODEL, Run
+from digitlab.training.config import TrainConfig
+from digitlab.training.train import open_session
+from digitlab.values import StepRecord
 
 FILES = {
     "config.json",
@@ -96,6 +101,9 @@ def test_early_stopping_and_best_weights_are_told(call: Any, small: Any, tmp_pat
         (("--resume", "--force"), "--force"),
         (("--resume",), "no interrupted run"),
         (("--resume", "--name", "nix"), "no run 'nix'"),
+        (("--repeat", "nix"), "no run 'nix'"),
+        (("--repeat", "nix", "--epochs", "3"), "leave out --epochs"),
+        (("--repeat", "nix", "--resume"), "leave out --resume"),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence_and_leaves_nothing_behind(
@@ -177,6 +185,54 @@ def test_force_deletes_no_folder_that_is_not_a_run(call: Any, small: Any, tmp_pa
     outcome = call("train", *small(), "--out", tmp_path, "--name", "mine", "--force")
     assert outcome.code == 2
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_a_run_is_repeated_with_all_that_was_changed_on_the_way(call: Any, small: Any, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    config = TrainConfig(network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=3)
+    session = open_session(config, out, name="steered")
+    for record in session.records():
+        if isinstance(record, StepRecord) and record.step == 3:
+            session.set_learning_rate(0.02)
+    outcome = call("train", "--repeat", "steered", "--out", out, "--name", "again")
+    assert outcome.code == 0
+    assert f"The weights are those of {out / 'steered'}, bit for bit." in outcome.err
+    (first, second) = (Run.open(out / name) for name in ("steered", "again"))
+    assert all(map(np.array_equal, first.load_model().weights, second.load_model().weights))
+    report = (second.path / "report.html").read_text()
+    assert f"digitlab train --repeat {second.path}" in report
+    assert report.count("learning rate 0.02 from batch 4") == 2
+    listed = call("runs", "--out", out)
+    assert "On the way" in listed.out
+    assert "learning rate 0.02" in listed.out
+    assert call("runs", "--out", out, "--json").json()[0]["changes"] == ["learning rate 0.02 from batch 4"]
+
+
+def test_a_run_that_was_stopped_is_repeated_as_far_as_it_was(call: Any, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    config = TrainConfig(network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=3)
+    records = open_session(config, out, name="stopped").records()
+    for _ in range(4):
+        next(records)
+    records.close()
+    outcome = call("train", "--repeat", out / "stopped", "--out", out, "--name", "again")
+    assert outcome.code == 0
+    assert "Stopped after batch 3 of 6" in outcome.err
+    assert "bit for bit" in outcome.err
+    assert Run.open(out / "again").info().status == "interrupted"
+
+
+def test_a_repetition_that_comes_out_otherwise_is_told(
+    call: Any, small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "runs"
+    assert call("train", *small(), "--out", out, "--name", "a", "-q").code == 0
+    run = Run.open(out / "a")
+    checkpoint = run.load_model()
+    run.save(MODEL, dataclasses.replace(checkpoint, weights=tuple(weight + 1 for weight in checkpoint.weights)))
+    outcome = call("train", "--repeat", "a", "--out", out, "-q")
+    assert outcome.code == 0
+    assert "The weights are not those of" in outcome.err
 
 
 def test_a_complete_run_is_not_resumed(call: Any, out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from typing import Any
@@ -123,3 +124,26 @@ def test_without_scikit_learn_the_way_to_get_it_is_told() -> None:
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install scikit-learn" in child.stdout
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(1, float), (16, float), (16, np.uint8), (255, np.uint8), (65535, int)])
+def test_any_usual_scale_gives_the_same_network(digits: Any, largest: int, kind: type) -> None:
+    images, labels = digits[0][:200], digits[1][:200]
+    shares = (images > 127).reshape(200, -1)
+    given = (shares * largest).astype(kind)
+    classifier = quick(epochs=1).fit(given, labels)
+    assert classifier.largest_value_ == largest
+    expected = quick(epochs=1).fit(shares.astype(np.float32), labels)
+    assert np.array_equal(classifier.predict_proba(given), expected.predict_proba(shares.astype(np.float32)))
+
+
+@pytest.mark.parametrize(("learned", "asked", "advice"), [(255, 1, "X * 255"), (16, 1, "X * 16"), (1, 255, "X / 255")])
+def test_images_in_another_scale_than_was_learned_are_warned_of(
+    digits: Any, learned: int, asked: int, advice: str
+) -> None:
+    shares = (digits[0][:100] > 127).reshape(100, -1).astype(np.float32)
+    classifier = quick(epochs=1).fit(shares * learned, digits[1][:100])
+    classifier.predict(shares * learned)
+    classifier.predict(shares[:1] * 0)
+    with pytest.warns(UserWarning, match=re.escape(advice)):
+        classifier.predict(shares * asked)

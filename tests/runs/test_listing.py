@@ -57,6 +57,8 @@ def test_runs_are_listed_with_what_came_out_the_newest_last(out):
         "epochs": 2,
         "val_accuracy": 0.5,
         "test_accuracy": 0.875,
+        "changes": [],
+        "resumed_after": [],
     }
 
 

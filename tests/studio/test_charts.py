@@ -130,11 +130,15 @@ def test_time_left_is_reckoned_from_what_was_really_done() -> None:
     assert pace.seconds_for(5) is None
 
 
-def test_speed_is_that_of_the_computing_and_not_of_the_waiting() -> None:
+def test_speed_is_what_was_really_done_waiting_included() -> None:
     pace = Pace()
+    assert pace.images_per_s is None
     pace.note(batches(1), now=0.0)
-    pace.note(batches(2), now=100.0)
-    assert pace.images_per_s == pytest.approx(1000)
+    assert pace.images_per_s is None
+    pace.note(batches(2), now=0.1)  # ten batches of ten images a second, whatever one of them takes
+    assert pace.images_per_s == pytest.approx(100)
+    pace.rest()
+    assert pace.images_per_s is None
 
 
 def test_pace_forgets_what_was_long_ago() -> None:

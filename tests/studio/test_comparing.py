@@ -14,6 +14,7 @@ from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import CONFIG, MODEL, STATE
 from digitlab.studio.comparing import SettingDifference, _sign_test, compare
+from digitlab.studio.comparison_view import unlike
 from digitlab.studio.starting import new_session
 from digitlab.training.config import TrainConfig
 from digitlab.values import EpochRecord, StepRecord
@@ -61,6 +62,17 @@ def answers(run, digits):
 
 def test_only_the_settings_that_matter_and_differ_are_told(comparison):
     assert comparison.settings == (SettingDifference("learning_rate", 0.001, 0.05), SettingDifference("seed", 0, 1))
+
+
+def test_unlike_settings_are_told_by_name_and_like_ones_not(comparison, first, digits, out):
+    assert unlike(comparison) == (
+        "A and B were not trained alike: they differ in learning rate and seed. What sets them apart in the figures "
+        "below may come from any of these."
+    )
+    assert unlike(compare(first, first, digits)) == ""
+    wider = Architecture([Flatten(), Dense(16, activation="relu"), Dense(10, activation="softmax")])
+    found = compare(first, trained(digits, out, SMALL, wider), digits)
+    assert unlike(found) == "A and B were trained alike but for one thing: the network."
 
 
 def test_both_sides_are_evaluated_on_the_same_images(comparison, first, second, digits):
@@ -146,7 +158,7 @@ def test_an_interrupted_run_is_compared_with_its_last_saved_weights(first, digit
     assert (stopped.has(STATE), stopped.has(MODEL)) == (True, False)
     found = compare(first, stopped, digits)
     assert (found.b.is_complete, len(found.b.steps)) == (False, 6)
-    assert found.settings == ()
+    assert found.settings == (SettingDifference("stopped after batch", None, 6),)
 
 
 def test_networks_are_told_apart_by_their_layers_and_not_by_their_names(first, digits, out):
@@ -161,8 +173,12 @@ def test_networks_are_told_apart_by_their_layers_and_not_by_their_names(first, d
 
 def test_a_learning_rate_that_was_changed_on_the_way_is_told(first, digits, out):
     run = trained(digits, out, rates=((4, 0.01), (8, 0.002)))
-    (change,) = compare(first, run, digits).settings
-    assert change == SettingDifference("learning rate set on the way", None, "0.01 from batch 5, 0.002 from batch 9")
+    found = compare(first, run, digits)
+    (change,) = found.settings
+    told = ("learning rate 0.01 from batch 5", "learning rate 0.002 from batch 9")
+    assert change == SettingDifference("changed on the way", None, ", ".join(told))
+    assert found.b.on_the_way == told
+    assert unlike(found) == "A and B were trained alike but for one thing: what was changed on the way."
 
 
 def test_a_schedule_alone_is_no_change_on_the_way(first, digits, out):

@@ -19,12 +19,13 @@ from digitlab.runs.layout import CONFIG
 from digitlab.studio.learn import facts_of
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.network_document import MOST_BYTES, network_document
-from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of
+from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of, unlike
 from digitlab.studio.page import Page
 from digitlab.studio.tabs import model
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import train
+from digitlab.training.train import open_session, train
+from digitlab.values import StepRecord
 
 SMALL = TrainConfig(train_images=40, validation_images=20, batch_size=20, epochs=1, threads=1)
 
@@ -420,6 +421,40 @@ def test_accuracies_of_runs_of_both_networks_are_shown(seen: Visit, two_runs: Ca
         assert {row[0]: row[1:] for row in rows}["Multiply-adds"] == (322_560, 6_352)
 
     visit(seen.build, scenario)
+
+
+def test_unlike_runs_are_told_before_their_figures_and_make_no_ratio(seen: Visit, out: Path) -> None:
+    train(dataclasses.replace(SMALL, network="codelab_cnn"), out=out)
+    session = open_session(dataclasses.replace(SMALL, network="dense_baseline"), out)
+    for record in session.records():
+        if isinstance(record, StepRecord) and record.step == 1:
+            session.set_learning_rate(0.02)
+
+    async def scenario(user: User) -> None:
+        await until(lambda: seen.tab.comparison._results[0] is not None)
+        card = seen.tab.comparison
+        assert card._warning.visible
+        assert "not trained alike: they differ in changed on the way." in card._warning.text
+        assert card._warning.id < card._table.id
+        assert "times as many mistakes" not in card._sentence.text
+
+    visit(seen.build, scenario)
+
+
+def test_data_and_what_was_changed_on_the_way_are_part_of_the_settings(
+    trainer: Trainer, two_runs: Callable[[], None], out: Path
+) -> None:
+    two_runs()
+    networks = [architecture("codelab_cnn"), architecture("dense_baseline")]
+    assert fair_pair(*results_of(trainer, networks))[2]
+    (path,) = out.glob("*dense*")
+    description = json.loads((path / CONFIG).read_text())
+    description["data"]["digest"] = "other"
+    (path / CONFIG).write_text(json.dumps(description))
+    a, b, is_fair = fair_pair(*results_of(Trainer(trainer.data, out), networks))
+    assert a is not None
+    assert b is not None
+    assert (is_fair, unlike(a, b)) == (False, ["data"])
 
 
 def test_an_edited_network_is_not_taken_for_the_codelabs(

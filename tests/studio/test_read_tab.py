@@ -631,6 +631,18 @@ def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again
     read_on_page(trainer, scenario)
 
 
+def test_what_stands_here_is_judged_as_it_was_corrected(trainer: Trainer, kept: Corrections) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        sheet = await tab.desk.take_drawing(drawn(3))
+        user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "5"))
+        await until(lambda: len(kept) == 1)
+        (known,) = tab.desk.known_photos()
+        assert known.marks == ((sheet.marks[0].found.box, 5),)
+        assert not known.options.turn
+
+    read_on_page(trainer, scenario)
+
+
 def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
     trainer: Trainer, kept: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,6 +228,20 @@ def test_a_changed_learning_rate_outlives_stopping(trainer, digits):
     assert same(trainer.weights_at(None)[1], session.model.get_weights())
 
 
+def test_a_learning_rate_that_was_set_just_before_stopping_is_kept_in_the_run(trainer):
+    with paused_at(trainer, 2):
+        trainer.set_learning_rate(0.05)
+        trainer.stop()
+        wait_for_state(trainer, "stopped")
+        run = trainer.run
+    # Another process goes on with it.
+    session = TrainingSession.resume(run, trainer.data)
+    assert session.learning_rate == 0.05
+    list(session.records())
+    assert run.info().changes == ("learning rate 0.05 from batch 3",)
+    assert run.info().resumed_after == (2,)
+
+
 def test_a_learning_rate_that_cannot_be_is_told_and_nothing_changes(trainer):
     with paused_at(trainer, 1):
         for rate in (0.0, -1.0, float("nan"), "fast"):

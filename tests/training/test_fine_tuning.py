@@ -10,15 +10,17 @@ import pytest
 
 import digitlab as dl
 from digitlab.data.mnist import Split
-from digitlab.errors import ConfigError, InputError
+from digitlab.errors import ConfigError, InputError, RunError
 from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED, Answers
+from digitlab.reading.options import ReadingOptions
+from digitlab.reading.photo import open_photo
 from digitlab.training import fine_tuning
 from digitlab.training.composed_page import compose_page
-from digitlab.training.fine_tuning import Figure, FineTuned, FineTuningOptions, fine_tune
-from digitlab.training.keeping_fine_tuned import keep_fine_tuned
+from digitlab.training.fine_tuning import Figure, FineTuned, FineTuningOptions, KnownPhoto, fine_tune
+from digitlab.training.keeping_fine_tuned import keep_fine_tuned, repeat_fine_tuned
 
 OPTIONS = FineTuningOptions(replay_images=1000, batch_size=64, learning_rate=0.003)
 
@@ -143,6 +145,43 @@ def test_it_is_kept_as_a_run_that_can_be_evaluated(
     )
 
 
+def test_a_run_that_learned_from_corrections_is_repeated_bit_for_bit(
+    start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData, tmp_path: Path
+) -> None:
+    labels = np.append(wrong[1], 10)
+    images = np.concatenate([wrong[0], np.zeros((1, 28, 28), np.uint8)])
+    tuned = fine_tune(start, images, labels, data, FineTuningOptions(replay_images=200, epochs=1, seed=4))
+    run = keep_fine_tuned(tuned, data, tmp_path / "runs", origin="the run before", folder="some folder")
+    assert run.info().changes == ("the run before, fine-tuned on 6 corrections",)
+    assert run.read_json("config.json")["config"]["data"] == "some folder"
+    assert run.read_json("config.json")["command"] == run.repeat_command()
+    assert run.repeat_command() in write_report(run, data, evaluate_run(run, data)).read_text()
+    again = repeat_fine_tuned(run, tmp_path / "runs", data=data, name="again")
+    for a, b in zip(again.load_model().weights, run.load_model().weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.info().changes == run.info().changes
+    other = dl.MnistData(data.training, data.validation, data.test, source="others", digest="others")
+    with pytest.raises(RunError, match="others is not what the run"):
+        repeat_fine_tuned(run, tmp_path / "runs", data=other)
+    (run.path / "start.safetensors").unlink()
+    with pytest.raises(RunError, match="does not hold what it was fine-tuned from"):
+        repeat_fine_tuned(run, tmp_path / "runs", data=data)
+
+
+def test_photos_of_ones_own_are_read_before_and_after(data: dl.MnistData) -> None:
+    start = load_checkpoint(SHIPPED)
+    page = compose_page(data.validation, seed=1, numbers=(3, 2), digit_px=42)
+    photo, options = open_photo(page.pixels), ReadingOptions(turn=False, straighten=False)
+    digits = dl.Reader().read(page.pixels, options).digits
+    assert digits
+    as_read = KnownPhoto(photo, options, tuple((digit.box, digit.value) for digit in digits))
+    otherwise = KnownPhoto(photo, options, tuple((digit.box, None) for digit in digits))
+    tuning = FineTuningOptions(replay_images=64, epochs=1, learning_rate=1e-12)
+    corrections = data.test.images[:2], data.test.labels[:2]
+    tuned = fine_tune(start, *corrections, data, tuning, photos=[as_read, otherwise])
+    assert tuned.photos == Figure(2 * len(digits), len(digits), len(digits))
+
+
 def test_what_is_refused_is_not_read(data: dl.MnistData) -> None:
     # Blank images are answered by nobody, so that of seven of them none is read rightly, and all are rightly refused.
     blank = np.zeros((7, 28, 28), np.uint8)
@@ -175,9 +214,9 @@ def test_no_more_of_the_way_is_gone_than_validation_allows(
     assert wild.part == 0.1
 
 
-@pytest.mark.parametrize("worse", ["corrections", "test", "page"])
+@pytest.mark.parametrize("worse", ["corrections", "test", "page", "photos"])
 def test_it_is_worse_if_it_reads_less_of_anything(start: Checkpoint, worse: str) -> None:
-    figures = {name: Figure(10, 5, 5) for name in ("corrections", "test", "page")}
+    figures = {name: Figure(10, 5, 5) for name in ("corrections", "test", "page", "photos")}
 
     def tuned(**figures: Figure) -> FineTuned:
         return FineTuned(

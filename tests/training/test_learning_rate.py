@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+import digitlab as dl
 from digitlab.errors import ConfigError, RunError
-from digitlab.runs.directory import Run
+from digitlab.runs.directory import CONFIG, HISTORY, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
-from digitlab.values import EpochRecord, StepRecord
+from digitlab.values import EpochRecord, RateChange, StepRecord
 
 # 4 batches an epoch, 12 in all.
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
@@ -93,3 +95,127 @@ def test_a_state_with_rates_that_cannot_be_is_damaged(digits, tmp_path, rates):
     state = session.state_checkpoint()
     with pytest.raises(RunError, match="is damaged"):
         TrainingSession(SMALL, digits, run).restore(state)
+
+
+def test_a_rate_that_was_set_back_before_its_batch_is_no_change(digits):
+    session = TrainingSession(SMALL, digits)
+    session.set_learning_rate(0.1)
+    session.set_learning_rate(0.001)
+    assert not session.progress.rates
+
+
+def test_the_history_keeps_each_change_with_its_batch_and_the_settings_stay(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    trained(TrainingSession(SMALL, digits, run), {4: 0.01, 7: 0.002})
+    assert run.read_json(CONFIG)["config"]["learning_rate"] == 0.001
+    assert run.steering() == [RateChange(4, 0.01), RateChange(7, 0.002)]
+    lines = [json.loads(line)["kind"] for line in (run.path / HISTORY).read_text().splitlines()]
+    assert lines[:8] == ["step"] * 4 + ["epoch", "learning rate", "step", "step"]
+    assert [type(record) for record in run.history()] == ([StepRecord] * 4 + [EpochRecord]) * 3
+    assert run.info().changes == ("learning rate 0.01 from batch 5", "learning rate 0.002 from batch 8")
+
+
+def test_changes_of_a_history_that_does_not_name_them_are_told_by_its_steps(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    trained(TrainingSession(SMALL, digits, run), {4: 0.01})
+    lines = (run.path / HISTORY).read_text().splitlines(keepends=True)
+    (run.path / HISTORY).write_text("".join(line for line in lines if '"learning rate"' not in line))
+    assert run.steering() == []
+    assert run.info().changes == ("learning rate 0.01 from batch 5",)
+    again = TrainingSession.repeat(run, digits)
+    list(again.records())
+    assert np.array_equal(again.model.get_weights()[0], run.load_model().weights[0])
+
+
+WAYS = {
+    "constant": {},
+    "one-cycle": {"schedule": "one-cycle", "learning_rate": 0.01},
+    "momentum": {"optimizer": "sgd", "momentum": 0.9},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("stops", [(), (5,), (3, 4, 8)])
+def test_a_steered_run_that_was_stopped_and_resumed_is_repeated_bit_for_bit(digits, tmp_path, way, stops):
+    changes = {2: 0.02, 4: 0.003, 8: 0.01}
+    config = dataclasses.replace(SMALL, **WAYS[way])
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(config, digits, run)
+    for stop in (*stops, None):
+        records = session.records()
+        for record in records:
+            if isinstance(record, StepRecord) and record.step in changes:
+                session.set_learning_rate(changes[record.step])
+            if isinstance(record, StepRecord) and record.step == stop:
+                break
+        records.close()
+        if stop is not None:
+            session = TrainingSession.resume(run, digits)
+    assert run.info().resumed_after == stops
+    assert [change for change in run.steering() if isinstance(change, RateChange)] == [
+        RateChange(*change) for change in changes.items()
+    ]
+    again = TrainingSession.repeat(run, digits)
+    again.run = Run.create(tmp_path / "again")
+    list(again.records())
+    for a, b in zip(again.run.load_model().weights, run.load_model().weights, strict=True):
+        assert np.array_equal(a, b)
+    assert again.run.info().changes == run.info().changes
+    third = TrainingSession.repeat(again.run, digits)
+    list(third.records())
+    assert np.array_equal(third.model.runner.parameters, again.model.runner.parameters)
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6])
+def test_a_run_that_was_stopped_is_repeated_as_far_as_it_was(digits, tmp_path, stop):
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(SMALL, digits, run)
+    records = session.records()
+    for n, record in enumerate(records, start=1):
+        if isinstance(record, StepRecord) and record.step == 2:
+            session.set_learning_rate(0.02)
+        if n == stop:
+            session.set_learning_rate(0.5)  # set, and never used
+            break
+    records.close()
+    again = TrainingSession.repeat(run, digits)
+    again.run = Run.create(tmp_path / "again")
+    records = again.records()
+    for _ in records:
+        if again.is_there:
+            break
+    records.close()
+    first, second = run.load_state(), again.run.load_state()
+    for a, b in zip(first.weights, second.weights, strict=True):
+        assert np.array_equal(a, b)
+    for name, moment in first.extra.items():
+        assert np.array_equal(moment, second.extra[name])
+    # Both go on alike, with the rate that waited.
+    ends = []
+    for stopped in (run, again.run):
+        resumed = TrainingSession.resume(stopped, digits)
+        list(resumed.records())
+        ends.append(resumed.model.runner.parameters)
+        assert resumed.learning_rate == 0.5
+    assert np.array_equal(*ends)
+
+
+def test_a_repetition_that_is_stopped_on_the_way_keeps_the_rates_to_come(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    trained(TrainingSession(SMALL, digits, run), {2: 0.02, 9: 0.01})
+    again = TrainingSession.repeat(run, digits)
+    again.run = Run.create(tmp_path / "again")
+    records = again.records()
+    for _ in zip(range(4), records):  # noqa: B905 - as far as that
+        pass
+    records.close()
+    list(TrainingSession.resume(again.run, digits).records())
+    assert np.array_equal(again.run.load_model().weights[0], run.load_model().weights[0])
+
+
+def test_other_data_than_a_run_began_with_does_not_repeat_it(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    list(TrainingSession(SMALL, digits, run).records())
+    other = dl.MnistData(digits.training, digits.validation, digits.test, source="others", digest="others")
+    with pytest.raises(RunError, match="others is not what the run"):
+        TrainingSession.repeat(run, other)

@@ -20,6 +20,7 @@ from digitlab.evaluation.of_run import (
     own_folder,
     write_report,
 )
+from digitlab.evaluation.pixel_scale import scale_warning
 from digitlab.network.formats.opening import is_model_file
 from digitlab.runs.listing import find_run
 
@@ -61,18 +62,20 @@ def run_evaluation(
             f"same, add: --data {data.source}"
         )
     report: Path | None = None
+    chosen = data.test if split == "test" else data.validation
     if run is not None and is_own and split == "test" and n_images is None:
         began = time.perf_counter()
         evaluation = evaluate_run(run, data, model=model)
         keep_timings(run, {"evaluate": time.perf_counter() - began})
         report = write_report(run, data, evaluation)
     else:
-        chosen = data.test if split == "test" else data.validation
         evaluation = evaluate_split(model, chosen, n_images, seed=seed)
     if as_json:
         print_json(evaluation.to_dict())
     else:
         _show(evaluation, f"{split} images of {data.source}")
+    if warning := scale_warning(model, chosen.images, chosen.labels):
+        say(warning, style="yellow")
     if report is not None:
         say(f"Kept in {report.parent}; the report is {report}")
 

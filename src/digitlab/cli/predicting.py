@@ -9,7 +9,9 @@ from digitlab.cli.images import read_digits
 from digitlab.cli.photo_files import EXTENSIONS
 from digitlab.cli.tables import predictions_table
 from digitlab.cli.terminal import print_json, say, stdout
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError
+from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
 from digitlab.network.formats.opening import is_model_file
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.reading.small_image import has_bright_ground
@@ -49,6 +51,8 @@ def run_prediction(
         if len(read) < n_in_file and not indices:
             say(f"{path}: the first {len(read):,} of {n_in_file:,} images. For more, add --limit N or --index I ...")
     _note_bright_ground(digits, network, invert=invert)
+    if run is not None and is_model_file(run):
+        warn_of_scale(network.model)
     answers = network.answers(digits, invert=invert)
     if as_json:
         print_json([answer.to_dict() for answer in answers])
@@ -57,6 +61,12 @@ def run_prediction(
         refused = frozenset(place for place, answer in enumerate(answers) if answer.is_refused)
         predictions = [answer.prediction for answer in answers]
         console.print(predictions_table(predictions, network.class_names, console.width, refused))
+
+
+def warn_of_scale(model: Sequential) -> None:
+    """Say so where a network of somebody's own was trained with pixels in another scale, it seems."""
+    if warning := scale_warning_on_mnist(model):
+        say(warning, style="yellow")
 
 
 def _is_image(word: Path, out: Path) -> bool:

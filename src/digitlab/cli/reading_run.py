@@ -13,11 +13,14 @@ from pathlib import Path
 
 from digitlab.cli.interruption import Interruption
 from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, unique_names
+from digitlab.cli.predicting import warn_of_scale
 from digitlab.cli.reading_screen import ReadingScreen
 from digitlab.cli.terminal import say
 from digitlab.engine.cpu.threads import available_threads
+from digitlab.engine.loading import load_model
 from digitlab.errors import DataError
 from digitlab.evaluation.markup import duration
+from digitlab.network.formats.opening import is_model_file
 from digitlab.reading.many import Task, read_many
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.results_file import ResultsFile
@@ -62,6 +65,8 @@ class ReadingRun:
         began = time.perf_counter()
         photos = find_photos(names)
         checkpoint = None if self.model is None else checkpoint_of(self.model, self.runs)
+        if self.model is not None and is_model_file(self.model):
+            warn_of_scale(load_model(self.model))
         with Interruption() as interruption, ExitStack() as stack:
             table = None
             if self.out is not None:

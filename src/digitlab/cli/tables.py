@@ -135,6 +135,9 @@ def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
         table.add_column("Network", overflow="fold")
     for heading in ("Epochs", "Validation", "Test"):
         table.add_column(heading, justify="right", no_wrap=True)
+    is_steered = any(info.on_the_way for info in runs)
+    if is_steered:
+        table.add_column("On the way", overflow="fold")
     styles = {"complete": "green", "interrupted": "yellow", "diverged": "red"}
     for info in runs:
         table.add_row(
@@ -144,6 +147,7 @@ def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
             f"{info.epochs_done}/{info.epochs}",
             "-" if info.val_accuracy is None else percent(info.val_accuracy),
             "-" if info.test_accuracy is None else percent(info.test_accuracy),
+            *(["\n".join(info.on_the_way)] if is_steered else []),
         )
     return table
 

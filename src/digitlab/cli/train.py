@@ -27,6 +27,7 @@ def train(
     name: Annotated[str | None, Parameter(group=_RUN)] = None,
     force: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
     resume: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
+    repeat: Annotated[str | None, Parameter(group=_RUN)] = None,
     quiet: Annotated[bool, Parameter(alias="-q", negative="", group=_RUN, show_default=False)] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="", group=_RUN, show_default=False)] = False,
 ) -> int:
@@ -46,28 +47,35 @@ def train(
         Replace a run of that name.
     resume
         Go on with the run of that --name, or with the newest one that was interrupted.
+    repeat
+        Make the weights of this run (a name or a folder) anew, bit for bit on processors with the same vector
+        instructions: with its settings, its network, and the learning rates that were set on the way. One that was
+        stopped is trained as far as it was, and what a network learned from corrections is learned again.
     quiet
         Print nothing but the run's folder.
     as_json
         Print one JSON object a line: {"kind": "step", ...} for every batch and {"kind": "epoch", ...} for every epoch
         as they happen, and {"kind": "result", ...} or {"kind": "interrupted", ...} at the end.
     """
-    config = _config(given(settings), preset_name, force=force, resume=resume)
+    config = _config(given(settings), preset_name, force=force, resume=resume, repeat=repeat)
     began = time.perf_counter()
     from digitlab.cli.training_run import run_training
 
-    return run_training(config, out, name, force=force, as_json=as_json, quiet=quiet, began=began)
+    return run_training(config, out, name, force=force, repeat=repeat, as_json=as_json, quiet=quiet, began=began)
 
 
-def _config(settings: dict[str, object], preset_name: str | None, *, force: bool, resume: bool) -> TrainConfig | None:
-    """Return what to train, or None to go on with a run that has its own settings."""
-    if not resume:
+def _config(
+    settings: dict[str, object], preset_name: str | None, *, force: bool, resume: bool, repeat: str | None
+) -> TrainConfig | None:
+    """Return what to train, or None for a run that has its own settings."""
+    if not resume and repeat is None:
         return preset(preset_name or "codelab", settings)
-    others = ["force"] * force + ["preset"] * (preset_name is not None) + list(settings)
+    others = ["preset"] * (preset_name is not None) + list(settings)
+    if repeat is not None:
+        word, does, others = "--repeat", "makes a run anew with its own settings", ["resume"] * resume + others
+    else:
+        word, does, others = "--resume", "goes on with a run and its own settings", ["force"] * force + others
     if others:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in others)
-        raise ConfigError(
-            f"--resume goes on with a run and its own settings; leave out {options}, or leave out --resume to "
-            "start anew."
-        )
+        raise ConfigError(f"{word} {does}; leave out {options}, or leave out {word} to start anew.")
     return None

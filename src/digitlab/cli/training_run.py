@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digitlab.cli.interruption import Interruption
 from digitlab.cli.progress import TrainingProgress
 from digitlab.cli.tables import confusion_table, headline, per_class_table, timings_table
 from digitlab.cli.terminal import print_json, say, show_command, stderr, stdout
+from digitlab.data.mnist import MnistData
 from digitlab.errors import TrainingDivergedError
 from digitlab.evaluation.markup import percent
-from digitlab.evaluation.of_run import evaluate_run, keep_timings, write_report
+from digitlab.evaluation.of_run import evaluate_run, keep_timings, own_folder, write_report
 from digitlab.runs.directory import Run
-from digitlab.runs.layout import MODEL
+from digitlab.runs.layout import CONFIG, ENVIRONMENT, MODEL, STATE
+from digitlab.runs.listing import find_run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.training.train import open_session
@@ -33,6 +37,7 @@ def run_training(
     name: str | None,
     *,
     force: bool,
+    repeat: str | None = None,
     as_json: bool,
     quiet: bool,
     began: float,
@@ -42,8 +47,8 @@ def run_training(
     Parameters
     ----------
     config : TrainConfig or None
-        None to go on with the run ``name``, or with the newest that was interrupted.
-    out, name, force
+        None to go on with the run ``name``, or with the newest that was interrupted; or to repeat one.
+    out, name, force, repeat
         As for ``digitlab.train``.
     as_json, quiet : bool
         Print JSON lines; print nothing but the run's folder.
@@ -56,8 +61,15 @@ def run_training(
         The exit code.
     """
     timings: dict[str, float] = {}
+    original: _Original | None = None
+    if repeat is not None:
+        original = _Original.of(find_run(repeat, out))
+        if original.is_fine_tuned:
+            return _learn_again(original, out, name, force=force, as_json=as_json, quiet=quiet)
     with Interruption() as interruption:
-        session = open_session(config, out, name=name, force=force, resume=config is None)
+        session = open_session(
+            config, out, name=name, force=force, resume=config is None and repeat is None, repeat=repeat
+        )
         run = session.run
         assert run is not None
         timings["load"] = time.perf_counter() - began
@@ -68,7 +80,12 @@ def run_training(
         if not session.finished:
             keep_timings(run, timings, add=True)
             _tell_interrupted(session, run, as_json=as_json, quiet=quiet)
+            if original is not None and session.is_there:
+                _tell_repeated(original, run, quiet=quiet)
+                return 0
             return interruption.exit_code
+    if original is not None:
+        _tell_repeated(original, run, quiet=quiet)
     if not session.takes_test_images:
         _end_untested(session, run, timings, as_json=as_json, quiet=quiet)
         return 0
@@ -124,7 +141,7 @@ def _train(
             if as_json:
                 kind = "step" if isinstance(record, StepRecord) else "epoch"
                 print_json({"kind": kind} | record.to_dict(), indent=None)
-            if interruption.requested:
+            if interruption.requested or session.is_there:
                 break
     extra = batch_seconds[0] - median(batch_seconds) if batch_seconds else 0.0
     timings["compile"] = compiled - began + max(0.0, extra)
@@ -167,6 +184,63 @@ def _end_untested(session: TrainingSession, run: Run, timings: dict[str, float],
         console.print()
         console.print(f"Run     {run.path}", soft_wrap=True)
         console.print(f"Report  {report}", soft_wrap=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Original:
+    """A run that is repeated: looked at before, since --force may put its repetition in its place."""
+
+    run: Run
+    is_fine_tuned: bool
+    weights: tuple[NDArray[np.float32], ...] | None
+
+    @classmethod
+    def of(cls, run: Run) -> _Original:
+        """Look at a run."""
+        return cls(run, "fine_tuned" in run.read_json(CONFIG), _weights(run))
+
+
+def _weights(run: Run) -> tuple[NDArray[np.float32], ...] | None:
+    if run.has(MODEL):
+        return run.load_model().weights
+    return run.load_state().weights if run.has(STATE) else None
+
+
+def _tell_repeated(original: _Original, run: Run, *, quiet: bool) -> None:
+    """Say whether the weights are the same; a repetition that came out otherwise is never passed over in silence."""
+    expected, found = original.weights, _weights(run)
+    if expected is None or found is None:
+        return
+    if len(expected) == len(found) and all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
+        if not quiet:
+            say(f"The weights are those of {original.run.path}, bit for bit.")
+        return
+    say(
+        f"The weights are not those of {original.run.path}: it was made by another version of digitlab, on a processor "
+        f"with other vector instructions, or with other fonts. Compare {run.path / ENVIRONMENT} with its own.",
+        style="yellow",
+    )
+
+
+def _learn_again(original: _Original, out: Path, name: str | None, *, force: bool, as_json: bool, quiet: bool) -> int:
+    """Repeat a run that learned from corrections, and evaluate it where its network is one for that."""
+    from digitlab.training.keeping_fine_tuned import repeat_fine_tuned
+
+    run = repeat_fine_tuned(original.run, out, name=name, force=force)
+    _tell_repeated(original, run, quiet=quiet)
+    data = MnistData.load(own_folder(run))
+    evaluation = evaluate_run(run, data)
+    report = write_report(run, data, evaluation)
+    if as_json:
+        told = {"run": run.info().to_dict(), "report": str(report), "evaluation": evaluation.to_dict()}
+        print_json({"kind": "result"} | told, indent=None)
+    elif quiet:
+        stdout().print(str(run.path), soft_wrap=True)
+    else:
+        stdout().print(headline(evaluation, "test images"))
+        stdout().print(f"Run     {run.path}", soft_wrap=True)
+        stdout().print(f"Report  {report}", soft_wrap=True)
+    return 0
 
 
 def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quiet: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,10 @@ else:
 __all__ = ["DigitClassifier"]
 
 _BYTE = 255.0
+# What the largest value of a set of images is usually: shares of ink, scikit-learn's load_digits, bytes, 16 bits.
+_USUAL = (1.0, 16.0, _BYTE, 65535.0)
+# Values so much beyond what the network learned from, or no more than 1 where that was bytes, are in another scale.
+_BEYOND = 1.5
 
 
 class DigitClassifier(_Estimator):
@@ -66,7 +71,8 @@ class DigitClassifier(_Estimator):
     model_ : Sequential
         The trained network.
     largest_value_ : float
-        What values are divided by: 255 if those of ``fit`` were bytes or went beyond 1 up to 255, and 1 otherwise.
+        What values are divided by: the least of 1, 16, 255 and 65,535 that none of those of ``fit`` goes beyond; 1
+        where some are below 0.
     n_features_in_ : int
         Values of one image, 784.
 
@@ -124,8 +130,9 @@ class DigitClassifier(_Estimator):
         images, given = np.asarray(checked[0]), np.asarray(checked[1])
         check_classification_targets(given)
         self.classes_, labels = np.unique(given, return_inverse=True)
-        is_byte = images.dtype == np.uint8 or (images.min() >= 0 and 1 < images.max() <= _BYTE)
-        self.largest_value_ = _BYTE if is_byte else 1.0
+        least, most = images.min(), images.max()
+        self._is_usual = bool(least >= 0 and most <= _USUAL[-1])
+        self.largest_value_ = next(value for value in _USUAL if most <= value) if self._is_usual else 1.0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         network = _fitting(self.network, self.n_features_in_, len(self.classes_))
         self.model_ = Sequential.from_architecture(network, seed=seed, threads=self.threads)
@@ -146,14 +153,30 @@ class DigitClassifier(_Estimator):
         from sklearn.utils.validation import check_is_fitted, validate_data
 
         check_is_fitted(self)
-        images = validate_data(self, _rows(X), reset=False, dtype="numeric")
-        return self.model_.predict(self._scaled(np.asarray(images)))
+        images = np.asarray(validate_data(self, _rows(X), reset=False, dtype="numeric"))
+        self._check_scale(images)
+        return self.model_.predict(self._scaled(images))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
         """Return the most probable labels, ``(n,)``."""
         probabilities = self.predict_proba(X)
         labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return labels
+
+    def _check_scale(self, images: NDArray[Any]) -> None:
+        """Warn of values in another scale than those of ``fit``, which would be answered wrongly without a word."""
+        most, largest = float(images.max()), self.largest_value_
+        if not self._is_usual or images.min() < 0 or most == 0:
+            return
+        if most > _BEYOND * largest or most <= 1 < largest:
+            scale = next((value for value in _USUAL if most <= value), most)
+            factor = f"X / {scale / largest:g}" if scale > largest else f"X * {largest / scale:g}"
+            warnings.warn(
+                f"The images were from 0 to {largest:g} when the network learned from them, and these are from 0 to "
+                f"{scale:g}, it seems, so that the answers will be wrong. If so, pass {factor}.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _scaled(self, images: NDArray[Any]) -> NDArray[Any]:
         if images.dtype == np.uint8 and self.largest_value_ == _BYTE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
-__all__ = ["card", "duration", "empty_card", "percent", "scroll_box", "table"]
+__all__ = ["card", "duration", "empty_card", "listed", "percent", "scroll_box", "table"]
 
 
 def card(name: str, title: str, body: str) -> str:
@@ -48,6 +48,17 @@ def table(name: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, 
         cells = "".join(f"<td{_side(column in numbers)}>{cell}</td>" for column, cell in enumerate(others, start=1))
         lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>\n')
     return scroll_box(name, f"<table><thead><tr>{head}</tr></thead>\n<tbody>{''.join(lines)}</tbody></table>")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them.
+
+    Examples
+    --------
+    >>> listed(["seed", "epochs", "data"])
+    'seed, epochs and data'
+    """
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
 
 
 def percent(fraction: float, digits: int = 2) -> str:

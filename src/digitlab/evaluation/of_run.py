@@ -138,11 +138,14 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     architecture = Architecture.from_dict(description.get("network", {}))
     n_examples = min(_N_EXAMPLES, int(config.get("train_images", _N_EXAMPLES)), len(data.training))
     examples, example_labels = choose_images(data.training, n_examples, int(config.get("seed", 0)))
+    info = run.info()
     page = render_report(
         ReportInput(
             title=run.name,
             note=_note(architecture, data, evaluation),
-            command=str(description.get("command", "")),
+            # What was changed on the way is in no command but this.
+            command=run.repeat_command() if info.changes else str(description.get("command", "")),
+            on_the_way=info.on_the_way,
             config=config,
             environment=_environment(run),
             summary_rows=[

@@ -51,6 +51,9 @@ class ReportInput:
         A sentence under the title.
     command : str
         Repeats the run.
+    on_the_way : sequence of str
+        What was done to it besides: learning rates that were set while it trained, where it was stopped and resumed,
+        what it was fine-tuned from.
     config, environment : mapping of str to plain values
         Hyperparameters; versions, processor, threads.
     summary_rows : sequence of (str, str, int, bool)
@@ -72,6 +75,7 @@ class ReportInput:
     title: str
     note: str = ""
     command: str = ""
+    on_the_way: Sequence[str] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     summary_rows: Sequence[tuple[str, str, int, bool]] = ()
@@ -102,11 +106,12 @@ def render_report(report_input: ReportInput) -> str:
         ("input-data", "Input Data", examples_card(r.example_images, r.example_labels, names)),
         ("model", "Model", architecture_card(r.summary_rows, r.n_params) + training_card(r.steps, r.epochs)),
         ("evaluation", "Evaluation", _evaluation_cards(r)),
-        ("run", "Run", timings_card(r.timings) + settings_card(r.config, r.command, r.environment)),
+        ("run", "Run", timings_card(r.timings) + settings_card(r.config, r.command, r.environment, r.on_the_way)),
     )
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in groups)
     sections = "".join(f'<section id="{name}"><h2>{title}</h2>\n{cards}</section>\n' for name, title, cards in groups)
-    note = f'<p class="note">{escape(r.note)}</p>' if r.note else ""
+    notes = [r.note] * bool(r.note) + [f"On the way: {'; '.join(r.on_the_way)}."] * bool(r.on_the_way)
+    note = "\n".join(f'<p class="note">{escape(sentence)}</p>' for sentence in notes)
     style = files("digitlab.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -163,7 +168,13 @@ def _key_figures(r: ReportInput) -> str:
     if r.epochs:
         n_steps = r.epochs[-1].step
         figures.append(("Epochs", f"{r.epochs[-1].epoch:,}", f"{n_steps:,} steps"))
-        figures.append(("Training speed", f"{median(e.images_per_s for e in r.epochs):,.0f}", "images per second"))
+        figures.append(
+            (
+                "Training speed",
+                f"{median(e.images_per_s for e in r.epochs):,.0f}",
+                "images per second of computing",
+            )
+        )
     return "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(detail)}</small></dd></div>"
         for name, value, detail in figures

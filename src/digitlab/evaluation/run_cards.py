@@ -112,11 +112,16 @@ def timings_card(timings: Mapping[str, float]) -> str:
     return card(name, title, table(title, ("Stage", "Time", "Relative to the longest"), rows, numbers=(1,)))
 
 
-def settings_card(config: Mapping[str, object], command: str, environment: Mapping[str, object]) -> str:
-    """Return what is needed to repeat the run: its command, its configuration and where it ran."""
+def settings_card(
+    config: Mapping[str, object], command: str, environment: Mapping[str, object], on_the_way: Sequence[str] = ()
+) -> str:
+    """Return what is needed to repeat the run: its command, its configuration, what was changed, and where it ran."""
     parts = []
     if command:
         parts.append(f"<h4>Repeat this run</h4><pre><code>{escape(command)}</code></pre>")
+    if on_the_way:
+        items = "".join(f"<li>{escape(change)}</li>" for change in on_the_way)
+        parts.append(f"<h4>On the way</h4><p>The configuration is what it began with.</p><ul>{items}</ul>")
     tables = [
         f"<div><h4>{escape(title)}</h4>{table(title, ('Name', 'Value'), rows)}</div>"
         for title, mapping in (("Configuration", config), ("Environment", environment))

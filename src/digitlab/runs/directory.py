@@ -12,12 +12,12 @@ from typing import Any
 from digitlab.data.storage import replacing
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from digitlab.runs.history import HistoryFile, Record, read_records
+from digitlab.runs.history import HistoryFile, Record, Steering, read_records
 from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
 from digitlab.runs.locking import RunLock
 from digitlab.runs.replacement import moved_away
-from digitlab.runs.summary import RunInfo
-from digitlab.values import EpochRecord
+from digitlab.runs.summary import RunInfo, changes_told
+from digitlab.values import EpochRecord, Resumption, StepRecord
 
 __all__ = ["CONFIG", "ENVIRONMENT", "EVALUATION", "HISTORY", "MODEL", "REPORT", "STATE", "TIMINGS", "Run", "RunInfo"]
 
@@ -198,6 +198,10 @@ class Run:
         """Return the command that goes on with this run."""
         return shlex.join(["digitlab", "train", "--out", str(self.path.parent), "--name", self.name, "--resume"])
 
+    def repeat_command(self) -> str:
+        """Return the command that makes this run's weights anew, whatever was done to it on the way."""
+        return shlex.join(["digitlab", "train", "--repeat", str(self.path)])
+
     def open_history(self, n_records: int = 0) -> HistoryFile:
         """Open the history to append to, after its first ``n_records`` records.
 
@@ -209,14 +213,34 @@ class Run:
         return HistoryFile(self.path / HISTORY, n_records)
 
     def history(self) -> list[Record]:
-        """Read all records; a last line that was cut off by a crash is left out.
+        """Read the records of batches and epochs; a last line that was cut off by a crash is left out.
 
         Raises
         ------
         RunError
             If a line before the last is not a record.
         """
-        return [record for record, _ in read_records(self.path / HISTORY)]
+        return self._read_history()[0]
+
+    def steering(self) -> list[Steering]:
+        """Read what was done to the training on the way, in its order.
+
+        Raises
+        ------
+        RunError
+            If a line before the last is not a record.
+        """
+        return self._read_history()[1]
+
+    def _read_history(self) -> tuple[list[Record], list[Steering]]:
+        records: list[Record] = []
+        steering: list[Steering] = []
+        for record, _ in read_records(self.path / HISTORY):
+            if isinstance(record, Steering):
+                steering.append(record)
+            else:
+                records.append(record)
+        return records, steering
 
     def info(self) -> RunInfo:
         """Summarise the run for a list.
@@ -226,8 +250,9 @@ class Run:
         RunError
             If its settings or history are damaged.
         """
-        config = self.read_json(CONFIG).get("config")
-        epochs = [record for record in self.history() if isinstance(record, EpochRecord)]
+        description = self.read_json(CONFIG)
+        records, steering = self._read_history()
+        config = description.get("config")
         try:
             evaluation = self.read_json(EVALUATION)
         except DigitlabError:
@@ -237,8 +262,10 @@ class Run:
                 self.name,
                 str(self.path),
                 config if isinstance(config, dict) else {},
-                epochs,
+                [record for record in records if isinstance(record, EpochRecord)],
                 evaluation,
+                changes=changes_told(description, [one for one in records if isinstance(one, StepRecord)], steering),
+                resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
                 has_model=self.has(MODEL),
                 has_state=self.has(STATE),
             )

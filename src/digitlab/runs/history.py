@@ -12,21 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import RunError, StorageError
-from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
+from digitlab.values import EpochRecord, FinderEpochRecord, RateChange, Resumption, StepRecord
 
-__all__ = ["HistoryFile", "Record", "read_records", "record_line"]
+__all__ = ["HistoryFile", "Record", "Steering", "read_records", "record_line"]
 
+#: What happened, and what somebody did to the training; the latter stands before the first step that it counts for.
 Record = StepRecord | EpochRecord
+Steering = RateChange | Resumption
 
-_KINDS: dict[str, type[StepRecord] | type[EpochRecord]] = {
+_KINDS: dict[str, type[Record | Steering]] = {
     "step": StepRecord,
     "epoch": EpochRecord,
     "finder epoch": FinderEpochRecord,
+    "learning rate": RateChange,
+    "resumed": Resumption,
 }
 _MOST_BYTES = 256 * 2**20
 
 
-def record_line(record: Record) -> bytes:
+def record_line(record: Record | Steering) -> bytes:
     """Return a record as one line of the history.
 
     Examples
@@ -38,12 +42,12 @@ def record_line(record: Record) -> bytes:
     return (json.dumps({"kind": kind} | record.to_dict(), allow_nan=False) + "\n").encode()
 
 
-def read_records(path: Path) -> Iterator[tuple[Record, int]]:
+def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
     """Read a history that anybody may have written; a last line that was cut off by a crash is left out.
 
     Yields
     ------
-    record : StepRecord or EpochRecord
+    record : StepRecord, EpochRecord, RateChange or Resumption
         In their order.
     end : int
         Where its line ends in the file, in bytes.
@@ -75,7 +79,7 @@ def read_records(path: Path) -> Iterator[tuple[Record, int]]:
         raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _parsed(line: bytes) -> Record:
+def _parsed(line: bytes) -> Record | Steering:
     entry = json.loads(line)
     kind = _KINDS[entry.pop("kind")]
     for field in dataclasses.fields(kind):
@@ -100,8 +104,8 @@ class HistoryFile:
     path : Path
         Made if it is missing.
     n_records : int
-        How many of the records in it to keep: those that the state knows of. A run that was killed may have written
-        more.
+        How many of the records in it to keep, steering not counted: those that the state knows of. A run that was
+        killed may have written more.
 
     Raises
     ------
@@ -115,7 +119,9 @@ class HistoryFile:
         self._path = path
         self._size_bytes = n_found = 0
         if n_records:
-            for _, end in read_records(path):
+            for record, end in read_records(path):
+                if isinstance(record, Steering):
+                    continue  # it belongs to the step after it
                 self._size_bytes, n_found = end, n_found + 1
                 if n_found == n_records:
                     break
@@ -135,7 +141,7 @@ class HistoryFile:
             self._file.close()
             raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[Record | Steering]) -> None:
         """Append records, all or none of them.
 
         Raises

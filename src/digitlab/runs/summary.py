@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from digitlab.values import EpochRecord, Value
+from digitlab.runs.history import Steering
+from digitlab.values import EpochRecord, RateChange, StepRecord, Value
 
-__all__ = ["RunInfo", "status_of"]
+__all__ = ["RunInfo", "changes_told", "rates_set", "status_of"]
+
+_LONGEST_ORIGIN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,8 @@ class RunInfo(Value):
 
     ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
     resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
-    fractions or None.
+    fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
+    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing.
     """
 
     name: str
@@ -30,6 +34,13 @@ class RunInfo(Value):
     epochs: int
     val_accuracy: float | None
     test_accuracy: float | None
+    changes: tuple[str, ...] = ()
+    resumed_after: tuple[int, ...] = ()
+
+    @property
+    def on_the_way(self) -> tuple[str, ...]:
+        """What happened to it on the way, in words."""
+        return (*self.changes, *(f"stopped after batch {step:,} and resumed" for step in self.resumed_after))
 
     @classmethod
     def from_files(
@@ -40,6 +51,8 @@ class RunInfo(Value):
         epochs: Sequence[EpochRecord],
         evaluation: Mapping[str, Any],
         *,
+        changes: tuple[str, ...] = (),
+        resumed_after: tuple[int, ...] = (),
         has_model: bool,
         has_state: bool,
     ) -> RunInfo:
@@ -64,6 +77,8 @@ class RunInfo(Value):
             epochs=config["epochs"],
             val_accuracy=epochs[-1].val_accuracy if epochs else None,
             test_accuracy=accuracy if isinstance(accuracy, float) and math.isfinite(accuracy) else None,
+            changes=changes,
+            resumed_after=resumed_after,
         )
 
 
@@ -77,3 +92,47 @@ def status_of(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_m
     patience = config.get("early_stopping") or 0
     waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
     return "complete" if len(epochs) >= config["epochs"] or 0 < patience <= waited else "diverged"
+
+
+def rates_set(
+    config: Mapping[str, Any], steps: Sequence[StepRecord], steering: Sequence[Steering]
+) -> tuple[RateChange, ...]:
+    """Return the learning rates that were set on the way.
+
+    Histories from before they were written down tell them by their steps, as far as there was no schedule.
+    """
+    told = tuple(one for one in steering if isinstance(one, RateChange))
+    rate = config.get("learning_rate")
+    if told or config.get("schedule") != "constant" or not isinstance(rate, int | float):
+        return told
+    found = []
+    for record in steps:
+        if record.learning_rate != rate:
+            rate = record.learning_rate
+            found.append(RateChange(record.step - 1, rate))
+    return tuple(found)
+
+
+def changes_told(
+    description: Mapping[str, Any], steps: Sequence[StepRecord], steering: Sequence[Steering]
+) -> tuple[str, ...]:
+    """Return words for what a run's settings do not say of how its weights came about.
+
+    Examples
+    --------
+    >>> changes_told({"config": {"schedule": "constant"}}, [], [RateChange(40, 0.01)])
+    ('learning rate 0.01 from batch 41',)
+    """
+    config, tuned = description.get("config"), description.get("fine_tuned")
+    config = config if isinstance(config, Mapping) else {}
+    peak = "" if config.get("schedule") == "constant" else "peak "
+    changes = [
+        f"learning rate {peak}{change.learning_rate:g} from batch {change.step + 1:,}"
+        for change in rates_set(config, steps, steering)
+    ]
+    if isinstance(tuned, Mapping):
+        figure = tuned.get("corrections")
+        n = figure.get("n") if isinstance(figure, Mapping) else None
+        corrections = f"{n:,} correction{'' if n == 1 else 's'}" if isinstance(n, int) else "corrections"
+        changes.insert(0, f"{str(tuned.get('origin'))[:_LONGEST_ORIGIN]}, fine-tuned on {corrections}")
+    return tuple(changes)

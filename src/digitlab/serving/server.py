@@ -17,6 +17,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Lifespan
 
 from digitlab.errors import ConfigError
+from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
+from digitlab.network.formats.opening import is_model_file
 from digitlab.serving.accounting import Accounted
 from digitlab.serving.api import OPEN_PATHS, PATHS, build_api
 from digitlab.serving.guard import Guard
@@ -89,7 +91,9 @@ def run_server(
     lines = Lines(sys.stderr if log else None)
     with listening_socket(host, port) as listening:
         print(f"Loading {model or 'the shipped reader'} ...", flush=True)
-        assert service.predictor is not None  # before the first request, not during it
+        predictor = service.predictor  # before the first request, not during it
+        if model is not None and is_model_file(model) and (warning := scale_warning_on_mnist(predictor.model)):
+            print(warning, flush=True)
         address = address_of(listening, host)
 
         @asynccontextmanager

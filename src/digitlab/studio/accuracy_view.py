@@ -13,7 +13,7 @@ from digitlab.studio.selection import Selection
 from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import Evaluation
 
-__all__ = ["CLASS_COLUMNS", "AccuracyView", "class_rows", "class_table"]
+__all__ = ["CLASS_COLUMNS", "AccuracyView", "class_rows", "class_table", "images_sentence"]
 
 #: The codelab's three columns, and what they leave open.
 CLASS_COLUMNS = (
@@ -37,6 +37,7 @@ class AccuracyView:
     """
 
     def __init__(self, on_choose: Callable[[Selection], Any]) -> None:
+        self._which = ui.label().classes("muted num")
         with ui.element("div").classes("key-figures"):
             self._accuracy, self._interval = _figure("", "first")
             self._loss, _ = _figure("loss, in nats", "second")
@@ -46,8 +47,9 @@ class AccuracyView:
         )
         self._table.classes("of-classes")
 
-    def draw(self, evaluation: Evaluation, chosen: Selection) -> None:
-        """Show an evaluation; the row of a chosen class is marked."""
+    def draw(self, evaluation: Evaluation, chosen: Selection, n_all: int, accuracy_on_all: float | None = None) -> None:
+        """Show an evaluation, and of which of ``n_all`` test images; the row of a chosen class is marked."""
+        self._which.set_text(images_sentence(evaluation.n_images, n_all, accuracy_on_all))
         low, high = evaluation.interval
         self._accuracy.set_text(percent(evaluation.accuracy))
         self._interval.set_text(f"accuracy, 95 % interval {percent(low)} to {percent(high)}")
@@ -55,6 +57,20 @@ class AccuracyView:
         self._mistakes.set_text(f"{evaluation.n_images - evaluation.n_correct:,}")
         self._mistakes_of.set_text(f"mistakes in {evaluation.n_images:,} images")
         self._table.show(class_rows(evaluation, chosen))
+
+
+def images_sentence(n_images: int, n_all: int, accuracy_on_all: float | None = None) -> str:
+    """Say on which images figures are, and what the accuracy on all of them is, where other parts of the page say so.
+
+    Examples
+    --------
+    >>> images_sentence(500, 10_000, 0.9083)
+    'On 500 of the 10,000 test images. On all of them the accuracy is 90.83 %.'
+    """
+    if n_images == n_all:
+        return f"On all {n_all:,} test images."
+    on_all = "" if accuracy_on_all is None else f" On all of them the accuracy is {percent(accuracy_on_all)}."
+    return f"On {n_images:,} of the {n_all:,} test images.{on_all}"
 
 
 def class_rows(evaluation: Evaluation, chosen: Selection) -> Sequence[Row]:

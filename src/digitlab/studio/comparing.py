@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -18,10 +17,9 @@ from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.layers import Conv2D, Dense, Layer
-from digitlab.runs.directory import Run
+from digitlab.runs.directory import Run, RunInfo
 from digitlab.runs.layout import CONFIG, MODEL
 from digitlab.studio.answers import evaluate_model
-from digitlab.training.config import TrainConfig
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
 __all__ = ["ComparedRun", "Comparison", "Disagreement", "SettingDifference", "compare"]
@@ -44,6 +42,7 @@ class ComparedRun(Value):
     """One of the two: its history and its evaluation.
 
     ``is_complete`` is False for a run that was interrupted; the weights are then those of its last saved step.
+    ``on_the_way`` says in words what happened to it besides its settings.
     """
 
     name: str
@@ -52,6 +51,7 @@ class ComparedRun(Value):
     steps: tuple[StepRecord, ...]
     epochs: tuple[EpochRecord, ...]
     evaluation: Evaluation
+    on_the_way: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _side(
         evaluation, probabilities, _, labels = evaluate_model(model, data, n_images)
     except InputError as error:
         raise InputError(f"{run.name} cannot be compared on {data.source}: {error}") from None
-    history = run.history()
+    history, info = run.history(), _info(run)
     side = ComparedRun(
         name=run.name,
         n_parameters=checkpoint.architecture.n_parameters,
@@ -157,8 +157,17 @@ def _side(
         steps=tuple(record for record in history if isinstance(record, StepRecord)),
         epochs=tuple(record for record in history if isinstance(record, EpochRecord)),
         evaluation=evaluation,
+        on_the_way=info.on_the_way if info is not None else (),
     )
     return side, probabilities, labels
+
+
+def _info(run: Run) -> RunInfo | None:
+    """Return what a list says of a run; None where its description is damaged, whose weights can be compared still."""
+    try:
+        return run.info()
+    except RunError:
+        return None
 
 
 def _weights(run: Run) -> Checkpoint:
@@ -210,7 +219,10 @@ def _settings(run: Run, side: ComparedRun) -> dict[str, Any]:
         settings["data digest"] = data.get("digest")
     settings |= _layers(description.get("network"))
     settings["parameters"] = side.n_parameters
-    settings["learning rate set on the way"] = _rates(config, side.steps)
+    info = _info(run)
+    settings["changed on the way"] = ", ".join(info.changes) if info is not None and info.changes else None
+    if not side.is_complete:
+        settings["stopped after batch"] = int(run.load_state().metadata.get("step", 0))
     return settings
 
 
@@ -241,20 +253,3 @@ def _choices(layer: Layer) -> Iterator[str]:
         if isinstance(value, tuple):
             value = " x ".join(map(str, value))
         yield f"{entry.name}={value}" if isinstance(value, bool) or entry.name == "strides" else str(value)
-
-
-def _rates(config: Any, steps: tuple[StepRecord, ...]) -> str | None:
-    """Return which peaks of the learning rate were set while training, and from which batch on, as the records tell."""
-    try:
-        planned = TrainConfig.from_dict(config)
-    except InputError:
-        return None
-    n_steps = planned.epochs * -(-planned.train_images // planned.batch_size)
-    changes, peak = [], planned.learning_rate
-    for record in steps:
-        due = planned.rate(record.step - 1, n_steps)
-        now = planned.learning_rate * record.learning_rate / due if due else peak
-        if not math.isclose(now, peak, rel_tol=1e-6):
-            changes.append(f"{now:g} from batch {record.step:,}")
-            peak = now
-    return ", ".join(changes) or None

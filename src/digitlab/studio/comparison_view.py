@@ -11,7 +11,7 @@ from nicegui import ui
 
 from digitlab.data.choosing import choose_images
 from digitlab.errors import InputError
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.markup import listed, percent
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.comparing import ComparedRun, Comparison
 from digitlab.studio.curves_view import CurvesView
@@ -25,8 +25,15 @@ from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import CLASS_NAMES
 
-__all__ = ["ComparisonView", "settings_rows", "verdict"]
+__all__ = ["ComparisonView", "settings_rows", "unlike", "verdict"]
 
+# What several settings tell of.
+_GROUPS = {
+    "the network": ("network", "layers", "initializers", "parameters"),
+    "the data": ("data", "data digest"),
+    "what was changed on the way": ("changed on the way",),
+    "where it was stopped": ("stopped after batch",),
+}
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"
 
 
@@ -38,6 +45,8 @@ class ComparisonView:
         self._drawn: Comparison | None = None
         self._selection, self._who = MISTAKES, EVERYBODY
         with ui.element("div").classes("comparison") as self._box:
+            # Before any figure.
+            self._unlike = ui.label().classes("unlike").props('role="status"')
             with ui.element("div").classes("wide-pair"):
                 self._build_figures()
                 self._build_settings()
@@ -89,8 +98,11 @@ class ComparisonView:
         self._box.set_visibility(True)
         names = comparison.a.evaluation.class_names
         for figures, run in zip(self._figures, (comparison.a, comparison.b), strict=True):
-            figures.show(run)
+            figures.show(run, len(self._page.data.test))
         self._verdict.set_text(verdict(comparison))
+        warning = unlike(comparison)
+        self._unlike.set_text(warning)
+        self._unlike.set_visibility(bool(warning))
         rows = settings_rows(comparison)
         self._settings.show(rows)
         self._settings.set_visibility(bool(rows))
@@ -188,16 +200,39 @@ class _RunFigures:
             self._accuracy = ui.label().classes("value second num")
             self._interval = ui.label().classes("muted num")
 
-    def show(self, run: ComparedRun) -> None:
-        """Show a run."""
+    def show(self, run: ComparedRun, n_all: int) -> None:
+        """Show a run, evaluated on some of ``n_all`` test images."""
         low, high = run.evaluation.interval
         self._name.set_text(run.name)
         self._accuracy.set_text(percent(run.evaluation.accuracy))
+        n = run.evaluation.n_images
+        which = f"of all {n:,} images" if n == n_all else f"of {n:,} of {n_all:,} images (the list tells that of all)"
         unfinished = "" if run.is_complete else _UNFINISHED
         self._interval.set_text(
-            f"{percent(low)} to {percent(high)} of {run.evaluation.n_images:,} images, {run.n_parameters:,} parameters"
+            f"{percent(low)} to {percent(high)} {which}, {run.n_parameters:,} parameters"
             + unfinished
+            + "".join(f"; {change}" for change in run.on_the_way)
         )
+
+
+def unlike(comparison: Comparison) -> str:
+    """Say in what the two were not trained alike; empty where they were.
+
+    Two runs that differ in one thing alone tell what that one is worth; others do not.
+    """
+    groups = dict.fromkeys(
+        next((group for group, names in _GROUPS.items() if s.name in names), s.name.replace("_", " "))
+        for s in comparison.settings
+    )
+    names = list(groups)
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f"A and B were trained alike but for one thing: {names[0]}."
+    return (
+        f"A and B were not trained alike: they differ in {listed(names)}. What sets them apart in the figures below "
+        "may come from any of these."
+    )
 
 
 def verdict(comparison: Comparison) -> str:

@@ -49,6 +49,10 @@ class Evaluated:
         What it was asked.
     numbers : intp (n,)
         The place of each image in the test set.
+    n_all : int
+        Images of the whole test set.
+    accuracy_on_all : float or None
+        The same network's accuracy on the whole test set, where it was evaluated there, as other parts of the page say.
     """
 
     what: str
@@ -57,6 +61,8 @@ class Evaluated:
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     numbers: NDArray[np.intp]
+    n_all: int
+    accuracy_on_all: float | None = None
 
 
 def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_images: int | None) -> Evaluated:
@@ -72,7 +78,11 @@ def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_ima
         what += ", live"
     elif step is not None:
         what += ", time travel"
-    return Evaluated(what, *answers, numbers_in_test_set(data, len(answers[3])))
+    whole = trainer.evaluation
+    # The finished network may be that of another epoch, or have its last bias moved.
+    is_last = moment.step == trainer.step_done and not (trainer.config.best_weights or trainer.config.not_a_digit)
+    on_all = whole.accuracy if whole is not None and is_last and moment.generation == trainer.generation else None
+    return Evaluated(what, *answers, numbers_in_test_set(data, len(answers[3])), len(data.test), on_all)
 
 
 def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: int | None) -> Evaluated:
@@ -98,9 +108,11 @@ def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: in
     model = Sequential.from_checkpoint(run.load_model())
     answers = evaluate_model(model, data, n_images)
     what = f"{model.name}, run {name}"
+    on_all = run.info().test_accuracy
     if not is_own_data(run, data):
         what += ", which was trained on other data"
-    found = Evaluated(what, *answers, numbers_in_test_set(data, len(answers[3])))
+        on_all = None
+    found = Evaluated(what, *answers, numbers_in_test_set(data, len(answers[3])), len(data.test), on_all)
     with _LOCK:
         kept[key] = found
         while len(kept) > _MOST_KEPT:

@@ -88,10 +88,17 @@ def _tab_list(page: Page, tabs: Mapping[str, Callable[[Page], None]]) -> dict[st
 
 def _status_line(page: Page, opening: Opening) -> None:
     line = ui.label().classes("studio-status num").props('role="status"')
+    # Below the tabs over the whole width, whole at every width; what fails is read out at once.
+    message = ui.label().classes("studio-message").props('role="alert"')
+    message.set_visibility(False)
 
     def show() -> None:
         waiting = opening.sentence
         line.set_text(waiting or _status(page))
+        said = page.trainer.message
+        if said != message.text:
+            message.set_text(said)
+            message.set_visibility(bool(said))
         line.classes(add="is-waiting" if waiting else "", remove="" if waiting else "is-waiting")
         if opening.is_ready:
             clock.deactivate()
@@ -99,6 +106,8 @@ def _status_line(page: Page, opening: Opening) -> None:
     clock = ui.timer(_SECONDS_BETWEEN_LOOKS, show, active=not opening.is_ready)
     page.on_state(lambda _: show())
     page.on_generation(show)
+    # A training that waits may be led on batch by batch.
+    page.on_records(lambda _: show())
 
 
 def _link_button(page: Page) -> None:
@@ -120,14 +129,14 @@ def _slug(name: str) -> str:
 
 def _status(page: Page) -> str:
     trainer = page.trainer
-    if trainer.message:
-        return trainer.message
-    network, step = trainer.architecture.name, trainer.step_done
+    network, step = trainer.architecture.name, page.step
     if trainer.state in ("training", "paused") and not page.may_steer:
         return f"Another page trains {network}; watch it here, and start yours when it is finished."
     if trainer.state == "finished" and trainer.evaluation is not None:
         found = trainer.evaluation
-        return f"{network} is trained: {percent(found.accuracy)} of {found.n_images:,} test images."
+        # The recording, which the tabs show, goes on to the last batch.
+        best = f" with the weights of epoch {trainer.best_epoch}" if trainer.best_epoch else ""
+        return f"{network} is trained{best}: {percent(found.accuracy)} of all {found.n_images:,} test images."
     return {
         "idle": "Nothing is being trained.",
         "training": f"Training {network}.",

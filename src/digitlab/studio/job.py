@@ -181,11 +181,13 @@ class Job:
                     self._batches_left -= 1
                     break
                 self._changed.wait(wait_s)
-            else:
-                return False
+            is_stopping = self.is_stopping
             rate, self._rate = self._rate, None
         if rate is not None:
+            # Before it stops, too: the state that is saved then goes on with it.
             self.session.set_learning_rate(rate)
+        if is_stopping:
+            return False
         self._batch_began = time.monotonic()
         return True
 

@@ -14,7 +14,7 @@ from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.values import Value
 
-__all__ = ["NetworkResult", "fair_pair", "results_of"]
+__all__ = ["NetworkResult", "fair_pair", "results_of", "unlike"]
 
 # No result depends on these, or they name the network, which is compared by its layers.
 _IRRELEVANT = ("network", "threads")
@@ -24,7 +24,10 @@ _MOST_RUNS = 200
 
 @dataclass(frozen=True, slots=True)
 class NetworkResult(Value):
-    """A complete run of a network: its name, its settings but the network, and what came out, as fractions."""
+    """A complete run of a network: its name, its settings but the network, and what came out, as fractions.
+
+    The settings include the data, and what was changed on the way.
+    """
 
     run: str
     settings: tuple[tuple[str, Any], ...]
@@ -51,6 +54,8 @@ def results_of(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[
             description = run_in(trainer.out, line.name).read_json(CONFIG)
             network = Architecture.from_dict(description["network"])
             settings = {name: value for name, value in description["config"].items() if name not in _IRRELEVANT}
+            settings["data"] = description["data"]["digest"]
+            settings["changed on the way"] = "; ".join(info.changes)
         except (DigitlabError, KeyError, AttributeError, TypeError):
             continue  # the list of runs says what is wrong with it
         result = NetworkResult(line.name, tuple(sorted(settings.items())), info.val_accuracy, info.test_accuracy)
@@ -58,6 +63,12 @@ def results_of(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[
             if network.layers == wanted.layers:
                 results.append(result)
     return found
+
+
+def unlike(first: NetworkResult, second: NetworkResult) -> list[str]:
+    """Return the names of the settings that two runs do not share."""
+    a, b = dict(first.settings), dict(second.settings)
+    return [name.replace("_", " ") for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
 
 
 def fair_pair(

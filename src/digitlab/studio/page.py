@@ -93,6 +93,11 @@ class Page:
         return LessonLink.of(self.config, self.network, slug, self.cursor)
 
     @property
+    def step(self) -> int:
+        """Batches done, as far as this page was told: one number for all that it shows."""
+        return self._stream.step
+
+    @property
     def may_steer(self) -> bool:
         """Whether this page may steer the training: nobody owns it, or this page does, or its owner has left."""
         owner = self.trainer.owner

@@ -20,23 +20,20 @@ _STRETCH_S = 4.0
 
 
 class Pace:
-    """How many batches a second are really done, waiting included, and how many images a second are computed."""
+    """How many batches and images a second are really done, waiting included: what somebody sees who looks on."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-        self.images_per_s = 0.0
+        self._seen: deque[tuple[float, int, int]] = deque()
+        self._n_images = 0
 
     def note(self, records: Sequence[StepRecord], now: float) -> None:
         """Take note of some batches, the last of which has just been done."""
         if not records:
             return
-        self._seen.append((now, records[-1].step))
+        self._n_images += sum(record.n_images for record in records)
+        self._seen.append((now, records[-1].step, self._n_images))
         while now - self._seen[0][0] > _STRETCH_S and len(self._seen) > 2:
             self._seen.popleft()
-        n_images = sum(record.n_images for record in records)
-        speed = n_images / sum(record.n_images / record.images_per_s for record in records)
-        # One frame with a pause of the processor in it says little: half of what is shown is what was before.
-        self.images_per_s = (self.images_per_s + speed) / 2 if self.images_per_s else speed
 
     def rest(self) -> None:
         """Begin anew, after a pause."""
@@ -46,8 +43,16 @@ class Pace:
         """Return how long so many batches will take; None if nobody can know yet."""
         if len(self._seen) < 2 or self._seen[-1][1] == self._seen[0][1]:
             return None
-        (began, first), (now, last) = self._seen[0], self._seen[-1]
+        (began, first, _), (now, last, _) = self._seen[0], self._seen[-1]
         return n_batches * (now - began) / (last - first)
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images a second over the last seconds; None if nobody can know yet."""
+        if len(self._seen) < 2 or self._seen[-1][0] <= self._seen[0][0]:
+            return None
+        (began, _, before), (now, _, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (now - began)
 
 
 class ProgressLine(ui.element, component="static/progress_line.js"):
@@ -76,15 +81,17 @@ class ProgressLine(ui.element, component="static/progress_line.js"):
 
     def show(self, trainer: Trainer) -> None:
         """Show where the training is."""
-        step, n_steps = trainer.step_done, max(1, trainer.n_steps)
+        step, n_steps = self._page.step, max(1, trainer.n_steps)
         n_epochs = trainer.config.epochs
         epoch = min(n_epochs, step * n_epochs // n_steps + (step < n_steps))
         parts = [f"Batch {step:,} of {n_steps:,}", f"epoch {epoch} of {n_epochs}"]
-        left_s = self.pace.seconds_for(n_steps - step) if trainer.state == "training" and step < n_steps else None
+        is_going_on = trainer.state == "training" and step < n_steps
+        left_s = self.pace.seconds_for(n_steps - step) if is_going_on else None
         if left_s is not None:
             parts.append(f"{duration(max(left_s, 0.1))} left")
-        if self.pace.images_per_s:
-            parts.append(f"{self.pace.images_per_s:,.0f} images/s")
+        images_per_s = self.pace.images_per_s
+        if is_going_on and images_per_s is not None:
+            parts.append(f"{images_per_s:,.0f} images/s")
         text = " · ".join(parts)
         if text != self.text:
             self.text = text

@@ -37,7 +37,7 @@ class RunLine:
     info : RunInfo or None
         None where the run is damaged.
     changed : str
-        What differs from the defaults, besides network, seed and epochs.
+        What differs from the defaults, besides network, seed and epochs, and what was changed on the way.
     problem : str
         Why it cannot be used; empty for a sound run.
     has_model, has_weights, has_report : bool
@@ -126,7 +126,7 @@ def _line(path: Path) -> RunLine:
     info, changed, problem = None, "", ""
     try:
         info = run.info()
-        changed = _changed_settings(run)
+        changed = ", ".join([*_changed_settings(run), *info.on_the_way])
     except DigitlabError as error:
         # The list is about this folder; its path would only take room.
         problem = str(error).replace(f"{path}{os.sep}", "")
@@ -147,9 +147,9 @@ def _line(path: Path) -> RunLine:
     )
 
 
-def _changed_settings(run: Run) -> str:
+def _changed_settings(run: Run) -> list[str]:
     config = TrainConfig.from_dict(run.read_json(CONFIG).get("config", {}))
-    return ", ".join(f"{name} {_text(value)}" for name, value in config.changed().items() if name not in _SHOWN_APART)
+    return [f"{name} {_text(value)}" for name, value in config.changed().items() if name not in _SHOWN_APART]
 
 
 def _text(value: object) -> str:

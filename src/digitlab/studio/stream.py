@@ -45,6 +45,8 @@ class Stream:
     ) -> None:
         self._trainer, self._client, self._tell, self._status = trainer, client, tell, status
         self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
+        #: Batches done, as far as the browser tab was told: what all its parts show.
+        self.step = trainer.step_done
         self._calls: list[tuple[int | None, str, tuple[Any, ...]]] = []
 
     def told(self) -> list[StepRecord | EpochRecord]:
@@ -68,10 +70,13 @@ class Stream:
             trainer = self._trainer
             if trainer.generation != self._generation:
                 self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
+                self.step = 0
                 self._tell("generation")
             seen = self._status()
             records, self._cursor = trainer.records_since(self._cursor)
             self._n_told += len(records)
+            if records:
+                self.step = records[-1].step
             # Whoever hears that the training has ended has all its records.
             if records:
                 self._tell("records", records)

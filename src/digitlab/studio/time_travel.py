@@ -45,7 +45,7 @@ class TimeTravel:
         page.on_cursor(lambda _: self._follow())
 
     def _follow(self) -> None:
-        newest, cursor = self._page.trainer.step_done, self._page.cursor
+        newest, cursor = self._page.step, self._page.cursor
         self._slider.put(newest if cursor is None else min(cursor, newest), newest)
         self._slider.set_enabled(newest > 0)
         self._live.set_enabled(cursor is not None)

@@ -90,6 +90,11 @@ class Watched:
         return self._job.session.progress.step
 
     @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights the finished network has; None where they are those of the last batch."""
+        return self._job.session.best_epoch if self.config.best_weights else None
+
+    @property
     def run(self) -> Run | None:
         """The training's directory."""
         return self._job.session.run

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,16 +26,19 @@ from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, InputError
+from digitlab.errors import ConfigError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.options import ReadingOptions
+from digitlab.reading.page import read_page
+from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
+from digitlab.reading.reading import Box, Digit
 from digitlab.runs.history import Record
 from digitlab.training.composed_page import ComposedPage, compose_page
 from digitlab.values import CLASS_NAMES, StepRecord, Value
 
-__all__ = ["MOST_VALIDATION", "Figure", "FineTuned", "FineTuningOptions", "fine_tune"]
+__all__ = ["MOST_VALIDATION", "Figure", "FineTuned", "FineTuningOptions", "KnownPhoto", "fine_tune", "fine_tune_again"]
 
 # Copies of a correction are changed so far, that the network learns the hand and not the pixels.
 _GENTLE = Augmentation(rotation=8.0, shear=0.15, scale=0.1, aspect=0.1, shift=1.0, elastic=2.0, thicken=0.3)
@@ -51,6 +54,9 @@ _PAGE = (4, 3, 5, 2) * 7  # digits of the numbers of the composed page
 _PAGE_DIGIT_PX = 42
 _AS_IT_LIES = ReadingOptions(turn=False, straighten=False)  # it stands upright, and every turn costs time
 _N_DIGITS = len(CLASS_NAMES)
+# How the corrections are called beside the weights that they were learned from.
+_IMAGES, _LABELS = "corrections", "labels"
+_BYTE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,25 @@ class Figure(Value):
         return self.right_after < self.right_before
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownPhoto:
+    """A photo of somebody's own, and what stands on it.
+
+    Attributes
+    ----------
+    photo : Photo
+        As it is read.
+    options : ReadingOptions
+        How it is read.
+    marks : tuple of (Box, int or None)
+        Where a digit stands, and which; None for ink that is none.
+    """
+
+    photo: Photo
+    options: ReadingOptions
+    marks: tuple[tuple[Box, int | None], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class FineTuned(Value):
     """What came of it.
@@ -152,6 +177,10 @@ class FineTuned(Value):
         The network; not part of the JSON form.
     records : tuple of StepRecord or EpochRecord
         How the training went, to the end of the way; not part of the JSON form.
+    photos : Figure
+        The marks on somebody's own photos: digits that are read in their places, and what is no digit and is not read.
+    start : Checkpoint or None
+        What it began with, and in its ``extra`` all corrections, for ``fine_tune_again``; not part of the JSON form.
     """
 
     n_left_out: int
@@ -164,15 +193,17 @@ class FineTuned(Value):
     options: FineTuningOptions
     checkpoint: Checkpoint = field(repr=False, compare=False)
     records: tuple[Record, ...] = field(repr=False, compare=False)
+    photos: Figure = Figure(0, 0, 0)
+    start: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_worse(self) -> bool:
-        """Whether it reads fewer of the corrections, the test images or the page's digits than before."""
-        return self.corrections.is_worse or self.test.is_worse or self.page.is_worse
+        """Whether it reads fewer of the corrections, the test images, the page's digits or the photos' than before."""
+        return any(figure.is_worse for figure in (self.corrections, self.test, self.page, self.photos))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("checkpoint", "records")}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("checkpoint", "records", "start")}
         return {name: value.to_dict() if isinstance(value, Value) else value for name, value in plain.items()}
 
 
@@ -183,6 +214,7 @@ def fine_tune(
     data: MnistData,
     options: FineTuningOptions | None = None,
     *,
+    photos: Sequence[KnownPhoto] = (),
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
     """Let a trained network learn from corrections, without forgetting what it knows.
@@ -199,6 +231,8 @@ def fine_tune(
         What is replayed (training images), watched (validation images) and reported with (test images).
     options : FineTuningOptions, optional
         How.
+    photos : sequence of KnownPhoto
+        Somebody's own, that are read before and after; nothing is learned from them.
     on_step : callable, optional
         Told of the steps done and of all steps, from 0 on. What it raises ends the training, and nothing is kept.
 
@@ -268,13 +302,44 @@ def fine_tune(
         corrections=Figure(len(own), before.n_right(own, own_labels), after.n_right(own, own_labels)),
         test=Figure(len(test[0]), before.n_right(*test), after.n_right(*test)),
         page=Figure(len(page.boxes), before.n_right_on(page), after.n_right_on(page)),
+        photos=Figure(
+            sum(len(one.marks) for one in photos),
+            sum(before.n_right_there(one) for one in photos),
+            sum(after.n_right_there(one) for one in photos),
+        ),
         part=part,
         n_replayed=len(replayed),
         seconds=time.perf_counter() - began,
         options=options,
         checkpoint=replace(tuned, metadata=start.metadata | {"fine_tuned": "yes"}),
         records=tuple(records),
+        start=replace(start, extra={_IMAGES: images.reshape(-1).astype(np.float32), _LABELS: labels.astype(np.int64)}),
     )
+
+
+def fine_tune_again(
+    start: Checkpoint,
+    data: MnistData,
+    options: FineTuningOptions,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+) -> FineTuned:
+    """Do again what ``fine_tune`` did, to the same weights, bit for bit; ``start`` is that of its result.
+
+    Raises
+    ------
+    RunError
+        If ``start`` holds no corrections.
+    """
+    try:
+        images, labels = start.extra[_IMAGES].reshape(-1, 28, 28), start.extra[_LABELS]
+        if len(images) != len(labels) or not ((images >= 0) & (images <= _BYTE)).all():
+            raise ValueError
+    except (KeyError, ValueError):
+        raise RunError("The corrections are missing or damaged, so that they cannot be learned from again.") from None
+    if not ((labels >= 0) & (labels <= _N_DIGITS)).all():
+        raise RunError("A label of the corrections is none, so that they cannot be learned from again.")
+    return fine_tune(start, images.astype(np.uint8), labels.astype(np.uint8), data, options, on_step=on_step)
 
 
 _NOTHING = "There is no correction to learn from; correct a wrong answer first."
@@ -334,15 +399,23 @@ class _Judge:
     def n_right_on(self, page: ComposedPage) -> int:
         """How many digits of a page are read where they stand."""
         found = self._reader.read(page.pixels, _AS_IT_LIES).digits
-        return sum(
-            any(
-                digit.value == value
-                and box[0] <= (digit.box.left + digit.box.right) / 2 < box[2]
-                and box[1] <= (digit.box.top + digit.box.bottom) / 2 < box[3]
-                for digit in found
-            )
-            for value, box in zip(map(int, "".join(page.numbers)), page.boxes, strict=True)
-        )
+        values = map(int, "".join(page.numbers))
+        return sum(_read_there(found, box) == [value] for value, box in zip(values, page.boxes, strict=True))
+
+    def n_right_there(self, known: KnownPhoto) -> int:
+        """How many marks of a photo are read as they are."""
+        found = read_page(known.photo, known.options, self._reader.answers)[0].digits
+        return sum(_read_there(found, box) == ([] if value is None else [value]) for box, value in known.marks)
+
+
+def _read_there(digits: Sequence[Digit], box: tuple[int, int, int, int]) -> list[int]:
+    """Return the digits whose middle is in a box."""
+    return [
+        digit.value
+        for digit in digits
+        if box[0] <= (digit.box.left + digit.box.right) / 2 < box[2]
+        and box[1] <= (digit.box.top + digit.box.bottom) / 2 < box[3]
+    ]
 
 
 def _gone(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from digitlab.errors import RunError, TrainingDivergedError
 from digitlab.runs.directory import CONFIG, ENVIRONMENT, MODEL, STATE, Run
-from digitlab.runs.history import HistoryFile, Record
+from digitlab.runs.history import HistoryFile, Record, Steering
 from digitlab.training.environment import environment
 from digitlab.training.interrupts import interrupts_deferred
-from digitlab.values import EpochRecord
+from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
 
 if TYPE_CHECKING:
     from digitlab.training.session import TrainingSession
@@ -71,7 +71,8 @@ class _Keeper:
     def __init__(self, session: TrainingSession, run: Run) -> None:
         self._session, self._run = session, run
         self._history: HistoryFile = run.open_history(session.progress.step + session.progress.epochs_done)
-        self._pending: list[Record] = []
+        self._pending: list[Record | Steering] = []
+        self._resumed_at = session.progress.step
         self._written = self._saved = time.monotonic()
         # False while a batch is under way: weights that took half a step are never saved.
         self._is_between_batches = True
@@ -89,6 +90,8 @@ class _Keeper:
         if record is None:
             self._save_model()
             return None
+        if isinstance(record, StepRecord):
+            self._note_steering(record.step - 1)
         self._pending.append(record)
         now = time.monotonic()
         if isinstance(record, EpochRecord) or now - self._written > _SECONDS_BETWEEN_WRITES:
@@ -105,6 +108,13 @@ class _Keeper:
     def close(self) -> None:
         """Close the history."""
         self._history.close()
+
+    def _note_steering(self, n_steps_before: int) -> None:
+        """Write what counts from the present step on: before it, so that neither is there without the other."""
+        if n_steps_before == self._resumed_at > 0:
+            self._pending.append(Resumption(n_steps_before))
+        changes = [RateChange(since, rate) for since, rate in self._session.progress.rates if since == n_steps_before]
+        self._pending += changes[-1:]
 
     def _write_history(self) -> None:
         self._history.append(self._pending)

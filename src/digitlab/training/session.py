@@ -7,7 +7,8 @@ iteration ends early, at whatever batch, the state is saved and ``resume`` goes 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
+import json
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs.directory import CONFIG, STATE, Run
+from digitlab.runs.directory import CONFIG, HISTORY, STATE, Run
 from digitlab.runs.locking import RunLock
+from digitlab.runs.summary import rates_set
 from digitlab.training.calibrating import Calibration, calibrate
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for
@@ -64,6 +66,8 @@ class TrainingSession:
         Whether it was early stopping.
     diverged : bool
         Whether the loss became NaN or infinite.
+    stops_at : tuple of int, or None
+        Steps and epochs after which whoever iterates stops, to repeat a run that was stopped there; see ``is_there``.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class TrainingSession:
         # Held from here on where the run is a new or a resumed one, so that nobody else begins with it meanwhile.
         self.lock: RunLock | None = None
         self.has_state = False
+        self.stops_at: tuple[int, int] | None = None
         self._start_training()
 
     def _start_training(self) -> None:
@@ -127,28 +132,73 @@ class TrainingSession:
         lock = run.lock()
         try:
             description, state = run.read_json(CONFIG), run.load_state()
-            try:
-                config = TrainConfig.from_dict(description["config"])
-                digest = description["data"]["digest"]
-            except (KeyError, TypeError, InputError) as error:
-                raise RunError(f"{run.path / CONFIG} is damaged ({error}); train the run again with --force.") from None
-            session = cls(config, data, run, state.architecture)
-            if digest != session.data.digest:
-                raise RunError(
-                    f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
-                    f"back, or start a new run."
-                )
-            if description.get("nondigits", {}).get("digest") != (session.material.nondigits or {}).get("digest"):
-                raise RunError(
-                    f"This machine makes other images that are no digit than those that the run {run.path} began with: "
-                    f"it has other fonts. Go on where it began, or start a new run."
-                )
+            session = cls._as_it_began(run, description, data, state.architecture)
+            session.run = run
             session.restore(state)
         except BaseException:
             lock.release()
             raise
         session.lock = lock
         return session
+
+    @classmethod
+    def repeat(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
+        """Begin a run anew, to come to the same weights, bit for bit.
+
+        Learning rates that were set on the way are set at the same batches again. Of a run that was stopped,
+        ``stops_at`` says where. It is kept nowhere until it is given a ``run``.
+
+        Raises
+        ------
+        RunError
+            If the run is damaged, or the data is not what it began with.
+        """
+        session, where = cls._as_it_began(run, run.read_json(CONFIG), data), HISTORY
+        try:
+            if run.has(STATE):
+                where, numbers = STATE, json.loads(run.load_state().metadata["progress"])
+                session.stops_at, rates = (numbers["step"], numbers["epochs_done"]), numbers["rates"]
+            else:
+                steps = [record for record in run.history() if isinstance(record, StepRecord)]
+                changes = rates_set(session.config.to_dict(), steps, run.steering())
+                rates = [(change.step, change.learning_rate) for change in changes]
+            session._follow(rates)
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise RunError(f"{run.path / where} is damaged ({error}), so that it cannot be repeated.") from None
+        return session
+
+    @classmethod
+    def _as_it_began(
+        cls, run: Run, description: dict[str, Any], data: MnistData | None, network: Architecture | None = None
+    ) -> TrainingSession:
+        """Return a session with a run's settings, network and data, and nothing done yet."""
+        try:
+            config = TrainConfig.from_dict(description["config"])
+            digest = description["data"]["digest"]
+            nondigits = description.get("nondigits", {}).get("digest")
+            network = Architecture.from_dict(description["network"]) if network is None else network
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            raise RunError(f"{run.path / CONFIG} is damaged ({error}); train the run again with --force.") from None
+        session = cls(config, data, architecture=network)
+        if digest != session.data.digest:
+            raise RunError(
+                f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
+                f"back, or start a new run."
+            )
+        if nondigits != (session.material.nondigits or {}).get("digest"):
+            raise RunError(
+                f"This machine makes other images that are no digit than those that the run {run.path} began with: "
+                f"it has other fonts. Go on where it began, or start a new run."
+            )
+        return session
+
+    def _follow(self, rates: Sequence[tuple[int, float]]) -> None:
+        """Set learning rates at the steps at which they were set before; ValueError, TypeError if they cannot be."""
+        for since, rate in rates:
+            dataclasses.replace(self.config, learning_rate=rate)
+            if not 0 <= since <= self.n_steps:
+                raise ValueError(f"a learning rate was set at step {since}")
+        self.progress.rates = rates
 
     def restore(self, state: Checkpoint) -> None:
         """Go back, or on, to a state of this run.
@@ -164,10 +214,7 @@ class TrainingSession:
             )
             if self.progress.step > self.n_steps:
                 raise ValueError(f"step {self.progress.step} is beyond the last, {self.n_steps}")
-            for since, rate in self.progress.rates:
-                dataclasses.replace(self.config, learning_rate=rate)
-                if not 0 <= since <= self.progress.step:
-                    raise ValueError(f"a learning rate was set at step {since}")
+            self._follow(self.progress.rates)
         except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             where = self.run and self.run.path / STATE
             raise RunError(f"{where} is damaged ({error}); train the run again with --force.") from None
@@ -182,6 +229,11 @@ class TrainingSession:
     def best_epoch(self) -> int | None:
         """The epoch with the lowest validation loss so far."""
         return None if self.best is None else self.best.epoch
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has come to where the run that it repeats was stopped."""
+        return self.stops_at == (self.progress.step, self.progress.epochs_done)
 
     @property
     def learning_rate(self) -> float:
@@ -199,8 +251,9 @@ class TrainingSession:
             If it is none.
         """
         checked = dataclasses.replace(self.config, learning_rate=rate).learning_rate
-        earlier = [(since, before) for since, before in self.progress.rates if since < self.progress.step]
-        self.progress.rates = (*earlier, (self.progress.step, checked))
+        self.progress.rates = [(since, before) for since, before in self.progress.rates if since < self.progress.step]
+        if checked != self.learning_rate:
+            self.progress.rates = (*self.progress.rates, (self.progress.step, checked))
 
     def _peak(self, step: int) -> float:
         rate = self.progress.rate_set(step)

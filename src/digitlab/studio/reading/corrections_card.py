@@ -121,7 +121,7 @@ class CorrectionsCard:
 
     async def _start(self) -> None:
         try:
-            self._learning.start(self._desk.choice)
+            self._learning.start(self._desk.choice, self._desk.known_photos())
         except DigitlabError as error:
             self._desk.page.notify(str(error), "error")
             return
@@ -217,10 +217,12 @@ def _command(folder: str, n_digits: int) -> str:
 def _offered(tuned: FineTuned, name: str, *, reads: bool) -> str:
     """What was learned, before and after; the name is that of the run, where it is taken, and perhaps ``reads`` now."""
     rows = {
-        "These corrections": tuned.corrections,
+        "These corrections, one by one": tuned.corrections,
         "MNIST test images": tuned.test,
         "Digits of a composed page": tuned.page,
     }
+    if tuned.photos.n:
+        rows["Marks on the photos and the drawing here, as they stand now"] = tuned.photos
     if name:
         verdict = f"<b>{escape(name)}</b> {'reads now' if reads else 'is kept'}."
         if tuned.is_worse:
@@ -243,7 +245,8 @@ def _offered(tuned: FineTuned, name: str, *, reads: bool) -> str:
         '<th scope="col">Read rightly</th><th scope="col" class="num">Before</th>'
         f'<th scope="col" class="num">After</th></tr></thead><tbody>{"".join(map(_row, rows, rows.values()))}</tbody>'
         f'</table>{left_out}<p class="muted">What is refused, or answered too unsurely, is not read rightly. The '
-        "corrections are what it learned from, so the first line says little about digits that it has not seen.</p>"
+        "corrections are what it learned from, so the first line says little about digits that it has not seen. Each "
+        "is asked by itself there; on a photo the finder has a say too, which does not learn.</p>"
     )
 
 

@@ -24,11 +24,15 @@ from digitlab.reading.reading import Box
 from digitlab.studio.page import Page
 from digitlab.studio.reading.editing import edited
 from digitlab.studio.reading.readers import SHIPPED, Readers, readers_of
-from digitlab.studio.reading.sheet import Sheet, forget_ways, read_sheet, upright_picture
+from digitlab.studio.reading.sheet import Sheet, forget_ways, known_photo, read_sheet, upright_picture
+from digitlab.training.fine_tuning import KnownPhoto
 
 __all__ = ["MOST_SHEETS", "Desk", "find_desk"]
 
 T = TypeVar("T")
+
+#: Of so many photos is told whether a network that learned still reads them.
+MOST_KNOWN = 8
 
 #: Photos and pages that a browser tab keeps at a time, each at most 12 MB in memory; the oldest go.
 MOST_SHEETS = 20
@@ -109,6 +113,11 @@ class Desk:
             for listener in self._listeners.get(event, ()):
                 with self.page.client:
                     listener()
+
+    def known_photos(self) -> list[KnownPhoto]:
+        """Return the drawing and the newest photos with what stands on them, as they were read and then corrected."""
+        sheets = [*([] if self.drawn is None else [self.drawn]), *self.sheets[-MOST_KNOWN:]]
+        return [known_photo(sheet) for sheet in sheets]
 
     # ---- what is given to it ----
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ from digitlab.errors import DigitlabError, RunError
 from digitlab.studio.reading.readers import Readers, of_run, readers_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections
-from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, fine_tune
+from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune
 from digitlab.training.keeping_fine_tuned import keep_fine_tuned
 
 __all__ = ["Learning", "corrections_of", "learning_of"]
@@ -37,6 +38,8 @@ class Learning:
         What is learned from.
     readers : Readers
         Where the networks come from.
+    folder : str, optional
+        Where the data is, if it is not the packaged one.
 
     Attributes
     ----------
@@ -56,7 +59,15 @@ class Learning:
         How it is done.
     """
 
-    def __init__(self, data: MnistData, out: Path | None, corrections: Corrections | None, readers: Readers) -> None:
+    def __init__(
+        self,
+        data: MnistData,
+        out: Path | None,
+        corrections: Corrections | None,
+        readers: Readers,
+        folder: str | None = None,
+    ) -> None:
+        self._folder = folder
         self._data, self._out, self._corrections, self._readers = data, out, corrections, readers
         self._lock = threading.Lock()
         self._is_cancelled = False
@@ -65,8 +76,8 @@ class Learning:
         self.tuned: FineTuned | None = None
         self.options = FineTuningOptions()
 
-    def start(self, choice: str) -> threading.Thread:
-        """Let the network of a choice learn; returns at once.
+    def start(self, choice: str, photos: Sequence[KnownPhoto] = ()) -> threading.Thread:
+        """Let the network of a choice learn, and see how it reads photos then; returns at once.
 
         Raises
         ------
@@ -81,7 +92,7 @@ class Learning:
             self.is_running, self._is_cancelled = True, False
         self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
         thread = threading.Thread(
-            target=self._run, args=(choice, self._corrections), name="digitlab-learning", daemon=True
+            target=self._run, args=(choice, self._corrections, photos), name="digitlab-learning", daemon=True
         )
         thread.start()
         return thread
@@ -103,7 +114,8 @@ class Learning:
         with self._lock:
             if self.tuned is None or self._out is None or self.choice:
                 raise RunError("There is nothing to take; let a network learn from the corrections first.")
-            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=self._readers.name(self.origin))
+            origin = self._readers.name(self.origin)
+            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
             self.choice = of_run(run.name)
 
     def drop(self) -> None:
@@ -111,11 +123,11 @@ class Learning:
         if not self.choice:
             self.tuned = None
 
-    def _run(self, choice: str, corrections: Corrections) -> None:
+    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto]) -> None:
         try:
             images, labels = corrections.arrays()
             start = self._readers.checkpoint(choice)
-            self.tuned = fine_tune(start, images, labels, self._data, self.options, on_step=self._note)
+            self.tuned = fine_tune(start, images, labels, self._data, self.options, photos=photos, on_step=self._note)
             if not self.tuned.is_worse:
                 self.take()
         except _CancelledError:
@@ -148,5 +160,6 @@ def corrections_of(trainer: Trainer) -> Corrections | None:
 def learning_of(trainer: Trainer) -> Learning:
     """Return what learns in this process."""
     return _LEARNING.setdefault(
-        trainer, Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer))
+        trainer,
+        Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data),
     )

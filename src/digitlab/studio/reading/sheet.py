@@ -24,8 +24,19 @@ from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, Refus
 from digitlab.reading.render import upright_pixels
 from digitlab.reading.steps import Step, steps_of
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL
+from digitlab.training.fine_tuning import KnownPhoto
 
-__all__ = ["Mark", "Sheet", "answer_of", "forget_ways", "overlay", "read_sheet", "steps_of_sheet", "upright_picture"]
+__all__ = [
+    "Mark",
+    "Sheet",
+    "answer_of",
+    "forget_ways",
+    "known_photo",
+    "overlay",
+    "read_sheet",
+    "steps_of_sheet",
+    "upright_picture",
+]
 
 #: The probabilities where there is no ink: of no digit, and surely none.
 _BLANK = (*[0.0] * 10, 1.0)
@@ -219,6 +230,12 @@ def steps_of_sheet(sheet: Sheet) -> tuple[Step, ...]:
 def forget_ways() -> None:
     """Forget what the steps of the last sheets would be made of."""
     _WAYS.clear()
+
+
+def known_photo(sheet: Sheet) -> KnownPhoto:
+    """Return a sheet's photo with all that stands on it, as somebody says."""
+    marks = tuple((mark.found.box, mark.value) for mark in sheet.marks)
+    return KnownPhoto(sheet.photo, _asked(sheet.options, is_edited=sheet.is_edited), marks)
 
 
 def upright_picture(sheet: Sheet) -> bytes:

@@ -98,7 +98,7 @@ class EvaluationTab:
         self._selection = selection
         self._matrix.choose(selection)
         if self._drawn is not None:
-            self._accuracy.draw(self._drawn.evaluation, selection)
+            self._draw_accuracy(self._drawn)
             await self._show_images(self._drawn, keep_page=False)
             if reveal and selection != MISTAKES:
                 self._images.reveal()
@@ -159,11 +159,12 @@ class EvaluationTab:
         self._status.classes(add="muted", remove="error").props(remove="role")
         before, self._drawn = self._drawn, found
         if before is not None and before.evaluation is found.evaluation:
+            self._draw_accuracy(found)  # that of all images may be known since
             return
         names = found.evaluation.class_names
         self._matrix.set_names(names)
         self._images.set_names(names)
-        self._accuracy.draw(found.evaluation, self._selection)
+        self._draw_accuracy(found)
         self._matrix.show_counts(found.evaluation.confusion_matrix)
         calibration = found.evaluation.calibration
         # The report's class for a bar has another meaning in the page's stylesheets.
@@ -171,6 +172,9 @@ class EvaluationTab:
         self._calibration.set_text(f"Expected calibration error {percent(calibration.expected_calibration_error)}")
         # Going on with a training changes the answers, not what somebody is looking at.
         await self._show_images(found, keep_page=True)
+
+    def _draw_accuracy(self, found: Evaluated) -> None:
+        self._accuracy.draw(found.evaluation, self._selection, found.n_all, found.accuracy_on_all)
 
     async def _show_images(self, found: Evaluated, *, keep_page: bool) -> None:
         answers = [Answers("", found.probabilities)]

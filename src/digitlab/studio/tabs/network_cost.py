@@ -8,14 +8,14 @@ from typing import Any
 
 from nicegui import ui
 
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.markup import listed, percent
 from digitlab.network.architecture import Architecture
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.bar_table import Bar, bar_table
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.cost import Cost, cost_of, size_text
 from digitlab.studio.learn.facts import times
-from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of
+from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of, unlike
 from digitlab.studio.page import Page
 
 __all__ = ["ComparisonCard", "CostCard"]
@@ -95,6 +95,8 @@ class ComparisonCard:
         self._results: tuple[NetworkResult | None, NetworkResult | None] = (None, None)
         exports = Exports(name="with-and-without-convolutions", csv=self._rows, json=self._document)
         with card("With and Without Convolutions", help="dense_baseline", exports=exports):
+            # Before the figures that it is about.
+            self._warning = ui.label().classes("unlike").props('role="status"')
             with ui.element("div").classes("table-scroll"):
                 self._table = ui.html("", sanitize=False).classes("pair-table")
             self._sentence = ui.label().props('role="status"')
@@ -116,7 +118,20 @@ class ComparisonCard:
         columns, rows = self._rows()
         cells = [(name, [_shown(cell) for cell in both]) for name, *both in rows]
         self._table.set_content(bar_table("Two networks of about equal size", columns, cells))
+        warning = "" if is_fair else self._unlike()
+        self._warning.set_text(warning)
+        self._warning.set_visibility(bool(warning))
         self._sentence.set_text(self._told(is_fair))
+
+    def _unlike(self) -> str:
+        a, b = self._results
+        names = [] if a is None or b is None else unlike(a, b)
+        if not names:
+            return ""
+        return (
+            f"These two runs were not trained alike: they differ in {listed(names)}. Their figures do not tell what "
+            "convolutions are worth; train both with the same settings for a fair comparison."
+        )
 
     def _told(self, is_fair: bool) -> str:
         convolutional, dense = self._costs
@@ -130,15 +145,10 @@ class ComparisonCard:
             which = "both: choose one" if len(missing) == 2 else f"{missing[0]} too: choose it"
             return f"{told}To see what that is worth, train {which} here and press Start in the Training tab."
         errors = [None if r is None or r.val_accuracy is None else 1 - r.val_accuracy for r in self._results]
-        if None in errors or not errors[0] or not errors[1]:
+        if not is_fair or None in errors or not errors[0] or not errors[1]:
             return told
         times_more = errors[1] / errors[0]
-        told += f"On the validation images the dense network made {times_more:.1f} times as many mistakes."
-        return (
-            told
-            if is_fair
-            else told + " But these two runs had different settings; train both with the same for a fair comparison."
-        )
+        return f"{told}On the validation images the dense network made {times_more:.1f} times as many mistakes."
 
     def _rows(self) -> Rows:
         a, b = self._results
