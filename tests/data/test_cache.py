@@ -85,6 +85,13 @@ def test_a_folder_or_link_in_place_of_a_blob_is_not_taken(cache):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes are of POSIX")
+def test_a_pipe_in_place_of_a_blob_is_not_waited_for(cache):
+    assert cache_folder() == cache
+    os.mkfifo(cache / "blob", 0o600)
+    assert read_cached("blob", KEY, 3) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes are of POSIX")
 def test_only_this_user_may_read_or_write_what_is_cached(cache):
     write_cached("blob", KEY, PARTS)
     assert cache.stat().st_mode & 0o777 == 0o700

@@ -11,6 +11,7 @@ from rich.text import Text
 from digitlab.evaluation.markup import duration, percent
 from digitlab.network.architecture import Architecture
 from digitlab.runs.directory import RunInfo
+from digitlab.runs.summary import DamagedRun
 from digitlab.values import Evaluation, Prediction
 
 __all__ = [
@@ -126,7 +127,7 @@ def summary_table(architecture: Architecture) -> Table:
     return table
 
 
-def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
+def runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     """Return the list of runs, without their networks where there is little room."""
     table = _table()
     table.add_column("Run", overflow="fold")
@@ -137,6 +138,9 @@ def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     styles = {"complete": "green", "interrupted": "yellow", "diverged": "red"}
     for info in runs:
+        if isinstance(info, DamagedRun):
+            table.add_row(info.name, Text("damaged", style="red"))
+            continue
         table.add_row(
             info.name,
             Text(info.status, style=styles.get(info.status, "dim")),

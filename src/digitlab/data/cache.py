@@ -8,6 +8,7 @@ does without.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import sys
 import time
@@ -85,7 +86,7 @@ def read_cached(name: str, sha256: bytes, n_bytes: int) -> NDArray[np.uint8] | N
     try:
         with open(folder / name, "rb", opener=_open_no_link) as file:
             status = os.fstat(file.fileno())
-            if status.st_size != _HEADER.size + n_bytes or not _is_ours(status):
+            if not stat.S_ISREG(status.st_mode) or status.st_size != _HEADER.size + n_bytes or not _is_ours(status):
                 return None
             magic, checksum, length, key = _HEADER.unpack(file.read(_HEADER.size))
             if (magic, length, key) != (_MAGIC, n_bytes, sha256):
@@ -165,7 +166,8 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+    # Not waiting, should it be a pipe.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _remove_stale(folder: Path) -> None:

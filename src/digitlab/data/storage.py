@@ -1,8 +1,11 @@
-"""Files on the disk: read through their compression, and replaced whole or not at all."""
+"""Files on the disk: ordinary ones of bounded size are read, and they are replaced whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import gzip
+import json
+import math
 import os
 import secrets
 import stat
@@ -10,17 +13,30 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, NoReturn, Protocol, cast
 
 from digitlab.errors import DataError
 
-__all__ = ["Readable", "Writable", "compressing", "reading", "replacing", "temporary_name"]
+__all__ = [
+    "Readable",
+    "Writable",
+    "compressing",
+    "open_ordinary",
+    "parse_json",
+    "read_ordinary",
+    "reading",
+    "replacing",
+    "temporary_name",
+]
 
 _CHUNK_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 # A header may ask for a dictionary of 4 GiB; `xz -9` needs 65 MiB.
 _XZ_MEMORY_BYTES = 2**28
+# What a float64 still tells apart; Python would take numbers of any length, and they break what reckons with them.
+_MOST_WHOLE = 2**53
+_LONGEST_SHOWN = 20
 
 
 class Readable(Protocol):
@@ -35,6 +51,68 @@ class Writable(Protocol):
     def write(self, content: memoryview, /) -> int: ...
 
 
+def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read, if it is an ordinary one; a pipe would wait for ever, and a device may never end.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it is something else, or cannot be opened.
+    """
+
+    # Asked before, because opening a device can do something; and after, because it may have changed in between.
+    _check_ordinary(os.stat(path))
+    file = open(path, "rb", opener=_not_waiting)  # noqa: SIM115 - it is handed over
+    try:
+        _check_ordinary(os.fstat(file.fileno()))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
+    """Read an ordinary file of at most so many bytes.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it is larger or something else, grows while it is read, or cannot be read.
+    """
+    with open_ordinary(path) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        if n_bytes > most_bytes:
+            raise OSError(errno.EFBIG, f"it has {n_bytes:,} bytes, and at most {most_bytes:,} are read")
+        # Python makes room for as many bytes as are asked for.
+        content = file.read(n_bytes + 1)
+    if len(content) > n_bytes:
+        raise OSError(errno.EAGAIN, "it grew while it was read")
+    return content
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Return what JSON that anybody may have written holds; its numbers are finite, whole ones at most 2**53.
+
+    Raises
+    ------
+    ValueError
+        If it is no such JSON, or nested too deep.
+
+    Examples
+    --------
+    >>> parse_json('{"seed": 3}')
+    {'seed': 3}
+    >>> parse_json("[1e999]")
+    Traceback (most recent call last):
+    ...
+    ValueError: it holds the number 1e999, and no number of digitlab's is like that
+    """
+    try:
+        return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[Readable]:
     """Open a plain, gzip or xz file, told apart by its first bytes, and yield its decompressed bytes.
@@ -42,13 +120,12 @@ def reading(path: Path) -> Iterator[Readable]:
     What goes wrong in opening, reading or decompressing is raised as a `DataError` that names the file.
     """
     try:
-        # Before opening, because a named pipe would wait for its writer for ever.
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise DataError(f"{path} is a folder, where a file was expected. Name a file inside it.")
         if not stat.S_ISREG(mode):
             raise DataError(f"{path} is not a regular file. Copy its content into a file and name that.")
-        with open(path, "rb") as file:
+        with open_ordinary(path) as file:
             yield _decompressed(file)
     except DataError:
         raise
@@ -119,6 +196,36 @@ def compressing(file: BinaryIO, suffix: str) -> Iterator[Writable]:
             yield stream
     else:
         yield file
+
+
+def _not_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_ordinary(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not an ordinary file")
+
+
+def _whole(text: str) -> int:
+    # Long ones take long to convert.
+    if len(text) > len(str(_MOST_WHOLE)) + 1 or not -_MOST_WHOLE <= int(text) <= _MOST_WHOLE:
+        _no_number(text)
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _no_number(text)
+    return number
+
+
+def _no_number(text: str) -> NoReturn:
+    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    raise ValueError(f"it holds the number {shown}, and no number of digitlab's is like that")
 
 
 def _decompressed(file: BinaryIO) -> Readable:

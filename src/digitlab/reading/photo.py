@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.storage import read_ordinary
 from digitlab.errors import DataError
 from digitlab.reading.pdf import pdf_pages
 
@@ -116,7 +117,7 @@ def _file(path: Path) -> bytes:
             raise DataError(f"{path} is not a file. Name a photo or a PDF.")
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path} has more than {_MOST_BYTES // 1_000_000} MB. Save it smaller first.")
-        return path.read_bytes()
+        return read_ordinary(path, _MOST_BYTES)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:

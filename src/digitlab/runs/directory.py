@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.storage import replacing
+from digitlab.data.storage import parse_json, read_ordinary, replacing
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import HistoryFile, Record, read_records
 from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
 from digitlab.runs.locking import RunLock
 from digitlab.runs.replacement import moved_away
-from digitlab.runs.summary import RunInfo
+from digitlab.runs.summary import RunInfo, settings_of
 from digitlab.values import EpochRecord
 
 __all__ = ["CONFIG", "ENVIRONMENT", "EVALUATION", "HISTORY", "MODEL", "REPORT", "STATE", "TIMINGS", "Run", "RunInfo"]
 
-_MOST_BYTES = 2**28
+# The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
+_MOST_BYTES = 2**22
 
 
 class Run:
@@ -131,24 +132,37 @@ class Run:
         Raises
         ------
         RunError
-            If it is missing, too large or not a JSON object.
+            If it is missing, no ordinary file, too large or not a JSON object, or a number in it is not finite.
         """
         path = self.path / name
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise RunError(f"{path} is larger than {_MOST_BYTES // 2**20} MB and no file of a run.")
-            content = json.loads(path.read_text("utf-8"))
-        except RunError:
-            raise
+            content = parse_json(read_ordinary(path, _MOST_BYTES))
         except FileNotFoundError:
             raise RunError(
                 f"The run {self.path} has no {name}; it may have been stopped before it was written. Train it again."
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {_reason(error)}. The run is damaged; train it again.") from None
         if not isinstance(content, dict):
             raise RunError(f"{path} should hold a JSON object. The run is damaged; train it again.")
         return content
+
+    def settings(self) -> dict[str, Any]:
+        """Read its settings, by name.
+
+        Raises
+        ------
+        RunError
+            If they are damaged.
+        """
+        try:
+            return settings_of(self.read_json(CONFIG))
+        except RunError:
+            raise
+        except ValueError as error:
+            raise RunError(
+                f"{self.path / CONFIG} holds no settings of a run: {error}. The run is damaged; train it again."
+            ) from None
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write the model or the state, whole or not at all."""
@@ -226,26 +240,22 @@ class Run:
         RunError
             If its settings or history are damaged.
         """
-        config = self.read_json(CONFIG).get("config")
-        epochs = [record for record in self.history() if isinstance(record, EpochRecord)]
+        config = self.settings()
+        # Of a long run, all steps at once would take hundreds of megabytes.
+        epochs = [record for record, _ in read_records(self.path / HISTORY) if isinstance(record, EpochRecord)]
         try:
             evaluation = self.read_json(EVALUATION)
         except DigitlabError:
             evaluation = {}
-        try:
-            return RunInfo.from_files(
-                self.name,
-                str(self.path),
-                config if isinstance(config, dict) else {},
-                epochs,
-                evaluation,
-                has_model=self.has(MODEL),
-                has_state=self.has(STATE),
-            )
-        except ValueError as error:
-            raise RunError(
-                f"{self.path / CONFIG} holds no settings of a run: {error}. The run is damaged; train it again."
-            ) from None
+        return RunInfo.from_files(
+            self.name,
+            str(self.path),
+            config,
+            epochs,
+            evaluation,
+            has_model=self.has(MODEL),
+            has_state=self.has(STATE),
+        )
 
 
 def _reason(error: BaseException) -> str:

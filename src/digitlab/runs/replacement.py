@@ -5,7 +5,6 @@ A mistyped name must not cost anybody a folder of their own.
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import stat
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from digitlab.data.storage import parse_json, read_ordinary
 from digitlab.errors import RunError
 from digitlab.runs.layout import CONFIG, FILES
 from digitlab.runs.locking import RunLock
@@ -68,9 +68,7 @@ def _check(path: Path) -> None:
 
 def _is_config_of_a_run(path: Path) -> bool:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return False
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(read_ordinary(path, _MOST_BYTES))
+    except (OSError, ValueError):
         return False
     return isinstance(content, dict) and isinstance(content.get("config"), dict) and "command" in content

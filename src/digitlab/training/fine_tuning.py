@@ -26,7 +26,7 @@ from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, InputError
+from digitlab.errors import ConfigError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.options import ReadingOptions
@@ -51,6 +51,7 @@ _PAGE = (4, 3, 5, 2) * 7  # digits of the numbers of the composed page
 _PAGE_DIGIT_PX = 42
 _AS_IT_LIES = ReadingOptions(turn=False, straighten=False)  # it stands upright, and every turn costs time
 _N_DIGITS = len(CLASS_NAMES)
+_LARGEST_BIAS = 100.0  # e to this is more than float32 holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +370,12 @@ def _with_bias(checkpoint: Checkpoint, times: int) -> Checkpoint:
     It stands for how rare it is that "not a digit" is right. Among what is replayed that is not rare: a network that
     learned with the bias in its weights would learn it away, and refuse digits.
     """
-    bias = float(checkpoint.metadata.get("bias_of_not_a_digit", 0))
+    try:
+        bias = float(checkpoint.metadata.get("bias_of_not_a_digit", 0))
+    except ValueError:
+        bias = math.nan
+    if not abs(bias) <= _LARGEST_BIAS:
+        raise RunError('The checkpoint\'s bias of "not a digit" is no number that can be. Start from another one.')
     if bias == 0:
         return checkpoint
     last = checkpoint.weights[-1].copy()

@@ -130,7 +130,8 @@ class TrainingSession:
             try:
                 config = TrainConfig.from_dict(description["config"])
                 digest = description["data"]["digest"]
-            except (KeyError, TypeError, InputError) as error:
+                nondigits = description.get("nondigits", {}).get("digest")
+            except (AttributeError, KeyError, TypeError, InputError) as error:
                 raise RunError(f"{run.path / CONFIG} is damaged ({error}); train the run again with --force.") from None
             session = cls(config, data, run, state.architecture)
             if digest != session.data.digest:
@@ -138,7 +139,7 @@ class TrainingSession:
                     f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
                     f"back, or start a new run."
                 )
-            if description.get("nondigits", {}).get("digest") != (session.material.nondigits or {}).get("digest"):
+            if nondigits != (session.material.nondigits or {}).get("digest"):
                 raise RunError(
                     f"This machine makes other images that are no digit than those that the run {run.path} began with: "
                     f"it has other fonts. Go on where it began, or start a new run."
