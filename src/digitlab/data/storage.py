@@ -7,14 +7,15 @@ import gzip
 import json
 import math
 import os
-import secrets
 import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol, cast
 
+from digitlab.data.bench import new_file, sweep
 from digitlab.errors import DataError
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "read_ordinary",
     "reading",
     "replacing",
-    "temporary_name",
 ]
 
 _CHUNK_BYTES = 2**20
@@ -157,31 +157,32 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
     Yields
     ------
     BinaryIO
-        The new file, in the folder of ``path`` under a temporary name; removed if the block raises anything.
+        The new file, in the folder of ``path`` under a temporary name, to write and to read; removed if the block
+        raises anything. What killed processes have left in that folder is removed, too.
 
     Raises
     ------
     OSError, ValueError
         If it cannot be written or put in place, or no file can have such a name; ``path`` is as it was.
     """
+    sweep(path.parent)
     # In the same folder, because a rename is atomic only within one file system.
-    temporary = path.parent / temporary_name()
+    file, temporary = new_file(path.parent, mode)
     try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with file:
             yield file
+            file.flush()
             if durable:
-                file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if sys.platform != "win32":
+                # While it is locked; Windows has no such locks, and moves no open files.
+                os.replace(temporary, path)
+        if sys.platform == "win32":
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError, ValueError):
             temporary.unlink()
         raise
-
-
-def temporary_name() -> str:
-    """Return a file name that nobody else uses, ``.digitlab-*.tmp``."""
-    return f".digitlab-{secrets.token_hex(8)}.tmp"
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from digitlab.data.bench import sweep
 from digitlab.data.storage import parse_json, read_ordinary, replacing
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import HistoryFile, Record, read_records
 from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
 from digitlab.runs.locking import RunLock
-from digitlab.runs.replacement import moved_away
+from digitlab.runs.replacement import replace_run
 from digitlab.runs.summary import RunInfo, settings_of
 from digitlab.values import EpochRecord
 
@@ -56,9 +57,9 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if force and path.is_dir():
-                with moved_away(path):
-                    path.mkdir()
+                replace_run(path)
             else:
+                sweep(path.parent)
                 path.mkdir()
         except FileExistsError:
             if path.is_dir():
