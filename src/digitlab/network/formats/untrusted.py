@@ -82,7 +82,7 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
     try:
         document = storage.parse_json(content)
     except ValueError as error:
-        raise unusable(path, f"{what} is not JSON ({error}). Save the model again.") from None
+        raise unusable(path, f"{what} cannot be read as JSON ({error}). Save the model again.") from None
     if not isinstance(document, dict):
         raise unusable(path, f"{what} should hold a JSON object. Save the model again.")
     return document
