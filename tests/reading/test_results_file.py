@@ -57,6 +57,14 @@ def test_no_name_becomes_a_formula(name: str) -> None:
     assert safe_cell(name[1:] + name) == name[1:] + name or name[1] in "='"
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("a;=1.png", "a;'=1.png"), ("a;'=1", "a;''=1"), ("a\n=1", "a\n'=1"), ("a|  @x", "a|'  @x"), ("；=1", "；=1")],
+)
+def test_nothing_behind_what_may_end_a_cell_becomes_a_formula(name: str, cell: str) -> None:
+    assert safe_cell(name) == cell
+
+
 def test_a_name_that_is_no_text_can_be_written() -> None:
     assert safe_cell("a\udcff.png") == "a\\udcff.png"
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from digitlab.cli.terminal import shown
 from digitlab.evaluation.markup import duration, percent
 from digitlab.network.architecture import Architecture
 from digitlab.runs.directory import RunInfo
@@ -139,10 +140,10 @@ def runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     styles = {"complete": "green", "interrupted": "yellow", "diverged": "red"}
     for info in runs:
         if isinstance(info, DamagedRun):
-            table.add_row(info.name, Text("damaged", style="red"))
+            table.add_row(shown(info.name), Text("damaged", style="red"))
             continue
         table.add_row(
-            info.name,
+            shown(info.name),
             Text(info.status, style=styles.get(info.status, "dim")),
             *([info.network] if width > _NARROW else []),
             f"{info.epochs_done}/{info.epochs}",
@@ -182,5 +183,5 @@ def predictions_table(
             answer = Text("no digit here", style="yellow")
         else:
             answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
-        table.add_row(prediction.source, answer, percent(prediction.confidence), *cells)
+        table.add_row(shown(prediction.source), answer, percent(prediction.confidence), *cells)
     return table
