@@ -19,6 +19,7 @@ from digitlab.data.bench import new_file, sweep
 from digitlab.errors import DataError
 
 __all__ = [
+    "MOST_WHOLE",
     "Readable",
     "Writable",
     "compressing",
@@ -34,8 +35,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 # A header may ask for a dictionary of 4 GiB; `xz -9` needs 65 MiB.
 _XZ_MEMORY_BYTES = 2**28
-# What a float64 still tells apart; Python would take numbers of any length, and they break what reckons with them.
-_MOST_WHOLE = 2**53
+#: What a float64 still tells apart. Python would take numbers of any length, and they break what reckons with them.
+MOST_WHOLE = 2**53
 _LONGEST_SHOWN = 20
 
 
@@ -212,7 +213,7 @@ def _check_ordinary(status: os.stat_result) -> None:
 
 def _whole(text: str) -> int:
     # Long ones take long to convert.
-    if len(text) > len(str(_MOST_WHOLE)) + 1 or not -_MOST_WHOLE <= int(text) <= _MOST_WHOLE:
+    if len(text) > len(str(MOST_WHOLE)) + 1 or not -MOST_WHOLE <= int(text) <= MOST_WHOLE:
         _no_number(text)
     return int(text)
 

@@ -10,10 +10,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.storage import open_ordinary, parse_json
+from digitlab.data.storage import MOST_WHOLE, open_ordinary
 from digitlab.errors import RunError, StorageError
 from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
 
@@ -69,7 +70,7 @@ def read_records(path: Path) -> Iterator[tuple[Record, int]]:
                 end += len(line)
                 try:
                     record = _parsed(line)
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     raise RunError(
                         f"Line {number} of {path} is not a record. The run is damaged; train it again."
                     ) from None
@@ -85,12 +86,18 @@ def read_records(path: Path) -> Iterator[tuple[Record, int]]:
 def _parsed(line: bytes) -> Record:
     if len(line) > _LONGEST_LINE:
         raise ValueError("no record is so long")
-    entry = parse_json(line)
+    # Millions of lines may be read, so numbers are bounded here and not one by one while they are parsed.
+    entry = json.loads(line)
     kind = _KINDS[entry.pop("kind")]
-    for field in dataclasses.fields(kind):
-        if not _fits(entry[field.name], str(field.type)):
-            raise ValueError(field.name)
+    for name, declared in _fields(kind):
+        if not _fits(entry[name], declared):
+            raise ValueError(name)
     return kind(**entry)
+
+
+@cache
+def _fields(kind: type[StepRecord] | type[EpochRecord]) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, str(field.type)) for field in dataclasses.fields(kind))
 
 
 def _fits(value: Any, declared: str) -> bool:
@@ -98,7 +105,9 @@ def _fits(value: Any, declared: str) -> bool:
         return declared.endswith("| None")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return isinstance(value, int) and value >= 0 if declared == "int" else math.isfinite(value)
+    if isinstance(value, int):
+        return (0 if declared == "int" else -MOST_WHOLE) <= value <= MOST_WHOLE
+    return declared != "int" and math.isfinite(value)
 
 
 class HistoryFile:
