@@ -7,22 +7,26 @@ that a child costs no start; the engine works in the children only, since its th
 from __future__ import annotations
 
 import csv
-import json
+import http.client
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import digitlab as dl
+from digitlab.cli.app import main
 from digitlab.data.bench import sweep
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.mnist import Split
@@ -45,7 +49,7 @@ _RUNS, _NAME = Path("runs"), "it"
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-@pytest.mark.parametrize("work", ["train", "resume", "read", "export", "cache", "corrections"])
+@pytest.mark.parametrize("work", ["train", "resume", "read", "export", "cache", "corrections", "serve"])
 def test_a_kill_at_any_moment_loses_nothing_that_was_finished(tmp_path: Path, work: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(dl.__file__).parents[1])}
     done = subprocess.run([sys.executable, __file__, work], cwd=tmp_path, env=environment, capture_output=True)
@@ -234,6 +238,66 @@ def _corrections(chance: random.Random) -> None:
         shutil.rmtree(folder)
 
 
+def _serve(chance: random.Random) -> None:
+    import digitlab.serving.server  # noqa: F401 - so that the children need not import it
+
+    image, expected, started_s = _images(1, 0).tobytes(), b"", 0.0
+
+    def begin() -> tuple[int, int]:
+        receiving, sending = os.pipe()
+
+        def work() -> None:
+            os.dup2(sending, sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # a line a request
+            assert main(["serve", "--port", "0"]) in (0, 143)
+
+        child = _child(work)
+        os.close(sending)
+        return child, receiving
+
+    def port_of(receiving: int) -> int:
+        text = b""
+        while not (found := re.search(rb"http://127[.]0[.]0[.]1:(\d+)/", text)):
+            more = os.read(receiving, 1000)
+            if not more:
+                raise ConnectionError
+            text += more
+        return int(found[1])
+
+    def ask(port: int) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        with closing(connection):
+            connection.request("POST", "/api/predict", image, {"content-type": "application/octet-stream"})
+            answer = connection.getresponse()
+            assert answer.status in (200, 503)
+            content = answer.read()
+            return content if answer.status == 200 else expected
+
+    for turn in range(_TIMES + 1):
+        began = time.monotonic()
+        child, receiving = begin()
+        # The first is asked and ended as it should be, and tells how long that takes.
+        number = signal.SIGKILL if turn else signal.SIGTERM
+        killer = threading.Timer(chance.uniform(0, 1.5 * started_s), os.kill, (child, number))
+        if turn:
+            killer.start()
+        try:
+            port = port_of(receiving)
+            while turn:
+                assert ask(port) == expected
+            expected, started_s = ask(port), time.monotonic() - began
+            os.kill(child, number)
+        except (OSError, http.client.HTTPException):
+            assert turn
+        if turn:
+            killer.join()
+        _, status = os.waitpid(child, 0)
+        assert status == (signal.SIGKILL if turn else 0)
+        os.close(receiving)
+    assert os.listdir() == []
+
+
 if __name__ == "__main__":
     work = {"train": _train, "resume": _resume, "read": _read, "export": _export, "cache": _cache}
-    (work | {"corrections": _corrections})[sys.argv[1]](random.Random(json.dumps(sys.argv[1:])))
+    work |= {"corrections": _corrections, "serve": _serve}
+    work[sys.argv[1]](random.Random(sys.argv[1]))

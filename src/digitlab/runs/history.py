@@ -96,7 +96,7 @@ def _parsed(line: bytes) -> Record:
 
 
 @cache
-def _fields(kind: type[StepRecord] | type[EpochRecord]) -> tuple[tuple[str, str], ...]:
+def _fields(kind: Any) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, str(field.type)) for field in dataclasses.fields(kind))
 
 
