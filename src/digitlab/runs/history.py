@@ -88,11 +88,12 @@ def _parsed(line: bytes) -> Record:
         raise ValueError("no record is so long")
     # Millions of lines may be read, so numbers are bounded here and not one by one while they are parsed.
     entry = json.loads(line)
-    kind = _KINDS[entry.pop("kind")]
+    kind: Any = _KINDS[entry.pop("kind")]
     for name, declared in _fields(kind):
         if not _fits(entry[name], declared):
             raise ValueError(name)
-    return kind(**entry)
+    record: Record = kind(**entry)
+    return record
 
 
 @cache
