@@ -78,7 +78,7 @@ def test_an_error_of_digitlab_itself_has_exit_code_70_and_asks_for_a_report(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("digitlab.runs.listing.list_runs", broken)
+    monkeypatch.setattr("digitlab.runs.listing.all_runs", broken)
     outcome = call("runs")
     assert outcome.code == 70
     assert "Traceback" in outcome.err
@@ -89,7 +89,7 @@ def test_ctrl_c_is_no_traceback(call: Any, monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("digitlab.runs.listing.list_runs", interrupted)
+    monkeypatch.setattr("digitlab.runs.listing.all_runs", interrupted)
     outcome = call("runs")
     assert (outcome.code, outcome.err) == (130, "Stopped.\n")
 

@@ -54,6 +54,22 @@ def test_runs_lists_what_there_is(call: Any, out: Path) -> None:
     assert all(words in shown for words in ("first", "complete", "dense_baseline", "1/1"))
 
 
+def test_a_damaged_run_is_named_with_the_reason_beside_the_others(call: Any, tmp_path: Path) -> None:
+    for name, seed in (("bad", "1" * 400), ("good", "1")):
+        (tmp_path / name).mkdir()
+        config = '{"config": {"network": "dense_baseline", "seed": SEED, "epochs": 1}}'
+        (tmp_path / name / "config.json").write_text(config.replace("SEED", seed))
+    outcome = call("runs", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "good" in outcome.out
+    assert "damaged" in outcome.out
+    assert "Error: bad: config.json cannot be read: it holds the number 1111" in outcome.err
+    found = {one["name"]: one for one in call("runs", "--out", tmp_path, "--json").json()}
+    assert found["good"]["status"] == "started"
+    assert found["bad"]["status"] == "damaged"
+    assert "config.json cannot be read" in found["bad"]["problem"]
+
+
 def test_where_there_are_no_runs_the_next_step_is_told(call: Any, tmp_path: Path) -> None:
     outcome = call("runs", "--out", tmp_path)
     assert outcome.code == 0

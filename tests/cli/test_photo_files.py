@@ -24,6 +24,11 @@ def test_a_folder_is_walked_as_people_count_without_what_is_hidden_or_no_photo(t
     assert found.problems == ()
 
 
+def test_photos_that_may_not_be_opened_are_found_so_that_they_are_told(tmp_path: Path) -> None:
+    _touch(tmp_path, "IMG_1.HEIC", "IMG_2.jpg", "raw.dng")
+    assert find_photos([tmp_path]).inside == ("IMG_1.HEIC", "IMG_2.jpg", "raw.dng")
+
+
 def test_named_files_keep_their_order_and_come_once_whatever_they_are_called(tmp_path: Path) -> None:
     _touch(tmp_path, "b.dat", "a.png")
     found = find_photos([tmp_path / "b.dat", tmp_path / "a.png", tmp_path / "b.dat", Path("-")])

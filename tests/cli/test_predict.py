@@ -16,6 +16,7 @@ from digitlab.data.idx import write_idx
 from digitlab.data.mnist import MnistData
 from digitlab.engine.loading import load_model
 from digitlab.errors import DataError
+from digitlab.network import Checkpoint, architecture, save_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -224,3 +225,18 @@ def test_without_an_image_there_is_a_sentence(call: Any, out: Path) -> None:
         outcome = call("predict", *words)
         assert outcome.code == 2
         assert "no images" in outcome.err
+
+
+def test_a_model_whose_answers_are_no_numbers_is_told_as_such(call: Any, png: Path, tmp_path: Path) -> None:
+    network = architecture("dense_baseline")
+    weights = tuple(np.full(shape, 3.4e38, np.float32) for shape in network.weight_shapes)
+    save_checkpoint(tmp_path / "max.safetensors", Checkpoint(network, weights))
+    for words in (
+        ("predict", tmp_path / "max.safetensors", png),
+        ("read", "--model", tmp_path / "max.safetensors", png),
+    ):
+        for form in ((), ("--json",)):
+            outcome = call(*words, *form)
+            assert outcome.code in (1, 2)
+            assert "answers with what is no number" in (outcome.err + outcome.out).replace("\n", " ")
+            assert "NaN," not in outcome.out

@@ -117,7 +117,7 @@ def test_a_bad_file_is_told_and_the_others_are_read(call: Any, reader: FakeReade
     Path("bad.png").write_text("7\n!")
     Path("bug.png").write_text("#")
     outcome = call("read", "bad.png", "missing.png", "bug.png", "2.png", "--json", "--workers", "1")
-    assert outcome.code == 2
+    assert outcome.code == 1
     bad, missing, bug, good = outcome.lines()
     assert [len(entry["readings"]) for entry in (bad, missing, bug, good)] == [1, 0, 0, 1]
     assert "damaged" in bad["error"]
@@ -130,12 +130,44 @@ def test_a_bad_file_is_told_and_the_others_are_read(call: Any, reader: FakeReade
     assert "Traceback" not in outcome.err
 
 
-def test_a_folder_without_photos_is_told_with_exit_code_2(call: Any, reader: FakeReader, folder: Path) -> None:
+def test_a_folder_without_photos_is_told_with_exit_code_1(call: Any, reader: FakeReader, folder: Path) -> None:
     Path("empty").mkdir()
     outcome = call("read", "empty", "2.png")
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert "02" in outcome.out
     assert "empty holds no photos" in outcome.err
+
+
+def test_where_nothing_can_be_read_the_exit_code_is_2(call: Any, reader: FakeReader, folder: Path) -> None:
+    Path("bad.png").write_text("!")
+    Path("empty").mkdir()
+    assert call("read", "bad.png", "missing.png").code == 2
+    assert call("read", "empty").code == 2
+
+
+def test_pages_beyond_the_most_are_told(
+    call: Any, reader: FakeReader, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "replace", lambda options, most_pages: options)
+    Path("long.png").write_text("1\n" * 201)
+    outcome = call("read", "long.png", "2.png", "--json", "--workers", "1")
+    assert outcome.code == 1
+    long, _ = outcome.lines()
+    assert len(long["readings"]) == 200
+    assert "more than 200 pages, and only these were read" in long["error"]
+
+
+@pytest.mark.parametrize("style", [(), ("--json",), ("--overlay", "seen")])
+def test_names_have_no_effect_on_the_terminal(
+    call: Any, reader: FakeReader, folder: Path, style: tuple[str, ...]
+) -> None:
+    for text, name in (("1", "a\x1b[2Jb\u202e.png"), ("!", "bad\x07\nError: none\x9b.png")):
+        Path(name).write_text(text)
+    outcome = call("read", ".", "--workers", "1", *style)
+    printed = outcome.out + outcome.err
+    assert not set("\x1b\x07\x9b\u202e") & set(printed)
+    assert "\\x1b[2J" in printed or "\\u001b[2J" in printed
+    assert "\nError: none" not in printed
 
 
 def test_csv_and_out_have_the_same_rows_but_for_the_state(call: Any, reader: FakeReader, folder: Path) -> None:
@@ -155,7 +187,7 @@ def test_the_command_given_again_reads_only_what_is_new_changed_or_failed(
 ) -> None:
     Path("bad.png").write_text("!")
     command = ("read", ".", "--out", "r.csv", "--workers", "1")
-    assert call(*command).code == 2
+    assert call(*command).code == 1
     assert reader.n_read == 5
     Path("new.png").write_text("9")
     Path("2.png").write_text("22 22")
@@ -292,7 +324,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_real_photos_are_read_alike_by_any_number_of_workers(call: Any, photos: Path) -> None:
     one = call("read", photos, "--csv", "--workers", "1")
-    assert one.code == 2
+    assert one.code == 1
     assert "".join(row["digits"] for row in _rows(one.out)) == "721041906"
     for workers in (2, 7):
         assert call("read", photos, "--csv", "--workers", workers).out == one.out

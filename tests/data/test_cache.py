@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from digitlab.data import MnistData, cache_folder
 from digitlab.data.cache import read_cached, write_cached
+from digitlab.data.storage import replacing
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +85,13 @@ def test_a_folder_or_link_in_place_of_a_blob_is_not_taken(cache):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes are of POSIX")
+def test_a_pipe_in_place_of_a_blob_is_not_waited_for(cache):
+    assert cache_folder() == cache
+    os.mkfifo(cache / "blob", 0o600)
+    assert read_cached("blob", KEY, 3) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes are of POSIX")
 def test_only_this_user_may_read_or_write_what_is_cached(cache):
     write_cached("blob", KEY, PARTS)
     assert cache.stat().st_mode & 0o777 == 0o700
@@ -137,14 +144,15 @@ def test_without_a_usable_folder_there_is_no_cache_and_no_error(tmp_path, monkey
     assert (tmp_path / "file").read_bytes() == b"kept"
 
 
-def test_a_file_left_by_a_killed_process_is_removed_when_it_is_old(cache):
+def test_what_a_killed_process_left_is_removed_by_the_next_write_and_what_another_writes_is_not(cache):
     cache.mkdir()
-    for name, age_s in (("old", 7200), ("new", 0)):
-        path = cache / f".digitlab-{name}.tmp"
-        path.write_bytes(b"part")
-        os.utime(path, (time.time() - age_s,) * 2)
-    write_cached("blob", KEY, PARTS)
-    assert sorted(path.name for path in cache.iterdir()) == [".digitlab-new.tmp", "blob"]
+    (cache / ".digitlab-0123456789abcdef.tmp").write_bytes(b"part")
+    with replacing(cache / "another") as file:
+        write_cached("blob", KEY, PARTS)
+        assert len(list(cache.iterdir())) == 2
+        file.write(b"whole")
+    assert sorted(path.name for path in cache.iterdir()) == ["another", "blob"]
+    assert (cache / "another").read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import digitlab as dl
-from digitlab.errors import ConfigError, DigitlabError, ExportError, StorageError
+from digitlab.errors import ConfigError, DigitlabError, ExportError, NetworkError, StorageError
 from digitlab.exporting import runtimes, verifying
 from digitlab.exporting.packing import export_packed
 from digitlab.exporting.report import FORMATS, ExportOptions
@@ -255,3 +255,24 @@ def test_a_tensorflowjs_model_is_in_the_style_of_keras_2(model: dl.Sequential, t
     assert not any({"module", "registered_name"} & set(layer) for layer in layers)
     names = [weight["name"] for weight in document["weightsManifest"][0]["weights"]]
     assert names == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
+
+
+def test_a_model_whose_answers_are_no_numbers_is_told_as_such(tmp_path: Path) -> None:
+    model = dl.dense_baseline()
+    model.set_weights([np.full_like(array, 3.4e38) for array in model.get_weights()])
+    with pytest.raises(NetworkError, match="answers with what is no number"):
+        model.predict(np.ones((2, 28, 28), np.float32))
+    for quantize in (None, "uint8"):
+        with pytest.raises(NetworkError, match="its weights are too large"):
+            dl.export(model, tmp_path / "model", format="tfjs", quantize=quantize)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_for_large_images_is_asked_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitlab.exporting.export._MOST_VALUES", 5_000)
+    monkeypatch.setattr(verifying, "_MOST_SIDE_BY_SIDE", 1_000)
+    model = dl.Sequential([dl.Flatten(), dl.Dense(3, activation="softmax")], input_shape=(40, 40, 1))
+    report = dl.export(model, tmp_path / "model", format="tfjs")
+    assert [one.n_images for one in report.agreements] == [3]
+    small = dl.export(dl.dense_baseline(), tmp_path / "small", format="tfjs")
+    assert [one.n_images for one in small.agreements] == [5_000 // 794]

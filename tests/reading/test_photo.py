@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -193,3 +194,43 @@ def test_a_damaged_file_gives_a_reading_or_a_sentence(
     except DigitlabError as error:
         outcome = error
     assert isinstance(outcome, Reading) or str(outcome).endswith(".")
+
+
+def tiff(*pages: Image.Image, **kinds: int) -> bytes:
+    return saved(pages[0], "TIFF", save_all=True, append_images=list(pages[1:]), **kinds)
+
+
+def test_all_pages_of_a_tiff_are_opened() -> None:
+    document = tiff(Image.new("L", (40, 30)), Image.new("RGB", (50, 60)), Image.new("1", (70, 80)))
+    pages = list(open_pages(document))
+    assert [(page.page, page.width, page.height) for page in pages] == [(1, 40, 30), (2, 50, 60), (3, 70, 80)]
+    assert len(list(open_pages(document, most_pages=2))) == 2
+    assert open_photo(document).width == 40
+
+
+def test_a_smaller_copy_in_a_tiff_is_no_page() -> None:
+    document = Image.new("L", (40, 30))
+    small = Image.new("L", (4, 3))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    found = list(open_pages(tiff(document, small, Image.new("L", (50, 30)))))
+    assert [(page.page, page.width) for page in found] == [(1, 40), (2, 50)]
+
+
+def test_a_damaged_page_of_a_tiff_is_named() -> None:
+    document = tiff(Image.new("L", (40, 30), 9), Image.new("L", (500, 300), 7))
+    pages = open_pages(document[:-90_000] if len(document) > 100_000 else document[:-50])
+    assert next(pages).page == 1
+    with pytest.raises(DataError, match=r"Page 2 of image is damaged"):
+        next(pages)
+
+
+def test_heic_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for brands in (b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"msf1\0\0\0\0hevc"):
+        with pytest.raises(DataError, match=r"is HEIC.*Save it as JPEG, or: pip install pillow-heif"):
+            open_photo(b"\0\0\0\x18ftyp" + brands + bytes(100))
+
+
+def test_a_digit_is_not_looked_for_on_the_first_of_several_pages(reader: Reader) -> None:
+    with pytest.raises(DataError, match="several pages"):
+        reader.read_digit(tiff(drawing("1"), drawing("2")))

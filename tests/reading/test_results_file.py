@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from digitlab.errors import ConfigError, StorageError
+from digitlab.reading import results_file
 from digitlab.reading.many import FileReading
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading, Refused
 from digitlab.reading.results_file import ResultsFile
@@ -54,6 +55,14 @@ def test_a_row_a_number_with_its_place_and_leading_zeros() -> None:
 def test_no_name_becomes_a_formula(name: str) -> None:
     assert safe_cell(name) == f"'{name}"
     assert safe_cell(name[1:] + name) == name[1:] + name or name[1] in "='"
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("a;=1.png", "a;'=1.png"), ("a;'=1", "a;''=1"), ("a\n=1", "a\n'=1"), ("a|  @x", "a|'  @x"), ("；=1", "；=1")],
+)
+def test_nothing_behind_what_may_end_a_cell_becomes_a_formula(name: str, cell: str) -> None:
+    assert safe_cell(name) == cell
 
 
 def test_a_name_that_is_no_text_can_be_written() -> None:
@@ -125,6 +134,27 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 def test_two_commands_do_not_write_the_same_file(tmp_path: Path) -> None:
     with ResultsFile(tmp_path / "r.csv", "how"), pytest.raises(StorageError, match="another digitlab read"):
         ResultsFile(tmp_path / "r.csv", "how")
+
+
+def test_one_of_two_commands_that_begin_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, lock = tmp_path / "r.csv", results_file.try_lock
+    others: list[ResultsFile] = []
+
+    def late(descriptor: int) -> bool | None:
+        # Another process is faster, between the moment when the file was opened and the moment when it is locked.
+        if not others:
+            monkeypatch.setattr(results_file, "try_lock", lock)
+            others.append(ResultsFile(path, "how"))
+        return lock(descriptor)
+
+    monkeypatch.setattr(results_file, "try_lock", late)
+    with pytest.raises(StorageError, match="another digitlab read"):
+        ResultsFile(path, "how")
+    with others[0] as table:
+        table.append(result("a", page("1")), str(path))
+        with pytest.raises(StorageError, match="another digitlab read"):
+            ResultsFile(path, "how")
+    assert [row["digits"] for row in rows(path)] == ["1"]
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:

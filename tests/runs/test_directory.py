@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitlab.data import bench as benches
 from digitlab.errors import RunError, StorageError
 from digitlab.network import architecture
 from digitlab.network.checkpoint import Checkpoint
@@ -162,7 +163,7 @@ def test_a_run_that_cannot_be_replaced_is_put_back(run, monkeypatch):
     before, mkdir = contents(run.path), Path.mkdir
 
     def full(path, *arguments, **options):
-        if path == run.path:
+        if path.name == run.name:
             raise OSError(28, "No space left on device")
         mkdir(path, *arguments, **options)
 
@@ -177,6 +178,7 @@ def test_a_run_that_cannot_be_moved_away_stays(run, monkeypatch):
     def refused(path, target):
         raise PermissionError(13, "Permission denied")
 
+    monkeypatch.setattr(benches, "_exchanged", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(StorageError, match="Permission denied"):
         Run.create(run.path, force=True)
@@ -259,7 +261,7 @@ def test_files_too_large_to_be_a_runs_are_not_read(run):
     for name in (ENVIRONMENT, HISTORY):
         with open(run.path / name, "wb") as file:
             file.truncate(2**28 + 1)
-    with pytest.raises(RunError, match="larger than 256 MB"):
+    with pytest.raises(RunError, match="at most 4,194,304 are read"):
         run.read_json(ENVIRONMENT)
     with pytest.raises(RunError, match="larger than 256 MB"):
         run.history()
@@ -267,6 +269,32 @@ def test_files_too_large_to_be_a_runs_are_not_read(run):
         file.truncate(replacement._MOST_BYTES + 1)
     with pytest.raises(RunError, match="--force"):
         Run.create(run.path, force=True)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_pipes_and_devices_in_the_place_of_files_are_told_and_not_waited_for(run, make):
+    for name in (ENVIRONMENT, HISTORY):
+        make(run.path / name)
+    (run.path / CONFIG).unlink()
+    make(run.path / CONFIG)
+    for read in (lambda: run.read_json(ENVIRONMENT), run.history, run.settings, run.info):
+        with pytest.raises(RunError, match="it is not an ordinary file"):
+            read()
+    with pytest.raises(StorageError, match=r"it is not an ordinary file|No such device"):
+        run.open_history()
+
+
+def test_a_line_of_the_history_is_no_longer_than_a_record(run):
+    (run.path / HISTORY).write_bytes(b"[" * 5_000_000)
+    with pytest.raises(RunError, match=r"Line 1 of .* is not a record"):
+        run.history()
+
+
+@pytest.mark.parametrize("number", ["1" * 400, "-" + "1" * 400, "1e999", "NaN", "-Infinity", str(2**53 + 1)])
+def test_numbers_that_nothing_can_reckon_with_are_told(run, number):
+    (run.path / CONFIG).write_text(json.dumps(CONTENT).replace("3", number))
+    with pytest.raises(RunError, match=r"it holds the number .* The run is damaged"):
+        run.settings()
 
 
 def test_a_model_comes_back(run, checkpoint):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from digitlab.errors import RunError
 from digitlab.runs import find_run, list_runs
 from digitlab.runs.directory import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
-from digitlab.runs.listing import check_name, free_name, run_in
+from digitlab.runs.listing import all_runs, check_name, free_name, run_in
 from digitlab.values import EpochRecord
 
 SETTINGS = {"network": "codelab_cnn", "seed": 3, "epochs": 2, "early_stopping": 0}
@@ -118,6 +118,44 @@ def test_a_run_with_damaged_settings_is_left_out_and_says_why_when_asked(out, co
     assert [info.name for info in list_runs(out)] == ["good"]
     with pytest.raises(RunError, match=r"config\.json.*The run is damaged; train it again\."):
         find_run("bad", out).info()
+
+
+RECORD = (
+    '{"kind": "epoch", "epoch": 1, "step": 1, "loss": LOSS, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5, '
+    '"learning_rate": 0.001, "images_per_s": 1.0}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (HISTORY, RECORD.replace("LOSS", "1" * 400), "Line 1 of history.jsonl is not a record"),
+        (HISTORY, RECORD.replace("LOSS", "NaN"), "Line 1"),
+        (HISTORY, RECORD.replace("LOSS", '"low"'), "Line 1"),
+        (HISTORY, RECORD.replace("LOSS", "1.0").replace('"step": 1', '"step": -1'), "Line 1"),
+        (CONFIG, '{"config": {"network": "x", "seed": -1, "epochs": 1}}', "its setting 'seed' is -1"),
+        (CONFIG, '{"config": {"network": "x", "seed": true, "epochs": 1}}', "its setting 'seed' is True"),
+        (CONFIG, '{"config": {"network": "x", "seed": 0, "epochs": null}}', "its setting 'epochs' is None"),
+        (CONFIG, '{"config": {"network": "x", "seed": 0, "epochs": 1, "data": 3}}', "its setting 'data' is 3"),
+        (CONFIG, '{"config": {"network": "x", "seed": 0, "epochs": 1, "early_stopping": "5"}}', "'early_stopping'"),
+        (CONFIG, '{"config": {"network": "x", "seed": 0, "epochs": 1, "train_images": 0}}', "'train_images'"),
+        (CONFIG, "[" + "[]," * 2_000_000 + "[]]", "at most 4,194,304 are read"),
+        (CONFIG, None, "it is not an ordinary file"),
+        (HISTORY, None, "it is not an ordinary file"),
+    ],
+)
+def test_a_damaged_run_hides_no_other_and_is_named_with_the_reason(out, name, content, reason):
+    make(out, "good", 1)
+    path = make(out, "bad", 2).path / name
+    if content is None:
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
+    found = {one.name: one for one in all_runs(out)}
+    assert reason in found["bad"].problem
+    assert [info.name for info in list_runs(out)] == ["good"]
+    assert {*found} == {"good", "bad"}
 
 
 def test_a_run_with_a_damaged_history_is_left_out(out):

@@ -14,6 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from digitlab.cli.app import main
+from digitlab.network import Checkpoint, architecture, save_checkpoint
+from digitlab.serving.asked import asked_of
+from digitlab.serving.lines import Lines
+from digitlab.serving.server import guarded_api
+from digitlab.serving.service import Service
 
 Images = NDArray[np.uint8]
 
@@ -165,3 +170,37 @@ def test_whatever_is_sent_is_answered_or_refused(client: Client, body: bytes, ki
     assert reply.status in (200, 422)
     if reply.status == 422:
         assert reply.error
+
+
+def test_a_model_whose_answers_are_no_numbers_is_told_to_who_asks_it(digits: Images, tmp_path: Path) -> None:
+    network = architecture("dense_baseline")
+    weights = tuple(np.full(shape, 3.4e38, np.float32) for shape in network.weight_shapes)
+    save_checkpoint(tmp_path / "max.safetensors", Checkpoint(network, weights))
+    service = Service(model=str(tmp_path / "max.safetensors"))
+    try:
+        client = Client(guarded_api(service, Lines(None)))
+        for reply in (
+            client.predict(digits[:1].tobytes(), RAW),
+            client.predict(digits[:20].tobytes(), RAW),
+            client.predict(form(("a.png", png(digits[0]))), FORM),
+            client.read(png(np.kron(255 - digits[0], np.ones((4, 4), np.uint8)))),
+        ):
+            assert reply.status == 422
+            assert "answers with what is no number" in reply.error["message"]
+    finally:
+        service.close()
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8"])
+def test_raw_bytes_of_floats_are_refused_with_what_to_send(client: Client, digits: Images, dtype: str) -> None:
+    for scaled in (digits[:1] / 255, (digits[:3] / 255 - 0.1307) / 0.3081, digits[:1] * 1.0):
+        reply = client.predict(scaled.astype(dtype).tobytes(), RAW)
+        assert reply.status == 422
+        assert "raw images are bytes, uint8" in reply.error["message"]
+
+
+def test_images_of_bytes_are_not_taken_for_floats(digits: Images) -> None:
+    for n in (4, 8):
+        for k in range(0, len(digits) - n, n):
+            assert asked_of(digits[k : k + n].tobytes(), RAW, n).given is not None
+    assert asked_of(bytes(4 * 784), RAW, 4).given is not None

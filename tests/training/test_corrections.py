@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +127,23 @@ def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         Corrections(tmp_path / "file" / "corrections").add(image(1), 1)
+
+
+@pytest.mark.slow
+def test_two_processes_lose_no_correction_of_each_other(tmp_path: Path) -> None:
+    program = """
+import sys, numpy as np, pathlib
+from digitlab.training.corrections import Corrections
+kept = Corrections(pathlib.Path("corrections"))
+for k in range(int(sys.argv[1]), 40, 2):
+    image = np.zeros((28, 28), np.uint8)
+    image[k // 8, k % 8] = 255
+    kept.add(image, k % 10)
+"""
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(k)], cwd=tmp_path) for k in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    found = Corrections(tmp_path / "corrections").entries()
+    places = [int(np.flatnonzero(one.image.ravel())[0]) for one in found]
+    numbers = [place // 28 * 8 + place % 28 for place in places]
+    assert sorted(numbers) == list(range(40))
+    assert all(one.label == number % 10 for one, number in zip(found, numbers, strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.idx import read_idx
+from digitlab.data.storage import open_ordinary
 from digitlab.errors import DataError
 from digitlab.reading.predictor import DigitImage
 from digitlab.reading.small_image import small_image
@@ -58,7 +59,6 @@ def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tup
 
 def _is_idx(path: Path) -> bool:
     try:
-        # Asked before opening, because a named pipe would wait for its writer for ever.
         is_file = stat.S_ISREG(path.stat().st_mode)
         start = _first_bytes(path) if is_file else b""
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def _is_idx(path: Path) -> bool:
 
 
 def _first_bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with open_ordinary(path) as file:
         return file.read(6)
 
 
@@ -99,7 +99,7 @@ def _from_idx(path: Path, indices: Sequence[int], limit: int) -> tuple[list[Digi
 def _small_image(path: Path) -> NDArray[np.uint8] | None:
     """The pixels of an image of 28 x 28, and None for any other; what is damaged is told by who looks at it."""
     try:
-        with open(path, "rb") as file:
+        with open_ordinary(path) as file:
             return small_image(file.read(_MOST_BYTES + 1))
     except OSError:
         return None

@@ -12,12 +12,14 @@ from digitlab.errors import DataError
 
 __all__ = ["EXTENSIONS", "STANDARD_INPUT", "PhotoFiles", "find_photos", "unique_names"]
 
-#: What is taken for a photo in a folder. A file that is named is opened whatever it is called.
+#: What is taken for a photo in a folder. A file that is named is opened whatever it is called. Those at the end are
+#: opened only where something more is installed, or not at all; that is told, so that no photo is passed over.
 EXTENSIONS = frozenset(
     f".{name}"
     for name in (
         *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "tif", "tiff", "webp", "jp2", "avif", "pdf"),
         *("ppm", "pgm", "pbm", "pnm"),
+        *("heic", "heif", "hif", "jxl", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"),
     )
 )
 #: The word for standard input at the command line, and what it is called in results.

@@ -39,12 +39,12 @@ def read(
     r"""Read handwritten digits from photos, scans and drawings.
 
     Names are photos, PDFs, folders of them, or - for one image from standard input. A file that cannot be read is told,
-    the others are read, and the exit code is 2.
+    the others are read, and the exit code is 1; it is 2 if nothing could be read.
 
     Parameters
     ----------
     files
-        Photos (PNG, JPEG and others), PDFs, folders, or -.
+        Photos (PNG, JPEG and others), PDFs, folders, or -. Of a PDF or TIFF all pages are read.
     digits
         Every number has exactly so many digits.
     expect
@@ -71,7 +71,8 @@ def read(
     overlay
         Write every photo with boxes and values into this folder.
     explain
-        Write a picture of every step of the way into this folder, and a page that shows them (index.html).
+        Write a picture of every step of the way into this folder, and a page that shows them (index.html); of a
+        document, its first page's.
     workers
         Threads that read at the same time; what is read does not depend on it.
     """

@@ -28,7 +28,7 @@ from digitlab.runs.checkpoints import checkpoint_of
 
 __all__ = ["ReadingRun"]
 
-_EXIT_UNREAD = 2
+_EXIT_UNREAD, _EXIT_ALL_UNREAD = 1, 2
 _MOST_BYTES = 400_000_000  # of standard input
 _STANDARD_INPUT_NAME = "standard input"
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
@@ -60,7 +60,7 @@ class ReadingRun:
         Returns
         -------
         int
-            The exit code: 2 if a file could not be read, 130 or 143 if it was interrupted.
+            The exit code: 1 if something could not be read, 2 if nothing could, 130 or 143 if it was interrupted.
         """
         began = time.perf_counter()
         photos = find_photos(names)
@@ -101,7 +101,9 @@ class ReadingRun:
             kept = f" are in {self.out}" if self.out is not None and n_read else ""
             seconds = duration(time.perf_counter() - began)
             say(f"{_files(n_read)}{bad}; {n_numbers:,} number{'' if n_numbers == 1 else 's'}{kept}; {seconds}.")
-        return _EXIT_UNREAD if n_bad or photos.problems else 0
+        if not n_bad and not photos.problems:
+            return 0
+        return _EXIT_UNREAD if n_read > n_bad or n_before else _EXIT_ALL_UNREAD
 
     def _tasks(self, photos: PhotoFiles, table: ResultsFile | None) -> list[Task]:
         """What is not in the table yet."""

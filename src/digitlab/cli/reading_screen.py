@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitlab.cli.progress import COMPILING
-from digitlab.cli.terminal import print_json, stderr, stdout
+from digitlab.cli.terminal import print_json, shown, stderr, stdout
 from digitlab.evaluation.markup import percent
 from digitlab.reading.many import FileReading
 from digitlab.reading.table import COLUMNS, csv_text, table_rows
@@ -27,6 +27,7 @@ _HEADINGS = ("File", "Line", "Read", "Confidence", "Refused")
 _OTHERS = 4 + 10 + 7 + 4 * 3  # characters that everything but the file and what was read takes
 _LEAST_READ = 12
 _PAGE_ROOM = len(", page 99")
+_DOCUMENTS = (".pdf", ".tif", ".tiff")
 # A photo takes well under a second when the kernels are in the cache.
 _COMPILING_AFTER_S = 5.0
 
@@ -43,10 +44,12 @@ class ReadingScreen:
     """
 
     def __init__(self, style: str, names: Mapping[str, str]) -> None:
-        self._style, self._names = style, names
+        self._style, self._names = style, {file: shown(name) for file, name in names.items()}
         self._is_first = True
         self._stdout, self._stderr = stdout(), stderr()
-        longest = max((len(name) + _PAGE_ROOM * name.lower().endswith(".pdf") for name in names.values()), default=0)
+        longest = max(
+            (len(name) + _PAGE_ROOM * name.lower().endswith(_DOCUMENTS) for name in self._names.values()), default=0
+        )
         self._name_width = max(len(_HEADINGS[0]), min(longest, self._stdout.width - _OTHERS - _LEAST_READ))
         # Lines of JSON and a bar on the same terminal would overwrite each other.
         is_mixed = style in ("json", "csv") and self._stdout.is_terminal
@@ -86,7 +89,9 @@ class ReadingScreen:
             print_json(result.to_dict(), indent=None)
         elif self._style == "csv":
             rows = [COLUMNS[:-1]] if self._is_first else []
-            sys.stdout.write(csv_text([*rows, *(row[:-1] for row in table_rows(result))]))
+            text = csv_text([*rows, *(row[:-1] for row in table_rows(result))])
+            # To a file or another program the names go as they are.
+            sys.stdout.write("\n".join(map(shown, text.split("\n"))) if self._stdout.is_terminal else text)
             sys.stdout.flush()
         elif self._style == "table" and result.readings:
             self._print(self._table(result))
@@ -97,7 +102,7 @@ class ReadingScreen:
 
     def tell(self, sentence: str) -> None:
         """Print what went wrong, above the bar."""
-        text = Text.assemble(("Error: ", "bold red"), sentence)
+        text = Text.assemble(("Error: ", "bold red"), shown(sentence))
         self._stderr.print(text, soft_wrap=not self._stderr.is_terminal)
 
     def note(self, words: str) -> None:
@@ -123,7 +128,7 @@ class ReadingScreen:
         table.add_column(_HEADINGS[2], width=max(_LEAST_READ, width), overflow="fold")
         table.add_column(_HEADINGS[3], width=10, justify="right")
         table.add_column(_HEADINGS[4], width=7, justify="right")
-        for cells in _rows(result, self._names.get(result.file, result.file)):
+        for cells in _rows(result, self._names.get(result.file, shown(result.file))):
             table.add_row(*cells)
         return table
 

@@ -15,7 +15,7 @@ def runs(
     out: Path = Path("runs"),
     as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> None:
-    """List the runs in a folder, the newest last.
+    """List the runs in a folder, the newest last; damaged ones with what is wrong with them.
 
     Parameters
     ----------
@@ -25,15 +25,19 @@ def runs(
         Print a JSON list with an object for every run.
     """
     from digitlab.cli.tables import runs_table
-    from digitlab.cli.terminal import print_json, say, show_command, stderr, stdout
-    from digitlab.runs.listing import list_runs
+    from digitlab.cli.terminal import print_json, say, say_error, show_command, stderr, stdout
+    from digitlab.runs.listing import all_runs
+    from digitlab.runs.summary import DamagedRun
 
-    found = list_runs(out)
+    found = all_runs(out)
+    damaged = [one for one in found if isinstance(one, DamagedRun)]
     if as_json:
-        print_json([info.to_dict() for info in found])
+        print_json([one.to_dict() | ({"status": "damaged"} if one in damaged else {}) for one in found])
     elif found:
         console = stdout()
         console.print(runs_table(found, console.width))
+        for one in damaged:
+            say_error(f"{one.name}: {one.problem}")
     else:
         say(f"There are no runs in {out} yet. Train one with:")
         show_command(stderr(), "digitlab train" + ("" if out == Path("runs") else f" --out {out}"))

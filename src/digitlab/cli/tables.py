@@ -8,9 +8,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from digitlab.cli.terminal import shown
 from digitlab.evaluation.markup import duration, percent
 from digitlab.network.architecture import Architecture
 from digitlab.runs.directory import RunInfo
+from digitlab.runs.summary import DamagedRun
 from digitlab.values import Evaluation, Prediction
 
 __all__ = [
@@ -126,7 +128,7 @@ def summary_table(architecture: Architecture) -> Table:
     return table
 
 
-def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
+def runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     """Return the list of runs, without their networks where there is little room."""
     table = _table()
     table.add_column("Run", overflow="fold")
@@ -140,8 +142,11 @@ def runs_table(runs: Sequence[RunInfo], width: int) -> Table:
         table.add_column("On the way", overflow="fold")
     styles = {"complete": "green", "interrupted": "yellow", "diverged": "red"}
     for info in runs:
+        if isinstance(info, DamagedRun):
+            table.add_row(shown(info.name), Text("damaged", style="red"))
+            continue
         table.add_row(
-            info.name,
+            shown(info.name),
             Text(info.status, style=styles.get(info.status, "dim")),
             *([info.network] if width > _NARROW else []),
             f"{info.epochs_done}/{info.epochs}",
@@ -182,5 +187,5 @@ def predictions_table(
             answer = Text("no digit here", style="yellow")
         else:
             answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
-        table.add_row(prediction.source, answer, percent(prediction.confidence), *cells)
+        table.add_row(shown(prediction.source), answer, percent(prediction.confidence), *cells)
     return table

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
-__all__ = ["print_json", "say", "say_error", "show_command", "stderr", "stdout"]
+__all__ = ["print_json", "say", "say_error", "show_command", "shown", "stderr", "stdout"]
+
+# What moves the cursor, changes colors or turns the direction of writing, and halves of characters, which cannot be
+# printed. File names may hold all of them.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    r"""Return a text that has no effect on a terminal but to be seen.
+
+    Examples
+    --------
+    >>> shown("a\x1b[2Jb.png")
+    'a\\x1b[2Jb.png'
+    """
+    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 class _Console(Console):
@@ -18,6 +35,15 @@ class _Console(Console):
         # rich would exit with 1; the command line decides what becomes of it.
         self.quiet = True
         raise BrokenPipeError
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        # Whatever is printed, and from wherever its names come: only the ends of lines are left as they are.
+        for segment in super().render(renderable, options):
+            if segment.control is None and _UNSEEN.search(segment.text):
+                lines = "\n".join(map(shown, segment.text.split("\n")))
+                yield Segment(lines, segment.style)
+            else:
+                yield segment
 
 
 def _console(file: IO[str]) -> Console:
@@ -46,13 +72,13 @@ def say(sentence: str, *, style: str = "") -> None:
     """Print a message to stderr."""
     console = stderr()
     # Where nobody reads along, a line is a line, however long.
-    console.print(Text(sentence, style=style), soft_wrap=not console.is_terminal)
+    console.print(Text(shown(sentence), style=style), soft_wrap=not console.is_terminal)
 
 
 def say_error(sentence: str, hint: str = "") -> None:
     """Print an error to stderr, and what to look at next."""
     console = stderr()
-    text = Text.assemble(("Error: ", "bold red"), sentence, f" {hint}" if hint else "")
+    text = Text.assemble(("Error: ", "bold red"), shown(sentence), f" {hint}" if hint else "")
     console.print(text, soft_wrap=not console.is_terminal)
 
 

@@ -35,7 +35,8 @@ def train(
 
     Without options this is the codelab's training run. The run gets a folder of its own, with the settings, the
     history, the weights, the evaluation on the whole test set and the report (report.html). Ctrl-C ends a training
-    between two batches and keeps what there is; --resume goes on with it and gives the same weights, bit for bit.
+    between two batches and keeps what there is; --resume goes on with it and gives the same weights, bit for
+    bit on processors with the same vector instructions (AVX-512, AVX2 and NEON each have their own).
 
     Parameters
     ----------

@@ -8,19 +8,19 @@ does without.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import sys
-import time
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.storage import replacing, temporary_name
+from digitlab.data.bench import new_file
+from digitlab.data.storage import replacing
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "read_cached", "write_cached"]
 
@@ -30,7 +30,6 @@ CACHE_VARIABLE = "DIGITLAB_CACHE"
 _MAGIC = b"dlc1"
 # 48 bytes, so that the pixels of an IDX file of images, behind its 16, begin on a cache line.
 _HEADER = struct.Struct(">4sIQ32s")
-_STALE_S = 3600.0
 
 
 def cache_folder() -> Path | None:
@@ -53,9 +52,9 @@ def cache_folder() -> Path | None:
         if not _is_ours(folder.stat()):
             return None
         # The only question that read-only file systems, quotas and Windows all answer truly.
-        probe = folder / temporary_name()
-        probe.touch(mode=0o600, exist_ok=False)
-        probe.unlink()
+        file, probe = new_file(folder, 0o600)
+        file.close()
+        probe.unlink(missing_ok=True)
     except (OSError, RuntimeError, ValueError):
         return None
     return folder
@@ -85,7 +84,7 @@ def read_cached(name: str, sha256: bytes, n_bytes: int) -> NDArray[np.uint8] | N
     try:
         with open(folder / name, "rb", opener=_open_no_link) as file:
             status = os.fstat(file.fileno())
-            if status.st_size != _HEADER.size + n_bytes or not _is_ours(status):
+            if not stat.S_ISREG(status.st_mode) or status.st_size != _HEADER.size + n_bytes or not _is_ours(status):
                 return None
             magic, checksum, length, key = _HEADER.unpack(file.read(_HEADER.size))
             if (magic, length, key) != (_MAGIC, n_bytes, sha256):
@@ -118,7 +117,6 @@ def write_cached(name: str, sha256: bytes, parts: Sequence[bytearray]) -> bool:
     folder = cache_folder()
     if folder is None:
         return False
-    _remove_stale(folder)
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)
@@ -165,12 +163,5 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what processes left behind that were killed while they wrote."""
-    for leftover in folder.glob(".digitlab-*.tmp"):
-        with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _STALE_S:
-                leftover.unlink()
+    # Not waiting, should it be a pipe.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

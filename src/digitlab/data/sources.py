@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.bench import holding
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.idx import parse_idx, read_idx_content
 from digitlab.errors import DataError
@@ -136,7 +137,8 @@ def read_folder(folder: str | os.PathLike[str]) -> DigitFiles:
     if not os.path.isdir(folder):
         raise DataError(f"There is no folder {folder}. Name the folder that holds the four IDX files.")
     paths = [_find(folder, stems) for stems in _STEMS]
-    with ThreadPoolExecutor(len(paths)) as pool:
+    # Corrections are written by a Studio at any time, and two of their files belong together.
+    with holding(folder), ThreadPoolExecutor(len(paths)) as pool:
         read = list(pool.map(_read_and_hash, paths))
     training_images, training_labels, test_images, test_labels = (array for array, _ in read)
     _check_images(training_images, paths[0])

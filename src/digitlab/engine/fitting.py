@@ -221,7 +221,7 @@ def crop_steps(
     ----------
     runner : MapsRunner
         Ready (``start_training``). To go on with a run it must hold the weights and moments of that moment; the result
-        is then the same, bit for bit, as if the run had never stopped.
+        is then the same, bit for bit on processors with the same vector instructions, as if the run had never stopped.
     of_batch : callable
         Gives the crops of a step, given the number of steps done before it.
     n_steps, steps_done : int

@@ -242,11 +242,13 @@ class Sequential:
         ------
         DataError
             If the images have another shape or dtype.
+        NetworkError
+            If an answer is no number, because the weights are too large.
         """
         if self._maps_runner is None:
-            return self.runner.predict(wrap_images(self.architecture, images))
+            return self._finite(self.runner.predict(wrap_images(self.architecture, images)))
         pages = wrap_pages(self.architecture, images)
-        return np.stack([self._maps_runner.predict(page) for page in pages])
+        return self._finite(np.stack([self._maps_runner.predict(page) for page in pages]))
 
     def predict_maps(self, page: NDArray[Any]) -> NDArray[np.float32]:
         """Answer one page with maps.
@@ -267,10 +269,19 @@ class Sequential:
         DataError
             If the page has another shape or dtype, or is too small.
         NetworkError
-            If the network answers one digit.
+            If the network answers one digit, or an answer is no number, because the weights are too large.
         """
         runner = self.maps_runner
-        return runner.predict(wrap_pages(self.architecture, np.asarray(page)[None])[0])
+        return self._finite(runner.predict(wrap_pages(self.architecture, np.asarray(page)[None])[0]))
+
+    def _finite(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Weights that are finite one by one may have sums that are not.
+        if not np.isfinite(answers).all():
+            raise NetworkError(
+                f"{self.name} answers with what is no number (NaN or infinite): its weights are too large. Use those "
+                "of an earlier epoch, or train again with a smaller learning rate."
+            )
+        return answers
 
     def labelled(self, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
         """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.

@@ -22,6 +22,7 @@ from digitlab.values import EpochRecord, Evaluation, StepRecord
 __all__ = ["evaluate_run", "evaluate_split", "is_own_data", "keep_timings", "own_folder", "write_report"]
 
 _N_EXAMPLES = 20
+_LONGEST_S = 1e9  # 30 years
 
 
 def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
@@ -45,8 +46,7 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
 
 def own_folder(run: Run | None) -> str | None:
     """Return the folder with the data that a run was trained with; None for the packaged MNIST, or for no run."""
-    config = {} if run is None else run.read_json(CONFIG).get("config", {})
-    return config.get("data") if isinstance(config, dict) else None
+    return None if run is None else run.settings().get("data")
 
 
 def is_own_data(run: Run, data: MnistData) -> bool:
@@ -133,11 +133,11 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
         If it cannot be written; what was there is untouched.
     """
     description = run.read_json(CONFIG)
-    config = description.get("config", {})
+    config = run.settings()
     history = run.history()
     architecture = Architecture.from_dict(description.get("network", {}))
-    n_examples = min(_N_EXAMPLES, int(config.get("train_images", _N_EXAMPLES)), len(data.training))
-    examples, example_labels = choose_images(data.training, n_examples, int(config.get("seed", 0)))
+    n_examples = min(_N_EXAMPLES, config.get("train_images", _N_EXAMPLES), len(data.training))
+    examples, example_labels = choose_images(data.training, n_examples, config["seed"])
     info = run.info()
     page = render_report(
         ReportInput(
@@ -184,4 +184,8 @@ def _timings(run: Run) -> dict[str, float]:
         found = run.read_json(TIMINGS)
     except DigitlabError:
         return {}
-    return {stage: float(seconds) for stage, seconds in found.items() if isinstance(seconds, int | float)}
+    return {stage: float(seconds) for stage, seconds in found.items() if _is_duration(seconds)}
+
+
+def _is_duration(seconds: Any) -> bool:
+    return isinstance(seconds, int | float) and 0 <= seconds < _LONGEST_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from digitlab.exporting.page_writer import write_page
 from digitlab.exporting.placing import placing
 from digitlab.exporting.report import FORMATS, ExportOptions, ExportReport, QuantizedAccuracy
 from digitlab.exporting.tfjs_writer import write_tfjs
-from digitlab.exporting.verifying import ask_runtime, read_back
+from digitlab.exporting.verifying import answers_of, ask_runtime, read_back
 from digitlab.metrics import accuracy
 from digitlab.network.checkpoint import Checkpoint
 
 __all__ = ["export"]
 
 _RANDOM_IMAGES = 256
+# Pixels that are asked, and numbers that are answered: all test images for networks of ordinary size.
+_MOST_VALUES = 2**24
 
 
 def export(
@@ -70,6 +73,8 @@ def export(
     ConfigError
         If there is no such format, a package that it needs is missing, a page cannot draw what the network answers, or
         it answers with maps.
+    NetworkError
+        If the model answers with what is no number, because its weights are too large.
     ExportError
         If the file does not answer as the model does; nothing was written.
     StorageError
@@ -97,6 +102,7 @@ def export(
         raise ConfigError(f"What is exported is a folder; name one without an ending: {target.stem or 'model'}.")
     checkpoint = Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names, dict(metadata or {}))
     images, labels = _questions(model, data)
+    answers_of(model, images[:1])  # says so if the answers are no numbers, before anything is written
     with placing(target) as made:
         if options.format == "tfjs":
             write_tfjs(checkpoint, made, options.quantize)
@@ -114,18 +120,20 @@ def export(
         names, n_bytes = tuple(file.name for file in files), sum(file.stat().st_size for file in files)
         cost = None
         if options.quantize is not None and labels is not None:
-            before, after = (accuracy(labels, one.predict(images).argmax(axis=1)) for one in (model, exported))
+            before, after = (accuracy(labels, answers_of(one, images).argmax(axis=1)) for one in (model, exported))
             cost = QuantizedAccuracy(len(images), before, after)
     agreements = (ours,) if theirs is None else (ours, theirs)
     return ExportReport(options, str(target), names, n_bytes, agreements, not_verified, cost)
 
 
 def _questions(model: Sequential, data: MnistData | None) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-    if model.architecture.input_shape in ((28, 28, 1), (784,)):
+    input_shape, n_classes = model.architecture.input_shape, model.architecture.n_classes
+    most = max(1, _MOST_VALUES // (math.prod(input_shape) + n_classes))
+    if input_shape in ((28, 28, 1), (784,)):
         test = (MnistData.load() if data is None else data).test
-        labels = np.asarray(test.labels, np.int64)
-        images = test.images.reshape(len(labels), *model.architecture.input_shape)
-        return images, labels if labels.max() < model.architecture.n_classes else None
+        labels = np.asarray(test.labels[:most], np.int64)
+        images = test.images[:most].reshape(len(labels), *input_shape)
+        return images, labels if labels.max() < n_classes else None
     rng = np.random.default_rng(0)
-    shape = (_RANDOM_IMAGES, *model.architecture.input_shape)
+    shape = (min(_RANDOM_IMAGES, most), *input_shape)
     return rng.integers(0, 256, shape, dtype=np.uint8), None

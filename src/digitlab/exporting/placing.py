@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from digitlab.data.storage import temporary_name
+from digitlab.data.bench import bench, replace_folder
 from digitlab.errors import StorageError
 
 __all__ = ["placing"]
@@ -32,23 +31,17 @@ def placing(target: Path) -> Iterator[Path]:
     StorageError
         If it cannot be written, or something else is in the way; what was there is as it was.
     """
-    bench = target.parent / temporary_name()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        bench.mkdir()
-        made = bench / target.name
-        yield made
-        _check_free(target, is_folder=made.is_dir())
-        if target.is_dir():
-            # A folder cannot be exchanged in one step: for a moment there is none.
-            target.rename(bench / "old")
-            try:
-                made.rename(target)
-            except OSError:
-                (bench / "old").rename(target)
-                raise
-        else:
-            made.replace(target)
+        with bench(target.parent) as place:
+            made = place / "made" / target.name
+            made.parent.mkdir()
+            yield made
+            _check_free(target, is_folder=made.is_dir())
+            if target.is_dir():
+                replace_folder(made, target, place)
+            else:
+                made.replace(target)
     except (OSError, ValueError) as error:
         if isinstance(error, StorageError) or (not isinstance(error, OSError) and "null byte" not in str(error)):
             raise
@@ -56,8 +49,6 @@ def placing(target: Path) -> Iterator[Path]:
         raise StorageError(
             f"{target} cannot be written: {reason}. Nothing that existed was lost; choose another place with --out."
         ) from error
-    finally:
-        shutil.rmtree(bench, ignore_errors=True)
 
 
 def _check_free(target: Path, *, is_folder: bool) -> None:

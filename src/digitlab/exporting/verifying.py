@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,33 @@ from digitlab.exporting.report import Agreement, ExportOptions
 from digitlab.exporting.runtimes import RUNTIMES, NotInstalledError
 from digitlab.network.formats.opening import load_model_file
 
-__all__ = ["MOST_DIFFERENCE", "ask_runtime", "read_back"]
+__all__ = ["MOST_DIFFERENCE", "answers_of", "ask_runtime", "read_back"]
 
 #: Of a probability, between two programs that compute in float32 and sum in different orders.
 MOST_DIFFERENCE = 1e-4
 _RUNTIME_IMAGES = 256
+# Numbers of a layer's output, for all images that a runtime is asked at once: 256 MB.
+_MOST_AT_ONCE = 2**26
+# The engine answers several images side by side; where one image has more numbers than this, each alone.
+_MOST_SIDE_BY_SIDE = 2**20
+
+
+def answers_of(model: Sequential, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Answer images in memory that a large network does not multiply: float32 (n, n_classes).
+
+    Raises
+    ------
+    NetworkError
+        If an answer is no number, because the weights are too large.
+    """
+    if _largest(model) <= _MOST_SIDE_BY_SIDE:
+        return model.predict(images)
+    return np.concatenate([model.predict(images[k : k + 1]) for k in range(len(images))])
+
+
+def _largest(model: Sequential) -> int:
+    architecture = model.architecture
+    return max(int(math.prod(shape)) for shape in (architecture.input_shape, *architecture.shapes))
 
 
 def read_back(
@@ -38,7 +61,7 @@ def read_back(
         If it answers otherwise and was not quantized.
     """
     exported = Sequential.from_checkpoint(load_model_file(made), threads=model.runner.n_threads)
-    agreement = _agreement("digitlab", model.predict(images), exported.predict(images))
+    agreement = _agreement("digitlab", answers_of(model, images), answers_of(exported, images))
     if options.quantize is None:
         _check(agreement)
     return agreement, exported
@@ -61,12 +84,12 @@ def ask_runtime(
     ExportError
         If the runtime cannot use the file, or answers otherwise.
     """
-    some = images[:_RUNTIME_IMAGES]
+    some = images[: max(1, min(_RUNTIME_IMAGES, _MOST_AT_ONCE // _largest(exported)))]
     try:
         version, answers = RUNTIMES[options.format](made, some, exported.architecture.input_shape)
     except NotInstalledError as error:
         return None, str(error)
-    agreement = _agreement(version, exported.predict(some), answers)
+    agreement = _agreement(version, answers_of(exported, some), answers)
     _check(agreement)
     return agreement, None
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.storage import parse_json
 from digitlab.errors import NetworkError, RunError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Shape
@@ -200,8 +201,8 @@ def _check_texts(class_names: Sequence[Any], metadata: Mapping[Any, Any], n_clas
 
 def _record(note: str) -> dict[str, Any]:
     try:
-        record = json.loads(note)
-    except (ValueError, RecursionError):
+        record = parse_json(note)
+    except ValueError:
         record = None
     if not isinstance(record, dict):
         raise RunError("its header is not one that digitlab writes.")

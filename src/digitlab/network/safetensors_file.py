@@ -7,7 +7,6 @@ order that changes from call to call: equal content is equal bytes.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import stat
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from digitlab.data.storage import replacing
+from digitlab.data.storage import open_ordinary, parse_json, replacing
 from digitlab.errors import RunError, StorageError
 
 __all__ = ["read_safetensors", "unusable", "write_safetensors"]
@@ -99,8 +98,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
             raise unusable(path, f"the tensor {name!r} is {view['dtype']}, and only F32 and I64 can be here.")
         tensors[name] = _array(_DTYPES[view["dtype"]], view["shape"], view["data"])
     try:
-        note = json.loads(content[8 : 8 + header_bytes])["__metadata__"][_NOTE]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        note = parse_json(content[8 : 8 + header_bytes])["__metadata__"][_NOTE]
+    except (ValueError, KeyError, TypeError):
         note = None
     if not isinstance(note, str):
         raise unusable(path, "it is a safetensors file, but digitlab did not write it.")
@@ -122,7 +121,7 @@ def _read(path: Path) -> tuple[bytes, int]:
             raise RunError(f"{path} is a folder, not a checkpoint; give the model.safetensors in it.")
         if not stat.S_ISREG(status.st_mode):
             raise unusable(path, "it is not an ordinary file.")
-        with open(path, "rb") as file:
+        with open_ordinary(path) as file:
             size_bytes = os.fstat(file.fileno()).st_size
             if size_bytes > _LARGEST_FILE_BYTES:
                 raise unusable(path, f"it has {size_bytes:,} bytes, and at most {_LARGEST_FILE_BYTES:,} are read.")

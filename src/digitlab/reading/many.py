@@ -6,10 +6,10 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from digitlab.errors import DigitlabError, StorageError
+from digitlab.errors import DataError, DigitlabError, StorageError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.pictures import write_overlay, write_steps
 from digitlab.reading.reader import Reader
@@ -119,7 +119,10 @@ def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
     readings: list[Reading] = []
     error = None
     try:
-        for reading in reader.read_pages(task.photo, options):
+        most = options.most_pages
+        for reading in reader.read_pages(task.photo, replace(options, most_pages=most + 1)):
+            if len(readings) == most:
+                raise DataError(f"It has more than {most:,} pages, and only these were read. Split it.")
             readings.append(reading)
         _draw(reader, options, task, readings)
     except StorageError:

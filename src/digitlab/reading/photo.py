@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import warnings
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.storage import read_ordinary
 from digitlab.errors import DataError
 from digitlab.reading.pdf import pdf_pages
 
@@ -31,6 +33,9 @@ MOST_MEGAPIXELS = 50
 #: Longest side of the picture that is worked on. A page's digits of 4 mm then have 30 pixels; more tell no more.
 WORK_PX = 2000
 _MOST_BYTES = 400_000_000
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# TIFF 6.0, section 8: NewSubfileType.
+_TIFF_KIND, _TIFF_COPY, _TIFF_MASK = 254, 1, 4
 #: Pillow hands EPS to another program; the others are stubs that need one.
 _NOT_OPENED = {"EPS", "BUFR", "GRIB", "HDF5", "WMF", "MPEG", "FITS"}
 
@@ -77,7 +82,7 @@ def open_photo(photo: PhotoSource, longest_px: int = WORK_PX) -> Photo:
 
 
 def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX) -> Iterator[Photo]:
-    """Open the pages of a document one by one; a photo has one. Parameters and errors as ``open_photo``."""
+    """Open the pages of a PDF or TIFF one by one; a photo has one. Parameters and errors as ``open_photo``."""
     if isinstance(photo, np.ndarray):
         yield _bounded(_from_array(photo), "image", longest_px)
         return
@@ -89,7 +94,15 @@ def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK
         for page, pixels in pdf_pages(content, source, most_pages, longest_px):
             yield replace(_bounded(_from_array(pixels), source, longest_px), page=page)
         return
-    yield _decoded(content, source, longest_px)
+    frame = 0
+    for page in range(1, most_pages + 1):
+        decoded, following = _decoded(content, source if page == 1 else f"Page {page} of {source}", longest_px, frame)
+        if decoded is None:
+            return
+        yield replace(decoded, source=source, page=page)
+        if following is None:
+            return
+        frame = following
 
 
 def _content(photo: PhotoSource) -> tuple[bytes, str]:
@@ -116,7 +129,7 @@ def _file(path: Path) -> bytes:
             raise DataError(f"{path} is not a file. Name a photo or a PDF.")
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path} has more than {_MOST_BYTES // 1_000_000} MB. Save it smaller first.")
-        return path.read_bytes()
+        return read_ordinary(path, _MOST_BYTES)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:
@@ -126,18 +139,30 @@ def _file(path: Path) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
 
 
-def _decoded(content: bytes, source: str, longest_px: int) -> Photo:
+def _decoded(content: bytes, source: str, longest_px: int, frame: int) -> tuple[Photo | None, int | None]:
+    """Decode a picture of a file, None if there is no further; and where the next may be, None if there can be none."""
     from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise DataError(f"{source} is empty. Save or copy it again.")
     Image.init()
+    if _is_heic(content):
+        _enable_heic(source)
     formats = [name for name in Image.OPEN if name not in _NOT_OPENED]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked below
             with Image.open(io.BytesIO(content), formats=formats) as image:
-                return _from_pillow(image, source, longest_px)
+                if image.format != "TIFF":
+                    return _from_pillow(image, source, longest_px), None
+                try:
+                    image.seek(frame)
+                    while frame and _is_no_page(image):
+                        frame += 1
+                        image.seek(frame)
+                except EOFError:
+                    return None, None
+                return _from_pillow(image, source, longest_px), frame + 1
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -150,6 +175,27 @@ def _decoded(content: bytes, source: str, longest_px: int) -> Photo:
         # Damaged bytes make decoders raise whatever they stumble over: struct.error, IndexError, zlib.error ...
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise DataError(f"{source} is damaged: {reason}. Save or copy it again.") from None
+
+
+def _is_no_page(image: Image.Image) -> bool:
+    """Tell whether a TIFF's picture is a smaller copy of another one, or its mask."""
+    kind = getattr(image, "tag_v2", {}).get(_TIFF_KIND, 0)
+    return isinstance(kind, int) and bool(kind & (_TIFF_COPY | _TIFF_MASK))
+
+
+def _is_heic(content: bytes) -> bool:
+    # Brands are named in any order; AVIF, which Pillow opens, may name HEIF's common ones, too.
+    return content[4:8] == b"ftyp" and b"avi" not in content[8:64] and any(b in content[8:64] for b in _HEIC_BRANDS)
+
+
+def _enable_heic(source: str) -> None:
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        raise DataError(
+            f"{source} is HEIC, as iPhones save photos, and is not opened here. Save it as JPEG, or: "
+            "pip install pillow-heif"
+        ) from None
 
 
 def _too_many(source: str, size: tuple[int, int] | None) -> DataError:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.sequential import Sequential
+from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_one, read_page
@@ -68,7 +69,7 @@ class Reader:
         return read_page(open_photo(photo), options or ReadingOptions(), self.answers)[0]
 
     def read_pages(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Iterator[Reading]:
-        """Read the pages of a PDF one by one, at most ``options.most_pages``; a photo has one. As ``read``."""
+        """Read the pages of a PDF or TIFF one by one, at most ``options.most_pages``; a photo has one. As ``read``."""
         options = options or ReadingOptions()
         for page in open_pages(photo, options.most_pages):
             yield read_page(page, options, self.answers)[0]
@@ -86,7 +87,11 @@ class Reader:
             The probability that it is none; 1 where there is no ink.
         """
         options = options or ReadingOptions()
-        which, sure = read_one(open_photo(image, longest_px=_DIGIT_PX).pixels, options, self.answers)
+        pages = open_pages(image, 2, _DIGIT_PX)
+        first = next(pages)
+        if next(pages, None) is not None:
+            raise DataError(f"{first.source} has several pages, and the digit is looked for on one. Save that page.")
+        which, sure = read_one(first.pixels, options, self.answers)
         return which.astype(np.float32), 1 - sure
 
     def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:

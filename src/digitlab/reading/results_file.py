@@ -7,11 +7,13 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from digitlab.data.bench import try_lock
 from digitlab.data.storage import replacing
 from digitlab.errors import ConfigError, StorageError
 from digitlab.reading.many import FileReading
@@ -21,6 +23,7 @@ __all__ = ["ResultsFile", "file_state"]
 
 _FILE, _ERROR, _STATE = (COLUMNS.index(name) for name in ("file", "error", "state"))
 _MOST_BYTES = 2**30
+_MOST_TRIES = 100
 
 
 def file_state(path: str, recipe: str) -> str:
@@ -69,7 +72,7 @@ class ResultsFile:
         try:
             if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 raise ConfigError(f"{path} is no file that can be gone on with. To print a table, use --csv.")
-            _lock(self._file.fileno(), path)
+            self._file = _locked(self._file, path)
             rows = [] if force else self._found()
             self._states = {row[_FILE]: row[_STATE] for row in rows if row[_STATE] and not row[_ERROR]}
             self._rewrite(rows)
@@ -168,14 +171,16 @@ class ResultsFile:
                 if hasattr(os, "fchmod"):
                     os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(self._file.fileno()).st_mode))
                 file.write(content)
+                # Locked before it is in its place, and as long as this stays open: nobody else comes in between.
+                new = io.FileIO(os.dup(file.fileno()), "r+")
+                try_lock(new.fileno())
         except OSError as error:
             raise StorageError(
                 f"{self.path} cannot be written: {error.strerror or error}. It is as it was; make room and give the "
                 "same command again."
             ) from None
         self._file.close()
-        self._file = _opened(self.path)
-        _lock(self._file.fileno(), self.path)
+        self._file = new
 
     def _write(self, content: bytes) -> None:
         view = memoryview(content)
@@ -193,14 +198,15 @@ def _opened(path: Path) -> io.FileIO:
         raise StorageError(f"{path} cannot be written: {reason}. Name another file with --out.") from None
 
 
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StorageError(f"{path} is being written by another digitlab read. Wait until it ends.") from None
-    except OSError:
-        return
+def _locked(file: io.FileIO, path: Path) -> io.FileIO:
+    """Return the file, locked; or the one that another process has put in its place meanwhile."""
+    for _ in range(_MOST_TRIES):
+        is_ours = try_lock(file.fileno())
+        with suppress(FileNotFoundError):
+            if is_ours is not False and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()
+        if is_ours is False:
+            break
+        file = _opened(path)
+    raise StorageError(f"{path} is being written by another digitlab read. Wait until it ends.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from digitlab.reading.many import FileReading
@@ -15,8 +16,9 @@ __all__ = ["COLUMNS", "csv_text", "safe_cell", "table_rows"]
 #: were refused. ``state`` stands in a file's last row only, and tells that all its rows are there.
 COLUMNS = ("file", "page", "line", "number", "digits", "confidence", "box", "refused", "error", "state")
 
-# What spreadsheets take for the beginning of a formula; the apostrophe itself, so that no two names become one.
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
+# What spreadsheets take for the beginning of a formula, at the beginning of a cell or behind what some of them take for
+# the end of one, quoted or not; the apostrophe itself, so that no two names become one.
+_RISKY = re.compile(r"(?:^|(?<=[;|\t\r\n]))(?=[ ]*[=+\-@\t\r'＝＋－＠].)", re.DOTALL)
 
 
 def table_rows(result: FileReading, state: str = "") -> list[list[str]]:
@@ -55,8 +57,7 @@ def _page_cells(reading: Reading) -> Iterator[list[str]]:
 
 def safe_cell(text: str) -> str:
     """Return text that no spreadsheet takes for a formula, and that can be written as UTF-8."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{text}" if text.startswith(_RISKY) else text
+    return _RISKY.sub("'", text.encode("utf-8", "backslashreplace").decode())
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:

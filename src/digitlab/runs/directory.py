@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.storage import replacing
+from digitlab.data.bench import sweep
+from digitlab.data.storage import parse_json, read_ordinary, replacing
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import HistoryFile, Record, Steering, read_records
 from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
 from digitlab.runs.locking import RunLock
-from digitlab.runs.replacement import moved_away
-from digitlab.runs.summary import RunInfo, changes_told
+from digitlab.runs.replacement import replace_run
+from digitlab.runs.summary import RunInfo, changes_told, settings_of
 from digitlab.values import EpochRecord, Resumption, StepRecord
 
 __all__ = ["CONFIG", "ENVIRONMENT", "EVALUATION", "HISTORY", "MODEL", "REPORT", "STATE", "TIMINGS", "Run", "RunInfo"]
 
-_MOST_BYTES = 2**28
+# The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
+_MOST_BYTES = 2**22
 
 
 class Run:
@@ -55,9 +57,9 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if force and path.is_dir():
-                with moved_away(path):
-                    path.mkdir()
+                replace_run(path)
             else:
+                sweep(path.parent)
                 path.mkdir()
         except FileExistsError:
             if path.is_dir():
@@ -131,24 +133,37 @@ class Run:
         Raises
         ------
         RunError
-            If it is missing, too large or not a JSON object.
+            If it is missing, no ordinary file, too large or not a JSON object, or a number in it is not finite.
         """
         path = self.path / name
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise RunError(f"{path} is larger than {_MOST_BYTES // 2**20} MB and no file of a run.")
-            content = json.loads(path.read_text("utf-8"))
-        except RunError:
-            raise
+            content = parse_json(read_ordinary(path, _MOST_BYTES))
         except FileNotFoundError:
             raise RunError(
                 f"The run {self.path} has no {name}; it may have been stopped before it was written. Train it again."
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {_reason(error)}. The run is damaged; train it again.") from None
         if not isinstance(content, dict):
             raise RunError(f"{path} should hold a JSON object. The run is damaged; train it again.")
         return content
+
+    def settings(self) -> dict[str, Any]:
+        """Read its settings, by name.
+
+        Raises
+        ------
+        RunError
+            If they are damaged.
+        """
+        try:
+            return settings_of(self.read_json(CONFIG))
+        except RunError:
+            raise
+        except ValueError as error:
+            raise RunError(
+                f"{self.path / CONFIG} holds no settings of a run: {error}. The run is damaged; train it again."
+            ) from None
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write the model or the state, whole or not at all."""
@@ -250,29 +265,35 @@ class Run:
         RunError
             If its settings or history are damaged.
         """
-        description = self.read_json(CONFIG)
-        records, steering = self._read_history()
-        config = description.get("config")
+        config = self.settings()
+        epochs: list[EpochRecord] = []
+        turns: list[StepRecord] = []
+        steering: list[Steering] = []
+        for record, _ in read_records(self.path / HISTORY):
+            if isinstance(record, Steering):
+                steering.append(record)
+            elif isinstance(record, EpochRecord):
+                epochs.append(record)
+            # Of a long run, all steps at once would take hundreds of megabytes.
+            elif config.get("schedule") == "constant" and (
+                not turns or record.learning_rate != turns[-1].learning_rate
+            ):
+                turns.append(record)
         try:
             evaluation = self.read_json(EVALUATION)
         except DigitlabError:
             evaluation = {}
-        try:
-            return RunInfo.from_files(
-                self.name,
-                str(self.path),
-                config if isinstance(config, dict) else {},
-                [record for record in records if isinstance(record, EpochRecord)],
-                evaluation,
-                changes=changes_told(description, [one for one in records if isinstance(one, StepRecord)], steering),
-                resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
-                has_model=self.has(MODEL),
-                has_state=self.has(STATE),
-            )
-        except ValueError as error:
-            raise RunError(
-                f"{self.path / CONFIG} holds no settings of a run: {error}. The run is damaged; train it again."
-            ) from None
+        return RunInfo.from_files(
+            self.name,
+            str(self.path),
+            config,
+            epochs,
+            evaluation,
+            changes=changes_told(self.read_json(CONFIG), turns, steering),
+            resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
+            has_model=self.has(MODEL),
+            has_state=self.has(STATE),
+        )
 
 
 def _reason(error: BaseException) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from digitlab.data.storage import MOST_WHOLE, open_ordinary
 from digitlab.errors import RunError, StorageError
 from digitlab.values import EpochRecord, FinderEpochRecord, RateChange, Resumption, StepRecord
 
@@ -28,6 +32,8 @@ _KINDS: dict[str, type[Record | Steering]] = {
     "resumed": Resumption,
 }
 _MOST_BYTES = 256 * 2**20
+# A record has some 200 bytes; a line without an end would be all of the file.
+_LONGEST_LINE = 4_096
 
 
 def record_line(record: Record | Steering) -> bytes:
@@ -58,12 +64,12 @@ def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
         If the file cannot be read, or a line is not a record. A file that does not exist has no records.
     """
     try:
-        with open(path, "rb") as file:
+        with open_ordinary(path) as file:
             if os.fstat(file.fileno()).st_size > _MOST_BYTES:
                 raise RunError(f"{path} is larger than {_MOST_BYTES // 2**20} MB and no history of a run.")
             end = 0
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), start=1):
+                if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
                     return
                 end += len(line)
                 try:
@@ -76,16 +82,27 @@ def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise RunError(
+            f"{path} cannot be read: {error.strerror or error}. The run is damaged; train it again."
+        ) from None
 
 
 def _parsed(line: bytes) -> Record | Steering:
+    if len(line) > _LONGEST_LINE:
+        raise ValueError("no record is so long")
+    # Millions of lines may be read, so numbers are bounded here and not one by one while they are parsed.
     entry = json.loads(line)
-    kind = _KINDS[entry.pop("kind")]
-    for field in dataclasses.fields(kind):
-        if not _fits(entry[field.name], str(field.type)):
-            raise ValueError(field.name)
-    return kind(**entry)
+    kind: Any = _KINDS[entry.pop("kind")]
+    for name, declared in _fields(kind):
+        if not _fits(entry[name], declared):
+            raise ValueError(name)
+    record: Record | Steering = kind(**entry)
+    return record
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, str(field.type)) for field in dataclasses.fields(kind))
 
 
 def _fits(value: Any, declared: str) -> bool:
@@ -93,7 +110,9 @@ def _fits(value: Any, declared: str) -> bool:
         return declared.endswith("| None")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return isinstance(value, int) if declared == "int" else math.isfinite(value)
+    if isinstance(value, int):
+        return (0 if declared == "int" else -MOST_WHOLE) <= value <= MOST_WHOLE
+    return declared != "int" and math.isfinite(value)
 
 
 class HistoryFile:
@@ -132,7 +151,7 @@ class HistoryFile:
             )
         try:
             # Without a buffer: what could not be written must not be tried again behind our back when the file closes.
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+            self._file = open(path, "ab", buffering=0, opener=_opened)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
         try:
@@ -173,3 +192,12 @@ class HistoryFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file to write, and nothing that takes what is written elsewhere; not waiting, should it be a pipe."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not an ordinary file")
+    return descriptor

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from digitlab.errors import RunError
 from digitlab.runs.directory import CONFIG, Run, RunInfo
+from digitlab.runs.summary import DamagedRun
 
-__all__ = ["check_name", "find_run", "free_name", "list_runs", "run_in"]
+__all__ = ["all_runs", "check_name", "find_run", "free_name", "list_runs", "may_be_run", "run_in"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 _LATEST = "latest"
@@ -26,13 +27,25 @@ def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
     RunError
         If the folder cannot be read.
     """
-    infos = []
-    for path in _run_paths(Path(out)):
+    return tuple(one for one in all_runs(out) if isinstance(one, RunInfo))
+
+
+def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
+    """List the runs in a folder, the newest last, and damaged ones with the reason in their places.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be read.
+    """
+    found: list[RunInfo | DamagedRun] = []
+    for path in _paths(Path(out)):
         try:
-            infos.append(Run(path).info())
-        except RunError:
-            continue
-    return tuple(infos)
+            found.append(Run(path).info())
+        except RunError as error:
+            # The list is about this folder; its path would only take room.
+            found.append(DamagedRun(path.name, str(path), str(error).replace(f"{path}{os.sep}", "")))
+    return tuple(found)
 
 
 def find_run(run: str | Path, out: str | Path = "runs") -> Run:
@@ -111,10 +124,22 @@ def _is_run(path: Path) -> bool:
 
 def _run_paths(folder: Path) -> list[Path]:
     """Return the directories of a folder that have a run's settings, the one that was begun last at the end."""
+    return [path for path in _paths(folder) if _is_run(path)]
+
+
+def may_be_run(path: Path) -> bool:
+    """Tell whether a directory has something called as a run's settings are: a file, or a pipe, or a link to nowhere.
+
+    It may not be one then, and whoever reads it says why.
+    """
+    return not path.name.startswith(".") and os.path.lexists(path / CONFIG) and not os.path.isdir(path / CONFIG)
+
+
+def _paths(folder: Path) -> list[Path]:
     if not os.path.isdir(folder):
         return []
     try:
-        paths = [folder / name for name in os.listdir(folder) if not name.startswith(".") and _is_run(folder / name)]
+        paths = [folder / name for name in os.listdir(folder) if may_be_run(folder / name)]
     except OSError as error:
         raise RunError(
             f"The folder {folder} cannot be read: {error.strerror or error}. Choose another one with --out."

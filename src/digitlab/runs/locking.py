@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
+from digitlab.data.bench import try_lock
 from digitlab.errors import RunError
 
 __all__ = ["RunLock"]
@@ -42,28 +42,18 @@ class RunLock:
             self.release()
 
 
-if sys.platform == "win32":
-
-    def _locked(path: Path) -> int | None:
-        return None
-
-else:
-    import fcntl
-
-    def _locked(path: Path) -> int | None:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except OSError:
-            return None  # whatever is wrong with it is told by who reads or writes it
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise RunError(
-                f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on "
-                f"with the run by --resume."
-            ) from None
-        except OSError:
-            os.close(descriptor)
-            return None
+def _locked(path: Path) -> int | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None  # whatever is wrong with it is told by who reads or writes it
+    is_ours = try_lock(descriptor)
+    if is_ours:
         return descriptor
+    os.close(descriptor)
+    if is_ours is None:
+        return None
+    raise RunError(
+        f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on with the "
+        f"run by --resume."
+    )

@@ -5,45 +5,36 @@ A mistyped name must not cost anybody a folder of their own.
 
 from __future__ import annotations
 
-import json
-import secrets
-import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from digitlab.data.bench import bench, replace_folder
+from digitlab.data.storage import parse_json, read_ordinary
 from digitlab.errors import RunError
 from digitlab.runs.layout import CONFIG, FILES
 from digitlab.runs.locking import RunLock
 
-__all__ = ["moved_away"]
+__all__ = ["replace_run"]
 
 _MOST_BYTES = 2**24
 
 
-@contextmanager
-def moved_away(path: Path) -> Iterator[None]:
-    """Move a run aside, delete it when the block ends well, and put it back when not.
+def replace_run(path: Path) -> None:
+    """Put an empty directory in the place of a run, which is deleted.
 
     Raises
     ------
     RunError
         If it is not a run, holds something else too, or is being trained.
     OSError
-        If it cannot be moved.
+        If it cannot be done; the run is as it was.
     """
     _check(path)
     lock = RunLock(path)
     try:
-        aside = path.parent / f".digitlab-{secrets.token_hex(8)}.old"
-        path.rename(aside)
-        try:
-            yield
-        except BaseException:
-            aside.rename(path)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+        with bench(path.parent) as place:
+            (place / path.name).mkdir()
+            replace_folder(place / path.name, path, place)
     finally:
         lock.release()
 
@@ -68,9 +59,7 @@ def _check(path: Path) -> None:
 
 def _is_config_of_a_run(path: Path) -> bool:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return False
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(read_ordinary(path, _MOST_BYTES))
+    except (OSError, ValueError):
         return False
     return isinstance(content, dict) and isinstance(content.get("config"), dict) and "command" in content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,12 @@ from typing import Any
 from digitlab.runs.history import Steering
 from digitlab.values import EpochRecord, RateChange, StepRecord, Value
 
-__all__ = ["RunInfo", "changes_told", "rates_set", "status_of"]
+__all__ = ["DamagedRun", "RunInfo", "changes_told", "rates_set", "settings_of", "status_of"]
 
 _LONGEST_ORIGIN = 100
+# What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
+_TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+_OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,7 @@ class RunInfo(Value):
         has_model: bool,
         has_state: bool,
     ) -> RunInfo:
-        """Summarise what a run's files hold.
-
-        Raises
-        ------
-        ValueError
-            If a setting is missing or of the wrong kind.
-        """
-        for setting, kind in (("network", str), ("seed", int), ("epochs", int)):
-            if not isinstance(config.get(setting), kind):
-                raise ValueError(f"its setting {setting!r} is {config.get(setting)!r}")
+        """Summarise what a run's files hold; its settings as ``settings_of`` gives them."""
         accuracy = evaluation.get("accuracy")
         return cls(
             name=name,
@@ -76,10 +69,44 @@ class RunInfo(Value):
             epochs_done=len(epochs),
             epochs=config["epochs"],
             val_accuracy=epochs[-1].val_accuracy if epochs else None,
-            test_accuracy=accuracy if isinstance(accuracy, float) and math.isfinite(accuracy) else None,
+            test_accuracy=accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None,
             changes=changes,
             resumed_after=resumed_after,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRun(Value):
+    """A run of which nothing can be told but why; ``problem`` is a sentence."""
+
+    name: str
+    path: str
+    problem: str
+
+
+def settings_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a run's ``config.json``, which anybody may have written.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one that lists and reports need is missing or cannot be.
+    """
+    config = description.get("config")
+    if not isinstance(config, dict):
+        raise ValueError(f"'config' is {config!r:.80}")
+    for name, value in config.items():
+        least = (_NUMBERS | _OTHER_NUMBERS).get(name)
+        if least is not None and (type(value) is not int or value < least):
+            raise ValueError(f"its setting {name!r} is {value!r:.80}")
+    for name in (_TEXT, *_NUMBERS):
+        if name not in config:
+            raise ValueError(f"its setting {name!r} is missing")
+    for name in (_TEXT, "data"):
+        value = config.get(name)
+        if not isinstance(value, str) and (value is not None or name == _TEXT):
+            raise ValueError(f"its setting {name!r} is {value!r:.80}")
+    return config
 
 
 def status_of(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:

@@ -27,6 +27,8 @@ _PDF, _HEAD_BYTES = b"%PDF-", 1024
 _SIDE_PX = 28
 _PIXELS = _SIDE_PX * _SIDE_PX
 _MOST_JSON_BYTES = 16_000_000
+# Of a pixel that is not 0, scaled in any of the usual ways.
+_LEAST_FLOAT, _MOST_FLOAT = 1e-6, 255.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,8 +111,21 @@ def _from_bytes(body: bytes, most: int) -> NDArray[np.float32]:
             "For an image file, say so: Content-Type: image/png"
         )
     _check_number(n, most)
+    for dtype in ("<f4", "<f8"):
+        if n % np.dtype(dtype).itemsize == 0 and _are_floats(np.frombuffer(body, dtype)):
+            raise DataError(
+                f"These look like {np.dtype(dtype).name} numbers; raw images are bytes, uint8, 0 to 255. In Python: "
+                "(images * 255).astype('uint8').tobytes(), or send numbers from 0 to 1 as JSON."
+            )
     pixels = np.frombuffer(body, np.uint8).reshape(n, _SIDE_PX, _SIDE_PX)
     return pixels.astype(np.float32) / np.float32(255)
+
+
+def _are_floats(numbers: NDArray[np.floating[Any]]) -> bool:
+    """Whether bytes are floats of the size that pixels have; those of images of uint8 are next to never."""
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(numbers[numbers != 0])
+        return len(sizes) > 0 and bool(((sizes >= _LEAST_FLOAT) & (sizes <= _MOST_FLOAT)).all())
 
 
 def _from_json(body: bytes, most: int) -> NDArray[np.float32]:

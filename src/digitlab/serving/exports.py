@@ -6,6 +6,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from digitlab.data.storage import read_ordinary
 from digitlab.errors import ConfigError
 from digitlab.exporting.packing import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
@@ -15,6 +16,7 @@ from digitlab.serving.service import Service
 __all__ = ["Exports", "download_formats"]
 
 _OWN = "safetensors"
+_MOST_BYTES = 768 * 2**20  # of a checkpoint
 
 
 def download_formats() -> tuple[str, ...]:
@@ -57,7 +59,7 @@ def _written(predictor: Predictor, format: str) -> ExportedFile:
 
 def _own_file(predictor: Predictor) -> bytes:
     if predictor.file.suffix == f".{_OWN}":
-        return predictor.file.read_bytes()
+        return read_ordinary(predictor.file, _MOST_BYTES)
     model = predictor.model
     with tempfile.TemporaryDirectory(prefix="digitlab-export-") as folder:
         path = Path(folder) / "model"

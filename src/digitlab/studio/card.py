@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from nicegui import ui
 
 from digitlab.errors import DigitlabError
+from digitlab.reading.table import safe_cell
 from digitlab.studio.learn.dialog import ExplanationDialog
 from digitlab.studio.page import Page, current_page
 
@@ -131,7 +132,7 @@ def _encoded(kind: str, content: Any) -> bytes:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([safe_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
         return text.getvalue().encode()
     if kind == "json":
         return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()

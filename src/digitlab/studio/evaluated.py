@@ -98,7 +98,11 @@ def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: in
     run = open_run(trainer, name)
     if not run.has(MODEL):
         raise RunError(f"The run {name} has no model yet; finish its training, or choose another run.")
-    key = (name, (run.path / MODEL).stat().st_mtime_ns, n_images)
+    try:
+        key = (name, (run.path / MODEL).stat().st_mtime_ns, n_images)
+    except OSError:  # a link to nowhere, say
+        run.load_model()
+        raise
     with _LOCK:
         kept = _KEPT.setdefault(data, OrderedDict())
         found = kept.get(key)

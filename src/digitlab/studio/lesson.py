@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from digitlab.data.storage import parse_json
 from digitlab.errors import ConfigError, DigitlabError, InputError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
@@ -216,8 +217,8 @@ def _packed(architecture: Architecture) -> str:
 def _unpacked(text: str) -> Architecture:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        form = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, RecursionError, binascii.Error):
+        form = parse_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
         raise NetworkError("its network is damaged; copy the whole link again.") from None
     architecture = Architecture.from_dict(form)
     if architecture.input_shape != _IMAGE_SHAPE or architecture.n_classes not in _N_CLASSES:

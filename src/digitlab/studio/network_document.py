@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from digitlab.data.storage import parse_json
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 
@@ -39,8 +40,8 @@ def read_network_document(content: bytes) -> Architecture:
             f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000_000} MB."
         )
     try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
+        values = parse_json(content)
+    except ValueError:
         raise NetworkError(
             "This file is not JSON. Choose one that was downloaded here, or that to_dict() gives."
         ) from None

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from digitlab.errors import DigitlabError, StorageError
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE
+from digitlab.runs.listing import may_be_run
 from digitlab.runs.summary import RunInfo
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
@@ -85,7 +86,7 @@ class RunList:
         before, found = self._known, {}
         for name in names:
             path = self.folder / name
-            if name.startswith(".") or not os.path.isfile(path / CONFIG):
+            if not may_be_run(path):
                 continue
             stamp = _stamp(path)
             known = before.get(name)

@@ -17,12 +17,15 @@ made at the moment when the labels are replaced: an image without a label, or at
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.bench import holding
 from digitlab.data.idx import read_idx, write_idx
 from digitlab.data.sources import PACKAGED_FILES, PACKAGED_FOLDER
 from digitlab.data.storage import replacing
@@ -61,7 +64,7 @@ class Correction:
 
 
 class Corrections:
-    """The corrections in a folder. All methods may be called from any thread.
+    """The corrections in a folder. All methods may be called from any thread, and from several processes.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ class Corrections:
         DataError
             If a file is damaged.
         """
-        with self._lock:
+        with self._held():
             images, labels = self._read()
         return [Correction(int(i), images[i], int(labels[i])) for i in np.flatnonzero(labels != _FREE)]
 
@@ -93,7 +96,7 @@ class Corrections:
         DataError
             If a file is damaged.
         """
-        with self._lock:
+        with self._held():
             images, labels = self._read()
         kept = labels != _FREE
         return images[kept], labels[kept]
@@ -117,7 +120,8 @@ class Corrections:
             raise InputError(f"A correction is an image of uint8 (28, 28); got {image.dtype} {image.shape}.")
         if not 0 <= label <= NOT_A_DIGIT_LABEL:
             raise InputError(f"A correction's label is 0 to 9, or {NOT_A_DIGIT_LABEL} for no digit; got {label}.")
-        with self._lock:
+        self._make_folder()
+        with self._held():
             images, labels = self._read()
             same = np.flatnonzero((labels != _FREE) & (images == image).all(axis=(1, 2)))
             if len(same):
@@ -148,7 +152,7 @@ class Corrections:
         StorageError
             If it cannot be written; what was there is untouched.
         """
-        with self._lock:
+        with self._held():
             images, labels = self._read()
             if not 0 <= number < len(labels) or labels[number] == _FREE:
                 raise InputError(f"There is no correction {number}; it may have been removed already.")
@@ -158,8 +162,14 @@ class Corrections:
             self._write(images, labels)
 
     def __len__(self) -> int:
-        with self._lock:
+        with self._held():
             return int((self._read()[1] != _FREE).sum())
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        # Two processes, a Studio and a command, may share the folder, too.
+        with self._lock, holding(self.folder):
+            yield
 
     def _read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if not (self.folder / _LABELS).exists():
@@ -176,18 +186,27 @@ class Corrections:
     def _damaged(self, why: str) -> DataError:
         return DataError(f"The corrections in {self.folder} are damaged: {why}. Move the folder away to begin anew.")
 
-    def _write(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self.folder} cannot be written: {error.strerror or error}. Make room, or start the Studio with another "
+            "folder by --out."
+        )
+
+    def _write(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+        self._make_folder()
+        try:
             for file in PACKAGED_FILES[2:]:
                 if not (self.folder / file.name).exists():
                     with replacing(self.folder / file.name) as copy:
                         copy.write((PACKAGED_FOLDER / file.name).read_bytes())
         except OSError as error:
-            raise StorageError(
-                f"{self.folder} cannot be written: {error.strerror or error}. Make room, or start the Studio with "
-                "another folder by --out."
-            ) from error
+            raise self._unwritable(error) from error
         self._write_one(_IMAGES, images)
         self._write_one(_LABELS, labels)
         digits = labels < NOT_A_DIGIT_LABEL

@@ -57,6 +57,7 @@ _N_DIGITS = len(CLASS_NAMES)
 # How the corrections are called beside the weights that they were learned from.
 _IMAGES, _LABELS = "corrections", "labels"
 _BYTE = 255
+_LARGEST_BIAS = 100.0  # e to this is more than float32 holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,7 +443,12 @@ def _with_bias(checkpoint: Checkpoint, times: int) -> Checkpoint:
     It stands for how rare it is that "not a digit" is right. Among what is replayed that is not rare: a network that
     learned with the bias in its weights would learn it away, and refuse digits.
     """
-    bias = float(checkpoint.metadata.get("bias_of_not_a_digit", 0))
+    try:
+        bias = float(checkpoint.metadata.get("bias_of_not_a_digit", 0))
+    except ValueError:
+        bias = math.nan
+    if not abs(bias) <= _LARGEST_BIAS:
+        raise RunError('The checkpoint\'s bias of "not a digit" is no number that can be. Start from another one.')
     if bias == 0:
         return checkpoint
     last = checkpoint.weights[-1].copy()

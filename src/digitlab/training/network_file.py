@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import stat
 from pathlib import Path
 
+from digitlab.data.storage import parse_json, read_ordinary
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 
@@ -24,19 +23,10 @@ def read_network(path: Path) -> Architecture:
         and, where it can, the layer.
     """
     try:
-        # Before opening, because a named pipe would wait for its writer for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise NetworkError(f"{path} is not a file; name a JSON file with a network's layers.")
-        with open(path, "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise NetworkError(f"{path} is too large to be a network's layers; the limit is 1 MB.")
-        values = json.loads(content)
+        values = parse_json(read_ordinary(path, _MOST_BYTES))
     except FileNotFoundError:
         raise NetworkError(f"There is no file {path}. Check the name and the folder.") from None
-    except NetworkError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NetworkError(
             f"{path} cannot be read as a network's JSON form: {reason}. A network's to_dict() shows what it looks like."

@@ -1,7 +1,8 @@
 """A training session: a config, data and a model, and a generator of records that ties them together.
 
 Whoever iterates over ``records`` sets the pace: the terminal prints them, the page streams and pauses them. When the
-iteration ends early, at whatever batch, the state is saved and ``resume`` goes on bit for bit.
+iteration ends early, at whatever batch, the state is saved and ``resume`` goes on bit for bit, on
+processors with the same vector instructions.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.storage import parse_json
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import Progress
@@ -75,7 +76,7 @@ def unpack_state(
         raise ValueError("its checksum differs")
     if any(extra[name].shape != (n_parameters,) for name in ("first_moment", "second_moment", *extra)):
         raise ValueError("an array has the wrong length")
-    numbers = json.loads(text)
+    numbers = parse_json(text)
     if "epoch_marks" not in numbers:  # a state from before there were finders
         numbers["epoch_marks"] = 0
     progress = Progress(**{field.name: numbers[field.name] for field in dataclasses.fields(Progress)})

@@ -32,7 +32,8 @@ def train(
     """Train a network and keep the run.
 
     Ctrl-C, or an exception that ``on_record`` raises, ends it between two batches; ``resume`` goes on from there and
-    gives the same weights, bit for bit.
+    gives the same weights, bit for bit on processors with the same vector instructions (AVX-512, AVX2 and NEON each
+    have their own).
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def test_weights_lie_where_keras_puts_them() -> None:
         ({"model__weights__h5": None}, "has no model.weights.h5"),
         ({"config__json": b"[" * 500_000}, "nested too deep"),
         ({"config__json": b'{"a":' * 100_000}, "nested too deep"),
-        ({"config__json": b"no"}, "not JSON"),
+        ({"config__json": b"no"}, "cannot be read as JSON"),
         ({"config__json": b"[]"}, "JSON object"),
         ({"config__json": b" " * 2_000_000}, "more than 1,048,576 bytes"),
         ({"model__weights__h5": b"\x80\x04pickle"}, "cut short"),

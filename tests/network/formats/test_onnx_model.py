@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import digitlab as dl
+from digitlab.errors import RunError
 from digitlab.network import Conv2D, Dense, Flatten, MaxPooling2D
 from digitlab.network.formats.opening import load_model_file
 
@@ -284,3 +286,29 @@ def test_without_the_package_the_way_to_get_it_is_told(
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(dl.DigitlabError, match="pip install"):
         load_model_file(written["onnx"])
+
+
+@pytest.mark.parametrize("kind", ["Add", "Conv", "Div", "Gemm", "MatMul", "Mul", "Sub"])
+def test_an_operation_without_the_numbers_it_computes_with_is_a_sentence(tmp_path: Path, kind: str) -> None:
+    path = saved(tmp_path / "m.onnx", [node(kind, ["x"], "y")])
+    with pytest.raises(RunError, match=f"Operation 1, {kind}, lacks the numbers"):
+        load_model_file(path)
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_a_shape_or_scale_that_is_not_finite_is_a_sentence(tmp_path: Path, number: float) -> None:
+    shape = {"s": np.array([-1, number], np.float32)}
+    with pytest.raises(RunError, match="its new shape is not finite"):
+        load_model_file(saved(tmp_path / "m.onnx", [node("Reshape", ["x", "s"], "c"), *TAIL], shape))
+    scale, nodes = {"s": np.array(number, np.float32)}, [node("Mul", ["x", "s"], "z"), node("Conv", ["z", "k"], "c")]
+    with pytest.raises(RunError, match="not scaled to 0 to 1"):
+        load_model_file(saved(tmp_path / "m.onnx", nodes, scale))
+
+
+def test_a_constant_that_is_a_text_is_a_sentence(tmp_path: Path) -> None:
+    constant = helper.make_node("Constant", [], ["s"], value_string="abc")
+    constant.attribute[0].name = "value"
+    for kind in ("Add", "Reshape"):
+        path = saved(tmp_path / "m.onnx", [constant, node(kind, ["x", "s"], "y")])
+        with pytest.raises(RunError, match="Constant on given numbers is damaged"):
+            load_model_file(path)

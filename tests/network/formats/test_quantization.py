@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from digitlab.errors import ConfigError, RunError
-from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, item_bytes, quantized
+from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, is_quantization, item_bytes, quantized
 
 WEIGHTS = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-1000, 1000, width=32, allow_subnormal=False))
 
@@ -50,3 +50,10 @@ def test_what_cannot_be_stored_is_a_sentence() -> None:
     ):
         with pytest.raises(RunError, match="min or scale"):
             dequantized(b"", {"dtype": "uint8"} | wrong)
+
+
+@pytest.mark.parametrize("kind", [["uint8"], {"a": 1}, None, 8, "int8"])
+def test_a_word_for_the_storage_that_is_none_is_a_sentence(kind: object) -> None:
+    assert not is_quantization(kind)
+    with pytest.raises(RunError, match=r"in a way that TensorFlow\.js does not know"):
+        dequantized(b"\x00", {"dtype": kind, "min": 0.0, "scale": 1.0})

@@ -7,7 +7,6 @@ goes through the whitelist of ``keras_config`` and the weights are copied as num
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 import zlib
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data import storage
 from digitlab.errors import NetworkError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
@@ -130,7 +130,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) ->
 
 def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
-        metadata = json.loads(_member(path, archive, METADATA, MOST_JSON_BYTES))
-    except (RunError, ValueError, RecursionError):
+        metadata = storage.parse_json(_member(path, archive, METADATA, MOST_JSON_BYTES))
+    except (RunError, ValueError):
         return {}
     return metadata if isinstance(metadata, dict) else {}

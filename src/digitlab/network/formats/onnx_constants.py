@@ -15,6 +15,7 @@ __all__ = ["COMPUTABLE", "computed"]
 
 # Shapes are short; nothing here may grow beyond what the file holds.
 _MOST_VALUES = 1_024
+_NUMBERS = "iuf"
 
 Array = NDArray[Any]
 
@@ -41,7 +42,10 @@ def _small(*arrays: Array) -> None:
 def _constant(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
     for name in ("value", "value_int", "value_ints", "value_float"):
         if attributes.get(name) is not None:
-            return np.asarray(attributes[name])
+            given = np.asarray(attributes[name])
+            if given.dtype.kind not in _NUMBERS:
+                raise ValueError("a text")
+            return given
     raise ValueError("empty")
 
 

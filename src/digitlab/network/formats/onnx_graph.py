@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.storage import parse_json
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.formats.untrusted import MOST_WEIGHT_BYTES, read_whole, shown, unusable
 
@@ -195,7 +195,7 @@ def _property(model: Any, key: str) -> Any:
     for entry in model.metadata_props:
         if entry.key == key:
             try:
-                return json.loads(entry.value[:10_000])
-            except (ValueError, RecursionError):
+                return parse_json(entry.value[:10_000])
+            except ValueError:
                 return None
     return None

@@ -94,6 +94,8 @@ class _Walk:
             raise NetworkError(
                 f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
             )
+        if len(known) < _LEAST_GIVEN.get(node.kind, 0):
+            raise NetworkError(f"Operation {position}, {node.kind}, lacks the numbers that it computes with.")
         try:
             _OPERATIONS[node.kind](self, node, known)
         except NetworkError as error:
@@ -196,6 +198,8 @@ class _Walk:
         self.layout = self.layout.reshaped((-1,))
 
     def reshape(self, node: Node, known: list[NDArray[Any]]) -> None:
+        if known and not np.isfinite(known[0]).all():
+            raise NetworkError("its new shape is not finite; export the model again.")
         target = tuple(int(n) for n in known[0].ravel()[:9]) if known else node.wholes("shape") or ()
         allows_zero = bool(node.whole("allowzero", 0))
         if len(target) < 2 or target[0] not in (-1, 0, 1) or (allows_zero and 0 in target):
@@ -218,6 +222,9 @@ def _ones(node: Node, name: str, advice: str) -> None:
     if value is not None and any(n != 1 for n in value):
         raise NetworkError(f"its {name} are {value}, and digitlab has only 1; {advice}.")
 
+
+#: How many given numbers an operation has at least, besides the images.
+_LEAST_GIVEN = {"Add": 1, "Conv": 1, "Div": 1, "Gemm": 1, "MatMul": 1, "Mul": 1, "Sub": 1}
 
 _OPERATIONS: dict[str, Callable[[_Walk, Node, list[NDArray[Any]]], None]] = {
     "Add": _Walk.add,

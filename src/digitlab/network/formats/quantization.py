@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digitlab.errors import ConfigError, RunError
 
-__all__ = ["QUANTIZATIONS", "dequantized", "item_bytes", "quantized"]
+__all__ = ["QUANTIZATIONS", "dequantized", "is_quantization", "item_bytes", "quantized"]
 
 #: By name: how a weight is stored.
 QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
@@ -65,6 +65,11 @@ def quantized(weights: NDArray[np.float32], kind: str) -> tuple[bytes, dict[str,
     return numbers.astype(QUANTIZATIONS[kind]).tobytes(), {"dtype": kind, "min": low, "scale": scale}
 
 
+def is_quantization(kind: Any) -> bool:
+    """Tell whether a file's word for how its weights are stored is one of ``QUANTIZATIONS``; it may be anything."""
+    return isinstance(kind, str) and kind in QUANTIZATIONS
+
+
 def item_bytes(kind: str) -> int:
     """Return the bytes of one stored weight."""
     return np.dtype(QUANTIZATIONS[kind]).itemsize
@@ -79,9 +84,9 @@ def dequantized(content: bytes, description: Mapping[str, Any]) -> NDArray[np.fl
         If the description cannot be used.
     """
     kind = description.get("dtype")
-    if kind not in QUANTIZATIONS:
+    if not is_quantization(kind):
         raise RunError(f"its weights are quantized in a way that TensorFlow.js does not know; use {[*QUANTIZATIONS]}.")
-    numbers = np.frombuffer(content, QUANTIZATIONS[kind])
+    numbers = np.frombuffer(content, QUANTIZATIONS[str(kind)])
     if kind == "float16":
         return numbers.astype(np.float32)
     low, scale = description.get("min"), description.get("scale")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from digitlab.errors import NetworkError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.keras_config import ForeignStack, read_keras_config
-from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, item_bytes
+from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, is_quantization, item_bytes
 from digitlab.network.formats.untrusted import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
@@ -154,7 +154,7 @@ def _stored(weight: Any) -> _Stored:
     if weight.get("dtype") != "float32":
         raise RunError(f"its weight {shown(name)} is {shown(weight.get('dtype'))}; digitlab's are float32.")
     if quantization is not None and (
-        not isinstance(quantization, Mapping) or quantization.get("dtype") not in QUANTIZATIONS
+        not isinstance(quantization, Mapping) or not is_quantization(quantization.get("dtype"))
     ):
         raise RunError(f"its weight {shown(name)} is quantized in another way than {', '.join(QUANTIZATIONS)}.")
     return _Stored(name, tuple(shape), quantization)

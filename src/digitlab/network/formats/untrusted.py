@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data import storage
 from digitlab.errors import RunError
 from digitlab.values import CLASS_NAMES
 
@@ -60,15 +59,7 @@ def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> by
     try:
         if folder is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise unusable(path, "it lies outside the model's folder. Copy the model's files into one folder.")
-        # Asked before opening, because opening a named pipe waits for ever.
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise unusable(path, "it is not an ordinary file. Name the file itself.")
-        if status.st_size > most_bytes:
-            raise unusable(path, f"it has {status.st_size:,} bytes, and at most {most_bytes:,} are read.")
-        with open(path, "rb") as file:
-            # Python makes room for as many bytes as are asked for.
-            content = file.read(status.st_size + 1)
+        return storage.read_ordinary(path, most_bytes)
     except FileNotFoundError:
         raise RunError(f"There is no file {path}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:
@@ -76,9 +67,6 @@ def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> by
             raise
         reason = getattr(error, "strerror", None) or error
         raise unusable(path, f"it cannot be read ({reason}). Check its name and permissions.") from None
-    if len(content) > status.st_size:
-        raise unusable(path, "it grew while it was read. Try again.")
-    return content
 
 
 def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
@@ -87,16 +75,14 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
     Raises
     ------
     RunError
-        If it is larger than 1 MiB, nested too deep, or no JSON object.
+        If it is larger than 1 MiB, nested too deep, or no JSON object, or a number in it is not finite or too long.
     """
     if len(content) > MOST_JSON_BYTES:
         raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
     try:
-        document = json.loads(content)
-    except RecursionError:
-        raise unusable(path, f"{what} is nested too deep to be a network's description.") from None
+        document = storage.parse_json(content)
     except ValueError as error:
-        raise unusable(path, f"{what} is not JSON ({error}). Save the model again.") from None
+        raise unusable(path, f"{what} cannot be read as JSON ({error}). Save the model again.") from None
     if not isinstance(document, dict):
         raise unusable(path, f"{what} should hold a JSON object. Save the model again.")
     return document

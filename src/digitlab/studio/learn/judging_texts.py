@@ -119,7 +119,7 @@ def _seed(facts: Facts) -> Explanation:
         (
             "Learning begins with chance: random parameters, a random choice and order of images, random dropout. "
             "All of it is drawn from one number, the seed. The same seed and settings give the same network, bit for "
-            "bit.",
+            "bit on processors with the same vector instructions.",
             "Other seeds give other networks, some better, some worse. So one run does not show that a setting is "
             "better than another: try each with several seeds and compare the spread.",
         ),
