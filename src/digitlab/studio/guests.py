@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,11 @@ MOST_UNSEEN = 50
 
 _LOG = logging.getLogger(__name__)
 _NOTHING_HERE = "404: there is nothing at this address; the Studio is at /\n"
+
+# Who prints what is wrong with an event, from the connection up to the element that it is for.
+_TELLING = ("uvicorn.error", "engineio.server", "socketio.server", "nicegui")
+
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 # Clients that no browser has connected to yet, the oldest first.
 _unseen: dict[Client, None] = {}
@@ -53,14 +59,16 @@ def take_odd_events() -> None:
     handlers = core.sio.handlers["/"]
     for name, handler in handlers.items():
         handlers[name] = _careful(name, getattr(handler, "of", handler))
-    log = logging.getLogger("nicegui")
-    log.filters[:] = [*(old for old in log.filters if old is not _in_one_line), _in_one_line]
+    for name in _TELLING:
+        logging.getLogger(name).addFilter(_in_one_line)  # once, however often it is added
 
 
 def _careful(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    most = len(inspect.signature(handler).parameters)
+
     async def handled(*arguments: Any) -> Any:
         try:
-            result = handler(*arguments)
+            result = handler(*arguments[:most])
             return await result if inspect.isawaitable(result) else result
         except ConnectionRefusedError:
             raise
@@ -73,9 +81,12 @@ def _careful(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else record.msg
-    if isinstance(error, BaseException):
-        record.msg, record.args, record.exc_info = f"An event could not be handled: {_where(error)}", (), None
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        what = "An event could not be handled" if isinstance(record.msg, BaseException) else record.getMessage().strip()
+        record.msg, record.args, record.exc_info = "%s: %s", (what, _where(error)), None
+    # Browsers may have lines written here, and what such a line holds must not steer the terminal.
+    record.msg, record.args = "%s", (_CONTROLS.sub(lambda found: ascii(found[0])[1:-1], record.getMessage()),)
     return True
 
 
