@@ -61,6 +61,17 @@ class Access:
         self._local_only = local_only
         # The cookie is not the token, and means nothing to the next process.
         self._session = secrets.token_urlsafe(32)
+        self._opening: bytes | None = None
+
+    def key(self) -> str:
+        """Return what opens the page as the token does, but only once.
+
+        For the browser that the Studio opens itself: other accounts of a machine see the command lines of programs, and
+        with them the addresses that browsers are started with.
+        """
+        key = secrets.token_urlsafe(32)
+        self._opening = digest(key)
+        return key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, websocket or lifespan."""
@@ -96,7 +107,9 @@ class Access:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         shown = dict(query).get("token")
         if shown is not None and scope["type"] == "http" and scope["method"] == "GET":
-            if not is_same(shown, self._token):
+            if self._opening is not None and is_same(shown, self._opening):
+                self._opening = None
+            elif not is_same(shown, self._token):
                 return PlainTextResponse(_NO_TOKEN, 401)
             return self._welcome(scope, [pair for pair in query if pair[0] != "token"])
         return None if self._is_known(scope, headers) else PlainTextResponse(_NO_TOKEN, 401)

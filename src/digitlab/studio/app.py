@@ -13,7 +13,6 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp
 
 from digitlab.serving.listening import address_of, listening_socket
 from digitlab.serving.server import SignalledServer
@@ -132,7 +131,8 @@ def run_studio(
             asyncio.create_task(announce(opening)),
         ]
         if open_browser:
-            tasks.append(asyncio.create_task(asyncio.to_thread(webbrowser.open, address)))
+            opened = address if token is None else address_of(listening, host, access.key())
+            tasks.append(asyncio.create_task(asyncio.to_thread(webbrowser.open, opened)))
         yield
         say("Stopping ...")
         await opening.close()
@@ -159,10 +159,10 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    guarded: ASGIApp = Access(BesideThePage(app, service), token=token, local_only=is_local)
+    access = Access(BesideThePage(app, service), token=token, local_only=is_local)
     SignalledServer(
         # Compressing costs more than it saves where nothing leaves the machine.
-        guarded if is_local else GZipMiddleware(guarded),
+        access if is_local else GZipMiddleware(access),
         "The Studio's server",
         ws="wsproto",
         ws_per_message_deflate=not is_local,
