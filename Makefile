@@ -38,6 +38,7 @@ bench: $(VENV)/installed
 
 bench-studio: $(VENV)/installed-test
 	$(BIN)/python benchmarks/studio.py
+	$(BIN)/python benchmarks/visits.py
 
 # Needs Debian's wrk.
 bench-serving: $(VENV)/installed-test

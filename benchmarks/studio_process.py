@@ -95,6 +95,10 @@ class StudioProcess:
         self.tell("train", epochs, network)
         return self.answer()
 
+    def rss_bytes(self) -> int:
+        """Return the resident memory."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def close(self) -> None:
         """End the Studio as Ctrl-C does, and remove its runs."""
         self._process.terminate()

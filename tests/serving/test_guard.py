@@ -57,6 +57,20 @@ def test_pages_of_other_sites_are_refused(client: Client, origin: str) -> None:
     assert client.ask("POST", "/api/predict", bytes(784), origin=origin).status == 403
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_what_other_sites_pages_make_a_browser_ask_is_refused(client: Client, guarded: Client, site: str) -> None:
+    for asking, headers in ((client, {}), (guarded, {"authorization": f"Bearer {TOKEN}"})):
+        reply = asking.ask("GET", "/api/model", sec_fetch_site=site, **headers)
+        assert (reply.status, reply.error["code"]) == (403, "not_allowed")
+    assert client.ask("GET", "/healthz", sec_fetch_site="none").status == 200
+
+
+def test_host_that_is_named_twice_is_refused(client: Client) -> None:
+    # One of them in capitals: the client of these tests keeps one header of a name.
+    reply = client.ask("GET", "/healthz", HOST="127.0.0.1")
+    assert (reply.status, reply.error["code"]) == (400, "bad_request")
+
+
 def test_own_origin_is_let_through(client: Client) -> None:
     assert client.ask("GET", "/healthz", origin="http://127.0.0.1:8000").status == 200
 

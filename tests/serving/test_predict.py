@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from asking import BOUNDARY, FORM, JSON, RAW, Client, form, png
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from digitlab.cli.app import main
 from digitlab.network import Checkpoint, architecture, save_checkpoint
+from digitlab.serving import asked
 from digitlab.serving.asked import asked_of
 from digitlab.serving.lines import Lines
 from digitlab.serving.server import guarded_api
@@ -204,3 +207,53 @@ def test_images_of_bytes_are_not_taken_for_floats(digits: Images) -> None:
         for k in range(0, len(digits) - n, n):
             assert asked_of(digits[k : k + n].tobytes(), RAW, n).given is not None
     assert asked_of(bytes(4 * 784), RAW, 4).given is not None
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ["a" * 100_000] + [""] * 10_000,  # as NumPy would have it: 10,000 texts of 100,000 letters, 4 GB
+        [["a" * 10_000] * 28] * 28,
+        [[["a" * 1_000] * 28] * 28],
+        [[[0] * 28] * 28, "a" * 5_000_000],
+        [[0] * 784, [[0] * 28] * 28],
+        [[[0] * 784] * 28],
+        [[[[0]] * 28] * 28],
+        [[0] * 783 + [[0] * 9]],
+        [{}],
+        [None] * 9_999,
+    ],
+)
+def test_json_is_checked_before_arrays_are_made_of_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch, images: list[object]
+) -> None:
+    made: list[object] = []
+    asarray = np.asarray
+
+    def counted(values: object, *arguments: object, **settings: object) -> NDArray[np.generic]:
+        array = asarray(values, *arguments, **settings)  # type: ignore[call-overload]
+        made.append(array.nbytes)
+        return array
+
+    monkeypatch.setattr(asked.np, "asarray", counted)
+    reply = client.predict(json.dumps({"images": images}).encode(), JSON)
+    assert reply.status == 422
+    assert "28" in reply.error["message"] or "images" in reply.error["message"]
+    assert sum(made) < 20_000  # type: ignore[call-overload]
+
+
+def test_json_of_many_names_is_refused_before_it_is_read(client: Client) -> None:
+    many = {f"n{k}": k for k in range(5_000)}
+    assert client.predict(json.dumps({"images": [IMAGE], **many}).encode(), JSON).status == 422
+
+
+def test_large_bodies_are_taken_apart_off_the_event_loop(
+    client: Client, digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[int] = []
+    loads = orjson.loads
+    monkeypatch.setattr(asked.orjson, "loads", lambda body: where.append(threading.get_ident()) or loads(body))
+    for n, is_on_loop in ((1, True), (100, False)):
+        body = json.dumps({"images": digits[:n].tolist()}).encode()
+        assert len(client.predict(body, JSON).json()) == n
+        assert (where.pop() == threading.get_ident()) is is_on_loop

@@ -54,7 +54,7 @@ def ask(
         "path": path,
         "query_string": query.encode(),
         "server": ("127.0.0.1", PORT),
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         "extensions": {"websocket.http.response": {}},
     }
 
@@ -128,6 +128,17 @@ def test_token_in_the_address_gives_a_cookie_that_opens_pages_and_sockets(guarde
     assert ask(guarded, "/_nicegui_ws/socket.io/", kind="websocket", cookie=cookie).status == 101
 
 
+def test_key_of_the_browser_that_is_opened_opens_once(guarded: Access) -> None:
+    key = guarded.key()
+    assert key != TOKEN
+    assert ask(guarded, query=f"token={key}", kind="websocket").status == 401
+    assert ask(guarded, query=f"token={key}x").status == 401
+    welcome = ask(guarded, query=f"token={key}")
+    assert ask(guarded, cookie=cookie_of(welcome)).status == 200
+    assert ask(guarded, query=f"token={key}").status == 401
+    assert ask(guarded, authorization=f"Bearer {key}").status == 401
+
+
 def test_cookie_of_one_process_is_nothing_to_the_next(guarded: Access) -> None:
     cookie = cookie_of(ask(guarded, query=f"token={TOKEN}"))
     assert ask(Access(_page, token=TOKEN, local_only=False), cookie=cookie).status == 401
@@ -181,6 +192,59 @@ def test_own_origin_is_let_through_but_does_not_replace_the_token(local: Access,
     origin = f"http://127.0.0.1:{PORT}"
     assert ask(local, kind=kind, origin=origin).status in (101, 200)
     assert ask(guarded, kind=kind, origin=origin).status == 401
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", "something new"])
+def test_what_another_sites_page_asks_for_is_refused(local: Access, guarded: Access, site: str, kind: str) -> None:
+    assert ask(local, kind=kind, sec_fetch_site=site).status == 403
+    assert ask(guarded, kind=kind, sec_fetch_site=site, authorization=f"Bearer {TOKEN}").status == 403
+    frame = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "iframe"}
+    assert ask(local, kind=kind, sec_fetch_site=site, **frame).status == 403
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_own_requests_and_typed_addresses_are_let_through(local: Access, site: str) -> None:
+    assert ask(local, sec_fetch_site=site).status == 200
+
+
+def test_link_that_is_clicked_elsewhere_opens_the_page_and_sends_nothing(local: Access, guarded: Access) -> None:
+    click = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    assert ask(local, **click).status == 200
+    assert ask(local, method="POST", **click).status == 403
+    assert ask(guarded, **click).status == 401
+    assert ask(guarded, query=f"token={TOKEN}", **click).status == 200
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    "hosts", [["127.0.0.1", "127.0.0.1"], ["evil.example", "127.0.0.1"], ["127.0.0.1", "evil.example"]]
+)
+def test_host_that_is_named_twice_is_refused(local: Access, kind: str, hosts: list[str]) -> None:
+    sent: list[Any] = []
+    scope = {
+        "type": kind,
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"host", host.encode()) for host in hosts],
+        "extensions": {"websocket.http.response": {}},
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"{kind}.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(local(scope, receive, send))
+    assert sent[0]["status"] == 400
+
+
+@pytest.mark.parametrize("path", ["/\0", "/studio/\0.css", "/runs/\0/report.html"])
+def test_address_with_a_zero_in_it_is_nowhere(local: Access, guarded: Access, path: str) -> None:
+    assert ask(local, path).status == 404
+    assert ask(guarded, path).status == 401
 
 
 def test_page_has_a_policy_whose_nonce_its_own_scripts_carry(local: Access) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from nicegui import ui
 from visiting import User, until, visit
+from websockets.sync.client import connect
 
 import digitlab as dl
 from digitlab.errors import ConfigError, DataError
@@ -191,6 +192,81 @@ def test_with_a_token_every_request_and_socket_needs_it(tmp_path: Path) -> None:
         cookie = headers["set-cookie"].partition(";")[0]
         assert running.get("/", Cookie=cookie)[0] == 200
         assert running.upgrade(Cookie=cookie) == 101
+
+
+@POSIX_ONLY
+def test_addresses_of_nothing_and_requests_of_other_sites_build_no_page(tmp_path: Path) -> None:
+    with studio(tmp_path / "runs", "wait") as running:
+        for path in ("/nothing", "/api/nothing", "/runs/none/report.html", "/studio/none.css", "/read/none/photo/0",
+                     "/%00", "/studio/%00", "/runs/%00/report.html", "/_nicegui/%00", "/" + "x" * 5_000):  # fmt: skip
+            status, content, _ = running.get(path)
+            assert (status, "<html" in content) == (404, False), path
+        assert running.ask("POST", "/", None)[0] == 405
+        assert running.ask("POST", "/nothing", bytes(10**6))[0] == 404
+        foreign = {"Sec-Fetch-Site": "cross-site"}
+        for path in ("/", "/studio/studio.css", "/api/model"):
+            assert running.get(path, **foreign)[0] == 403
+        assert running.get("/", **foreign, **{"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"})[0] == 403
+        click = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        assert "<html" in running.get("/?tab=model", **foreign, **click)[1]
+        assert running.get("/", **{"Sec-Fetch-Site": "same-origin"})[0] == 200
+        assert running.end() == 0
+    assert "Traceback" not in "".join(running.lines)
+
+
+ODD_EVENTS = [
+    "42",
+    "42[]",
+    "42{}",
+    '42["event"]',
+    '42["event",1,2,3]',
+    '42["event",[]]',
+    '42["event",{"client_id":[]}]',
+    '42["event",{"client_id":"CLIENT","id":"x"}]',
+    '42["event",{"client_id":"CLIENT","id":4,"listener_id":[],"args":7}]',
+    '42["handshake",{}]',
+    '42["handshake",null]',
+    '42["ack",{"client_id":"CLIENT","next_message_id":{}}]',
+    '42["log",{"client_id":"CLIENT","level":"x","message":[]}]',
+    '42["javascript_response",{"client_id":"CLIENT","request_id":{}}]',
+    '42["connect",1]',
+    '42["disconnect"]',
+    '42["too_long_message"]',
+    '42["",""]',
+    "43[]",
+    "437[]",
+    "44",
+    "45",
+    '451-["event",{"_placeholder":true,"num":9}]',
+    "46",
+    "4x",
+    "9",
+    "",
+    "40{}",
+    "41",
+]
+
+
+@POSIX_ONLY
+def test_events_of_odd_kinds_leave_no_traceback_and_the_page_lives(tmp_path: Path) -> None:
+    with studio(tmp_path / "runs", "wait") as running:
+        running.get()  # the first page loads what all need
+        for odd in ODD_EVENTS:
+            page = running.get()[1]
+            client = re.search(r"client_id&#34;: &#34;([\w-]+)|client_id[\"']+: ?[\"']([\w-]+)", page)
+            assert client is not None
+            name = client[1] or client[2]
+            with connect(f"ws://127.0.0.1:{running.port}/_nicegui_ws/socket.io/?EIO=4&transport=websocket") as socket:
+                socket.send("40")
+                document = {"client_id": name, "tab_id": "t", "document_id": "d", "next_message_id": 0}
+                socket.send("42" + json.dumps(["handshake", document]))
+                socket.send(odd.replace("CLIENT", name))
+                socket.send("42" + json.dumps(["log", {"client_id": name, "level": "error", "message": "after it"}]))
+        assert running.get()[0] == 200
+        assert running.end() == 0
+    text = "".join(running.lines)
+    assert "Traceback" not in text
+    assert "never retrieved" not in text
 
 
 def test_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

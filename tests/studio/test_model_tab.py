@@ -249,28 +249,16 @@ def test_an_edited_network_is_what_training_trains(seen: Visit, trainer: Trainer
 # Files
 
 
-class File:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def size(self) -> int:
-        return len(self._content)
-
-    async def read(self) -> bytes:
-        assert len(self._content) <= MOST_BYTES, "it was read although it is too large"
-        return self._content
-
-
-async def opened(user: User, seen: Visit, content: bytes) -> None:
+async def opened(user: User, seen: Visit, content: str | None) -> None:
     with user:
-        await seen.tab.read(SimpleNamespace(file=File(content)))
+        seen.tab.read(SimpleNamespace(args=content))
 
 
 def test_a_saved_network_can_be_opened_again(seen: Visit) -> None:
     network = Architecture([MaxPooling2D(2), Flatten(), Dense(10, activation="softmax")], name="pooled")
 
     async def scenario(user: User) -> None:
-        await opened(user, seen, network_document(network).encode())
+        await opened(user, seen, network_document(network))
         assert seen.page.network == network
         assert seen.tab.select.value == "pooled"
         press(user, "Save as JSON")
@@ -285,12 +273,14 @@ def test_a_saved_network_can_be_opened_again(seen: Visit) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"\x89PNG", "not JSON"),
-        (b'{"layers": [{"class_name": "LSTM"}]}', "digitlab has no layer 'LSTM'"),
-        (b" " * (MOST_BYTES + 1), "too large"),
+        ("\x89PNG", "not JSON"),
+        ("\ud800", "not JSON"),
+        ('{"layers": [{"class_name": "LSTM"}]}', "digitlab has no layer 'LSTM'"),
+        (" " * (MOST_BYTES + 1), "too large"),
+        (None, "too large"),
     ],
 )
-def test_a_file_that_is_no_network_is_told_and_changes_nothing(seen: Visit, content: bytes, sentence: str) -> None:
+def test_a_file_that_is_no_network_is_told_and_changes_nothing(seen: Visit, content: str | None, sentence: str) -> None:
     async def scenario(user: User) -> None:
         await opened(user, seen, content)
         assert any(sentence in message for message in user.notify.messages)
@@ -301,7 +291,7 @@ def test_a_file_that_is_no_network_is_told_and_changes_nothing(seen: Visit, cont
 
 def test_a_network_without_softmax_opens_with_the_error_at_its_layer(seen: Visit) -> None:
     async def scenario(user: User) -> None:
-        await opened(user, seen, b'{"layers": [{"class_name": "Flatten"}, {"class_name": "Dense", "units": 3}]}')
+        await opened(user, seen, '{"layers": [{"class_name": "Flatten"}, {"class_name": "Dense", "units": 3}]}')
         assert 'activation="softmax"' in seen.results()[1]
         assert seen.page.network == architecture("codelab_cnn")
 
@@ -313,7 +303,7 @@ def test_a_hostile_name_is_only_text(seen: Visit) -> None:
     document["layers"][1]["activation"] = "softmax"  # type: ignore[index]
 
     async def scenario(user: User) -> None:
-        await opened(user, seen, json.dumps(document).encode())
+        await opened(user, seen, json.dumps(document))
         assert seen.page.network.name == "<img src=x>"
         assert all("<img" not in element.content for element in user.find(kind=ui.html).elements)
         press(user, "Save as JSON")

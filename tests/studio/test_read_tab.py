@@ -222,7 +222,7 @@ def test_a_bad_file_is_told_in_a_sentence_with_its_name(trainer: Trainer, conten
 
 
 def test_files_are_bounded_whatever_their_header_says(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "MOST_BYTES", 1000)
+    monkeypatch.setattr(routes._FILES, "max_bytes", 1000)
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         async def endless() -> Any:
@@ -231,8 +231,8 @@ def test_files_are_bounded_whatever_their_header_says(trainer: Trainer, monkeypa
 
         for content in (b"\0" * 2000, endless()):
             reply = await user.http_client.post(f"/read/{tab.desk.key}/file", content=content)
-            assert reply.status_code == 422
-            assert "Save it smaller first." in reply.json()["sentence"]
+            assert reply.status_code == 413
+            assert "Save the photo smaller" in reply.json()["sentence"]
 
     read_on_page(trainer, scenario)
 

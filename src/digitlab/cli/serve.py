@@ -51,6 +51,8 @@ def serve(
         The port; by default 8000, or the next that is free; 0 for any.
     token
         What everybody has to show as "Authorization: Bearer ..."; the environment's DIGITLAB_TOKEN by default.
+        On this machine alone nobody is asked for one without it: set the variable where other people have accounts
+        on it.
     max_bytes
         Bytes of one request.
     max_images

@@ -30,7 +30,8 @@ def studio(
     port
         The port; by default 8000, or the next that is free.
     token
-        What every visitor has to show; the environment's DIGITLAB_TOKEN by default.
+        What every visitor has to show; the environment's DIGITLAB_TOKEN by default. On this machine alone nobody is
+        asked for one without it: set the variable where other people have accounts on it.
     browser
         Open the page in your browser.
     start

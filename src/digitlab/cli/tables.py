@@ -137,7 +137,7 @@ def runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
         table.add_column("Network", overflow="fold")
     for heading in ("Epochs", "Validation", "Test"):
         table.add_column(heading, justify="right", no_wrap=True)
-    is_steered = any(info.on_the_way for info in runs)
+    is_steered = any(isinstance(info, RunInfo) and info.on_the_way for info in runs)
     if is_steered:
         table.add_column("On the way", overflow="fold")
     styles = {"complete": "green", "interrupted": "yellow", "diverged": "red"}

@@ -15,7 +15,7 @@ from digitlab.errors import DigitlabError
 from digitlab.reading.options import ReadingOptions, grid_of
 from digitlab.serving import schemas
 from digitlab.serving.about import about
-from digitlab.serving.asked import photo_of
+from digitlab.serving.asked import photo_of, taken_apart
 from digitlab.serving.bodies import while_connected
 from digitlab.serving.expecting import PATTERN, checked_expectation
 from digitlab.serving.exports import Exports, download_formats
@@ -35,8 +35,9 @@ _DESCRIPTION = (
     "Handwritten digits from images, photos and documents. What is answered is what `digitlab predict --json` and "
     "`digitlab read --json` print. Every error has one shape, with a sentence that says what to do."
 )
-_ANY = (400, 401, 403)
-_BODY = (*_ANY, 408, 413, 415, 422, 429, 503)
+_OPEN = (400, 403, 408, 431, 503)
+_ANY = (*_OPEN, 401)
+_BODY = (*_ANY, 413, 415, 422, 429)
 # Rows and columns, each from 2 to 50.
 _GRID = r"^([2-9]|[1-4][0-9]|50)x([2-9]|[1-4][0-9]|50)$"
 _DEFAULT = ReadingOptions()
@@ -127,7 +128,7 @@ def _answering(service: Service) -> APIRouter:
             grid=None if grid is None else grid_of(grid),
         )
         async with service.bodies.of(request.scope, request.receive) as body:
-            photo = photo_of(body, request.headers.get("content-type", ""))
+            photo = await taken_apart(photo_of, body, request.headers.get("content-type", ""))
             readings = await while_connected(request.receive, service.read(photo, options))
         return json_response([reading.to_dict() for reading in readings])
 
@@ -157,11 +158,11 @@ def _telling(service: Service) -> APIRouter:
 
     state = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
 
-    @router.get("/healthz", summary="Whether the server lives", responses=_responses(state, 400, 403))
+    @router.get("/healthz", summary="Whether the server lives", responses=_responses(state, *_OPEN))
     async def alive() -> Response:
         return json_response({"status": service.state})
 
-    @router.get("/readyz", summary="Whether it answers", responses=_responses(state, 400, 403, 503))
+    @router.get("/readyz", summary="Whether it answers", responses=_responses(state, *_OPEN))
     async def ready() -> Response:
         if service.state != "ready":
             raise RefusedError(503, f"The server is {service.state}.", "Try again later.", retry_after_s=1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -15,7 +18,9 @@ from digitlab.reading.small_image import small_image
 from digitlab.serving.multipart import File, files_of
 from digitlab.serving.refusals import RefusedError
 
-__all__ = ["PHOTO_TYPES", "PREDICT_TYPES", "Asked", "asked_of", "photo_of"]
+__all__ = ["PHOTO_TYPES", "PREDICT_TYPES", "Asked", "asked_of", "photo_of", "taken_apart"]
+
+T = TypeVar("T")
 
 #: What may be sent to predict, and a photo or document to read.
 PREDICT_TYPES = ("multipart/form-data", "image/png", "image/jpeg", "application/octet-stream", "application/json")
@@ -29,6 +34,11 @@ _PIXELS = _SIDE_PX * _SIDE_PX
 _MOST_JSON_BYTES = 16_000_000
 # Of a pixel that is not 0, scaled in any of the usual ways.
 _LEAST_FLOAT, _MOST_FLOAT = 1e-6, 255.0
+
+# What is taken apart on the event loop: some ten images in JSON, a millisecond at most. More goes to a thread, one body
+# after the other, because JSON takes twenty times its bytes meanwhile.
+_MOST_BYTES_ON_LOOP = 64_000
+_TAKING_APART = ThreadPoolExecutor(1, thread_name_prefix="digitlab-bodies")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +55,13 @@ class Asked:
 
     given: NDArray[np.float32] | None = None
     files: list[DigitImage] = field(default_factory=list)
+
+
+async def taken_apart(take: Callable[..., T], body: bytes, *arguments: Any) -> T:
+    """Return ``take(body, *arguments)``, of large bodies without keeping the event loop from others."""
+    if len(body) <= _MOST_BYTES_ON_LOOP:
+        return take(body, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(_TAKING_APART, take, body, *arguments)
 
 
 def asked_of(body: bytes, content_type: str, most: int) -> Asked:
@@ -132,30 +149,51 @@ def _from_json(body: bytes, most: int) -> NDArray[np.float32]:
     # Lists and objects take twenty times the memory of their text, so they are counted before they are made.
     if len(body) > _MOST_JSON_BYTES or body.count(b"[") > (_SIDE_PX + 1) * most + 1 or body.count(b"{") > 1:
         raise DataError(f"This is more than {most:,} images, or no images. Send raw bytes, or fewer at a time.")
+    if body.count(b":") > 1:
+        raise _no_list()
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise DataError(f"The body is no JSON: {error}. Send an object with images: {{'images': [[...]]}}") from None
     if b"true" in body or b"false" in body:
         raise DataError("Pixels are numbers, not true or false. Send 1 and 0.")
-    images = document.get("images") if isinstance(document, dict) and len(document) == 1 else None
+    images = document.get("images") if isinstance(document, dict) else None
     if not isinstance(images, list) or not images:
-        raise DataError('The JSON is an object with one list: {"images": [...]}, each image 28 rows of 28 numbers.')
+        raise _no_list()
     _check_number(len(images), most)
+    # Beside the name, texts would be in lists: of those NumPy makes arrays as wide as the longest one.
+    if body.count(b'"') > 2 or not all(map(_has_shape, images)):
+        raise _no_image()
     return _as_fractions(_as_array(images))
+
+
+def _has_shape(image: Any) -> bool:
+    """Tell whether an image is 784 of something or 28 rows of 28 of something."""
+    if not isinstance(image, list):
+        return False
+    if len(image) == _SIDE_PX:
+        return all(isinstance(row, list) and len(row) == _SIDE_PX for row in image)
+    return len(image) == _PIXELS
+
+
+def _no_list() -> DataError:
+    return DataError('The JSON is an object with one list: {"images": [...]}, each image 28 rows of 28 numbers.')
+
+
+def _no_image() -> DataError:
+    return DataError(
+        "An image in JSON is 28 rows of 28 numbers, or 784 numbers row by row, all of them from 0 to 255 or all "
+        "from 0 to 1; one of these is not. Check the shape and that nothing but numbers is in it."
+    )
 
 
 def _as_array(images: list[Any]) -> NDArray[np.float64]:
     try:
         array = np.asarray(images)
-    except ValueError:
-        array = np.zeros(0)
-    fits = array.ndim > 1 and array.dtype.kind in "iuf" and array.shape[1:] in ((_SIDE_PX, _SIDE_PX), (_PIXELS,))
-    if not fits:
-        raise DataError(
-            "An image in JSON is 28 rows of 28 numbers, or 784 numbers row by row, all of them from 0 to 255 or all "
-            "from 0 to 1; one of these is not. Check the shape and that nothing but numbers is in it."
-        )
+    except ValueError:  # some are rows, some are not
+        raise _no_image() from None
+    if array.dtype.kind not in "iuf" or array.shape[1:] not in ((_SIDE_PX, _SIDE_PX), (_PIXELS,)):
+        raise _no_image()
     return array.reshape(-1, _SIDE_PX, _SIDE_PX).astype(np.float64)
 
 

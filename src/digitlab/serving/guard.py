@@ -2,7 +2,8 @@
 
 A website that the user visits could try to reach a server on this machine through the browser: by naming its own host
 for 127.0.0.1 (DNS rebinding), or with a form that is sent elsewhere. So the request's Host has to be this machine
-where no token guards it, and its Origin, where the browser sends one, the server itself.
+where no token guards it, and its Origin, where the browser sends one, the server itself; and it may not come, as the
+browser says in Sec-Fetch-Site, from another site's page.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.serving.refusals import RefusedError, response_of
-from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_own_origin, is_same
+from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_other_site, is_own_origin, is_same
 
 __all__ = ["Guard"]
 
@@ -58,18 +59,24 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> RefusedError | None:
         host = origin = authorization = ""
+        n_hosts, is_foreign = 0, False
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value.decode("latin-1")
+                n_hosts += 1
             elif name == b"origin":
                 origin = value.decode("latin-1") or "null"
             elif name == b"authorization":
                 authorization = value.decode("latin-1")
+            elif name == b"sec-fetch-site":
+                is_foreign = is_foreign or is_other_site(value.decode("latin-1"))
+        if n_hosts > 1:
+            return RefusedError(400, "The request names its Host more than once.", "Send one Host header.")
         if self._local_only and not self._is_local(host):
             return RefusedError(
                 403, "The server answers only to a name of this machine itself.", "Ask http://127.0.0.1 and its port."
             )
-        if origin and not is_own_origin(origin, host):
+        if is_foreign or (origin and not is_own_origin(origin, host)):
             return RefusedError(403, "Pages of other sites may not ask.", "Ask from a program, such as curl.")
         if self._token is None or scope["path"] in self._open_paths:
             return None

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.errors import DigitlabError
-from digitlab.serving.asked import asked_of
+from digitlab.serving.asked import asked_of, taken_apart
 from digitlab.serving.bodies import header, while_connected
 from digitlab.serving.refusals import RefusedError, json_response, refusal_of, response_of
 from digitlab.serving.service import Service
@@ -36,7 +36,8 @@ async def predicted(service: Service, scope: Scope, receive: Receive) -> Respons
     """
     invert = _invert(scope["query_string"])
     async with service.bodies.of(scope, receive) as body:
-        asked = asked_of(body, header(scope, b"content-type"), service.options.max_images)
+        kind = header(scope, b"content-type")
+        asked = await taken_apart(asked_of, body, kind, service.options.max_images)
         answers = await service.predict(asked, invert=invert, patiently=partial(while_connected, receive))
     return json_response([answer.to_dict() for answer in answers])
 

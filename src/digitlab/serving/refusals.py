@@ -23,11 +23,12 @@ CODES: dict[int, tuple[str, str]] = {
     403: ("not_allowed", "The request came by another site's page or another name for this machine."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address takes other methods."),
-    408: ("too_slow", "The body took too long to arrive."),
+    408: ("too_slow", "The request took too long to arrive."),
     413: ("too_large", "The body has too many bytes."),
     415: ("unknown_kind", "The body is of a kind that is not understood."),
     422: ("cannot_be_used", "What was sent cannot be used; the message says why."),
     429: ("too_many", "Too many requests are waiting; try again after so many seconds."),
+    431: ("head_too_large", "The headers have too many bytes."),
     500: ("error", "An error in digitlab itself."),
     503: ("unavailable", "The server is starting, stopping, or did not finish in time; try again."),
 }
@@ -64,7 +65,7 @@ class RefusedError(Exception):
         self.headers = dict(headers or {})
         if retry_after_s is not None:
             self.headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
-        if status in (400, 408, 413):
+        if status in (400, 408, 413, 431):
             # What is still under way is not read any more.
             self.headers["connection"] = "close"
 

@@ -7,10 +7,12 @@ import gc
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,6 +23,7 @@ from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
 from digitlab.network.formats.opening import is_model_file
 from digitlab.serving.accounting import Accounted
 from digitlab.serving.api import OPEN_PATHS, PATHS, build_api
+from digitlab.serving.connections import Connection, HeardOut
 from digitlab.serving.guard import Guard
 from digitlab.serving.lines import Lines
 from digitlab.serving.listening import address_of, listening_socket
@@ -30,6 +33,9 @@ from digitlab.serving.service import Service
 from digitlab.serving.tokens import checked_token, is_loopback
 
 __all__ = ["SignalledServer", "guarded_api", "run_server"]
+
+# Connections that are accepted in one go, so that their number is looked at before files run out.
+_BACKLOG = 128
 
 
 def guarded_api(
@@ -109,35 +115,53 @@ def run_server(
         def stopping() -> None:
             service.state = "stopping"
 
-        config = uvicorn.Config(
+        SignalledServer(
             guarded_api(service, lines, token=token, local_only=is_loopback(host), lifespan=lifespan),
+            "The API's server",
+            stopping,
             ws="none",
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
             timeout_graceful_shutdown=int(options.timeout_s) + 1,
-        )
-        SignalledServer(config, "The API's server", stopping).run(sockets=[listening])
+        ).run(sockets=[listening])
     return 0
 
 
 class SignalledServer(uvicorn.Server):
-    """Ends at the first Ctrl-C or SIGTERM, and at once at the second.
+    """Holds connections within limits, and ends at the first Ctrl-C or SIGTERM, and at once at the second.
 
     Parameters
     ----------
-    config : uvicorn.Config
-        What to serve, and how.
+    app : ASGI app
+        What to serve.
     name : str
         What it is called in a message.
     stopping : callable, optional
         Called when the end begins.
+    **settings
+        Of ``uvicorn.Config``.
     """
 
-    def __init__(self, config: uvicorn.Config, name: str, stopping: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app: ASGIApp, name: str, stopping: Callable[[], None] = lambda: None, **settings: Any) -> None:
+        config = uvicorn.Config(
+            HeardOut(app),
+            http=Connection,
+            backlog=_BACKLOG,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            **settings,
+        )
         super().__init__(config)
         self._name, self._stopping = name, stopping
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections every second; uvicorn calls this ten times as often."""
+        if counter % 10 == 0:
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Be told of a signal."""

@@ -19,6 +19,7 @@ __all__ = [
     "digest",
     "host_name",
     "is_loopback",
+    "is_other_site",
     "is_own_origin",
     "is_same",
 ]
@@ -66,6 +67,19 @@ def is_own_origin(origin: str, host: str) -> bool:
         return urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:
         return False
+
+
+def is_other_site(fetch_site: str) -> bool:
+    """Tell whether a Sec-Fetch-Site header says that a page of another site, or of another port, makes the browser ask.
+
+    Browsers send it with every request, also where they send no Origin: with those for a picture or a script.
+
+    Examples
+    --------
+    >>> is_other_site("cross-site"), is_other_site("same-origin"), is_other_site("none"), is_other_site("")
+    (True, False, False, False)
+    """
+    return fetch_site.strip().lower() not in ("same-origin", "none", "")
 
 
 def checked_token(host: str, token: str | None, what: str = "Studio") -> str | None:

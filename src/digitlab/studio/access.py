@@ -4,6 +4,8 @@ Everything passes here, pages, files and the websocket, before NiceGUI sees it. 
 address) no token is needed, but a website that the user visits could still try to reach the Studio through the browser:
 by naming its own host for 127.0.0.1 (DNS rebinding), or by opening a websocket to it, which browsers allow from any
 site. So the request's Host has to be this machine, and its Origin, where the browser sends one, the Studio's own page.
+Pictures and scripts that another site's page asks for have no Origin; the browser says so in Sec-Fetch-Site, and they
+are refused before a page is built for them. A click on a link, such as a lesson's, is let through.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.serving.api import PATHS
 from digitlab.serving.refusals import RefusedError, response_of
-from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_own_origin, is_same
+from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_other_site, is_own_origin, is_same
 from digitlab.studio.headers import HEADERS, Guarded
 
 __all__ = ["Access"]
@@ -27,12 +29,15 @@ __all__ = ["Access"]
 # Of the HTTP API beside the page, whose errors are JSON.
 _WORDS = {
     401: ("The Studio asks for its token.", "Send the header 'Authorization: Bearer ...' with it."),
+    400: ("The request names its Host more than once.", "Send one Host header."),
     403: ("The Studio answers only to its own address, and to no other site.", "Ask the address that it shows."),
 }
 _NO_TOKEN = (
     "401: this Studio asks for its token. Open the address that the terminal shows, which ends with ?token=..., or "
     "send the header 'Authorization: Bearer ...'.\n"
 )
+_TWO_HOSTS = "400: the request names its Host more than once.\n"
+_NOTHING_HERE = "404: there is nothing at this address; the Studio is at /\n"
 _WRONG_HOST = "403: the Studio answers only to the address that the terminal shows; open that one.\n"
 _WRONG_ORIGIN = "403: the Studio talks only to its own page; open the address that the terminal shows.\n"
 
@@ -56,6 +61,17 @@ class Access:
         self._local_only = local_only
         # The cookie is not the token, and means nothing to the next process.
         self._session = secrets.token_urlsafe(32)
+        self._opening: bytes | None = None
+
+    def key(self) -> str:
+        """Return what opens the page as the token does, but only once.
+
+        For the browser that the Studio opens itself: other accounts of a machine see the command lines of programs, and
+        with them the addresses that browsers are started with.
+        """
+        key = secrets.token_urlsafe(32)
+        self._opening = digest(key)
+        return key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, websocket or lifespan."""
@@ -63,7 +79,8 @@ class Access:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(scope, headers)
+        is_named_once = sum(name.lower() == b"host" for name, _ in scope["headers"]) < 2
+        refusal = self._refusal(scope, headers) if is_named_once else PlainTextResponse(_TWO_HOSTS, 400)
         if refusal is not None:
             if scope["path"] in PATHS and refusal.status_code in _WORDS:
                 refusal = response_of(RefusedError(refusal.status_code, *_WORDS[refusal.status_code]))
@@ -79,12 +96,20 @@ class Access:
             return PlainTextResponse(_WRONG_HOST, 403)
         if "origin" in headers and not is_own_origin(headers["origin"], host):
             return PlainTextResponse(_WRONG_ORIGIN, 403)
+        if is_other_site(headers.get("sec-fetch-site", "")) and not _is_click(scope, headers):
+            return PlainTextResponse(_WRONG_ORIGIN, 403)
+        return self._missing(scope, headers) or _nowhere(scope)
+
+    def _missing(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
+        """Return what is answered to somebody without the token, or who comes with it for the first time."""
         if self._token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         shown = dict(query).get("token")
         if shown is not None and scope["type"] == "http" and scope["method"] == "GET":
-            if not is_same(shown, self._token):
+            if self._opening is not None and is_same(shown, self._opening):
+                self._opening = None
+            elif not is_same(shown, self._token):
                 return PlainTextResponse(_NO_TOKEN, 401)
             return self._welcome(scope, [pair for pair in query if pair[0] != "token"])
         return None if self._is_known(scope, headers) else PlainTextResponse(_NO_TOKEN, 401)
@@ -109,6 +134,20 @@ class Access:
         response = HTMLResponse(page, headers={"cache-control": "no-store"})
         response.set_cookie(_cookie_name(scope), self._session, httponly=True, samesite="strict", path="/")
         return response
+
+
+def _is_click(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Tell whether the browser goes to an address, as with a click on a link, and shows nothing of it elsewhere."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] == "GET"
+        and (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    )
+
+
+def _nowhere(scope: Scope) -> Response | None:
+    """Return that there is nothing where no file can be: the system knows no names with a zero in them."""
+    return PlainTextResponse(_NOTHING_HERE, 404) if "\0" in scope["path"] else None
 
 
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import uvicorn
 from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp
 
 from digitlab.serving.listening import address_of, listening_socket
 from digitlab.serving.server import SignalledServer
@@ -24,6 +22,7 @@ from digitlab.studio.access import Access
 from digitlab.studio.announcing import announce, say
 from digitlab.studio.api import BesideThePage
 from digitlab.studio.frame import build_frame, build_waiting
+from digitlab.studio.guests import add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
@@ -50,6 +49,7 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
     async def build(request: Request) -> None:
         add_theme()
         client = ui.context.client
+        keep_few_unseen(client)
         client.on_connect(opening.note_page)
         lesson, sentence = LessonLink.from_query(dict(request.query_params))
         if "tab" not in request.query_params:
@@ -131,7 +131,8 @@ def run_studio(
             asyncio.create_task(announce(opening)),
         ]
         if open_browser:
-            tasks.append(asyncio.create_task(asyncio.to_thread(webbrowser.open, address)))
+            opened = address if token is None else address_of(listening, host, access.key())
+            tasks.append(asyncio.create_task(asyncio.to_thread(webbrowser.open, opened)))
         yield
         say("Stopping ...")
         await opening.close()
@@ -142,10 +143,11 @@ def run_studio(
     service = Service(runs=out)
     add_report_route(out)
     add_read_routes()
+    add_page(set_up_page(opening))
+    take_odd_events()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     ui.run_with(
         app,
-        root=set_up_page(opening),
         title="digitlab",
         favicon=ICON,
         dark=None,  # as the system has it
@@ -157,16 +159,13 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    guarded: ASGIApp = Access(BesideThePage(app, service), token=token, local_only=is_local)
+    access = Access(BesideThePage(app, service), token=token, local_only=is_local)
     SignalledServer(
-        uvicorn.Config(
-            # Compressing costs more than it saves where nothing leaves the machine.
-            guarded if is_local else GZipMiddleware(guarded),
-            ws="wsproto",
-            ws_per_message_deflate=not is_local,
-            log_level="warning",
-            timeout_graceful_shutdown=1,
-        ),
+        # Compressing costs more than it saves where nothing leaves the machine.
+        access if is_local else GZipMiddleware(access),
         "The Studio's server",
+        ws="wsproto",
+        ws_per_message_deflate=not is_local,
+        timeout_graceful_shutdown=1,
     ).run(sockets=[listening])
     return 0

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from nicegui import ui
 
@@ -84,15 +83,13 @@ def card(
             yield body
 
 
-_dialogs: WeakKeyDictionary[Page, ExplanationDialog] = WeakKeyDictionary()
-
-
 def _open_help(topic: str) -> None:
-    page = current_page()
-    if page not in _dialogs:
-        with page.client.content:
-            _dialogs[page] = ExplanationDialog(page)
-    _dialogs[page].open(topic)
+    current_page().own(_dialog).open(topic)
+
+
+def _dialog(page: Page) -> ExplanationDialog:
+    with page.client.content:
+        return ExplanationDialog(page)
 
 
 def _export_menu(title: str, exports: Exports) -> None:

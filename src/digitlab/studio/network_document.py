@@ -8,10 +8,10 @@ from digitlab.data.storage import parse_json
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 
-__all__ = ["MOST_BYTES", "network_document", "read_network_document"]
+__all__ = ["MOST_BYTES", "network_document", "read_network_document", "too_large"]
 
 #: A network of 64 layers takes some 20 kB.
-MOST_BYTES = 1_000_000
+MOST_BYTES = 300_000
 _INPUT_SHAPE = (28, 28, 1)
 
 
@@ -26,7 +26,7 @@ def read_network_document(content: bytes) -> Architecture:
     Raises
     ------
     NetworkError
-        If it is longer than 1 MB, no JSON, no network, or a network for other images than 28 x 28 grey ones.
+        If it is longer than 300 kB, no JSON, no network, or a network for other images than 28 x 28 grey ones.
 
     Examples
     --------
@@ -36,9 +36,7 @@ def read_network_document(content: bytes) -> Architecture:
     digitlab.errors.NetworkError: This file is not JSON. Choose one that was downloaded here, or that to_dict() gives.
     """
     if len(content) > MOST_BYTES:
-        raise NetworkError(
-            f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000_000} MB."
-        )
+        raise too_large()
     try:
         values = parse_json(content)
     except ValueError:
@@ -52,3 +50,8 @@ def read_network_document(content: bytes) -> Architecture:
             f'Set "input_shape" to {list(_INPUT_SHAPE)}.'
         )
     return network
+
+
+def too_large() -> NetworkError:
+    """Return what is said of a file that is too large."""
+    return NetworkError(f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000} kB.")

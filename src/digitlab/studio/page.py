@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
 
 from nicegui import Client, background_tasks, ui
 
@@ -23,7 +22,8 @@ __all__ = ["Page", "current_page"]
 
 _LOG = logging.getLogger(__name__)
 _KINDS: dict[str, Any] = {"info": "info", "success": "positive", "warning": "warning", "error": "negative"}
-_pages: WeakKeyDictionary[Client, Page] = WeakKeyDictionary()
+T = TypeVar("T")
+_pages: dict[Client, Page] = {}
 
 
 def current_page() -> Page:
@@ -74,7 +74,15 @@ class Page:
         self.is_ready = is_ready
         self._stream = Stream(trainer, client, self._tell, self._status)
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
+        self._own: dict[Callable[[Page], Any], Any] = {}
         _pages[client] = self
+        client.on_delete(lambda: _pages.pop(client, None))
+
+    def own(self, make: Callable[[Page], T]) -> T:
+        """Return what ``make`` makes for this page, the same at every call; it is gone with the page."""
+        if make not in self._own:
+            self._own[make] = make(self)
+        return self._own[make]  # type: ignore[no-any-return]
 
     @property
     def client_id(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from digitlab.studio.page import Page
 
@@ -51,9 +50,10 @@ class Subject:
             listener()
 
 
-_SUBJECTS: WeakKeyDictionary[Page, Subject] = WeakKeyDictionary()
-
-
 def subject_of(page: Page) -> Subject:
     """Return the subject of a page."""
-    return _SUBJECTS.setdefault(page, Subject())
+    return page.own(_made)
+
+
+def _made(_: Page) -> Subject:
+    return Subject()

@@ -175,8 +175,8 @@ def _display(lean: int, wide: int) -> NDArray[np.uint8]:
             else:
                 rows = np.arange(4 + gap, 14 - gap) if bar < 3 else np.arange(14 + gap, 24 - gap)
                 x = left if bar in (1, 4) else right
-                for y in rows:
-                    digit[y, x - half + lean * (14 - y) // 10 :][: wide - 1] = 255
+                for row in rows:
+                    digit[row, x - half + lean * (14 - row) // 10 :][: wide - 1] = 255
     return digits
 
 

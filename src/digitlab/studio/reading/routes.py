@@ -13,6 +13,8 @@ from nicegui import app
 from numpy.typing import NDArray
 
 from digitlab.errors import DataError, DigitlabError
+from digitlab.serving.bodies import Bodies
+from digitlab.serving.refusals import RefusedError
 from digitlab.studio.reading.desk import find_desk
 from digitlab.studio.reading.sheet import answer_of
 
@@ -26,6 +28,9 @@ MOST_BYTES, MOST_DRAWING_BYTES = 64_000_000, 1_000_000
 
 # Width and height of a drawing.
 _LEAST_PX, _MOST_PX = 16, 1000
+
+# Those that arrive are held within a number of bytes and a time, as everywhere.
+_FILES, _DRAWINGS = Bodies(MOST_BYTES, 60.0), Bodies(MOST_DRAWING_BYTES, 60.0)
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _GONE = "This page has been away too long; reload it."
@@ -42,7 +47,9 @@ def add_read_routes() -> None:
         if desk is None:
             return _sentence(_GONE, 404)
         try:
-            sheet = await desk.take_drawing(_as_drawing(await _body(request, MOST_DRAWING_BYTES), width))
+            sheet = await desk.take_drawing(_as_drawing(await _body(request, _DRAWINGS), width))
+        except RefusedError as refusal:
+            return _refused(refusal)
         except DigitlabError as error:
             return _sentence(str(error), 422)
         return JSONResponse(answer_of(sheet), headers=_NO_STORE)
@@ -54,7 +61,9 @@ def add_read_routes() -> None:
             return _sentence(_GONE, 404)
         name = unquote(request.headers.get("x-file-name", ""))[:1000]
         try:
-            return _sentence(await desk.take_file(name, await _body(request, MOST_BYTES)), 200)
+            return _sentence(await desk.take_file(name, await _body(request, _FILES)), 200)
+        except RefusedError as refusal:
+            return _refused(refusal)
         except DigitlabError as error:
             return _sentence(str(error), 422)
         except Exception as error:
@@ -83,15 +92,11 @@ def _sentence(sentence: str, status: int) -> Response:
     return JSONResponse(content, status, headers=_NO_STORE)
 
 
-async def _body(request: Request, most_bytes: int) -> bytes:
+def _refused(refusal: RefusedError) -> Response:
+    return _sentence(f"{refusal.message} {refusal.next_step or ''}".strip(), refusal.status)
+
+
+async def _body(request: Request, bodies: Bodies) -> bytes:
     """Read what was sent, and no more than is allowed, whatever its header says."""
-    too_large = DataError(f"This file has more than {most_bytes // 1_000_000} MB. Save it smaller first.")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and len(length) < 20 and int(length) > most_bytes:
-        raise too_large
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > most_bytes:
-            raise too_large
-    return bytes(content)
+    async with bodies.of(request.scope, request.receive) as content:
+        return content

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import events, ui
 
-from digitlab.errors import DigitlabError, NetworkError
+from digitlab.errors import DigitlabError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
@@ -18,11 +18,22 @@ from digitlab.studio.layer_editor import CheckedNetwork, LayerEditor
 from digitlab.studio.layer_row import LayerActions, LayerRow
 from digitlab.studio.learn.dialog import ExplanationDialog
 from digitlab.studio.learn.facts import plural, times
-from digitlab.studio.network_document import MOST_BYTES, network_document, read_network_document
+from digitlab.studio.network_document import MOST_BYTES, network_document, read_network_document, too_large
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.network_cost import ComparisonCard, CostCard
 
 __all__ = ["build"]
+
+
+# What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.
+_READ_FILE = f"""async (event) => {{
+    const [file] = event.target.files;
+    if (!file) return;
+    let text = file.size > {MOST_BYTES} ? null : await file.text();
+    event.target.value = "";
+    try {{ if (text !== null) text = JSON.stringify(JSON.parse(text)); }} catch {{ text = text.slice(0, 100); }}
+    emit(text);
+}}"""
 
 
 def build(page: Page) -> None:
@@ -69,12 +80,10 @@ class _Model:
             )
             self.undo_button = ui.button("Undo", icon="undo", on_click=self.undo).props("outline")
             self.save_button = ui.button("Save as JSON", icon="download", on_click=self.save).props("outline")
-            self.upload = (
-                ui.upload(auto_upload=True, max_file_size=MOST_BYTES, on_upload=self.read, on_rejected=self.rejected)
-                .classes("file-upload")
-                .props('accept=".json,application/json" inert')
-            )
-            pick = f"() => getElement({self.upload.id}).$refs.qRef.pickFiles()"
+            # Not ui.upload: its route takes files without end, and keeps the page for as long as the process lives.
+            file = ui.element("input").classes("file-upload").props('type="file" accept=".json,application/json" inert')
+            file.on("change", self.read, js_handler=_READ_FILE)
+            pick = f"() => getHtmlElement({file.id}).click()"
             ui.button("Open JSON", icon="upload_file").props("outline").on("click", js_handler=pick)
 
     def build_adding(self) -> None:
@@ -134,25 +143,16 @@ class _Model:
                 network_document(network).encode(), f"{_file_stem(network.name)}.json", "application/json"
             )
 
-    async def read(self, event: events.UploadEventArguments) -> None:
-        self.upload.reset()
+    def read(self, event: events.GenericEventArguments) -> None:
         try:
-            # Before reading, because the browser's own limit binds nobody.
-            if event.file.size() > MOST_BYTES:
-                raise NetworkError(
-                    f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000_000} MB."
-                )
-            network = read_network_document(await event.file.read())
+            if not isinstance(event.args, str):
+                raise too_large()
+            network = read_network_document(event.args.encode("utf-8", "replace"))
         except DigitlabError as error:
             self.page.notify(str(error), "error")
             return
         self.load(network)
         self.page.notify(f"{network.name} is open, with {len(network.layers)} layers.", "success")
-
-    def rejected(self) -> None:
-        self.page.notify(
-            f"A network is one JSON file of at most {MOST_BYTES // 1_000_000} MB; this was something else.", "error"
-        )
 
     # ---- what the page says elsewhere ----
 
