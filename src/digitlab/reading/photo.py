@@ -76,8 +76,10 @@ def open_photo(photo: PhotoSource, longest_px: int = WORK_PX) -> Photo:
     return next(open_pages(photo, 1, longest_px))
 
 
-def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX) -> Iterator[Photo]:
-    """Open the pages of a document one by one; a photo has one. Parameters and errors as ``open_photo``."""
+def open_pages(
+    photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX, *, first_page: int = 1
+) -> Iterator[Photo]:
+    """Open the pages of a document one by one, from ``first_page`` on; a photo has one. The rest as ``open_photo``."""
     if isinstance(photo, np.ndarray):
         yield _bounded(_from_array(photo), "image", longest_px)
         return
@@ -86,7 +88,7 @@ def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK
         return
     content, source = _content(photo)
     if content[:1024].find(b"%PDF-") >= 0:
-        for page, pixels in pdf_pages(content, source, most_pages, longest_px):
+        for page, pixels in pdf_pages(content, source, most_pages, longest_px, first_page):
             yield replace(_bounded(_from_array(pixels), source, longest_px), page=page)
         return
     yield _decoded(content, source, longest_px)

@@ -102,9 +102,6 @@ def run_server(
             await asyncio.to_thread(service.close)
             lines.flush()
 
-        def stopping() -> None:
-            service.state = "stopping"
-
         config = uvicorn.Config(
             guarded_api(service, lines, token=token, local_only=is_loopback(host), lifespan=lifespan),
             ws="none",
@@ -114,7 +111,7 @@ def run_server(
             server_header=False,
             timeout_graceful_shutdown=int(options.timeout_s) + 1,
         )
-        SignalledServer(config, "The API's server", stopping).run(sockets=[listening])
+        SignalledServer(config, "The API's server", service.stop).run(sockets=[listening])
     return 0
 
 
