@@ -16,8 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +35,6 @@ _CLOCK = 6.0
 _HAS_TIMERS = hasattr(signal, "setitimer")
 _START_S = 300.0  # on a machine where nobody has read yet the kernels are compiled first
 _LENGTHS = struct.Struct("<QI")
-_MOST_KEYS = 8
 _ITEM, _END, _ERROR, _MEMORY, _UNFORESEEN = range(5)
 _APARTS: WeakSet[Apart] = WeakSet()
 _is_apart = False
@@ -76,11 +74,8 @@ class Apart:
     """
 
     def __init__(self, most: int, page_seconds: float = PAGE_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
-        if not 0 < page_seconds <= 86_400:
-            raise ConfigError(
-                f"--page-timeout is a number of seconds, above 0 and at most a day; got {page_seconds:g}."
-            )
-        self.most, self.page_seconds, self.memory_bytes = most, page_seconds, memory_bytes
+        self.most, self.memory_bytes = most, memory_bytes
+        self.allow(page_seconds)
         self._changed = threading.Condition()
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
@@ -89,6 +84,12 @@ class Apart:
         self._failure: Exception | None = None
         _APARTS.add(self)
 
+    def allow(self, page_seconds: float) -> None:
+        """Let a result take more or less time from now on; as for the class."""
+        if not 0 < page_seconds <= 86_400:
+            raise ConfigError(f"--page-timeout is a number of seconds, above 0 and at most a day; got {page_seconds}.")
+        self.page_seconds = page_seconds
+
     def start(self) -> None:
         """Begin the first process before it is needed; returns at once."""
         with self._changed:
@@ -96,7 +97,7 @@ class Apart:
                 self._begin()
 
     def each(
-        self, function: Callable[..., Iterable[Any]], *arguments: Any, source: str, key: object = None
+        self, function: Callable[..., Iterable[Any]], *arguments: Any, source: str, keys: Sequence[int] = ()
     ) -> Iterator[Any]:
         """Call a function in a process and hand over what it yields, one by one.
 
@@ -106,8 +107,8 @@ class Apart:
             Of a module of digitlab; what it is given and yields can be pickled.
         source : str
             What the file is called, for messages.
-        key : object, optional
-            The process that was given the same key lately does it, if it is free.
+        keys : sequence of int
+            What it is about: the process that was given one of them lately does it, if it is free.
 
         Raises
         ------
@@ -120,10 +121,10 @@ class Apart:
         UnforeseenError
             If the function raised something else.
         """
-        process = self._take(key)
+        process = self._take(keys)
         is_whole = False
         try:
-            process.send((function, arguments, self.page_seconds))
+            process.send((function, arguments, self.page_seconds, self._clock_s))
             n = 0
             while True:
                 kind, result = process.receive(self._clock_s)
@@ -142,9 +143,9 @@ class Apart:
         finally:
             self._give_back(process, is_whole)
 
-    def call(self, function: Callable[..., Any], *arguments: Any, source: str, key: object = None) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any, source: str, keys: Sequence[int] = ()) -> Any:
         """Call a function in a process and return what it returns; as ``each``."""
-        [result] = self.each(_once, function, arguments, source=source, key=key)
+        [result] = self.each(_once, function, arguments, source=source, keys=keys)
         return result
 
     def close(self) -> None:
@@ -161,7 +162,7 @@ class Apart:
     def _clock_s(self) -> float:
         return self.page_seconds * (_CLOCK if _HAS_TIMERS else 1)
 
-    def _take(self, key: object) -> _Process:
+    def _take(self, keys: Sequence[int]) -> _Process:
         with self._changed:
             while True:
                 if self._is_closed:
@@ -169,11 +170,11 @@ class Apart:
                 self._idle = [process for process in self._idle if process.is_alive]
                 if self._idle:
                     # The last one that was used is the warmest.
-                    known = [process for process in self._idle if key is not None and key in process.keys]
+                    known = [process for process in self._idle if not process.keys.isdisjoint(keys)]
                     process = known[0] if known else self._idle[-1]
                     self._idle.remove(process)
                     self._busy.add(process)
-                    process.keys.append(key)
+                    process.keys = set(keys) or process.keys
                     return process
                 if self._failure is not None:
                     failure, self._failure = self._failure, None
@@ -190,7 +191,7 @@ class Apart:
     def _start(self) -> None:
         process = None
         try:
-            process = _Process(self.memory_bytes, self._clock_s)
+            process = _Process(self.memory_bytes)
             process.receive(_START_S)
         except (OSError, EOFError) as error:
             reason = error if process is None else f"exit code {process.end()}"
@@ -253,18 +254,18 @@ def _once(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[
 class _Process:
     """One process, from the side of who asks it."""
 
-    def __init__(self, memory_bytes: int, clock_s: float) -> None:
+    def __init__(self, memory_bytes: int) -> None:
         home = str(Path(__file__).parents[2])
         paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
         # -P: what lies in the folder where somebody reads photos is never imported.
         command = [sys.executable, "-P", "-c", "from digitlab.reading.apart import _work; _work()"]
         self._popen = subprocess.Popen(
-            [*command, str(memory_bytes), str(clock_s)],
+            [*command, str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
-        self.keys: deque[object] = deque(maxlen=_MOST_KEYS)
+        self.keys: set[int] = set()
         self.was_late = False
         self._ending = threading.Lock()
 
@@ -291,8 +292,7 @@ class _Process:
         """End it, if it has not ended, and return its exit code."""
         with self._ending:
             self._popen.kill()
-            code = self._popen.wait()
-        return code
+            return self._popen.wait()
 
     def _end_late(self) -> None:
         self.was_late = True
@@ -355,7 +355,7 @@ def _work() -> None:
     """Do what is asked for until nobody asks any more."""
     global _is_apart
     _is_apart = True
-    memory_bytes, clock_s = int(sys.argv[1]), float(sys.argv[2])
+    memory_bytes = int(sys.argv[1])
     # Ctrl-C and SIGTERM are for who asks, and reach the whole group: what was begun is still answered.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -371,8 +371,7 @@ def _work() -> None:
     with suppress(EOFError, BrokenPipeError):
         _write(outgoing, (_ITEM, None))
         while True:
-            function, arguments, seconds = _read(incoming)
-            _do(outgoing, function, arguments, seconds, clock_s)
+            _do(outgoing, *_read(incoming))
 
 
 def _do(outgoing: IO[bytes], function: Callable[..., Any], arguments: Any, seconds: float, clock_s: float) -> None:

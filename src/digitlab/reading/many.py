@@ -13,7 +13,7 @@ from digitlab.errors import DigitlabError, StorageError
 from digitlab.reading.apart import PAGE_SECONDS, Apart, UnforeseenError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.pictures import write_overlay, write_steps
-from digitlab.reading.reader import Origin, Reader, reader_of
+from digitlab.reading.reader import Origin, reader_of
 from digitlab.reading.reading import Reading
 from digitlab.values import Value
 

@@ -179,9 +179,7 @@ class Predictor:
         total = max(sum(chances[:10]), 1e-12)
         return self._refused_or_not(source, [chance / total for chance in chances[:10]], chances[10], self.reader)
 
-    def look(
-        self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart | None = None
-    ) -> Answer:
+    def look(self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart | None = None) -> Answer:
         """Find the digit in a picture as the reader does, and answer it; as ``answers``.
 
         Where ``apart`` is given, the picture is opened and looked at there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,12 +160,14 @@ class Service:
         most = self.options.max_pages
 
         def work(patience: Patience) -> list[Reading]:
+            # One more than is taken, to see whether there are more.
+            asked = replace(options, most_pages=most + 1)
             readings: list[Reading] = []
-            for reading in read_pages_apart(self.apart, reader.origin, options, file.content, file.name):
+            for reading in read_pages_apart(self.apart, reader.origin, asked, file.content, file.name):
                 patience.check()
-                if len(readings) == most:
-                    raise DataError(f"A document has at most {most} pages here. Send it in parts.")
                 readings.append(reading)
+            if len(readings) > most:
+                raise DataError(f"A document has at most {most} pages here. Send it in parts.")
             return readings
 
         readings = await self.pool.run(_unless_ended(work))
