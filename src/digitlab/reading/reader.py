@@ -128,7 +128,7 @@ class Origin:
         if not isinstance(self.model, Sequential):
             return Origin, (self.number, self.model)
         model = self.model
-        return _rebuilt, (self.number, model.architecture, tuple(model.weights), model.class_names)
+        return _rebuilt, (self.number, model.architecture, tuple(model.get_weights()), model.class_names)
 
 
 def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> Origin:
@@ -151,6 +151,8 @@ def warm_up() -> None:
     page[24:72, 44:52] = 0
     reader = Reader()
     reader.read(page)
+    reader.answers.of_images(np.zeros((32, 28, 28, 1), np.float32))  # many go another way through the engine than one
+    # Now, because a process that is ended cannot: what it has compiled would be compiled again by the next one.
     reader.answers.model.runner.seal()
 
 
