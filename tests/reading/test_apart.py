@@ -34,7 +34,7 @@ _CATALOG = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 
 
 @pytest.fixture(scope="module")
 def apart() -> Iterator[Apart]:
-    apart = Apart(1, page_seconds=5.0)
+    apart = Apart(1, page_seconds=30.0)
     yield apart
     apart.close()
 
@@ -43,7 +43,7 @@ def apart() -> Iterator[Apart]:
 def hasty(apart: Apart) -> Iterator[Apart]:
     apart.allow(0.3)
     yield apart
-    apart.allow(5.0)
+    apart.allow(30.0)
 
 
 def document(*objects: bytes) -> bytes:
@@ -166,7 +166,7 @@ def test_batch_goes_on_and_says_which_file_it_was(tmp_path: Path, reader: Reader
     for name, content in (("a.pdf", endless_tiles()), ("b.pdf", nested_forms(9))):
         (tmp_path / name).write_bytes(content)
     names = [str(tmp_path / name) for name in ("a.pdf", "b.pdf", "c.png")]
-    results = list(read_many([Task(name, name) for name in names], page_seconds=1.0))
+    results = list(read_many([Task(name, name) for name in names], page_seconds=4.0))
     assert [result.file for result in results] == names
     assert [(result.error or "").partition(":")[0] for result in results] == [
         "a.pdf was given up", "b.pdf was given up", "",

@@ -152,10 +152,12 @@ class Apart:
         """End all processes at once, whatever they are doing."""
         with self._changed:
             self._is_closed = True
-            every = [*self._idle, *self._busy]
-            self._idle.clear()
+            idle, busy = self._idle, list(self._busy)
+            self._idle = []
             self._changed.notify_all()
-        for process in every:
+        for process in busy:
+            process.kill()  # whoever waits for it sees that, and puts it away
+        for process in idle:
             process.end()
 
     @property
@@ -167,7 +169,9 @@ class Apart:
             while True:
                 if self._is_closed:
                     raise EndedError("What reads photos has been ended.")
-                self._idle = [process for process in self._idle if process.is_alive]
+                for process in [process for process in self._idle if not process.is_alive]:
+                    self._idle.remove(process)
+                    process.end()
                 if self._idle:
                     # The last one that was used is the warmest.
                     known = [process for process in self._idle if not process.keys.isdisjoint(keys)]
@@ -267,7 +271,6 @@ class _Process:
         )
         self.keys: set[int] = set()
         self.was_late = False
-        self._ending = threading.Lock()
 
     @property
     def is_alive(self) -> bool:
@@ -288,11 +291,17 @@ class _Process:
         finally:
             timer.cancel()
 
-    def end(self) -> int | None:
-        """End it, if it has not ended, and return its exit code."""
-        with self._ending:
-            self._popen.kill()
-            return self._popen.wait()
+    def kill(self) -> None:
+        self._popen.kill()
+
+    def end(self) -> int:
+        """End it, if it has not ended, and return its exit code; for who sends and receives, or where nobody does."""
+        self._popen.kill()
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # what could not be sent any more
+                pipe.close()
+        return self._popen.wait()
 
     def _end_late(self) -> None:
         self.was_late = True
