@@ -51,6 +51,9 @@ def mutated(content: bytes, others: Sequence[bytes], draw: random.Random) -> byt
     return content
 
 
+_spot = None
+
+
 def _spot(content: bytes, draw: random.Random) -> int:
     # Heads hold what is believed; so half of all spots are in the first hundred bytes.
     n = len(content)
