@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from soak import N_INPUTS, PROGRAM, every
+from rounds import N_INPUTS, PROGRAM, every
 
 
 @pytest.mark.slow

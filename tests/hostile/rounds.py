@@ -1,6 +1,6 @@
 """Try mutated inputs for all parsers in processes of their own: a round for the test, rounds without end by themselves.
 
-``python soak.py [SEED]`` goes on until Ctrl-C, each round with another seed, and prints what went wrong.
+``python rounds.py [SEED]`` goes on until Ctrl-C, each round with another seed, and prints what went wrong.
 """
 
 from __future__ import annotations
