@@ -81,7 +81,7 @@ class Here:
 def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     fake = FakeReader()
     monkeypatch.setattr(many, "Apart", Here)
-    monkeypatch.setattr(many, "reader_of", lambda origin: fake)
+    monkeypatch.setattr(many, "_reader", lambda model: fake)
     monkeypatch.setattr(Reading, "render", lambda self, photo: Image.new("RGB", (4, 4)), raising=False)
     return fake
 

@@ -66,6 +66,8 @@ class Apart:
         Processor time that a result may take, in seconds; by the clock it may take six times as long.
     memory_bytes : int
         Memory of each process. Held on Linux; elsewhere only time is.
+    reads : bool
+        Have the shipped reader ready in each, and not only what any job needs.
 
     Raises
     ------
@@ -73,8 +75,10 @@ class Apart:
         If the time is none.
     """
 
-    def __init__(self, most: int, page_seconds: float = PAGE_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
-        self.most, self.memory_bytes = most, memory_bytes
+    def __init__(
+        self, most: int, page_seconds: float = PAGE_SECONDS, memory_bytes: int = MEMORY_BYTES, *, reads: bool = True
+    ) -> None:
+        self.most, self.memory_bytes, self._reads = most, memory_bytes, reads
         self.allow(page_seconds)
         self._changed = threading.Condition()
         self._idle: list[_Process] = []
@@ -195,7 +199,7 @@ class Apart:
     def _start(self) -> None:
         process = None
         try:
-            process = _Process(self.memory_bytes)
+            process = _Process(self.memory_bytes, self._reads)
             process.receive(_START_S)
         except (OSError, EOFError) as error:
             reason = error if process is None else f"exit code {process.end()}"
@@ -258,13 +262,13 @@ def _once(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[
 class _Process:
     """One process, from the side of who asks it."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, reads: bool) -> None:
         home = str(Path(__file__).parents[2])
         paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
         # -P: what lies in the folder where somebody reads photos is never imported.
         command = [sys.executable, "-P", "-c", "from digitlab.reading.apart import _work; _work()"]
         self._popen = subprocess.Popen(
-            [*command, str(memory_bytes)],
+            [*command, str(memory_bytes), str(int(reads))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
@@ -370,9 +374,10 @@ def _work() -> None:
         signal.signal(number, signal.SIG_IGN)
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    from digitlab.reading.reader import warm_up
+    if sys.argv[2] == "1":
+        from digitlab.reading.reader import warm_up
 
-    warm_up()
+        warm_up()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # libraries complain there of damaged files
         os.dup2(nowhere, descriptor)

@@ -8,14 +8,18 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from digitlab.errors import DigitlabError, StorageError
 from digitlab.reading.apart import PAGE_SECONDS, Apart, UnforeseenError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.pictures import write_overlay, write_steps
-from digitlab.reading.reader import Origin, reader_of
 from digitlab.reading.reading import Reading
 from digitlab.values import Value
+
+if TYPE_CHECKING:
+    # Not loaded by who only asks other processes to read: it takes a second.
+    from digitlab.reading.reader import Origin, Reader
 
 __all__ = ["FileReading", "Task", "read_many", "read_pages_apart"]
 
@@ -104,16 +108,15 @@ def read_many(
         If the model cannot be used, or pictures cannot be written.
     """
     options = ReadingOptions() if options is None else options
-    origin = Origin(1, model)
     waiting: deque[Future[FileReading]] = deque()
     workers = max(1, min(workers, len(tasks) // _FILES_A_PROCESS))
     apart = Apart(workers, page_seconds)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
         if model is not None:
-            apart.call(_checked, origin, source=str(model))
+            apart.call(_checked, model, source=str(model))
         for task in tasks:
-            waiting.append(pool.submit(_read, apart, origin, options, task))
+            waiting.append(pool.submit(_read, apart, model, options, task))
             if len(waiting) > _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -130,16 +133,16 @@ def read_pages_apart(
     return apart.each(_pages, origin, options, Task(source, content), source=source)
 
 
-def _checked(origin: Origin) -> None:
-    reader_of(origin)
+def _checked(model: str | Path) -> None:
+    _reader(model)
 
 
-def _read(apart: Apart, origin: Origin, options: ReadingOptions, task: Task) -> FileReading:
+def _read(apart: Apart, model: str | Path | None, options: ReadingOptions, task: Task) -> FileReading:
     began = time.perf_counter()
     readings: list[Reading] = []
     error = None
     try:
-        for reading in apart.each(_pages, origin, options, task, source=_name(task)):
+        for reading in apart.each(_pages, model, options, task, source=_name(task)):
             if reading is not None:
                 readings.append(reading)
     except StorageError:
@@ -156,9 +159,15 @@ def _name(task: Task) -> str:
     return Path(task.name).name if isinstance(task.photo, str) else "image"
 
 
-def _pages(origin: Origin, options: ReadingOptions, task: Task) -> Iterator[Reading | None]:
+def _reader(who: Origin | str | Path | None) -> Reader:
+    from digitlab.reading.reader import Origin, reader_of
+
+    return reader_of(who if isinstance(who, Origin) else Origin(0, who))
+
+
+def _pages(who: Origin | str | Path | None, options: ReadingOptions, task: Task) -> Iterator[Reading | None]:
     """Read a file's pages, and draw what is asked for; None after a picture, so that each has its time."""
-    reader = reader_of(origin)
+    reader = _reader(who)
     readings: list[Reading] = []
     for reading in reader.read_pages(task.photo, options):
         readings.append(reading)

@@ -60,7 +60,7 @@ def pdf_pages(
 @cache
 def _processes() -> Apart:
     """What draws for who reads in this process."""
-    return Apart(min(available_threads(), _MOST_PROCESSES))
+    return Apart(min(available_threads(), _MOST_PROCESSES), reads=False)
 
 
 def _drawn_pages(
