@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -41,11 +42,19 @@ _WORDS = (b"null", b"NaN", b"Infinity", b"-Infinity", b"true", b"{}", b"[]", b'"
 _NUMBERS = (b"0", b"-1", b"1", b"2", b"255", b"65536", b"2147483648", b"-9223372036854775809", b"1e308", b"1e400",
             b"0.5", b"1" + b"0" * 400, b"1" * 5000, b"null", b'"7"', b"[1]", b"NaN")  # fmt: skip
 
+_VALUES: tuple[object, ...] = (
+    *(None, True, "", "x", "relu", "\x00", "\ud800", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], [1] * 3000, ["x"], "7"),
+    *(0, -1, 1, 2, 255, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, 5e-324),
+    *(float("nan"), float("inf"), -float("inf"), "9" * 5000, {"class_name": "Dense", "config": {}}),
+)
+
 
 def mutated(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
     """Return content with one to four things done to it that damaged files and clever people do."""
+    # What is written in JSON is refused at its first bad comma; so most of it stays JSON, of something odd.
+    stays_json = content.find(b"{", 0, 16) >= 0 and draw.random() < 0.7
     for _ in range(draw.choice((1, 1, 1, 2, 2, 3, 4))):
-        content = draw.choice(_WAYS)(content, others, draw)
+        content = (_rebuilt if stays_json else draw.choice(_WAYS))(content, others, draw)
         if len(content) > 2_000_000:
             content = content[:2_000_000]
     return content
@@ -115,7 +124,44 @@ def _reworded(content: bytes, others: Sequence[bytes], draw: random.Random) -> b
     return content[: chosen.start()] + draw.choice((other[0], *_WORDS)) + content[chosen.end() :]
 
 
-_WAYS = (_flipped, _overwritten, _inserted, _cut, _without, _repeated, _spliced, _renumbered, _renumbered, _reworded)
+def _rebuilt(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    """Put something else in a place of JSON, which stays JSON; also of the header of a safetensors file."""
+    start = content.find(b"{", 0, 16)
+    try:
+        text = content[start:].decode("latin-1")
+        document, length = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return _renumbered(content, others, draw)
+    holders: list[object] = [document]
+    for holder in holders:
+        inside = list(holder.values()) if isinstance(holder, dict) else holder
+        holders += [one for one in inside if isinstance(one, dict | list) and one] if isinstance(inside, list) else []
+        if len(holders) > 500:
+            break
+    holder = draw.choice(holders)
+    if isinstance(holder, dict) and holder:
+        key: object = draw.choice(sorted(holder))
+    elif isinstance(holder, list) and holder:
+        key = draw.randrange(len(holder))
+    else:
+        return content
+    inner = holder[key]  # type: ignore[index]
+    if isinstance(inner, str) and inner.startswith("{") and draw.random() < 0.9:
+        holder[key] = _rebuilt(inner.encode(), others, draw).decode("utf-8", "replace")  # type: ignore[index]
+    elif draw.random() < 0.2:
+        del holder[key]  # type: ignore[attr-defined]
+    else:
+        holder[key] = draw.choice(_VALUES)  # type: ignore[index]
+    made = json.dumps(document).encode()
+    rest = text[length:].encode("latin-1")
+    if start != 8:
+        return content[:start] + made + rest
+    padding = struct.unpack("<Q", content[:8])[0] - length  # the header of safetensors ends in spaces
+    return struct.pack("<Q", len(made)) + made + (rest[padding:] if 0 <= padding <= 8 else rest)
+
+
+_WAYS = (_flipped, _overwritten, _inserted, _cut, _without, _repeated, _spliced, _renumbered, _renumbered, _reworded,
+         _rebuilt)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -268,6 +314,54 @@ def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
     return _load_model(content, folder, "json")
 
 
+def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:  # a whole file of something odd
+        import onnx
+
+        model = onnx.load_from_string(draw.choice(_models()["onnx"]))
+        for _ in range(draw.choice((1, 1, 2, 3))):
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    return _load_model(content, folder, "onnx")
+
+
+def _spoil_graph(graph: Any, draw: random.Random) -> None:
+    constants = graph.initializer
+    nodes = graph.node
+    way = draw.randrange(9)
+    if way == 0 and constants:
+        del constants[draw.randrange(len(constants))]
+    elif way == 1 and nodes:
+        del nodes[draw.randrange(len(nodes))]
+    elif way == 2 and nodes:
+        nodes.add().CopyFrom(draw.choice(nodes))
+    elif way == 3 and nodes:
+        draw.choice(nodes).op_type = draw.choice(
+            ("Add", "Conv", "Gemm", "MatMul", "Mul", "Reshape", "Constant", "Cast", "x")
+        )
+    elif way == 4 and nodes:
+        names = [name for node in nodes for name in (*node.input, *node.output)]
+        one = draw.choice(nodes)
+        if one.input:
+            one.input[draw.randrange(len(one.input))] = draw.choice([*names, "", "nowhere"])
+    elif way == 5 and constants:
+        one = draw.choice(constants)
+        if one.dims:
+            one.dims[draw.randrange(len(one.dims))] = draw.choice((0, 1, -1, 7, 2**31, 2**62))
+    elif way == 6 and constants:
+        draw.choice(constants).data_type = draw.randrange(24)
+    elif way == 7 and constants:
+        one = draw.choice(constants)
+        one.raw_data = draw.choice((b"", one.raw_data[:-3], b"\x00\x00\xc0\x7f" * 9, b"\x00\x00\x80\x7f" * 40))
+    elif nodes:
+        spoiled = [attribute for node in nodes for attribute in node.attribute]
+        if spoiled:
+            one = draw.choice(spoiled)
+            one.type = draw.randrange(1, 12) if draw.random() < 0.3 else one.type
+            one.i, one.f = draw.choice((0, -1, 2**62, 7)), draw.choice((0.0, float("nan"), 1e38))
+            one.ints.extend(draw.choice(([0], [-1, 2**40], [1] * 500)))
+
+
 _RUN_FILES = ("config.json", "environment.json", "history.jsonl", "evaluation.json", "timings.json")
 
 
@@ -409,7 +503,7 @@ PARSERS = {
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
-    "onnx": Parser(lambda: _models()["onnx"], lambda c, f, _: _load_model(c, f, "onnx")),
+    "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
     "runs": Parser(lambda: [b"{}"], _list_run),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),

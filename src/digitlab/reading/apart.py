@@ -33,6 +33,7 @@ PAGE_SECONDS, MEMORY_BYTES = 10.0, 2**30
 # is one of processor time, and the clock's is wider. Windows knows the clock alone.
 _CLOCK = 6.0
 _HAS_TIMERS = hasattr(signal, "setitimer")
+_LAST_S = 5.0  # between a process closing its pipe and its end
 _START_S = 300.0  # on a machine where nobody has read yet the kernels are compiled first
 _LENGTHS = struct.Struct("<QI")
 _ITEM, _END, _ERROR, _MEMORY, _UNFORESEEN = range(5)
@@ -142,7 +143,7 @@ class Apart:
                 is_whole = kind in (_ERROR, _UNFORESEEN)
                 raise self._told(kind, result, source, n)
         except (OSError, EOFError):
-            code = process.end()
+            code = process.end(_LAST_S)
             raise self._told_of_end(code, process.was_late, source, n) from None
         finally:
             self._give_back(process, is_whole)
@@ -202,7 +203,7 @@ class Apart:
             process = _Process(self.memory_bytes, self._reads)
             process.receive(_START_S)
         except (OSError, EOFError) as error:
-            reason = error if process is None else f"exit code {process.end()}"
+            reason = error if process is None else f"exit code {process.end(_LAST_S)}"
             self._failure = UnforeseenError(f"A process that reads photos could not be started: {reason}")
             process = None
         with self._changed:
@@ -298,8 +299,14 @@ class _Process:
     def kill(self) -> None:
         self._popen.kill()
 
-    def end(self) -> int:
-        """End it, if it has not ended, and return its exit code; for who sends and receives, or where nobody does."""
+    def end(self, seconds: float = 0.0) -> int:
+        """End it, if it does not end by itself within so long, and return its exit code.
+
+        For who sends and receives, or where nobody does.
+        """
+        if seconds:
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(seconds)
         self._popen.kill()
         for pipe in (self._popen.stdin, self._popen.stdout):
             assert pipe is not None
