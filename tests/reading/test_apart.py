@@ -175,9 +175,10 @@ def test_batch_goes_on_and_says_which_file_it_was(tmp_path: Path, reader: Reader
 
 
 def test_document_read_in_python_is_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf._processes(), "page_seconds", 0.3)
-    with pytest.raises(DataError, match="given up"):
-        dl.read(endless_tiles())
+    with monkeypatch.context() as patch:
+        patch.setattr(pdf._processes(), "page_seconds", 0.3)
+        with pytest.raises(DataError, match="given up"):
+            dl.read(endless_tiles())
     file = io.BytesIO()
     picture = np.full((200, 150), 255, np.uint8)
     picture[60:140, 70:78] = 0

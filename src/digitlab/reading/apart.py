@@ -33,6 +33,7 @@ PAGE_SECONDS, MEMORY_BYTES = 10.0, 2**30
 # is one of processor time, and the clock's is wider. Windows knows the clock alone.
 _CLOCK = 6.0
 _HAS_TIMERS = hasattr(signal, "setitimer")
+_PIPE_BYTES = 2**20  # so that a photo goes over in few pieces
 _LAST_S = 5.0  # between a process closing its pipe and its end
 _START_S = 300.0  # on a machine where nobody has read yet the kernels are compiled first
 _LENGTHS = struct.Struct("<QI")
@@ -272,6 +273,7 @@ class _Process:
             [*command, str(memory_bytes), str(int(reads))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pipesize=_PIPE_BYTES,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
         self.keys: set[int] = set()
