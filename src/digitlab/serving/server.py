@@ -53,7 +53,7 @@ def run_server(
     token: str | None = None,
     log: bool = True,
 ) -> int:
-    """Serve the API until Ctrl-C or SIGTERM; requests that were accepted before are answered first, for half a minute.
+    """Serve the API until Ctrl-C or SIGTERM; requests that were accepted before are answered first.
 
     Parameters
     ----------

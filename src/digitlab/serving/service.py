@@ -33,7 +33,6 @@ T = TypeVar("T")
 #: Does some work, and may stop doing it.
 Patiently = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
 
-_LAST_PAGES = 3
 _IMAGES_A_REQUEST = 16  # of the queue: what a request to predict counts for beside a photo
 
 
@@ -98,10 +97,9 @@ class Service:
         return self._loaded if self._loaded is not None else await asyncio.to_thread(self._load)
 
     def stop(self) -> None:
-        """Take nothing new; what is read has the time of some pages to be done, and no longer."""
+        """Be ready no more; what is being read has its usual time to be done, and no longer."""
         self.state = "stopping"
-        seconds = min(self.options.timeout_s, _LAST_PAGES * self.options.page_timeout_s)
-        ending = threading.Timer(seconds, self.apart.close)
+        ending = threading.Timer(self.options.timeout_s, self.apart.close)
         ending.daemon = True
         ending.start()
 
