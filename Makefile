@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-fast test-browser bench-studio bench-serving bench-scaling check bench docs screenshots clean
+.PHONY: run test test-fast test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
@@ -44,6 +44,10 @@ bench-studio: $(VENV)/installed-test
 bench-serving: $(VENV)/installed-test
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/soak.py
+
+# Mutated inputs for all parsers, round after round until Ctrl-C; each round has another seed.
+soak: $(VENV)/installed-test
+	$(BIN)/python tests/hostile/rounds.py
 
 bench-scaling: $(VENV)/installed
 	$(BIN)/python benchmarks/scaling.py

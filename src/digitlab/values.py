@@ -59,6 +59,11 @@ class Value:
         kind: Any = type(self)
         return {name: _plain(getattr(self, name)) for name in _names(kind)}
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        # Readings come from other processes; this takes half the time of what dataclasses bring.
+        kind: Any = type(self)
+        return kind, tuple([getattr(self, name) for name in _names(kind)])
+
 
 @dataclass(frozen=True, slots=True)
 class StepRecord(Value):

@@ -24,6 +24,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.errors import DataError
 from digitlab.reading import many
+from digitlab.reading.apart import PAGE_SECONDS, UnforeseenError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading, Refused
 from digitlab.reading.table import COLUMNS
@@ -60,10 +61,27 @@ class FakeReader:
         return SimpleNamespace(reading=next(self.read_pages(photo, options)), steps=(step,))
 
 
+class Here:
+    """Does in this process what is else done in others, where the fake reader is not known."""
+
+    def __init__(self, most: int, page_seconds: float) -> None:
+        assert page_seconds == PAGE_SECONDS
+
+    def each(self, function: Any, *arguments: Any, source: str) -> Iterator[Any]:
+        try:
+            yield from function(*arguments)
+        except ZeroDivisionError as error:
+            raise UnforeseenError(f"ZeroDivisionError: {error}") from None
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     fake = FakeReader()
-    monkeypatch.setattr(many, "Reader", lambda model: fake)
+    monkeypatch.setattr(many, "Apart", Here)
+    monkeypatch.setattr(many, "_reader", lambda model: fake)
     monkeypatch.setattr(Reading, "render", lambda self, photo: Image.new("RGB", (4, 4)), raising=False)
     return fake
 

@@ -172,6 +172,17 @@ def photo(digits: NDArray[np.uint8], columns: int = 5) -> NDArray[np.uint8]:
     return paper
 
 
+def endless() -> bytes:
+    """Return a document of a page filled with tiles that are a thousandth of a point apart: PDFium draws for hours."""
+    return (
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R/Resources<</Pattern<</P 5 0 R>>>>>>"
+        b"endobj\n4 0 obj<</Length 35>>stream\n/Pattern cs /P scn 0 0 200 200 re f\nendstream endobj\n"
+        b"5 0 obj<</Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 1 1]/XStep 0.001/YStep 0.001"
+        b"/Resources<<>>/Length 16>>stream\n0.2 0 0.5 1 re f\nendstream endobj\ntrailer<</Root 1 0 R/Size 6>>\n%%EOF"
+    )
+
+
 def pdf(pages: int) -> bytes:
     """Return a document with so many pages, on each of which there is a stroke."""
     image = np.full((200, 150), 255, np.uint8)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asking import FORM, RAW, Process, Reply, form, pdf, photo, png
+from asking import FORM, RAW, Process, Reply, endless, form, pdf, photo, png
 from numpy.typing import NDArray
 
 from digitlab.cli.app import EXIT_BAD_INPUT, main
@@ -90,6 +90,29 @@ def test_requests_that_were_accepted_are_answered_before_the_end(
             process.ask("GET", "/healthz")
         lines = [json.loads(line) for line in process.log.read_text().splitlines()]
         assert sum(line["path"] == "/api/read" for line in lines) == 3
+
+
+@POSIX_ONLY
+def test_documents_that_never_end_hold_neither_the_server_nor_its_end(tmp_path: Path) -> None:
+    with Process(tmp_path, "--workers", "2", "--page-timeout", "1") as process:
+        replies: list[Reply] = []
+
+        def ask() -> None:
+            replies.append(process.ask("POST", "/api/read", endless(), Content_Type="application/pdf"))
+
+        ask()
+        assert (replies[0].status, replies[0].error["code"]) == (422, "cannot_be_used")
+        assert "given up" in replies[0].error["message"]
+        assert process.ask("POST", "/api/read", pdf(1), Content_Type="application/pdf").status == 200
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while "digitlab_waiting_pictures 2.0" not in process.ask("GET", "/metrics").body.decode():
+            assert len(replies) == 1, "the documents were given up before the signal"
+        assert process.end() == 0
+        for thread in threads:
+            thread.join()
+        assert {reply.status for reply in replies[1:]} <= {422, 503}
 
 
 @POSIX_ONLY

@@ -34,6 +34,15 @@ from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
 from digitlab.training.fine_tuning import Figure, FineTuningOptions
 
+# A page filled with tiles that are a thousandth of a point apart: PDFium draws for hours.
+ENDLESS = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R/Resources<</Pattern<</P 5 0 R>>>>>>"
+    b"endobj\n4 0 obj<</Length 35>>stream\n/Pattern cs /P scn 0 0 200 200 re f\nendstream endobj\n"
+    b"5 0 obj<</Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 1 1]/XStep 0.001/YStep 0.001"
+    b"/Resources<<>>/Length 16>>stream\n0.2 0 0.5 1 re f\nendstream endobj\ntrailer<</Root 1 0 R/Size 6>>\n%%EOF"
+)
+
 Scenario = Callable[[User, ReadTab, Page], Awaitable[None]]
 
 
@@ -699,6 +708,22 @@ def test_a_studio_without_a_folder_keeps_nothing_and_says_so(trainer: Trainer) -
 
 
 # ---- the page as a whole ----
+
+
+def test_document_that_never_ends_is_given_up_and_the_next_photo_is_read(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(desks.PROCESSES, "page_seconds", 0.5)
+            reply = await send_file(user, tab.desk, ENDLESS, "a.pdf")
+        assert reply.status_code == 422
+        assert "a.pdf was given up" in reply.json()["sentence"]
+        assert tab.desk.sheets == []
+        assert (await send_file(user, tab.desk, png(drawn(3)))).status_code == 200
+        assert len(tab.desk.sheets) == 1
+
+    read_on_page(trainer, scenario)
 
 
 def test_what_was_read_is_forgotten_with_the_page(trainer: Trainer) -> None:

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 
 from digitlab.cli.numbers import NUMBER, WholeNumber
 from digitlab.errors import ConfigError
+from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.reading.options import ReadingOptions, grid_of
 
 __all__ = ["read"]
@@ -35,11 +36,13 @@ def read(
     workers: Annotated[
         WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")
     ] = None,
+    page_timeout: Annotated[float, Parameter(converter=NUMBER)] = PAGE_SECONDS,
 ) -> int:
     r"""Read handwritten digits from photos, scans and drawings.
 
     Names are photos, PDFs, folders of them, or - for one image from standard input. A file that cannot be read is told,
-    the others are read, and the exit code is 1; it is 2 if nothing could be read.
+    the others are read, and the exit code is 1; it is 2 if nothing could be read. Files are read in processes that have
+    1 GB of memory.
 
     Parameters
     ----------
@@ -74,7 +77,9 @@ def read(
         Write a picture of every step of the way into this folder, and a page that shows them (index.html); of a
         document, its first page's.
     workers
-        Threads that read at the same time; what is read does not depend on it.
+        Processes that read at the same time; what is read does not depend on it.
+    page_timeout
+        Seconds of work that a page may take; one that takes more is given up.
     """
     if as_json and as_csv:
         raise ConfigError("--json and --csv are two ways to print the same. Give one of them.")
@@ -89,4 +94,4 @@ def read(
     from digitlab.cli.reading_run import ReadingRun
 
     style = "json" if as_json else "csv" if as_csv else "none" if out is not None else "table"
-    return ReadingRun(options, model, runs, out, overlay, explain, workers, style, force).run(files)
+    return ReadingRun(options, model, runs, out, overlay, explain, workers, style, force, page_timeout).run(files)

@@ -53,6 +53,7 @@ class ReadingRun:
     workers: int | None
     style: str
     force: bool
+    page_seconds: float
 
     def run(self, names: Sequence[Path]) -> int:
         """Read files, and print and write the results as they are ready.
@@ -79,7 +80,9 @@ class ReadingRun:
             for problem in photos.problems:
                 screen.tell(problem)
             workers = self.workers or min(available_threads(), _MOST_WORKERS)
-            results = read_many(tasks, model=checkpoint, options=self.options, workers=workers)
+            results = read_many(
+                tasks, model=checkpoint, options=self.options, workers=workers, page_seconds=self.page_seconds
+            )
             n_read = n_bad = n_numbers = 0
             with closing(results):
                 for result in results:

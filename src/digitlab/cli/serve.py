@@ -31,6 +31,7 @@ def serve(
     ] = None,
     queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.queue,
     timeout: Annotated[float, Parameter(converter=NUMBER, group=_LIMITS)] = _DEFAULT.timeout_s,
+    page_timeout: Annotated[float, Parameter(converter=NUMBER, group=_LIMITS)] = _DEFAULT.page_timeout_s,
     log: Annotated[bool, Parameter(negative="--no-log")] = True,
 ) -> int:
     """Serve the HTTP API, without the page: POST /api/predict, POST /api/read and more, described at /openapi.json.
@@ -60,11 +61,13 @@ def serve(
     max_pages
         Pages of a document.
     workers
-        Threads that read photos at the same time.
+        Processes that read photos at the same time, each with 1 GB of memory.
     queue
         Photos that may wait for one of them; more are refused with 429.
     timeout
         Seconds that a photo may wait and be read.
+    page_timeout
+        Seconds of work that a page or picture may take.
     log
         Write a JSON object a request to standard error, without contents.
     """
@@ -72,7 +75,7 @@ def serve(
     from digitlab.serving.server import run_server
 
     workers = min(available_threads(), _MOST_WORKERS) if workers is None else workers
-    options = ServingOptions(max_bytes, max_images, max_pages, workers, queue, timeout)
+    options = ServingOptions(max_bytes, max_images, max_pages, workers, queue, timeout, page_timeout)
     return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
 
 

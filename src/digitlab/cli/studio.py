@@ -7,6 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from digitlab.cli.numbers import NUMBER
+from digitlab.reading.apart import PAGE_SECONDS
+
 __all__ = ["studio"]
 
 
@@ -18,6 +21,7 @@ def studio(
     token: str | None = None,
     browser: bool = True,
     start: Annotated[bool, Parameter(negative="--no-start")] = True,
+    page_timeout: Annotated[float, Parameter(converter=NUMBER)] = PAGE_SECONDS,
 ) -> int:
     """Open the page: watch a network learn, step, pause and rewind it.
 
@@ -36,7 +40,9 @@ def studio(
         Open the page in your browser.
     start
         Begin with the codelab's run at once.
+    page_timeout
+        Seconds of work that a page or photo may take to be read.
     """
     from digitlab.studio.app import run_studio
 
-    return run_studio(out=out, host=host, port=port, token=token, open_browser=browser, autostart=start)
+    return run_studio(out, host, port, token, browser, start, page_timeout)

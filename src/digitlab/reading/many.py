@@ -1,23 +1,29 @@
-"""Many: files read one after the other or several at once, in their order, a bad one told and the others read."""
+"""Many: files read in processes that can be ended, in their order, a bad one told and the others read."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from digitlab.errors import DataError, DigitlabError, StorageError
+from digitlab.reading.apart import PAGE_SECONDS, Apart, UnforeseenError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.pictures import write_overlay, write_steps
-from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading
 from digitlab.values import Value
 
-__all__ = ["FileReading", "Task", "read_many"]
+if TYPE_CHECKING:
+    # Not loaded by who only asks other processes to read: it takes a second.
+    from digitlab.reading.reader import Origin, Reader
 
+__all__ = ["FileReading", "Task", "read_many", "read_pages_apart"]
+
+_FILES_A_PROCESS = 2
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
 
 
@@ -71,6 +77,7 @@ def read_many(
     model: str | Path | None = None,
     options: ReadingOptions | None = None,
     workers: int = 1,
+    page_seconds: float = PAGE_SECONDS,
 ) -> Generator[FileReading, None, None]:
     """Read files and hand them over in their order, as they are ready.
 
@@ -86,8 +93,9 @@ def read_many(
     options : ReadingOptions, optional
         The defaults if left out.
     workers : int
-        Threads that read. Threads and not processes, because most of the work is done without Python's lock, and
-        processes cost a second each to begin with.
+        Processes that read. Few files begin fewer: each costs a second to begin with.
+    page_seconds : float
+        Processor time that a page may take; see ``Apart``.
 
     Yields
     ------
@@ -100,46 +108,78 @@ def read_many(
         If the model cannot be used, or pictures cannot be written.
     """
     options = ReadingOptions() if options is None else options
-    reader = Reader(model)
     waiting: deque[Future[FileReading]] = deque()
+    workers = max(1, min(workers, len(tasks) // _FILES_A_PROCESS))
+    apart = Apart(workers, page_seconds)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
+        if model is not None:
+            apart.call(_checked, model, source=str(model))
         for task in tasks:
-            waiting.append(pool.submit(_read, reader, options, task))
+            waiting.append(pool.submit(_read, apart, model, options, task))
             if len(waiting) > _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        apart.close()
 
 
-def _read(reader: Reader, options: ReadingOptions, task: Task) -> FileReading:
+def read_pages_apart(
+    apart: Apart, origin: Origin, options: ReadingOptions, content: bytes, source: str
+) -> Iterator[Reading]:
+    """Read the pages of a file one by one as ``Reader.read_pages`` does, in another process."""
+    return apart.each(_pages, origin, options, Task(source, content), source=source)
+
+
+def _checked(model: str | Path) -> None:
+    _reader(model)
+
+
+def _read(apart: Apart, model: str | Path | None, options: ReadingOptions, task: Task) -> FileReading:
     began = time.perf_counter()
     readings: list[Reading] = []
     error = None
     try:
         most = options.most_pages
-        for reading in reader.read_pages(task.photo, replace(options, most_pages=most + 1)):
+        asked = replace(options, most_pages=most + 1)
+        for reading in apart.each(_pages, model, asked, task, source=_name(task)):
+            if reading is None:
+                continue
             if len(readings) == most:
                 raise DataError(f"It has more than {most:,} pages, and only these were read. Split it.")
             readings.append(reading)
-        _draw(reader, options, task, readings)
     except StorageError:
         raise  # the disk is full: the next file would fare no better
     except DigitlabError as problem:
         error = str(problem)
-    except MemoryError:
-        error = "It needs more memory than there is. Make it smaller first."
-    except Exception as problem:
+    except UnforeseenError as problem:
         # One file in ten thousand must not end a night's work, nor be passed over in silence.
-        error = f"This is an error in digitlab itself, please report it: {type(problem).__name__}: {problem}"
+        error = f"This is an error in digitlab itself, please report it: {problem}"
     return FileReading(task.name, tuple(readings), error, time.perf_counter() - began)
 
 
-def _draw(reader: Reader, options: ReadingOptions, task: Task, readings: Sequence[Reading]) -> None:
+def _name(task: Task) -> str:
+    return Path(task.name).name if isinstance(task.photo, str) else "image"
+
+
+def _reader(who: Origin | str | Path | None) -> Reader:
+    from digitlab.reading.reader import Origin, reader_of
+
+    return reader_of(who if isinstance(who, Origin) else Origin(0, who))
+
+
+def _pages(who: Origin | str | Path | None, options: ReadingOptions, task: Task) -> Iterator[Reading | None]:
+    """Read a file's pages, and draw what is asked for; None after a picture, so that each has its time."""
+    reader = _reader(who)
+    readings: list[Reading] = []
+    for reading in reader.read_pages(task.photo, options):
+        readings.append(reading)
+        yield reading
     if task.overlay is not None:
         for reading in readings:
             write_overlay(reading, task.photo, Path(task.overlay), numbered=len(readings) > 1)
+            yield None
     if task.explain is not None:
         write_steps(reader.explain(task.photo, options), Path(task.explain), Path(task.name).name)

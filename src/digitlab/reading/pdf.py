@@ -1,15 +1,18 @@
-"""PDF: the pages of a document, drawn one at a time."""
+"""PDF: the pages of a document, drawn one at a time, in a process that can be ended."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import DataError
+from digitlab.reading.apart import Apart, is_apart
 
 __all__ = ["pdf_pages"]
 
@@ -17,7 +20,12 @@ _DOTS_PER_POINT = 300 / 72  # at most, as scans have; 72 points are an inch
 _PDFIUM = threading.RLock()  # PDFium must not be called by two threads at once, whatever the documents
 
 
-def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> Iterator[tuple[int, NDArray[Any]]]:
+_MOST_PROCESSES = 8
+
+
+def pdf_pages(
+    content: bytes, source: str, most_pages: int, longest_px: int, first_page: int = 1
+) -> Iterator[tuple[int, NDArray[Any]]]:
     """Draw the pages of a PDF.
 
     Parameters
@@ -30,6 +38,8 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
         How many pages are drawn at most.
     longest_px : int
         Longest side of a drawn page at most.
+    first_page : int
+        The first that is drawn, from 1.
 
     Yields
     ------
@@ -41,8 +51,21 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
     Raises
     ------
     DataError
-        If the document is damaged, encrypted or empty.
+        If the document is damaged, encrypted or empty, or a page takes too long or too much memory.
     """
+    arguments = (content, source, most_pages, longest_px, first_page)
+    return _drawn_pages(*arguments) if is_apart() else _processes().each(_drawn_pages, *arguments, source=source)
+
+
+@cache
+def _processes() -> Apart:
+    """What draws for who reads in this process."""
+    return Apart(min(available_threads(), _MOST_PROCESSES), reads=False)
+
+
+def _drawn_pages(
+    content: bytes, source: str, most_pages: int, longest_px: int, first_page: int
+) -> Iterator[tuple[int, NDArray[Any]]]:
     import pypdfium2
 
     try:
@@ -56,7 +79,7 @@ def pdf_pages(content: bytes, source: str, most_pages: int, longest_px: int) -> 
     try:
         if n_pages == 0:
             raise DataError(f"{source} has no pages. Save it again.")
-        for k in range(min(n_pages, most_pages)):
+        for k in range(first_page - 1, min(n_pages, first_page - 1 + most_pages)):
             with _PDFIUM:
                 pixels = _drawn(document, k, source, longest_px)
             yield k + 1, pixels

@@ -81,8 +81,10 @@ def open_photo(photo: PhotoSource, longest_px: int = WORK_PX) -> Photo:
     return next(open_pages(photo, 1, longest_px))
 
 
-def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX) -> Iterator[Photo]:
-    """Open the pages of a PDF or TIFF one by one; a photo has one. Parameters and errors as ``open_photo``."""
+def open_pages(
+    photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX, *, first_page: int = 1
+) -> Iterator[Photo]:
+    """Open the pages of a PDF or TIFF one by one, from ``first_page`` on; a photo has one. Else as ``open_photo``."""
     if isinstance(photo, np.ndarray):
         yield _bounded(_from_array(photo), "image", longest_px)
         return
@@ -91,15 +93,16 @@ def open_pages(photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK
         return
     content, source = _content(photo)
     if content[:1024].find(b"%PDF-") >= 0:
-        for page, pixels in pdf_pages(content, source, most_pages, longest_px):
+        for page, pixels in pdf_pages(content, source, most_pages, longest_px, first_page):
             yield replace(_bounded(_from_array(pixels), source, longest_px), page=page)
         return
     frame = 0
-    for page in range(1, most_pages + 1):
+    for page in range(1, first_page + most_pages):
         decoded, following = _decoded(content, source if page == 1 else f"Page {page} of {source}", longest_px, frame)
         if decoded is None:
             return
-        yield replace(decoded, source=source, page=page)
+        if page >= first_page:
+            yield replace(decoded, source=source, page=page)
         if following is None:
             return
         frame = following

@@ -14,9 +14,10 @@ from digitlab.engine.loading import load_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import NetworkError
 from digitlab.reading.answers import SHIPPED
+from digitlab.reading.apart import Apart
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import PhotoSource
-from digitlab.reading.reader import Reader
+from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.small_image import has_bright_ground, is_framed
 from digitlab.runs.checkpoints import checkpoint_of
 from digitlab.runs.opening import open_model
@@ -178,15 +179,25 @@ class Predictor:
         total = max(sum(chances[:10]), 1e-12)
         return self._refused_or_not(source, [chance / total for chance in chances[:10]], chances[10], self.reader)
 
-    def look(self, source: str, photo: PhotoSource, *, invert: bool = False) -> Answer:
-        """Find the digit in a picture as the reader does, and answer it; as ``answers``."""
+    def look(self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart | None = None) -> Answer:
+        """Find the digit in a picture as the reader does, and answer it; as ``answers``.
+
+        Where ``apart`` is given, the picture is opened and looked at there.
+        """
         if self.reader is None:
             raise NetworkError(f"{source} is not 28 x 28 pixels of grey. {self.why_not}")
         options = ReadingOptions(invert="always" if invert else "auto")
-        probabilities, p_not_a_digit = self.reader.read_digit(photo, options)
+        if apart is None:
+            probabilities, p_not_a_digit = self.reader.read_digit(photo, options)
+        else:
+            probabilities, p_not_a_digit = apart.call(_looked, self.reader.origin, photo, options, source=source)
         return self._refused_or_not(source, probabilities.tolist(), p_not_a_digit, self.reader)
 
     def _refused_or_not(self, source: str, chances: list[float], p_none: float, reader: Reader) -> Answer:
         label, is_refused = chances.index(max(chances)), p_none > reader.answers.refuse_above
         confidence = p_none if is_refused else chances[label] * (1 - p_none)
         return Answer(Prediction(source, label, confidence, tuple(chances)), p_none, is_refused)
+
+
+def _looked(origin: Origin, photo: PhotoSource, options: ReadingOptions) -> tuple[NDArray[np.float32], float]:
+    return reader_of(origin).read_digit(photo, options)

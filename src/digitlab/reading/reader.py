@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,11 @@ from digitlab.reading.reading import Reading
 if TYPE_CHECKING:
     from digitlab.reading.steps import Explained
 
-__all__ = ["Reader", "read"]
+__all__ = ["Origin", "Reader", "read", "reader_of", "warm_up"]
 
+_NUMBERS = count(1)
+_MOST_KEPT = 4
+_KEPT: dict[int, Reader] = {}
 _DIGIT_PX = 640  # longest side of a picture of one digit, which may fill it or be a small part of it
 
 
@@ -34,6 +39,13 @@ class Reader:
         Who answers: a model, a run or a checkpoint; by default the network that the package brings, which knows
         "not a digit". Others know it only by how unsure they are.
 
+    Attributes
+    ----------
+    answers : Answers
+        The network.
+    origin : Origin
+        What another process makes the same reader of.
+
     Raises
     ------
     RunError
@@ -44,6 +56,7 @@ class Reader:
 
     def __init__(self, model: Sequential | str | Path | None = None) -> None:
         self.answers = Answers(model)
+        self.origin = Origin(next(_NUMBERS), model)
 
     def read(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Reading:
         """Read a photo, or the first page of a document.
@@ -99,6 +112,53 @@ class Reader:
         from digitlab.reading.steps import explained
 
         return explained(open_photo(photo), options or ReadingOptions(), self.answers)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a reader is made of, for other processes.
+
+    Attributes
+    ----------
+    number : int
+        No other reader of the process that it comes from has it.
+    model : Sequential, str, Path or None
+        As for ``Reader``.
+    """
+
+    number: int
+    model: Sequential | str | Path | None
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        if not isinstance(self.model, Sequential):
+            return Origin, (self.number, self.model)
+        model = self.model
+        return _rebuilt, (self.number, model.architecture, tuple(model.get_weights()), model.class_names)
+
+
+def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> Origin:
+    made = Sequential.from_architecture(architecture, weights, threads=1, class_names=class_names)
+    return Origin(number, made)
+
+
+def reader_of(origin: Origin) -> Reader:
+    """Return the reader that another process means; the last ones are kept."""
+    reader = _KEPT.pop(origin.number, None) or Reader(origin.model)
+    _KEPT[origin.number] = reader
+    while len(_KEPT) > _MOST_KEPT:
+        _KEPT.pop(next(iter(_KEPT)))
+    return reader
+
+
+def warm_up() -> None:
+    """Have everything compiled or loaded that reading needs."""
+    page = np.full((96, 96), 255, np.uint8)
+    page[24:72, 44:52] = 0
+    reader = Reader()
+    reader.read(page)
+    reader.answers.of_images(np.zeros((32, 28, 28, 1), np.float32))  # many go another way through the engine than one
+    # Now, because a process that is ended cannot: what it has compiled would be compiled again by the next one.
+    reader.answers.model.runner.seal()
 
 
 def read(

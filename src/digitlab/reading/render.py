@@ -64,11 +64,7 @@ def render(photo: PhotoSource, reading: Reading) -> Image.Image:
 
 def upright_pixels(photo: PhotoSource, reading: Reading, longest_px: int = _LONGEST_PX) -> NDArray[np.uint8]:
     """Return the photo turned and straightened as it was read: uint8 (h, w, 3), 0-255, at most ``longest_px`` long."""
-    page = None
-    for page in open_pages(photo, reading.page, longest_px):
-        if page.page == reading.page:
-            break
-    assert page is not None  # a document without pages is an error of open_pages
+    page = next(open_pages(photo, 1, longest_px, first_page=reading.page))
     pixels = page.pixels if page.pixels.ndim == 3 else cv2.cvtColor(page.pixels, cv2.COLOR_GRAY2RGB)
     pixels = np.ascontiguousarray(np.rot90(pixels, -reading.turned // 90))
     return np.asarray(rotated(pixels, reading.skew, fill=(255, 255, 255)), np.uint8)

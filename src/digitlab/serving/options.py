@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from digitlab.errors import ConfigError
+from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.values import Value
 
 __all__ = ["ServingOptions"]
@@ -23,11 +24,13 @@ class ServingOptions(Value):
     max_pages : int
         Pages of a document.
     workers : int
-        Threads that read photos, and look for digits in pictures, at the same time.
+        Processes that read photos, and look for digits in pictures, at the same time.
     queue : int
         Photos that may wait for a worker, and requests whose images may wait for the network times 16.
     timeout_s : float
         How long a photo may wait and be read, and a body take to arrive, in seconds.
+    page_timeout_s : float
+        Processor time that a page or picture may take, in seconds.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class ServingOptions(Value):
     workers: int = 2
     queue: int = 64
     timeout_s: float = 60.0
+    page_timeout_s: float = PAGE_SECONDS
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_images", "max_pages", "workers", "queue"):

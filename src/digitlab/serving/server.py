@@ -112,13 +112,10 @@ def run_server(
             await asyncio.to_thread(service.close)
             lines.flush()
 
-        def stopping() -> None:
-            service.state = "stopping"
-
         SignalledServer(
             guarded_api(service, lines, token=token, local_only=is_loopback(host), lifespan=lifespan),
             "The API's server",
-            stopping,
+            service.stop,
             ws="none",
             timeout_graceful_shutdown=int(options.timeout_s) + 1,
         ).run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""Service: a network, the threads that work with it and what is counted, behind every route."""
+"""Service: a network, the processes that read, and what is counted, behind every route."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from digitlab.errors import DataError, NetworkError
+from digitlab.reading.apart import Apart, EndedError
+from digitlab.reading.many import read_pages_apart
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.predictor import Answer, DigitImage, Predictor
 from digitlab.reading.reading import Reading
@@ -22,8 +25,11 @@ from digitlab.serving.measuring import Measures
 from digitlab.serving.multipart import File
 from digitlab.serving.options import ServingOptions
 from digitlab.serving.pool import Patience, Pool
+from digitlab.serving.refusals import RefusedError
 
 __all__ = ["Service"]
+
+T = TypeVar("T")
 
 #: Does some work, and may stop doing it.
 Patiently = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
@@ -42,6 +48,8 @@ class Service:
         A run's name or folder, ``latest``, or a file of weights; the shipped reader by default.
     runs : Path
         The folder of runs.
+    apart : Apart, optional
+        Where pictures are opened and read; its own processes by default.
 
     Attributes
     ----------
@@ -50,9 +58,14 @@ class Service:
     """
 
     def __init__(
-        self, options: ServingOptions | None = None, model: str | None = None, runs: Path = Path("runs")
+        self,
+        options: ServingOptions | None = None,
+        model: str | None = None,
+        runs: Path = Path("runs"),
+        apart: Apart | None = None,
     ) -> None:
         self.options = ServingOptions() if options is None else options
+        self.apart = Apart(self.options.workers, self.options.page_timeout_s) if apart is None else apart
         self.model_name = model
         self.state = "starting"
         self.measures = Measures()
@@ -84,9 +97,17 @@ class Service:
         """Return the network and who asks it, and load them off the event loop if that has not been done."""
         return self._loaded if self._loaded is not None else await asyncio.to_thread(self._load)
 
-    def close(self) -> None:
-        """End the threads, after what they are doing."""
+    def stop(self) -> None:
+        """Be ready no more; what is being read has its usual time to be done, and no longer."""
         self.state = "stopping"
+        ending = threading.Timer(self.options.timeout_s, self.apart.close)
+        ending.daemon = True
+        ending.start()
+
+    def close(self) -> None:
+        """End what reads, whatever it is doing, and the threads."""
+        self.state = "stopping"
+        self.apart.close()
         self.pool.close()
         if self._loaded is not None:
             self._loaded[1].close()
@@ -140,15 +161,17 @@ class Service:
         most = self.options.max_pages
 
         def work(patience: Patience) -> list[Reading]:
+            # One more than is taken, to see whether there are more.
+            asked = replace(options, most_pages=most + 1)
             readings: list[Reading] = []
-            for reading in reader.read_pages(file.content, options):
+            for reading in read_pages_apart(self.apart, reader.origin, asked, file.content, file.name):
                 patience.check()
-                if len(readings) == most:
-                    raise DataError(f"A document has at most {most} pages here. Send it in parts.")
                 readings.append(reading)
+            if len(readings) > most:
+                raise DataError(f"A document has at most {most} pages here. Send it in parts.")
             return readings
 
-        readings = await self.pool.run(work)
+        readings = await self.pool.run(_unless_ended(work))
         self.measures.pages.inc(len(readings))
         return readings
 
@@ -166,10 +189,10 @@ class Service:
         def work(patience: Patience) -> None:
             for k in others:
                 patience.check()
-                found[k] = predictor.look(files[k].source, files[k].photo, invert=invert)
+                found[k] = predictor.look(files[k].source, files[k].photo, invert=invert, apart=self.apart)
 
         if others:
-            await patiently(self.pool.run(work))
+            await patiently(self.pool.run(_unless_ended(work)))
         return [found[k] for k in range(len(files))]
 
     def _load(self) -> tuple[Predictor, Batcher]:
@@ -178,6 +201,7 @@ class Service:
                 predictor = Predictor(self.model_name, self._runs)
                 most = _IMAGES_A_REQUEST * self.options.queue
                 _warm_up(predictor)
+                self.apart.start()
                 self._loaded = predictor, Batcher(predictor.rows, most, self.measures.note_batch)
                 if self.state == "starting":
                     self.state = "ready"
@@ -185,6 +209,16 @@ class Service:
 
     def _n_waiting_images(self) -> float:
         return 0 if self._loaded is None else self._loaded[1].n_waiting
+
+
+def _unless_ended(work: Callable[[Patience], T]) -> Callable[[Patience], T]:
+    def done(patience: Patience) -> T:
+        try:
+            return work(patience)
+        except EndedError:
+            raise RefusedError(503, "The server is stopping.", "Try again later.", retry_after_s=1) from None
+
+    return done
 
 
 async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:

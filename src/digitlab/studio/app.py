@@ -14,7 +14,9 @@ from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
 
+from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.listening import address_of, listening_socket
+from digitlab.serving.options import ServingOptions
 from digitlab.serving.server import SignalledServer
 from digitlab.serving.service import Service
 from digitlab.serving.tokens import checked_token, is_loopback
@@ -26,6 +28,7 @@ from digitlab.studio.guests import add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
+from digitlab.studio.reading.desk import PROCESSES
 from digitlab.studio.reading.routes import add_read_routes
 from digitlab.studio.report_route import add_report_route
 from digitlab.studio.tabs import evaluation, input_data, model, read, runs, training
@@ -90,6 +93,7 @@ def run_studio(
     token: str | None = None,
     open_browser: bool = True,
     autostart: bool = True,
+    page_seconds: float = PAGE_SECONDS,
 ) -> int:
     """Serve the Studio until Ctrl-C.
 
@@ -107,6 +111,8 @@ def run_studio(
         Open the page in the user's browser.
     autostart : bool
         Start the codelab's run.
+    page_seconds : float
+        Processor time that a page or photo may take to be read.
 
     Returns
     -------
@@ -116,9 +122,10 @@ def run_studio(
     Raises
     ------
     ConfigError
-        If host, port or token cannot be used.
+        If host, port, token or time cannot be used.
     """
     token = checked_token(host, token)
+    PROCESSES.allow(page_seconds)
     listening = listening_socket(host, port)
     address = address_of(listening, host, token and quote(token))
     opening = Opening(out, autostart=autostart, expects_page=open_browser)
@@ -140,7 +147,7 @@ def run_studio(
         for task in tasks:
             task.cancel()
 
-    service = Service(runs=out)
+    service = Service(ServingOptions(page_timeout_s=page_seconds), runs=out, apart=PROCESSES)
     add_report_route(out)
     add_read_routes()
     add_page(set_up_page(opening))

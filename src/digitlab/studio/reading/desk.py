@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -16,18 +15,27 @@ import numpy as np
 from nicegui import background_tasks
 from numpy.typing import NDArray
 
+from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import DataError, DigitlabError
+from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change
 from digitlab.reading.options import ReadingOptions
-from digitlab.reading.photo import open_pages, open_photo
+from digitlab.reading.photo import open_photo
 from digitlab.reading.reading import Box
 from digitlab.studio.page import Page
 from digitlab.studio.reading.editing import edited
 from digitlab.studio.reading.readers import SHIPPED, Readers, readers_of
-from digitlab.studio.reading.sheet import Sheet, forget_ways, known_photo, read_sheet, upright_picture
+from digitlab.studio.reading.sheet import (
+    Sheet,
+    forget_ways,
+    known_photo,
+    read_file,
+    read_sheet,
+    upright_picture,
+)
 from digitlab.training.fine_tuning import KnownPhoto
 
-__all__ = ["MOST_SHEETS", "Desk", "find_desk"]
+__all__ = ["MOST_SHEETS", "PROCESSES", "Desk", "find_desk"]
 
 T = TypeVar("T")
 
@@ -36,6 +44,9 @@ MOST_KNOWN = 8
 
 #: Photos and pages that a browser tab keeps at a time, each at most 12 MB in memory; the oldest go.
 MOST_SHEETS = 20
+
+#: What opens and reads photos; drawings are small, come from whoever sits there, and are read here.
+PROCESSES = Apart(min(available_threads(), 8))
 
 _LONGEST_NAME = 80
 # Photos are heavy, so two at a time are read in the whole process; drawings do not wait behind them.
@@ -155,9 +166,7 @@ class Desk:
 
         def read() -> list[Sheet]:
             # One more than is shown, to see whether there are more.
-            pages = list(islice(open_pages(content, MOST_SHEETS + 1), MOST_SHEETS + 1))
-            reader = self.readers.reader(choice)
-            return [read_sheet(replace(page, source=source), reader, options) for page in pages]
+            return read_file(content, source, self.readers.reader(choice), options, MOST_SHEETS + 1, PROCESSES)
 
         try:
             found = await _in(_PHOTO_POOL, read)
@@ -278,7 +287,9 @@ class Desk:
                 photo = original if kind == "reset" else edited(sheet.photo, sheet.found, kind, box)
                 # Where the rest stays in its place, what was said of it still holds.
                 before = sheet if kind == "hide" else None
-                return read_sheet(photo, reader(self.choice), options, original=original, before=before)
+                return read_sheet(
+                    photo, reader(self.choice), options, original=original, before=before, apart=PROCESSES
+                )
 
             self._put(sheet, await _in(_PHOTO_POOL, make), "photos")
 
@@ -342,7 +353,8 @@ class Desk:
             reader = self.readers.reader(choice)
             if sheet.reader is reader and sheet.options == options:
                 return sheet
-            return read_sheet(sheet.photo, reader, options, original=sheet.original, before=sheet)
+            apart = None if sheet is self.drawn else PROCESSES
+            return read_sheet(sheet.photo, reader, options, original=sheet.original, before=sheet, apart=apart)
 
         return await _in(_PHOTO_POOL, read)
 

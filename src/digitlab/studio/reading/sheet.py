@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitlab.evaluation.markup import percent
+from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change, corrected
 from digitlab.reading.frame import frame
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
-from digitlab.reading.photo import Photo
-from digitlab.reading.reader import Reader
+from digitlab.reading.photo import Photo, open_pages
+from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, Refused
 from digitlab.reading.render import upright_pixels
 from digitlab.reading.steps import Step, steps_of
@@ -33,6 +34,7 @@ __all__ = [
     "forget_ways",
     "known_photo",
     "overlay",
+    "read_file",
     "read_sheet",
     "steps_of_sheet",
     "upright_picture",
@@ -42,9 +44,10 @@ __all__ = [
 _BLANK = (*[0.0] * 10, 1.0)
 _MOST_MARKS = 60  # of a drawing
 _QUALITY = 85
+_WIDEST_PX, _HIGHEST_PX = 480, 360  # of a step as it is shown
 _SERIALS = count(1)
 # The ways of the sheets that were read last, for their steps: to read a photo twice takes twice as long. No more are
-# kept, since one may have 50 MB.
+# kept, since one may have 50 MB. Each process has those that it has read.
 _WAYS: deque[tuple[int, Way]] = deque(maxlen=2)
 
 
@@ -192,8 +195,40 @@ class Sheet:
         return replace(self, changes=tuple(change for change in self.changes if not _touch(change.box, box)))
 
 
+def read_file(
+    content: bytes, source: str, reader: Reader, options: ReadingOptions, most: int, apart: Apart
+) -> list[Sheet]:
+    """Read a photo or the pages of a document in another process.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    source : str
+        What it is called.
+    reader, options : Reader, ReadingOptions
+        Who reads, and how.
+    most : int
+        Pages at most.
+    apart : Apart
+        The processes.
+    """
+    serials = [next(_SERIALS) for _ in range(most)]
+    pages = apart.each(_file_found, serials, content, source, reader.origin, options, source=source, keys=serials)
+    return [
+        Sheet(photo, photo, reader, options, reading, seen, (), serial)
+        for (photo, reading, seen), serial in zip(pages, serials, strict=False)
+    ]
+
+
 def read_sheet(
-    photo: Photo, reader: Reader, options: ReadingOptions, *, original: Photo | None = None, before: Sheet | None = None
+    photo: Photo,
+    reader: Reader,
+    options: ReadingOptions,
+    *,
+    original: Photo | None = None,
+    before: Sheet | None = None,
+    apart: Apart | None = None,
 ) -> Sheet:
     """Read a photo and keep what the network saw of every mark.
 
@@ -209,22 +244,29 @@ def read_sheet(
         What the photo was before somebody edited it.
     before : Sheet, optional
         An earlier reading of the same photo, whose changes are carried over.
+    apart : Apart, optional
+        The processes that read it; this one by default, which is for drawings: they are small.
     """
     is_edited = original is not None and original is not photo
-    reading, way = read_page(photo, _asked(options, is_edited=is_edited), reader.answers)
-    seen = _seen(reading, way, reader, options)
     changes = () if before is None else before.changes
-    sheet = Sheet(photo if original is None else original, photo, reader, options, reading, seen, changes)
-    _WAYS.append((sheet.serial, way))
-    return sheet
+    serial, asked = next(_SERIALS), _asked(options, is_edited=is_edited)
+    if apart is None:
+        found = _found(serial, photo, reader, asked)
+    else:
+        found = apart.call(_photo_found, serial, photo, reader.origin, asked, source=photo.source, keys=[serial])
+    return Sheet(photo if original is None else original, photo, reader, options, *found, changes, serial)
 
 
-def steps_of_sheet(sheet: Sheet) -> tuple[Step, ...]:
-    """Return every step of the way to a sheet's reading as a picture."""
-    way = next((way for serial, way in tuple(_WAYS) if serial == sheet.serial), None)
-    if way is None:
-        way = read_page(sheet.photo, _asked(sheet.options, is_edited=sheet.is_edited), sheet.reader.answers)[1]
-    return steps_of(sheet.photo, sheet.options, sheet.found, way)
+def steps_of_sheet(sheet: Sheet, apart: Apart | None = None) -> tuple[Step, ...]:
+    """Return every step of the way to a sheet's reading as a picture, where it was read."""
+    asked = _asked(sheet.options, is_edited=sheet.is_edited)
+    about = sheet.serial, sheet.photo, asked, sheet.options, sheet.found
+    if apart is None:
+        return _steps(sheet.reader, *about)
+    steps: tuple[Step, ...] = apart.call(
+        _steps_apart, sheet.reader.origin, *about, source=sheet.photo.source, keys=[sheet.serial]
+    )
+    return steps
 
 
 def forget_ways() -> None:
@@ -330,3 +372,47 @@ def _of_digit(digit: Digit) -> tuple[float, ...]:
     for other in digit.alternatives:
         values[other.value] = other.probability
     return (*values, max(0.0, 1.0 - sum(values)))
+
+
+def _found(serial: int, photo: Photo, reader: Reader, options: ReadingOptions) -> tuple[Reading, tuple[Mark, ...]]:
+    reading, way = read_page(photo, options, reader.answers)
+    _WAYS.append((serial, way))
+    return reading, _seen(reading, way, reader, options)
+
+
+def _steps(
+    reader: Reader, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, found: Reading
+) -> tuple[Step, ...]:
+    way = next((way for number, way in tuple(_WAYS) if number == serial), None)
+    if way is None:
+        way = read_page(photo, asked, reader.answers)[1]
+    return steps_of(photo, options, found, way)
+
+
+# ---- what other processes do ----
+
+
+def _file_found(
+    serials: Sequence[int], content: bytes, source: str, origin: Origin, options: ReadingOptions
+) -> Iterator[tuple[Photo, Reading, tuple[Mark, ...]]]:
+    reader = reader_of(origin)
+    for serial, page in zip(serials, islice(open_pages(content, len(serials)), len(serials)), strict=False):
+        photo = replace(page, source=source)
+        yield photo, *_found(serial, photo, reader, options)
+
+
+def _photo_found(
+    serial: int, photo: Photo, origin: Origin, options: ReadingOptions
+) -> tuple[Reading, tuple[Mark, ...]]:
+    return _found(serial, photo, reader_of(origin), options)
+
+
+def _steps_apart(origin: Origin, *about: Any) -> tuple[Step, ...]:
+    # No larger than they are shown, because they are handed over.
+    return tuple(replace(step, picture=_shown_size(step.picture)) for step in _steps(reader_of(origin), *about))
+
+
+def _shown_size(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = Image.fromarray(picture)
+    image.thumbnail((_WIDEST_PX, _HIGHEST_PX), Image.Resampling.BOX)
+    return np.asarray(image)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.steps import Step
-from digitlab.studio.reading.desk import Desk
+from digitlab.studio.reading.desk import PROCESSES, Desk
 from digitlab.studio.reading.sheet import Sheet, steps_of_sheet
 
 __all__ = ["StepsView", "step_picture"]
@@ -78,7 +78,8 @@ class StepsView(ui.element, component="../static/reading_steps.js"):
 
     def _steps(self, sheet: Sheet) -> list[dict[str, Any]]:
         desk = self._desk
-        return [_to_page(step, desk.options, on_drawing=desk.is_about_drawing) for step in steps_of_sheet(sheet)]
+        steps = steps_of_sheet(sheet, None if sheet is desk.drawn else PROCESSES)
+        return [_to_page(step, desk.options, on_drawing=desk.is_about_drawing) for step in steps]
 
     def _show(self, steps: list[dict[str, Any]], about: str, text: str) -> None:
         self._props.update({"steps": steps, "about": about, "text": text.replace("\n", " · ")})

@@ -18,7 +18,7 @@ from digitlab.reading.reading import Box
 from digitlab.studio.card import card
 from digitlab.studio.page import Page
 from digitlab.studio.reading.corrections_card import CorrectionsCard
-from digitlab.studio.reading.desk import Desk
+from digitlab.studio.reading.desk import PROCESSES, Desk
 from digitlab.studio.reading.elements import DrawnAnswer, DrawPad
 from digitlab.studio.reading.learning import corrections_of
 from digitlab.studio.reading.numbers_card import NumbersCard
@@ -60,9 +60,13 @@ class ReadTab:
         self.desk.on("photos", lambda: self._stepping.ask(at_once=True))
         self.desk.on("reader", self._reader_chosen)
         self.desk.on("corrected", self._steps.retell)
-        page.on_tab(lambda name: self._shown() if name == _NAME else None)
+        page.on_tab(lambda name: self._opened() if name == _NAME else None)
         page.on_state(lambda _: self._training_changed())
         page.on_generation(self._training_changed)
+        self._shown()
+
+    def _opened(self) -> None:
+        PROCESSES.start()  # so that the first photo does not wait for one
         self._shown()
 
     def _build(self) -> None:

@@ -1,0 +1,563 @@
+"""Mutated inputs for all parsers of digitlab, each tried in this process: a result, or digitlab's own error.
+
+``python inputs.py PARSER SEED FIRST LAST PLACE`` tries the inputs from FIRST up to LAST and prints those that ended in
+something else, a JSON object a line; into the file PLACE it writes which one it tries, so that whoever started it knows
+what has ended it. The same numbers make the same inputs. ``python inputs.py PARSER SEED NUMBER`` tries one and shows
+what comes of it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import mmap
+import os
+import random
+import re
+import signal
+import struct
+import sys
+import tempfile
+import traceback
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from digitlab.errors import DigitlabError
+from digitlab.reading.apart import limit_memory
+
+SECONDS, MEMORY_BYTES = 10.0, 2**30
+
+_BYTES = (b"\x00", b"\xff", b"\x7f", b"\x80", b"\x01", b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff")
+_WORDS = (b"null", b"NaN", b"Infinity", b"-Infinity", b"true", b"{}", b"[]", b'""', b"[" * 200, b'"' + b"9" * 400,
+          b"\\u0000", b"\xed\xa0\x80", b"%00", b"%ff", b"\r\n", b"\n", b"../../etc/passwd")  # fmt: skip
+_NUMBERS = (b"0", b"-1", b"1", b"2", b"255", b"65536", b"2147483648", b"-9223372036854775809", b"1e308", b"1e400",
+            b"0.5", b"1" + b"0" * 400, b"1" * 5000, b"null", b'"7"', b"[1]", b"NaN")  # fmt: skip
+
+_VALUES: tuple[object, ...] = (
+    *(None, True, "", "x", "relu", "\x00", "\ud800", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], [1] * 3000, ["x"], "7"),
+    *(0, -1, 1, 2, 255, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, 5e-324),
+    *(float("nan"), float("inf"), -float("inf"), "9" * 5000, {"class_name": "Dense", "config": {}}),
+)
+
+
+def mutated(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    """Return content with one to four things done to it that damaged files and clever people do."""
+    # What is written in JSON is refused at its first bad comma; so most of it stays JSON, of something odd.
+    stays_json = content.find(b"{", 0, 16) >= 0 and draw.random() < 0.7
+    for _ in range(draw.choice((1, 1, 1, 2, 2, 3, 4))):
+        content = (_rebuilt if stays_json else draw.choice(_WAYS))(content, others, draw)
+        if len(content) > 2_000_000:
+            content = content[:2_000_000]
+    return content
+
+
+_spot = None
+
+
+def _spot(content: bytes, draw: random.Random) -> int:
+    # Heads hold what is believed; so half of all spots are in the first hundred bytes.
+    n = len(content)
+    return draw.randrange(min(n, 100) + 1) if draw.random() < 0.5 else draw.randrange(n + 1)
+
+
+def _flipped(content: bytes, _: Sequence[bytes], draw: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(draw.choice((1, 1, 2, 8))):
+        if changed:
+            at = min(_spot(content, draw), len(changed) - 1)
+            changed[at] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
+def _overwritten(content: bytes, _: Sequence[bytes], draw: random.Random) -> bytes:
+    at, word = _spot(content, draw), draw.choice(_BYTES)
+    return content[:at] + word + content[at + len(word) :]
+
+
+def _inserted(content: bytes, _: Sequence[bytes], draw: random.Random) -> bytes:
+    at = _spot(content, draw)
+    return content[:at] + draw.choice(_BYTES + _WORDS) + content[at:]
+
+
+def _cut(content: bytes, _: Sequence[bytes], draw: random.Random) -> bytes:
+    return content[: _spot(content, draw)]
+
+
+def _without(content: bytes, _: Sequence[bytes], draw: random.Random) -> bytes:
+    at = _spot(content, draw)
+    return content[:at] + content[at + draw.choice((1, 4, 16, 100)) :]
+
+
+def _repeated(content: bytes, _: Sequence[bytes], draw: random.Random) -> bytes:
+    at, n = _spot(content, draw), draw.choice((1, 4, 16, 64))
+    return content[:at] + content[at : at + n] * draw.choice((2, 3, 100, 2000)) + content[at + n :]
+
+
+def _spliced(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    other = draw.choice(others)
+    return content[: _spot(content, draw)] + other[_spot(other, draw) :]
+
+
+def _renumbered(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    """Put another number, or none, where digits stand: what JSON, PDF and addresses are made of."""
+    numbers = list(re.finditer(rb"-?\d+(\.\d+)?([eE][-+]?\d+)?", content[:200_000]))
+    if not numbers:
+        return _overwritten(content, others, draw)
+    chosen = draw.choice(numbers)
+    return content[: chosen.start()] + draw.choice(_NUMBERS) + content[chosen.end() :]
+
+
+def _reworded(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    words = list(re.finditer(rb'"[^"]*"|/[A-Za-z]+|[a-z_]+', content[:200_000]))
+    if not words:
+        return _flipped(content, others, draw)
+    chosen, other = draw.choice(words), draw.choice(words)
+    return content[: chosen.start()] + draw.choice((other[0], *_WORDS)) + content[chosen.end() :]
+
+
+def _rebuilt(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    """Put something else in a place of JSON, which stays JSON; also of the header of a safetensors file."""
+    start = content.find(b"{", 0, 16)
+    try:
+        text = content[start:].decode("latin-1")
+        document, length = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return _renumbered(content, others, draw)
+    holders: list[object] = [document]
+    for holder in holders:
+        inside = list(holder.values()) if isinstance(holder, dict) else holder
+        holders += [one for one in inside if isinstance(one, dict | list) and one] if isinstance(inside, list) else []
+        if len(holders) > 500:
+            break
+    holder = draw.choice(holders)
+    if isinstance(holder, dict) and holder:
+        key: object = draw.choice(sorted(holder))
+    elif isinstance(holder, list) and holder:
+        key = draw.randrange(len(holder))
+    else:
+        return content
+    inner = holder[key]  # type: ignore[index]
+    if isinstance(inner, str) and inner.startswith("{") and draw.random() < 0.9:
+        holder[key] = _rebuilt(inner.encode(), others, draw).decode("utf-8", "replace")  # type: ignore[index]
+    elif draw.random() < 0.2:
+        del holder[key]  # type: ignore[attr-defined]
+    else:
+        holder[key] = draw.choice(_VALUES)  # type: ignore[index]
+    made = json.dumps(document).encode()
+    rest = text[length:].encode("latin-1")
+    if start != 8:
+        return content[:start] + made + rest
+    padding = struct.unpack("<Q", content[:8])[0] - length  # the header of safetensors ends in spaces
+    return struct.pack("<Q", len(made)) + made + (rest[padding:] if 0 <= padding <= 8 else rest)
+
+
+_WAYS = (_flipped, _overwritten, _inserted, _cut, _without, _repeated, _spliced, _renumbered, _renumbered, _reworded,
+         _rebuilt)  # fmt: skip
+
+
+class _Honest(random.Random):
+    """Draws nothing that spoils an input."""
+
+    def random(self) -> float:
+        return 0.999
+
+
+@dataclass(frozen=True)
+class Parser:
+    """What is attacked: honest inputs, and how one is tried."""
+
+    honest: Callable[[], list[bytes]]
+    attempt: Callable[[bytes, Path, random.Random], object]
+
+
+# ---- pictures and documents ----
+
+
+def _picture(width: int = 60, height: int = 80) -> Image.Image:
+    pixels = np.full((height, width), 255, np.uint8)
+    pixels[height // 4 : -height // 4, width // 2 - 2 : width // 2 + 2] = 0
+    return Image.fromarray(pixels)
+
+
+def _saved(picture: Image.Image, kind: str, **settings: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **settings)
+    return file.getvalue()
+
+
+def _pictures() -> list[bytes]:
+    grey = _picture()
+    rgb, rgba = grey.convert("RGB"), grey.convert("RGBA")
+    made = [
+        _saved(grey, kind) for kind in ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "TGA", "ICO")
+    ]
+    made += [_saved(rgb, "JPEG", progressive=True), _saved(rgba, "PNG"), _saved(rgb, "TIFF", compression="tiff_lzw")]
+    made += [
+        _saved(grey.convert("P"), "PNG"),
+        _saved(grey.convert("1"), "TIFF", compression="group4"),
+        _saved(rgb, "PCX"),
+    ]
+    made += [_saved(_picture(28, 28), "PNG"), _saved(grey.convert("I;16"), "PNG"), _saved(rgb, "AVIF")]
+    return [*made, _saved(rgb, "GIF", save_all=True, append_images=[rgba.convert("RGB")])]
+
+
+def _open_picture(content: bytes, _: Path, draw: random.Random) -> object:
+    from digitlab.reading.photo import open_photo
+    from digitlab.reading.small_image import small_image
+
+    small_image(content)
+    return open_photo(content)
+
+
+def _documents() -> list[bytes]:
+    page = _picture()
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 60]/Contents 4 0 R"
+        b"/Resources<</XObject<</F 5 0 R>>/Pattern<</P 6 0 R>>>>>>",
+        b"<</Length 52>>stream\n/F Do /Pattern cs /P scn 0 0 90 60 re f 0 0 5 9 re S\n\nendstream",
+        b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Length 14>>stream\n0 0 3 3 re f  \nendstream",
+        b"<</Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 4 4]/XStep 4/YStep 4"
+        b"/Resources<<>>/Length 14>>stream\n0 0 2 2 re f  \nendstream",
+    )
+    numbered = [b"%d 0 obj" % number + one + b" endobj\n" for number, one in enumerate(objects, 1)]
+    drawn = b"%PDF-1.4\n" + b"".join(numbered) + b"trailer<</Root 1 0 R/Size 7>>\n%%EOF"
+    return [_saved(page, "PDF"), _saved(page.convert("RGB"), "PDF", save_all=True, append_images=[page]), drawn]
+
+
+def _open_document(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.reading.photo import open_pages
+
+    return [page.pixels.shape for page in open_pages(content, 3)]
+
+
+# ---- data, models, runs ----
+
+
+def _idx_files() -> list[bytes]:
+    images = struct.pack(">HBBIII", 0, 8, 3, 3, 28, 28) + bytes(3 * 784)
+    labels = struct.pack(">HBBI", 0, 8, 1, 5) + bytes(5)
+    floats = struct.pack(">HBBII", 0, 0x0D, 2, 2, 3) + bytes(24)
+    return [images, labels, floats, gzip.compress(images), lzma.compress(images)]
+
+
+def _read_idx(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.data.idx import read_idx
+
+    path = folder / "images-idx3-ubyte"
+    path.write_bytes(content)
+    return read_idx(path)
+
+
+@cache
+def _models() -> dict[str, list[bytes]]:
+    from digitlab.exporting.keras_writer import write_keras
+    from digitlab.exporting.onnx_writer import write_onnx
+    from digitlab.exporting.tfjs_writer import write_tfjs
+    from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Flatten, MaxPooling2D
+    from digitlab.network.checkpoint import save_checkpoint
+
+    made: dict[str, list[bytes]] = {"safetensors": [], "keras": [], "onnx": [], "tfjs": [], "shard": []}
+    for seed in range(2):
+        layers = [
+            Conv2D(2, 3, activation="relu"),
+            MaxPooling2D(3),
+            Flatten(),
+            Dense(4, activation="relu"),
+            Dense(10, activation="softmax"),
+        ]
+        network = Architecture(layers[2 * seed :], (28, 28, 1), "small")
+        checkpoint = Checkpoint(network, tuple(network.initial_weights(seed=seed)))
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            save_checkpoint(folder / "m.safetensors", checkpoint)
+            write_keras(checkpoint, folder / "m.keras")
+            write_onnx(checkpoint, folder / "m.onnx")
+            write_tfjs(checkpoint, folder / "m")
+            for kind in ("safetensors", "keras", "onnx"):
+                made[kind].append((folder / f"m.{kind}").read_bytes())
+            if seed == 0:
+                made["tfjs"].append((folder / "m" / "model.json").read_bytes())
+                made["shard"].append((folder / "m" / "group1-shard1of1.bin").read_bytes())
+    return made
+
+
+def _load_model(content: bytes, folder: Path, suffix: str) -> object:
+    from digitlab.network.formats.opening import load_model_file
+
+    path = folder / f"model.{suffix}"
+    path.write_bytes(content)
+    return load_model_file(path)
+
+
+def _load_keras(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:  # what is in the archive, which is whole
+        honest = draw.choice(_models()["keras"])
+        with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        chosen = draw.choice(sorted(files))
+        files[chosen] = mutated(files[chosen], list(files.values()), draw)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, inside in files.items():
+                archive.writestr(name, inside)
+        content = packed.getvalue()
+    return _load_model(content, folder, "keras")
+
+
+def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
+    shard = _models()["shard"][0]
+    (folder / "group1-shard1of1.bin").write_bytes(mutated(shard, [shard], draw) if draw.random() < 0.2 else shard)
+    return _load_model(content, folder, "json")
+
+
+def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:  # a whole file of something odd
+        import onnx
+
+        model = onnx.load_from_string(draw.choice(_models()["onnx"]))
+        for _ in range(draw.choice((1, 1, 2, 3))):
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    return _load_model(content, folder, "onnx")
+
+
+def _spoil_graph(graph: Any, draw: random.Random) -> None:
+    constants = graph.initializer
+    nodes = graph.node
+    way = draw.randrange(9)
+    if way == 0 and constants:
+        del constants[draw.randrange(len(constants))]
+    elif way == 1 and nodes:
+        del nodes[draw.randrange(len(nodes))]
+    elif way == 2 and nodes:
+        nodes.add().CopyFrom(draw.choice(nodes))
+    elif way == 3 and nodes:
+        draw.choice(nodes).op_type = draw.choice(
+            ("Add", "Conv", "Gemm", "MatMul", "Mul", "Reshape", "Constant", "Cast", "x")
+        )
+    elif way == 4 and nodes:
+        names = [name for node in nodes for name in (*node.input, *node.output)]
+        one = draw.choice(nodes)
+        if one.input:
+            one.input[draw.randrange(len(one.input))] = draw.choice([*names, "", "nowhere"])
+    elif way == 5 and constants:
+        one = draw.choice(constants)
+        if one.dims:
+            one.dims[draw.randrange(len(one.dims))] = draw.choice((0, 1, -1, 7, 2**31, 2**62))
+    elif way == 6 and constants:
+        draw.choice(constants).data_type = draw.randrange(24)
+    elif way == 7 and constants:
+        one = draw.choice(constants)
+        one.raw_data = draw.choice((b"", one.raw_data[:-3], b"\x00\x00\xc0\x7f" * 9, b"\x00\x00\x80\x7f" * 40))
+    elif nodes:
+        spoiled = [attribute for node in nodes for attribute in node.attribute]
+        if spoiled:
+            one = draw.choice(spoiled)
+            one.type = draw.randrange(1, 12) if draw.random() < 0.3 else one.type
+            one.i, one.f = draw.choice((0, -1, 2**62, 7)), draw.choice((0.0, float("nan"), 1e38))
+            one.ints.extend(draw.choice(([0], [-1, 2**40], [1] * 500)))
+
+
+_RUN_FILES = ("config.json", "environment.json", "history.jsonl", "evaluation.json", "timings.json")
+
+
+@cache
+def _run() -> dict[str, bytes]:
+    """The files of a real run, small."""
+    import digitlab as dl
+    from digitlab.training.config import TrainConfig
+
+    with tempfile.TemporaryDirectory() as name:
+        config = TrainConfig(train_images=64, validation_images=32, batch_size=32, epochs=1)
+        dl.train(config, out=Path(name))
+        [folder] = [path for path in Path(name).iterdir() if path.is_dir()]
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _list_run(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.runs.directory import Run
+    from digitlab.runs.listing import list_runs
+
+    path = folder / "runs" / "r"
+    path.mkdir(parents=True, exist_ok=True)
+    files = dict(_run())
+    chosen = draw.choice([name for name in _RUN_FILES if name in files])
+    if draw.random() < 0.98:
+        files[chosen] = mutated(files[chosen], list(files.values()), draw)
+    for name, inside in files.items():
+        (path / name).write_bytes(inside)
+    list_runs(folder / "runs")
+    run = Run.open(path)
+    return run.info(), run.history()
+
+
+def _results() -> list[bytes]:
+    from digitlab.reading.table import COLUMNS, csv_text
+
+    row = ["a.png", "1", "1", "1", "42", "0.9", "1 2 3 4", "0", "", "12 bytes 2026-01-01T00:00:00Z abc"]
+    return [csv_text([COLUMNS, row, row]).encode(), csv_text([COLUMNS]).encode()]
+
+
+def _open_results(content: bytes, folder: Path, _: random.Random) -> object:
+    from digitlab.reading.results_file import ResultsFile
+
+    path = folder / "results.csv"
+    path.write_bytes(content)
+    with ResultsFile(path, "abc") as table:
+        table.forget(["b.png"])
+        return table.has("a.png", "a.png")
+
+
+# ---- what comes over the network ----
+
+
+@cache
+def _client() -> object:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving"))
+    from asking import Client
+
+    from digitlab.serving.lines import Lines
+    from digitlab.serving.server import guarded_api
+    from digitlab.serving.service import Service
+
+    return Client(guarded_api(Service(), Lines(None)))
+
+
+def _ask(content: bytes, kind: str) -> object:
+    reply = _client().predict(content, kind)  # type: ignore[attr-defined]
+    assert reply.status < 500, f"{reply.status}: {reply.body[:200]!r}"
+    return reply.status
+
+
+def _json_bodies() -> list[bytes]:
+    return [
+        json.dumps({"images": [[0, 255, 7] + [0] * 781]}).encode(),
+        json.dumps({"images": [[[0.5] * 28] * 28] * 2}).encode(),
+    ]
+
+
+def _forms() -> list[bytes]:
+    head = b'--B\r\nContent-Disposition: form-data; name="file"; filename="7.png"\r\nContent-Type: image/png\r\n\r\n'
+    picture = _saved(_picture(28, 28), "PNG")
+    return [head + picture + b"\r\n--B--\r\n", head + picture + b"\r\n" + head + picture + b"\r\n--B--\r\n"]
+
+
+def _lesson_links() -> list[bytes]:
+    from digitlab.network import Architecture, Dense, Flatten
+    from digitlab.studio.lesson import LessonLink
+
+    own = Architecture([Flatten(), Dense(10, activation="softmax")], (28, 28, 1), "own")
+    links = [
+        LessonLink(changes={"epochs": 3, "optimizer": "sgd", "learning_rate": 0.1}, tab="training"),
+        LessonLink(layers=own, step=40),
+    ]
+    return [link.to_query().encode() for link in links]
+
+
+def _follow_link(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.studio.lesson import LessonLink
+
+    link, sentence = LessonLink.from_query(content.decode("utf-8", "replace"))
+    link.config, link.architecture  # noqa: B018
+    return sentence
+
+
+def _network_documents() -> list[bytes]:
+    from digitlab.network.zoo import architecture
+    from digitlab.studio.network_document import network_document
+
+    return [network_document(architecture(name)).encode() for name in ("codelab_cnn", "dense_baseline")]
+
+
+def _open_network(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.studio.network_document import read_network_document
+
+    return read_network_document(content)
+
+
+def _events() -> list[bytes]:
+    change = {"serial": 3, "box": [1, 2, 30, 40], "value": "7", "isNumber": False}
+    return [
+        json.dumps(event).encode()
+        for event in (change, change | {"value": None}, [1, 2, 30, 40], {"name": "turn", "on": True})
+    ]
+
+
+def _take_event(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.studio.reading.elements import as_box, as_change
+
+    try:
+        event = json.loads(content)
+    except (ValueError, RecursionError):
+        return None  # what the browser's library would not let through either
+    return as_change(event), as_box(event)
+
+
+PARSERS = {
+    "pictures": Parser(_pictures, _open_picture),
+    "documents": Parser(_documents, _open_document),
+    "idx": Parser(_idx_files, _read_idx),
+    "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
+    "keras": Parser(lambda: _models()["keras"], _load_keras),
+    "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
+    "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
+    "runs": Parser(lambda: [b"{}"], _list_run),
+    "results": Parser(_results, _open_results),
+    "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),
+    "forms": Parser(_forms, lambda c, _, __: _ask(c, "multipart/form-data; boundary=B")),
+    "lessons": Parser(_lesson_links, _follow_link),
+    "networks": Parser(_network_documents, _open_network),
+    "events": Parser(_events, _take_event),
+}
+
+
+def tried(name: str, seed: int, number: int, folder: Path, honest: list[bytes]) -> object:
+    """Make one input and try it."""
+    draw = random.Random(f"{name} {seed} {number}")
+    content = mutated(draw.choice(honest), honest, draw)
+    try:
+        return PARSERS[name].attempt(content, folder, draw)
+    except DigitlabError as error:
+        if not str(error).strip():
+            raise AssertionError("an error without a sentence") from error
+        return error
+
+
+def _all(name: str, seed: int, first: int, last: int, place: Path) -> None:
+    honest = PARSERS[name].honest()
+    with tempfile.TemporaryDirectory() as folder, place.open("r+b") as file, mmap.mmap(file.fileno(), 8) as at:
+        for content in honest:
+            PARSERS[name].attempt(content, Path(folder), _Honest())  # warm, and what is honest is taken
+        limit_memory(MEMORY_BYTES)
+        for number in range(first, last):
+            at[:] = struct.pack("<q", number)
+            if hasattr(signal, "setitimer"):
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends this process
+            try:
+                tried(name, seed, number, Path(folder), honest)
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                place_of = f"{Path(where.filename).name}:{where.lineno}"
+                print(json.dumps({"number": number, "error": f"{error!r:.300}", "at": place_of}), flush=True)
+        at[:] = struct.pack("<q", last)
+
+
+if __name__ == "__main__":
+    parser, seed, first, *rest = sys.argv[1:]
+    if rest:
+        _all(parser, int(seed), int(first), int(rest[0]), Path(rest[1]))
+    else:
+        with tempfile.TemporaryDirectory() as where:
+            print(repr(tried(parser, int(seed), int(first), Path(where), PARSERS[parser].honest())))
+    os._exit(0)  # nothing of it is waited for

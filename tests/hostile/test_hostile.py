@@ -1,0 +1,20 @@
+"""Ten thousand mutated inputs over all parsers: each gives a result or digitlab's own error, in time and memory.
+
+``make soak`` tries more of them, with another seed each time, for as long as one likes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rounds import N_INPUTS, PROGRAM, every
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_mutated_inputs_give_a_result_or_an_error_of_digitlab(tmp_path: Path) -> None:
+    assert N_INPUTS >= 10_000
+    problems = every(1, tmp_path)
+    shown = "\n".join(problems[:40])
+    assert not problems, f"{len(problems)} inputs; python {PROGRAM} PARSER SEED NUMBER shows one:\n{shown}"
