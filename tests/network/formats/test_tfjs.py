@@ -157,7 +157,7 @@ def test_a_shard_that_is_a_pipe_or_a_folder_or_missing_is_refused(folder: Path, 
     assert "not an ordinary file" in refused(folder)
     (folder / SHARD).unlink()
     (folder / SHARD).mkdir()
-    assert "not an ordinary file" in refused(folder)
+    assert "Is a directory" in refused(folder)
 
 
 def test_shards_of_another_size_are_refused(folder: Path, refused: Any) -> None:
