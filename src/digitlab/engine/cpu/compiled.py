@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import gc
 import hashlib
-import os
 import threading
 import zlib
 from collections.abc import Callable
@@ -24,11 +23,13 @@ import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
 from digitlab.data.cache import cache_folder
+from digitlab.data.storage import read_ordinary, replacing
 from digitlab.engine.cpu.vectors import LANES
 
 __all__ = ["entry_point", "inlined", "kernel", "seal_cache"]
 
 _CHECKSUMS = "checksums"
+_MOST_BYTES = 2**26  # of a file of code: the largest have some 2 MB
 
 # error_model="numpy": no test for a division by zero inside the loops. _nrt=False: kernels allocate nothing, so no
 # code for counting references, which makes compiling a fifth faster.
@@ -52,8 +53,22 @@ def _digest() -> str:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    files = sorted(folder.rglob("*.nb[ic]"))
-    return {str(file.relative_to(folder)): f"{zlib.crc32(file.read_bytes()):08x}" for file in files}
+    """Return the checksum of every file of code by its name; empty where it is no ordinary file."""
+    checksums = {}
+    for file in sorted(folder.rglob("*.nb[ic]")):
+        try:
+            checksum = f"{zlib.crc32(read_ordinary(file, _MOST_BYTES)):08x}"
+        except (OSError, ValueError):
+            checksum = ""
+        checksums[str(file.relative_to(folder))] = checksum
+    return checksums
+
+
+def _listed(folder: Path) -> str:
+    try:
+        return read_ordinary(folder / _CHECKSUMS, _MOST_BYTES).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def _checked_folder() -> Path | None:
@@ -64,10 +79,9 @@ def _checked_folder() -> Path | None:
     folder = home / "kernels" / _digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lines = (folder / _CHECKSUMS).read_text(errors="replace").splitlines() if (folder / _CHECKSUMS).exists() else []
-        sealed = {name: crc for crc, _, name in (line.partition(" ") for line in lines)}
+        sealed = {name: crc for crc, _, name in (line.partition(" ") for line in _listed(folder).splitlines())}
         for name, checksum in _checksums(folder).items():
-            if sealed.get(name) != checksum:
+            if not checksum or sealed.get(name) != checksum:
                 (folder / name).unlink(missing_ok=True)
     except OSError:
         return None
@@ -87,12 +101,10 @@ def seal_cache() -> None:
     _HAS_SAVED.clear()
     try:
         text = "".join(f"{crc} {name}\n" for name, crc in _checksums(_FOLDER).items())
-        target = _FOLDER / _CHECKSUMS
-        if target.exists() and target.read_text(errors="replace") == text:
+        if _listed(_FOLDER) == text:
             return
-        temporary = _FOLDER / f"{_CHECKSUMS}.{os.getpid()}"
-        temporary.write_text(text)
-        os.replace(temporary, target)
+        with replacing(_FOLDER / _CHECKSUMS, durable=False) as file:
+            file.write(text.encode())
     except OSError:
         return  # without the list the code is compiled again next time, nothing worse
 
