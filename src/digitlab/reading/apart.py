@@ -102,6 +102,10 @@ class Apart:
             if not (self._idle or self._busy or self._n_starting or self._is_closed):
                 self._begin()
 
+    def wait(self) -> None:
+        """Wait until the first process is warm; errors as ``each``."""
+        self._give_back(self._take(()), is_whole=True)
+
     def each(
         self, function: Callable[..., Iterable[Any]], *arguments: Any, source: str, keys: Sequence[int] = ()
     ) -> Iterator[Any]:

@@ -201,7 +201,7 @@ class Service:
                 predictor = Predictor(self.model_name, self._runs)
                 most = _IMAGES_A_REQUEST * self.options.queue
                 _warm_up(predictor)
-                self.apart.start()
+                self.apart.wait()
                 self._loaded = predictor, Batcher(predictor.rows, most, self.measures.note_batch)
                 if self.state == "starting":
                     self.state = "ready"
