@@ -391,6 +391,8 @@ def _work() -> None:
         from digitlab.reading.reader import warm_up
 
         warm_up()
+    import pypdfium2  # noqa: F401 - now, and not when the first document comes
+
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):  # libraries complain there of damaged files
         os.dup2(nowhere, descriptor)

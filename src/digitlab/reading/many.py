@@ -167,7 +167,7 @@ def _name(task: Task) -> str:
 def _reader(who: Origin | str | Path | None) -> Reader:
     from digitlab.reading.reader import Origin, reader_of
 
-    return reader_of(who if isinstance(who, Origin) else Origin(0, who))
+    return reader_of(who if isinstance(who, Origin) else Origin(-1, who))
 
 
 def _pages(who: Origin | str | Path | None, options: ReadingOptions, task: Task) -> Iterator[Reading | None]:

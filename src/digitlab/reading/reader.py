@@ -143,8 +143,9 @@ def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> 
 
 def reader_of(origin: Origin) -> Reader:
     """Return the reader that another process means; the last ones are kept."""
-    reader = _KEPT.pop(origin.number, None) or Reader(origin.model)
-    _KEPT[origin.number] = reader
+    key = 0 if origin.model is None else origin.number  # the shipped one is always the same
+    reader = _KEPT.pop(key, None) or Reader(origin.model)
+    _KEPT[key] = reader
     while len(_KEPT) > _MOST_KEPT:
         _KEPT.pop(next(iter(_KEPT)))
     return reader
@@ -154,7 +155,7 @@ def warm_up() -> None:
     """Have everything compiled or loaded that reading needs."""
     page = np.full((96, 96), 255, np.uint8)
     page[24:72, 44:52] = 0
-    reader = Reader()
+    reader = reader_of(Origin(0, None))
     reader.read(page)
     reader.answers.of_images(np.zeros((32, 28, 28, 1), np.float32))  # many go another way through the engine than one
     # Now, because a process that is ended cannot: what it has compiled would be compiled again by the next one.
