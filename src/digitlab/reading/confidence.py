@@ -17,16 +17,17 @@ from digitlab.reading.finder import Marks, common_area
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (1.29, -0.02, 0.41, -0.40, 2.05, 0.10, -1.85, 3.39, 0.58, -0.08, -0.62, 1.11, -3.85)
+_POWERS = (1.5, 0.53, 0.2, 0.25, 2.6, -0.2, -25.0, -2.3, 2.9, 1.15, -4.85)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
-_WHICH = (0.42, 0.43, 0.43)
+_WHICH = (0.66, 0.4, 0.57)
 # A number's odds: the power of the product of its digits' and a constant.
-_NUMBER = (1.0, 0.0)
+_NUMBER = (1.0, -0.5)
 # Sizes that differ less from the page's usual one than by this factor are usual.
 _USUAL_RATIO = 1.7
 # Log odds that the network's word is worth at least and at most.
 _MOST_AGAINST, _MOST_FOR = -3.0, 2.5
 _LEAST = 1e-5
+_RIVAL = 0.35  # a separator in the place of a one is likely above this
 _NEAR = 8.0  # heights: candidates so near are around
 
 
@@ -55,21 +56,20 @@ def is_digit(
 
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithms of the odds that evidence, float64 (n, 12), gives."""
+    """Return the logarithms of the odds that evidence, float64 (n, 10), gives."""
     return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
 
 
 def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what speaks for a digit: float64 (n, 12).
+    """Return what speaks for a digit: float64 (n, 10).
 
-    The finder's log odds, the network's, the logarithm of the probability that both name the same digit, whether that
-    is a one, which any line may be, what other levels say, the finder's certainty of which it is, how far the size is
-    from what is usual on the page, how much company it has (-0.5 to 0.5), the second look's log odds, the
-    logarithm of the probability that it names the same digit as the finder, how probably there is a separator, and the
-    log odds that what is found around is a digit, by the second look.
+    The finder's log odds, the second look's, and the single-digit network's; the logarithm of the probability that the
+    finder and that network name the same digit; what other levels say; whether it is a one, which any line may be, and
+    whether a slash is likely in its place; how far the size is from what is usual on the page, how much company it has
+    (-0.5 to 0.5), and the log odds that what is found around is a digit.
     """
     if len(marks) == 0:
-        return np.zeros((0, 12))
+        return np.zeros((0, 10))
     network = _normalized(answers[:, :10])
     same = np.log(np.maximum((marks.answers * network).sum(1), 1e-4))
     none = answers[:, 10].astype(np.float64)
@@ -77,13 +77,11 @@ def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float
     support = np.minimum(marks.support, 1.0)
     network_odds = np.where(none > 0, np.clip(-_log_odds(none), _MOST_AGAINST, _MOST_FOR), 0.0)
     one = np.sqrt(marks.answers * network)[:, 1]
-    own = np.stack([_log_odds(marks.p), network_odds, same, one, support, marks.answers.max(1)], 1)
-    second = _normalized(again[:, :10])
-    agreed = np.log(np.maximum((marks.answers * second).sum(1), 1e-4))
     digits = 1 - again[:, 10].astype(np.float64)
     around = _surroundings(marks, digits * np.minimum(2 * marks.p, 1))
-    seen_again = np.stack([_log_odds(digits), agreed, marks.rival, _accepted(marks, digits)], 1)
-    return np.concatenate([own, around, seen_again], 1)
+    slash = one * np.maximum(marks.rival - _RIVAL, 0)
+    own = np.stack([_log_odds(marks.p), _log_odds(digits), network_odds, same, support, one, slash], 1)
+    return np.concatenate([own, around, _accepted(marks, digits)[:, None]], 1)
 
 
 def _surroundings(marks: Marks, likely: NDArray[np.float64]) -> NDArray[np.float64]:
