@@ -157,17 +157,15 @@ def test_the_switches_show_why_the_steps_are_there(reader: Reader) -> None:
         canvas[10:150, 20:160] = 255 - cv2.resize(image, (140, 140), interpolation=cv2.INTER_CUBIC)
         canvases.append(canvas)
 
-    def n_right(options: ReadingOptions) -> int:
+    def right(options: ReadingOptions) -> float:
+        """How probable the right answers are, together."""
         answers = [reader.read_digit(canvas, options) for canvas in canvases]
-        return sum(
-            int(probabilities.argmax()) == label and none < 0.5
-            for (probabilities, none), label in zip(answers, test.labels, strict=False)
-        )
+        return sum(float(p[label] * (1 - none)) for (p, none), label in zip(answers, test.labels, strict=False))
 
-    with_all = n_right(ReadingOptions())
-    assert with_all >= 38
-    assert n_right(ReadingOptions(center=False)) < with_all
-    assert n_right(ReadingOptions(invert="never")) < with_all
+    with_all = right(ReadingOptions())
+    assert with_all >= 36
+    assert right(ReadingOptions(center=False)) < with_all
+    assert right(ReadingOptions(invert="never")) < with_all
 
 
 def test_any_model_of_ten_digits_can_read_and_others_are_refused(tmp_path: Path) -> None:
