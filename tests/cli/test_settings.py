@@ -21,7 +21,7 @@ def test_every_field_of_the_config_is_an_option_with_its_words_and_default(call:
 def test_help_tells_what_a_preset_changes(call: Any) -> None:
     assert "batch-size 256" in describe_presets()
     shown = " ".join(call("train", "--help").out.replace("│", " ").split())
-    assert "512 (fast: 256, accurate: 256, reader: 256, finder: 8)" in shown
+    assert "512 (fast: 256, accurate: 256, reader: 256, second-look: 128, finder: 8)" in shown
 
 
 def test_only_what_was_given_counts() -> None:

@@ -35,6 +35,7 @@ def test_the_page_is_what_opens_by_default(words: list[str], opened: list[dict[s
             "token": None,
             "open_browser": True,
             "autostart": True,
+            "page_seconds": 10.0,
         }
     ]
 
@@ -49,6 +50,7 @@ def test_options_reach_the_page(opened: list[dict[str, Any]]) -> None:
         "token": "t",
         "open_browser": False,
         "autostart": False,
+        "page_seconds": 10.0,
     }
 
 

@@ -40,10 +40,16 @@ def test_every_network_reads_digits_into_their_classes(name: str) -> None:
     assert all(weights.dtype == np.float32 for weights in network.initial_weights(seed=0))
 
 
-@pytest.mark.parametrize("name", FINDERS)
-def test_every_finder_answers_pages_of_any_size_with_maps(name: str) -> None:
-    network = architecture(name)
-    assert network.name == name
+def test_the_second_look_sees_candidates_with_what_stands_around_them() -> None:
+    network = architecture("second-look-cnn")
+    assert network.input_shape == (44, 44, 1)
+    assert network.n_classes == 11
+    assert Architecture.from_dict(network.to_dict()) == network
+
+
+def test_the_finder_answers_pages_of_any_size_with_maps() -> None:
+    network = architecture("finder_cnn")
+    assert set(FINDERS) == {"finder_cnn", "second_look_cnn"}
     assert network.answers_maps
     assert network.input_shape == (None, None, 1)
     assert network.shapes[-1] == (None, None, 23)

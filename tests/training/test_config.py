@@ -220,7 +220,7 @@ def test_every_preset_is_valid_and_builds(name):
     network = config.build_architecture()
     assert network.answers_maps == (config.loss == "finder")
     if not network.answers_maps:
-        assert network.n_classes == (11 if config.not_a_digit else 10)
+        assert network.n_classes == (11 if config.not_a_digit or config.learns_from == "candidates" else 10)
     assert config.changed() == PRESETS[name]
 
 
@@ -242,7 +242,7 @@ def test_values_change_a_preset():
 def test_a_misspelled_preset_gets_the_nearest():
     with pytest.raises(
         ConfigError,
-        match=r"There is no preset 'fats'\. Did you mean 'fast'\? There are codelab, fast, accurate, reader, finder\.",
+        match=r"There is no preset 'fats'\. Did you mean 'fast'\? There are codelab, fast, accurate, reader, second-look, finder\.",
     ):
         preset("fats")
 

@@ -45,4 +45,6 @@ def studio(
     """
     from digitlab.studio.app import run_studio
 
-    return run_studio(out, host, port, token, browser, start, page_timeout)
+    return run_studio(
+        out=out, host=host, port=port, token=token, open_browser=browser, autostart=start, page_seconds=page_timeout
+    )

@@ -276,7 +276,8 @@ class Sequential:
 
     def _finite(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
         # Weights that are finite one by one may have sums that are not.
-        if not np.isfinite(answers).all():
+        # Both are NaN where one is; an array of booleans would take memory for every answer.
+        if answers.size and not np.isfinite([answers.max(), answers.min()]).all():
             raise NetworkError(
                 f"{self.name} answers with what is no number (NaN or infinite): its weights are too large. Use those "
                 "of an earlier epoch, or train again with a smaller learning rate."

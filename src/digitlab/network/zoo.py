@@ -137,12 +137,11 @@ ZOO: dict[str, Callable[[], Architecture]] = {
     "dense_baseline": _dense_baseline,
     "fast_cnn": _fast_cnn,
     "reader_cnn": _reader_cnn,
-    "second_look_cnn": _second_look_cnn,
 }
 
 
-#: The named networks that are slid over a page and answer with maps.
-FINDERS: dict[str, Callable[[], Architecture]] = {"finder_cnn": _finder_cnn}
+#: The named networks that see pages: one is slid over them, the other looks again at what was found.
+FINDERS: dict[str, Callable[[], Architecture]] = {"finder_cnn": _finder_cnn, "second_look_cnn": _second_look_cnn}
 
 
 def architecture(name: str) -> Architecture:

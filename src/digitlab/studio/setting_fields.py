@@ -22,7 +22,7 @@ CHANGEABLE = ("learning_rate",)
 # The ones that a lesson is about; the others come after them, and what belongs to the machine
 # is not on the page; nor is the loss, since a page trains networks for single digits.
 _AT_FIRST = ("network", "train_images", "batch_size", "epochs", "optimizer", "learning_rate", "schedule", "seed")
-_NOT_SHOWN = ("data", "loss")
+_NOT_SHOWN = ("data", "loss", "learns_from")
 _CHOICES: dict[str, Sequence[str]] = {
     "network": tuple(ZOO),
     "optimizer": OPTIMIZERS,

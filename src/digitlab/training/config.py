@@ -69,8 +69,9 @@ class TrainConfig:
         What is made small: cross_entropy of single digits, or finder. A finder is a network that answers with maps; it
         learns from crops of pages, composed anew for every step.
     learns_from : str
-        digits of the set, or candidates: what the shipped finder takes for a digit on composed pages, right and wrong,
-        anew in every epoch; needs 44 x 44 pixels and 11 outputs, as second_look_cnn has.
+        Whether to learn from digits, those of the set, or from candidates.
+        Candidates are what the shipped finder takes for a digit on composed pages, right and wrong; they need 44 x 44
+        pixels and 11 outputs, as second_look_cnn has.
     data : str, optional
         A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
     train_images : int
