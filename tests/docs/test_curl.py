@@ -64,7 +64,10 @@ def test_every_command_runs_and_answers_what_the_page_shows(folder: Path) -> Non
             assert language == "sh"
             commands = [line for line in code.splitlines() if line.startswith("curl ")]
             others = "\n".join(line for line in code.splitlines() if not line.startswith("curl "))
-            assert commands
+            if not commands:
+                # How the page is begun, which is tried elsewhere.
+                assert others.splitlines()[-1] == "digitlab"
+                continue
             for command in commands:
                 own = command.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
                 done = subprocess.run(["sh", "-ec", f"{others}\n{own}"], cwd=folder, capture_output=True, text=True,

@@ -242,7 +242,8 @@ def test_values_change_a_preset():
 def test_a_misspelled_preset_gets_the_nearest():
     with pytest.raises(
         ConfigError,
-        match=r"There is no preset 'fats'\. Did you mean 'fast'\? There are codelab, fast, accurate, reader, second-look, finder\.",
+        match=r"There is no preset 'fats'\. Did you mean 'fast'\? "
+        r"There are codelab, fast, accurate, reader, second-look, finder\.",
     ):
         preset("fats")
 

@@ -20,6 +20,8 @@ __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 _POWERS = (1.5, 0.53, 0.2, 0.25, 2.6, -0.2, -25.0, -2.3, 2.9, 1.15, -4.85)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
 _WHICH = (0.66, 0.4, 0.57)
+# Log odds that no evidence exceeds: one mark in a thousand that looks like nothing else is none.
+_SUREST = 6.8
 # A number's odds: the power of the product of its digits' and a constant.
 _NUMBER = (1.0, -0.5)
 # Sizes that differ less from the page's usual one than by this factor are usual.
@@ -57,7 +59,7 @@ def is_digit(
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithms of the odds that evidence, float64 (n, 10), gives."""
-    return np.asarray(found @ np.array(_POWERS[:-1]) + _POWERS[-1], np.float64)
+    return np.minimum(found @ np.array(_POWERS[:-1]) + _POWERS[-1], _SUREST)
 
 
 def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:

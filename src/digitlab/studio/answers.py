@@ -67,12 +67,14 @@ def answer_digits(
     TrainingDivergedError
         If the answers are not numbers, as those of the last step before a training diverged may be.
     """
-    probabilities = Sequential.from_architecture(architecture, weights, threads=1).predict(images)
-    if not np.isfinite(probabilities).all():
+    model = Sequential.from_architecture(architecture, weights, threads=1)
+    try:
+        probabilities = model.predict(images)
+    except NetworkError:
         raise TrainingDivergedError(
             "At this step the network's answers are no numbers any more. Look at an earlier step, and train with a "
             "smaller learning rate."
-        )
+        ) from None
     labels = probabilities.argmax(axis=1)
     return [
         Prediction(f"#{i}", int(label), float(row[label]), tuple(row.tolist()))
