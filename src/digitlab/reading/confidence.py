@@ -59,7 +59,7 @@ def is_digit(
 
 def digit_odds(found: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithms of the odds that evidence, float64 (n, 10), gives."""
-    return np.minimum(found @ np.array(_POWERS[:-1]) + _POWERS[-1], _SUREST)
+    return np.asarray(np.minimum(found @ np.array(_POWERS[:-1]) + _POWERS[-1], _SUREST), np.float64)
 
 
 def evidence(marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32]) -> NDArray[np.float64]:

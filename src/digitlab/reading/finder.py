@@ -54,6 +54,7 @@ _ALIKE = 1.6  # the higher of two that are the same digit is at most so many tim
 _LEAST_P = 0.15  # less than this is no candidate
 _CLEAR = 0.7  # in a picture of one digit a candidate so sure ends the search
 _MOST_OF_ONE = 4
+_FEWEST_OF_A_SIZE = 3  # marks that may tell of another size of digits
 # So much for one turn, and so many times as much as for the next, leaves no doubt.
 _CLEAR_TURN = (1.5, 2.0)
 
@@ -251,7 +252,7 @@ def find_turn(
     look : callable, optional
         Says how probably each candidate is a digit, 0-1: letters that lie on their side are less like letters.
     """
-    windows = _windows(grey.shape, digits)
+    windows = _windows((grey.shape[0], grey.shape[1]), digits)
     sums = np.zeros(4)
     for left, top, right, bottom, scale in windows:
         part = grey[top:bottom, left:right]
@@ -273,7 +274,7 @@ def find_turn(
     return int(np.argmax(sums))
 
 
-def _windows(shape: tuple[int, ...], digits: Marks) -> list[tuple[int, int, int, int, float]]:
+def _windows(shape: tuple[int, int], digits: Marks) -> list[tuple[int, int, int, int, float]]:
     """Parts of the page where the turn is looked for: where most is found, and at the size that most of it has."""
     height, width = shape
     if len(digits) == 0:
@@ -282,12 +283,25 @@ def _windows(shape: tuple[int, ...], digits: Marks) -> list[tuple[int, int, int,
     # Small doubtful ones are many everywhere: the surer and the larger, the more a mark says of the usual size.
     weights = digits.p**3 * digits.height
     usual = _weighted_median(digits.height, weights)
+    chosen = _windows_at(shape, digits, weights, usual, 4)
+    # On a page that lies on its side something large may seem surest; its digits are smaller then, or larger.
+    for others in (digits.height < usual / 2, digits.height > 2 * usual):
+        if others.sum() >= _FEWEST_OF_A_SIZE:
+            chosen += _windows_at(shape, digits, weights, _weighted_median(digits.height[others], weights[others]), 2)
+    return chosen
+
+
+def _windows_at(
+    shape: tuple[int, int], digits: Marks, weights: NDArray[np.float64], usual: float, most: int
+) -> list[tuple[int, int, int, int, float]]:
+    """Parts of the page where most of a size is found."""
+    height, width = shape
     scale = min(scales(height, width)[0], 26.0 / usual)
     side = 300 / scale
     free = weights * ((digits.height > usual / 2) & (digits.height < 2 * usual))
     windows: list[tuple[int, int, int, int, float]] = []
     mass_of_first = 0.0
-    for _ in range(4):
+    for _ in range(most):
         near = (np.abs(digits.x[:, None] - digits.x) < side / 2) & (np.abs(digits.y[:, None] - digits.y) < side / 2)
         mass = near @ free
         best = int(np.argmax(mass))
