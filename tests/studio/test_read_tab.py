@@ -382,6 +382,7 @@ def test_what_is_cropped_away_or_left_out_is_not_read(trainer: Trainer) -> None:
 def test_what_cannot_be_done_to_a_photo_leaves_it_as_it_is(trainer: Trainer, args: Any) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         await send_file(user, tab.desk, png(drawn(3)))
+        await tab.desk.catch_up()
         before = tab.desk.shown
         told = args | {"serial": before.serial} if args and args.get("kind") != "left" else args
         user.find(kind=PhotoView).trigger("edit", told)

@@ -25,14 +25,26 @@ def visit(root: Callable[[], Any], scenario: Callable[[User], Awaitable[None]]) 
     """Build a page with ``root`` and let a user do something with it."""
 
     async def go() -> None:
-        async with user_simulation(root) as user:
-            await user.open("/")
-            await scenario(user)
-            # A task that is cancelled in the moment in which it is woken goes on, and the end would wait for it.
-            for _ in range(20):
-                await asyncio.sleep(0)
+        try:
+            async with user_simulation(root) as user:
+                await user.open("/")
+                await scenario(user)
+        finally:
+            await _end_of_tasks()
 
     asyncio.run(go())
+
+
+async def _end_of_tasks() -> None:
+    """Cancel what is still under way, until it has heard it.
+
+    A task that is cancelled in the moment in which it is woken may go on (``asyncio.wait_for`` until Python 3.12), and
+    the end of the loop, which cancels once, would wait for it.
+    """
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0.1)
 
 
 async def until(condition: Callable[[], Any]) -> None:
