@@ -285,7 +285,7 @@ def nested(depth: int) -> bytes:
         (b"[]", "layers"),
         (b'{"layers": []}', "at least one layer"),
         (b'{"layers": [{"class_name": "Conv3D"}]}', "Did you mean Conv2D"),
-        (b'{"layers": [{"class_name": "Dropout", "rate": NaN}]}', "from 0 to below 1"),
+        (b'{"layers": [{"class_name": "Dropout", "rate": NaN}]}', "not JSON"),
         (b'{"layers": [{"class_name": "Dense", "units": 1e99}]}', "whole number"),
         (b" " * (MOST_BYTES + 1), "too large"),
         (json.dumps({"layers": [{"class_name": "Flatten"}] * 65}).encode(), "at most 64 layers"),

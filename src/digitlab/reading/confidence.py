@@ -23,7 +23,7 @@ _WHICH = (0.66, 0.4, 0.57)
 # Log odds that no evidence exceeds: one mark in a thousand that looks like nothing else is none.
 _SUREST = 6.8
 # A number's odds: the power of the product of its digits' and a constant.
-_NUMBER = (1.0, -0.5)
+_NUMBER = (1.0, -0.8)
 # Sizes that differ less from the page's usual one than by this factor are usual.
 _USUAL_RATIO = 1.7
 # Log odds that the network's word is worth at least and at most.

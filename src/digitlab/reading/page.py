@@ -26,7 +26,7 @@ __all__ = ["Way", "read_one", "read_page"]
 
 _TAKEN = 0.5  # a candidate at least so probable is a digit
 _PERHAPS = 0.15  # one at least so probable may be, where the numbers are known to be of some kind
-_ASKED = 2.0  # log odds that a picture that is said to hold one digit does
+_ASKED = 4.0  # log odds that a picture that is said to hold one digit does
 _SHOWN = 0.25  # one at least so probable is told as refused
 _STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
 _FEWEST = 4  # digits that say how a page is skewed
@@ -258,5 +258,5 @@ def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answer
     said = answers.of_glyphs(cut_out(light, marks, bright), center=options.center)
     again = look_again(levels, marks, shipped_second())
     sure = is_digit(marks, said, again, _ASKED)
-    best = int(np.argmax(sure))
+    best = int(np.argmax(np.where(are_parts(marks, sure), 0, sure)))
     return which_digit(marks, said, again)[best], float(sure[best])
