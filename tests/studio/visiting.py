@@ -29,6 +29,8 @@ def visit(root: Callable[[], Any], scenario: Callable[[User], Awaitable[None]]) 
             async with user_simulation(root) as user:
                 await user.open("/")
                 await scenario(user)
+                for _ in range(20):  # what has been put off begins
+                    await asyncio.sleep(0)
         finally:
             await _end_of_tasks()
 
