@@ -61,14 +61,12 @@ def empty(pictures: Composing, judged: Judging) -> dict[str, Any]:
     return {kind: judged(pictures(kind, 50)) for kind in ("text", "scenes")}
 
 
-@NOT_YET
 @pytest.mark.slow
 def test_a_sheet_on_a_table_is_read_whichever_way_it_lies(sheets: Any) -> None:
     assert sheets.n_turned == sheets.n_pictures
     assert sheets.n_right >= 0.98 * sheets.n_digits
 
 
-@NOT_YET
 @pytest.mark.slow
 def test_a_sheets_edges_and_the_table_are_no_digits(sheets: Any) -> None:
     assert sheets.n_extra <= 0.2 * sheets.n_pictures
@@ -153,7 +151,6 @@ def test_dates_fractions_decimals_times_and_products_come_back_as_they_stand(
     assert found.n_texts >= 0.9 * found.n_lines
 
 
-@NOT_YET
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["heights", "chalk"])
 def test_digits_from_10_pixels_to_filling_the_picture_are_read_in_dark_and_in_light_ink(

@@ -58,7 +58,6 @@ def test_hardly_a_digit_is_seen_in_a_scene_without_any(reader: Reader, seed: int
     assert len(reader.read(scene(seed)).digits) <= 3
 
 
-@pytest.mark.xfail(reason="a quarter of the letters is taken for digits; asked for are 15 of 100", strict=False)
 def test_text_is_refused(reader: Reader) -> None:
     image = Image.new("L", (1100, 400), 250)
     draw = ImageDraw.Draw(image)

@@ -1,10 +1,9 @@
-"""Confidence: what the finder and the single-digit network say together, as a probability that can be trusted.
+"""Confidence: what three networks say together, as a probability that can be trusted.
 
-Two opinions on every candidate: the finder's, who sees the page around it, and that of the network that knows single
-digits, who sees it framed as MNIST's were. Their odds are multiplied, each to a power (a product of experts: Hinton
-2002), together with what the page around tells: writing is of one size, and stands in lines. The powers were
-fitted on composed validation pages (``benchmarks/reading_confidence.py``), where the finder is trusted too much, and
-then chosen on every second development picture (docs/decisions/0009).
+Three opinions on every candidate: the finder's, who sees the page around it, the second look's, and that of the network
+that knows single digits, who sees it framed as MNIST's were. Their odds are multiplied, each to a power (a product of
+experts: Hinton 2002), together with what the page around tells: writing is of one size, and stands in lines. The powers
+were chosen on composed pictures and on every second development picture (docs/decisions/0013).
 """
 
 from __future__ import annotations
