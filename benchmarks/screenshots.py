@@ -60,7 +60,7 @@ def _read(page: Any) -> None:
 
 _STEPS = "reading-steps"
 _SHEET = ("sheets", 0, 1)  # kind, seed and number of the composed photo
-_TILES = (3, 330, 24)  # columns; pixels of a picture's side, and of its title
+_TILES = (3, 270, 24)  # columns; pixels of a picture's side, and of its title
 
 
 @dataclass(frozen=True)
