@@ -190,7 +190,7 @@ def test_a_network_is_saved_and_opened_again(visit: Open, tmp_path: Path) -> Non
 
 def test_a_file_that_is_no_network_gets_a_sentence(visit: Open, tmp_path: Path) -> None:
     page = model(visit)
-    for content, sentence in ((b"<html>", "This file is not JSON"), (b" " * 1_500_000, "at most 1 MB")):
+    for content, sentence in ((b"<html>", "This file is not JSON"), (b" " * 1_500_000, "the limit is 300 kB")):
         (tmp_path / "hostile.json").write_bytes(content)
         open_file(page, tmp_path / "hostile.json")
         api.expect(page.get_by_text(sentence)).to_be_visible()
