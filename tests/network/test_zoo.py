@@ -44,6 +44,7 @@ def test_the_second_look_sees_candidates_with_what_stands_around_them() -> None:
     network = architecture("second-look-cnn")
     assert network.input_shape == (44, 44, 1)
     assert network.n_classes == 11
+    assert network.n_parameters == 229_083
     assert Architecture.from_dict(network.to_dict()) == network
 
 

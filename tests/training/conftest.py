@@ -8,6 +8,8 @@ import pytest
 
 import digitlab as dl
 from digitlab.data.mnist import Split
+from digitlab.training.nondigits.fonts import BUILT_IN, Font
+from digitlab.training.practice_bank import make_bank
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,8 @@ def folder(mnist: dl.MnistData, tmp_path_factory: pytest.TempPathFactory) -> Pat
         dl.write_idx(path / f"{name}-images-idx3-ubyte", split.images[:n])
         dl.write_idx(path / f"{name}-labels-idx1-ubyte", split.labels[:n])
     return path
+
+
+@pytest.fixture(scope="session")
+def bank(digits):
+    return make_bank(digits.training, seed=0, fonts=[Font(BUILT_IN)])

@@ -12,17 +12,10 @@ from digitlab.reading.finder import candidates, shipped
 from digitlab.reading.second_look import PATCH_PX
 from digitlab.training.candidates import NONE, compose_candidates
 from digitlab.training.config import TrainConfig, preset
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
-from digitlab.training.practice_bank import make_bank
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
 
 N = 300
-
-
-@pytest.fixture(scope="module")
-def bank(digits):
-    return make_bank(digits.training, seed=0, fonts=[Font(BUILT_IN)])
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,6 @@ N = 60
 
 
 @pytest.fixture(scope="module")
-def bank(digits):
-    return make_bank(digits.training, seed=0, fonts=[Font(BUILT_IN)])
-
-
-@pytest.fixture(scope="module")
 def crops(bank):
     return compose(bank, N, seed=1)
 

@@ -119,7 +119,7 @@ def _candidates(config: TrainConfig, data: MnistData, architecture: Architecture
     def of_epoch(epoch: int) -> LabelledImages:
         # Each set is learned from twice, and the next one is composed meanwhile.
         number = (epoch - 1) // 2
-        for wanted in (number, number + 1):
+        for wanted in (number, min(number + 1, (config.epochs - 1) // 2)):
             if wanted not in ahead:
                 ahead[wanted] = composer.submit(of_set, wanted)
         for done in [one for one in ahead if one < number]:
