@@ -419,7 +419,7 @@ def test_nothing_scrolls_sideways_and_everything_can_be_tapped(visit: Open, widt
     api.expect(answer(page)).to_have_text("317")
     page.get_by_role("button", name="Show an example").click()
     page.locator(".mark").first.click()
-    api.expect(page.locator(".reading-steps li")).to_have_count(8)
+    api.expect(page.locator(".reading-steps li")).to_have_count(9)
     assert not scrolls_sideways(page)
     heights = page.locator(".draw-pad .command, .label-keys .command, .photo-source .command").evaluate_all(
         "buttons => buttons.map(b => b.getBoundingClientRect().height)"
@@ -436,7 +436,7 @@ def test_words_can_be_read_and_controls_have_names_in_light_and_dark(
     draw(page, THREE, ONE)
     page.get_by_role("button", name="Show an example").click()
     page.locator(".mark").first.click()
-    api.expect(page.locator(".reading-steps li")).to_have_count(8)
+    api.expect(page.locator(".reading-steps li")).to_have_count(9)
     words = (
         ".eleven-bars li, .drawn-says, .mark > span, .mark-chips button, .label-keys button, .numbers-table td, "
         ".refused-list li, .refused-list b, .reading-step-sentence, .reading-switch span, .photo-legend, .numbers-text"
