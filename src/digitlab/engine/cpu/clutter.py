@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from digitlab.engine.cpu.chance import between, chance, even, normal, one_of
+from digitlab.engine.cpu.chance import between, chance, draw, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.sketching import add_mark, clear_box, curve, disc, grow_box, line, through, word
 from digitlab.engine.cpu.writing import FONT, OTHERS, PRESENT, RADIUS, STRENGTH, sign, write_row
@@ -156,13 +156,56 @@ def _thing(stream, desk, plane, x, y, size, radius, strength):
 
 
 @kernel
+def _spotted(stream, desk, plane, x, y, size, radius, strength):
+    """Draw small ovals in a row or all over, mostly within something: windows, teeth, seeds, spots, eyes."""
+    if chance(stream, 0.8):
+        _oval(stream, desk, plane, x, y, 1.3 * size, size * between(stream, 0.6, 1.3), 0.0, 1.0, radius, strength)
+    own, n = size * even(stream, 0.08, 0.35), 2 + one_of(stream, 16)
+    flat, turn = between(stream, 0.45, 1.0), between(stream, 0.0, 3.14)
+    is_row = chance(stream, 0.45)
+    for k in range(n):
+        far, angle = size * math.sqrt(draw(stream)), between(stream, 0.0, 6.3)
+        at_x, at_y = x + 1.1 * far * math.cos(angle), y + 0.8 * far * math.sin(angle)
+        if is_row:
+            at_x, at_y = x + (k - 0.5 * n) * own * 2.3, y + 0.1 * own * normal(stream)
+            if abs(at_x - x) > 1.5 * size:
+                continue
+        leans = turn + 0.2 * normal(stream)
+        _oval(stream, desk, plane, at_x, at_y, own, own * flat, leans, 1.0, radius, strength)
+        if chance(stream, 0.1):
+            disc(plane, desk.lens, at_x, at_y, 0.5 * own * flat, strength, desk.box)
+
+
+@kernel
+def _winged(stream, desk, plane, x, y, size, radius, strength):
+    """Draw lobes that are alike on the left and the right of a body: butterflies, trees, ears, arms of a crab."""
+    n = 1 + one_of(stream, 3)
+    for k in range(n):
+        dx, dy = size * between(stream, 0.3, 1.0), size * between(stream, -1.0, 1.0)
+        wide, high = size * between(stream, 0.2, 0.8), size * between(stream, 0.2, 0.8)
+        turn, part = between(stream, -1.0, 1.0), 1.0 if chance(stream, 0.5) else between(stream, 0.4, 0.9)
+        for side in (-1.0, 1.0):
+            _oval(stream, desk, plane, x + side * dx, y + dy, wide, high, side * turn, part, radius, strength)
+        if k == 0 and chance(stream, 0.6):
+            _oval(stream, desk, plane, x, y, 0.15 * size, size, 0.0, 1.0, radius, strength)
+    for side in (-1.0, 1.0):
+        if chance(stream, 0.4):
+            end_x, end_y = x + side * size * between(stream, 0.1, 0.8), y - size * between(stream, 1.0, 1.6)
+            line(plane, desk.lens, x, y - 0.8 * size, end_x, end_y, radius, strength)
+
+
+@kernel
 def doodle(stream, desk, plane, x, y, size, radius, strength):
     """Draw a thing of several lines: size is about half of its height, in pixels."""
-    which = one_of(stream, 20)
+    which = one_of(stream, 22)
     view = desk.lens
     clear_box(desk.box)
-    if which >= 12:
+    if which >= 14:
         _thing(stream, desk, plane, x, y, size, radius, strength)
+    elif which >= 12:
+        _spotted(stream, desk, plane, x, y, size, radius, strength)
+    elif which == 10:
+        _winged(stream, desk, plane, x, y, size, radius, strength)
     elif which == 0:  # a face, or a clock, or a wheel
         _ring(stream, desk, plane, x, y, size, size * between(stream, 0.8, 1.2), radius, strength)
         if chance(stream, 0.6):

@@ -27,10 +27,11 @@ __all__ = ["any_separator", "choose_hand", "sign", "write_row", "write_separator
 STROKED, RADIUS, THRESHOLD, SOFTNESS, SLANT, SLANT_SPREAD, TURN_SPREAD, ASPECT = range(8)
 LONGER, STRENGTH, BRUSH, BRUSH_TURN, HEIGHT_SPREAD, BEND, FONT, STRAIGHT_ONES = range(8, 16)
 ASPECT_SPREAD, GAP_LEAST, GAP_MOST, ENDS, SEPARATES, OTHERS, PRESENT, WAVERS = range(16, 24)
-WORDS, TRAILS, TURNED, SMALL_ZEROS, FLAT_ZEROS, JOINS = range(24, 30)
+WORDS, TRAILS, TURNED, SMALL_ZEROS, FLAT_ZEROS, JOINS, ROUND = range(24, 31)
 
 _SLASH, _DASH, _POINT, _COMMA, _COLON, _TIMES, _EQUALS = range(10, 17)
 _IGNORED = -1
+_MOST_TRIES = 40  # to find a nought among the digits, one in ten
 
 
 @kernel
@@ -82,6 +83,8 @@ def choose_hand(stream, bank, habits, height):
     habits[SMALL_ZEROS] = between(stream, 0.3, 1.0) if chance(stream, 0.25) else 0.0
     habits[FLAT_ZEROS] = between(stream, 0.3, 1.0) if chance(stream, 0.25) else 0.0
     habits[JOINS] = between(stream, 0.1, 0.6) if chance(stream, 0.2) else 0.0
+    # Round amounts end in noughts.
+    habits[ROUND] = between(stream, 0.2, 0.7) if chance(stream, 0.2) else 0.0
 
 
 @kernel
@@ -287,6 +290,11 @@ def write_row(stream, bank, desk, plane, x, y, height, right):
                     x += write_separator(stream, desk, plane, any_separator(stream), _IGNORED, x, at, height, height)
                 x += height * between(stream, 0.4, 2.0)
             index = one_of(stream, bank.n_digits)
+            if after_digit and chance(stream, habits[ROUND]):
+                for _ in range(_MOST_TRIES):
+                    if bank.labels[index] == 0:
+                        break
+                    index = one_of(stream, bank.n_digits)
             if bank.labels[index] == 0 and habits[FONT] < 0.0 and chance(stream, habits[SMALL_ZEROS]):
                 own *= between(stream, 0.5, 0.85)
             # What is smaller stands on the line, more or less.
