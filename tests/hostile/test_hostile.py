@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rounds import N_INPUTS, PROGRAM, every
+from page_events import every_event
+from rounds import N_EVENTS, N_INPUTS, PROGRAM, every
 
 
 @pytest.mark.slow
@@ -18,3 +19,9 @@ def test_mutated_inputs_give_a_result_or_an_error_of_digitlab(tmp_path: Path) ->
     problems = every(1, tmp_path)
     shown = "\n".join(problems[:40])
     assert not problems, f"{len(problems)} inputs; python {PROGRAM} PARSER SEED NUMBER shows one:\n{shown}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_events_that_no_browser_sends_are_answered_or_passed_over(tmp_path: Path) -> None:
+    assert every_event(1, N_EVENTS, tmp_path) == []
