@@ -347,8 +347,8 @@ class _Pickler(pickle.Pickler):
 class _Unpickler(pickle.Unpickler):
     contents: Sequence[bytes] = ()
 
-    def persistent_load(self, number: Any) -> bytes:
-        return self.contents[number]
+    def persistent_load(self, pid: Any) -> Any:
+        return self.contents[pid]
 
 
 def _write(file: IO[bytes], message: Any, kind: type[pickle.Pickler] = pickle.Pickler) -> None:
@@ -358,12 +358,12 @@ def _write(file: IO[bytes], message: Any, kind: type[pickle.Pickler] = pickle.Pi
     pickler = kind(head, 5, buffer_callback=buffers.append)
     pickler.dump(message)
     contents = pickler.contents if isinstance(pickler, _Pickler) else []
-    views = [buffer.raw() for buffer in buffers]
-    file.write(_LENGTHS.pack(head.tell(), len(views), len(contents)))
-    file.write(struct.pack(f"<{len(views) + len(contents)}Q", *map(len, (*views, *contents))))
+    parts: list[memoryview | bytes] = [*(buffer.raw() for buffer in buffers), *contents]
+    file.write(_LENGTHS.pack(head.tell(), len(buffers), len(contents)))
+    file.write(struct.pack(f"<{len(parts)}Q", *map(len, parts)))
     file.write(head.getbuffer())
-    for view in (*views, *contents):
-        file.write(view)
+    for part in parts:
+        file.write(part)
     file.flush()
 
 
@@ -386,7 +386,7 @@ def _exactly(file: IO[bytes], n_bytes: int) -> bytes:
 
 
 def _filled(file: IO[bytes], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    view, n = memoryview(content), 0
+    view, n = content.data, 0
     while n < len(content):
         read = file.readinto(view[n:])  # type: ignore[attr-defined]
         if not read:

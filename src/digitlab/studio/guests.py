@@ -80,7 +80,7 @@ def take_odd_events() -> None:
         logging.getLogger(name).addFilter(_in_one_line)  # once, however often it is added
 
 
-class _Plain(Packet):
+class _Plain(Packet):  # type: ignore[misc]
     """A message of the page's; none has parts that are no text, which would be kept until the last has come."""
 
     def decode(self, encoded_packet: Any) -> int:
@@ -108,10 +108,10 @@ class _Waiting(asyncio.Queue[Any]):
 
     def _put(self, item: Any) -> None:
         self._n_chars += _length(item)
-        super()._put(item)  # type: ignore[misc]
+        super()._put(item)
 
     def _get(self) -> Any:
-        item = super()._get()  # type: ignore[misc]
+        item = super()._get()
         self._n_chars -= _length(item)
         return item
 
