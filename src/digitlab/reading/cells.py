@@ -34,6 +34,7 @@ _MOST_LINES = 80  # more are texture, not borders
 _NEXT = 3  # boxes that stand apart have two borders each, and a digit's stroke may be a third
 _APART = 0.4  # of the height: two digits are farther apart
 _MOST_RUNS = 4  # rows of boxes on one line
+_HIGHER = 1.2  # times the digits' height: a one that is no higher is no border
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
 
@@ -73,6 +74,8 @@ def find_cells(
     # Where writing stands and how high it is, is told by what can be no line, if there is any.
     firm = marks[np.array(chosen)[~may_be_line | may_be_line.all()]]
     height = float(np.median(firm.height))
+    # A border reaches above and below the digits.
+    may_be_line &= marks.height[chosen] > _HIGHER * height
     slope = float(np.clip(np.polyfit(firm.x, firm.y, 1)[0], -0.15, 0.15)) if np.ptp(firm.x) > 2 * height else 0.0
     level = float(firm.y.mean() - slope * firm.x.mean())
     left = max(0.0, float((xs - marks.width[chosen] / 2).min()) - _BEYOND * height)
@@ -95,7 +98,7 @@ def find_cells(
             # What is read as a digit is no border.
             free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
             found = _boxes(free, marks, digits, height, slope, level)
-            if len(found) > len(best[0]):
+            if len(found) > max(len(best[0]), 2 * lines.any()):
                 best = found, digits
     return best
 
