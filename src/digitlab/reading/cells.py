@@ -34,6 +34,7 @@ _MOST_LINES = 80  # more are texture, not borders
 _NEXT = 3  # boxes that stand apart have two borders each, and a digit's stroke may be a third
 _APART = 0.4  # of the height: two digits are farther apart
 _MOST_RUNS = 4  # rows of boxes on one line
+_OFF_MIDDLE = 0.25  # of a box: a digit so near to the middle of where one more would be stands in it
 _HIGHER = 1.2  # times the digits' height: a one that is no higher is no border
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
@@ -134,6 +135,7 @@ def _boxes(
         if chain is None:
             break
         usual = float(np.median(np.diff(chain)))
+        chain = _as_far_as_digits(chain, places, usual)
         # Boxes that stand apart have a right border of their own before the next one's left.
         rights = (at[:, None] - chain) / usual
         own = np.where((rights > _OWN_RIGHT) & (rights < 1 - _UNEVEN), rights, np.nan)
@@ -181,6 +183,21 @@ def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) 
             if held.any() and score > best[0]:
                 best = score, chain
     return np.array(best[1]) if best[1] else None
+
+
+def _as_far_as_digits(chain: NDArray[np.float64], digits: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
+    """Add boxes at the ends of a row for digits that stand just where one would, though its border is too faint."""
+    if len(chain) < _FEWEST_LINES + 1:
+        return chain
+    for step in (-usual, usual):
+        while True:
+            end = chain[0 if step < 0 else -1]
+            there = (digits - end) / step
+            held = there[(there > 0) & (there < 1)]
+            if len(held) != 1 or abs(held[0] - 0.5) > _OFF_MIDDLE:
+                break
+            chain = np.sort(np.append(chain, end + step))
+    return chain
 
 
 def find_grid(
