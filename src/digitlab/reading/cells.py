@@ -35,6 +35,8 @@ _NEXT = 3  # boxes that stand apart have two borders each, and a digit's stroke 
 _APART = 0.4  # of the height: two digits are farther apart
 _MOST_RUNS = 4  # rows of boxes on one line
 _OFF_MIDDLE = 0.25  # of a box: a digit so near to the middle of where one more would be stands in it
+_AT_EDGE = 0.33  # of a box, from its middle: a digit farther away is hardly in it
+_STRONG = 0.4  # of the darkest ink: what is as dark has no halo that joins two borders
 _HIGHER = 1.2  # times the digits' height: a one that is no higher is no border
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
@@ -104,17 +106,22 @@ def find_cells(
     return best
 
 
-def _borders(contrast: NDArray[np.float32]) -> tuple[list[float], list[float]]:
-    """The columns of a strip where upright borders stand, and those where ticks do."""
+def _borders(contrast: NDArray[np.float32]) -> list[list[float]]:
+    """The columns of a strip where upright borders stand, and those where ticks do: of faint ink and of strong."""
     noise = 1.4826 * float(np.median(np.abs(contrast - np.median(contrast))))
-    dark = (contrast > max(0.035, 3.5 * noise)).view(np.uint8)
-    dark = np.asarray(cv2.dilate(dark, np.ones((1, 3), np.uint8)), np.uint8)
+    faint = max(0.035, 3.5 * noise)
+    strong = _STRONG * float(np.percentile(contrast, 99))
     reach = round(_BORDER[0] * _HEIGHT_PX)
-    whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
     low, high, least = (round(part * _HEIGHT_PX) for part in _TICK)
-    upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
-    ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
-    return _middles(whole), _middles(ticks)
+    found = []
+    for threshold in [faint, strong] if strong > faint else [faint]:
+        dark = (contrast > threshold).view(np.uint8)
+        dark = np.asarray(cv2.dilate(dark, np.ones((1, 3), np.uint8)), np.uint8)
+        whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
+        upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
+        ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
+        found += [_middles(whole), _middles(ticks)]
+    return found
 
 
 def _middles(columns: NDArray[np.bool_]) -> list[float]:
@@ -179,7 +186,10 @@ def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) 
                 else:
                     break
             held = np.histogram(digits, chain)[0]
-            score = len(chain) - 2.5 * missing - 3 * (held > 1).sum()
+            # People write into the middle of boxes.
+            inside = digits[(digits > chain[0]) & (digits < chain[-1])]
+            off = np.abs(np.interp(inside, chain, np.arange(len(chain))) % 1 - 0.5)
+            score = len(chain) - 2.5 * missing - 3 * (held > 1).sum() - 2 * (off > _AT_EDGE).sum()
             if held.any() and score > best[0]:
                 best = score, chain
     return np.array(best[1]) if best[1] else None
