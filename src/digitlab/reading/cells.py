@@ -21,7 +21,7 @@ from digitlab.reading.glyphs import ink_contrast
 __all__ = ["Boxed", "find_cells", "find_grid"]
 
 _HEIGHT_PX = 32  # of the digits in the strip in which borders are looked for
-_BEYOND = 5.0  # heights to the left and right of a line's digits, where empty boxes may stand
+_BEYOND = 14.0  # heights to the left and right of a line's digits, where empty boxes may stand
 _BORDER = (0.64, 0.92)  # a border's reach above and below the middle of writing, in heights; how much of it is dark
 _TICK = (1.2, 1.96, 0.22)  # of the strip's half, its height: between which a tick stands, and how long it is at least
 _ABOVE_TICK = 0.35  # at most so much of the writing's upper half is dark above a tick
@@ -51,6 +51,10 @@ class Boxed:
     bottom: float
     run: int
     marks: tuple[int, ...]
+
+
+def _holds_one(box: Boxed) -> bool:
+    return len(box.marks) == 1
 
 
 def find_cells(
@@ -101,7 +105,8 @@ def find_cells(
             # What is read as a digit is no border.
             free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
             found = _boxes(free, marks, digits, height, slope, level)
-            if len(found) > max(len(best[0]), 2 * lines.any()):
+            # Borders before ticks, and whichever hold the most digits.
+            if sum(map(_holds_one, found)) > sum(map(_holds_one, best[0])) and len(found) > 2 * lines.any():
                 best = found, digits
     return best
 
@@ -120,8 +125,8 @@ def _borders(contrast: NDArray[np.float32]) -> list[list[float]]:
         whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
         upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
         ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
-        found += [_middles(whole), _middles(ticks)]
-    return found
+        found.append((_middles(whole), _middles(ticks)))
+    return [columns for kind in zip(*found, strict=True) for columns in kind]
 
 
 def _middles(columns: NDArray[np.bool_]) -> list[float]:
