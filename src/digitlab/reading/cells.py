@@ -37,7 +37,8 @@ _MOST_RUNS = 4  # rows of boxes on one line
 _OFF_MIDDLE = 0.25  # of a box: a digit so near to the middle of where one more would be stands in it
 _AT_EDGE = 0.33  # of a box, from its middle: a digit farther away is hardly in it
 _STRONG = 0.4  # of the darkest ink: what is as dark has no halo that joins two borders
-_HIGHER = 1.2  # times the digits' height: a one that is no higher is no border
+_PRICES = (2.3, 3.0)  # of a border, and of a tick, that is missing from a row, in borders: slashes are like ticks
+_HIGHER, _LOWER = 1.2, 0.62  # heights: a one that is no higher is no border, one that ends no lower no tick
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
 
@@ -51,10 +52,6 @@ class Boxed:
     bottom: float
     run: int
     marks: tuple[int, ...]
-
-
-def _holds_one(box: Boxed) -> bool:
-    return len(box.marks) == 1
 
 
 def find_cells(
@@ -81,10 +78,11 @@ def find_cells(
     # Where writing stands and how high it is, is told by what can be no line, if there is any.
     firm = marks[np.array(chosen)[~may_be_line | may_be_line.all()]]
     height = float(np.median(firm.height))
-    # A border reaches above and below the digits.
-    may_be_line &= marks.height[chosen] > _HIGHER * height
     slope = float(np.clip(np.polyfit(firm.x, firm.y, 1)[0], -0.15, 0.15)) if np.ptp(firm.x) > 2 * height else 0.0
     level = float(firm.y.mean() - slope * firm.x.mean())
+    # A border reaches above and below the digits, a tick stands lower than they do.
+    bottoms = marks.y[chosen] + marks.height[chosen] / 2 - level - slope * xs
+    is_line = may_be_line & np.stack([marks.height[chosen] > _HIGHER * height, bottoms > _LOWER * height])
     left = max(0.0, float((xs - marks.width[chosen] / 2).min()) - _BEYOND * height)
     right = min(float(light.shape[1]), float((xs + marks.width[chosen] / 2).max()) + _BEYOND * height)
     scale = _HEIGHT_PX / height
@@ -97,36 +95,38 @@ def find_cells(
     shrunk = cv2.GaussianBlur(light, (0, 0), 0.4 / scale) if scale < 0.6 else light
     strip = cv2.warpAffine(shrunk, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     best: tuple[list[Boxed], list[int]] = [], chosen
-    for columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
+    most = (0, False, 0)
+    for is_tick, columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
         at = np.array([left + column / scale for column in columns])
         on_border = np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height
-        for lines in (np.zeros_like(on_border), on_border & may_be_line):
+        for lines in (np.zeros_like(on_border), on_border & is_line[int(is_tick)]):
             digits = [k for k, is_none in zip(chosen, lines, strict=True) if not is_none]
             # What is read as a digit is no border.
             free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
-            found = _boxes(free, marks, digits, height, slope, level)
-            # Borders before ticks, and whichever hold the most digits.
-            if sum(map(_holds_one, found)) > sum(map(_holds_one, best[0])) and len(found) > 2 * lines.any():
-                best = found, digits
+            found = _boxes(free, marks, digits, height, slope, level, _PRICES[is_tick])
+            # Whichever hold the most digits; borders before ticks.
+            fit = (sum(len(box.marks) == 1 for box in found), not is_tick, len(found))
+            if fit > most and len(found) > 2 * lines.any():
+                most, best = fit, (found, digits)
     return best
 
 
-def _borders(contrast: NDArray[np.float32]) -> list[list[float]]:
-    """The columns of a strip where upright borders stand, and those where ticks do: of faint ink and of strong."""
+def _borders(contrast: NDArray[np.float32]) -> list[tuple[bool, list[float]]]:
+    """The columns of a strip where upright borders stand, or ticks, of faint ink and of strong; whether it is ticks."""
     noise = 1.4826 * float(np.median(np.abs(contrast - np.median(contrast))))
     faint = max(0.035, 3.5 * noise)
     strong = _STRONG * float(np.percentile(contrast, 99))
     reach = round(_BORDER[0] * _HEIGHT_PX)
     low, high, least = (round(part * _HEIGHT_PX) for part in _TICK)
-    found = []
+    found: list[tuple[bool, list[float]]] = []
     for threshold in [faint, strong] if strong > faint else [faint]:
         dark = (contrast > threshold).view(np.uint8)
         dark = np.asarray(cv2.dilate(dark, np.ones((1, 3), np.uint8)), np.uint8)
         whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
         upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
         ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
-        found.append((_middles(whole), _middles(ticks)))
-    return [columns for kind in zip(*found, strict=True) for columns in kind]
+        found += [(False, _middles(whole)), (True, _middles(ticks))]
+    return found
 
 
 def _middles(columns: NDArray[np.bool_]) -> list[float]:
@@ -136,14 +136,14 @@ def _middles(columns: NDArray[np.bool_]) -> list[float]:
 
 
 def _boxes(
-    at: NDArray[np.float64], marks: Marks, row: list[int], height: float, slope: float, level: float
+    at: NDArray[np.float64], marks: Marks, row: list[int], height: float, slope: float, level: float, price: float
 ) -> list[Boxed]:
     """Take even spaces between borders for boxes, where each holds a digit at most; one row of them after another."""
     boxes: list[Boxed] = []
     for run in range(_MOST_RUNS):
         # What is found twice is one digit.
         places = np.sort(marks.x[row])
-        chain = _chain(at, places[np.diff(places, prepend=-np.inf) > _APART * height], height)
+        chain = _chain(at, places[np.diff(places, prepend=-np.inf) > _APART * height], height, price)
         if chain is None:
             break
         usual = float(np.median(np.diff(chain)))
@@ -166,8 +166,10 @@ def _boxes(
     return sorted(boxes, key=lambda box: box.left)
 
 
-def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) -> NDArray[np.float64] | None:
-    """The most borders that follow each other evenly, with a digit between some; one that is missing may be added."""
+def _chain(
+    at: NDArray[np.float64], digits: NDArray[np.float64], height: float, price: float
+) -> NDArray[np.float64] | None:
+    """The most borders that follow each other evenly, with a digit between some; one that is missing may be added at a price."""
     best: tuple[float, list[float]] = (_FEWEST_LINES - 0.5, [])
     if len(at) > _MOST_LINES:
         return None
@@ -194,7 +196,7 @@ def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) 
             # People write into the middle of boxes.
             inside = digits[(digits > chain[0]) & (digits < chain[-1])]
             off = np.abs(np.interp(inside, chain, np.arange(len(chain))) % 1 - 0.5)
-            score = len(chain) - 2.5 * missing - 3 * (held > 1).sum() - 2 * (off > _AT_EDGE).sum()
+            score = len(chain) - price * missing - 3 * (held > 1).sum() - 2 * (off > _AT_EDGE).sum()
             if held.any() and score > best[0]:
                 best = score, chain
     return np.array(best[1]) if best[1] else None
