@@ -169,7 +169,7 @@ def _boxes(
 def _chain(
     at: NDArray[np.float64], digits: NDArray[np.float64], height: float, price: float
 ) -> NDArray[np.float64] | None:
-    """The most borders that follow each other evenly, with a digit between some; one that is missing may be added at a price."""
+    """The most borders that follow each other evenly, with a digit between some; a missing one is added at a price."""
     best: tuple[float, list[float]] = (_FEWEST_LINES - 0.5, [])
     if len(at) > _MOST_LINES:
         return None

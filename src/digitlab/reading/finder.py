@@ -36,6 +36,7 @@ __all__ = [
     "find_turn",
     "pyramid",
     "shipped",
+    "together",
 ]
 
 # Heights, in pixels of a level, of the digits that the finder knows.
@@ -191,7 +192,7 @@ def pyramid(
         m = _MARGIN_PX
         c = m // STRIDE
         levels.append(Level(scale, contrast[m : contrast.shape[0] - m, m : contrast.shape[1] - m], heat[c:-c, c:-c, 0]))
-    return _together(found[0]), _together(found[1]), levels
+    return together(found[0]), together(found[1]), levels
 
 
 def find_marks(grey: NDArray[np.float32], network: Network, flatten: bool = True) -> tuple[Marks, Marks, list[Level]]:
@@ -229,7 +230,7 @@ def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True)
         levels += level
         if k and len(found[-2]) and found[-2].p.max() > _CLEAR:
             break
-    marks = _each_once(_together(found))
+    marks = _each_once(together(found))
     # Of two that are nearly as sure, the larger is the digit and the other a part of it.
     return marks[np.argsort(-marks.p * marks.height**0.25, kind="stable")[:_MOST_OF_ONE]], levels
 
@@ -382,7 +383,8 @@ def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice,
     )
 
 
-def _together(marks: Sequence[Marks]) -> Marks:
+def together(marks: Sequence[Marks]) -> Marks:
+    """Return the marks of several as one."""
     return Marks(*(np.concatenate([getattr(one, field.name) for one in marks]) for field in dataclasses.fields(Marks)))
 
 
