@@ -99,7 +99,8 @@ def find_cells(
     for is_tick, columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
         at = np.array([left + column / scale for column in columns])
         on_border = np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height
-        for lines in (np.zeros_like(on_border), on_border & is_line[int(is_tick)]):
+        may_be = on_border & is_line[int(is_tick)]
+        for lines in (np.zeros_like(may_be), may_be)[: 1 + may_be.any()]:
             digits = [k for k, is_none in zip(chosen, lines, strict=True) if not is_none]
             # What is read as a digit is no border.
             free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
