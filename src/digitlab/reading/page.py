@@ -33,6 +33,7 @@ _SHOWN = 0.25  # one at least so probable is told as refused
 _STRAIGHTENED = 2.5  # degrees: lines that are less skewed are read as they lie
 _FEWEST = 4  # digits that say how a page is skewed
 _LIKELY, _HOPELESS = 0.4, 0.04  # a candidate less probable by the finder, and less by the second look, is given up
+_SIZES = (1.0, 0.87, 1.15)  # of a candidate's box, at which it is looked at again
 _MOST_MARKS = 1500  # candidates on one page; more are texture
 
 
@@ -112,7 +113,7 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
         width, height = rotated_size(width, height, skew)
         marks, separators, levels = find_marks(light, network, options.flatten)
     marks = marks[np.sort(np.argsort(-marks.p, kind="stable")[:_MOST_MARKS])]
-    again = look_again(levels, marks, shipped_second())
+    again = look_again(levels, marks, shipped_second(), _SIZES)
     bright = options.invert == "never"
     if options.invert == "auto":
         bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
