@@ -38,7 +38,7 @@ _OFF_MIDDLE = 0.25  # of a box: a digit so near to the middle of where one more 
 _AT_EDGE = 0.33  # of a box, from its middle: a digit farther away is hardly in it
 _STRONG = 0.4  # of the darkest ink: what is as dark has no halo that joins two borders
 _PRICES = (2.3, 3.0)  # of a border, and of a tick, that is missing from a row, in borders: slashes are like ticks
-_HIGHER, _LOWER = 1.2, 0.62  # heights: a one that is no higher is no border, one that ends no lower no tick
+_LOWER = 0.62  # heights below the middle: a one that ends higher is no tick
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
 
@@ -80,9 +80,9 @@ def find_cells(
     height = float(np.median(firm.height))
     slope = float(np.clip(np.polyfit(firm.x, firm.y, 1)[0], -0.15, 0.15)) if np.ptp(firm.x) > 2 * height else 0.0
     level = float(firm.y.mean() - slope * firm.x.mean())
-    # A border reaches above and below the digits, a tick stands lower than they do.
+    # A tick stands lower than the digits do; that a border reaches above and below them is seen in the strip.
     bottoms = marks.y[chosen] + marks.height[chosen] / 2 - level - slope * xs
-    is_line = may_be_line & np.stack([marks.height[chosen] > _HIGHER * height, bottoms > _LOWER * height])
+    is_line = may_be_line & np.stack([np.ones_like(may_be_line), bottoms > _LOWER * height])
     left = max(0.0, float((xs - marks.width[chosen] / 2).min()) - _BEYOND * height)
     right = min(float(light.shape[1]), float((xs + marks.width[chosen] / 2).max()) + _BEYOND * height)
     scale = _HEIGHT_PX / height
