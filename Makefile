@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-fast test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots clean
+.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
@@ -20,6 +20,10 @@ test-browser: $(VENV)/installed-test
 
 test-fast: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "not slow and not interop and not browser"
+
+# Renews tests/pins, for what people rely on and was changed on purpose.
+pins: $(VENV)/installed-test
+	RENEW_PINS=1 $(BIN)/python -m pytest tests/test_pins.py
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
