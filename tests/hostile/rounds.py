@@ -23,7 +23,7 @@ from page_events import every_event
 import digitlab as dl
 from digitlab.engine.cpu.threads import available_threads
 
-__all__ = ["N_EVENTS", "N_INPUTS", "PROGRAM", "every"]
+__all__ = ["N_EVENTS", "N_INPUTS", "PROGRAM", "found"]
 
 #: What tries the inputs.
 PROGRAM = Path(__file__).parent / "inputs.py"
@@ -38,14 +38,19 @@ N_EVENTS = 2_000
 N_INPUTS = sum(_FEWER.get(parser, _MANY) for parser in PARSERS)
 
 
-def every(seed: int, folder: Path) -> list[str]:
-    """Try all parsers, as many at a time as there are cores; return what went wrong, a line each."""
+def found(parser: str, seed: int, folder: Path) -> list[str]:
+    """Try the inputs of one parser; return what went wrong, a line each."""
+    return list(_found(parser, seed, _FEWER.get(parser, _MANY), folder / parser))
 
-    def one(parser: str) -> list[str]:
-        return list(_found(parser, seed, _FEWER.get(parser, _MANY), folder / parser))
 
+def _every(seed: int, folder: Path) -> list[str]:
+    """Try all parsers, as many at a time as there are cores."""
     with ThreadPoolExecutor(available_threads()) as pool:
-        return [problem for problems in pool.map(one, PARSERS) for problem in problems]
+        return [
+            problem
+            for problems in pool.map(lambda parser: found(parser, seed, folder), PARSERS)
+            for problem in problems
+        ]
 
 
 def _found(parser: str, seed: int, n: int, place: Path) -> Iterator[str]:
@@ -73,7 +78,7 @@ def _without_end(first: int) -> int:
     try:
         for seed in itertools.count(first):
             with tempfile.TemporaryDirectory() as folder:
-                problems = every(seed, Path(folder)) + every_event(seed, N_EVENTS, Path(folder))
+                problems = _every(seed, Path(folder)) + every_event(seed, N_EVENTS, Path(folder))
             n_problems += len(problems)
             told = f"Seed {seed}: {len(problems)} of {N_INPUTS + N_EVENTS:,}; {n_problems} in all."
             print(*problems, told, sep="\n", flush=True)
