@@ -21,6 +21,8 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# The many processes that tests start begin sooner with what is compiled already.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
