@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from nicegui import ui
@@ -13,8 +14,11 @@ from nicegui import ui
 with warnings.catch_warnings():
     # NiceGUI's simulated user comes with an HTTP client that warns about itself; that is not ours to mend.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from nicegui.testing import User
+    from nicegui.testing import User, general
     from nicegui.testing.user_simulation import user_simulation
+
+# NiceGUI collects garbage before and behind every page, which takes a third of a test; Python's own collector will do.
+general.gc = SimpleNamespace(collect=lambda: 0)
 
 _PATIENCE_S = 60.0
 
