@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import warnings
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -17,7 +18,7 @@ with warnings.catch_warnings():
     from nicegui.testing import User, general
     from nicegui.testing.user_simulation import user_simulation
 
-# NiceGUI collects garbage before and behind every page, which takes a third of a test; Python's own collector will do.
+# NiceGUI collects garbage before and behind every page, which takes a third of a test; once is enough.
 general.gc = SimpleNamespace(collect=lambda: 0)
 
 _PATIENCE_S = 60.0
@@ -38,6 +39,7 @@ def visit(root: Callable[[], Any], scenario: Callable[[User], Awaitable[None]]) 
         finally:
             await _end_of_tasks()
 
+    gc.collect()
     asyncio.run(go())
 
 
