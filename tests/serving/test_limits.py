@@ -24,7 +24,7 @@ Images = NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Service]:
-    service = Service(ServingOptions(max_bytes=50_000, max_images=20, max_pages=2, workers=1, queue=2, timeout_s=3.0))
+    service = Service(ServingOptions(max_bytes=50_000, max_images=20, max_pages=2, workers=1, queue=2))
     yield service
     service.close()
 
@@ -57,7 +57,10 @@ def test_body_that_grows_too_large_is_read_no_further(tight: Client, small: Serv
     assert small.bodies.n_held == 0
 
 
-def test_body_that_does_not_arrive_is_not_waited_for(tight: Client, small: Service) -> None:
+def test_body_that_does_not_arrive_is_not_waited_for(
+    tight: Client, small: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small.bodies, "timeout_s", 0.5)
     reply = tight.ask("POST", "/api/predict", [], content_type=RAW)
     assert (reply.status, reply.error["code"]) == (408, "too_slow")
     assert small.bodies.n_held == 0
@@ -134,6 +137,7 @@ def test_picture_that_takes_too_long_is_given_up_and_its_thread_is_free_again(
     async def go() -> None:
         with monkeypatch.context() as patch:
             patch.setattr(Predictor, "look", lambda *_, **__: free.wait(30))
+            patch.setattr(small.pool, "timeout_s", 0.5)
             reply = await tight.asked("POST", "/api/predict", picture, content_type="image/png")
         assert reply.status == 503
         assert int(reply.headers["retry-after"]) >= 1
