@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 from digitlab.data.mnist import Split
 from digitlab.errors import ConfigError
 
-__all__ = ["choose_images"]
+__all__ = ["choose_images", "chosen_places"]
 
 # One of the streams that come from a seed: 0 draws weights, 1 the order of an epoch, 2 dropout.
 _STREAM = 3
 
 
-def choose_images(split: Split, n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
     """Choose ``n`` images of a split at random, without replacement; all of them in their order if ``n`` is the number.
 
     For a seed, fewer images are the first of more.
 
     Returns
     -------
-    images, labels : ndarray
-        uint8 (n, 28, 28) and uint8 (n,).
+    ndarray
+        intp (n,), their places in the split.
 
     Raises
     ------
@@ -36,7 +36,12 @@ def choose_images(split: Split, n: int, seed: int) -> tuple[NDArray[np.uint8], N
             f"There are {len(split):,} {split.name} images; {n:,} were asked for. Ask for at most {len(split):,}."
         )
     if n == len(split):
-        return split.images, split.labels
+        return np.arange(n)
     rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM,)))
-    chosen = rng.permutation(len(split))[:n]
-    return split.images[chosen], split.labels[chosen]
+    return rng.permutation(len(split))[:n]
+
+
+def choose_images(split: Split, n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the images and labels at ``chosen_places``, uint8 (n, 28, 28) and (n,); all of them without a copy."""
+    places = chosen_places(split, n, seed)
+    return (split.images, split.labels) if n == len(split) else (split.images[places], split.labels[places])

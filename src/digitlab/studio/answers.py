@@ -6,28 +6,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import NetworkError, TrainingDivergedError
-from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.network.architecture import Architecture
 from digitlab.studio.trainer import Trainer
-from digitlab.values import Evaluation, Prediction
+from digitlab.values import Prediction
 
-__all__ = ["Answers", "answer_digits", "evaluate_at", "evaluate_model", "filters_of"]
+__all__ = ["answer_digits", "evaluate_at", "filters_of"]
 
 _MOST_EVALUATIONS = 32
-_SEED = 0
-
-#: What an evaluation gives: the evaluation, probabilities, images and labels.
-Answers = tuple[Evaluation, NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def filters_of(architecture: Architecture, weights: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -82,7 +76,7 @@ def answer_digits(
     ]
 
 
-def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: int | None) -> Answers:
+def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: int | None) -> TestAnswers:
     """Evaluate the network of the nearest recorded step at or before ``step`` (None: the newest) on test images.
 
     The images are the same at every step and in every run, and everything that is returned is about them. What was
@@ -123,7 +117,7 @@ def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: i
     if is_mine:
         try:
             model = Sequential.from_architecture(moment.architecture, moment.weights)
-            found.set_result(evaluate_model(model, data, n_images))
+            found.set_result(answer_test_images(model, data, n_images))
         except BaseException as error:
             with _LOCK:
                 known.pop(key, None)
@@ -131,24 +125,5 @@ def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: i
     return found.result()
 
 
-def evaluate_model(model: Sequential, data: MnistData, n_images: int | None) -> Answers:
-    """Evaluate a model on the test images that `evaluate_at` takes, and return the same."""
-    n = len(data.test) if n_images is None else min(n_images, len(data.test))
-    images, labels = choose_images(data.test, n, _SEED)
-    probabilities = model.predict(images)
-    evaluation = evaluate(_Answered(probabilities), images, labels, class_names=model.class_names)
-    return evaluation, probabilities, images, labels
-
-
 _LOCK = threading.Lock()
-_KNOWN: WeakKeyDictionary[Trainer, OrderedDict[tuple[int, int, int | None], Future[Answers]]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """Answers that are there already, for `evaluate`."""
-
-    probabilities: NDArray[np.float32]
-
-    def predict(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        return self.probabilities
+_KNOWN: WeakKeyDictionary[Trainer, OrderedDict[tuple[int, int, int | None], Future[TestAnswers]]] = WeakKeyDictionary()

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from nicegui import ui
 
-from digitlab.data.choosing import choose_images
 from digitlab.errors import InputError
-from digitlab.evaluation.markup import listed, percent
+from digitlab.evaluation.comparison import ComparedRun, Comparison, setting_text, unlike, verdict
+from digitlab.evaluation.markup import percent
 from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.comparing import ComparedRun, Comparison
 from digitlab.studio.curves_view import CurvesView
 from digitlab.studio.disagreeing import EVERYBODY, WHO, disagreeing, sentence
-from digitlab.studio.evaluated import numbers_in_test_set
 from digitlab.studio.image_list import Answers, ImageList
 from digitlab.studio.matrix import ConfusionMatrix, difference_cells
 from digitlab.studio.page import Page
@@ -25,15 +23,8 @@ from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import CLASS_NAMES
 
-__all__ = ["ComparisonView", "settings_rows", "unlike", "verdict"]
+__all__ = ["ComparisonView", "settings_rows"]
 
-# What several settings tell of.
-_GROUPS = {
-    "the network": ("network", "layers", "initializers", "parameters"),
-    "the data": ("data", "data digest"),
-    "what was changed on the way": ("changed on the way",),
-    "where it was stopped": ("stopped after batch",),
-}
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"
 
 
@@ -133,10 +124,7 @@ class ComparisonView:
         if comparison is None:
             return
         chosen = disagreeing(comparison, self._selection, self._who)
-        places = np.array([d.index for d in chosen], dtype=np.intp)
-        data, n_images = self._page.data, comparison.a.evaluation.n_images
-        # The same images as in the comparison: the choice depends on nothing but their number.
-        images = choose_images(data.test, n_images, 0)[0][places]
+        places = np.array([d.place for d in chosen], dtype=np.intp)
         n_classes = len(comparison.a.evaluation.class_names)
         answers = [
             Answers(name, np.array([p.probabilities for p in given], dtype=np.float32).reshape(-1, n_classes))
@@ -145,10 +133,10 @@ class ComparisonView:
         await self._images.show(
             sentence(comparison, self._selection, self._who, len(chosen)),
             np.arange(len(chosen)),
-            images,
+            self._page.data.test.images[places],
             np.array([d.label for d in chosen], dtype=np.intp),
             answers,
-            numbers=numbers_in_test_set(data, n_images)[places],
+            numbers=places,
         )
 
     # ---- what can be saved ----
@@ -178,10 +166,9 @@ class ComparisonView:
 
     def _image_table(self) -> Rows:
         found = self._found()
-        numbers = numbers_in_test_set(self._page.data, found.a.evaluation.n_images)
         columns = ("image", "label", "predicted_a", "confidence_a", "predicted_b", "confidence_b")
         return columns, [
-            (int(numbers[d.index]), d.label, d.a.label, d.a.confidence, d.b.label, d.b.confidence)
+            (d.place, d.label, d.a.label, d.a.confidence, d.b.label, d.b.confidence)
             for d in disagreeing(found, self._selection, self._who)
         ]
 
@@ -215,62 +202,16 @@ class _RunFigures:
         )
 
 
-def unlike(comparison: Comparison) -> str:
-    """Say in what the two were not trained alike; empty where they were.
-
-    Two runs that differ in one thing alone tell what that one is worth; others do not.
-    """
-    groups = dict.fromkeys(
-        next((group for group, names in _GROUPS.items() if s.name in names), s.name.replace("_", " "))
-        for s in comparison.settings
-    )
-    names = list(groups)
-    if not names:
-        return ""
-    if len(names) == 1:
-        return f"A and B were trained alike but for one thing: {names[0]}."
-    return (
-        f"A and B were not trained alike: they differ in {listed(names)}. What sets them apart in the figures below "
-        "may come from any of these."
-    )
-
-
-def verdict(comparison: Comparison) -> str:
-    """Say on how many images the two differ, and whether that tells them apart.
-
-    The p-value is that of McNemar's exact test, see `Comparison`.
-    """
-    n_a, n_b, n_wrong = comparison.n_only_a_right, comparison.n_only_b_right, comparison.n_both_wrong
-    n = n_a + n_b + n_wrong
-    if n == 0:
-        return f"They give the same answer to all {comparison.a.evaluation.n_images:,} images."
-    told = (
-        f"They disagree on {n:,} of the same {comparison.a.evaluation.n_images:,} images: only A is right on {n_a:,}, "
-        f"only B on {n_b:,}, and on {n_wrong:,} both are wrong. "
-    )
-    chance = f"of two equally good ones, so uneven a split comes up in {percent(comparison.p_value, 1)} of cases."
-    if comparison.p_value < 0.05:
-        better = "A" if n_a > n_b else "B"
-        return f"{told}So {better} is the better reader: {chance}"
-    return f"{told}That does not tell which is better: {chance}"
-
-
 def settings_rows(comparison: Comparison) -> Sequence[Row]:
     """Return a row for every setting that the two do not share."""
     return [
         Row(
             s.name,
-            (Cell(s.name.replace("_", " ")), Cell(_text(s.a), look="setting"), Cell(_text(s.b), look="setting")),
+            (
+                Cell(s.name.replace("_", " ")),
+                Cell(setting_text(s.a), look="setting"),
+                Cell(setting_text(s.b), look="setting"),
+            ),
         )
         for s in comparison.settings
     ]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    return str(value)

@@ -9,9 +9,9 @@ from nicegui import ui
 
 from digitlab.errors import InputError
 from digitlab.evaluation.axes import thinned
+from digitlab.evaluation.comparison import ComparedRun, Comparison
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.charts import Curve, LiveChart
-from digitlab.studio.comparing import ComparedRun, Comparison
 from digitlab.studio.page import Page
 
 __all__ = ["CURVES", "CurvesView", "curve_of", "curve_table"]

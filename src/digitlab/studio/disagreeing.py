@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from digitlab.studio.comparing import Comparison, Disagreement
+from digitlab.evaluation.comparison import Comparison, Disagreement
 from digitlab.studio.selection import MISTAKES, Selection
 
 __all__ = ["EVERYBODY", "NOBODY", "ONLY_A", "ONLY_B", "WHO", "disagreeing", "sentence"]

@@ -5,28 +5,25 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData, Split
+from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError
+from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.of_run import is_own_data
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import check_name, run_in
-from digitlab.studio.answers import evaluate_at, evaluate_model
+from digitlab.studio.answers import evaluate_at
 from digitlab.studio.trainer import Trainer
 from digitlab.values import Evaluation
 
-__all__ = ["Evaluated", "evaluate_kept_run", "evaluate_training", "numbers_in_test_set", "open_run"]
+__all__ = ["Evaluated", "evaluate_kept_run", "evaluate_training", "open_run"]
 
-# The seed by which digitlab.studio.answers chooses some of the test images.
-_SEED = 0
 _MOST_KEPT = 8
 
 _LOCK = threading.Lock()
@@ -82,7 +79,7 @@ def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_ima
     # The finished network may be that of another epoch, or have its last bias moved.
     is_last = moment.step == trainer.step_done and not (trainer.config.best_weights or trainer.config.not_a_digit)
     on_all = whole.accuracy if whole is not None and is_last and moment.generation == trainer.generation else None
-    return Evaluated(what, *answers, numbers_in_test_set(data, len(answers[3])), len(data.test), on_all)
+    return _evaluated(what, answers, data, on_all)
 
 
 def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: int | None) -> Evaluated:
@@ -110,13 +107,13 @@ def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: in
             kept.move_to_end(key)
             return found
     model = Sequential.from_checkpoint(run.load_model())
-    answers = evaluate_model(model, data, n_images)
+    answers = answer_test_images(model, data, n_images)
     what = f"{model.name}, run {name}"
     on_all = run.info().test_accuracy
     if not is_own_data(run, data):
         what += ", which was trained on other data"
         on_all = None
-    found = Evaluated(what, *answers, numbers_in_test_set(data, len(answers[3])), len(data.test), on_all)
+    found = _evaluated(what, answers, data, on_all)
     with _LOCK:
         kept[key] = found
         while len(kept) > _MOST_KEPT:
@@ -137,9 +134,14 @@ def open_run(trainer: Trainer, name: str) -> Run:
     return run_in(trainer.out, check_name(name))
 
 
-def numbers_in_test_set(data: MnistData, n_images: int) -> NDArray[np.intp]:
-    """Return the places in the test set of the images that ``digitlab.studio.answers`` asks, in their order."""
-    places = np.arange(len(data.test))
-    # Chosen as the images are: as if the places were images and labels.
-    as_split = Split(data.test.name, cast(NDArray[np.uint8], places), cast(NDArray[np.uint8], places))
-    return cast(NDArray[np.intp], choose_images(as_split, n_images, _SEED)[1])
+def _evaluated(what: str, answers: TestAnswers, data: MnistData, on_all: float | None) -> Evaluated:
+    return Evaluated(
+        what,
+        answers.evaluation,
+        answers.probabilities,
+        answers.images,
+        answers.labels,
+        answers.places,
+        len(data.test),
+        on_all,
+    )

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nicegui import ui
 
+from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
 from digitlab.evaluation.markup import listed, percent
 from digitlab.network.architecture import Architecture
+from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.bar_table import Bar, bar_table
 from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.cost import Cost, cost_of, size_text
+from digitlab.studio.evaluated import open_run
 from digitlab.studio.learn.facts import times
-from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of, unlike
 from digitlab.studio.page import Page
+from digitlab.studio.run_list import run_lines
+from digitlab.studio.trainer import Trainer
 
 __all__ = ["ComparisonCard", "CostCard"]
 
 _PAIR = ("codelab_cnn", "dense_baseline")
+# Runs are looked through from the newest on, and no further than this.
+_MOST_RUNS = 200
 
 
 class CostCard:
@@ -107,7 +112,7 @@ class ComparisonCard:
 
     async def refresh(self) -> None:
         """Look for runs of the two, and show what they have reached."""
-        found = await asyncio.to_thread(results_of, self._page.trainer, self._networks)
+        found = await asyncio.to_thread(results_here, self._page.trainer, self._networks)
         if self._page.client.is_deleted:
             return
         a, b, is_fair = fair_pair(*found)
@@ -125,7 +130,7 @@ class ComparisonCard:
 
     def _unlike(self) -> str:
         a, b = self._results
-        names = [] if a is None or b is None else unlike(a, b)
+        names = [] if a is None or b is None else unlike_settings(a, b)
         if not names:
             return ""
         return (
@@ -169,6 +174,12 @@ class ComparisonCard:
             | ({} if r is None else {"run": r.run, "val_accuracy": r.val_accuracy, "test_accuracy": r.test_accuracy})
             for cost, r in zip(self._costs, self._results, strict=True)
         ]
+
+
+def results_here(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
+    """Return the complete runs of each network in the trainer's folder, the newest first; it reads files."""
+    lines = run_lines(trainer)[:_MOST_RUNS]
+    return results_of(((open_run(trainer, x.name), x.info) for x in lines if x.info is not None), networks)
 
 
 def _chain(network: Architecture) -> str:

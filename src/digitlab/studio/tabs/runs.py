@@ -8,9 +8,9 @@ import logging
 from nicegui import ui
 
 from digitlab.errors import DigitlabError
+from digitlab.evaluation.comparison import compare
 from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.studio.card import Exports, card
-from digitlab.studio.comparing import compare
 from digitlab.studio.comparison_view import ComparisonView
 from digitlab.studio.evaluated import open_run
 from digitlab.studio.export_dialog import ExportDialog

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
 import pytest
 
 import digitlab as dl
+from digitlab.data.mnist import Split
 from digitlab.errors import InputError, RunError
+from digitlab.evaluation.comparison import SettingDifference, _sign_test, compare, unlike, verdict
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import CONFIG, MODEL, STATE
-from digitlab.studio.comparing import SettingDifference, _sign_test, compare
-from digitlab.studio.comparison_view import unlike
-from digitlab.studio.starting import new_session
 from digitlab.training.config import TrainConfig
+from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
 
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Return 200 training, 60 validation and 40 test images."""
+    mnist = dl.MnistData.load()
+
+    def some(split, n):
+        return Split(split.name, split.images[:n].copy(), split.labels[:n].copy())
+
+    return dl.MnistData(
+        some(mnist.training, 200), some(mnist.validation, 60), some(mnist.test, 40), source="a few digits", digest="few"
+    )
 
 
 def trained(digits, out, config=SMALL, architecture=None, n_records=None, rates=()):
     """Train a run, to the end or until so many records; ``rates`` are (step, rate) to set on the way."""
-    session = new_session(config, architecture, digits, out)
+    number = next(NUMBERS)
+    if architecture is not None:
+        file = out / f"network{number}.json"
+        file.write_text(json.dumps(architecture.to_dict()))
+        config = dataclasses.replace(config, network=str(file))
+    session = TrainingSession(config, digits, Run.create(out / f"run{number}"))
     records = session.records()
     for n, record in enumerate(records, start=1):
         for step, rate in rates:
@@ -66,8 +86,8 @@ def test_only_the_settings_that_matter_and_differ_are_told(comparison):
 
 def test_unlike_settings_are_told_by_name_and_like_ones_not(comparison, first, digits, out):
     assert unlike(comparison) == (
-        "A and B were not trained alike: they differ in learning rate and seed. What sets them apart in the figures "
-        "below may come from any of these."
+        "A and B were not trained alike: they differ in learning rate and seed. What sets their figures apart "
+        "may come from any of these."
     )
     assert unlike(compare(first, first, digits)) == ""
     wider = Architecture([Flatten(), Dense(16, activation="relu"), Dense(10, activation="softmax")])
@@ -127,10 +147,27 @@ def test_turning_it_round_changes_the_signs(comparison, first, second, digits):
     assert turned.p_value == comparison.p_value
 
 
+def test_runs_are_found_by_their_names(comparison, first, second, digits, out):
+    assert compare(first.name, second.path, digits, out=out) == comparison
+    with pytest.raises(RunError, match=r"There is no run 'none'"):
+        compare(first.name, "none", digits, out=out)
+
+
+def test_verdict_counts_and_names_the_better_one_only_with_reason(comparison):
+    even = dataclasses.replace(comparison, n_only_a_right=5, n_only_b_right=6, n_both_wrong=2, p_value=1.0)
+    assert "only A is right on 5, only B on 6, and on 2 both are wrong" in verdict(even)
+    assert "does not tell which is better" in verdict(even)
+    uneven = dataclasses.replace(comparison, n_only_a_right=1, n_only_b_right=30, p_value=3e-8)
+    assert "B is the better reader" in verdict(uneven)
+    same = dataclasses.replace(comparison, n_only_a_right=0, n_only_b_right=0, n_both_wrong=0, p_value=1.0)
+    assert verdict(same) == "They give the same answer to all 40 images."
+
+
 def test_fewer_images_can_be_asked_for(first, second, digits):
     few = compare(first, second, digits, n_images=10)
     assert few.a.evaluation.n_images == few.b.evaluation.n_images == 10
     assert all(entry.index < 10 for entry in few.disagreements)
+    assert all(digits.test.labels[entry.place] == entry.label for entry in few.disagreements)
 
 
 def test_the_json_form_is_plain(comparison):
