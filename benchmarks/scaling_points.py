@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import digitlab as dl
 from contest import Spread
+from digitlab.network.cost import cost_of
 from digitlab.network.zoo import architecture
-from digitlab.studio.cost import cost_of
 from peers import peer
 from straight_line import Line
 

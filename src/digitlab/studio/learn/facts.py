@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 from digitlab.data.mnist import MnistData
 from digitlab.network.architecture import Architecture
+from digitlab.network.cost import Cost, cost_of
 from digitlab.network.layers import Layer, Shape
-from digitlab.studio.cost import Cost, cost_of
 from digitlab.training.config import TrainConfig
 
 __all__ = ["Facts", "Placed", "joined", "plural", "times"]

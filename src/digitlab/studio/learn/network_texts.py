@@ -114,7 +114,7 @@ def _softmax(facts: Facts) -> Explanation:
 
 
 def _cost(facts: Facts) -> Explanation:
-    from digitlab.studio.cost import size_text
+    from digitlab.network.cost import size_text
 
     text = (
         "Nearly all work of a network is multiply-adds: a weight times an input, added to a sum. A convolution uses "

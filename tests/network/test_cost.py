@@ -8,8 +8,8 @@ import math
 import pytest
 
 from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
+from digitlab.network.cost import cost_of, multiply_adds
 from digitlab.studio.bar_table import Bar, bar_svg, bar_table
-from digitlab.studio.cost import cost_of, multiply_adds
 
 
 def counted(layer: Conv2D, shape: tuple[int, int, int]) -> int:
