@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from digitlab.explanation.facts import times
 from digitlab.studio.layer_editor import CheckedNetwork
-from digitlab.studio.learn.facts import times
 
 __all__ = ["architecture_table"]
 

@@ -17,7 +17,7 @@ from nicegui import ui
 
 from digitlab.errors import DigitlabError
 from digitlab.reading.table import safe_cell
-from digitlab.studio.learn.dialog import ExplanationDialog
+from digitlab.studio.explanation_dialog import ExplanationDialog
 from digitlab.studio.page import Page, current_page
 
 __all__ = ["Exports", "Rows", "card"]
@@ -60,7 +60,7 @@ def card(
     title : str
         The heading.
     help : str, optional
-        A topic of ``digitlab.studio.learn``, for the "?".
+        A topic of ``digitlab.explanation``, for the "?".
     exports : Exports, optional
         What can be saved.
     classes : str

@@ -9,9 +9,9 @@ from typing import Any
 
 from nicegui import ui
 
+from digitlab.explanation.facts import plural, times
 from digitlab.studio.layer_editor import CheckedLayer, LayerDraft
 from digitlab.studio.layer_settings import SETTINGS, Setting
-from digitlab.studio.learn.facts import plural, times
 
 __all__ = ["LayerActions", "LayerRow"]
 

@@ -8,16 +8,16 @@ from typing import Any
 from nicegui import events, ui
 
 from digitlab.errors import DigitlabError
+from digitlab.explanation.facts import plural, times
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.architecture_table import architecture_table
 from digitlab.studio.card import Exports, Rows, card
+from digitlab.studio.explanation_dialog import ExplanationDialog
 from digitlab.studio.layer_editor import CheckedNetwork, LayerEditor
 from digitlab.studio.layer_row import LayerActions, LayerRow
-from digitlab.studio.learn.dialog import ExplanationDialog
-from digitlab.studio.learn.facts import plural, times
 from digitlab.studio.network_document import MOST_BYTES, network_document, read_network_document, too_large
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.network_cost import ComparisonCard, CostCard

@@ -10,13 +10,13 @@ from nicegui import ui
 
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
 from digitlab.evaluation.markup import listed, percent
+from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.bar_table import Bar, bar_table
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.evaluated import open_run
-from digitlab.studio.learn.facts import times
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer

@@ -6,10 +6,7 @@ import math
 
 from digitlab.engine.optimizers import Adam
 from digitlab.evaluation.markup import percent
-from digitlab.studio.learn.explanation import Explanation, Topic
-from digitlab.studio.learn.facts import Facts, plural
-
-__all__ = ["TRAINING_TOPICS"]
+from digitlab.explanation.facts import Explanation, Facts, Topic, plural
 
 
 def _training(facts: Facts) -> Explanation:
@@ -231,7 +228,6 @@ def _time_travel(facts: Facts) -> Explanation:
     )
 
 
-#: Topics about training.
 TRAINING_TOPICS: dict[str, Topic] = {
     "training": Topic("Training", _training, ("batch", "epoch", "gradient", "optimizer")),
     "batch": Topic("Batch", _batch, ("epoch", "gradient", "cross_entropy")),

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from digitlab.evaluation.markup import percent
+from digitlab.explanation.facts import Explanation, Facts, Topic, plural
 from digitlab.metrics import wilson_interval
-from digitlab.studio.class_statistics import class_counts
-from digitlab.studio.learn.explanation import Explanation, Topic
-from digitlab.studio.learn.facts import Facts, plural
 from digitlab.values import CLASS_NAMES
-
-__all__ = ["JUDGING_TOPICS"]
 
 
 def _validation(facts: Facts) -> Explanation:
@@ -51,7 +47,7 @@ def _accuracy(facts: Facts) -> Explanation:
 
 
 def _confusion_matrix(facts: Facts) -> Explanation:
-    counts = class_counts(facts.data.test)
+    counts = facts.class_counts("test")
     fewest, most = int(counts.argmin()), int(counts.argmax())
     text = (
         "The confusion matrix shows which digits are taken for which. The row is what the digit is, the column what "
@@ -159,7 +155,6 @@ def _comparison(facts: Facts) -> Explanation:
     )
 
 
-#: Topics about judging.
 JUDGING_TOPICS: dict[str, Topic] = {
     "validation": Topic("Training, validation and test", _validation, ("overfitting", "epoch", "accuracy")),
     "accuracy": Topic("Accuracy", _accuracy, ("confusion_matrix", "cross_entropy", "validation")),

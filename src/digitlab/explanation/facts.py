@@ -1,21 +1,56 @@
-"""Facts: the numbers of the network and settings at hand, which the texts tell."""
+"""What a text is made of: what it says of any network, and the numbers of the network and settings at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
 from digitlab.network.layers import Layer, Shape
 from digitlab.training.config import TrainConfig
-
-__all__ = ["Facts", "Placed", "joined", "plural", "times"]
+from digitlab.values import CLASS_NAMES
 
 L_co = TypeVar("L_co", bound=Layer, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What there is to say of a term; plain text throughout.
+
+    Attributes
+    ----------
+    text : tuple of str
+        Paragraphs that hold for every network.
+    here : tuple of str
+        Paragraphs with the numbers of the network and settings at hand.
+    formula : str
+        One line, or nothing.
+    """
+
+    text: tuple[str, ...]
+    here: tuple[str, ...] = ()
+    formula: str = ""
+
+    def __str__(self) -> str:
+        """Return the paragraphs, an empty line between them."""
+        formula = (self.formula,) if self.formula else ()
+        return "\n\n".join((self.text[0], *formula, *self.text[1:], *self.here))
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A title, what to say, and which other topics lead on."""
+
+    title: str
+    explain: Callable[[Facts], Explanation]
+    see: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,17 +71,7 @@ class Placed(Generic[L_co]):
 
 @dataclass(frozen=True)
 class Facts:
-    """A network, how it is trained, and on what.
-
-    Attributes
-    ----------
-    architecture : Architecture
-        The network that is looked at.
-    config : TrainConfig
-        The settings that are looked at.
-    data : MnistData
-        Where the images come from.
-    """
+    """A network, how it is trained, and on what."""
 
     architecture: Architecture
     config: TrainConfig
@@ -67,6 +92,10 @@ class Facts:
             )
             if isinstance(layer, kind)
         ]
+
+    def class_counts(self, split: Literal["training", "test"]) -> NDArray[np.int64]:
+        """Return how many images of each class a split has, int64 (10,)."""
+        return np.bincount(getattr(self.data, split).labels, minlength=len(CLASS_NAMES))
 
     @property
     def n_training(self) -> int:
@@ -119,14 +148,3 @@ def plural(n: int, word: str, several: str = "") -> str:
     ('1 batch', '11 batches', '5,994 numbers')
     """
     return f"{n:,} {word if n == 1 else several or word + 's'}"
-
-
-def joined(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them.
-
-    Examples
-    --------
-    >>> joined(["conv2d"]), joined(["conv2d", "conv2d_1", "dense"])
-    ('conv2d', 'conv2d, conv2d_1 and dense')
-    """
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

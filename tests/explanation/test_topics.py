@@ -1,18 +1,17 @@
-"""The short texts: about everything, right in their numbers, and safe with any network."""
+"""What is said of terms: about everything, and right in its numbers with any network."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 import digitlab as dl
-from digitlab import studio
 from digitlab.errors import InputError
+from digitlab.explanation import TOPICS, Explanation, explain
+from digitlab.explanation.facts import Facts
+from digitlab.explanation.topics import GROUPS, find_topic
 from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.studio.learn import TOPICS, explanation
-from digitlab.studio.learn.facts import Facts
 from digitlab.training.config import OPTIMIZERS, TrainConfig
 
 OTHERS = {
@@ -40,12 +39,21 @@ CONFIGS = {
 }
 
 
+@pytest.fixture(scope="module")
+def mnist() -> dl.MnistData:
+    return dl.MnistData.load()
+
+
 def facts(mnist: dl.MnistData, network: str = "codelab_cnn", config: str = "codelab") -> Facts:
     return Facts(NETWORKS[network], CONFIGS[config], mnist)
 
 
+def explanation(topic: str, facts: Facts) -> Explanation:
+    return explain(topic, facts.config, architecture=facts.architecture, data=facts.data)
+
+
 def said(topic: str, facts: Facts) -> str:
-    return explanation(topic, facts).to_text()
+    return str(explanation(topic, facts))
 
 
 def test_all_words_of_the_page_are_explained() -> None:
@@ -78,8 +86,7 @@ def test_every_text_holds_for_every_network_and_setting(mnist: dl.MnistData, net
                 topic,
                 paragraph,
             )
-        assert 10 <= len(content.to_text().split()) <= 230, topic
-        assert "<script" not in content.to_html()
+        assert 10 <= len(str(content).split()) <= 230, topic
 
 
 @pytest.mark.parametrize("topic", list(TOPICS))
@@ -137,21 +144,27 @@ def test_settings_are_told_as_they_are(mnist: dl.MnistData) -> None:
     assert {OPTIMIZERS[0], OPTIMIZERS[2]} == {"adam", "sgd"}
 
 
-def test_html_escapes_what_anybody_may_have_named(mnist: dl.MnistData) -> None:
-    assert "&lt;script&gt;" in explanation("network", facts(mnist, "strange")).to_html()
+@pytest.mark.parametrize("term", ["cross_entropy", "cross-entropy", "Cross Entropy", "Loss: cross-entropy"])
+def test_a_term_is_found_however_it_is_written(term: str) -> None:
+    assert find_topic(term) == "cross_entropy"
 
 
-def test_an_unknown_topic_is_told_with_those_that_exist(mnist: dl.MnistData) -> None:
-    with pytest.raises(InputError, match="There are images"):
-        explanation("magic", facts(mnist))
+@pytest.mark.parametrize(("term", "meant"), [("convolutoin", "convolution"), ("loss", "cross_entropy")])
+def test_an_unknown_term_is_told_with_the_one_that_is_like_it(term: str, meant: str) -> None:
+    with pytest.raises(InputError, match=f"Did you mean {meant} "):
+        explain(term)
 
 
-def test_every_card_that_offers_a_text_has_one() -> None:
-    folder = Path(studio.__file__).parent
-    asked = {
-        (path.name, topic)
-        for path in folder.rglob("*.py")
-        for topic in re.findall(r'\bhelp="([^"]+)"', path.read_text("utf-8"))
-    }
-    assert asked
-    assert [(name, topic) for name, topic in sorted(asked) if topic not in TOPICS] == []
+@pytest.mark.parametrize("term", ["magic", "", "é", "x" * 100_000])
+def test_a_term_that_is_like_none_is_told_with_those_that_exist(term: str) -> None:
+    with pytest.raises(InputError, match="There are images") as caught:
+        explain(term)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_every_term_stands_under_one_heading() -> None:
+    assert sum(map(len, GROUPS.values())) == len(TOPICS)
+
+
+def test_without_settings_the_codelabs_are_explained() -> None:
+    assert "conv2d, has 8 filters of 5 × 5" in str(explain("filter"))
