@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import Split
+from digitlab.data.mnist import Split, choose_images
 from digitlab.errors import ConfigError
 
 SPLIT = Split(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digitlab.errors import NetworkError
-from digitlab.network.initializers import INITIALIZERS, initialize
+from digitlab.network.layers import INITIALIZERS, initialize
 
 SHAPES = [(5, 5, 24, 96), (240, 400)]
 FANS = {(5, 5, 24, 96): (600, 2400), (240, 400): (240, 400)}

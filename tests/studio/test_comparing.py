@@ -11,8 +11,7 @@ import pytest
 import digitlab as dl
 from digitlab.errors import InputError, RunError
 from digitlab.network import Architecture, Dense, Flatten
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG, MODEL, STATE
+from digitlab.runs.run import CONFIG, MODEL, STATE, Run
 from digitlab.studio.comparing import SettingDifference, _sign_test, compare
 from digitlab.studio.comparison_view import unlike
 from digitlab.studio.starting import new_session

@@ -7,7 +7,7 @@ import pytest
 from steered import SMALL
 
 import digitlab as dl
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.studio.comparing import Comparison, compare
 from digitlab.studio.comparison_view import settings_rows, verdict
 from digitlab.studio.curves_view import curve_of, curve_table

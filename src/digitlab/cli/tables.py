@@ -11,8 +11,7 @@ from rich.text import Text
 from digitlab.cli.terminal import shown
 from digitlab.evaluation.markup import duration, percent
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import RunInfo
-from digitlab.runs.summary import DamagedRun
+from digitlab.runs.run import DamagedRun, RunInfo
 from digitlab.values import Evaluation, Prediction
 
 __all__ = [

@@ -12,8 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData
+from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import NetworkError, TrainingDivergedError
 from digitlab.evaluation.evaluate import evaluate

@@ -17,8 +17,7 @@ from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.layers import Conv2D, Dense, Layer
-from digitlab.runs.directory import Run, RunInfo
-from digitlab.runs.layout import CONFIG, MODEL
+from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
 from digitlab.studio.answers import evaluate_model
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from nicegui import ui
 
-from digitlab.data.choosing import choose_images
+from digitlab.data.mnist import choose_images
 from digitlab.errors import InputError
 from digitlab.evaluation.markup import listed, percent
 from digitlab.studio.card import Exports, Rows, card

@@ -11,14 +11,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData, Split
+from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError
 from digitlab.evaluation.of_run import is_own_data
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import MODEL, Run
 from digitlab.studio.answers import evaluate_at, evaluate_model
 from digitlab.studio.trainer import Trainer
 from digitlab.values import Evaluation

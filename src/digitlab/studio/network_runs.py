@@ -8,8 +8,8 @@ from typing import Any
 
 from digitlab.errors import DigitlabError
 from digitlab.network.architecture import Architecture
-from digitlab.runs.layout import CONFIG
 from digitlab.runs.listing import run_in
+from digitlab.runs.run import CONFIG
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.values import Value

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitlab.network.formats.keras_archive import CONFIG, WEIGHTS, weight_folders
-from digitlab.network.formats.keras_config import ForeignLayer
-from digitlab.network.formats.opening import load_model_file
+from digitlab.network.formats.files import load_model_file
+from digitlab.network.formats.keras import CONFIG, WEIGHTS, ForeignLayer, weight_folders
 
 
 def rezipped(source: Path, target: Path, compression: int = zipfile.ZIP_STORED, **members: bytes | None) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from digitlab.errors import ConfigError, RunError
-from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, is_quantization, item_bytes, quantized
+from digitlab.network.formats.tfjs import QUANTIZATIONS, dequantized, is_quantization, item_bytes, quantized
 
 WEIGHTS = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-1000, 1000, width=32, allow_subnormal=False))
 

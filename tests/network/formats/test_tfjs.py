@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitlab.exporting.tfjs_writer import write_tfjs
+from digitlab.exporting.writers import write_tfjs
 from digitlab.network import Checkpoint
-from digitlab.network.formats.opening import load_model_file
+from digitlab.network.formats.files import load_model_file
 from digitlab.network.formats.tfjs import is_layers_model
 
 SHARD = "group1-shard1of1.bin"
