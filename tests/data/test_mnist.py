@@ -1,4 +1,4 @@
-"""MnistData: the published digits in three splits, batches in a seeded order, other sets, and images chosen by a seed."""
+"""MnistData: the published digits in three splits, seeded batches, other sets, and images chosen by a seed."""
 
 from __future__ import annotations
 
