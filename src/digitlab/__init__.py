@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from digitlab.reading.options import ReadingOptions
     from digitlab.reading.reader import Reader, read
     from digitlab.reading.reading import Reading
-    from digitlab.runs.directory import Run
+    from digitlab.runs.run import Run
     from digitlab.training.config import TrainConfig
     from digitlab.training.train import train
     from digitlab.values import Evaluation, Prediction

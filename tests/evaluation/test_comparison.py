@@ -14,8 +14,7 @@ from digitlab.data.mnist import Split
 from digitlab.errors import InputError, RunError
 from digitlab.evaluation.comparison import SettingDifference, _sign_test, compare, unlike, verdict
 from digitlab.network import Architecture, Dense, Flatten
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG, MODEL, STATE
+from digitlab.runs.run import CONFIG, MODEL, STATE, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord

@@ -8,7 +8,7 @@ from steered import SMALL
 
 import digitlab as dl
 from digitlab.evaluation.comparison import Comparison, compare
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.studio.comparison_view import settings_rows
 from digitlab.studio.curves_view import curve_of, curve_table
 from digitlab.studio.disagreeing import EVERYBODY, NOBODY, ONLY_A, ONLY_B, disagreeing, sentence

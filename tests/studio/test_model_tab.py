@@ -16,7 +16,7 @@ from visiting import User, until, visit
 import digitlab as dl
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.runs.layout import CONFIG
+from digitlab.runs.run import CONFIG
 from digitlab.studio.explanation_dialog import facts_of
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.network_document import MOST_BYTES, network_document

@@ -27,18 +27,8 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 _COMMANDS = (
-    "studio",
-    "train",
-    "evaluate",
-    "compare",
-    "predict",
-    "read",
-    "export",
-    "serve",
-    "summary",
-    "runs",
-    "learn",
-    "about",
+    *("studio", "train", "evaluate", "compare", "predict", "read"),
+    *("export", "serve", "summary", "runs", "learn", "about"),
 )
 _PURPOSE = (
     "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\n"

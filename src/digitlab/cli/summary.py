@@ -91,7 +91,7 @@ def _write_examples(architecture: Architecture, folder: Path | None) -> list[Pat
 
 
 def _architecture(name: str, out: Path) -> Architecture:
-    from digitlab.network.formats.opening import is_model_file, load_model_file
+    from digitlab.network.formats.files import is_model_file, load_model_file
     from digitlab.network.formats.tfjs import is_layers_model
     from digitlab.network.zoo import FINDERS, ZOO
     from digitlab.runs.listing import find_run

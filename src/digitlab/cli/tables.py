@@ -13,8 +13,7 @@ from digitlab.evaluation.comparison import Comparison, setting_text
 from digitlab.evaluation.markup import duration, percent
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost
-from digitlab.runs.directory import RunInfo
-from digitlab.runs.summary import DamagedRun
+from digitlab.runs.run import DamagedRun, RunInfo
 from digitlab.values import Evaluation, Prediction
 
 __all__ = [

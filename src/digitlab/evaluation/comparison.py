@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images, chosen_places
-from digitlab.data.mnist import MnistData
+from digitlab.data.mnist import MnistData, choose_images, chosen_places
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate
@@ -21,9 +20,8 @@ from digitlab.evaluation.of_run import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer
-from digitlab.runs.directory import Run, RunInfo
-from digitlab.runs.layout import CONFIG, MODEL
 from digitlab.runs.listing import find_run
+from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
 __all__ = ["Comparison", "compare"]

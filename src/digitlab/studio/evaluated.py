@@ -15,9 +15,8 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.of_run import is_own_data
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import MODEL, Run
 from digitlab.studio.answers import evaluate_at
 from digitlab.studio.trainer import Trainer
 from digitlab.values import Evaluation

@@ -9,9 +9,8 @@ from nicegui import ui
 
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
-from digitlab.exporting.packing import ExportedFile, export_packed, formats_here
-from digitlab.exporting.report import ExportReport
-from digitlab.network.formats.quantization import QUANTIZATIONS
+from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
+from digitlab.network.formats.tfjs import QUANTIZATIONS
 from digitlab.studio.evaluated import open_run
 from digitlab.studio.page import Page
 

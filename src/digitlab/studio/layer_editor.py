@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from digitlab.errors import NetworkError
-from digitlab.network.architecture import Architecture
+from digitlab.network.architecture import Architecture, named
 from digitlab.network.cost import LayerCost, layer_cost
 from digitlab.network.layers import Layer, Shape
-from digitlab.network.naming import named
 from digitlab.studio.layer_settings import STARTING, build_layer, settings_of
 from digitlab.values import CLASS_NAMES
 

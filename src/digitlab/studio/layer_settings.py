@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from digitlab.errors import NetworkError
-from digitlab.network.initializers import INITIALIZERS
-from digitlab.network.layers import ACTIVATIONS, LAYERS, PADDINGS, Layer
+from digitlab.network.layers import ACTIVATIONS, INITIALIZERS, LAYERS, PADDINGS, Layer
 
 __all__ = ["SETTINGS", "STARTING", "Setting", "build_layer", "settings_of"]
 

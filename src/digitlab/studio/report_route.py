@@ -10,8 +10,8 @@ from fastapi import Response
 from nicegui import app
 
 from digitlab.errors import RunError
-from digitlab.runs.layout import REPORT
 from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import REPORT
 
 __all__ = ["REPORT_PATH", "add_report_route", "read_report", "report_url"]
 

@@ -10,10 +10,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from digitlab.errors import DigitlabError, StorageError
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE
 from digitlab.runs.listing import may_be_run
-from digitlab.runs.summary import RunInfo
+from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 

@@ -12,8 +12,8 @@ from digitlab.data.mnist import MnistData
 from digitlab.data.storage import replacing
 from digitlab.errors import RunError, StorageError
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import Run
 from digitlab.runs.listing import free_name
+from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 

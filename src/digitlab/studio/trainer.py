@@ -10,7 +10,7 @@ from pathlib import Path
 from digitlab.data.mnist import MnistData
 from digitlab.errors import ConfigError, RunError
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.studio.job import Job
 from digitlab.studio.recording import Recording
 from digitlab.studio.starting import new_session

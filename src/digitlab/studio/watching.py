@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import Run
 from digitlab.runs.history import Record
+from digitlab.runs.run import Run
 from digitlab.studio.job import Job
 from digitlab.studio.recording import Recording
 from digitlab.training.config import TrainConfig

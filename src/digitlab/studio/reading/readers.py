@@ -10,9 +10,8 @@ from digitlab.errors import RunError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.reader import Reader
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import MODEL, Run
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.values import CLASS_NAMES

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from digitlab.errors import DigitlabError
 from digitlab.network import Checkpoint, save_checkpoint
-from digitlab.network.formats.opening import is_model_file, load_model_file
-from digitlab.network.formats.untrusted import kept_metadata
+from digitlab.network.formats.files import is_model_file, kept_metadata, load_model_file
 from digitlab.network.layers import Dropout
 
 FILES = {"keras": "small.keras", "onnx": "small.onnx", "tfjs": "model.json"}

@@ -1,9 +1,16 @@
-"""ONNX models as tf2onnx, Keras and PyTorch write them: one chain of operations, followed from images to answers."""
+"""ONNX models as tf2onnx, Keras and PyTorch write them: one chain of operations, followed from images to answers.
+
+ONNX convolves ``(n, channels, height, width)`` and digitlab ``(n, height, width, channels)``; between them and the
+dense layers exporters transpose, reshape and flatten as they like. What matters in the end is in which order a dense
+layer's rows are.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +20,18 @@ from numpy.typing import NDArray
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.onnx_constants import COMPUTABLE, computed
-from digitlab.network.formats.onnx_graph import Graph, Node, read_graph
-from digitlab.network.formats.onnx_input import OnnxInput
-from digitlab.network.formats.onnx_layout import Layout
-from digitlab.network.formats.onnx_windows import padding_of
-from digitlab.network.formats.stacking import Stack, lacking
-from digitlab.network.formats.untrusted import finite, kept_metadata, named_classes, shown, unusable
+from digitlab.network.formats.files import (
+    Stack,
+    finite,
+    is_pixel_scale,
+    kept_metadata,
+    lacking,
+    named_classes,
+    shown,
+    unusable,
+)
+from digitlab.network.formats.onnx_graph import COMPUTABLE, Graph, Node, computed, padding_of, read_graph
 from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D, Shape
-
-__all__ = ["read_onnx"]
 
 
 def read_onnx(path: Path) -> Checkpoint:
@@ -245,3 +254,171 @@ _OPERATIONS: dict[str, Callable[[_Walk, Node, list[NDArray[Any]]], None]] = {
     "Sub": _Walk.scaled,
     "Transpose": _Walk.transpose,
 }
+
+
+_MOST_PIXELS = 2**24
+_UNSETTLED = "abc"
+
+
+class OnnxInput:
+    """The input of a model, and what is computed with it before the first layer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the input without the batch.
+    takes_bytes : bool
+        Whether pixels go in as whole numbers, 0 to 255.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be one of images.
+    """
+
+    def __init__(self, shape: Shape, *, takes_bytes: bool) -> None:
+        if len(shape) not in (1, 3) or any(n < 1 for n in shape) or math.prod(shape) > _MOST_PIXELS:
+            raise NetworkError("its input must be images of a fixed size, or a row of features.")
+        self.layout = Layout.of(_UNSETTLED[: len(shape)], shape)
+        self._shape, self._takes_bytes = shape, takes_bytes
+        self._scale, self._offset = 1.0, 0.0
+
+    def compute(self, kind: str, given: NDArray[Any]) -> None:
+        """Add, subtract, multiply or divide by a number."""
+        if given.size != 1:
+            raise NetworkError("it computes with every pixel by itself; digitlab's networks take pixels from 0 to 1.")
+        value = float(given.ravel()[0])
+        if kind in ("Add", "Sub"):
+            self._offset += value if kind == "Add" else -value
+        else:
+            factor = value if kind == "Mul" else 1.0 / value if value else math.inf
+            self._scale, self._offset = self._scale * factor, self._offset * factor
+
+    def as_image(self, shape: Shape) -> Layout | None:
+        """Return the layout if a row of pixels is made an image, since digitlab's networks take both; None if not."""
+        if len(self._shape) != 1 or len(shape) != 3 or math.prod(shape) != self._shape[0] or min(shape) < 1:
+            return None
+        return Layout.of(_UNSETTLED, shape)
+
+    def settled(self, names: str, layout: Layout) -> tuple[Layout, Shape]:
+        """Return the layout with the axes called what they are, and the shape of an image as digitlab has it.
+
+        Parameters
+        ----------
+        names : str
+            The axes that the first layer reads: ``CHW``, or ``F`` for features.
+        layout : Layout
+            Where the input's axes are by now.
+
+        Raises
+        ------
+        NetworkError
+            If pixels are not scaled to 0 to 1, or the first layer reads no images.
+        """
+        is_plain = self._scale == 1.0 and self._offset == 0.0 and not self._takes_bytes
+        if not is_plain and not is_pixel_scale(self._scale, self._offset):
+            raise NetworkError(
+                "its images are not scaled to 0 to 1, as digitlab's are; train it with pixels divided by 255."
+            )
+        if names == "F":
+            return self._settled_features(layout)
+        if len(layout.dimensions) != len(names) or any(len(axes) > 1 for axes in layout.dimensions):
+            raise NetworkError("it reads no images of (channels, height, width).")
+        sizes = dict(zip(names, layout.shape, strict=True))
+        return Layout.of(names, layout.shape), (sizes["H"], sizes["W"], sizes["C"])
+
+    def _settled_features(self, layout: Layout) -> tuple[Layout, Shape]:
+        if len(self._shape) == 1:
+            return layout, layout.shape
+        is_first = self._shape[0] < self._shape[2]
+        renamed = dict(zip(_UNSETTLED, "CHW" if is_first else "HWC", strict=True))
+        dimensions = tuple(tuple(renamed[axis] for axis in axes) for axes in layout.dimensions)
+        sizes = {renamed[axis]: size for axis, size in layout.sizes.items()}
+        shape = (*self._shape[1:], self._shape[0]) if is_first else self._shape
+        return Layout(dimensions, sizes), shape
+
+
+_UNCLEAR = "it reshapes its images in a way that digitlab does not follow; flatten them once, before the dense layers."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The dimensions of a tensor behind the batch, each as the axes that were merged into it.
+
+    Attributes
+    ----------
+    dimensions : tuple of tuple of str
+        Names of axes; those of size 1 are left out, since they may be anywhere.
+    sizes : dict of str to int
+        Of every axis that is left.
+    """
+
+    dimensions: tuple[tuple[str, ...], ...]
+    sizes: dict[str, int]
+
+    @classmethod
+    def of(cls, names: str, sizes: tuple[int, ...]) -> Layout:
+        """Return the layout of plain axes, such as ``Layout.of("CHW", (8, 12, 12))``."""
+        kept = {name: size for name, size in zip(names, sizes, strict=True) if size != 1}
+        return cls(tuple((name,) if name in kept else () for name in names), kept)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return tuple(math.prod(self.sizes[axis] for axis in dimension) for dimension in self.dimensions)
+
+    def transposed(self, order: tuple[int, ...]) -> Layout:
+        """Return the layout after a transposition, the batch (0) included and at its place."""
+        if sorted(order) != list(range(len(self.dimensions) + 1)) or order[0] != 0:
+            raise NetworkError(_UNCLEAR)
+        return Layout(tuple(self.dimensions[i - 1] for i in order[1:]), self.sizes)
+
+    def reshaped(self, target: tuple[int, ...]) -> Layout:
+        """Return the layout after a reshaping to ``target`` without the batch, of which one may be -1."""
+        total = math.prod(self.shape)
+        known = math.prod(n for n in target if n != -1)
+        if target.count(-1) > 1 or any(n < -1 or n == 0 for n in target) or known == 0 or total % known:
+            raise NetworkError(_UNCLEAR)
+        axes = [axis for dimension in self.dimensions for axis in dimension]
+        dimensions = []
+        for size in (total // known if n == -1 else n for n in target):
+            taken: list[str] = []
+            while math.prod(self.sizes[axis] for axis in taken) < size and axes:
+                taken.append(axes.pop(0))
+            if math.prod(self.sizes[axis] for axis in taken) != size:
+                raise NetworkError(_UNCLEAR)
+            dimensions.append(tuple(taken))
+        if axes:
+            raise NetworkError(_UNCLEAR)
+        return Layout(tuple(dimensions), self.sizes)
+
+    def places(self, names: str) -> None:
+        """Check that the dimensions are these axes, such as ``"CHW"``.
+
+        Raises
+        ------
+        NetworkError
+            If an axis is elsewhere.
+        """
+        expected = Layout.of(names, tuple(self.sizes.get(name, 1) for name in names))
+        if self.dimensions != expected.dimensions:
+            raise NetworkError("its images do not have channels where ONNX' convolution and pooling expect them.")
+
+    def rows_in_order(self, kernel: NDArray[np.float32], names: str = "HWC") -> NDArray[np.float32]:
+        """Return a dense kernel ``(features, units)`` with its rows in the order of the named axes.
+
+        Raises
+        ------
+        NetworkError
+            If the images are not one row of features here.
+        """
+        if len(self.dimensions) != 1:
+            raise NetworkError("its dense layer reads images; flatten them before it.")
+        (axes,) = self.dimensions
+        if kernel.ndim != 2 or kernel.shape[0] != self.shape[0]:
+            raise NetworkError(f"its dense layer expects {kernel.shape[0]} features and gets {self.shape[0]}.")
+        wanted = [axes.index(name) for name in names if name in axes]
+        if len(wanted) != len(axes):
+            return kernel
+        cube = kernel.reshape(*(self.sizes[axis] for axis in axes), kernel.shape[1])
+        return np.ascontiguousarray(cube.transpose(*wanted, len(axes)).reshape(kernel.shape))

@@ -1,4 +1,4 @@
-"""Asking the real runtimes: Keras, onnxruntime, TensorFlow.js and pages under Node, where they are installed.
+"""Whether an exported file answers as the model does: read back by digitlab, and asked in its runtime.
 
 Keras and TensorFlow.js answer in processes of their own, so that nothing here waits for them or keeps what they load.
 """
@@ -6,11 +6,13 @@ Keras and TensorFlow.js answer in processes of their own, so that nothing here w
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,9 +20,137 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.keras_bridge import keras_backend
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import ExportError
+from digitlab.network.formats.files import load_model_file
+from digitlab.values import Value
 
-__all__ = ["RUNTIMES", "NotInstalledError"]
+#: Of a probability, between two programs that compute in float32 and sum in different orders.
+MOST_DIFFERENCE = 1e-4
+_RUNTIME_IMAGES = 256
+# Numbers of a layer's output, for all images that a runtime is asked at once: 256 MB.
+_MOST_AT_ONCE = 2**26
+# The engine answers several images side by side; where one image has more numbers than this, each alone.
+_MOST_SIDE_BY_SIDE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement(Value):
+    """How the exported file answers beside the model it was made from.
+
+    Attributes
+    ----------
+    by : str
+        Who answered, with its version.
+    n_images, n_same_answer : int
+        Test images asked, and those with the same most probable class.
+    largest_difference : float
+        Of all probabilities.
+    """
+
+    by: str
+    n_images: int
+    n_same_answer: int
+    largest_difference: float
+
+    def sentence(self) -> str:
+        """Return it for people.
+
+        Examples
+        --------
+        >>> Agreement("onnxruntime 1.30.0", 256, 256, 2e-7).sentence()
+        'Read by onnxruntime 1.30.0: the same answer to all 256 images, probabilities within 2e-07.'
+        """
+        all_same = self.n_same_answer == self.n_images
+        how_many = "all" if all_same else f"{self.n_same_answer:,} of"
+        how_near = f"within {self.largest_difference:.1g}" if self.largest_difference else "to the last digit"
+        return f"Read by {self.by}: the same answer to {how_many} {self.n_images:,} images, probabilities {how_near}."
+
+
+def answers_of(model: Sequential, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Answer images in memory that a large network does not multiply: float32 (n, n_classes).
+
+    Raises
+    ------
+    NetworkError
+        If an answer is no number, because the weights are too large.
+    """
+    if _largest(model) <= _MOST_SIDE_BY_SIDE:
+        return model.predict(images)
+    return np.concatenate([model.predict(images[k : k + 1]) for k in range(len(images))])
+
+
+def _largest(model: Sequential) -> int:
+    architecture = model.architecture
+    return max(int(math.prod(shape)) for shape in (architecture.input_shape, *architecture.shapes))
+
+
+def read_back(
+    model: Sequential, made: Path, images: NDArray[np.uint8], quantize: str | None
+) -> tuple[Agreement, Sequential]:
+    """Read an exported file with digitlab's own reader, and compare.
+
+    Returns
+    -------
+    agreement : Agreement
+        On all images.
+    exported : Sequential
+        The model that the file holds; with quantized weights not quite the same.
+
+    Raises
+    ------
+    ExportError
+        If it answers otherwise and was not quantized.
+    """
+    exported = Sequential.from_checkpoint(load_model_file(made), threads=model.runner.n_threads)
+    agreement = _agreement("digitlab", answers_of(model, images), answers_of(exported, images))
+    if quantize is None:
+        _check(agreement)
+    return agreement, exported
+
+
+def ask_runtime(
+    exported: Sequential, made: Path, images: NDArray[np.uint8], format: str
+) -> tuple[Agreement | None, str | None]:
+    """Ask the runtime that the format is for.
+
+    Returns
+    -------
+    agreement : Agreement or None
+        On up to 256 images, beside what the file holds according to digitlab.
+    sentence : str or None
+        Why there is none, where the runtime is not installed.
+
+    Raises
+    ------
+    ExportError
+        If the runtime cannot use the file, or answers otherwise.
+    """
+    some = images[: max(1, min(_RUNTIME_IMAGES, _MOST_AT_ONCE // _largest(exported)))]
+    try:
+        version, answers = RUNTIMES[format](made, some, exported.architecture.input_shape)
+    except NotInstalledError as error:
+        return None, str(error)
+    agreement = _agreement(version, answers_of(exported, some), answers)
+    _check(agreement)
+    return agreement, None
+
+
+def _agreement(by: str, ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> Agreement:
+    if ours.shape != theirs.shape:
+        raise ExportError(f"{by} answers with the shape {theirs.shape} instead of {ours.shape}; nothing was written.")
+    same = int(np.count_nonzero(ours.argmax(axis=1) == theirs.argmax(axis=1)))
+    return Agreement(by, len(ours), same, float(np.abs(ours - theirs).max(initial=0.0)))
+
+
+def _check(agreement: Agreement) -> None:
+    # Not "the same answers": two classes may be equally probable to within a rounding.
+    if not agreement.largest_difference <= MOST_DIFFERENCE:
+        raise ExportError(
+            f"{agreement.by} answers otherwise than the model, by up to {agreement.largest_difference:.2g}; nothing "
+            "was written. Please report this with the network."
+        )
+
 
 _NOT_INSTALLED = 3
 _MOST_SECONDS = 300

@@ -13,7 +13,7 @@ import pytest
 import digitlab as dl
 from digitlab.errors import RunError
 from digitlab.network import Conv2D, Dense, Flatten, MaxPooling2D
-from digitlab.network.formats.opening import load_model_file
+from digitlab.network.formats.files import load_model_file
 
 onnx = pytest.importorskip("onnx")
 helper, TensorProto = onnx.helper, onnx.TensorProto

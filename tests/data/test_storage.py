@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from digitlab.data import bench as benches
-from digitlab.data.bench import bench, holding, replace_folder, sweep
-from digitlab.data.storage import replacing
+from digitlab.data import storage as benches
+from digitlab.data.storage import bench, holding, replace_folder, replacing, sweep
 from digitlab.errors import StorageError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")

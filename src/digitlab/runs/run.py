@@ -1,26 +1,47 @@
-"""One run's directory: made, written and read here and nowhere else. What it holds is drawn in ``runs.layout``."""
+"""A run's directory: made, locked, written, read and replaced here and nowhere else.
+
+::
+
+    runs/2026-11-22_codelab-cnn_s0/
+      config.json         the settings that it began with, the network, the data and the command for them
+      environment.json    versions, processor, threads, commit
+      history.jsonl       one record a line, and what was changed on the way, appended as it happens
+      model.safetensors   the weights that the run is for
+      state.safetensors   what resuming needs; gone when the run is complete
+      start.safetensors   of a fine-tuned network: the weights that it began with, and the corrections
+      evaluation.json     written by the evaluation, never by training
+      timings.json        seconds that every stage took
+      report.html         everything above, for people
+
+Files are replaced as a whole or not at all; only the history grows.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.bench import sweep
-from digitlab.data.storage import parse_json, read_ordinary, replacing
+from digitlab.data.storage import bench, parse_json, read_ordinary, replace_folder, replacing, sweep, try_lock
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from digitlab.runs.history import HistoryFile, Record, Steering, read_records
-from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
-from digitlab.runs.locking import RunLock
-from digitlab.runs.replacement import replace_run
-from digitlab.runs.summary import RunInfo, changes_told, settings_of
-from digitlab.values import EpochRecord, Resumption, StepRecord
+from digitlab.runs.history import HistoryFile, Record, Steering, changes_told, read_records
+from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
-__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATION", "HISTORY", "MODEL", "REPORT", "STATE", "TIMINGS", "Run", "RunInfo"]
+__all__ = ["Run"]
+
+CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
+MODEL, STATE, START = "model.safetensors", "state.safetensors", "start.safetensors"
+EVALUATION, TIMINGS, REPORT = "evaluation.json", "timings.json", "report.html"
+
+#: All of them.
+FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS, REPORT)
+
 
 # The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
 _MOST_BYTES = 2**22
@@ -298,3 +319,209 @@ class Run:
 
 def _reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)
+
+
+# What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
+_TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+_OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo(Value):
+    """A run in a list: where it is, what it was and what came out.
+
+    ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
+    resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
+    fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
+    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing.
+    """
+
+    name: str
+    path: str
+    status: str
+    network: str
+    seed: int
+    epochs_done: int
+    epochs: int
+    val_accuracy: float | None
+    test_accuracy: float | None
+    changes: tuple[str, ...] = ()
+    resumed_after: tuple[int, ...] = ()
+
+    @property
+    def on_the_way(self) -> tuple[str, ...]:
+        """What happened to it on the way, in words."""
+        return (*self.changes, *(f"stopped after batch {step:,} and resumed" for step in self.resumed_after))
+
+    @classmethod
+    def from_files(
+        cls,
+        name: str,
+        path: str,
+        config: Mapping[str, Any],
+        epochs: Sequence[EpochRecord],
+        evaluation: Mapping[str, Any],
+        *,
+        changes: tuple[str, ...] = (),
+        resumed_after: tuple[int, ...] = (),
+        has_model: bool,
+        has_state: bool,
+    ) -> RunInfo:
+        """Summarise what a run's files hold; its settings as ``settings_of`` gives them."""
+        accuracy = evaluation.get("accuracy")
+        return cls(
+            name=name,
+            path=path,
+            status=status_of(config, epochs, has_model=has_model, has_state=has_state),
+            network=config["network"],
+            seed=config["seed"],
+            epochs_done=len(epochs),
+            epochs=config["epochs"],
+            val_accuracy=epochs[-1].val_accuracy if epochs else None,
+            test_accuracy=accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None,
+            changes=changes,
+            resumed_after=resumed_after,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRun(Value):
+    """A run of which nothing can be told but why; ``problem`` is a sentence."""
+
+    name: str
+    path: str
+    problem: str
+
+
+def settings_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a run's ``config.json``, which anybody may have written.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one that lists and reports need is missing or cannot be.
+    """
+    config = description.get("config")
+    if not isinstance(config, dict):
+        raise ValueError(f"'config' is {config!r:.80}")
+    for name, value in config.items():
+        least = (_NUMBERS | _OTHER_NUMBERS).get(name)
+        if least is not None and (type(value) is not int or value < least):
+            raise ValueError(f"its setting {name!r} is {value!r:.80}")
+    for name in (_TEXT, *_NUMBERS):
+        if name not in config:
+            raise ValueError(f"its setting {name!r} is missing")
+    for name in (_TEXT, "data"):
+        value = config.get(name)
+        if not isinstance(value, str) and (value is not None or name == _TEXT):
+            raise ValueError(f"its setting {name!r} is {value!r:.80}")
+    return config
+
+
+def status_of(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
+    """Return how a run ended, from its settings and history and from which files there are."""
+    if has_state:
+        return "interrupted"
+    if not has_model:
+        return "started"
+    losses = [record.val_loss for record in epochs if record.val_loss is not None]
+    patience = config.get("early_stopping") or 0
+    waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
+    return "complete" if len(epochs) >= config["epochs"] or 0 < patience <= waited else "diverged"
+
+
+class RunLock:
+    """Holds a run's directory for one session, until it is released, forgotten, or its process ends.
+
+    The directory itself is locked, so there is no file that a killed process could leave behind. On Windows, and on
+    file systems without such locks, nothing is locked.
+
+    Parameters
+    ----------
+    path : Path
+        A run's directory.
+
+    Raises
+    ------
+    RunError
+        If another session has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = _locked(path)
+
+    def release(self) -> None:
+        """Let others have the run."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", None) is not None:
+            self.release()
+
+
+def _locked(path: Path) -> int | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None  # whatever is wrong with it is told by who reads or writes it
+    is_ours = try_lock(descriptor)
+    if is_ours:
+        return descriptor
+    os.close(descriptor)
+    if is_ours is None:
+        return None
+    raise RunError(
+        f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on with the "
+        f"run by --resume."
+    )
+
+
+_MOST_CONFIG_BYTES = 2**24
+
+
+def replace_run(path: Path) -> None:
+    """Put an empty directory in the place of a run, which is deleted.
+
+    Raises
+    ------
+    RunError
+        If it is not a run, holds something else too, or is being trained.
+    OSError
+        If it cannot be done; the run is as it was.
+    """
+    _check_replaceable(path)
+    lock = RunLock(path)
+    try:
+        with bench(path.parent) as place:
+            (place / path.name).mkdir()
+            replace_folder(place / path.name, path, place)
+    finally:
+        lock.release()
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        raise RunError(f"{path} exists and is not a run; --force replaces runs only. Choose another --name.")
+    entries = sorted(path.iterdir())
+    for entry in entries:
+        is_ours = entry.name in FILES or entry.match(".digitlab-*.tmp")
+        if not is_ours or not stat.S_ISREG(entry.lstat().st_mode):
+            raise RunError(
+                f"{path} also holds {entry.name!r}, which is not part of a run; move it away before using --force."
+            )
+    # One that was killed right after it was made may hold nothing yet. Other tools have files of these names too.
+    if any(entry.name in FILES for entry in entries) and not _is_config_of_a_run(path / CONFIG):
+        raise RunError(
+            f"{path} has no {CONFIG} that digitlab wrote; --force replaces runs only. Choose another --name, or delete "
+            f"it yourself."
+        )
+
+
+def _is_config_of_a_run(path: Path) -> bool:
+    try:
+        content = parse_json(read_ordinary(path, _MOST_CONFIG_BYTES))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("config"), dict) and "command" in content

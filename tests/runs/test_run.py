@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitlab.data import bench as benches
+from digitlab.data import storage as benches
 from digitlab.errors import RunError, StorageError
 from digitlab.network import architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs import replacement
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, EVALUATION, HISTORY, MODEL, STATE, Run
+from digitlab.runs import run as replacement
 from digitlab.runs.history import record_line
-from digitlab.runs.layout import FILES
+from digitlab.runs.run import CONFIG, ENVIRONMENT, EVALUATION, FILES, HISTORY, MODEL, STATE, Run
 from digitlab.values import EpochRecord, StepRecord
 
 CONTENT = {"config": {"network": "codelab_cnn", "seed": 3, "epochs": 2}, "command": "digitlab train"}
@@ -61,7 +60,7 @@ def contents(folder):
 def test_the_layout_names_every_file_once():
     assert len(set(FILES)) == len(FILES)
     assert {CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, EVALUATION} < set(FILES)
-    from digitlab.runs import layout
+    from digitlab.runs import run as layout
 
     assert all(f"      {name} " in layout.__doc__ for name in FILES)
 
