@@ -11,8 +11,8 @@ import pytest
 import digitlab as dl
 from digitlab.errors import DataError, NetworkError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from digitlab.studio import answers
-from digitlab.studio.answers import answer_digits, evaluate_at, filters_of
+from digitlab.studio.tabs.training import live_views as answers
+from digitlab.studio.tabs.training.live_views import answer_digits, evaluate_at, filters_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 

@@ -9,10 +9,18 @@ from steered import SMALL
 import digitlab as dl
 from digitlab.evaluation.comparison import Comparison, compare
 from digitlab.runs.run import Run
-from digitlab.studio.comparison_view import settings_rows
-from digitlab.studio.curves_view import curve_of, curve_table
-from digitlab.studio.disagreeing import EVERYBODY, NOBODY, ONLY_A, ONLY_B, disagreeing, sentence
 from digitlab.studio.selection import MISTAKES, Selection
+from digitlab.studio.tabs.runs.comparison_view import (
+    EVERYBODY,
+    NOBODY,
+    ONLY_A,
+    ONLY_B,
+    curve_of,
+    curve_table,
+    disagreeing,
+    sentence,
+    settings_rows,
+)
 from digitlab.training.session import TrainingSession
 
 

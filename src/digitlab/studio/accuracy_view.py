@@ -8,9 +8,9 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.evaluation.markup import percent
-from digitlab.studio.card import Rows
 from digitlab.studio.selection import Selection
-from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.card import Rows
+from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import Evaluation
 
 __all__ = ["CLASS_COLUMNS", "AccuracyView", "class_rows", "class_table", "images_sentence"]

@@ -12,11 +12,10 @@ from nicegui import events, ui
 
 from digitlab.errors import DigitlabError
 from digitlab.evaluation.png import png_data_uri
-from digitlab.studio.card import card
-from digitlab.studio.commands import Command
-from digitlab.studio.progress_line import ProgressLine
 from digitlab.studio.reading.desk import Desk
 from digitlab.studio.reading.learning import corrections_of, learning_of
+from digitlab.studio.tabs.training.commands import Command, ProgressLine
+from digitlab.studio.widgets.card import card
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned
 

@@ -13,10 +13,10 @@ from digitlab.errors import InputError
 from digitlab.evaluation.markup import percent
 from digitlab.reading.reading import REASONS, Number
 from digitlab.reading.table import safe_cell
-from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.reading.desk import Desk
 from digitlab.studio.reading.elements import Correct, NumbersTable
 from digitlab.studio.reading.sheet import Sheet, overlay
+from digitlab.studio.widgets.card import Exports, Rows, card
 
 __all__ = ["NumbersCard", "number_rows", "records"]
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from digitlab.errors import DigitlabError
 from digitlab.reading.reading import Box
-from digitlab.studio.card import card
 from digitlab.studio.reading.desk import Desk
 from digitlab.studio.reading.elements import Correct, PhotoSource, PhotoView
+from digitlab.studio.widgets.card import card
 from digitlab.training.composed_page import compose_page
 
 __all__ = ["PhotoCard"]

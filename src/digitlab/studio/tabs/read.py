@@ -15,7 +15,6 @@ from digitlab.errors import DigitlabError, InputError
 from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box
-from digitlab.studio.card import card
 from digitlab.studio.page import Page
 from digitlab.studio.reading.corrections_card import CorrectionsCard
 from digitlab.studio.reading.desk import PROCESSES, Desk
@@ -25,7 +24,8 @@ from digitlab.studio.reading.numbers_card import NumbersCard
 from digitlab.studio.reading.photo_card import PhotoCard
 from digitlab.studio.reading.readers import TRAINED
 from digitlab.studio.reading.steps_view import StepsView
-from digitlab.studio.refreshing import Refreshing
+from digitlab.studio.stream import Refreshing
+from digitlab.studio.widgets.card import card
 
 __all__ = ["ReadTab", "build"]
 

@@ -3,26 +3,91 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from html import escape
 from typing import Any
 
 from nicegui import events, ui
 
-from digitlab.errors import DigitlabError
+from digitlab.data.storage import parse_json
+from digitlab.errors import DigitlabError, NetworkError
 from digitlab.explanation.facts import plural, times
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
 from digitlab.network.zoo import architecture as of_zoo
-from digitlab.studio.architecture_table import architecture_table
-from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.explanation_dialog import ExplanationDialog
-from digitlab.studio.layer_editor import CheckedNetwork, LayerEditor
-from digitlab.studio.layer_row import LayerActions, LayerRow
-from digitlab.studio.network_document import MOST_BYTES, network_document, read_network_document, too_large
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.network_cost import ComparisonCard, CostCard
+from digitlab.studio.tabs.model.cost_cards import ComparisonCard, CostCard
+from digitlab.studio.tabs.model.layer_editor import CheckedNetwork, LayerEditor
+from digitlab.studio.tabs.model.layer_row import LayerActions, LayerRow
+from digitlab.studio.widgets.card import Exports, Rows, card
 
-__all__ = ["build"]
+#: A network of 64 layers takes some 20 kB.
+MOST_BYTES = 300_000
+_INPUT_SHAPE = (28, 28, 1)
+
+
+def network_document(architecture: Architecture) -> str:
+    """Return the JSON document of a network; ``digitlab train --network FILE.json`` reads it too."""
+    return json.dumps(architecture.to_dict(), indent=2) + "\n"
+
+
+def read_network_document(content: bytes) -> Architecture:
+    """Read a network from what somebody chose or dropped.
+
+    Raises
+    ------
+    NetworkError
+        If it is longer than 300 kB, no JSON, no network, or a network for other images than 28 x 28 grey ones.
+
+    Examples
+    --------
+    >>> read_network_document(b"<html>")
+    Traceback (most recent call last):
+    ...
+    digitlab.errors.NetworkError: This file is not JSON. Choose one that was downloaded here, or that to_dict() gives.
+    """
+    if len(content) > MOST_BYTES:
+        raise too_large()
+    try:
+        values = parse_json(content)
+    except ValueError:
+        raise NetworkError(
+            "This file is not JSON. Choose one that was downloaded here, or that to_dict() gives."
+        ) from None
+    network = Architecture.from_dict(values)
+    if network.input_shape != _INPUT_SHAPE:
+        raise NetworkError(
+            f"This network takes inputs of shape {network.input_shape}; the digits here are {_INPUT_SHAPE}. "
+            f'Set "input_shape" to {list(_INPUT_SHAPE)}.'
+        )
+    return network
+
+
+def too_large() -> NetworkError:
+    """Return what is said of a file that is too large."""
+    return NetworkError(f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000} kB.")
+
+
+def architecture_table(checked: CheckedNetwork) -> str:
+    """Return the table as HTML, with a dash for what a wrong layer leaves open; everything in it is escaped."""
+    rows = []
+    for layer in checked.layers:
+        shape = "–" if layer.output_shape is None else times(layer.output_shape)
+        n = "–" if layer.cost is None else f"{layer.cost.n_parameters:,}"
+        wrong = ' class="is-wrong"' if layer.error else ""
+        rows.append(
+            f'<tr{wrong}><th scope="row">{escape(layer.name)}</th><td>{shape}</td><td class="num">{n}</td>'
+            "<td>yes</td></tr>"
+        )
+    total = "–" if checked.architecture is None else f"{checked.architecture.n_parameters:,}"
+    return (
+        '<table class="table summary-table"><caption class="sr-only">Model Architecture</caption><thead><tr>'
+        '<th scope="col">Layer Name</th><th scope="col">Output Shape</th><th scope="col" class="num"># Of Params</th>'
+        f'<th scope="col">Trainable</th></tr></thead><tbody>{"".join(rows)}</tbody>'
+        f'<tfoot><tr><th scope="row">Total</th><td></td><td class="num">{total}</td><td></td></tr></tfoot></table>'
+    )
 
 
 # What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.

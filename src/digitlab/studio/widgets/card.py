@@ -20,8 +20,6 @@ from digitlab.reading.table import safe_cell
 from digitlab.studio.explanation_dialog import ExplanationDialog
 from digitlab.studio.page import Page, current_page
 
-__all__ = ["Exports", "Rows", "card"]
-
 #: A table to save: the names of the columns, and the rows.
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 

@@ -8,13 +8,11 @@ from typing import Any
 
 from nicegui import ui
 
-from digitlab.studio.card import Exports
 from digitlab.studio.charts import Curve, LiveChart
 from digitlab.studio.page import Page
 from digitlab.studio.pictures import png_side_by_side, svg_side_by_side
+from digitlab.studio.widgets.card import Exports
 from digitlab.values import EpochRecord, StepRecord
-
-__all__ = ["BatchCharts", "EpochCharts", "TrainingCharts"]
 
 _Record = StepRecord | EpochRecord
 

@@ -1,4 +1,4 @@
-"""LiveSlider: a slider that people move, and the training too, many times a second."""
+"""Controls: a slider that people and the training move, a button that keeps the focus, the choice of test images."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from digitlab.studio.page import Page
-
-__all__ = ["LiveSlider"]
+from digitlab.studio.page import CODELAB_IMAGES, Page, subject_of
 
 _SECONDS_BETWEEN_EVENTS = 0.06
 
 
-class LiveSlider(ui.element, component="static/live_slider.js"):
+class LiveSlider(ui.element, component="../static/live_slider.js"):
     """A slider over whole numbers.
 
     Parameters
@@ -80,3 +78,17 @@ class LiveSlider(ui.element, component="static/live_slider.js"):
             return  # a browser sends a number; this came from somewhere else
         self.value = value = min(max(value, self._props["min"]), self.max)
         self._on_slide(value)
+
+
+def choose_test_images(page: Page) -> ui.select:
+    """Build the control into the current container; it follows the others of the page."""
+    subject, n_all = subject_of(page), len(page.data.test)
+    few = {CODELAB_IMAGES: f"{CODELAB_IMAGES} images"} if n_all > CODELAB_IMAGES else {}
+    control = ui.select(
+        few | {0: f"all {n_all:,} images"},
+        value=(subject.n_images or 0) if few else 0,
+        label="Test images",
+        on_change=lambda event: subject.choose_images(event.value or None),
+    )
+    subject.on_change(lambda: control.set_value(subject.n_images or 0))
+    return control.classes("evaluation-set")

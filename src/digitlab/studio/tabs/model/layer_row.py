@@ -10,10 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.explanation.facts import plural, times
-from digitlab.studio.layer_editor import CheckedLayer, LayerDraft
-from digitlab.studio.layer_settings import SETTINGS, Setting
-
-__all__ = ["LayerActions", "LayerRow"]
+from digitlab.studio.tabs.model.layer_editor import SETTINGS, CheckedLayer, LayerDraft, Setting
 
 #: Which text explains a kind of layer.
 _TOPICS = {

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from digitlab.studio.card import Exports, card
-from digitlab.studio.commands import Commands, SpeedControl
-from digitlab.studio.live_views import LiveViews
 from digitlab.studio.page import Page
-from digitlab.studio.progress_line import ProgressLine
-from digitlab.studio.settings_form import SettingsForm
-from digitlab.studio.time_travel import TimeTravel
-from digitlab.studio.training_charts import BatchCharts, EpochCharts, TrainingCharts
+from digitlab.studio.tabs.training.commands import Commands, ProgressLine, SpeedControl, TimeTravel
+from digitlab.studio.tabs.training.live_views import LiveViews
+from digitlab.studio.tabs.training.settings_form import SettingsForm
+from digitlab.studio.tabs.training.training_charts import BatchCharts, EpochCharts, TrainingCharts
+from digitlab.studio.widgets.card import Exports, card
 from digitlab.values import EpochRecord, StepRecord
-
-__all__ = ["build"]
 
 _NAME = "Training"
 

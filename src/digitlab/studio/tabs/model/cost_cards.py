@@ -15,13 +15,11 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.bar_table import Bar, bar_table
-from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.evaluated import open_run
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import run_lines
+from digitlab.studio.tabs.evaluation import open_run
 from digitlab.studio.trainer import Trainer
-
-__all__ = ["ComparisonCard", "CostCard"]
+from digitlab.studio.widgets.card import Exports, Rows, card
 
 _PAIR = ("codelab_cnn", "dense_baseline")
 # Runs are looked through from the newest on, and no further than this.

@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from nicegui import events, ui
 
-__all__ = ["Cell", "Column", "Row", "SortableTable"]
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -74,7 +72,7 @@ class Row:
     is_marked: bool = False
 
 
-class SortableTable(ui.element, component="static/sortable_table.js"):
+class SortableTable(ui.element, component="../static/sortable_table.js"):
     """A table whose headings sort it.
 
     Parameters
