@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import spread_chart
 from contest import QUIET_CORES, Spread
-from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Trace, linear_scale, log_scale
+from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from straight_line import Line
 
 _KIB, _MIB = 2**10, 2**20
@@ -93,16 +92,13 @@ def _images_text(part: dict[str, Any]) -> list[str]:
 
 def _images_chart(part: dict[str, Any]) -> str:
     dots = [_dot(point["n_images"], point["seconds"]) for point in part["points"]]
-    x_scale = linear_scale([dot.x for dot in dots], LEFT, RIGHT)
     traces = [Trace("median, smallest and largest", dots)]
     if part["line"]:
         line = Line(**part["line"])
         ends = [Dot.on_line(x, line.at(x)) for x in (dots[0].x, dots[-1].x)]
         traces.append(Trace("straight line, least squares", ends, measured=False))
-    return spread_chart.spread_chart(
+    return spread_chart(
         traces,
-        x_scale,
-        linear_scale([dot.max for dot in dots], BOTTOM, TOP),
         title=f"An epoch of codelab_cnn, batches of {part['batch_size']}",
         x_label="Training images",
         y_label="Seconds an epoch",
@@ -147,10 +143,9 @@ def _networks_text(part: dict[str, Any]) -> list[str]:
 
 def _networks_chart(part: dict[str, Any]) -> str:
     dots = [_dot(p["multiply_adds"], p["ms_per_batch"], p["network"]) for p in part["points"]]
-    return spread_chart.spread_chart(
+    return spread_chart(
         [Trace("median, smallest and largest", dots, joined=True)],
-        log_scale([dot.x for dot in dots], LEFT, RIGHT),
-        log_scale([y for dot in dots for y in (dot.min, dot.max)], BOTTOM, TOP),
+        log="xy",
         title=f"Training on a batch of {part['batch_size']}, network by network",
         x_label="Multiply-adds an image, forward (logarithmic)",
         y_label="Milliseconds a batch (logarithmic)",
@@ -176,10 +171,8 @@ def _threads_chart(part: dict[str, Any]) -> str:
     own = {name: [_dot(p["threads"], p["speedup"]) for p in points if p["network"] == name] for name in names}
     traces = [Trace(name, dots, joined=True) for name, dots in own.items()]
     traces.append(Trace("as many times as threads", [Dot.on_line(x, x) for x in (1, cores)], measured=False))
-    return spread_chart.spread_chart(
+    return spread_chart(
         traces,
-        linear_scale([cores], LEFT, RIGHT, whole=True),
-        linear_scale([cores, *(dot.max for trace in traces for dot in trace.dots)], BOTTOM, TOP),
         title="Threads, on a machine of " + ("one core" if cores == 1 else f"{cores} cores"),
         x_label="Threads",
         y_label="Times as fast as with one thread",
@@ -215,12 +208,11 @@ def _memory_chart(part: dict[str, Any]) -> str:
         name: [_dot(p["batch_size"], p[key], scale=1 / _MIB) for p in part["points"]]
         for key, name in (("growth_bytes", "added to the process"), ("engine_bytes", "the engine's arrays"))
     }
-    dots = [dot for dots in own.values() for dot in dots]
     sizes = [p["batch_size"] for p in part["points"]]
-    return spread_chart.spread_chart(
+    return spread_chart(
         [Trace(name, dots, joined=True) for name, dots in own.items()],
-        log_scale(sizes, LEFT, RIGHT, ticks=sizes),
-        log_scale([y for dot in dots for y in (dot.min, dot.max)], BOTTOM, TOP),
+        log="xy",
+        x_ticks=sizes,
         title="Memory that training codelab_cnn takes, at its peak",
         x_label="Images a batch (logarithmic)",
         y_label="MiB (logarithmic)",

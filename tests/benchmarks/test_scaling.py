@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from digitlab.evaluation.svg import FILE
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-MODULES = ("straight_line", "spread_chart", "scaling_points", "scaling_memory", "scaling_page", "scaling")
+MODULES = ("straight_line", "scaling_points", "scaling_memory", "scaling_page", "scaling")
 SVG = "{http://www.w3.org/2000/svg}"
 MIB = 2**20
 
@@ -130,20 +132,6 @@ def test_codelab_with_its_own_filters_costs_what_the_codelab_network_costs(bench
     assert (own.n_parameters, own.multiply_adds) == (zoo.n_parameters, zoo.multiply_adds)
 
 
-def test_logarithmic_scale_has_round_ends_around_the_values(benchmark):
-    scale = benchmark.spread_chart.log_scale([3, 70, 0], 0, 100)
-    assert scale.ticks == (2, 5, 10, 20, 50, 100)
-    assert (scale.at(2), scale.at(100), scale.at(0)) == pytest.approx((0, 100, 0))
-    wide = benchmark.spread_chart.log_scale([6_352, 3_747_840], 0, 100)
-    assert wide.ticks == (10_000, 100_000, 1_000_000)
-
-
-@pytest.mark.parametrize("value", [0.001, 1.0, 7.0, 1e6])
-def test_logarithmic_scale_holds_a_single_value(benchmark, value):
-    scale = benchmark.spread_chart.log_scale([value], 0, 100)
-    assert scale.axis.low <= benchmark.spread_chart.math.log10(value) + 1e-9 < scale.axis.high
-
-
 def test_charts_are_files_with_a_ground_of_their_own_and_named_axes(benchmark):
     written = {
         "images": "Seconds an epoch",
@@ -160,12 +148,11 @@ def test_charts_are_files_with_a_ground_of_their_own_and_named_axes(benchmark):
 
 
 def test_every_point_is_drawn_within_the_axes(benchmark):
-    chart = benchmark.spread_chart
     for name, svg in benchmark.scaling_page.charts(result(benchmark, cores=4)).items():
         dots = [element for element in ElementTree.fromstring(svg) if element.tag == f"{SVG}circle"]
-        inside = [dot for dot in dots if chart.TOP <= float(dot.get("cy")) <= chart.BOTTOM]
+        inside = [dot for dot in dots if FILE.legend_y < float(dot.get("cy")) <= FILE.bottom]
         assert len(inside) == {"images": 6, "networks": 6, "threads": 4, "memory": 5}[name]
-        assert all(chart.LEFT <= float(dot.get("cx")) <= chart.RIGHT for dot in inside)
+        assert all(FILE.left <= float(dot.get("cx")) <= FILE.right for dot in inside)
 
 
 def test_page_states_what_the_result_says(benchmark):

@@ -7,12 +7,12 @@ import pytest
 from steered import SMALL
 
 import digitlab as dl
+from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.runs.directory import Run
 from digitlab.studio.comparing import Comparison, compare
 from digitlab.studio.comparison_view import settings_rows, verdict
 from digitlab.studio.curves_view import curve_of, curve_table
 from digitlab.studio.disagreeing import EVERYBODY, NOBODY, ONLY_A, ONLY_B, disagreeing, sentence
-from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.training.session import TrainingSession
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.markup import epoch_line, percent
 from digitlab.studio.opening import Opening
 from digitlab.studio.trainer import Trainer
 from digitlab.values import EpochRecord

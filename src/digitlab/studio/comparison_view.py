@@ -11,17 +11,17 @@ from nicegui import ui
 
 from digitlab.data.choosing import choose_images
 from digitlab.errors import InputError
+from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
 from digitlab.evaluation.markup import listed, percent
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.comparing import ComparedRun, Comparison
 from digitlab.studio.curves_view import CurvesView
 from digitlab.studio.disagreeing import EVERYBODY, WHO, disagreeing, sentence
 from digitlab.studio.evaluated import numbers_in_test_set
+from digitlab.studio.evaluation_views import ConfusionMatrix
 from digitlab.studio.image_list import Answers, ImageList
-from digitlab.studio.matrix import ConfusionMatrix, difference_cells
 from digitlab.studio.page import Page
-from digitlab.studio.picture import matrix_svg, png_of_svg
-from digitlab.studio.selection import MISTAKES, Selection
+from digitlab.studio.pictures import png_of_svg
 from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import CLASS_NAMES
 

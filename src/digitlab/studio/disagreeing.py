@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.studio.comparing import Comparison, Disagreement
-from digitlab.studio.selection import MISTAKES, Selection
 
 __all__ = ["EVERYBODY", "NOBODY", "ONLY_A", "ONLY_B", "WHO", "disagreeing", "sentence"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.errors import DigitlabError, RunError
-from digitlab.evaluation.png import png_data_uri
+from digitlab.evaluation.svg import png_data_uri
 from digitlab.studio.answers import answer_digits, filters_of
 from digitlab.studio.card import Rows
 from digitlab.studio.page import Page

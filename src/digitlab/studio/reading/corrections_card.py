@@ -11,7 +11,7 @@ import numpy as np
 from nicegui import events, ui
 
 from digitlab.errors import DigitlabError
-from digitlab.evaluation.png import png_data_uri
+from digitlab.evaluation.svg import png_data_uri
 from digitlab.studio.card import card
 from digitlab.studio.commands import Command
 from digitlab.studio.progress_line import ProgressLine

@@ -10,19 +10,18 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.errors import DigitlabError, InputError
-from digitlab.evaluation.charts import reliability_chart
+from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.markup import percent
-from digitlab.studio.accuracy_view import AccuracyView, class_table
+from digitlab.evaluation.svg import reliability_chart, standalone_svg
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.evaluated import Evaluated, evaluate_kept_run, evaluate_training
+from digitlab.studio.evaluation_views import AccuracyView, ConfusionMatrix, class_table
 from digitlab.studio.image_choice import choose_test_images
 from digitlab.studio.image_list import Answers, ImageList
-from digitlab.studio.matrix import ConfusionMatrix, count_cells
 from digitlab.studio.page import Page
-from digitlab.studio.picture import matrix_svg, png_of_svg, standalone_svg
+from digitlab.studio.pictures import png_of_svg
 from digitlab.studio.refreshing import Refreshing
 from digitlab.studio.run_list import run_lines
-from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.studio.subject import subject_of
 from digitlab.values import CLASS_NAMES
 
@@ -167,8 +166,7 @@ class EvaluationTab:
         self._draw_accuracy(found)
         self._matrix.show_counts(found.evaluation.confusion_matrix)
         calibration = found.evaluation.calibration
-        # The report's class for a bar has another meaning in the page's stylesheets.
-        self._reliability.set_content(reliability_chart(calibration).replace('class="bar"', 'class="reliability-bar"'))
+        self._reliability.set_content(reliability_chart(calibration))
         self._calibration.set_text(f"Expected calibration error {percent(calibration.expected_calibration_error)}")
         # Going on with a training changes the answers, not what somebody is looking at.
         await self._show_images(found, keep_page=True)

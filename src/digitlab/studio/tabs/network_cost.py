@@ -9,11 +9,12 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.evaluation.markup import listed, percent
+from digitlab.evaluation.svg import Bar
 from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.zoo import architecture as of_zoo
-from digitlab.studio.bar_table import Bar, bar_table
+from digitlab.studio.bar_table import bar_table
 from digitlab.studio.card import Exports, Rows, card
 from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of, unlike
 from digitlab.studio.page import Page

@@ -1,19 +1,26 @@
-"""Accuracy, loss and one row a class: figures over a table that sorts, from which a class can be chosen."""
+"""What an evaluation looks like: its figures over a table that sorts, and its confusion matrix as a grid of buttons."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nicegui import ui
+from nicegui import events, ui
 
+from digitlab.evaluation.confusion import (
+    COUNT_LEGEND,
+    MISTAKES,
+    MORE,
+    Matrix,
+    Selection,
+    count_cells,
+    difference_cells,
+    legend,
+)
 from digitlab.evaluation.markup import percent
 from digitlab.studio.card import Rows
-from digitlab.studio.selection import Selection
 from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import Evaluation
-
-__all__ = ["CLASS_COLUMNS", "AccuracyView", "class_rows", "class_table", "images_sentence"]
 
 #: The codelab's three columns, and what they leave open.
 CLASS_COLUMNS = (
@@ -26,15 +33,72 @@ CLASS_COLUMNS = (
     Column("F1", is_number=True),
 )
 
+# What is seen before there is anything to count: nothing jumps when there is.
+_EMPTY = [[{"n": "", "part": "", "shade": "wrong-0", "says": "not counted yet"}] * 10] * 10
+
+
+class ConfusionMatrix(ui.element, component="static/matrix.js"):
+    """Labels down, predictions across; arrow keys move in it, and a cell, a row or a column can be chosen.
+
+    ``on_choose`` is told what was chosen; `MISTAKES` when it was let go again. ``label`` is for screen readers.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        on_choose: Callable[[Selection], Any] | None = None,
+        *,
+        label: str = "Confusion matrix",
+    ) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.chosen = MISTAKES
+        self._on_choose = on_choose
+        self._props.update(
+            {"names": list(self.names), "name": label, "cells": _EMPTY, "sums": [], "legend": [], "chosen": {}}
+        )
+        self.on("choose", self._choose)
+
+    def set_names(self, names: Sequence[str]) -> None:
+        """Call the classes otherwise, from the next drawing on."""
+        self.names = tuple(names)
+        self._props["names"] = list(names)
+
+    def show_counts(self, matrix: Matrix) -> None:
+        """Draw the confusion matrix of one model; rows are labels, columns predictions."""
+        sums = [
+            [Selection(label=k).sentence(matrix, self.names) for k in range(len(self.names))],
+            [Selection(predicted=k).sentence(matrix, self.names) for k in range(len(self.names))],
+        ]
+        self._draw(count_cells(matrix, self.names), sums, COUNT_LEGEND)
+
+    def show_difference(self, first: Matrix, second: Matrix, first_name: str, second_name: str) -> None:
+        """Draw the second model's counts minus the first's: blue where the first has more, orange where the second."""
+        sums = [[f"{what} {name}" for name in self.names] for what in ("label", "predicted")]
+        titles = legend(less=(f"More often in {first_name}", MORE), more=(f"More often in {second_name}", MORE))
+        self._draw(difference_cells(first, second, self.names, first_name, second_name), sums, titles)
+
+    def choose(self, selection: Selection) -> None:
+        """Mark what is chosen, without telling ``on_choose``."""
+        self.chosen = selection
+        self._props["chosen"] = {"label": selection.label, "predicted": selection.predicted}
+        self.update()
+
+    def _draw(self, cells: list[list[dict[str, str]]], sums: list[list[str]], titles: list[dict[str, Any]]) -> None:
+        self._props["cells"], self._props["sums"], self._props["legend"] = cells, sums, titles
+        self.update()
+
+    def _choose(self, event: events.GenericEventArguments) -> Any:
+        selection = Selection.from_page(event.args, len(self.names))
+        if selection is None:
+            return None
+        self.choose(MISTAKES if selection == self.chosen else selection)
+        # Returned, so that NiceGUI awaits it where it is a coroutine.
+        return self._on_choose(self.chosen) if self._on_choose else None
+
 
 class AccuracyView:
-    """Built into the current container.
-
-    Parameters
-    ----------
-    on_choose : callable
-        Told of the class that was chosen in the table.
-    """
+    """Built into the current container; ``on_choose`` is told of the class that was chosen in the table."""
 
     def __init__(self, on_choose: Callable[[Selection], Any]) -> None:
         self._which = ui.label().classes("muted num")

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from digitlab.errors import InputError
-from digitlab.evaluation.axes import nice_axis, thinned
-from digitlab.evaluation.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, Series, line_chart, reliability_chart
+from digitlab.evaluation.axes import log_axis, nice_axis, thinned
+from digitlab.evaluation.svg import (
+    IN_PAGE,
+    Bar,
+    Series,
+    bar_svg,
+    line_chart,
+    png_data_uri,
+    reliability_chart,
+    standalone_svg,
+)
 from digitlab.metrics import calibration_bins, expected_calibration_error
 from digitlab.values import Calibration
 
@@ -45,8 +57,8 @@ def test_any_series_gives_finite_coordinates_inside_the_drawing(columns):
     svg = draw(*series)
     for line in drawn_lines(svg):
         for x, y in line:
-            assert LEFT <= x <= RIGHT
-            assert 0 <= y <= BOTTOM
+            assert IN_PAGE.left <= x <= IN_PAGE.right
+            assert 0 <= y <= IN_PAGE.bottom
     for element in svg.iter():
         for name in ("x", "y", "cx", "cy", "d", "transform"):
             value = element.get(name, "")
@@ -76,7 +88,7 @@ def test_lines_differ_by_dashes_markers_and_colors():
 def test_a_chart_is_an_image_with_a_name_and_a_description():
     svg = draw(Series("loss", [1, 2], [2.3, 0.4]))
     assert svg.get("role") == "img"
-    assert svg.get("viewBox") == f"0 0 {WIDTH} {HEIGHT}"
+    assert svg.get("viewBox") == f"0 0 {IN_PAGE.width} {IN_PAGE.height}"
     assert [svg[0].tag, svg[0].text] == ["title", "loss"]
     assert svg[1].tag == "desc"
     assert "loss: 2 points between 0.4 and 2.3, first 2.3, last 0.4" in svg[1].text
@@ -140,7 +152,7 @@ def test_ticks_are_round_and_cover_the_axis(low, span):
 def test_values_beyond_a_fixed_range_are_drawn_at_its_edge():
     (line,) = drawn_lines(draw(Series("acc", [1, 2, 3], [-5, 0.5, 7]), y_range=(0, 1)))
     heights = [height for _, height in line]
-    assert heights[0] == BOTTOM
+    assert heights[0] == IN_PAGE.bottom
     assert heights[1] == pytest.approx((heights[0] + heights[2]) / 2)
 
 
@@ -169,3 +181,47 @@ def test_an_empty_y_range_is_refused(y_range):
 def test_series_of_unequal_columns_are_refused():
     with pytest.raises(InputError, match="one y value for each x value"):
         draw(Series("loss", [1, 2], [1]))
+
+
+def test_logarithmic_axis_has_round_ends_around_the_values():
+    axis = log_axis([3, 70, 0], 0, 100)
+    assert axis.ticks == (2, 5, 10, 20, 50, 100)
+    assert (axis.at(2), axis.at(100), axis.at(0)) == pytest.approx((0, 100, 0))
+    wide = log_axis([6_352, 3_747_840], 0, 100)
+    assert wide.ticks == (10_000, 100_000, 1_000_000)
+
+
+@pytest.mark.parametrize("value", [0.001, 1.0, 7.0, 1e6])
+def test_logarithmic_axis_holds_a_single_value(value):
+    axis = log_axis([value], 0, 100)
+    assert axis.low <= math.log10(value) + 1e-9 < axis.high
+
+
+def test_a_chart_stands_on_its_own_ground_as_a_file():
+    bins = calibration_bins(np.random.default_rng(0).dirichlet(np.ones(10), 100), np.arange(100) % 10)
+    root = ElementTree.fromstring(standalone_svg(reliability_chart(Calibration(bins, 0.1))))
+    assert root.find("{http://www.w3.org/2000/svg}rect").get("fill") == "#ffffff"
+
+
+def test_what_is_no_picture_is_refused_with_a_sentence():
+    with pytest.raises(InputError, match="no <svg> element"):
+        standalone_svg("<p>not a picture</p>")
+
+
+def test_bars_are_a_file_in_which_names_are_escaped():
+    hostile = "<script>x</script>"
+    text = bar_svg(hostile, [(hostile, Bar(hostile, -1.0)), ("long", Bar("2", 7.0))])
+    assert "<script>" not in text
+    bars = [r for r in ElementTree.fromstring(text) if r.tag.endswith("rect") and r.get("rx")]
+    assert [bar.get("width") for bar in bars] == ["0.0", "380.0"]
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_png_is_lossless(height, width, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    content = base64.b64decode(png_data_uri(image).removeprefix("data:image/png;base64,"))
+    opened = Image.open(io.BytesIO(content))
+    opened.load()
+    assert opened.mode == "L"
+    assert np.array_equal(np.asarray(opened), image)
