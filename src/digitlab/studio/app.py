@@ -28,8 +28,7 @@ from digitlab.studio.guests import add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
-from digitlab.studio.reading.desk import PROCESSES
-from digitlab.studio.reading.routes import add_read_routes
+from digitlab.studio.reading.desk import PROCESSES, add_read_routes
 from digitlab.studio.report_route import add_report_route
 from digitlab.studio.tabs import evaluation, input_data, model, read, runs, training
 from digitlab.studio.theme import ICON, add_theme, set_up_theme
