@@ -667,7 +667,7 @@ def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
     options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-12)
     start = readers.learning_of(trainer)._readers.checkpoint(SHIPPED)
     worse = replace(readers.fine_tune(start, *kept.arrays(), trainer.data, options), page=Figure(98, 90, 88))
-    monkeypatch.setattr(learning, "fine_tune", lambda *args, **more: worse)
+    monkeypatch.setattr(readers, "fine_tune", lambda *args, **more: worse)
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         learner = readers.learning_of(trainer)

@@ -33,17 +33,7 @@ _EXAMPLE = "example.png"
 
 
 class PhotoCard:
-    """Photos and pages, one of them shown.
-
-    Parameters
-    ----------
-    desk : Desk
-        What is read.
-    on_correct : callable
-        Told what somebody says of a mark or a number.
-    keeps : bool
-        Whether corrections are kept to learn from.
-    """
+    """Photos and pages, one of them shown."""
 
     def __init__(self, desk: Desk, on_correct: Correct, *, keeps: bool) -> None:
         self._desk, self._n_examples = desk, 0
@@ -114,15 +104,7 @@ _EMPTY = "What stands on a photo is listed here."
 
 
 class NumbersCard:
-    """The numbers of all photos, and as text those of the one that is shown.
-
-    Parameters
-    ----------
-    desk : Desk
-        What is read.
-    on_correct : callable
-        Told what somebody says of a number.
-    """
+    """The numbers of all photos, and as text those of the one that is shown."""
 
     def __init__(self, desk: Desk, on_correct: Correct) -> None:
         self._desk = desk
@@ -256,13 +238,7 @@ _NO_FOLDER = "This Studio keeps nothing; start it with a folder for runs: digitl
 
 
 class CorrectionList(ui.element, component="../static/correction_list.js"):
-    """The corrections, each with its image; a button removes it.
-
-    Parameters
-    ----------
-    on_remove : callable
-        Told the number of the one to remove.
-    """
+    """The corrections, each with its image; a button removes it."""
 
     def __init__(self, on_remove: Callable[[int], Any]) -> None:
         super().__init__()
@@ -283,13 +259,7 @@ class CorrectionList(ui.element, component="../static/correction_list.js"):
 
 
 class CorrectionsCard:
-    """What is kept, and learning from it.
-
-    Parameters
-    ----------
-    desk : Desk
-        Whose network learns, and then reads.
-    """
+    """What is kept, and learning from it."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

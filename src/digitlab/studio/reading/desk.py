@@ -63,27 +63,10 @@ _DESKS: WeakValueDictionary[str, Desk] = WeakValueDictionary()
 class Desk:
     """What a page reads. To be used on the event loop.
 
-    Parameters
-    ----------
-    page : Page
-        The browser tab.
-
-    Attributes
-    ----------
-    key : str
-        Where the browser sends drawings and photos; nobody can guess it.
-    choice : str
-        Which network reads; see ``Readers``.
-    options : ReadingOptions
-        How.
-    sheets : list of Sheet
-        The photos and pages, the oldest first.
-    at : int
-        Which of them is shown.
-    drawn : Sheet or None
-        The drawing; None before anything was drawn.
-    is_about_drawing : bool
-        Whether the strip is about the drawing, or about the photo that is shown.
+    ``key`` is where the browser sends drawings and photos, and nobody can guess it. ``choice`` says which network reads
+    (see ``Readers``). ``sheets`` are the photos and pages, the oldest first, of which the ``at``-th is shown, and
+    ``drawn`` is the drawing; the strip of steps ``is_about_drawing`` or about the photo that is shown. What cannot be
+    read, or a network that cannot be used, is a `DigitlabError`.
     """
 
     def __init__(self, page: Page) -> None:
@@ -138,13 +121,7 @@ class Desk:
     # ---- what is given to it ----
 
     async def take_drawing(self, drawing: NDArray[np.uint8]) -> Sheet:
-        """Read a drawing, uint8 (h, w), 0-255.
-
-        Raises
-        ------
-        DigitlabError
-            If the chosen network cannot be used.
-        """
+        """Read a drawing, uint8 (h, w), 0-255."""
         choice, options = self.choice, self.drawing_options
         self.drawn = await _in(
             _DRAWING_POOL, lambda: read_sheet(open_photo(drawing), self.readers.reader(choice), options)
@@ -154,18 +131,7 @@ class Desk:
         return self.drawn
 
     async def take_file(self, name: str, content: bytes) -> str:
-        """Read a photo or the pages of a document, and show the first.
-
-        Returns
-        -------
-        str
-            A sentence for people where something is to be said; else empty.
-
-        Raises
-        ------
-        DigitlabError
-            If it cannot be opened, or the chosen network cannot be used.
-        """
+        """Read a photo or the pages of a document, and show the first; return a sentence if one is to be said."""
         choice, options = self.choice, self.options
         source = _shown_name(name)
 
@@ -190,13 +156,7 @@ class Desk:
     # ---- what somebody chooses ----
 
     async def choose(self, choice: str | None = None, **options: Any) -> None:
-        """Read everything again with another network or other options.
-
-        Raises
-        ------
-        DigitlabError
-            If the network cannot be used; everything is as it was.
-        """
+        """Read everything again with another network or other options; where that fails, all is as it was."""
         before = self.choice, self.options
         self.choice = self.choice if choice is None else choice
         self.options = replace(self.options, **options)
@@ -226,13 +186,7 @@ class Desk:
             background_tasks.create(self._read_others(), name="digitlab studio other photos")
 
     async def catch_up(self) -> list[Sheet]:
-        """Read all photos as everything is read now, and return them.
-
-        Raises
-        ------
-        DigitlabError
-            If the chosen network cannot be used.
-        """
+        """Read all photos as everything is read now, and return them."""
         for sheet in list(self.sheets):
             async with self._lock:
                 await self._renew(sheet)
@@ -254,12 +208,9 @@ class Desk:
         return next((one for one in (self.drawn, *self.sheets) if one is not None and one.serial == serial), None)
 
     def correct(self, sheet: Sheet, change: Change) -> list[tuple[NDArray[np.uint8], int]]:
-        """Let something stand otherwise in a sheet.
+        """Let something stand otherwise in a sheet; return what can be learned from it.
 
-        Returns
-        -------
-        list of (ndarray, int)
-            What can be learned from it: images, uint8 (28, 28), as the network saw them, with their labels, 0-10.
+        That is images, uint8 (28, 28), as the network saw them, with their labels, 0-10.
         """
         if not sheet.has(change):
             return []
@@ -274,13 +225,7 @@ class Desk:
         return [change for change in sheet.changes if change not in before.changes]
 
     async def edit(self, serial: int, kind: str, box: Box | None = None) -> None:
-        """Turn, crop or cover a photo, or with ``"reset"`` take all of that back; and read it again.
-
-        Raises
-        ------
-        DigitlabError
-            If that leaves too little of it, or the chosen network cannot be used.
-        """
+        """Turn, crop or cover a photo, or with ``"reset"`` take all of that back; and read it again."""
         async with self._lock:
             sheet = self.sheet(serial)
             if sheet is None:

@@ -83,14 +83,9 @@ class _Correctable(ui.element):
 
 
 class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
-    """The answer to what is drawn.
+    """The answer to what is drawn; ``on_correct`` is told what somebody says of a mark.
 
-    Parameters
-    ----------
-    on_correct : callable
-        Told what somebody says of a mark.
-    keeps : bool
-        Whether corrections are kept to learn from.
+    ``keeps`` says whether corrections are kept to learn from.
     """
 
     def __init__(self, on_correct: Correct, *, keeps: bool) -> None:
@@ -104,15 +99,7 @@ class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
 
 
 class DrawPad(ui.element, component="../static/draw_pad.js"):
-    """The sheet to draw on.
-
-    Parameters
-    ----------
-    desk : Desk
-        Where drawings go.
-    answer : DrawnAnswer
-        What shows the answers.
-    """
+    """The sheet to draw on, and what shows the answers."""
 
     def __init__(self, desk: Desk, answer: DrawnAnswer) -> None:
         super().__init__()
@@ -120,15 +107,7 @@ class DrawPad(ui.element, component="../static/draw_pad.js"):
 
 
 class PhotoSource(ui.element, component="../static/photo_source.js"):
-    """Where photos come in.
-
-    Parameters
-    ----------
-    desk : Desk
-        Where they go.
-    on_example : callable
-        Shows an example instead.
-    """
+    """Where photos come in; ``on_example`` shows an example instead."""
 
     def __init__(self, desk: Desk, on_example: Callable[[], Any]) -> None:
         super().__init__()
@@ -139,16 +118,7 @@ class PhotoSource(ui.element, component="../static/photo_source.js"):
 class PhotoView(_Correctable, component="../static/photo_view.js"):
     """A photo with a box around every mark, and what can be done to it.
 
-    Parameters
-    ----------
-    desk : Desk
-        Where its picture is found.
-    on_correct : callable
-        Told what somebody says of a mark or a number.
-    on_edit : callable
-        Told the sheet's serial, what is to be done to the photo, and the rectangle where it needs one.
-    keeps : bool
-        Whether corrections are kept to learn from.
+    ``on_edit`` is told the sheet's serial, what is to be done to the photo, and the rectangle where it needs one.
     """
 
     def __init__(
@@ -192,15 +162,7 @@ class PhotoView(_Correctable, component="../static/photo_view.js"):
 
 
 class NumbersTable(_Correctable, component="../static/numbers_table.js"):
-    """The numbers of all photos, each to be typed over.
-
-    Parameters
-    ----------
-    on_correct : callable
-        Told what somebody says of a number.
-    on_show : callable
-        Told the place of the photo that somebody wants to see.
-    """
+    """The numbers of all photos, each to be typed over; ``on_show`` is told which photo somebody wants to see."""
 
     def __init__(self, on_correct: Correct, on_show: Callable[[int], Any]) -> None:
         super().__init__()
@@ -219,8 +181,6 @@ class NumbersTable(_Correctable, component="../static/numbers_table.js"):
         self.update()
 
 
-_WIDEST_PX, _HIGHEST_PX = 480, 360
-
 #: The switches: the step they stand at, the option, its value where it is on and off, and what it says.
 _SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("original", "turn", True, False, "Turn it upright"),
@@ -232,14 +192,9 @@ _SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
 
 
 class StepsView(ui.element, component="../static/reading_steps.js"):
-    """The steps of the desk's subject.
+    """The steps of the desk's subject, as pictures.
 
-    Parameters
-    ----------
-    desk : Desk
-        What is read.
-    on_switch : callable
-        Told the option and its value when a step is switched on or off.
+    ``on_switch`` is told the option and its value when a step is switched on or off.
     """
 
     def __init__(self, desk: Desk, on_switch: Callable[[str, Any], Any]) -> None:
@@ -289,9 +244,8 @@ _NOTHING = "Draw something or choose a photo, and every step of the way to the n
 
 
 def step_picture(picture: NDArray[np.uint8]) -> str:
-    """Return a step's picture, uint8 (h, w) or (h, w, 3), as a data URI of a size to be shown."""
+    """Return a step's picture, uint8 (h, w) or (h, w, 3), as a data URI."""
     image = Image.fromarray(picture)
-    image.thumbnail((_WIDEST_PX, _HIGHEST_PX), Image.Resampling.BOX)
     file = io.BytesIO()
     is_photo = image.mode == "RGB" and image.width * image.height > 40_000
     image.save(file, "JPEG" if is_photo else "PNG", **({"quality": 82} if is_photo else {"compress_level": 1}))

@@ -1,4 +1,4 @@
-"""Readers: which network reads, the shipped one, the one trained here or that of a run; and how one goes on learning."""
+"""Which network reads, the shipped one, the one trained here or that of a run; and how one goes on learning."""
 
 from __future__ import annotations
 
@@ -39,12 +39,7 @@ def of_run(name: str) -> str:
 class Readers:
     """Gives readers, and keeps those that were asked for lately; safe to call from any thread.
 
-    A choice is ``SHIPPED``, ``TRAINED`` or what ``of_run`` gives.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        Whose training and whose folder of runs.
+    A choice is ``SHIPPED``, ``TRAINED`` or what ``of_run`` gives. Runs are read from files: ask off the event loop.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -53,16 +48,9 @@ class Readers:
         self._kept: dict[tuple[object, ...], Reader] = {}
 
     def choices(self) -> dict[str, str]:
-        """Return what there is to choose, with its name for people; reads files, so do it off the event loop.
-
-        Raises
-        ------
-        StorageError
-            If the folder of runs cannot be read.
-        """
-        found = {SHIPPED: self.name(SHIPPED), TRAINED: self.name(TRAINED)}
-        return found | {of_run(line.name): self.name(of_run(line.name)) for line in run_lines(self._trainer)
-                        if line.has_model}  # fmt: skip
+        """Return what there is to choose, with its name for people."""
+        of_runs = [of_run(line.name) for line in run_lines(self._trainer) if line.has_model]
+        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED, *of_runs)}
 
     def name(self, choice: str) -> str:
         """Return what people call a choice."""
@@ -81,13 +69,7 @@ class Readers:
         return f"{network.name} after {step:,} batches.{eleventh}"
 
     def checkpoint(self, choice: str) -> Checkpoint:
-        """Return the network and weights of a choice.
-
-        Raises
-        ------
-        RunError
-            If there is no such run, or it is damaged.
-        """
+        """Return the network and weights of a choice."""
         if choice == SHIPPED:
             return load_checkpoint(SHIPPED_FILE)
         if choice == TRAINED:
@@ -97,15 +79,7 @@ class Readers:
         return self._run(choice).load_model()
 
     def reader(self, choice: str) -> Reader:
-        """Return what reads.
-
-        Raises
-        ------
-        RunError
-            If there is no such run, or it is damaged.
-        NetworkError
-            If its network is not one for digits.
-        """
+        """Return what reads."""
         key = self._key(choice)
         with self._lock:
             kept = self._kept.pop(key, None)
@@ -156,35 +130,9 @@ class _CancelledError(Exception):
 class Learning:
     """One fine-tuning at a time in this process. Attributes may be read from any thread.
 
-    Parameters
-    ----------
-    data : MnistData
-        What is replayed, and tested with.
-    out : Path or None
-        The folder of runs.
-    corrections : Corrections
-        What is learned from.
-    readers : Readers
-        Where the networks come from.
-    folder : str, optional
-        Where the data is, if it is not the packaged one.
-
-    Attributes
-    ----------
-    is_running : bool
-        Whether it is under way.
-    fraction : float
-        How much of it is done, 0-1.
-    message : str
-        A sentence: what failed, or that it was cancelled.
-    origin : str
-        The choice that it began with; see ``Readers``.
-    tuned : FineTuned or None
-        What came of the last one.
-    choice : str
-        The choice that it became; empty while it is not taken. What reads worse is taken only by ``take``.
-    options : FineTuningOptions
-        How it is done.
+    ``origin`` is the choice that the last one began with, ``tuned`` what came of it, and ``choice`` what it became:
+    empty while it is not taken, since what reads worse is taken only by ``take``. ``fraction`` of it is done, and
+    ``message`` says what failed.
     """
 
     def __init__(
@@ -205,13 +153,7 @@ class Learning:
         self.options = FineTuningOptions()
 
     def start(self, choice: str, photos: Sequence[KnownPhoto] = ()) -> threading.Thread:
-        """Let the network of a choice learn, and see how it reads photos then; returns at once.
-
-        Raises
-        ------
-        RunError
-            If one is learning already, or this Studio keeps no runs.
-        """
+        """Let the network of a choice learn, and see how it reads photos then; returns at once."""
         if self._out is None or self._corrections is None:
             raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
         with self._lock:
@@ -230,15 +172,7 @@ class Learning:
         self._is_cancelled = True
 
     def take(self) -> None:
-        """Keep what was learned as a run of its own, whether or not it reads worse.
-
-        Raises
-        ------
-        RunError
-            If there is nothing to take.
-        StorageError
-            If it cannot be written.
-        """
+        """Keep what was learned as a run of its own, whether or not it reads worse."""
         with self._lock:
             if self.tuned is None or self._out is None or self.choice:
                 raise RunError("There is nothing to take; let a network learn from the corrections first.")
