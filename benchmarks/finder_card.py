@@ -24,7 +24,7 @@ from digitlab.engine.crops import CENTERS, IGNORED, Crops
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
 from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.training.finder_score import FinderScore, score_maps
 from digitlab.training.pages import compose, compose_greys
 from digitlab.training.practice_bank import make_bank

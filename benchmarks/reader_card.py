@@ -25,7 +25,7 @@ from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.metrics import calibration_bins, expected_calibration_error, wilson_interval
 from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.training.calibrating import LOST_DIGITS, REFUSED_DIGITS, with_temperature
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for

@@ -20,7 +20,7 @@ from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.network.checkpoint import load_checkpoint
 from digitlab.reading.finder import shipped
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.training.candidates import NONE, compose_candidates
 from digitlab.training.practice_bank import make_bank
 from reader_card import packages, share

@@ -136,7 +136,7 @@ def browser() -> Iterator[Any]:
 def _serve() -> None:
     from digitlab.serving.listening import listening_socket
     from digitlab.studio import app
-    from digitlab.studio.opening import Opening
+    from digitlab.studio.startup import Opening
 
     class WatchedOpening(Opening):
         """Hands the trainer to the thread that obeys commands."""

@@ -33,7 +33,7 @@ Answer = Callable[[np.ndarray], np.ndarray]
 def write(folder: Path, n_calls: int) -> None:
     """Write what the contestants read; no weight is zero, so that every map says something."""
     from digitlab import Sequential
-    from digitlab.exporting.onnx_writer import write_onnx
+    from digitlab.exporting.writers import write_onnx
     from digitlab.network import Checkpoint, architecture
 
     network, rng = architecture(NETWORK), np.random.default_rng(0)

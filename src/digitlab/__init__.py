@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from digitlab.engine.optimizers import SGD, Adam, AdamW
     from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
     from digitlab.errors import DigitlabError
+    from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from digitlab.reading.options import ReadingOptions
     from digitlab.reading.reader import Reader, read
     from digitlab.reading.reading import Reading
-    from digitlab.runs.directory import Run
+    from digitlab.runs.run import Run
     from digitlab.training.config import TrainConfig
     from digitlab.training.train import train
     from digitlab.values import Evaluation, Prediction
@@ -53,6 +54,7 @@ _HOMES = {
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",
     "codelab_cnn": "engine.sequential",
+    "compare": "evaluation.comparison",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
@@ -87,6 +89,7 @@ __all__ = [
     "Sequential",
     "TrainConfig",
     "codelab_cnn",
+    "compare",
     "dense_baseline",
     "evaluate",
     "export",

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from digitlab.exporting import runtimes, verifying
+from digitlab.exporting import verify as runtimes
+from digitlab.exporting import verify as verifying
 
 
 @pytest.fixture(autouse=True)

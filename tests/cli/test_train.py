@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from digitlab.data.idx import write_idx
-from digitlab.runs.directory import MODEL, Run
+from digitlab.runs.run import MODEL, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.train import open_session
 from digitlab.values import StepRecord

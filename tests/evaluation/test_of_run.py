@@ -12,7 +12,7 @@ from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.of_run import evaluate_run, evaluate_split, is_own_data, keep_timings, write_report
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.train import train
 

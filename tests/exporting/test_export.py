@@ -13,10 +13,10 @@ import pytest
 
 import digitlab as dl
 from digitlab.errors import ConfigError, DigitlabError, ExportError, NetworkError, StorageError
-from digitlab.exporting import runtimes, verifying
-from digitlab.exporting.packing import export_packed
-from digitlab.exporting.report import FORMATS, ExportOptions
-from digitlab.network.formats.opening import load_model_file
+from digitlab.exporting import verify as runtimes
+from digitlab.exporting import verify as verifying
+from digitlab.exporting.export import FORMATS, ExportOptions, export_packed
+from digitlab.network.formats.files import load_model_file
 from digitlab.reading.answers import SHIPPED, Answers
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")

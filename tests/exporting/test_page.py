@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.errors import ConfigError, ExportError, StorageError
-from digitlab.exporting import page_writer, runtimes
+from digitlab.exporting import page_writer
+from digitlab.exporting import verify as runtimes
 from digitlab.reading.frame import frame
 
 NODE = shutil.which("node")

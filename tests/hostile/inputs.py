@@ -261,9 +261,7 @@ def _read_idx(content: bytes, folder: Path, draw: random.Random) -> object:
 
 @cache
 def _models() -> dict[str, list[bytes]]:
-    from digitlab.exporting.keras_writer import write_keras
-    from digitlab.exporting.onnx_writer import write_onnx
-    from digitlab.exporting.tfjs_writer import write_tfjs
+    from digitlab.exporting.writers import write_keras, write_onnx, write_tfjs
     from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Flatten, MaxPooling2D
     from digitlab.network.checkpoint import save_checkpoint
 
@@ -293,7 +291,7 @@ def _models() -> dict[str, list[bytes]]:
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.opening import load_model_file
+    from digitlab.network.formats.files import load_model_file
 
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
@@ -386,8 +384,8 @@ def _run() -> dict[str, bytes]:
 
 
 def _list_run(content: bytes, folder: Path, draw: random.Random) -> object:
-    from digitlab.runs.directory import Run
     from digitlab.runs.listing import list_runs
+    from digitlab.runs.run import Run
 
     path = folder / "runs" / "r"
     path.mkdir(parents=True, exist_ok=True)
@@ -475,13 +473,13 @@ def _follow_link(content: bytes, _: Path, __: random.Random) -> object:
 
 def _network_documents() -> list[bytes]:
     from digitlab.network.zoo import architecture
-    from digitlab.studio.network_document import network_document
+    from digitlab.studio.tabs.model.model_tab import network_document
 
     return [network_document(architecture(name)).encode() for name in ("codelab_cnn", "dense_baseline")]
 
 
 def _open_network(content: bytes, _: Path, __: random.Random) -> object:
-    from digitlab.studio.network_document import read_network_document
+    from digitlab.studio.tabs.model.model_tab import read_network_document
 
     return read_network_document(content)
 

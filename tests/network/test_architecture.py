@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.network.initializers import INITIALIZERS
-from digitlab.network.layers import Layer
+from digitlab.network.layers import INITIALIZERS, Layer
 
 initializer_names = st.sampled_from(sorted(INITIALIZERS))
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from digitlab.errors import RunError
 from digitlab.runs import find_run, list_runs
-from digitlab.runs.directory import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
 from digitlab.runs.listing import all_runs, check_name, free_name, run_in
+from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
 from digitlab.values import EpochRecord
 
 SETTINGS = {"network": "codelab_cnn", "seed": 3, "epochs": 2, "early_stopping": 0}

@@ -11,8 +11,8 @@ import pytest
 import digitlab as dl
 from digitlab.errors import DataError, NetworkError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from digitlab.studio import answers
-from digitlab.studio.answers import answer_digits, evaluate_at, evaluate_model, filters_of
+from digitlab.studio.tabs.training import live_views as answers
+from digitlab.studio.tabs.training.live_views import answer_digits, evaluate_at, filters_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 
@@ -30,13 +30,13 @@ def trained(digits):
 @pytest.fixture
 def counted(monkeypatch):
     """Return a list that grows with every evaluation that is computed."""
-    calls, compute = [], answers.evaluate_model
+    calls, compute = [], answers.answer_test_images
 
     def count(*args):
         calls.append(args)
         return compute(*args)
 
-    monkeypatch.setattr(answers, "evaluate_model", count)
+    monkeypatch.setattr(answers, "answer_test_images", count)
     monkeypatch.setattr(answers, "_KNOWN", type(answers._KNOWN)())
     return calls
 
@@ -121,7 +121,7 @@ def test_the_images_are_the_same_at_every_step_and_in_every_run(digits, trained)
 
 
 def test_more_images_than_there_are_means_all(digits, trained):
-    assert evaluate_at(trained, None, digits, 500)[0].n_images == 40
+    assert evaluate_at(trained, None, digits, 500).evaluation.n_images == 40
 
 
 def test_the_newest_evaluation_is_that_of_the_run(digits, tmp_path):
@@ -150,7 +150,7 @@ def test_another_training_is_evaluated_anew(digits, counted):
     trainer = Trainer(digits, None)
     before = evaluate_at(trainer, 0, digits, 10)
     trainer.start(dataclasses.replace(SMALL, seed=1), paused=True)
-    assert evaluate_at(trainer, 0, digits, 10)[0] != before[0]
+    assert evaluate_at(trainer, 0, digits, 10).evaluation != before.evaluation
     assert len(counted) == 2
     trainer.close()
 
@@ -189,13 +189,7 @@ def test_an_evaluation_that_fails_is_told_to_all_and_tried_again(digits, trained
         raise DataError("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(answers, "evaluate_model", broken)
+        patched.setattr(answers, "answer_test_images", broken)
         with pytest.raises(DataError, match="no"):
             evaluate_at(trained, 3, digits, 10)
-    assert evaluate_at(trained, 3, digits, 10)[0].n_images == 10
-
-
-def test_a_model_is_evaluated_on_the_same_images(digits, trained):
-    model = dl.Sequential.from_architecture(trained.architecture, trained.weights_at(4)[1])
-    for ours, theirs in zip(evaluate_model(model, digits, 10), evaluate_at(trained, 4, digits, 10), strict=True):
-        assert np.array_equal(ours, theirs) if isinstance(ours, np.ndarray) else ours == theirs
+    assert evaluate_at(trained, 3, digits, 10).evaluation.n_images == 10

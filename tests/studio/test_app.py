@@ -25,9 +25,10 @@ from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.runs.listing import list_runs
 from digitlab.serving.listening import FIRST_PORT, address_of, listening_socket
 from digitlab.serving.tokens import TOKEN_VARIABLE
-from digitlab.studio import app, opening
-from digitlab.studio.opening import Opening
-from digitlab.studio.theme import STATIC
+from digitlab.studio import app
+from digitlab.studio import startup as opening
+from digitlab.studio.frame import STATIC
+from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -39,7 +40,7 @@ TOKEN = "a-token-of-good-length"
 LONG = """
 import sys
 from pathlib import Path
-from digitlab.studio import opening
+from digitlab.studio import startup as opening
 from digitlab.studio.app import run_studio
 from digitlab.training.config import TrainConfig
 opening.TrainConfig = lambda **k: TrainConfig(**{"network": "dense_baseline", "epochs": 1_000_000, **k})

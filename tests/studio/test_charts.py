@@ -19,7 +19,7 @@ from digitlab.studio.charts import Curve, LiveChart
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.pictures import png_side_by_side, svg_side_by_side
-from digitlab.studio.progress_line import Pace
+from digitlab.studio.tabs.training.commands import Pace
 from digitlab.studio.trainer import Trainer
 from digitlab.values import StepRecord
 

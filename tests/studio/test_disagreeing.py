@@ -7,12 +7,20 @@ import pytest
 from steered import SMALL
 
 import digitlab as dl
+from digitlab.evaluation.comparison import Comparison, compare
 from digitlab.evaluation.confusion import MISTAKES, Selection
-from digitlab.runs.directory import Run
-from digitlab.studio.comparing import Comparison, compare
-from digitlab.studio.comparison_view import settings_rows, verdict
-from digitlab.studio.curves_view import curve_of, curve_table
-from digitlab.studio.disagreeing import EVERYBODY, NOBODY, ONLY_A, ONLY_B, disagreeing, sentence
+from digitlab.runs.run import Run
+from digitlab.studio.tabs.runs.comparison_view import (
+    EVERYBODY,
+    NOBODY,
+    ONLY_A,
+    ONLY_B,
+    curve_of,
+    curve_table,
+    disagreeing,
+    sentence,
+    settings_rows,
+)
 from digitlab.training.session import TrainingSession
 
 
@@ -56,16 +64,6 @@ def test_sentence_says_which_images_and_how_many(comparison: Comparison) -> None
         "label Four, predicted Nine by one of the two, only B is right: 1 image"
     )
     assert sentence(comparison, MISTAKES, EVERYBODY, 12) == "they disagree: 12 images"
-
-
-def test_verdict_counts_and_names_the_better_one_only_with_reason(comparison: Comparison) -> None:
-    even = dataclasses.replace(comparison, n_only_a_right=5, n_only_b_right=6, n_both_wrong=2, p_value=1.0)
-    assert "only A is right on 5, only B on 6, and on 2 both are wrong" in verdict(even)
-    assert "does not tell which is better" in verdict(even)
-    uneven = dataclasses.replace(comparison, n_only_a_right=1, n_only_b_right=30, p_value=3e-8)
-    assert "B is the better reader" in verdict(uneven)
-    same = dataclasses.replace(comparison, n_only_a_right=0, n_only_b_right=0, n_both_wrong=0, p_value=1.0)
-    assert verdict(same) == "They give the same answer to all 40 images."
 
 
 def test_settings_that_differ_have_a_row_each(comparison: Comparison) -> None:

@@ -15,12 +15,11 @@ from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.studio.evaluation_views import ConfusionMatrix
 from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.page import Page
-from digitlab.studio.sortable_table import SortableTable
-from digitlab.studio.subject import subject_of
+from digitlab.studio.page import Page, subject_of
 from digitlab.studio.tabs import evaluation
 from digitlab.studio.tabs.evaluation import EvaluationTab
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.sortable_table import SortableTable
 
 Scenario = Callable[[User, EvaluationTab, Page], Awaitable[None]]
 

@@ -11,10 +11,10 @@ import pytest
 from nicegui import Client
 from visiting import User, visit
 
-from digitlab.studio import app, guests
-from digitlab.studio.opening import Opening
-from digitlab.studio.page import current_page
-from digitlab.studio.subject import subject_of
+from digitlab.studio import access as guests
+from digitlab.studio import app
+from digitlab.studio.page import current_page, subject_of
+from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 
 pytestmark = pytest.mark.slow

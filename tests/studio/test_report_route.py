@@ -9,8 +9,8 @@ from visiting import User, visit
 
 import digitlab as dl
 from digitlab.errors import RunError
-from digitlab.runs.directory import Run
-from digitlab.studio.report_route import add_report_route, read_report, report_url
+from digitlab.runs.run import Run
+from digitlab.studio.run_list import add_report_route, read_report, report_url
 from digitlab.training.session import TrainingSession
 
 PAGE = "<!DOCTYPE html><title>a report</title>"

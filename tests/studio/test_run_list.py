@@ -9,9 +9,9 @@ from steered import SMALL
 
 import digitlab as dl
 from digitlab.errors import StorageError
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.studio.run_list import RunList
-from digitlab.studio.run_rows import RUN_COLUMNS, run_records, run_rows, run_table
+from digitlab.studio.tabs.runs.runs_tab import RUN_COLUMNS, run_records, run_rows, run_table
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
 

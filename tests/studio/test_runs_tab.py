@@ -17,10 +17,9 @@ from digitlab.studio.charts import LiveChart
 from digitlab.studio.evaluation_views import ConfusionMatrix
 from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.page import Page
-from digitlab.studio.report_route import add_report_route, report_url
-from digitlab.studio.subject import subject_of
-from digitlab.studio.tabs.runs import RunsTab
+from digitlab.studio.page import Page, subject_of
+from digitlab.studio.run_list import add_report_route, report_url
+from digitlab.studio.tabs.runs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
 from digitlab.training.train import train
 

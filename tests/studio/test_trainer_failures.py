@@ -12,7 +12,7 @@ from steered import SMALL, paused_at, same, timeless, train, trained_alone, wait
 from digitlab.errors import ConfigError, DataError, NetworkError, RunError, StorageError
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.history import HistoryFile
-from digitlab.runs.layout import MODEL, REPORT
+from digitlab.runs.run import MODEL, REPORT
 from digitlab.studio import job as job_module
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession

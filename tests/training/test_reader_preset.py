@@ -15,7 +15,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.of_run import evaluate_run
 from digitlab.network import Architecture, Dense, Dropout, Flatten
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.training.config import preset
 from digitlab.training.environment import command_for
 from digitlab.training.material import gather_material

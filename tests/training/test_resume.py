@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.errors import RunError, StorageError
 from digitlab.network import Architecture, Dense, Dropout, Flatten
-from digitlab.runs.directory import HISTORY, MODEL, STATE, Run
 from digitlab.runs.history import HistoryFile
+from digitlab.runs.run import HISTORY, MODEL, STATE, Run
 from digitlab.training import keeping
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession

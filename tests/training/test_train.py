@@ -16,7 +16,7 @@ import pytest
 import digitlab as dl
 from digitlab.errors import ConfigError, DataError, NetworkError, RunError, StorageError, TrainingDivergedError
 from digitlab.runs import history as history_module
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, Run
+from digitlab.runs.run import CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, Run
 from digitlab.training import keeping
 from digitlab.training import train as train_module
 from digitlab.training.config import TrainConfig

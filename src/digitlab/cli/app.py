@@ -26,7 +26,10 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
-_COMMANDS = ("studio", "train", "evaluate", "predict", "read", "export", "serve", "summary", "runs", "learn", "about")
+_COMMANDS = (
+    *("studio", "train", "evaluate", "compare", "predict", "read"),
+    *("export", "serve", "summary", "runs", "learn", "about"),
+)
 _PURPOSE = (
     "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\n"
     "Begin with the page: digitlab. Or in the terminal: digitlab train"

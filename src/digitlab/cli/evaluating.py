@@ -21,7 +21,7 @@ from digitlab.evaluation.of_run import (
     write_report,
 )
 from digitlab.evaluation.pixel_scale import scale_warning
-from digitlab.network.formats.opening import is_model_file
+from digitlab.network.formats.files import is_model_file
 from digitlab.runs.listing import find_run
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from digitlab.cli.terminal import print_json, say, stdout
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.evaluation.of_run import own_folder
-from digitlab.exporting.export import export
-from digitlab.exporting.report import FORMATS, ExportReport
-from digitlab.network.formats.opening import is_model_file, load_model_file
+from digitlab.exporting.export import FORMATS, ExportReport, export
+from digitlab.network.formats.files import is_model_file, load_model_file
 from digitlab.runs.listing import find_run
 
 __all__ = ["run_export"]

@@ -12,7 +12,7 @@ from digitlab.cli.terminal import print_json, say, stdout
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError
 from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
-from digitlab.network.formats.opening import is_model_file
+from digitlab.network.formats.files import is_model_file
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.reading.small_image import has_bright_ground
 

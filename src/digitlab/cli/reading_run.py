@@ -20,11 +20,11 @@ from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.loading import load_model
 from digitlab.errors import DataError
 from digitlab.evaluation.markup import duration
-from digitlab.network.formats.opening import is_model_file
+from digitlab.network.formats.files import is_model_file
 from digitlab.reading.many import Task, read_many
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.results_file import ResultsFile
-from digitlab.runs.checkpoints import checkpoint_of
+from digitlab.runs.listing import checkpoint_of
 
 __all__ = ["ReadingRun"]
 

@@ -27,7 +27,7 @@ def runs(
     from digitlab.cli.tables import runs_table
     from digitlab.cli.terminal import print_json, say, say_error, show_command, stderr, stdout
     from digitlab.runs.listing import all_runs
-    from digitlab.runs.summary import DamagedRun
+    from digitlab.runs.run import DamagedRun
 
     found = all_runs(out)
     damaged = [one for one in found if isinstance(one, DamagedRun)]

@@ -9,13 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from digitlab.cli.terminal import shown
+from digitlab.evaluation.comparison import Comparison, setting_text
 from digitlab.evaluation.markup import duration, percent
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import RunInfo
-from digitlab.runs.summary import DamagedRun
+from digitlab.network.cost import Cost
+from digitlab.runs.run import DamagedRun, RunInfo
 from digitlab.values import Evaluation, Prediction
 
 __all__ = [
+    "comparison_tables",
     "confusion_table",
     "headline",
     "per_class_table",
@@ -115,17 +117,42 @@ def timings_table(timings: Mapping[str, float]) -> Table:
     return table
 
 
-def summary_table(architecture: Architecture) -> Table:
-    """Return the table Layer Name | Output Shape | # Of Params | Trainable."""
+def summary_table(architecture: Architecture, cost: Cost | None = None) -> Table:
+    """Return the table Layer Name | Output Shape | # Of Params | Trainable, and what one image costs in each layer."""
     table = _table(architecture.name)
     table.add_column("Layer Name")
     table.add_column("Output Shape")
     table.add_column("# Of Params", justify="right")
     table.add_column("Trainable")
-    for row in architecture.summary():
+    for heading in () if cost is None else ("Multiply-adds", "Values"):
+        table.add_column(heading, justify="right")
+    for position, row in enumerate(architecture.summary()):
         shape = ", ".join(["batch", *map(str, row.output_shape)])
-        table.add_row(row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")
+        told = (row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")
+        layer = None if cost is None else cost.layers[position]
+        table.add_row(*told, *(() if layer is None else (f"{layer.multiply_adds:,}", f"{layer.n_values:,}")))
     return table
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """Return the figures of both runs, and the settings that differ, if any."""
+    figures = _table("Two runs compared")
+    for heading in ("", "Run"):
+        figures.add_column(heading, overflow="fold")
+    for heading in ("Accuracy", "95 % interval", "Loss", "# Of Params"):
+        figures.add_column(heading, justify="right")
+    for letter, run in (("A", comparison.a), ("B", comparison.b)):
+        found, (low, high) = run.evaluation, run.evaluation.interval
+        interval = f"{percent(low)} to {percent(high)}"
+        cells = (percent(found.accuracy), interval, f"{found.loss:.4f}", f"{run.n_parameters:,}")
+        figures.add_row(letter, shown(run.name), *cells)
+    settings = _table()
+    for heading in ("Set differently", "A", "B"):
+        settings.add_column(heading, overflow="fold")
+    for setting in comparison.settings:
+        texts = (shown(setting_text(value)) for value in (setting.a, setting.b))
+        settings.add_row(shown(setting.name.replace("_", " ")), *texts)
+    return [figures, settings] if comparison.settings else [figures]
 
 
 def runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:

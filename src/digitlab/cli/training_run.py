@@ -20,9 +20,8 @@ from digitlab.data.mnist import MnistData
 from digitlab.errors import TrainingDivergedError
 from digitlab.evaluation.markup import percent
 from digitlab.evaluation.of_run import evaluate_run, keep_timings, own_folder, write_report
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG, ENVIRONMENT, MODEL, STATE
 from digitlab.runs.listing import find_run
+from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, STATE, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.training.train import open_session

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.bench import new_file
-from digitlab.data.storage import replacing
+from digitlab.data.storage import new_file, replacing
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "read_cached", "write_cached"]
 

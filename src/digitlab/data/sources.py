@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.bench import holding
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.idx import parse_idx, read_idx_content
+from digitlab.data.storage import holding
 from digitlab.errors import DataError
 
 __all__ = ["PACKAGED_FILES", "PACKAGED_FOLDER", "DigitFiles", "PackagedFile", "read_folder", "read_packaged"]

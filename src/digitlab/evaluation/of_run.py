@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData, Split
+from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DigitlabError, RunError
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.evaluation.report import ReportInput, render_report
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS
+from digitlab.runs.run import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS, Run
 from digitlab.values import EpochRecord, Evaluation, StepRecord
 
 __all__ = ["evaluate_run", "evaluate_split", "is_own_data", "keep_timings", "own_folder", "write_report"]

@@ -14,9 +14,9 @@ from typing import Any
 
 from digitlab import __version__
 from digitlab.errors import ConfigError, ExportError
-from digitlab.exporting.tfjs_writer import write_tfjs
+from digitlab.exporting.writers import write_tfjs
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.tfjs import MODEL_JSON
+from digitlab.network.formats.files import MODEL_JSON
 from digitlab.reading.answers import calibration_of
 from digitlab.values import CLASS_NAMES
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.storage import parse_json, read_ordinary
 from digitlab.errors import NetworkError
-from digitlab.network.initializers import initialize
-from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape
-from digitlab.network.naming import named
+from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize
 from digitlab.values import Value
 
 __all__ = ["Architecture", "SummaryRow"]
@@ -260,3 +261,89 @@ def _layer_from_dict(position: int, entry: Any) -> Layer:
         return LAYERS[kind](**settings)
     except NetworkError as error:
         raise NetworkError(f"Layer {position}, {kind}: {error}") from None
+
+
+_STEMS = {
+    "Conv2D": "conv2d",
+    "MaxPooling2D": "max_pooling2d",
+    "Flatten": "flatten",
+    "Dropout": "dropout",
+    "Dense": "dense",
+}
+_LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+def is_name(name: object) -> bool:
+    """Tell whether a layer can have this name."""
+    return isinstance(name, str) and _LAYER_NAME.fullmatch(name) is not None
+
+
+def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers, each with a name of its own.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        One without a name gets its kind and, from the second of that kind on, a number: ``conv2d``, ``conv2d_1`` ...
+        Names that are given are kept and not given again.
+
+    Returns
+    -------
+    tuple of Layer
+        In the same order.
+
+    Raises
+    ------
+    NetworkError
+        If a given name is used twice or is not of 1 to 64 letters, digits and underscores.
+
+    Examples
+    --------
+    >>> from digitlab.network.layers import Flatten, Dense
+    >>> [layer.name for layer in named([Flatten(), Dense(8), Dense(10)])]
+    ['flatten', 'dense', 'dense_1']
+    """
+    given = [layer.name for layer in layers if layer.name != ""]
+    for position, name in enumerate(given):
+        if not is_name(name):
+            raise NetworkError(
+                f"A layer's name has 1 to 64 letters, digits and underscores and begins with a letter; got {name!r}."
+            )
+        if name in given[:position]:
+            raise NetworkError(f"Two layers are called {name!r}; every layer needs a name of its own.")
+    counts = dict.fromkeys(_STEMS.values(), 0)
+    names = []
+    for layer in layers:
+        name, stem = layer.name, _STEMS[type(layer).__name__]
+        while not name or (layer.name == "" and name in given):
+            name = f"{stem}_{counts[stem]}" if counts[stem] else stem
+            counts[stem] += 1
+        names.append(name)
+    return tuple(dataclasses.replace(layer, name=name) for layer, name in zip(layers, names, strict=True))
+
+
+_MOST_JSON_BYTES = 1_000_000
+
+
+def read_network(path: Path) -> Architecture:
+    """Read a network's JSON form, as ``Architecture.to_dict`` gives it.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such file, it is larger than 1 MB, or it does not hold a network; the message names the file
+        and, where it can, the layer.
+    """
+    try:
+        values = parse_json(read_ordinary(path, _MOST_JSON_BYTES))
+    except FileNotFoundError:
+        raise NetworkError(f"There is no file {path}. Check the name and the folder.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NetworkError(
+            f"{path} cannot be read as a network's JSON form: {reason}. A network's to_dict() shows what it looks like."
+        ) from None
+    try:
+        return Architecture.from_dict(values)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None

@@ -13,8 +13,6 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer, Shape
 from digitlab.values import Value
 
-__all__ = ["Cost", "LayerCost", "cost_of", "layer_cost", "multiply_adds", "size_text"]
-
 _BYTES = 4
 
 
@@ -31,19 +29,7 @@ class LayerCost(Value):
 
 @dataclass(frozen=True, slots=True)
 class Cost(Value):
-    """A whole network and one image.
-
-    Attributes
-    ----------
-    name : str
-        The network's.
-    n_parameters, multiply_adds : int
-        Sums over the layers.
-    n_values : int
-        The image's own values and those of all layers.
-    layers : tuple of LayerCost
-        From input to output.
-    """
+    """A whole network and one image: sums over the layers; ``n_values`` counts the image's own values too."""
 
     name: str
     n_parameters: int
@@ -60,6 +46,15 @@ class Cost(Value):
     def values_bytes(self) -> int:
         """Bytes of the image and all that the layers make of it."""
         return _BYTES * self.n_values
+
+    @property
+    def sentence(self) -> str:
+        """What one image costs, for people."""
+        return (
+            f"{self.multiply_adds:,} multiply-adds for one answer, about 3 times as many to learn from it; the weights "
+            f"take {size_text(self.weights_bytes)}, the image and what the layers make of it "
+            f"{size_text(self.values_bytes)}"
+        )
 
 
 def multiply_adds(layer: Layer, input_shape: Shape) -> int:
@@ -81,13 +76,7 @@ def multiply_adds(layer: Layer, input_shape: Shape) -> int:
 
 
 def layer_cost(layer: Layer, input_shape: Shape) -> LayerCost:
-    """Return what one image costs in one layer.
-
-    Raises
-    ------
-    NetworkError
-        If the layer cannot take this input.
-    """
+    """Return what one image costs in one layer; NetworkError if the layer cannot take this input."""
     return LayerCost(
         name=layer.name,
         kind=type(layer).__name__,

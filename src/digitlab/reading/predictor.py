@@ -19,8 +19,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.small_image import has_bright_ground, is_framed
-from digitlab.runs.checkpoints import checkpoint_of
-from digitlab.runs.opening import open_model
+from digitlab.runs.listing import checkpoint_of, open_model
 from digitlab.values import Prediction
 
 __all__ = ["Answer", "DigitImage", "Predictor"]

@@ -1,4 +1,4 @@
-"""Finding runs by name, and listing what there is."""
+"""Finding runs and models by name, and listing what there is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from datetime import date
 from pathlib import Path
 
 from digitlab.errors import RunError
-from digitlab.runs.directory import CONFIG, Run, RunInfo
-from digitlab.runs.summary import DamagedRun
-
-__all__ = ["all_runs", "check_name", "find_run", "free_name", "list_runs", "may_be_run", "run_in"]
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.files import is_model_file, load_model_file
+from digitlab.runs.run import CONFIG, MODEL, DamagedRun, Run, RunInfo
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 _LATEST = "latest"
@@ -152,3 +151,40 @@ def _began(path: Path) -> int:
         return (path / CONFIG).stat().st_mtime_ns
     except OSError:
         return 0  # it was deleted a moment ago
+
+
+def open_model(model: str | Path, out: str | Path = "runs") -> Checkpoint:
+    """Read a trained model.
+
+    Parameters
+    ----------
+    model : str or Path
+        A run directory, the name of a run in ``out``, ``latest``, or a model file: a checkpoint (``.safetensors``), a
+        TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``.
+    out : str or Path
+        The folder of runs.
+
+    Raises
+    ------
+    RunError
+        If there is none, it is damaged, or it holds a network that digitlab cannot run.
+    """
+    return load_model_file(model) if is_model_file(model) else find_run(model, out).load_model()
+
+
+def checkpoint_of(name: str, runs: Path) -> Path:
+    """Return the checkpoint of a run, or the file itself.
+
+    Parameters
+    ----------
+    name : str
+        A run's name or folder, ``latest``, or a model file.
+    runs : Path
+        The folder of runs.
+
+    Raises
+    ------
+    RunError
+        If there is no such run.
+    """
+    return Path(name) if is_model_file(name) else find_run(name, runs).path / MODEL

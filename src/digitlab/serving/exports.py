@@ -8,7 +8,7 @@ from pathlib import Path
 
 from digitlab.data.storage import read_ordinary
 from digitlab.errors import ConfigError
-from digitlab.exporting.packing import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
+from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.reading.predictor import Predictor
 from digitlab.serving.service import Service

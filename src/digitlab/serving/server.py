@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Lifespan
 
 from digitlab.errors import ConfigError
 from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
-from digitlab.network.formats.opening import is_model_file
+from digitlab.network.formats.files import is_model_file
 from digitlab.serving.accounting import Accounted
 from digitlab.serving.api import OPEN_PATHS, PATHS, build_api
 from digitlab.serving.connections import Connection, HeardOut

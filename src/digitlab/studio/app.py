@@ -1,4 +1,4 @@
-"""The Studio as a process: page, trainer and server, from the first line in the terminal to Ctrl-C."""
+"""The Studio as a process: page, API, trainer and server, from the first line in the terminal to Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,27 +13,57 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.reading.apart import PAGE_SECONDS
+from digitlab.serving.accounting import Accounted
+from digitlab.serving.api import PATHS, build_api
+from digitlab.serving.lines import Lines
 from digitlab.serving.listening import address_of, listening_socket
 from digitlab.serving.options import ServingOptions
+from digitlab.serving.predicting import PredictDoor
 from digitlab.serving.server import SignalledServer
 from digitlab.serving.service import Service
 from digitlab.serving.tokens import checked_token, is_loopback
-from digitlab.studio.access import Access
-from digitlab.studio.announcing import announce, say
-from digitlab.studio.api import BesideThePage
-from digitlab.studio.frame import build_frame, build_waiting
-from digitlab.studio.guests import add_page, keep_few_unseen, take_odd_events
+from digitlab.studio.access import Access, add_page, keep_few_unseen, take_odd_events
+from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
 from digitlab.studio.reading.desk import PROCESSES, add_read_routes
-from digitlab.studio.report_route import add_report_route
-from digitlab.studio.tabs import evaluation, input_data, model, read, runs, training
-from digitlab.studio.theme import ICON, add_theme, set_up_theme
+from digitlab.studio.run_list import add_report_route
+from digitlab.studio.startup import Opening, announce, say
+from digitlab.studio.tabs import evaluation, input_data, read
+from digitlab.studio.tabs.model import model_tab
+from digitlab.studio.tabs.runs import runs_tab
+from digitlab.studio.tabs.training import training_tab
 
-__all__ = ["run_studio", "set_up_page"]
+
+class BesideThePage:
+    """Sends the API's addresses to the API, and all others to the page.
+
+    The API is an app of its own, because its errors are JSON and the page's are not. Its network is loaded when the
+    first request comes, so that the page opens no later for it.
+
+    Parameters
+    ----------
+    page : ASGI app
+        The page.
+    service : Service
+        Who answers.
+    """
+
+    def __init__(self, page: ASGIApp, service: Service) -> None:
+        self._page = page
+        # The network is there for whoever asks first; who waits for the server to be ready need not ask for it.
+        service.state = "ready"
+        # Requests to the page are not logged either.
+        self._api = Accounted(PredictDoor(build_api(service), service), service.measures, Lines(None), PATHS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, websocket or lifespan."""
+        is_api = scope["type"] == "http" and scope["path"] in PATHS
+        await (self._api if is_api else self._page)(scope, receive, send)
+
 
 # Messages that are kept for a browser that lost its connection; where more are missing it loads the page anew, which
 # shows the run as well.
@@ -77,11 +107,11 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
 #: What builds each tab.
 BUILDERS: dict[str, Callable[[Page], None]] = {
     "Input Data": input_data.build,
-    "Model": model.build,
-    "Training": training.build,
+    "Model": model_tab.build,
+    "Training": training_tab.build,
     "Evaluation": evaluation.build,
     "Read": read.build,
-    "Runs": runs.build,
+    "Runs": runs_tab.build,
 }
 
 

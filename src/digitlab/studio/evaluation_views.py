@@ -18,8 +18,8 @@ from digitlab.evaluation.confusion import (
     legend,
 )
 from digitlab.evaluation.markup import percent
-from digitlab.studio.card import Rows
-from digitlab.studio.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.card import Rows
+from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
 from digitlab.values import Evaluation
 
 #: The codelab's three columns, and what they leave open.

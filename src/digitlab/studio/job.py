@@ -12,8 +12,8 @@ from statistics import median
 
 from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.of_run import evaluate_run, keep_timings, write_report
-from digitlab.runs.directory import Run
 from digitlab.runs.history import Record
+from digitlab.runs.run import Run
 from digitlab.studio.recording import Recording
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession

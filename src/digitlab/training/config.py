@@ -204,8 +204,8 @@ class TrainConfig:
         NetworkError
             If there is no such network or file, or the file does not hold one.
         """
+        from digitlab.network.architecture import read_network
         from digitlab.network.zoo import architecture
-        from digitlab.training.network_file import read_network
 
         if self.network.lower().endswith(".json"):
             return read_network(Path(self.network))

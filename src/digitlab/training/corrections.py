@@ -25,10 +25,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.bench import holding
 from digitlab.data.idx import read_idx, write_idx
 from digitlab.data.sources import PACKAGED_FILES, PACKAGED_FOLDER
-from digitlab.data.storage import replacing
+from digitlab.data.storage import holding, replacing
 from digitlab.errors import DataError, InputError, StorageError
 
 __all__ = ["MOST_CORRECTIONS", "NOT_A_DIGIT_LABEL", "Correction", "Corrections"]

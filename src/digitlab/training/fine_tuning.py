@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData
+from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.augmentation import AUGMENTATIONS, Augmentation, augmented
 from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled

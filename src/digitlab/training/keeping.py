@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from digitlab.errors import RunError, TrainingDivergedError
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, MODEL, STATE, Run
 from digitlab.runs.history import HistoryFile, Record, Steering
+from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, STATE, Run
 from digitlab.training.environment import environment
 from digitlab.training.interrupts import interrupts_deferred
 from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord

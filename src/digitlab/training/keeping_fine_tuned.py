@@ -9,9 +9,8 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, RunError
 from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, MODEL, Run
-from digitlab.runs.layout import START
 from digitlab.runs.listing import check_name, free_name
+from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, START, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import environment
 from digitlab.training.fine_tuning import MOST_VALIDATION, FineTuned, FineTuningOptions, fine_tune_again

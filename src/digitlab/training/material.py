@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData, Split
+from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.augmentation import AUGMENTATIONS, augmented
 from digitlab.engine.fitting import LabelledImages
 from digitlab.engine.inputs import wrap_labelled

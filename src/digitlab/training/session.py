@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData
+from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.fitting import Progress, steps
@@ -24,9 +23,8 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs.directory import CONFIG, HISTORY, STATE, Run
-from digitlab.runs.locking import RunLock
-from digitlab.runs.summary import rates_set
+from digitlab.runs.history import rates_set
+from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
 from digitlab.training.calibrating import Calibration, calibrate
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from digitlab.errors import ConfigError, RunError
-from digitlab.runs.directory import Run
 from digitlab.runs.listing import check_name, find_run, free_name, list_runs, run_in
+from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.network.formats.untrusted import MOST_WEIGHT_BYTES, read_whole, shown, unusable
-
-__all__ = ["Graph", "Node", "read_graph"]
+from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, shown, unusable
 
 _MOST_NODES = 1_000
 _MOST_DIMENSIONS = 8
@@ -199,3 +197,145 @@ def _property(model: Any, key: str) -> Any:
             except ValueError:
                 return None
     return None
+
+
+# Shapes are short; nothing here may grow beyond what the file holds.
+_MOST_VALUES = 1_024
+_NUMBERS = "iuf"
+
+Array = NDArray[Any]
+
+
+def computed(node: Node, inputs: Sequence[Array]) -> Array:
+    """Return what one of the ``COMPUTABLE`` operations makes of given arrays.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be computed.
+    """
+    try:
+        return COMPUTABLE[node.kind](inputs, node.attributes)
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, ArithmeticError):
+        raise NetworkError(f"its operation {node.kind} on given numbers is damaged; export the model again.") from None
+
+
+def _small(*arrays: Array) -> None:
+    if sum(array.size for array in arrays) > _MOST_VALUES:
+        raise ValueError("too large")
+
+
+def _constant(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    for name in ("value", "value_int", "value_ints", "value_float"):
+        if attributes.get(name) is not None:
+            given = np.asarray(attributes[name])
+            if given.dtype.kind not in _NUMBERS:
+                raise ValueError("a text")
+            return given
+    raise ValueError("empty")
+
+
+def _gather(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    _small(*inputs)
+    data, indices = inputs
+    if data.ndim != 1 or indices.ndim > 1:
+        raise ValueError("not a shape")
+    return np.asarray(data[indices])
+
+
+def _slice(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    data = inputs[0]
+    if data.ndim != 1:
+        raise ValueError("not a shape")
+    if len(inputs) == 1:
+        return data[slice(int(attributes["starts"][0]), int(attributes["ends"][0]))]
+    step = int(inputs[4].ravel()[0]) if len(inputs) > 4 else 1
+    return data[slice(int(inputs[1].ravel()[0]), int(inputs[2].ravel()[0]), step)]
+
+
+def _concat(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    _small(*inputs)
+    return np.concatenate([array.ravel() for array in inputs])
+
+
+def _as_row(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    _small(*inputs)
+    return inputs[0].ravel()
+
+
+def _squeeze(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    return inputs[0].squeeze()
+
+
+def _transpose(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    return inputs[0].transpose(attributes.get("perm"))
+
+
+def _reshape(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    return inputs[0].reshape([int(n) for n in inputs[1].ravel()])
+
+
+def _same(inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
+    return inputs[0]
+
+
+#: Operations on given numbers, by kind.
+COMPUTABLE: dict[str, Callable[[Sequence[Array], Mapping[str, Any]], Array]] = {
+    "Cast": _same,
+    "Concat": _concat,
+    "Constant": _constant,
+    "Gather": _gather,
+    "Identity": _same,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _as_row,
+}
+
+
+def same_border(size: int, window: int, stride: int) -> tuple[int, int]:
+    """Return the pixels that ``same`` adds before and behind, as Keras defines it: the larger half behind.
+
+    Examples
+    --------
+    >>> same_border(28, 4, 1), same_border(13, 3, 2)
+    ((1, 2), (1, 1))
+    """
+    total = max(0, (-(-size // stride) - 1) * stride + window - size)
+    return total // 2, total - total // 2
+
+
+def padding_of(node: Node, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> str:
+    """Return ``valid`` or ``same`` for a node whose window goes over an image of ``sizes``.
+
+    Raises
+    ------
+    NetworkError
+        If its border is another one.
+    """
+    same = [same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True)]
+    automatic = node.text("auto_pad", "NOTSET")
+    if automatic == "VALID":
+        return "valid"
+    if automatic == "SAME_UPPER" or (automatic == "SAME_LOWER" and all(a == b for a, b in same)):
+        return "same"
+    pads = node.wholes("pads") or (0, 0, 0, 0)
+    if automatic != "NOTSET" or len(pads) != 4:
+        raise NetworkError("its border is one that digitlab does not have; use valid or same.")
+    border = [(pads[0], pads[2]), (pads[1], pads[3])]
+    if node.whole("ceil_mode", 0):
+        # What a last, cut-off window reads beyond the image is a border behind.
+        border = [(a, b + -(n + a + b - k) % s) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)]
+    if border == [(0, 0), (0, 0)]:
+        return "valid"
+    # A border that no window reaches is none.
+    reached = [
+        (a, max(0, ((n + a + b - k) // s) * s + k - n - a))
+        for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)
+    ]
+    if reached == [(0, 0), (0, 0)]:
+        return "valid"
+    if reached == same:
+        return "same"
+    raise NetworkError(f"its border of {pads} pixels is one that digitlab does not have; use valid or same.")

@@ -18,13 +18,12 @@ from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.reading.reading import REASONS, Box, Number
 from digitlab.reading.table import safe_cell
-from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.commands import Command
-from digitlab.studio.progress_line import ProgressLine
 from digitlab.studio.reading.desk import Desk
 from digitlab.studio.reading.elements import Correct, NumbersTable, PhotoSource, PhotoView
 from digitlab.studio.reading.readers import corrections_of, learning_of
 from digitlab.studio.reading.sheet import Sheet, overlay
+from digitlab.studio.tabs.training.commands import Command, ProgressLine
+from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned

@@ -14,9 +14,8 @@ from digitlab.errors import DigitlabError, RunError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.reader import Reader
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import MODEL, Run
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections

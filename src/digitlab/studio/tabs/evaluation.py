@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 from nicegui import ui
+from numpy.typing import NDArray
 
-from digitlab.errors import DigitlabError, InputError
+from digitlab.data.mnist import MnistData
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import DigitlabError, InputError, RunError
+from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.markup import percent
+from digitlab.evaluation.of_run import is_own_data
 from digitlab.evaluation.svg import reliability_chart, standalone_svg
-from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.evaluated import Evaluated, evaluate_kept_run, evaluate_training
+from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import MODEL, Run
 from digitlab.studio.evaluation_views import AccuracyView, ConfusionMatrix, class_table
-from digitlab.studio.image_choice import choose_test_images
 from digitlab.studio.image_list import Answers, ImageList
-from digitlab.studio.page import Page
+from digitlab.studio.page import Page, subject_of
 from digitlab.studio.pictures import png_of_svg
-from digitlab.studio.refreshing import Refreshing
 from digitlab.studio.run_list import run_lines
-from digitlab.studio.subject import subject_of
-from digitlab.values import CLASS_NAMES
-
-__all__ = ["EvaluationTab", "build"]
+from digitlab.studio.stream import Refreshing
+from digitlab.studio.tabs.training.live_views import evaluate_at
+from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.controls import choose_test_images
+from digitlab.values import CLASS_NAMES, Evaluation
 
 _NAME = "Evaluation"
 _HERE = "The training here"
@@ -246,3 +256,126 @@ class EvaluationTab:
     def _image_records(self) -> list[dict[str, Any]]:
         columns, rows = self._image_table()
         return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+_MOST_KEPT = 8
+
+_LOCK = threading.Lock()
+_KEPT: WeakKeyDictionary[MnistData, OrderedDict[tuple[str, int, int | None], Evaluated]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """A network, evaluated; everything is about the same images.
+
+    Attributes
+    ----------
+    what : str
+        Which network, for people.
+    evaluation : Evaluation
+        Its figures.
+    probabilities : float32 (n, n_classes)
+        Its answers.
+    images, labels : uint8 (n, 28, 28) and uint8 (n,)
+        What it was asked.
+    numbers : intp (n,)
+        The place of each image in the test set.
+    n_all : int
+        Images of the whole test set.
+    accuracy_on_all : float or None
+        The same network's accuracy on the whole test set, where it was evaluated there, as other parts of the page say.
+    """
+
+    what: str
+    evaluation: Evaluation
+    probabilities: NDArray[np.float32]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    numbers: NDArray[np.intp]
+    n_all: int
+    accuracy_on_all: float | None = None
+
+
+def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_images: int | None) -> Evaluated:
+    """Evaluate the training at a step (None: the newest) on so many test images (None: all)."""
+    moment = trainer.moment(step)
+    answers = evaluate_at(trainer, moment.step, data, n_images)
+    what = f"{moment.architecture.name}, "
+    if moment.step == 0:
+        what += "untrained"
+    else:
+        what += f"batch {moment.step:,} of {trainer.n_steps:,}"
+    if step is None and trainer.state == "training":
+        what += ", live"
+    elif step is not None:
+        what += ", time travel"
+    whole = trainer.evaluation
+    # The finished network may be that of another epoch, or have its last bias moved.
+    is_last = moment.step == trainer.step_done and not (trainer.config.best_weights or trainer.config.not_a_digit)
+    on_all = whole.accuracy if whole is not None and is_last and moment.generation == trainer.generation else None
+    return _evaluated(what, answers, data, on_all)
+
+
+def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: int | None) -> Evaluated:
+    """Evaluate a finished run on so many test images (None: all); what was asked for lately is remembered.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, or it has no model, or is damaged.
+    InputError
+        If its network does not take such images.
+    """
+    run = open_run(trainer, name)
+    if not run.has(MODEL):
+        raise RunError(f"The run {name} has no model yet; finish its training, or choose another run.")
+    try:
+        key = (name, (run.path / MODEL).stat().st_mtime_ns, n_images)
+    except OSError:  # a link to nowhere, say
+        run.load_model()
+        raise
+    with _LOCK:
+        kept = _KEPT.setdefault(data, OrderedDict())
+        found = kept.get(key)
+        if found is not None:
+            kept.move_to_end(key)
+            return found
+    model = Sequential.from_checkpoint(run.load_model())
+    answers = answer_test_images(model, data, n_images)
+    what = f"{model.name}, run {name}"
+    on_all = run.info().test_accuracy
+    if not is_own_data(run, data):
+        what += ", which was trained on other data"
+        on_all = None
+    found = _evaluated(what, answers, data, on_all)
+    with _LOCK:
+        kept[key] = found
+        while len(kept) > _MOST_KEPT:
+            kept.popitem(last=False)
+    return found
+
+
+def open_run(trainer: Trainer, name: str) -> Run:
+    """Open a run of the trainer's folder, and of no other.
+
+    Raises
+    ------
+    RunError
+        If there is none of that name.
+    """
+    if trainer.out is None:
+        raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+    return run_in(trainer.out, check_name(name))
+
+
+def _evaluated(what: str, answers: TestAnswers, data: MnistData, on_all: float | None) -> Evaluated:
+    return Evaluated(
+        what,
+        answers.evaluation,
+        answers.probabilities,
+        answers.images,
+        answers.labels,
+        answers.places,
+        len(data.test),
+        on_all,
+    )

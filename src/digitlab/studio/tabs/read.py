@@ -15,13 +15,13 @@ from digitlab.errors import DigitlabError, InputError
 from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box
-from digitlab.studio.card import card
 from digitlab.studio.page import Page
 from digitlab.studio.reading.cards import CorrectionsCard, NumbersCard, PhotoCard
 from digitlab.studio.reading.desk import PROCESSES, Desk
 from digitlab.studio.reading.elements import DrawnAnswer, DrawPad, StepsView
 from digitlab.studio.reading.readers import TRAINED, corrections_of
-from digitlab.studio.refreshing import Refreshing
+from digitlab.studio.stream import Refreshing
+from digitlab.studio.widgets.card import card
 
 __all__ = ["ReadTab", "build"]
 
