@@ -25,8 +25,8 @@ from composed_photos import (
     smooth_noise,
     tilted,
 )
-from digitlab.training.nondigits.fonts import BUILT_IN, Font, find_fonts
-from digitlab.training.nondigits.handwriting import penned_letter
+from digitlab.training.fonts import BUILT_IN, Font, find_fonts
+from digitlab.training.handwriting import penned_letter
 
 _WORDS = [
     "the",

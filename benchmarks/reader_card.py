@@ -26,11 +26,11 @@ from digitlab.engine.sequential import Sequential
 from digitlab.metrics import calibration_bins, expected_calibration_error, wilson_interval
 from digitlab.network.checkpoint import load_checkpoint
 from digitlab.runs.directory import Run
-from digitlab.training.calibrating import LOST_DIGITS, REFUSED_DIGITS, with_temperature
+from digitlab.training.calibration import LOST_DIGITS, REFUSED_DIGITS, with_temperature
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for
-from digitlab.training.nondigits.fonts import find_fonts
-from digitlab.training.nondigits.pool import KINDS, Nondigits, make_nondigits
+from digitlab.training.fonts import find_fonts
+from digitlab.training.nondigits import KINDS, Nondigits, make_nondigits
 
 FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
 N_NONDIGITS = 5_000

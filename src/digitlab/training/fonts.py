@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["BUILT_IN", "Font", "draw_letter", "find_fonts", "has_letter"]
-
 #: The font inside Pillow itself, for a machine without any.
 BUILT_IN = "Pillow's own"
 
@@ -45,13 +43,7 @@ def _folders() -> list[Path]:
 
 
 def find_fonts(folders: Sequence[Path] | None = None) -> tuple[Font, ...]:
-    """Find the fonts that have Latin letters, by name; Pillow's own is always among them.
-
-    Parameters
-    ----------
-    folders : sequence of Path, optional
-        Where to look, with all folders below; where this system keeps its fonts by default.
-    """
+    """Find the fonts that have Latin letters, in folders and below; Pillow's own is always among them."""
     found: dict[str, Font] = {}
     for folder in _folders() if folders is None else folders:
         for path in sorted(folder.rglob("*")) if folder.is_dir() else []:

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 
 from digitlab.errors import InputError
 from digitlab.metrics import calibration_bins, expected_calibration_error
-from digitlab.training.calibrating import (
+from digitlab.training.calibration import (
     LOST_DIGITS,
     REFUSED_DIGITS,
     Calibration,

@@ -1,4 +1,4 @@
-"""Calibrating: how readily "not a digit" is answered, and how sure an answer is.
+"""Calibration: how readily "not a digit" is answered, and how sure an answer is.
 
 The share of images that were no digit was chosen when the network was trained; where it is used nobody knows it. So
 the eleventh logit gets a bias by which so many digits are lost as may be, no more; and all logits are divided by a
@@ -16,8 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import InputError
 
-__all__ = ["Calibration", "calibrate", "find_temperature", "find_threshold", "with_bias", "with_temperature"]
-
 #: Share of validation digits that the threshold may refuse.
 REFUSED_DIGITS = 0.001
 #: Share of validation digits of which "not a digit" may be the likeliest answer: one of 5,000.
@@ -31,21 +29,11 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is done with a network's answers before anybody sees them.
+    """What is done with a network's answers before anybody sees them."""
 
-    Attributes
-    ----------
-    bias : float
-        What is added to the logit of "not a digit", once, when training ends: it is part of the weights from then on.
-    temperature : float
-        Logits are divided by it.
-    refuse_above : float
-        An image is refused if the probability of "not a digit", after the temperature, is above this.
-    """
-
-    bias: float
-    temperature: float
-    refuse_above: float
+    bias: float  # added to the logit of "not a digit" once, when training ends: part of the weights from then on
+    temperature: float  # logits are divided by it
+    refuse_above: float  # an image is refused if "not a digit", after the temperature, is more probable than this
 
     def to_metadata(self) -> dict[str, str]:
         """Return the texts that a checkpoint's metadata holds."""
@@ -63,12 +51,8 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     and is as easy or as hard as it was made. The bias is such that the likeliest of eleven answers is hardly ever the
     eleventh; the threshold, which refuses more, is then far below one half.
 
-    Parameters
-    ----------
-    probabilities : ndarray
-        float32 (n, 11), the last column for "not a digit".
-    labels : ndarray
-        int64 (n,), 0-10; at least one below 10.
+    ``probabilities`` are float32 (n, 11), the last column for "not a digit"; ``labels`` int64 (n,), 0-10, at least one
+    below 10.
     """
     is_digit = labels < probabilities.shape[1] - 1
     raw, true = probabilities[is_digit], labels[is_digit]
@@ -98,19 +82,9 @@ def with_bias(probabilities: ArrayLike, bias: float) -> NDArray[np.float64]:
 
 
 def with_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
-    """Return the softmax of logits / temperature, given that of the logits.
+    """Return the softmax of logits / temperature, given that of the logits: (n, n_classes), rows sum to 1.
 
-    Parameters
-    ----------
-    probabilities : float (n, n_classes)
-        Rows sum to 1. Their logarithms are the logits but for a constant, which softmax does not see.
-    temperature : float
-        Above 0; 1 changes nothing, more is less sure.
-
-    Returns
-    -------
-    float64 (n, n_classes)
-        Rows sum to 1.
+    The logarithms of probabilities are the logits but for a constant, which softmax does not see.
 
     Examples
     --------
@@ -127,11 +101,6 @@ def find_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Return the temperature with the least cross-entropy (Guo, Pleiss, Sun and Weinberger 2017, section 4.2).
 
     The cross-entropy is convex in 1 / temperature, so a golden section finds its only minimum, between 0.05 and 20.
-
-    Raises
-    ------
-    InputError
-        If there are no answers, or not as many as labels.
     """
     logits = np.log(np.maximum(np.asarray(probabilities, np.float64), _TINY))
     true = np.asarray(labels)
@@ -161,14 +130,9 @@ def find_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def find_threshold(refused: ArrayLike, share: float) -> float:
-    """Return the least threshold that refuses at most a share of the digits.
+    """Return the least threshold that refuses at most a share, in [0, 1), of the digits.
 
-    Parameters
-    ----------
-    refused : float (n,), n >= 1
-        The probability of "not a digit" for each of the digits.
-    share : float
-        In [0, 1).
+    ``refused`` is the probability of "not a digit" for each of them, (n,).
 
     Examples
     --------
