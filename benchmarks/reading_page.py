@@ -11,13 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from charts import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, spread_chart
 from digitlab.evaluation.axes import nice_axis
-from measured import markdown_table
 from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
 from reading_scores import COVERAGES
 from reading_tables import figures, share
 from readme import README, filled
-from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, spread_chart
+from tables import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reading.json"

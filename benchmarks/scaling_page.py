@@ -9,10 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import spread_chart
-from contest import QUIET_CORES, Spread
-from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Trace, linear_scale, log_scale
-from straight_line import Line
+from charts import BOTTOM, LEFT, RIGHT, TOP, Dot, Line, Trace, linear_scale, log_scale, spread_chart
+from measuring import QUIET_CORES, Spread
+from tables import markdown_table, page
 
 _KIB, _MIB = 2**10, 2**20
 
@@ -52,21 +51,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         f"digitlab {versions['digitlab']}, numba {versions['numba']}, Python {versions['python']}, {machine['cores']} "
         f"cores of {machine['cpu']}. Made by `{result['command']}` on {result['date'][:10]}."
     )
-    return "\n\n".join(told) + "\n"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table.
-
-    Examples
-    --------
-    >>> print(table(["n", "s"], [["1", "2.5"]]))
-    | n | s |
-    |---|---|
-    | 1 | 2.5 |
-    """
-    lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
-    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+    return page(*told)
 
 
 def _images_text(part: dict[str, Any]) -> list[str]:
@@ -88,7 +73,7 @@ def _images_text(part: dict[str, Any]) -> list[str]:
         [f"{p['n_images']:,}", _text(p["seconds"], 4), f"{1e6 * p['seconds']['median'] / p['n_images']:.2f}"]
         for p in points
     ]
-    return [told, table(["images", "seconds an epoch", "µs an image"], rows)]
+    return [told, markdown_table(["images", "seconds an epoch", "µs an image"], rows)]
 
 
 def _images_chart(part: dict[str, Any]) -> str:
@@ -99,7 +84,7 @@ def _images_chart(part: dict[str, Any]) -> str:
         line = Line(**part["line"])
         ends = [Dot.on_line(x, line.at(x)) for x in (dots[0].x, dots[-1].x)]
         traces.append(Trace("straight line, least squares", ends, measured=False))
-    return spread_chart.spread_chart(
+    return spread_chart(
         traces,
         x_scale,
         linear_scale([dot.max for dot in dots], BOTTOM, TOP),
@@ -142,12 +127,12 @@ def _networks_text(part: dict[str, Any]) -> list[str]:
         for p in points
     ]
     header = ["network", "parameters", "multiply-adds an image, forward", "ms a batch", "10⁹ multiply-adds a second"]
-    return [told, table(header, rows)]
+    return [told, markdown_table(header, rows)]
 
 
 def _networks_chart(part: dict[str, Any]) -> str:
     dots = [_dot(p["multiply_adds"], p["ms_per_batch"], p["network"]) for p in part["points"]]
-    return spread_chart.spread_chart(
+    return spread_chart(
         [Trace("median, smallest and largest", dots, joined=True)],
         log_scale([dot.x for dot in dots], LEFT, RIGHT),
         log_scale([y for dot in dots for y in (dot.min, dot.max)], BOTTOM, TOP),
@@ -167,7 +152,7 @@ def _threads_text(part: dict[str, Any]) -> list[str]:
         told = f"With {cores} threads, on as many cores, training is faster than with one: {told}."
     rows = [[p["network"], str(p["threads"]), _text(p["seconds"], 3), _text(p["speedup"], 2)] for p in points]
     header = ["network", "threads", f"seconds an epoch of {points[0]['n_images']:,}", "times as fast as with one"]
-    return [told, table(header, rows)]
+    return [told, markdown_table(header, rows)]
 
 
 def _threads_chart(part: dict[str, Any]) -> str:
@@ -176,7 +161,7 @@ def _threads_chart(part: dict[str, Any]) -> str:
     own = {name: [_dot(p["threads"], p["speedup"]) for p in points if p["network"] == name] for name in names}
     traces = [Trace(name, dots, joined=True) for name, dots in own.items()]
     traces.append(Trace("as many times as threads", [Dot.on_line(x, x) for x in (1, cores)], measured=False))
-    return spread_chart.spread_chart(
+    return spread_chart(
         traces,
         linear_scale([cores], LEFT, RIGHT, whole=True),
         linear_scale([cores, *(dot.max for trace in traces for dot in trace.dots)], BOTTOM, TOP),
@@ -207,7 +192,7 @@ def _memory_text(part: dict[str, Any]) -> list[str]:
         [f"{p['batch_size']:,}", _text(p["growth_bytes"], 2, 1 / _MIB), _text(p["engine_bytes"], 2, 1 / _MIB)]
         for p in points
     ]
-    return [told, table(["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"], rows)]
+    return [told, markdown_table(["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"], rows)]
 
 
 def _memory_chart(part: dict[str, Any]) -> str:
@@ -217,7 +202,7 @@ def _memory_chart(part: dict[str, Any]) -> str:
     }
     dots = [dot for dots in own.values() for dot in dots]
     sizes = [p["batch_size"] for p in part["points"]]
-    return spread_chart.spread_chart(
+    return spread_chart(
         [Trace(name, dots, joined=True) for name, dots in own.items()],
         log_scale(sizes, LEFT, RIGHT, ticks=sizes),
         log_scale([y for dot in dots for y in (dot.min, dot.max)], BOTTOM, TOP),

@@ -8,6 +8,7 @@ the smallest to the largest value. The palette and the linear axes are the same.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -88,16 +89,9 @@ def log_scale(values: Sequence[float], start: float, end: float, ticks: Sequence
 def spread_chart(
     traces: Sequence[Trace], x_scale: Scale, y_scale: Scale, *, title: str, x_label: str, y_label: str
 ) -> str:
-    """Draw the traces as one SVG file.
+    """Draw the traces as one SVG file; the scales are made with ``LEFT`` to ``RIGHT`` and ``BOTTOM`` to ``TOP``.
 
-    Parameters
-    ----------
-    traces : sequence of Trace
-        Computed lines are dashed; measured dots differ in form too, for eyes that do not tell colours apart.
-    x_scale, y_scale : Scale
-        Made with ``LEFT`` to ``RIGHT`` and ``BOTTOM`` to ``TOP``.
-    title, x_label, y_label : str
-        Plain text with units; escaped here.
+    Computed lines are dashed; measured dots differ in form too, for eyes that do not tell colours apart.
     """
     told = "; ".join(
         f"{trace.name}: " + ", ".join(f"{dot.median:.4g} at {dot.x:,.6g}" for dot in trace.dots) for trace in traces
@@ -180,3 +174,37 @@ def _mark(number: int, x: float, y: float) -> str:
     if number % 2:
         return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{color}"/>'
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{color}"/>'
+
+
+@dataclass(frozen=True)
+class Line:
+    """``y = intercept + slope * x``, fitted through points."""
+
+    intercept: float
+    slope: float
+    residual: float  # root of the mean squared distance of the points, in the units of y
+    worst: float  # the largest distance, as a fraction of the point's own y; 0 for points of 0
+
+    @classmethod
+    def through(cls, xs: Sequence[float], ys: Sequence[float]) -> Line | None:
+        """Fit a line by least squares; None for fewer than three different x, since two points are always on a line.
+
+        Examples
+        --------
+        >>> Line.through([1, 2, 3], [3, 5, 7])
+        Line(intercept=1.0, slope=2.0, residual=0.0, worst=0.0)
+        """
+        if len(set(xs)) < 3:
+            return None
+        slope, intercept = statistics.linear_regression(xs, ys)
+        distances = [abs(y - intercept - slope * x) for x, y in zip(xs, ys, strict=True)]
+        return cls(
+            intercept,
+            slope,
+            math.sqrt(statistics.fmean(distance**2 for distance in distances)),
+            max(distance / abs(y) if y else 0.0 for distance, y in zip(distances, ys, strict=True)),
+        )
+
+    def at(self, x: float) -> float:
+        """Return y at x."""
+        return self.intercept + self.slope * x

@@ -21,8 +21,6 @@ from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.optimizers import ADAM_RULE, Adam
 from digitlab.network.architecture import Architecture
 
-__all__ = ["Block", "MeasuredKernel", "measured_kernels", "multiply_adds"]
-
 GATHER, FORWARD, POOLED, SPREAD, KERNEL, INPUT, RECORD, DENSE_KERNEL, OPTIMIZE = range(9)
 _BLOCKS = 16  # blocks of images whose dense gradients are summed at once: a batch of 256 with 16 lanes
 
@@ -31,26 +29,14 @@ _njit: Any = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
 
 @dataclass(frozen=True)
 class MeasuredKernel:
-    """One kernel on one operation.
+    """One kernel on one operation."""
 
-    Attributes
-    ----------
-    name : str
-        For people.
-    kind, op : int
-        Which kernel, and the operation's place in the program; -1 for none.
-    flops, bytes : float
-        For one block of images.
-    blocks : int
-        For how many blocks one call does it.
-    """
-
-    name: str
-    kind: int
-    op: int
-    flops: float
-    bytes: float
-    blocks: int = 1
+    name: str  # for people
+    kind: int  # which kernel
+    op: int  # the operation's place in the program; -1 for none
+    flops: float  # for one block of images
+    bytes: float  # for one block of images
+    blocks: int = 1  # for how many blocks one call does it
 
 
 def measured_kernels(program: Program) -> Iterator[MeasuredKernel]:

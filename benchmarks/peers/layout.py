@@ -37,10 +37,7 @@ class PlacedLayer:
 def placed(architecture: dict[str, Any], weights: Sequence[np.ndarray]) -> list[PlacedLayer]:
     """Return the layers of an architecture's JSON form with the weights that digitlab gave.
 
-    Raises
-    ------
-    ValueError
-        If the network holds something the contestants lack, or another number of weights.
+    ValueError if the network holds something the contestants lack, or another number of weights.
     """
     if lacks := lacking_layers(architecture):
         raise ValueError(f"the peer lacks {', '.join(lacks)}")
@@ -75,14 +72,3 @@ def placed(architecture: dict[str, Any], weights: Sequence[np.ndarray]) -> list[
     if left:
         raise ValueError(f"{len(left)} arrays of weights are left over")
     return layers
-
-
-def read_weights(path: Any) -> list[np.ndarray]:
-    """Return the arrays of an ``.npz`` that :func:`write_weights` wrote."""
-    with np.load(path) as arrays:
-        return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
-
-
-def write_weights(path: Any, weights: Sequence[np.ndarray]) -> None:
-    """Write weights in digitlab's order and layout."""
-    np.savez(path, *weights)

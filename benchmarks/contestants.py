@@ -1,6 +1,8 @@
-"""A contestant of a benchmark: a script, what it needs installed, its virtual environment, and one run of it.
+"""Who competes: the one place where versions are pinned, their virtual environments, and one run of a contestant.
 
-Only the standard library is needed here.
+A contestant is a script of ``peers`` and the environment it runs in; several may share one. The versions are the newest
+that install on Python 3.11. Some registries serve a torch with CUDA under the same version; it computes on the CPU
+here. Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -17,10 +19,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: The project's folder; pip and every contestant run in it.
-ROOT = Path(__file__).resolve().parents[2]
+from measuring import ROOT, other_cpu_s
+
+SCRIPTS = ROOT / "benchmarks" / "peers"
 #: Seconds after which an installation, or a run that sets no other limit, counts as failed.
 TIMEOUT_S = 1_800
+
+_NUMPY = "numpy==2.4.6"
+_KERAS = (_NUMPY, "keras==3.15.1")
+#: What follows ``pip install``, by the name of the environment.
+INSTALL: dict[str, tuple[str, ...]] = {
+    "digitlab": ("-e", "."),
+    "torch": (_NUMPY, "torch==2.13.0"),
+    "tensorflow": (*_KERAS, "tensorflow==2.21.0"),
+    "keras-jax": (*_KERAS, "jax==0.10.2"),
+    "onnxruntime": (_NUMPY, "onnxruntime==1.32.0", "onnx==1.23.2"),
+}
+_TITLES = {
+    "digitlab": "digitlab",
+    "torch": "PyTorch",
+    "tensorflow": "TensorFlow",
+    "keras-jax": "Keras on JAX",
+    "onnxruntime": "ONNX Runtime",
+}
+_SCRIPTS = {"tensorflow": "keras_jobs.py", "keras-jax": "keras_jobs.py"}
 
 
 class PeerError(Exception):
@@ -29,33 +51,38 @@ class PeerError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A contestant.
-
-    Attributes
-    ----------
-    name : str
-        Short name.
-    title : str
-        Name in the table.
-    script : Path
-        Program that prints one JSON object as its last line; ``versions`` in it is a dict, the other values numbers.
-    install : tuple of str
-        What follows ``pip install``, with pinned versions.
-    module : str or None
-        When the running interpreter can import this module, it is used, and no environment is made.
-    env : str or None
-        Folder of its virtual environment, which contestants may share; its name by default.
-    timeout_s : float
-        Seconds after which one run counts as failed.
-    """
+    """A contestant: its script prints one JSON object as its last line, numbers and a dict of ``versions``."""
 
     name: str
-    title: str
+    title: str  # in the table
     script: Path
-    install: tuple[str, ...]
-    module: str | None = None
-    env: str | None = None
-    timeout_s: float = TIMEOUT_S
+    install: tuple[str, ...]  # what follows ``pip install``
+    module: str | None = None  # where the running interpreter can import it, that is used, and no environment is made
+    env: str | None = None  # the folder of its environment, which contestants may share; its name by default
+    timeout_s: float = TIMEOUT_S  # after which one run counts as failed
+    job: tuple[str, ...] = ()  # the script's first arguments
+
+
+def contestant(env: str, job: str, *, name: str | None = None, title: str | None = None, **limit: float) -> Peer:
+    """Return who does a job in an environment of ``INSTALL``, named as the environment by default."""
+    script = "process_job.py" if job == "process" else _SCRIPTS.get(env, f"{env}_jobs.py")
+    return Peer(
+        name or env,
+        title or _TITLES[env],
+        SCRIPTS / script,
+        INSTALL[env],
+        # digitlab runs in the interpreter of the benchmark, where that has it.
+        module="digitlab" if env == "digitlab" else None,
+        env=env,
+        job=() if job == "process" else (job,),
+        **limit,
+    )
+
+
+def write_job(job: str, envs: Path, arguments: Sequence[object]) -> None:
+    """Have digitlab, in its own interpreter, write what the contestants of a job read."""
+    writer = contestant("digitlab", f"write-{job}")
+    run_once(writer, prepare(writer, envs), [str(argument) for argument in arguments])
 
 
 def prepare(peer: Peer, envs: Path) -> Path:
@@ -94,7 +121,7 @@ def run_once(peer: Peer, python: Path, arguments: Sequence[str]) -> dict[str, An
     kept busy meanwhile, on average.
     """
     begin, others = time.perf_counter(), other_cpu_s()
-    command = [str(python), str(peer.script), *arguments]
+    command = [str(python), str(peer.script), *peer.job, *arguments]
     done = _run(command, peer.timeout_s, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     seen = {"process_s": time.perf_counter() - begin}
     if others is not None:
@@ -125,15 +152,3 @@ def _run(command: list[str], timeout_s: float, **options: Any) -> subprocess.Com
         raise PeerError(f"not finished after {timeout_s:g} s") from error
     except OSError as error:
         raise PeerError(f"could not be started: {error.strerror}") from error
-
-
-def other_cpu_s() -> float | None:
-    """Return the processor time, in seconds, that others than this process and its ended children have used."""
-    # Spinning threads (OpenMP's, for one) lose far more than their share to a busy neighbor, so that an unquiet machine
-    # distorts the ratios too, and has to show.
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return None
-    # user, nice, system, idle, I/O wait, interrupts, soft interrupts, stolen by the host: all but the two that idle.
-    ticks = [int(number) for number in stat.read_text().partition("\n")[0].split()[1:9]]
-    return (sum(ticks[:3]) + sum(ticks[5:])) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])

@@ -1,12 +1,18 @@
-"""digitlab's networks as ONNX models, made node by node, with the weights digitlab gave."""
+"""The jobs on ONNX Runtime: ``python onnxruntime_jobs.py JOB FOLDER``, of inference and page, prints one line of JSON.
+
+digitlab's networks of single digits are made node by node here, with the weights digitlab gave.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import jobs
 import numpy as np
-from nchw_layout import PlacedLayer, placed
+import onnxruntime
+from layout import PlacedLayer, placed
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 #: Understood by every ONNX runtime of the last years.
@@ -16,10 +22,7 @@ OPSET, IR_VERSION = 17, 8
 def model_of(architecture: dict[str, Any], weights: Sequence[np.ndarray]) -> ModelProto:
     """Return the model, from ``images`` (n, channels, height, width) to ``probabilities`` (n, classes).
 
-    Raises
-    ------
-    ValueError
-        If the network holds something this lacks.
+    ValueError if the network holds something this lacks.
     """
     layers = placed(architecture, weights)
     nodes: list[NodeProto] = []
@@ -66,3 +69,31 @@ def _operations(layer: PlacedLayer) -> list[tuple[str, dict[str, Any]]]:
     if activation != "linear":
         operations.append(("Relu", {}) if activation == "relu" else ("Softmax", {"axis": 1}))
     return operations
+
+
+def session(model: Any, threads: int) -> onnxruntime.InferenceSession:
+    """Return what answers with a model, its bytes or its file, on so many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def inference(folder: Path) -> None:
+    """Answer images."""
+
+    def make(network: jobs.Network, threads: int) -> jobs.Answer:
+        own = session(model_of(*network).SerializeToString(), threads)
+        # With one channel both layouts are the same bytes: a view, no copy.
+        return lambda images: own.run(None, {"images": images.reshape(-1, 1, 28, 28)})[0]
+
+    jobs.measure_inference(folder, ("onnxruntime", "onnx", "numpy"), make)
+
+
+def page(folder: Path) -> None:
+    """Answer a page."""
+    own = session(folder / "network.onnx", jobs.n_threads())
+    jobs.measure_page(folder, ("onnxruntime", "numpy"), lambda image: own.run(None, {"images": image})[0])
+
+
+if __name__ == "__main__":
+    jobs.run({"inference": inference, "page": page})
