@@ -78,17 +78,7 @@ def row(split: str, kind: str, score: FinderScore) -> str:
 
 
 def card(run: dict[str, Any], figures: dict[str, dict[str, FinderScore]], sizes: dict[str, int]) -> str:
-    """Return the card as Markdown.
-
-    Parameters
-    ----------
-    run : dict
-        ``command``, ``config``, ``environment``, ``timings``, ``nondigits``, ``network``, ``date`` and ``notes``.
-    figures : dict
-        For each split the scores of digits and of separators.
-    sizes : dict
-        ``n_bytes`` and ``n_parameters``.
-    """
+    """Return the card as Markdown, from what the run wrote down and the scores of digits and separators by split."""
     config = run["config"]
     fonts = run["nondigits"]["fonts"]
     return _CARD.format(

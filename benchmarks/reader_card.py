@@ -130,18 +130,8 @@ def card(
 ) -> str:
     """Return the card as Markdown.
 
-    Parameters
-    ----------
-    run : dict
-        ``command``, ``environment``, ``timings``, ``nondigits`` and ``network`` of the run.
-    figures : dict
-        Figures of the validation and the test digits.
-    kinds : sequence of KindFigures
-        Of what is no digit.
-    calibration : dict
-        The texts of the checkpoint's metadata.
-    sizes : dict
-        ``n_bytes``, ``n_parameters``, ``n_variants``.
+    ``run`` holds what the run wrote down, ``figures`` those of the validation and the test digits, ``kinds`` those of
+    what is no digit, ``calibration`` the texts of the checkpoint's metadata, ``sizes`` bytes, parameters and variants.
     """
     validation, test = figures["validation"], figures["test"]
     rows = [
