@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.evaluation.svg import Dot, Trace, spread_chart
-from measured import markdown_table
 from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
 from reading_scores import COVERAGES
 from reading_tables import figures, share
 from readme import README, filled
+from tables import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reading.json"

@@ -16,7 +16,7 @@ import pytest
 from digitlab.evaluation.svg import FILE
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-MODULES = ("straight_line", "scaling_points", "scaling_memory", "scaling_page", "scaling")
+MODULES = ("scaling_page", "scaling")
 SVG = "{http://www.w3.org/2000/svg}"
 MIB = 2**20
 
@@ -49,7 +49,7 @@ def result(benchmark: SimpleNamespace, cores: int = 2) -> dict[str, Any]:
                 {"n_images": n, "seconds": spread(s), "runs": [s, 2 * s, s / 2]}
                 for n, s in zip(sizes, seconds, strict=True)
             ],
-            "line": vars(benchmark.straight_line.Line.through(sizes, seconds)),
+            "line": vars(benchmark.scaling_page.Line.through(sizes, seconds)),
             "batch_size": 512,
             "other_cores": [0.01, 0.02, 0.03],
         },
@@ -98,7 +98,7 @@ def result(benchmark: SimpleNamespace, cores: int = 2) -> dict[str, Any]:
 
 def test_line_is_that_of_least_squares(benchmark):
     # By hand: means 2 and 3, slope (1 * 2 + 1 * 1) / 2, distances 0.5, 1 and 0.5.
-    line = benchmark.straight_line.Line.through([1, 2, 3], [1, 4, 4])
+    line = benchmark.scaling_page.Line.through([1, 2, 3], [1, 4, 4])
     assert (line.slope, line.intercept) == pytest.approx((1.5, 0.0))
     assert line.residual == pytest.approx((1.5 / 3) ** 0.5)
     assert line.worst == pytest.approx(0.5)
@@ -106,7 +106,7 @@ def test_line_is_that_of_least_squares(benchmark):
 
 
 def test_no_line_is_fitted_through_two_points(benchmark):
-    assert benchmark.straight_line.Line.through([1, 2, 2], [1, 4, 5]) is None
+    assert benchmark.scaling_page.Line.through([1, 2, 2], [1, 4, 5]) is None
 
 
 def test_points_take_turns_and_the_order_turns_round(benchmark):
@@ -116,18 +116,18 @@ def test_points_take_turns_and_the_order_turns_round(benchmark):
         turns.append(point)
         return len(turns)
 
-    values, _ = benchmark.scaling_points.in_turn("abc", measure, 3, lambda text: None)
+    values, _ = benchmark.scaling.rounds_of("abc", measure, 3)
     assert "".join(turns) == "abccbaabc"
     assert values == [[1, 6, 7], [2, 5, 8], [3, 4, 9]]
 
 
 @pytest.mark.parametrize(("cores", "counts"), [(1, [1]), (2, [1, 2]), (8, [*range(1, 9)]), (16, [1, 2, 4, 8, 16])])
 def test_threads_go_from_one_to_all_cores(benchmark, cores, counts):
-    assert benchmark.scaling_points.thread_counts(cores) == counts
+    assert benchmark.scaling.thread_counts(cores) == counts
 
 
 def test_codelab_with_its_own_filters_costs_what_the_codelab_network_costs(benchmark):
-    points = benchmark.scaling_points
+    points = benchmark.scaling
     own, zoo = points.cost_of(points.codelab_with(8, 16)), points.cost_of(points.architecture("codelab_cnn"))
     assert (own.n_parameters, own.multiply_adds) == (zoo.n_parameters, zoo.multiply_adds)
 
@@ -184,7 +184,7 @@ def test_page_of_one_core_claims_no_speed_up(benchmark):
 
 def test_everything_is_written_below_the_folder(benchmark, tmp_path):
     fixed = result(benchmark)
-    benchmark.scaling.write(fixed, tmp_path)
+    benchmark.scaling.publish(fixed, tmp_path)
     assert json.loads((tmp_path / "benchmarks/results/scaling.json").read_text("utf-8")) == fixed
     assert len([*(tmp_path / "docs/images").glob("scaling-*.svg")]) == 4
     page = tmp_path / "docs/measurements/scaling.md"
@@ -195,4 +195,4 @@ def test_everything_is_written_below_the_folder(benchmark, tmp_path):
 def test_rounds_below_one_are_refused_with_a_sentence(benchmark, capsys):
     with pytest.raises(SystemExit):
         benchmark.scaling.main(["--rounds", "0"])
-    assert "--rounds is 0; give at least 1" in capsys.readouterr().err
+    assert "--rounds: 0; give at least 1" in capsys.readouterr().err
