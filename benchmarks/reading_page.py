@@ -11,13 +11,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from digitlab.evaluation.axes import nice_axis
-from measured import markdown_table
+from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
 from reading_scores import COVERAGES
 from reading_tables import figures, share
 from readme import README, filled
-from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Scale, Trace, spread_chart
+from tables import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reading.json"
@@ -86,12 +85,10 @@ def coverage_chart(result: dict[str, Any]) -> str:
         if entry["n"] >= _LEAST_DRAWN
     ]
     lowest = min((dot.min for trace in traces for dot in trace.dots), default=0.0)
-    y_axis = nice_axis((lowest, 100.0), BOTTOM, TOP, n_ticks=6)
-    x_axis = nice_axis((100.0 * min(COVERAGES), 100.0), LEFT, RIGHT, n_ticks=6)
     return spread_chart(
         traces,
-        Scale(x_axis, x_axis.ticks, log=False),
-        Scale(y_axis, y_axis.ticks, log=False),
+        x_range=(100.0 * min(COVERAGES), 100.0),
+        y_range=(lowest, 100.0),
         title="The surest answers first",
         x_label="Pictures answered, % of all",
         y_label="Right as a whole, %",
@@ -107,12 +104,11 @@ def reliability_chart(result: dict[str, Any]) -> str:
         for part in result["trust"]["bins"]
         if part["n"] >= _LEAST_OF_BIN
     ]
-    x_axis, y_axis = nice_axis((0.0, 100.0), LEFT, RIGHT, n_ticks=6), nice_axis((0.0, 100.0), BOTTOM, TOP, n_ticks=6)
     ends = [Dot.on_line(0.0, 0.0), Dot.on_line(100.0, 100.0)]
     return spread_chart(
         [Trace("numbers read on photos", dots), Trace("as claimed", ends, measured=False)],
-        Scale(x_axis, x_axis.ticks, log=False),
-        Scale(y_axis, y_axis.ticks, log=False),
+        x_range=(0.0, 100.0),
+        y_range=(0.0, 100.0),
         title="What numbers claim, and how many are right",
         x_label="Confidence, %",
         y_label="Right, %",

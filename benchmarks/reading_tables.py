@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from digitlab.evaluation.markup import percent
-from measured import markdown_table
+from tables import markdown_table
 
 WAYS = {"digit": "as one digit", "photo": "as a photo"}
 

@@ -9,7 +9,6 @@ import pytest
 
 from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.network.cost import cost_of, multiply_adds
-from digitlab.studio.bar_table import Bar, bar_svg, bar_table
 
 
 def counted(layer: Conv2D, shape: tuple[int, int, int]) -> int:
@@ -48,10 +47,3 @@ def test_parameters_are_those_that_training_builds(name: str) -> None:
 def test_a_dense_layer_uses_each_weight_once() -> None:
     cost = cost_of(Architecture([Flatten(), Dense(10, activation="softmax", use_bias=False)]))
     assert cost.multiply_adds == cost.n_parameters == 7_840
-
-
-def test_names_are_escaped_in_tables_and_pictures() -> None:
-    hostile = "<script>x</script>"
-    table = bar_table(hostile, (hostile, "n"), [(hostile, (Bar("1", 2.0), hostile))])
-    assert "<script>" not in table + bar_svg(hostile, [(hostile, Bar(hostile, -1.0))])
-    assert "width:100.00%" in table

@@ -8,8 +8,8 @@ from steered import SMALL
 
 import digitlab as dl
 from digitlab.evaluation.comparison import Comparison, compare
+from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.runs.run import Run
-from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.studio.tabs.runs.comparison_view import (
     EVERYBODY,
     NOBODY,

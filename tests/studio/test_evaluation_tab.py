@@ -11,11 +11,11 @@ from visiting import User, only, until, visit
 
 import digitlab as dl
 from digitlab.errors import DigitlabError
+from digitlab.evaluation.confusion import MISTAKES, Selection
+from digitlab.studio.evaluation_views import ConfusionMatrix
 from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.matrix import ConfusionMatrix
 from digitlab.studio.page import Page, subject_of
-from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.studio.tabs import evaluation
 from digitlab.studio.tabs.evaluation import EvaluationTab
 from digitlab.studio.trainer import Trainer

@@ -14,9 +14,9 @@ from visiting import User, only, until, visit
 
 import digitlab as dl
 from digitlab.studio.charts import LiveChart
+from digitlab.studio.evaluation_views import ConfusionMatrix
 from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.matrix import ConfusionMatrix
 from digitlab.studio.page import Page, subject_of
 from digitlab.studio.run_list import add_report_route, report_url
 from digitlab.studio.tabs.runs.runs_tab import RunsTab

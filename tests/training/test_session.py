@@ -9,12 +9,13 @@ import threading
 import numpy as np
 import pytest
 
+from digitlab.data.mnist import choose_images
 from digitlab.engine.fitting import batch_order
 from digitlab.errors import ConfigError, DataError, NetworkError, TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.training.config import TrainConfig
-from digitlab.training.session import TrainingSession, choose_images
+from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
 
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)

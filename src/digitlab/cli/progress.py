@@ -18,8 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.markup import duration, percent
+from digitlab.evaluation.markup import duration, epoch_line, percent
 from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
 
 __all__ = ["TrainingProgress"]

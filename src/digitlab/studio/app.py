@@ -29,8 +29,7 @@ from digitlab.studio.access import Access, add_page, keep_few_unseen, take_odd_e
 from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.reading.desk import PROCESSES
-from digitlab.studio.reading.routes import add_read_routes
+from digitlab.studio.reading.desk import PROCESSES, add_read_routes
 from digitlab.studio.run_list import add_report_route
 from digitlab.studio.startup import Opening, announce, say
 from digitlab.studio.tabs import evaluation, input_data, read

@@ -15,7 +15,7 @@ from nicegui import events, ui
 from numpy.typing import NDArray
 
 from digitlab.evaluation.markup import percent
-from digitlab.evaluation.png import png_data_uri
+from digitlab.evaluation.svg import png_data_uri
 
 __all__ = ["PAGE_SIZE", "Answers", "ImageList", "image_items"]
 

@@ -1,28 +1,48 @@
-"""Pictures of charts, put beside each other into one file."""
+"""Pictures to save: SVG drawn as PNG by the browser that shows it, and several put beside each other into one file."""
 
 from __future__ import annotations
 
+import binascii
 import io
+import json
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 
+from nicegui import ui
 from PIL import Image
 
-from digitlab.errors import StorageError
+from digitlab.errors import InputError, StorageError
 
-__all__ = ["png_side_by_side", "svg_side_by_side"]
-
+_PREFIX = "data:image/png;base64,"
 _SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)"[^>]*?\bheight="([\d.]+)"')
+_RASTERIZE = """
+return await (async (svg, scale) => {
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(svg);
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth * scale;
+  canvas.height = image.naturalHeight * scale;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
+})(%s, %d);
+"""
+
+
+async def png_of_svg(svg: str, *, scale: int = 2) -> bytes:
+    """Let the browser draw an SVG file and return it as PNG, with ``scale`` pixels for each unit."""
+    answer = await ui.run_javascript(_RASTERIZE % (json.dumps(svg), scale), timeout=10.0)
+    try:
+        if isinstance(answer, str) and answer.startswith(_PREFIX):
+            return b64decode(answer.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        pass
+    raise InputError("The browser could not draw the picture; save it as SVG instead.")
 
 
 def png_side_by_side(pictures: Sequence[bytes]) -> bytes:
-    """Return PNG files as one, from left to right.
-
-    Raises
-    ------
-    StorageError
-        If one is no picture.
-    """
+    """Return PNG files as one, from left to right."""
     try:
         images = [Image.open(io.BytesIO(picture), formats=["PNG"]).convert("RGB") for picture in pictures]
     except OSError as error:
@@ -41,11 +61,6 @@ def png_side_by_side(pictures: Sequence[bytes]) -> bytes:
 
 def svg_side_by_side(pictures: Sequence[str]) -> str:
     """Return SVG pictures as one, from left to right.
-
-    Raises
-    ------
-    StorageError
-        If one has no size.
 
     Examples
     --------

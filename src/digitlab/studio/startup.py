@@ -10,8 +10,7 @@ from pathlib import Path
 
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError
-from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.markup import epoch_line, percent
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession

@@ -1,18 +1,22 @@
-"""Desk: what one page reads, a drawing and some photos, with which network and which steps switched off."""
+"""Desk: what one page reads, a drawing and some photos, with which network; and where the browser sends them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
+from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
 import numpy as np
-from nicegui import background_tasks
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from nicegui import app, background_tasks
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.threads import available_threads
@@ -22,11 +26,14 @@ from digitlab.reading.change import Change
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reading import Box
+from digitlab.serving.bodies import Bodies
+from digitlab.serving.refusals import RefusedError
 from digitlab.studio.page import Page
-from digitlab.studio.reading.editing import edited
 from digitlab.studio.reading.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.reading.sheet import (
     Sheet,
+    answer_of,
+    edited,
     forget_ways,
     known_photo,
     read_file,
@@ -34,8 +41,6 @@ from digitlab.studio.reading.sheet import (
     upright_picture,
 )
 from digitlab.training.fine_tuning import KnownPhoto
-
-__all__ = ["MOST_SHEETS", "PROCESSES", "Desk", "find_desk"]
 
 T = TypeVar("T")
 
@@ -58,27 +63,10 @@ _DESKS: WeakValueDictionary[str, Desk] = WeakValueDictionary()
 class Desk:
     """What a page reads. To be used on the event loop.
 
-    Parameters
-    ----------
-    page : Page
-        The browser tab.
-
-    Attributes
-    ----------
-    key : str
-        Where the browser sends drawings and photos; nobody can guess it.
-    choice : str
-        Which network reads; see ``Readers``.
-    options : ReadingOptions
-        How.
-    sheets : list of Sheet
-        The photos and pages, the oldest first.
-    at : int
-        Which of them is shown.
-    drawn : Sheet or None
-        The drawing; None before anything was drawn.
-    is_about_drawing : bool
-        Whether the strip is about the drawing, or about the photo that is shown.
+    ``key`` is where the browser sends drawings and photos, and nobody can guess it. ``choice`` says which network reads
+    (see ``Readers``). ``sheets`` are the photos and pages, the oldest first, of which the ``at``-th is shown, and
+    ``drawn`` is the drawing; the strip of steps ``is_about_drawing`` or about the photo that is shown. What cannot be
+    read, or a network that cannot be used, is a `DigitlabError`.
     """
 
     def __init__(self, page: Page) -> None:
@@ -133,13 +121,7 @@ class Desk:
     # ---- what is given to it ----
 
     async def take_drawing(self, drawing: NDArray[np.uint8]) -> Sheet:
-        """Read a drawing, uint8 (h, w), 0-255.
-
-        Raises
-        ------
-        DigitlabError
-            If the chosen network cannot be used.
-        """
+        """Read a drawing, uint8 (h, w), 0-255."""
         choice, options = self.choice, self.drawing_options
         self.drawn = await _in(
             _DRAWING_POOL, lambda: read_sheet(open_photo(drawing), self.readers.reader(choice), options)
@@ -149,18 +131,7 @@ class Desk:
         return self.drawn
 
     async def take_file(self, name: str, content: bytes) -> str:
-        """Read a photo or the pages of a document, and show the first.
-
-        Returns
-        -------
-        str
-            A sentence for people where something is to be said; else empty.
-
-        Raises
-        ------
-        DigitlabError
-            If it cannot be opened, or the chosen network cannot be used.
-        """
+        """Read a photo or the pages of a document, and show the first; return a sentence if one is to be said."""
         choice, options = self.choice, self.options
         source = _shown_name(name)
 
@@ -185,13 +156,7 @@ class Desk:
     # ---- what somebody chooses ----
 
     async def choose(self, choice: str | None = None, **options: Any) -> None:
-        """Read everything again with another network or other options.
-
-        Raises
-        ------
-        DigitlabError
-            If the network cannot be used; everything is as it was.
-        """
+        """Read everything again with another network or other options; where that fails, all is as it was."""
         before = self.choice, self.options
         self.choice = self.choice if choice is None else choice
         self.options = replace(self.options, **options)
@@ -221,13 +186,7 @@ class Desk:
             background_tasks.create(self._read_others(), name="digitlab studio other photos")
 
     async def catch_up(self) -> list[Sheet]:
-        """Read all photos as everything is read now, and return them.
-
-        Raises
-        ------
-        DigitlabError
-            If the chosen network cannot be used.
-        """
+        """Read all photos as everything is read now, and return them."""
         for sheet in list(self.sheets):
             async with self._lock:
                 await self._renew(sheet)
@@ -249,12 +208,9 @@ class Desk:
         return next((one for one in (self.drawn, *self.sheets) if one is not None and one.serial == serial), None)
 
     def correct(self, sheet: Sheet, change: Change) -> list[tuple[NDArray[np.uint8], int]]:
-        """Let something stand otherwise in a sheet.
+        """Let something stand otherwise in a sheet; return what can be learned from it.
 
-        Returns
-        -------
-        list of (ndarray, int)
-            What can be learned from it: images, uint8 (28, 28), as the network saw them, with their labels, 0-10.
+        That is images, uint8 (28, 28), as the network saw them, with their labels, 0-10.
         """
         if not sheet.has(change):
             return []
@@ -269,13 +225,7 @@ class Desk:
         return [change for change in sheet.changes if change not in before.changes]
 
     async def edit(self, serial: int, kind: str, box: Box | None = None) -> None:
-        """Turn, crop or cover a photo, or with ``"reset"`` take all of that back; and read it again.
-
-        Raises
-        ------
-        DigitlabError
-            If that leaves too little of it, or the chosen network cannot be used.
-        """
+        """Turn, crop or cover a photo, or with ``"reset"`` take all of that back; and read it again."""
         async with self._lock:
             sheet = self.sheet(serial)
             if sheet is None:
@@ -379,3 +329,85 @@ def _shown_name(name: str) -> str:
 def _named(sentence: str, source: str) -> str:
     # Bytes have no name of their own.
     return source + sentence.removeprefix("image") if sentence.startswith("image ") else sentence
+
+
+#: Under which everything is found.
+READ_PATH = "/read/{key}"
+
+#: Of a photo or document, and of a drawing.
+MOST_BYTES, MOST_DRAWING_BYTES = 64_000_000, 1_000_000
+
+# Width and height of a drawing.
+_LEAST_PX, _MOST_PX = 16, 1000
+
+# Those that arrive are held within a number of bytes and a time, as everywhere.
+_FILES, _DRAWINGS = Bodies(MOST_BYTES, 60.0), Bodies(MOST_DRAWING_BYTES, 60.0)
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_GONE = "This page has been away too long; reload it."
+_LOG = logging.getLogger(__name__)
+
+
+def add_read_routes() -> None:
+    """Serve them; a second call replaces the first."""
+    app.routes[:] = [r for r in app.routes if not str(getattr(r, "path", "")).startswith(READ_PATH)]
+
+    @app.post(READ_PATH + "/drawing")
+    async def drawing(key: str, width: int, request: Request) -> Response:
+        desk = find_desk(key)
+        if desk is None:
+            return _sentence(_GONE, 404)
+        try:
+            sheet = await desk.take_drawing(_as_drawing(await _body(request, _DRAWINGS), width))
+        except RefusedError as refusal:
+            return _refused(refusal)
+        except DigitlabError as error:
+            return _sentence(str(error), 422)
+        return JSONResponse(answer_of(sheet), headers=_NO_STORE)
+
+    @app.post(READ_PATH + "/file")
+    async def file(key: str, request: Request) -> Response:
+        desk = find_desk(key)
+        if desk is None:
+            return _sentence(_GONE, 404)
+        name = unquote(request.headers.get("x-file-name", ""))[:1000]
+        try:
+            return _sentence(await desk.take_file(name, await _body(request, _FILES)), 200)
+        except RefusedError as refusal:
+            return _refused(refusal)
+        except DigitlabError as error:
+            return _sentence(str(error), 422)
+        except Exception as error:
+            _LOG.exception("A photo could not be read.")
+            return _sentence(f"This file cannot be read ({type(error).__name__}). Save it as PNG and try again.", 422)
+
+    @app.get(READ_PATH + "/photo/{at}")
+    async def photo(key: str, at: int) -> Response:
+        desk = find_desk(key)
+        picture = None if desk is None else await desk.picture(at)
+        if picture is None:
+            return _sentence(_GONE, 404)
+        return Response(picture, media_type="image/jpeg", headers=_NO_STORE)
+
+
+def _as_drawing(content: bytes, width: int) -> NDArray[np.uint8]:
+    """Return what a browser sent as a picture: uint8 (h, width), 0-255, ink dark on bright."""
+    height = len(content) // max(width, 1)
+    if not (_LEAST_PX <= width <= _MOST_PX and _LEAST_PX <= height <= _MOST_PX) or len(content) != width * height:
+        raise DataError("This drawing did not arrive whole. Draw on, or reload the page.")
+    return np.frombuffer(content, np.uint8).reshape(height, width)
+
+
+def _sentence(sentence: str, status: int) -> Response:
+    content: dict[str, Any] = {"sentence": sentence}
+    return JSONResponse(content, status, headers=_NO_STORE)
+
+
+def _refused(refusal: RefusedError) -> Response:
+    return _sentence(f"{refusal.message} {refusal.next_step or ''}".strip(), refusal.status)
+
+
+async def _body(request: Request, bodies: Bodies) -> bytes:
+    """Read what was sent, and no more than is allowed, whatever its header says."""
+    async with bodies.of(request.scope, request.receive) as content:
+        return content

@@ -1,21 +1,26 @@
-"""The tab's own elements: the sheet to draw on, the answer to it, where photos come in, and a photo with its marks."""
+"""The tab's own elements: the sheet to draw on, the answer to it, where photos come in, a photo with its marks, and
+every step from it to the network."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from nicegui import events, ui
+from numpy.typing import NDArray
+from PIL import Image
 
 from digitlab.errors import InputError
 from digitlab.reading.change import Change
+from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reading import Box
-from digitlab.studio.reading.desk import Desk
-from digitlab.studio.reading.editing import EDITS
-from digitlab.studio.reading.routes import READ_PATH
-from digitlab.studio.reading.sheet import Sheet, answer_of
-
-__all__ = ["Correct", "DrawPad", "DrawnAnswer", "NumbersTable", "PhotoSource", "PhotoView", "as_box", "as_change"]
+from digitlab.reading.steps import Step
+from digitlab.studio.reading.desk import PROCESSES, READ_PATH, Desk
+from digitlab.studio.reading.sheet import EDITS, Sheet, answer_of, steps_of_sheet
 
 _ACCEPT = "image/*,.pdf,application/pdf"
 _MOST_PX = 2**31
@@ -78,14 +83,9 @@ class _Correctable(ui.element):
 
 
 class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
-    """The answer to what is drawn.
+    """The answer to what is drawn; ``on_correct`` is told what somebody says of a mark.
 
-    Parameters
-    ----------
-    on_correct : callable
-        Told what somebody says of a mark.
-    keeps : bool
-        Whether corrections are kept to learn from.
+    ``keeps`` says whether corrections are kept to learn from.
     """
 
     def __init__(self, on_correct: Correct, *, keeps: bool) -> None:
@@ -99,15 +99,7 @@ class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
 
 
 class DrawPad(ui.element, component="../static/draw_pad.js"):
-    """The sheet to draw on.
-
-    Parameters
-    ----------
-    desk : Desk
-        Where drawings go.
-    answer : DrawnAnswer
-        What shows the answers.
-    """
+    """The sheet to draw on, and what shows the answers."""
 
     def __init__(self, desk: Desk, answer: DrawnAnswer) -> None:
         super().__init__()
@@ -115,15 +107,7 @@ class DrawPad(ui.element, component="../static/draw_pad.js"):
 
 
 class PhotoSource(ui.element, component="../static/photo_source.js"):
-    """Where photos come in.
-
-    Parameters
-    ----------
-    desk : Desk
-        Where they go.
-    on_example : callable
-        Shows an example instead.
-    """
+    """Where photos come in; ``on_example`` shows an example instead."""
 
     def __init__(self, desk: Desk, on_example: Callable[[], Any]) -> None:
         super().__init__()
@@ -134,16 +118,7 @@ class PhotoSource(ui.element, component="../static/photo_source.js"):
 class PhotoView(_Correctable, component="../static/photo_view.js"):
     """A photo with a box around every mark, and what can be done to it.
 
-    Parameters
-    ----------
-    desk : Desk
-        Where its picture is found.
-    on_correct : callable
-        Told what somebody says of a mark or a number.
-    on_edit : callable
-        Told the sheet's serial, what is to be done to the photo, and the rectangle where it needs one.
-    keeps : bool
-        Whether corrections are kept to learn from.
+    ``on_edit`` is told the sheet's serial, what is to be done to the photo, and the rectangle where it needs one.
     """
 
     def __init__(
@@ -187,15 +162,7 @@ class PhotoView(_Correctable, component="../static/photo_view.js"):
 
 
 class NumbersTable(_Correctable, component="../static/numbers_table.js"):
-    """The numbers of all photos, each to be typed over.
-
-    Parameters
-    ----------
-    on_correct : callable
-        Told what somebody says of a number.
-    on_show : callable
-        Told the place of the photo that somebody wants to see.
-    """
+    """The numbers of all photos, each to be typed over; ``on_show`` is told which photo somebody wants to see."""
 
     def __init__(self, on_correct: Correct, on_show: Callable[[int], Any]) -> None:
         super().__init__()
@@ -212,3 +179,94 @@ class NumbersTable(_Correctable, component="../static/numbers_table.js"):
         """Show these rows, the ``at``-th photo being the one that is shown."""
         self._props.update({"rows": rows, "at": at, "hasFiles": has_files})
         self.update()
+
+
+#: The switches: the step they stand at, the option, its value where it is on and off, and what it says.
+_SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
+    ("original", "turn", True, False, "Turn it upright"),
+    ("original", "straighten", True, False, "Straighten it"),
+    ("grey", "invert", "auto", "never", "Find out whether the ink is dark"),
+    ("contrast", "flatten", True, False, "Compare with what is around"),
+    ("frames", "center", True, False, "Centre each digit"),
+)
+
+
+class StepsView(ui.element, component="../static/reading_steps.js"):
+    """The steps of the desk's subject, as pictures.
+
+    ``on_switch`` is told the option and its value when a step is switched on or off.
+    """
+
+    def __init__(self, desk: Desk, on_switch: Callable[[str, Any], Any]) -> None:
+        super().__init__()
+        self._desk = desk
+        self._props.update({"steps": [], "about": _NOTHING, "text": "", "corrected": None})
+
+        async def switch(event: events.GenericEventArguments) -> None:
+            args = event.args if isinstance(event.args, dict) else {}
+            for _, option, value, other, _ in _SWITCHES:
+                if option == args.get("name"):
+                    await on_switch(option, value if args.get("on") is True else other)
+
+        self.on("switch", switch)
+
+    async def refresh(self) -> None:
+        """Show the steps of what the strip is about now."""
+        desk, sheet = self._desk, self._desk.subject
+        if sheet is None:
+            self._show([], _NOTHING, "")
+            return
+        steps = await asyncio.to_thread(lambda: self._steps(sheet))
+        subject = desk.subject
+        if not self.is_deleted and subject is not None and subject.serial == sheet.serial:
+            what = "Your drawing" if desk.is_about_drawing else sheet.title
+            self._show(steps, f"{what}, read by {_small(desk.readers.name(desk.choice))}.", sheet.found.text)
+            self.retell()
+
+    def retell(self) -> None:
+        """Say what somebody has corrected in what the strip is about."""
+        sheet = self._desk.subject
+        is_otherwise = sheet is not None and sheet.reading.text != sheet.found.text
+        self._props["corrected"] = sheet.reading.text.replace("\n", " · ") if sheet and is_otherwise else None
+        self.update()
+
+    def _steps(self, sheet: Sheet) -> list[dict[str, Any]]:
+        desk = self._desk
+        steps = steps_of_sheet(sheet, None if sheet is desk.drawn else PROCESSES)
+        return [_to_page(step, desk.options, on_drawing=desk.is_about_drawing) for step in steps]
+
+    def _show(self, steps: list[dict[str, Any]], about: str, text: str) -> None:
+        self._props.update({"steps": steps, "about": about, "text": text.replace("\n", " · ")})
+        self.update()
+
+
+_NOTHING = "Draw something or choose a photo, and every step of the way to the network is shown here."
+
+
+def step_picture(picture: NDArray[np.uint8]) -> str:
+    """Return a step's picture, uint8 (h, w) or (h, w, 3), as a data URI."""
+    image = Image.fromarray(picture)
+    file = io.BytesIO()
+    is_photo = image.mode == "RGB" and image.width * image.height > 40_000
+    image.save(file, "JPEG" if is_photo else "PNG", **({"quality": 82} if is_photo else {"compress_level": 1}))
+    return f"data:image/{'jpeg' if is_photo else 'png'};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _to_page(step: Step, options: ReadingOptions, *, on_drawing: bool) -> dict[str, Any]:
+    switches = [
+        {"name": option, "label": label, "on": getattr(options, option) == value}
+        for name, option, value, _, label in _SWITCHES
+        if name == step.name and not (on_drawing and name == "original")
+    ]
+    return {
+        "name": step.name,
+        "title": step.title.replace(" x ", " × "),
+        "sentence": step.sentence.replace(" x ", " × "),
+        "src": step_picture(step.picture),
+        "isPixels": step.name == "frames",
+        "switches": switches,
+    }
+
+
+def _small(name: str) -> str:
+    return name[0].lower() + name[1:]

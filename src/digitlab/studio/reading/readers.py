@@ -1,12 +1,16 @@
-"""Readers: which network reads, the shipped one, the one of the training here, or that of a run."""
+"""Which network reads, the shipped one, the one trained here or that of a run; and how one goes on learning."""
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import RunError
+from digitlab.errors import DigitlabError, RunError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.reader import Reader
@@ -14,9 +18,10 @@ from digitlab.runs.listing import check_name, run_in
 from digitlab.runs.run import MODEL, Run
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer
+from digitlab.training.corrections import Corrections
+from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune
+from digitlab.training.keeping_fine_tuned import keep_fine_tuned
 from digitlab.values import CLASS_NAMES
-
-__all__ = ["SHIPPED", "TRAINED", "Readers", "of_run", "readers_of"]
 
 #: The network that comes with digitlab, and the one of the training on this page.
 SHIPPED, TRAINED = "shipped", "trained"
@@ -33,12 +38,7 @@ def of_run(name: str) -> str:
 class Readers:
     """Gives readers, and keeps those that were asked for lately; safe to call from any thread.
 
-    A choice is ``SHIPPED``, ``TRAINED`` or what ``of_run`` gives.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        Whose training and whose folder of runs.
+    A choice is ``SHIPPED``, ``TRAINED`` or what ``of_run`` gives. Runs are read from files: ask off the event loop.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -47,16 +47,9 @@ class Readers:
         self._kept: dict[tuple[object, ...], Reader] = {}
 
     def choices(self) -> dict[str, str]:
-        """Return what there is to choose, with its name for people; reads files, so do it off the event loop.
-
-        Raises
-        ------
-        StorageError
-            If the folder of runs cannot be read.
-        """
-        found = {SHIPPED: self.name(SHIPPED), TRAINED: self.name(TRAINED)}
-        return found | {of_run(line.name): self.name(of_run(line.name)) for line in run_lines(self._trainer)
-                        if line.has_model}  # fmt: skip
+        """Return what there is to choose, with its name for people."""
+        of_runs = [of_run(line.name) for line in run_lines(self._trainer) if line.has_model]
+        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED, *of_runs)}
 
     def name(self, choice: str) -> str:
         """Return what people call a choice."""
@@ -75,13 +68,7 @@ class Readers:
         return f"{network.name} after {step:,} batches.{eleventh}"
 
     def checkpoint(self, choice: str) -> Checkpoint:
-        """Return the network and weights of a choice.
-
-        Raises
-        ------
-        RunError
-            If there is no such run, or it is damaged.
-        """
+        """Return the network and weights of a choice."""
         if choice == SHIPPED:
             return load_checkpoint(SHIPPED_FILE)
         if choice == TRAINED:
@@ -91,15 +78,7 @@ class Readers:
         return self._run(choice).load_model()
 
     def reader(self, choice: str) -> Reader:
-        """Return what reads.
-
-        Raises
-        ------
-        RunError
-            If there is no such run, or it is damaged.
-        NetworkError
-            If its network is not one for digits.
-        """
+        """Return what reads."""
         key = self._key(choice)
         with self._lock:
             kept = self._kept.pop(key, None)
@@ -138,3 +117,110 @@ _READERS: WeakKeyDictionary[Trainer, Readers] = WeakKeyDictionary()
 def readers_of(trainer: Trainer) -> Readers:
     """Return the readers of a trainer; all pages share them."""
     return _READERS.setdefault(trainer, Readers(trainer))
+
+
+_LOG = logging.getLogger(__name__)
+
+
+class _CancelledError(Exception):
+    """Somebody does not want it any more."""
+
+
+class Learning:
+    """One fine-tuning at a time in this process. Attributes may be read from any thread.
+
+    ``origin`` is the choice that the last one began with, ``tuned`` what came of it, and ``choice`` what it became:
+    empty while it is not taken, since what reads worse is taken only by ``take``. ``fraction`` of it is done, and
+    ``message`` says what failed.
+    """
+
+    def __init__(
+        self,
+        data: MnistData,
+        out: Path | None,
+        corrections: Corrections | None,
+        readers: Readers,
+        folder: str | None = None,
+    ) -> None:
+        self._folder = folder
+        self._data, self._out, self._corrections, self._readers = data, out, corrections, readers
+        self._lock = threading.Lock()
+        self._is_cancelled = False
+        self.is_running, self.fraction, self.message = False, 0.0, ""
+        self.origin, self.choice = "", ""
+        self.tuned: FineTuned | None = None
+        self.options = FineTuningOptions()
+
+    def start(self, choice: str, photos: Sequence[KnownPhoto] = ()) -> threading.Thread:
+        """Let the network of a choice learn, and see how it reads photos then; returns at once."""
+        if self._out is None or self._corrections is None:
+            raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+        with self._lock:
+            if self.is_running:
+                raise RunError("A network is learning from the corrections already; wait for it, or cancel it.")
+            self.is_running, self._is_cancelled = True, False
+        self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
+        thread = threading.Thread(
+            target=self._run, args=(choice, self._corrections, photos), name="digitlab-learning", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def cancel(self) -> None:
+        """End it at the next step; nothing is kept."""
+        self._is_cancelled = True
+
+    def take(self) -> None:
+        """Keep what was learned as a run of its own, whether or not it reads worse."""
+        with self._lock:
+            if self.tuned is None or self._out is None or self.choice:
+                raise RunError("There is nothing to take; let a network learn from the corrections first.")
+            origin = self._readers.name(self.origin)
+            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
+            self.choice = of_run(run.name)
+
+    def drop(self) -> None:
+        """Forget what was learned and not taken."""
+        if not self.choice:
+            self.tuned = None
+
+    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto]) -> None:
+        try:
+            images, labels = corrections.arrays()
+            start = self._readers.checkpoint(choice)
+            self.tuned = fine_tune(start, images, labels, self._data, self.options, photos=photos, on_step=self._note)
+            if not self.tuned.is_worse:
+                self.take()
+        except _CancelledError:
+            self.message = "Cancelled; nothing was kept."
+        except DigitlabError as error:
+            self.message = str(error)
+        except Exception as error:
+            _LOG.exception("Learning from corrections failed.")
+            self.message = f"Learning ended with an unforeseen error: {error!r:.200}. Nothing was kept."
+        finally:
+            self.is_running = False
+
+    def _note(self, step: int, n_steps: int) -> None:
+        if self._is_cancelled:
+            raise _CancelledError
+        self.fraction = step / n_steps
+
+
+_CORRECTIONS: WeakKeyDictionary[Trainer, Corrections] = WeakKeyDictionary()
+_LEARNING: WeakKeyDictionary[Trainer, Learning] = WeakKeyDictionary()
+
+
+def corrections_of(trainer: Trainer) -> Corrections | None:
+    """Return the corrections beside a trainer's folder of runs; None where nothing is written."""
+    if trainer.out is None:
+        return None
+    return _CORRECTIONS.setdefault(trainer, Corrections(trainer.out.absolute().parent / "corrections"))
+
+
+def learning_of(trainer: Trainer) -> Learning:
+    """Return what learns in this process."""
+    return _LEARNING.setdefault(
+        trainer,
+        Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data),
+    )

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digitlab.errors import DataError
 from digitlab.evaluation.markup import percent
 from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change, corrected
-from digitlab.reading.frame import frame
+from digitlab.reading.frame import frame_all
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo, open_pages
@@ -26,19 +27,6 @@ from digitlab.reading.render import upright_pixels
 from digitlab.reading.steps import Step, steps_of
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL
 from digitlab.training.fine_tuning import KnownPhoto
-
-__all__ = [
-    "Mark",
-    "Sheet",
-    "answer_of",
-    "forget_ways",
-    "known_photo",
-    "overlay",
-    "read_file",
-    "read_sheet",
-    "steps_of_sheet",
-    "upright_picture",
-]
 
 #: The probabilities where there is no ink: of no digit, and surely none.
 _BLANK = (*[0.0] * 10, 1.0)
@@ -55,16 +43,9 @@ _WAYS: deque[tuple[int, Way]] = deque(maxlen=2)
 class Mark:
     """A digit that was read, or ink that was refused.
 
-    Attributes
-    ----------
-    found : Digit or Refused
-        What the corrected reading says of it.
-    read : Digit or Refused or None
-        What was read; None for a digit that somebody has put where the reader saw none.
-    probabilities : tuple of float
-        Eleven, of each digit and last that it is none; they sum to 1.
-    image : ndarray or None
-        uint8 (28, 28), 0-255, ink bright on dark: what the network saw.
+    ``found`` is what the corrected reading says of it, and ``read`` what was read: None where somebody has put a digit
+    that the reader did not see. ``probabilities`` are eleven, of each digit and last that it is none, and sum to 1;
+    ``image``, uint8 (28, 28), ink bright on dark, is what the network saw.
     """
 
     found: Digit | Refused
@@ -109,26 +90,10 @@ class Mark:
 class Sheet:
     """What was read, and what it is.
 
-    Attributes
-    ----------
-    original : Photo
-        As it was opened.
-    photo : Photo
-        As it was read: the original, or what somebody has made of it.
-    reader, options : Reader, ReadingOptions
-        Who read it, and how it was asked to.
-    found : Reading
-        What was read.
-    seen : tuple of Mark
-        All digits of ``found`` in reading order, then all that was refused.
-    changes : tuple of Change
-        What somebody says is otherwise.
-    reading : Reading
-        What stands on it: ``found``, corrected.
-    marks : tuple of Mark
-        As ``seen``, of ``reading``.
-    serial : int
-        No other sheet of this process has it: what a browser says may be about an earlier reading.
+    ``photo`` was read: the ``original``, or what somebody has made of it. Of ``found``, what was read, ``seen`` are the
+    marks: all digits in reading order, then all that was refused. With ``changes``, what somebody says is otherwise,
+    they become ``reading`` and ``marks``. ``serial`` is that of no other sheet of this process: what a browser says may
+    be about an earlier reading.
     """
 
     original: Photo
@@ -198,21 +163,7 @@ class Sheet:
 def read_file(
     content: bytes, source: str, reader: Reader, options: ReadingOptions, most: int, apart: Apart
 ) -> list[Sheet]:
-    """Read a photo or the pages of a document in another process.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    source : str
-        What it is called.
-    reader, options : Reader, ReadingOptions
-        Who reads, and how.
-    most : int
-        Pages at most.
-    apart : Apart
-        The processes.
-    """
+    """Read a photo or the first pages of a document, at most ``most``, in another process."""
     serials = [next(_SERIALS) for _ in range(most)]
     pages = apart.each(_file_found, serials, content, source, reader.origin, options, source=source, keys=serials)
     return [
@@ -232,20 +183,8 @@ def read_sheet(
 ) -> Sheet:
     """Read a photo and keep what the network saw of every mark.
 
-    Parameters
-    ----------
-    photo : Photo
-        What is read.
-    reader : Reader
-        Who reads.
-    options : ReadingOptions
-        How.
-    original : Photo, optional
-        What the photo was before somebody edited it.
-    before : Sheet, optional
-        An earlier reading of the same photo, whose changes are carried over.
-    apart : Apart, optional
-        The processes that read it; this one by default, which is for drawings: they are small.
+    ``original`` is what the photo was before somebody edited it, and ``before`` an earlier reading of it, whose changes
+    are carried over. ``apart`` are the processes that read; drawings are small, and read in this one.
     """
     is_edited = original is not None and original is not photo
     changes = () if before is None else before.changes
@@ -258,7 +197,7 @@ def read_sheet(
 
 
 def steps_of_sheet(sheet: Sheet, apart: Apart | None = None) -> tuple[Step, ...]:
-    """Return every step of the way to a sheet's reading as a picture, where it was read."""
+    """Return every step of the way to a sheet's reading, made where it was read; pictures are as large as shown."""
     asked = _asked(sheet.options, is_edited=sheet.is_edited)
     about = sheet.serial, sheet.photo, asked, sheet.options, sheet.found
     if apart is None:
@@ -298,12 +237,8 @@ def overlay(sheet: Sheet) -> bytes:
 def answer_of(sheet: Sheet | None) -> dict[str, Any]:
     """Return the answer to a drawing, as plain JSON types.
 
-    Returns
-    -------
-    dict
-        ``serial``: the sheet's; ``text``: the digits, numbers parted by spaces, empty where there is none; ``says``: a
-        sentence; ``marks``: every digit and refused mark, with its eleven probabilities; ``probabilities``: those to
-        show while no mark is chosen.
+    ``text`` has the digits, numbers parted by spaces; ``says`` is a sentence; ``marks`` are digits and refused marks,
+    each with its eleven probabilities; and ``probabilities`` those to show while no mark is chosen.
     """
     marks = [] if sheet is None else [mark.to_page() for mark in sheet.marks[:_MOST_MARKS]]
     digits = [mark for mark in marks if mark["value"] is not None]
@@ -330,17 +265,16 @@ def _asked(options: ReadingOptions, *, is_edited: bool) -> ReadingOptions:
     return replace(options, turn=False, straighten=False) if is_edited else options
 
 
-def _seen(reading: Reading, way: Way, reader: Reader, options: ReadingOptions) -> tuple[Mark, ...]:
+def _seen(reading: Reading, way: Way, options: ReadingOptions) -> tuple[Mark, ...]:
+    """The marks of a reading with what its way tells of them; the networks were asked already."""
     every = [*way.read, *way.refused]
     if not every:
         return ()
-    framed = np.stack([frame(way.glyphs[mark], center=options.center) for mark in every])
-    pixels = np.round(framed * 255).astype(np.uint8)
-    n = len(way.read)
-    answers = reader.answers.of_images(framed[n:, :, :, None]).tolist()
-    found = [Mark(digit, digit, _of_digit(digit), pixels[k]) for k, digit in enumerate(reading.digits)]
-    found += [Mark(one, one, tuple(answers[k]), pixels[n + k]) for k, one in enumerate(reading.refused)]
-    return tuple(found)
+    images = np.round(frame_all([way.glyphs[mark] for mark in every], center=options.center)[..., 0] * 255)
+    found: tuple[Digit | Refused, ...] = (*reading.digits, *reading.refused)
+    said = [_of_digit(digit) for digit in reading.digits] + [tuple(way.said[mark].tolist()) for mark in way.refused]
+    pairs = zip(found, said, images.astype(np.uint8), strict=True)
+    return tuple(Mark(one, one, probabilities, image) for one, probabilities, image in pairs)
 
 
 def _marks(reading: Reading, seen: tuple[Mark, ...]) -> Iterator[Mark]:
@@ -377,7 +311,7 @@ def _of_digit(digit: Digit) -> tuple[float, ...]:
 def _found(serial: int, photo: Photo, reader: Reader, options: ReadingOptions) -> tuple[Reading, tuple[Mark, ...]]:
     reading, way = read_page(photo, options, reader.answers)
     _WAYS.append((serial, way))
-    return reading, _seen(reading, way, reader, options)
+    return reading, _seen(reading, way, options)
 
 
 def _steps(
@@ -386,7 +320,7 @@ def _steps(
     way = next((way for number, way in tuple(_WAYS) if number == serial), None)
     if way is None:
         way = read_page(photo, asked, reader.answers)[1]
-    return steps_of(photo, options, found, way)
+    return tuple(replace(step, picture=_shown_size(step.picture)) for step in steps_of(photo, options, found, way))
 
 
 # ---- what other processes do ----
@@ -408,11 +342,78 @@ def _photo_found(
 
 
 def _steps_apart(origin: Origin, *about: Any) -> tuple[Step, ...]:
-    # No larger than they are shown, because they are handed over.
-    return tuple(replace(step, picture=_shown_size(step.picture)) for step in _steps(reader_of(origin), *about))
+    return _steps(reader_of(origin), *about)
 
 
 def _shown_size(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = Image.fromarray(picture)
     image.thumbnail((_WIDEST_PX, _HIGHEST_PX), Image.Resampling.BOX)
     return np.asarray(image)
+
+
+#: What can be done: a quarter turn to either side, keeping a rectangle alone, hiding one.
+EDITS = ("left", "right", "crop", "hide")
+
+_LEAST_PX = 8
+# Of the shorter side of what is hidden: how wide the border around it is from which its ground is guessed.
+_BORDER = 0.15
+_MOST_POINTS = 4_000
+
+
+def edited(photo: Photo, reading: Reading, kind: str, box: Box | None = None) -> Photo:
+    """Return a photo as it was shown, with one of ``EDITS`` done to it; ``box`` is what is kept, or hidden.
+
+    It is to be read as it lies from then on: what somebody has turned by hand must not be turned back.
+    """
+    pixels = upright_pixels(photo.pixels, reading)
+    if photo.pixels.ndim == 2:
+        pixels = pixels[..., 0]
+    width, height = reading.width, reading.height
+    if kind in ("left", "right"):
+        pixels, width, height = np.rot90(pixels, 1 if kind == "left" else -1), height, width
+    else:
+        assert box is not None
+        left, top, right, bottom = _places(box, pixels.shape, width, height)
+        if kind == "crop":
+            pixels = pixels[top:bottom, left:right]
+            width, height = min(box.right, width) - max(box.left, 0), min(box.bottom, height) - max(box.top, 0)
+        else:
+            pixels = pixels.copy()
+            pixels[top:bottom, left:right] = _ground(pixels, Box(left, top, right, bottom))
+    return Photo(np.ascontiguousarray(pixels), width, height, photo.source, photo.page)
+
+
+def _places(box: Box, shape: tuple[int, ...], width: int, height: int) -> Box:
+    """Bring a box of the upright photo to its pixels."""
+    y, x = shape[0] / height, shape[1] / width
+    left, top = max(0, round(box.left * x)), max(0, round(box.top * y))
+    right, bottom = min(shape[1], round(box.right * x)), min(shape[0], round(box.bottom * y))
+    if right - left < _LEAST_PX or bottom - top < _LEAST_PX:
+        raise DataError("This rectangle is too small. Drag a larger one.")
+    return Box(left, top, right, bottom)
+
+
+def _ground(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """Guess the paper in a box from the pixels around it: for each color a plane, fitted without the ink."""
+    border = max(4, round(_BORDER * min(box.width, box.height)))
+    top, left = max(box.top - border, 0), max(box.left - border, 0)
+    around = np.ones((min(box.bottom + border, pixels.shape[0]) - top, min(box.right + border, pixels.shape[1]) - left))
+    around[box.top - top : box.bottom - top, box.left - left : box.right - left] = 0
+    ys, xs = np.nonzero(around)
+    if len(ys) == 0:  # the whole photo
+        ys, xs = np.nonzero(np.ones_like(around))
+    step = max(1, len(ys) // _MOST_POINTS)
+    ys, xs = ys[::step] + top, xs[::step] + left
+    middle = np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
+    size = max(box.width, box.height)
+    places = np.stack([np.ones(len(xs)), (xs - middle[0]) / size, (ys - middle[1]) / size], axis=1)
+    values = pixels[ys, xs].reshape(len(xs), -1).astype(np.float64)
+    kept = np.ones(len(xs), bool)
+    for _ in range(4):
+        planes = np.linalg.lstsq(places[kept], values[kept], rcond=None)[0]
+        off = np.abs(values - places @ planes).max(axis=1)
+        kept = off <= 2 * np.median(off) + 1
+    rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right]
+    inside = np.stack([np.ones(rows.shape), (columns - middle[0]) / size, (rows - middle[1]) / size], axis=-1)
+    painted: NDArray[np.uint8] = np.clip(np.rint(inside @ planes), 0, 255).astype(np.uint8)
+    return painted if pixels.ndim == 3 else painted[..., 0]

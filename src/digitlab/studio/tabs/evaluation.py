@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
-from digitlab.evaluation.charts import reliability_chart
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
+from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.markup import percent
 from digitlab.evaluation.of_run import is_own_data
+from digitlab.evaluation.svg import reliability_chart, standalone_svg
 from digitlab.runs.listing import check_name, run_in
 from digitlab.runs.run import MODEL, Run
-from digitlab.studio.accuracy_view import AccuracyView, class_table
+from digitlab.studio.evaluation_views import AccuracyView, ConfusionMatrix, class_table
 from digitlab.studio.image_list import Answers, ImageList
-from digitlab.studio.matrix import ConfusionMatrix, count_cells
 from digitlab.studio.page import Page, subject_of
-from digitlab.studio.picture import matrix_svg, png_of_svg, standalone_svg
+from digitlab.studio.pictures import png_of_svg
 from digitlab.studio.run_list import run_lines
-from digitlab.studio.selection import MISTAKES, Selection
 from digitlab.studio.stream import Refreshing
 from digitlab.studio.tabs.training.live_views import evaluate_at
 from digitlab.studio.trainer import Trainer
@@ -177,8 +176,7 @@ class EvaluationTab:
         self._draw_accuracy(found)
         self._matrix.show_counts(found.evaluation.confusion_matrix)
         calibration = found.evaluation.calibration
-        # The report's class for a bar has another meaning in the page's stylesheets.
-        self._reliability.set_content(reliability_chart(calibration).replace('class="bar"', 'class="reliability-bar"'))
+        self._reliability.set_content(reliability_chart(calibration))
         self._calibration.set_text(f"Expected calibration error {percent(calibration.expected_calibration_error)}")
         # Going on with a training changes the answers, not what somebody is looking at.
         await self._show_images(found, keep_page=True)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.evaluation.markup import percent
-from digitlab.studio.bar_table import Bar, bar_svg, bar_table
-from digitlab.studio.example_digits import Digit, ExampleDigits, side_by_side
+from digitlab.evaluation.svg import Bar, bar_svg
+from digitlab.studio.bar_table import bar_table
+from digitlab.studio.digit_views import Digit, ExampleDigits, PixelDialog, side_by_side
 from digitlab.studio.page import Page
-from digitlab.studio.pixel_view import PixelDialog
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.values import CLASS_NAMES
 

@@ -16,14 +16,10 @@ from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box
 from digitlab.studio.page import Page
-from digitlab.studio.reading.corrections_card import CorrectionsCard
+from digitlab.studio.reading.cards import CorrectionsCard, NumbersCard, PhotoCard
 from digitlab.studio.reading.desk import PROCESSES, Desk
-from digitlab.studio.reading.elements import DrawnAnswer, DrawPad
-from digitlab.studio.reading.learning import corrections_of
-from digitlab.studio.reading.numbers_card import NumbersCard
-from digitlab.studio.reading.photo_card import PhotoCard
-from digitlab.studio.reading.readers import TRAINED
-from digitlab.studio.reading.steps_view import StepsView
+from digitlab.studio.reading.elements import DrawnAnswer, DrawPad, StepsView
+from digitlab.studio.reading.readers import TRAINED, corrections_of
 from digitlab.studio.stream import Refreshing
 from digitlab.studio.widgets.card import card
 

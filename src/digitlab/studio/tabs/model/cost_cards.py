@@ -10,11 +10,12 @@ from nicegui import ui
 
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
 from digitlab.evaluation.markup import listed, percent
+from digitlab.evaluation.svg import Bar
 from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.zoo import architecture as of_zoo
-from digitlab.studio.bar_table import Bar, bar_table
+from digitlab.studio.bar_table import bar_table
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.tabs.evaluation import open_run

@@ -20,7 +20,7 @@ from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, NetworkError, RunError, TrainingDivergedError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
-from digitlab.evaluation.png import png_data_uri
+from digitlab.evaluation.svg import png_data_uri
 from digitlab.network.architecture import Architecture
 from digitlab.studio.page import Page
 from digitlab.studio.stream import Refreshing
