@@ -13,7 +13,7 @@ from visiting import User, visit
 
 from digitlab.studio import access as guests
 from digitlab.studio import app
-from digitlab.studio.page import current_page, subject_of
+from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 
@@ -33,7 +33,7 @@ def test_page_that_was_left_is_freed_with_all_its_tabs(trainer: Trainer) -> None
         client = user.client
         with user:
             page = current_page()
-            subject_of(page).on_change(page.follow)
+            page.subject.on_change(page.follow)
         for name in app.BUILDERS:
             page.set_tab(name)
         left = weakref.ref(page)

@@ -17,7 +17,7 @@ from digitlab.studio.charts import LiveChart
 from digitlab.studio.evaluation_views import ConfusionMatrix
 from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.page import Page, subject_of
+from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route, report_url
 from digitlab.studio.tabs.runs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
@@ -177,7 +177,7 @@ def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequen
 def test_run_is_loaded_into_the_evaluation(trainer: Trainer, three: Sequence[str]) -> None:
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
         await act(tab, three[1], "evaluate")
-        assert subject_of(page).run_name == three[1]
+        assert page.subject.run_name == three[1]
         assert page.tab == "Evaluation"
 
     look_at_runs(trainer, scenario)

@@ -23,15 +23,7 @@ CODELAB_IMAGES = 500
 
 
 class Subject:
-    """Which model, and on how many test images; one a page.
-
-    Attributes
-    ----------
-    run_name : str
-        A run of the folder; empty for the training of this page.
-    n_images : int or None
-        How many test images; None for all.
-    """
+    """Which run the Evaluation tab is about, "" for the training of this page; and on how many images, None for all."""
 
     def __init__(self) -> None:
         self.run_name = ""
@@ -57,15 +49,6 @@ class Subject:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
-
-
-def subject_of(page: Page) -> Subject:
-    """Return the subject of a page."""
-    return page.own(_made)
-
-
-def _made(_: Page) -> Subject:
-    return Subject()
 
 
 _LOG = logging.getLogger(__name__)
@@ -105,6 +88,8 @@ class Page:
         Time travel: the step that is looked at; None follows the newest.
     tab : str
         The tab that is shown, as it is called on the page.
+    subject : Subject
+        What is evaluated, for all tabs.
     """
 
     def __init__(
@@ -118,6 +103,7 @@ class Page:
         self.trainer, self.data, self.client = trainer, data, client
         self.config, self.architecture = lesson.config, lesson.layers
         self.cursor = lesson.step
+        self.subject = Subject()
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
         self._stream = Stream(trainer, client, self._tell, self._status)
@@ -208,15 +194,7 @@ class Page:
             self._tell("cursor", step)
 
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
-        """Change what the next start trains with.
-
-        Parameters
-        ----------
-        config : TrainConfig, optional
-            The settings; unchanged if left out.
-        architecture : Architecture, optional
-            A network of one's own; leave it out for the one that ``config.network`` names.
-        """
+        """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
         config = self.config if config is None else config
         if (config, architecture) != (self.config, self.architecture):
             self.config, self.architecture = config, architecture

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from fastapi import Response
 from nicegui import app
@@ -95,20 +94,21 @@ class RunList:
         return sorted((line for _, line in found.values()), key=lambda line: (line.began, line.name), reverse=True)
 
 
-_LISTS: WeakKeyDictionary[Trainer, RunList] = WeakKeyDictionary()
-
-
 def run_lines(trainer: Trainer) -> list[RunLine]:
-    """Return the runs of a trainer's folder; all pages share what was read.
+    """Return the runs of a trainer's folder; all pages share what was read. StorageError if it cannot be read."""
+    return [] if trainer.out is None else trainer.own(_list_of).lines()
 
-    Raises
-    ------
-    StorageError
-        If the folder cannot be read.
-    """
+
+def _list_of(trainer: Trainer) -> RunList:
+    assert trainer.out is not None
+    return RunList(trainer.out)
+
+
+def open_run(trainer: Trainer, name: str) -> Run:
+    """Open a run of the trainer's folder, and of no other; RunError if there is none of that name."""
     if trainer.out is None:
-        return []
-    return _LISTS.setdefault(trainer, RunList(trainer.out)).lines()
+        raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+    return run_in(trainer.out, check_name(name))
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:

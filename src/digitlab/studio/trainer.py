@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from digitlab.studio.recording import Recording
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,6 +202,15 @@ class Trainer(Watched):
         self._beginning = threading.RLock()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
+        self._owning = threading.RLock()
+        self._own: dict[Callable[[Trainer], Any], Any] = {}
+
+    def own(self, make: Callable[[Trainer], T]) -> T:
+        """Return what ``make`` makes for this trainer, once for all pages; it is gone with the trainer."""
+        with self._owning:
+            if make not in self._own:
+                self._own[make] = make(self)
+            return self._own[make]  # type: ignore[no-any-return]
 
     @property
     def out(self) -> Path | None:

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
@@ -111,12 +110,9 @@ class Readers:
         return choice, path.stat().st_mtime_ns if path.exists() else 0
 
 
-_READERS: WeakKeyDictionary[Trainer, Readers] = WeakKeyDictionary()
-
-
 def readers_of(trainer: Trainer) -> Readers:
     """Return the readers of a trainer; all pages share them."""
-    return _READERS.setdefault(trainer, Readers(trainer))
+    return trainer.own(Readers)
 
 
 _LOG = logging.getLogger(__name__)
@@ -207,20 +203,19 @@ class Learning:
         self.fraction = step / n_steps
 
 
-_CORRECTIONS: WeakKeyDictionary[Trainer, Corrections] = WeakKeyDictionary()
-_LEARNING: WeakKeyDictionary[Trainer, Learning] = WeakKeyDictionary()
-
-
 def corrections_of(trainer: Trainer) -> Corrections | None:
     """Return the corrections beside a trainer's folder of runs; None where nothing is written."""
-    if trainer.out is None:
-        return None
-    return _CORRECTIONS.setdefault(trainer, Corrections(trainer.out.absolute().parent / "corrections"))
+    return trainer.own(_corrections_beside)
+
+
+def _corrections_beside(trainer: Trainer) -> Corrections | None:
+    return None if trainer.out is None else Corrections(trainer.out.absolute().parent / "corrections")
 
 
 def learning_of(trainer: Trainer) -> Learning:
     """Return what learns in this process."""
-    return _LEARNING.setdefault(
-        trainer,
-        Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data),
-    )
+    return trainer.own(_learning)
+
+
+def _learning(trainer: Trainer) -> Learning:
+    return Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data)

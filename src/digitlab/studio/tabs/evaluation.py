@@ -6,14 +6,13 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
 
-import numpy as np
 from nicegui import ui
-from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
@@ -23,15 +22,13 @@ from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matr
 from digitlab.evaluation.markup import percent
 from digitlab.evaluation.of_run import is_own_data
 from digitlab.evaluation.svg import reliability_chart, standalone_svg
-from digitlab.runs.listing import check_name, run_in
-from digitlab.runs.run import MODEL, Run
+from digitlab.runs.run import MODEL
 from digitlab.studio.evaluation_views import AccuracyView, ConfusionMatrix, class_table
 from digitlab.studio.image_list import Answers, ImageList
-from digitlab.studio.page import Page, subject_of
+from digitlab.studio.page import Page
 from digitlab.studio.pictures import png_of_svg
-from digitlab.studio.run_list import run_lines
+from digitlab.studio.run_list import open_run, run_lines
 from digitlab.studio.stream import Refreshing
-from digitlab.studio.tabs.training.live_views import evaluate_at
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images
@@ -39,7 +36,10 @@ from digitlab.values import CLASS_NAMES, Evaluation
 
 _NAME = "Evaluation"
 _HERE = "The training here"
+# Evaluations that are remembered.
+_MOST_EVALUATIONS = 32
 _log = logging.getLogger("digitlab.studio")
+T = TypeVar("T")
 
 
 def build(page: Page) -> None:
@@ -55,7 +55,7 @@ class EvaluationTab:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._subject = subject_of(page)
+        self._subject = page.subject
         self._selection = MISTAKES
         self._drawn: Evaluated | None = None
         self._build()
@@ -185,14 +185,14 @@ class EvaluationTab:
         self._accuracy.draw(found.evaluation, self._selection, found.n_all, found.accuracy_on_all)
 
     async def _show_images(self, found: Evaluated, *, keep_page: bool) -> None:
-        answers = [Answers("", found.probabilities)]
+        answers = found.answers
         await self._images.show(
             self._selection.sentence(found.evaluation.confusion_matrix, found.evaluation.class_names),
-            self._selection.indices(found.labels, found.probabilities),
-            found.images,
-            found.labels,
-            answers,
-            numbers=found.numbers,
+            self._selection.indices(answers.labels, answers.probabilities),
+            answers.images,
+            answers.labels,
+            [Answers("", answers.probabilities)],
+            numbers=answers.places,
             keep_page=keep_page,
         )
 
@@ -245,12 +245,12 @@ class EvaluationTab:
         return Exports(png=png, svg=svg, csv=table, json=lambda: self._found().evaluation.calibration.to_dict())
 
     def _image_table(self) -> Rows:
-        found = self._found()
+        found = self._found().answers
         columns = ("image", "label", "predicted", *(f"p_{name.lower()}" for name in found.evaluation.class_names))
         chosen = self._selection.indices(found.labels, found.probabilities).tolist()
         answers = ((i, found.probabilities[i]) for i in chosen)
         return columns, [
-            (int(found.numbers[i]), int(found.labels[i]), int(row.argmax()), *row.tolist()) for i, row in answers
+            (int(found.places[i]), int(found.labels[i]), int(row.argmax()), *row.tolist()) for i, row in answers
         ]
 
     def _image_records(self) -> list[dict[str, Any]]:
@@ -258,42 +258,57 @@ class EvaluationTab:
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-_MOST_KEPT = 8
-
-_LOCK = threading.Lock()
-_KEPT: WeakKeyDictionary[MnistData, OrderedDict[tuple[str, int, int | None], Evaluated]] = WeakKeyDictionary()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """A network, evaluated; everything is about the same images.
-
-    Attributes
-    ----------
-    what : str
-        Which network, for people.
-    evaluation : Evaluation
-        Its figures.
-    probabilities : float32 (n, n_classes)
-        Its answers.
-    images, labels : uint8 (n, 28, 28) and uint8 (n,)
-        What it was asked.
-    numbers : intp (n,)
-        The place of each image in the test set.
-    n_all : int
-        Images of the whole test set.
-    accuracy_on_all : float or None
-        The same network's accuracy on the whole test set, where it was evaluated there, as other parts of the page say.
-    """
+    """A network in words, its answers to some of ``n_all`` test images, and its accuracy on all where that is known."""
 
     what: str
-    evaluation: Evaluation
-    probabilities: NDArray[np.float32]
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    numbers: NDArray[np.intp]
+    answers: TestAnswers
     n_all: int
     accuracy_on_all: float | None = None
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Its figures on these images."""
+        return self.answers.evaluation
+
+
+class _Remembered:
+    """What was computed lately, for all pages; what is asked for twice at once is computed once."""
+
+    def __init__(self, _: Trainer) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        with self._lock:
+            found: Future[T] | None = self._known.get(key)
+            is_mine = found is None
+            if found is None:
+                found = self._known[key] = Future()
+                if len(self._known) > _MOST_EVALUATIONS:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(key)
+        if is_mine:
+            try:
+                found.set_result(compute())
+            except BaseException as error:
+                with self._lock:
+                    self._known.pop(key, None)
+                found.set_exception(error)
+        return found.result()
+
+
+def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: int | None) -> TestAnswers:
+    """Evaluate the network of the nearest recorded step at or before ``step`` (None: the newest) on test images."""
+    moment = trainer.moment(step)
+
+    def compute() -> TestAnswers:
+        model = Sequential.from_architecture(moment.architecture, moment.weights)
+        return answer_test_images(model, data, n_images)
+
+    return trainer.own(_Remembered).get((moment.generation, moment.step, n_images), compute)
 
 
 def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_images: int | None) -> Evaluated:
@@ -301,31 +316,20 @@ def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_ima
     moment = trainer.moment(step)
     answers = evaluate_at(trainer, moment.step, data, n_images)
     what = f"{moment.architecture.name}, "
-    if moment.step == 0:
-        what += "untrained"
-    else:
-        what += f"batch {moment.step:,} of {trainer.n_steps:,}"
-    if step is None and trainer.state == "training":
-        what += ", live"
-    elif step is not None:
+    what += f"batch {moment.step:,} of {trainer.n_steps:,}" if moment.step else "untrained"
+    if step is not None:
         what += ", time travel"
+    elif trainer.state == "training":
+        what += ", live"
     whole = trainer.evaluation
     # The finished network may be that of another epoch, or have its last bias moved.
     is_last = moment.step == trainer.step_done and not (trainer.config.best_weights or trainer.config.not_a_digit)
     on_all = whole.accuracy if whole is not None and is_last and moment.generation == trainer.generation else None
-    return _evaluated(what, answers, data, on_all)
+    return Evaluated(what, answers, len(data.test), on_all)
 
 
 def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: int | None) -> Evaluated:
-    """Evaluate a finished run on so many test images (None: all); what was asked for lately is remembered.
-
-    Raises
-    ------
-    RunError
-        If there is no such run, or it has no model, or is damaged.
-    InputError
-        If its network does not take such images.
-    """
+    """Evaluate a finished run on so many test images (None: all); InputError if it cannot be."""
     run = open_run(trainer, name)
     if not run.has(MODEL):
         raise RunError(f"The run {name} has no model yet; finish its training, or choose another run.")
@@ -334,48 +338,12 @@ def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: in
     except OSError:  # a link to nowhere, say
         run.load_model()
         raise
-    with _LOCK:
-        kept = _KEPT.setdefault(data, OrderedDict())
-        found = kept.get(key)
-        if found is not None:
-            kept.move_to_end(key)
-            return found
-    model = Sequential.from_checkpoint(run.load_model())
-    answers = answer_test_images(model, data, n_images)
-    what = f"{model.name}, run {name}"
-    on_all = run.info().test_accuracy
-    if not is_own_data(run, data):
-        what += ", which was trained on other data"
-        on_all = None
-    found = _evaluated(what, answers, data, on_all)
-    with _LOCK:
-        kept[key] = found
-        while len(kept) > _MOST_KEPT:
-            kept.popitem(last=False)
-    return found
 
+    def compute() -> Evaluated:
+        model = Sequential.from_checkpoint(run.load_model())
+        answers = answer_test_images(model, data, n_images)
+        if not is_own_data(run, data):
+            return Evaluated(f"{model.name}, run {name}, which was trained on other data", answers, len(data.test))
+        return Evaluated(f"{model.name}, run {name}", answers, len(data.test), run.info().test_accuracy)
 
-def open_run(trainer: Trainer, name: str) -> Run:
-    """Open a run of the trainer's folder, and of no other.
-
-    Raises
-    ------
-    RunError
-        If there is none of that name.
-    """
-    if trainer.out is None:
-        raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
-    return run_in(trainer.out, check_name(name))
-
-
-def _evaluated(what: str, answers: TestAnswers, data: MnistData, on_all: float | None) -> Evaluated:
-    return Evaluated(
-        what,
-        answers.evaluation,
-        answers.probabilities,
-        answers.images,
-        answers.labels,
-        answers.places,
-        len(data.test),
-        on_all,
-    )
+    return trainer.own(_Remembered).get(key, compute)

@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from digitlab.studio.page import CODELAB_IMAGES, Page, subject_of
+from digitlab.studio.page import CODELAB_IMAGES, Page
 
 _SECONDS_BETWEEN_EVENTS = 0.06
 
@@ -82,7 +82,7 @@ class LiveSlider(ui.element, component="../static/live_slider.js"):
 
 def choose_test_images(page: Page) -> ui.select:
     """Build the control into the current container; it follows the others of the page."""
-    subject, n_all = subject_of(page), len(page.data.test)
+    subject, n_all = page.subject, len(page.data.test)
     few = {CODELAB_IMAGES: f"{CODELAB_IMAGES} images"} if n_all > CODELAB_IMAGES else {}
     control = ui.select(
         few | {0: f"all {n_all:,} images"},

@@ -16,10 +16,9 @@ from digitlab.evaluation.markup import percent
 from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
 from digitlab.network.formats.tfjs import QUANTIZATIONS
-from digitlab.studio.page import Page, subject_of
-from digitlab.studio.run_list import RunLine, report_url, run_lines
+from digitlab.studio.page import Page
+from digitlab.studio.run_list import RunLine, open_run, report_url, run_lines
 from digitlab.studio.stream import Refreshing
-from digitlab.studio.tabs.evaluation import open_run
 from digitlab.studio.tabs.runs.comparison_view import ComparisonView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
@@ -47,7 +46,7 @@ class RunsTab:
     """The list, and below it the comparison of the two runs that are chosen in it."""
 
     def __init__(self, page: Page) -> None:
-        self._page, self._subject = page, subject_of(page)
+        self._page, self._subject = page, page.subject
         self._lines: list[RunLine] = []
         self._chosen: list[str] = []
         self._build()

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from base64 import b64encode
-from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from nicegui import ui
 from numpy.typing import NDArray
 
-from digitlab.data.mnist import MnistData, Split
+from digitlab.data.mnist import Split
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, NetworkError, RunError, TrainingDivergedError
-from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.network.architecture import Architecture
 from digitlab.studio.page import Page
 from digitlab.studio.stream import Refreshing
-from digitlab.studio.trainer import Moment, Trainer
+from digitlab.studio.trainer import Moment
 from digitlab.studio.widgets.card import Rows
 from digitlab.values import Prediction
 
-_MOST_EVALUATIONS = 32
-
 
 def filters_of(architecture: Architecture, weights: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return what the first layer that learns looks for, as small images.
+    """Return what the first layer that learns looks for, as float32 (height, width, channels, n).
 
-    Returns
-    -------
-    ndarray
-        float32 (height, width, channels, n): the kernels of a convolution; or, for a dense layer, the weight that every
-        value of the image has for every unit.
-
-    Raises
-    ------
-    NetworkError
-        If no layer learns.
+    The kernels of a convolution; or, for a dense layer, the weight that every value of the image has for every unit.
     """
     image = architecture.input_shape
     for layer, shape in zip(architecture.layers, architecture.input_shapes, strict=True):
@@ -63,10 +47,7 @@ def answer_digits(
 ) -> list[Prediction]:
     """Answer some images, uint8 (n, 28, 28), with the weights of a step.
 
-    Raises
-    ------
-    TrainingDivergedError
-        If the answers are not numbers, as those of the last step before a training diverged may be.
+    The answers of the last step before a training diverged may be no numbers: TrainingDivergedError.
     """
     model = Sequential.from_architecture(architecture, weights, threads=1)
     try:
@@ -81,59 +62,6 @@ def answer_digits(
         Prediction(f"#{i}", int(label), float(row[label]), tuple(row.tolist()))
         for i, (label, row) in enumerate(zip(labels, probabilities, strict=True))
     ]
-
-
-def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: int | None) -> TestAnswers:
-    """Evaluate the network of the nearest recorded step at or before ``step`` (None: the newest) on test images.
-
-    The images are the same at every step and in every run, and everything that is returned is about them. What was
-    asked for before is remembered, and what is asked for twice at once is computed once.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        Whose training.
-    step : int or None
-        Batches done.
-    data : MnistData
-        Its test images.
-    n_images : int or None
-        How many of them; None for all.
-
-    Returns
-    -------
-    evaluation : Evaluation
-        Of these images; ``mistakes`` counts within them.
-    probabilities : ndarray
-        float32 (n, n_classes).
-    images, labels : ndarray
-        uint8 (n, 28, 28) and uint8 (n,).
-    """
-    moment = trainer.moment(step)
-    key = (moment.generation, moment.step, n_images)
-    with _LOCK:
-        known = _KNOWN.setdefault(trainer, OrderedDict())
-        found = known.get(key)
-        is_mine = found is None
-        if found is None:
-            found = known[key] = Future()
-            if len(known) > _MOST_EVALUATIONS:
-                known.popitem(last=False)
-        else:
-            known.move_to_end(key)
-    if is_mine:
-        try:
-            model = Sequential.from_architecture(moment.architecture, moment.weights)
-            found.set_result(answer_test_images(model, data, n_images))
-        except BaseException as error:
-            with _LOCK:
-                known.pop(key, None)
-            found.set_exception(error)
-    return found.result()
-
-
-_LOCK = threading.Lock()
-_KNOWN: WeakKeyDictionary[Trainer, OrderedDict[tuple[int, int, int | None], Future[TestAnswers]]] = WeakKeyDictionary()
 
 
 #: Two of every class.
