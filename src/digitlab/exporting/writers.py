@@ -22,7 +22,7 @@ from digitlab import __version__
 from digitlab.errors import ConfigError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MODEL_JSON
-from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, ForeignLayer, weight_folders
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.onnx_graph import same_border
 from digitlab.network.formats.tfjs import quantized
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
@@ -167,11 +167,11 @@ def _weights(checkpoint: Checkpoint) -> bytes:
             'Writing .keras files needs the package h5py. Install it: pip install "digitlab[export]"'
         ) from None
     network = checkpoint.architecture
-    foreign = [ForeignLayer(type(layer).__name__, layer.name, learns=False) for layer in network.layers]
+    folders = weight_folders(type(layer).__name__ for layer in network.layers)
     arrays = iter(checkpoint.weights)
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        for layer, shape, folder in zip(network.layers, network.input_shapes, weight_folders(foreign), strict=True):
+        for layer, shape, folder in zip(network.layers, network.input_shapes, folders, strict=True):
             group = file.create_group(folder)
             group.attrs["name"] = layer.name
             for i in range(len(layer.weight_shapes(shape))):
