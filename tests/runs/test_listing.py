@@ -201,7 +201,7 @@ def test_a_name_means_the_run_of_the_folder_before_a_path(out, tmp_path, monkeyp
 def test_a_name_that_is_nearly_right_gets_the_nearest(out):
     make(out, "first-try")
     with pytest.raises(
-        RunError, match=r"There is no run 'frist-try' in .*\. Did you mean first-try\? See what there is"
+        RunError, match=r"There is no run 'frist-try' in .*\. Did you mean 'first-try'\? See what there is"
     ):
         find_run("frist-try", out)
 

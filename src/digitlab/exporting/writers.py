@@ -22,28 +22,32 @@ from digitlab import __version__
 from digitlab.errors import ConfigError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MODEL_JSON
-from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, ForeignLayer, weight_folders
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.onnx_graph import same_border
 from digitlab.network.formats.tfjs import quantized
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
 
 # Browsers keep files of up to this size in their cache.
 _SHARD_BYTES = 4 * 2**20
-_KERAS_VERSION = "2.15.0"  # whose style the topology has
+_KERAS_2 = "2.15.0"  # whose style the topology has
+_KERAS_3 = "3.10.0"  # the oldest whose files look like this
+_INITIALIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "glorot_uniform": ("GlorotUniform", {"seed": None}),
+    "he_normal": ("HeNormal", {"seed": None}),
+    "zeros": ("Zeros", {}),
+    "variance_scaling": (
+        "VarianceScaling",
+        {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", "seed": None},
+    ),
+}
+#: Names of what goes in, and of what comes out: probabilities of classes, or maps.
+INPUT, OUTPUT, MAPS = "images", "probabilities", "maps"
+# Understood by every runtime of the last years; newer stamps are refused by older ones.
+_OPSET, _IR_VERSION = 17, 10
 
 
 def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None) -> None:
-    """Write a model into a new folder.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Dropout is left out: it does nothing when images are answered.
-    folder : Path
-        It must not exist.
-    quantize : {"uint8", "uint16", "float16"}, optional
-        Fewer bits a weight.
-    """
+    """Write a model into a new folder; Dropout is left out, which does nothing when images are answered."""
     network = checkpoint.architecture
     specs: list[dict[str, Any]] = []
     content = bytearray()
@@ -67,7 +71,7 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
         "generatedBy": f"digitlab {__version__}",
         "convertedBy": None,
         "modelTopology": {
-            "keras_version": _KERAS_VERSION,
+            "keras_version": _KERAS_2,
             "backend": "tensorflow",
             "model_config": {"class_name": "Sequential", "config": {"name": network.name, "layers": layers}},
         },
@@ -107,26 +111,8 @@ def _layer(layer: Layer) -> dict[str, Any]:
     return {"class_name": type(layer).__name__, "config": config}
 
 
-_KERAS_3 = "3.10.0"  # the oldest whose files look like this
-_INITIALIZERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "glorot_uniform": ("GlorotUniform", {"seed": None}),
-    "he_normal": ("HeNormal", {"seed": None}),
-    "zeros": ("Zeros", {}),
-    "variance_scaling": (
-        "VarianceScaling",
-        {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", "seed": None},
-    ),
-}
-
-
 def write_keras(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a ``.keras`` file; equal checkpoints give equal bytes.
-
-    Raises
-    ------
-    ConfigError
-        If the package ``h5py`` is not installed.
-    """
+    """Write a ``.keras`` file; equal checkpoints give equal bytes."""
     network = checkpoint.architecture
     layers = [_keras_layer(layer, shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
     batch_shape = [None, *network.input_shape]
@@ -167,11 +153,11 @@ def _weights(checkpoint: Checkpoint) -> bytes:
             'Writing .keras files needs the package h5py. Install it: pip install "digitlab[export]"'
         ) from None
     network = checkpoint.architecture
-    foreign = [ForeignLayer(type(layer).__name__, layer.name, learns=False) for layer in network.layers]
+    folders = weight_folders(type(layer).__name__ for layer in network.layers)
     arrays = iter(checkpoint.weights)
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        for layer, shape, folder in zip(network.layers, network.input_shapes, weight_folders(foreign), strict=True):
+        for layer, shape, folder in zip(network.layers, network.input_shapes, folders, strict=True):
             group = file.create_group(folder)
             group.attrs["name"] = layer.name
             for i in range(len(layer.weight_shapes(shape))):
@@ -196,23 +182,12 @@ def _object(module: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"module": module, "class_name": kind, "config": config, "registered_name": None}
 
 
-#: Names of what goes in, and of what comes out: probabilities of classes, or maps.
-INPUT, OUTPUT, MAPS = "images", "probabilities", "maps"
-# Understood by every runtime of the last years; newer stamps are refused by older ones.
-_OPSET, _IR_VERSION = 17, 10
-
-
 def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     """Write an ONNX model.
 
     Images go in as uint8 ``(n, height, width, channels)``, 0-255: dividing by 255 is part of the model. A network of
     rows of features takes float32 ``(n, features)``. One that answers with maps takes float32 images of any size, as
     they are, and gives ``(n, height, width, maps)``.
-
-    Raises
-    ------
-    ConfigError
-        If the package ``onnx`` is not installed.
     """
     try:
         from onnx import TensorProto, checker, helper, numpy_helper

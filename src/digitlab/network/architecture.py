@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.storage import parse_json, read_ordinary
-from digitlab.errors import NetworkError
+from digitlab.data.storage import parse_json, read_ordinary, reason_of
+from digitlab.errors import NetworkError, did_you_mean
 from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize
 from digitlab.values import Value
 
@@ -25,6 +25,8 @@ _LONGEST_NAME = 100
 _MOST_LAYERS = 64
 _MOST_PARAMETERS = 50_000_000
 _MOST_VALUES = 16_777_216
+_MOST_JSON_BYTES = 1_000_000
+_LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +245,7 @@ def _layer_from_dict(position: int, entry: Any) -> Layer:
         raise NetworkError(f'Layer {position} must be an object with a "class_name".')
     kind = entry["class_name"]
     if kind not in LAYERS:
-        near = difflib.get_close_matches(kind, LAYERS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(kind, LAYERS)
         raise NetworkError(f"Layer {position}: digitlab has no layer {kind!r}.{hint} It runs {', '.join(LAYERS)}.")
     settings: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in entry.items() if key != "class_name"
@@ -263,45 +264,25 @@ def _layer_from_dict(position: int, entry: Any) -> Layer:
         raise NetworkError(f"Layer {position}, {kind}: {error}") from None
 
 
-_STEMS = {
-    "Conv2D": "conv2d",
-    "MaxPooling2D": "max_pooling2d",
-    "Flatten": "flatten",
-    "Dropout": "dropout",
-    "Dense": "dense",
-}
-_LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-
-
 def is_name(name: object) -> bool:
     """Tell whether a layer can have this name."""
     return isinstance(name, str) and _LAYER_NAME.fullmatch(name) is not None
 
 
+def stem_of(kind: str) -> str:
+    """Return what Keras calls layers of a class, before it counts them.
+
+    >>> stem_of("Conv2D"), stem_of("MaxPooling2D")
+    ('conv2d', 'max_pooling2d')
+    """
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", kind)).lower()
+
+
 def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers, each with a name of its own.
+    """Return the layers, each with a name of its own: those that are given, and Keras' for the others.
 
-    Parameters
-    ----------
-    layers : sequence of Layer
-        One without a name gets its kind and, from the second of that kind on, a number: ``conv2d``, ``conv2d_1`` ...
-        Names that are given are kept and not given again.
-
-    Returns
-    -------
-    tuple of Layer
-        In the same order.
-
-    Raises
-    ------
-    NetworkError
-        If a given name is used twice or is not of 1 to 64 letters, digits and underscores.
-
-    Examples
-    --------
-    >>> from digitlab.network.layers import Flatten, Dense
-    >>> [layer.name for layer in named([Flatten(), Dense(8), Dense(10)])]
-    ['flatten', 'dense', 'dense_1']
+    >>> [layer.name for layer in named([Dense(8), Dense(10)])]
+    ['dense', 'dense_1']
     """
     given = [layer.name for layer in layers if layer.name != ""]
     for position, name in enumerate(given):
@@ -311,10 +292,10 @@ def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             )
         if name in given[:position]:
             raise NetworkError(f"Two layers are called {name!r}; every layer needs a name of its own.")
-    counts = dict.fromkeys(_STEMS.values(), 0)
+    counts: Counter[str] = Counter()
     names = []
     for layer in layers:
-        name, stem = layer.name, _STEMS[type(layer).__name__]
+        name, stem = layer.name, stem_of(type(layer).__name__)
         while not name or (layer.name == "" and name in given):
             name = f"{stem}_{counts[stem]}" if counts[stem] else stem
             counts[stem] += 1
@@ -322,28 +303,24 @@ def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(dataclasses.replace(layer, name=name) for layer, name in zip(layers, names, strict=True))
 
 
-_MOST_JSON_BYTES = 1_000_000
-
-
 def read_network(path: Path) -> Architecture:
-    """Read a network's JSON form, as ``Architecture.to_dict`` gives it.
-
-    Raises
-    ------
-    NetworkError
-        If there is no such file, it is larger than 1 MB, or it does not hold a network; the message names the file
-        and, where it can, the layer.
-    """
+    """Read a network's JSON form of at most 1 MB from a file that anybody may have written; errors name the file."""
     try:
-        values = parse_json(read_ordinary(path, _MOST_JSON_BYTES))
+        return parse_network(read_ordinary(path, _MOST_JSON_BYTES))
     except FileNotFoundError:
         raise NetworkError(f"There is no file {path}. Check the name and the folder.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NetworkError(
-            f"{path} cannot be read as a network's JSON form: {reason}. A network's to_dict() shows what it looks like."
-        ) from None
-    try:
-        return Architecture.from_dict(values)
     except NetworkError as error:
         raise NetworkError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise NetworkError(f"{path} cannot be read as a network's JSON form: {reason_of(error)}.") from None
+
+
+def parse_network(content: bytes) -> Architecture:
+    """Build a network from what should be its JSON form."""
+    try:
+        values = parse_json(content)
+    except ValueError as error:
+        raise NetworkError(
+            f"This cannot be read as a network's JSON form: {error}. A network's to_dict() shows what it looks like."
+        ) from None
+    return Architecture.from_dict(values)

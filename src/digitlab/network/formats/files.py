@@ -40,13 +40,39 @@ _REFUSED = {
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
 _READ = (".safetensors", ".json", ".keras", ".onnx")
+#: A network of 64 layers has a description of some 50 kB.
+MOST_JSON_BYTES = 2**20
+#: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
+MOST_WEIGHT_BYTES = 2**28
+_LONGEST_WORD = 80
+_LONGEST_TEXT, _MOST_TEXTS = 1000, 32
+_SCALE_TOLERANCE = 1e-6
+_LARGEST_INPUT = 2**24
+_LONGEST_KIND = 60
+#: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
+_INSTEAD = {
+    "Activation": "relu inside the network and softmax at its end",
+    "AveragePool": "max pooling",
+    "AveragePooling2D": "MaxPooling2D",
+    "BatchNormalization": "a network without it, or one whose normalization was folded into the layer before",
+    "DepthwiseConv2D": "Conv2D",
+    "ELU": "ReLU",
+    "GlobalAveragePool": "flattening",
+    "GlobalAveragePooling2D": "Flatten",
+    "GlobalMaxPooling2D": "MaxPooling2D and Flatten",
+    "LeakyReLU": "ReLU",
+    "LeakyRelu": "ReLU",
+    "PReLU": "ReLU",
+    "SeparableConv2D": "Conv2D",
+    "Sigmoid": "ReLU, or softmax at the end",
+    "SpatialDropout2D": "Dropout",
+    "Tanh": "ReLU",
+}
 
 
 def is_model_file(name: str | Path) -> bool:
     """Tell whether a name means a model file, or a folder with a TensorFlow.js model, and not a run.
 
-    Examples
-    --------
     >>> is_model_file("model.onnx"), is_model_file("latest")
     (True, False)
     """
@@ -60,19 +86,7 @@ def is_model_file(name: str | Path) -> bool:
 
 
 def load_model_file(name: str | Path) -> Checkpoint:
-    """Read a model file that anybody may have written.
-
-    Parameters
-    ----------
-    name : str or Path
-        A checkpoint (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``.
-
-    Raises
-    ------
-    RunError
-        If it is none of these, damaged, hostile, or holds a network that digitlab cannot run; the message says what
-        and what to do.
-    """
+    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it."""
     path = Path(name)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
@@ -96,57 +110,29 @@ def load_model_file(name: str | Path) -> Checkpoint:
     )
 
 
-#: A network of 64 layers has a description of some 50 kB.
-MOST_JSON_BYTES = 2**20
-#: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
-MOST_WEIGHT_BYTES = 2**28
-_LONGEST_WORD = 80
-_LONGEST_TEXT, _MOST_TEXTS = 1000, 32
-
-
 def unusable(path: Path, why: str) -> RunError:
     """Return the error that names the file and what is wrong with it; ``why`` ends with the next step."""
     return RunError(f"The model {path} cannot be used: {why}")
 
 
 def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> bytes:
-    """Read an ordinary file of bounded size.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most_bytes : int
-        What is larger is not read.
-    folder : Path, optional
-        Where the file must lie, links followed.
-
-    Raises
-    ------
-    RunError
-        If there is none, it is too large, leaves its folder, or cannot be read.
-    """
+    """Read an ordinary file of bounded size, which lies in ``folder``, links followed, if that is given."""
     try:
         if folder is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise unusable(path, "it lies outside the model's folder. Copy the model's files into one folder.")
         return storage.read_ordinary(path, most_bytes)
     except FileNotFoundError:
         raise RunError(f"There is no file {path}. Check the name and the folder.") from None
+    except RunError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, RunError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise unusable(path, f"it cannot be read ({reason}). Check its name and permissions.") from None
+        raise unusable(
+            path, f"it cannot be read ({storage.reason_of(error)}). Check its name and permissions."
+        ) from None
 
 
 def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
-    """Return the JSON object in ``content``, which is the file ``path`` or a part of it called ``what``.
-
-    Raises
-    ------
-    RunError
-        If it is larger than 1 MiB, nested too deep, or no JSON object, or a number in it is not finite or too long.
-    """
+    """Return the JSON object in ``content``, which is the file ``path`` or a part of it called ``what``."""
     if len(content) > MOST_JSON_BYTES:
         raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
     try:
@@ -159,13 +145,7 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
 
 
 def finite(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Check that all weights are finite numbers.
-
-    Raises
-    ------
-    RunError
-        If one is NaN or infinite; the message names the array.
-    """
+    """Check that all weights are finite numbers."""
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise unusable(path, f"its weights {shown(name)} hold NaN or infinite values. Save it before it diverged.")
@@ -200,31 +180,6 @@ def shown(value: Any) -> str:
     return repr(text if len(text) <= _LONGEST_WORD else text[: _LONGEST_WORD - 3] + "...")
 
 
-_SCALE_TOLERANCE = 1e-6
-_LARGEST_INPUT = 2**24
-_LONGEST_KIND = 60
-
-#: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
-_INSTEAD = {
-    "Activation": "relu inside the network and softmax at its end",
-    "AveragePool": "max pooling",
-    "AveragePooling2D": "MaxPooling2D",
-    "BatchNormalization": "a network without it, or one whose normalization was folded into the layer before",
-    "DepthwiseConv2D": "Conv2D",
-    "ELU": "ReLU",
-    "GlobalAveragePool": "flattening",
-    "GlobalAveragePooling2D": "Flatten",
-    "GlobalMaxPooling2D": "MaxPooling2D and Flatten",
-    "LeakyReLU": "ReLU",
-    "LeakyRelu": "ReLU",
-    "PReLU": "ReLU",
-    "SeparableConv2D": "Conv2D",
-    "Sigmoid": "ReLU, or softmax at the end",
-    "SpatialDropout2D": "Dropout",
-    "Tanh": "ReLU",
-}
-
-
 def lacking(kind: str, *, position: int) -> NetworkError:
     """Return the error for a layer that digitlab does not have, with what to use instead."""
     kind = kind if kind.replace(".", "").isidentifier() and len(kind) <= _LONGEST_KIND else "something unknown"
@@ -243,13 +198,7 @@ def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
 
 
 class Stack:
-    """Layers that are added one by one.
-
-    Attributes
-    ----------
-    layers : list of Layer
-        So far; names that digitlab does not allow are left out.
-    """
+    """Layers that are added one by one, as other programs describe them: activations come as layers of their own."""
 
     def __init__(self) -> None:
         self.layers: list[Layer] = []
@@ -265,11 +214,6 @@ class Stack:
         """Add an activation that stands by itself, by making it part of the layer whose sums it is for.
 
         Max-pooling and ReLU may change places, since ReLU is monotonic.
-
-        Raises
-        ------
-        NetworkError
-            If there is no such layer.
         """
         if activation == "linear":
             return
@@ -287,13 +231,7 @@ class Stack:
         )
 
     def finish(self, input_shape: Sequence[int], name: str) -> Architecture:
-        """Return the network; one that ends in logits gets a softmax, which changes no answer.
-
-        Raises
-        ------
-        NetworkError
-            If the layers do not fit together.
-        """
+        """Return the network; one that ends in logits gets a softmax, which changes no answer."""
         last = self.layers[-1] if self.layers else None
         if isinstance(last, Dense) and last.activation == "linear":
             self.layers[-1] = dataclasses.replace(last, activation="softmax")
@@ -301,7 +239,7 @@ class Stack:
         # Before anything multiplies them: a file may say 10**18.
         if not shape or math.prod(shape) > _LARGEST_INPUT:
             raise NetworkError(f"Its input shape {shape} cannot be one of images.")
-        usable = isinstance(name, str) and name.isprintable() and 1 <= len(name) <= 100
+        usable = name.isprintable() and 1 <= len(name) <= 100
         architecture = Architecture(self.layers, shape, name if usable else "sequential")
         architecture.n_classes  # noqa: B018 - says so if the network does not end in probabilities
         return architecture

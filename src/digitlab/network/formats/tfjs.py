@@ -56,18 +56,7 @@ def is_layers_model(path: Path) -> bool:
 
 
 def read_tfjs(path: Path) -> Checkpoint:
-    """Read a TensorFlow.js layers model that anybody may have written.
-
-    Parameters
-    ----------
-    path : Path
-        ``model.json``, or the folder with it.
-
-    Raises
-    ------
-    RunError
-        If it is missing, damaged, hostile, or holds a network that digitlab cannot run; the message says what.
-    """
+    """Read a TensorFlow.js layers model that anybody may have written: ``model.json``, or the folder with it."""
     if path.is_dir():
         path = path / MODEL_JSON
     document = parse_json(path, read_whole(path, MOST_JSON_BYTES), "it")
@@ -190,29 +179,11 @@ QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f
 
 
 def quantized(weights: NDArray[np.float32], kind: str) -> tuple[bytes, dict[str, Any]]:
-    """Return weights in fewer bits, and how to read them.
+    """Return weights in fewer bits, little endian in C order, and how to read them: ``dtype``, ``min`` and ``scale``.
 
-    Parameters
-    ----------
-    weights : ndarray
-        float32 of any shape.
-    kind : {"uint8", "uint16", "float16"}
-        How to store them.
+    The whole numbers are affine: ``weight = scale * number + min``, one scale and min an array, chosen so that zero
+    stays exactly zero where the weights have both signs (Jacob et al. 2018, equation 1).
 
-    Returns
-    -------
-    content : bytes
-        Little endian, in C order.
-    description : dict
-        ``dtype`` and, for whole numbers, ``min`` and ``scale``.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such kind, or the weights are too large for float16.
-
-    Examples
-    --------
     >>> content, description = quantized(np.array([-1, 0, 1.55], np.float32), "uint8")
     >>> list(content), {key: round(value, 4) for key, value in description.items() if key != "dtype"}
     ([0, 100, 255], {'min': -1.0, 'scale': 0.01})
@@ -244,13 +215,7 @@ def item_bytes(kind: str) -> int:
 
 
 def dequantized(content: bytes, description: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Return the weights that ``quantized`` stored, as a row of float32.
-
-    Raises
-    ------
-    RunError
-        If the description cannot be used.
-    """
+    """Return the weights that ``quantized`` stored, as a row of float32."""
     kind = description.get("dtype")
     if not is_quantization(kind):
         raise RunError(f"its weights are quantized in a way that TensorFlow.js does not know; use {[*QUANTIZATIONS]}.")
