@@ -57,7 +57,15 @@ class DataError(InputError):
 
 
 class NetworkError(InputError):
-    """A network's definition is wrong; the message names the layer."""
+    """A network's definition is wrong; the message names the layer.
+
+    ``layer`` is that layer's place, from 1, or 0 where the network as a whole is wrong; ``field`` the setting that it
+    is about, or empty; ``sentence`` the message without the layer.
+    """
+
+    def __init__(self, sentence: str = "", *, field: str = "", layer: int = 0, name: str = "") -> None:
+        super().__init__(f"Layer {layer}, {name}: {sentence}" if layer else sentence)
+        self.sentence, self.field, self.layer = sentence, field, layer
 
 
 class ConfigError(InputError):

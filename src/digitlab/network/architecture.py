@@ -100,14 +100,17 @@ class Architecture:
         for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
             if None not in shape and math.prod(shape) > _MOST_VALUES:
                 raise NetworkError(
-                    f"Layer {position + 1}, {layer.name}: an output of shape {shape} is too large; "
-                    f"it can have at most {_MOST_VALUES:,} values."
+                    f"an output of shape {shape} is too large; it can have at most {_MOST_VALUES:,} values.",
+                    layer=position + 1,
+                    name=layer.name,
                 )
             is_last = position == len(self.layers) - 1
             if getattr(layer, "activation", "linear") == "softmax" and not is_last:
                 raise NetworkError(
-                    f"Layer {position + 1}, {layer.name}: softmax belongs in the last layer only; "
-                    'use "relu" or "linear".'
+                    'softmax belongs in the last layer only; use "relu" or "linear".',
+                    layer=position + 1,
+                    name=layer.name,
+                    field="activation",
                 )
         if self.answers_maps and not isinstance(self.layers[-1], Conv2D):
             raise NetworkError(
@@ -135,7 +138,7 @@ class Architecture:
             try:
                 shape = layer.output_shape(shape)
             except NetworkError as error:
-                raise NetworkError(f"Layer {position + 1}, {layer.name}: {error}") from None
+                raise NetworkError(str(error), layer=position + 1, name=layer.name, field=error.field) from None
             walked.append((layer, shape))
         return walked
 
@@ -161,7 +164,8 @@ class Architecture:
             )
         if not isinstance(last, Dense) or last.activation != "softmax":
             raise NetworkError(
-                f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.'
+                f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.',
+                field="activation",
             )
         return last.units
 

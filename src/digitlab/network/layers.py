@@ -104,7 +104,8 @@ class Conv2D(Layer):
         if kernel_height > height or kernel_width > width:
             raise NetworkError(
                 f"Conv2D with a {kernel_height} x {kernel_width} kernel does not fit into an image of "
-                f'{height} x {width} pixels; use a smaller kernel_size or padding="same".'
+                f'{height} x {width} pixels; use a smaller kernel_size or padding="same".',
+                field="kernel_size",
             )
         return height - kernel_height + 1, width - kernel_width + 1, self.filters
 
@@ -134,7 +135,9 @@ class MaxPooling2D(Layer):
     def __post_init__(self) -> None:
         pool = _pair(self.pool_size, "MaxPooling2D pool_size")
         if pool[0] * pool[1] > 225:
-            raise NetworkError(f"MaxPooling2D windows can hold at most 225 pixels; got pool_size {pool}.")
+            raise NetworkError(
+                f"MaxPooling2D windows can hold at most 225 pixels; got pool_size {pool}.", field="pool_size"
+            )
         object.__setattr__(self, "pool_size", pool)
         object.__setattr__(
             self, "strides", pool if self.strides is None else _pair(self.strides, "MaxPooling2D strides")
@@ -160,7 +163,8 @@ class MaxPooling2D(Layer):
         if self.pool[0] > height or self.pool[1] > width:
             raise NetworkError(
                 f"MaxPooling2D with a {self.pool[0]} x {self.pool[1]} window does not fit into an image of "
-                f"{height} x {width} pixels; use a smaller pool_size or fewer poolings."
+                f"{height} x {width} pixels; use a smaller pool_size or fewer poolings.",
+                field="pool_size",
             )
         return (height - self.pool[0]) // self.stride[0] + 1, (width - self.pool[1]) // self.stride[1] + 1, channels
 
@@ -186,7 +190,7 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0.0 <= self.rate < 1.0:
-            raise NetworkError(f"Dropout rate must be a fraction from 0 to below 1; got {self.rate!r}.")
+            raise NetworkError(f"Dropout rate must be a fraction from 0 to below 1; got {self.rate!r}.", field="rate")
 
 
 @dataclass(frozen=True)
@@ -259,25 +263,30 @@ def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], stddev: 
 def _pair(value: Any, what: str) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
     if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in pair):
-        raise NetworkError(f"{what} must be a whole number of at least 1, or two of them; got {value!r}.")
+        raise _wrong(what, f"must be a whole number of at least 1, or two of them; got {value!r}.")
     if max(pair) > _LARGEST_KERNEL:
-        raise NetworkError(f"{what} can be at most {_LARGEST_KERNEL}; got {value!r}.")
+        raise _wrong(what, f"can be at most {_LARGEST_KERNEL}; got {value!r}.")
     return pair[0], pair[1]
+
+
+def _wrong(what: str, sentence: str) -> NetworkError:
+    """Return the error of a setting; ``what`` is a layer and its setting, such as ``"Conv2D filters"``."""
+    return NetworkError(f"{what} {sentence}", field=what.split()[-1])
 
 
 def _count(value: Any, what: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_UNITS:
-        raise NetworkError(f"{what} must be a whole number from 1 to {_LARGEST_UNITS:,}; got {value!r}.")
+        raise _wrong(what, f"must be a whole number from 1 to {_LARGEST_UNITS:,}; got {value!r}.")
 
 
 def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
     if value not in allowed:
-        raise NetworkError(f"{what} must be one of {', '.join(allowed)}; got {value!r}.")
+        raise _wrong(what, f"must be one of {', '.join(allowed)}; got {value!r}.")
 
 
 def _flag(value: Any, what: str) -> None:
     if not isinstance(value, bool):
-        raise NetworkError(f"{what} must be True or False; got {value!r}.")
+        raise _wrong(what, f"must be True or False; got {value!r}.")
 
 
 def _image_shape(layer: str, shape: Shape) -> Shape:

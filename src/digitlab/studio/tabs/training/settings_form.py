@@ -226,10 +226,9 @@ class SettingsForm:
             except ConfigError as error:
                 errors[other] = str(error)
         try:
-            config = TrainConfig.from_dict(values)
-            self._check_data(config)
+            config = self._checked(values)
         except ConfigError as error:
-            errors.setdefault(_blamed(str(error), self._controls, name), str(error))
+            errors = (self._blamed(values) or {name: str(error)}) | errors
         self._tell_errors(errors)
         if errors.keys() - {_DROPOUT}:
             return
@@ -238,13 +237,22 @@ class SettingsForm:
             self._change_now(config)
         self._set(config, self._page.architecture)
 
-    def _check_data(self, config: TrainConfig) -> None:
-        for name, split in (
-            ("train_images", self._page.data.training),
-            ("validation_images", self._page.data.validation),
-        ):
+    def _checked(self, values: dict[str, Any]) -> TrainConfig:
+        config, data = TrainConfig.from_dict(values), self._page.data
+        for name, split in (("train_images", data.training), ("validation_images", data.validation)):
             if getattr(config, name) > len(split):
                 raise ConfigError(f"{name} must be at most {len(split):,}: there are no more {split.name} images.")
+        return config
+
+    def _blamed(self, values: dict[str, Any]) -> dict[str, str]:
+        """Return the changed settings that cannot be used, each by itself, with why."""
+        errors = {}
+        for name in self._changed:
+            try:
+                self._checked(self._page.config.to_dict() | {name: values[name]})
+            except ConfigError as error:
+                errors[name] = str(error)
+        return errors
 
     def _change_now(self, config: TrainConfig) -> None:
         trainer = self._page.trainer
@@ -282,12 +290,6 @@ class SettingsForm:
                 control.error = errors.get(name)
         if had_errors != self.has_errors:
             self._on_validity()
-
-
-def _blamed(sentence: str, names: Any, changed: str) -> str:
-    """Return the control that an error is about: the one that it names first, else the one that was changed."""
-    first = sentence.partition(" ")[0]
-    return first if first in names else changed
 
 
 def _dropout_rates(architecture: Architecture) -> list[float]:
