@@ -112,13 +112,7 @@ def settings_of(layer: Layer) -> dict[str, Any]:
 
 
 def build_layer(kind: str, typed: Mapping[str, Any], name: str = "") -> Layer:
-    """Return the layer that somebody has typed.
-
-    Raises
-    ------
-    NetworkError
-        If a setting is empty or cannot be used; the message names it.
-    """
+    """Return the layer that somebody has typed."""
     values = {
         setting.name: _value(kind, setting, typed[setting.name]) for setting in SETTINGS[kind] if setting.name in typed
     }
@@ -208,11 +202,6 @@ class CheckedNetwork:
 
 class LayerEditor:
     """The layers of a network, changed one at a time, with the way back.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Where to begin.
 
     Examples
     --------

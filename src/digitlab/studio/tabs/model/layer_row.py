@@ -32,15 +32,7 @@ class LayerActions:
 
 
 class LayerRow:
-    """A list item that stays while its layer does, so that nobody loses the field in which they type.
-
-    Parameters
-    ----------
-    draft : LayerDraft
-        What it begins with.
-    actions : LayerActions
-        Who is told.
-    """
+    """A list item that stays while its layer does, so that nobody loses the field in which they type."""
 
     def __init__(self, draft: LayerDraft, actions: LayerActions) -> None:
         self.key, self.kind = draft.key, draft.kind

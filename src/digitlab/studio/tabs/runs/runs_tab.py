@@ -299,18 +299,7 @@ _log = logging.getLogger("digitlab.studio")
 
 
 class ExportDialog:
-    """Exports a run with ``digitlab.export``, which reads what it has written back and asks the runtimes that are here.
-
-    Parameters
-    ----------
-    page : Page
-        Whose runs.
-
-    Attributes
-    ----------
-    name : str
-        The run, or nothing before the first is opened.
-    """
+    """Exports a run with ``digitlab.export``, which reads back what it has written and asks the runtimes there are."""
 
     def __init__(self, page: Page) -> None:
         self._page = page

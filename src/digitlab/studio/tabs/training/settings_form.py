@@ -37,23 +37,7 @@ _CHOICES: dict[str, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SettingField:
-    """One setting.
-
-    Attributes
-    ----------
-    name : str
-        Of the field in ``TrainConfig``.
-    label : str
-        For people.
-    help : str
-        A sentence, from the docstring.
-    kind : str
-        ``choice``, ``bool``, ``int`` or ``float``.
-    optional : bool
-        Whether it may be left empty.
-    choices : sequence of str
-        What there is to choose.
-    """
+    """One setting: its name in ``TrainConfig``, what people call it, a sentence of help, and what may be typed."""
 
     name: str
     label: str
@@ -76,11 +60,6 @@ def other_fields() -> list[SettingField]:
 
 def parsed(field: SettingField, value: Any) -> Any:
     """Return what a control holds as ``TrainConfig`` takes it.
-
-    Raises
-    ------
-    ConfigError
-        If it is empty or no number.
 
     Examples
     --------
@@ -126,15 +105,7 @@ _WHEN = "While a training is under way, a new learning rate counts from the next
 
 
 class SettingsForm:
-    """The settings of the next start, and the learning rate of the training under way.
-
-    Parameters
-    ----------
-    page : Page
-        Whose settings.
-    on_validity : callable
-        Called when the form begins or ceases to have errors.
-    """
+    """The settings of the next start, and the learning rate of the training under way."""
 
     def __init__(self, page: Page, on_validity: Callable[[], None]) -> None:
         self._page, self._on_validity = page, on_validity
