@@ -47,8 +47,8 @@ class Trainer:
 
     All methods may be called from any thread. They return at once, but for ``start``, ``resume_run`` and ``reset``,
     which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks ``records_since``, which
-    costs next to nothing. Without ``out``, a folder of runs, nothing is written; ``data_folder`` is where the data comes
-    from if it is not the packaged one.
+    costs next to nothing. Without ``out``, a folder of runs, nothing is written; ``data_folder`` is where the data
+    comes from if it is not the packaged one.
     """
 
     def __init__(
