@@ -49,7 +49,7 @@ class _Content:
     numbers: NDArray[Any]
 
 
-class ImageList(ui.element, component="static/image_list.js"):
+class ImageList(ui.element, component="../static/image_list.js"):
     """A paged grid of digits; each opens to all its probabilities.
 
     Parameters
