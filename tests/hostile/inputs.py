@@ -493,7 +493,7 @@ def _events() -> list[bytes]:
 
 
 def _take_event(content: bytes, _: Path, __: random.Random) -> object:
-    from digitlab.studio.reading.elements import as_box, as_change
+    from digitlab.studio.tabs.read.read_elements import as_box, as_change
 
     try:
         event = json.loads(content)

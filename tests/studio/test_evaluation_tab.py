@@ -12,13 +12,13 @@ from visiting import User, only, until, visit
 import digitlab as dl
 from digitlab.errors import DigitlabError
 from digitlab.evaluation.confusion import MISTAKES, Selection
-from digitlab.studio.evaluation_views import ConfusionMatrix
-from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs import evaluation
 from digitlab.studio.tabs.evaluation import EvaluationTab
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
+from digitlab.studio.widgets.image_list import ImageList
 from digitlab.studio.widgets.sortable_table import SortableTable
 
 Scenario = Callable[[User, EvaluationTab, Page], Awaitable[None]]

@@ -17,13 +17,13 @@ import digitlab as dl
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.runs.run import CONFIG
-from digitlab.studio.explanation_dialog import facts_of
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.model import model_tab as model
 from digitlab.studio.tabs.model.cost_cards import results_here
 from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.explanation_dialog import facts_of
 from digitlab.training.config import TrainConfig
 from digitlab.training.train import open_session, train
 from digitlab.values import StepRecord

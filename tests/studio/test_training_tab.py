@@ -17,13 +17,13 @@ from steered import SMALL
 from visiting import User, only, until, visit
 
 from digitlab.network import Architecture, Dense, Dropout, Flatten
-from digitlab.studio.charts import LiveChart
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.training import training_tab as training
 from digitlab.studio.tabs.training.commands import Command, ProgressLine
 from digitlab.studio.tabs.training.live_views import AnswerView
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.controls import LiveSlider
 
 CHANGES = {name: getattr(SMALL, name) for name in ("train_images", "validation_images", "batch_size", "epochs")}

@@ -29,11 +29,12 @@ from digitlab.studio.access import Access, add_page, keep_few_unseen, take_odd_e
 from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.reading.desk import PROCESSES, add_read_routes
 from digitlab.studio.run_list import add_report_route
 from digitlab.studio.startup import Opening, announce, say
-from digitlab.studio.tabs import evaluation, input_data, read
+from digitlab.studio.tabs import evaluation, input_data
 from digitlab.studio.tabs.model import model_tab
+from digitlab.studio.tabs.read import read_tab
+from digitlab.studio.tabs.read.read_desk import PROCESSES, add_read_routes
 from digitlab.studio.tabs.runs import runs_tab
 from digitlab.studio.tabs.training import training_tab
 
@@ -103,7 +104,7 @@ BUILDERS: dict[str, Callable[[Page], None]] = {
     "Model": model_tab.build,
     "Training": training_tab.build,
     "Evaluation": evaluation.build,
-    "Read": read.build,
+    "Read": read_tab.build,
     "Runs": runs_tab.build,
 }
 

@@ -17,8 +17,8 @@ from nicegui import ui
 
 from digitlab.errors import DigitlabError
 from digitlab.reading.table import safe_cell
-from digitlab.studio.explanation_dialog import ExplanationDialog
 from digitlab.studio.page import Page, current_page
+from digitlab.studio.widgets.explanation_dialog import ExplanationDialog
 
 #: A table to save: the names of the columns, and the rows.
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]

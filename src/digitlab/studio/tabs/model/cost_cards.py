@@ -15,10 +15,10 @@ from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.zoo import architecture as of_zoo
-from digitlab.studio.bar_table import bar_table
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.bar_table import bar_table
 from digitlab.studio.widgets.card import Exports, Rows, card
 
 _PAIR = ("codelab_cnn", "dense_baseline")

@@ -16,12 +16,12 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
 from digitlab.network.zoo import architecture as of_zoo
-from digitlab.studio.explanation_dialog import ExplanationDialog
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.model.cost_cards import ComparisonCard, CostCard
 from digitlab.studio.tabs.model.layer_editor import CheckedNetwork, LayerEditor
 from digitlab.studio.tabs.model.layer_row import LayerActions, LayerRow
 from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.explanation_dialog import ExplanationDialog
 
 #: A network of 64 layers takes some 20 kB.
 MOST_BYTES = 300_000

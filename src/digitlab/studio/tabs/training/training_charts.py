@@ -8,10 +8,9 @@ from typing import Any
 
 from nicegui import ui
 
-from digitlab.studio.charts import Curve, LiveChart
 from digitlab.studio.page import Page
-from digitlab.studio.pictures import png_side_by_side, svg_side_by_side
 from digitlab.studio.widgets.card import Exports
+from digitlab.studio.widgets.charts import Curve, LiveChart, png_side_by_side, svg_side_by_side
 from digitlab.values import EpochRecord, StepRecord
 
 _Record = StepRecord | EpochRecord

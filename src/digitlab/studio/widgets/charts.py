@@ -1,8 +1,15 @@
-"""Live line charts: fed with new points only, drawn in the browser by ECharts as NiceGUI bundles it."""
+"""Live line charts, fed with new points only and drawn in the browser by ECharts as NiceGUI bundles it; and pictures.
+
+What is to be saved as a picture is drawn by the browser that shows it, and several are put beside each other here.
+"""
 
 from __future__ import annotations
 
 import base64
+import binascii
+import io
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,11 +17,10 @@ from typing import Any, Self
 import nicegui.elements.echart  # noqa: F401  (makes ECharts known to the page)
 from nicegui import ui
 from nicegui.events import GenericEventArguments
+from PIL import Image
 
-from digitlab.errors import StorageError
+from digitlab.errors import InputError, StorageError
 from digitlab.studio.page import Page
-
-__all__ = ["Curve", "LiveChart", "Points"]
 
 #: New points by the curve's name: the x values and the y values.
 Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -25,44 +31,35 @@ _PICTURE_TIMEOUT_S = 10.0
 # Where the y axis ends before there is data. Somewhat above ln 10 = 2.303, the loss of guessing among ten classes: most
 # trainings begin there, and the axis stays as it is.
 _Y_FIRST = 2.5
+_PREFIX = "data:image/png;base64,"
+_SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)"[^>]*?\bheight="([\d.]+)"')
+_RASTERIZE = """
+return await (async (svg, scale) => {
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(svg);
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth * scale;
+  canvas.height = image.naturalHeight * scale;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
+})(%s, %d);
+"""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of a chart.
-
-    Attributes
-    ----------
-    name : str
-        In the legend and for `LiveChart.append`.
-    color : str
-        A CSS variable.
-    marked : bool
-        Dashed, with a mark at every point: for curves of few points.
-    """
+    """One curve of a chart: its name, a CSS variable, and whether it is dashed with a mark at every point."""
 
     name: str
     color: str = "--series-1"
     marked: bool = False
 
 
-class LiveChart(ui.element, component="static/live_chart.js"):
-    """A chart that grows.
+class LiveChart(ui.element, component="../static/live_chart.js"):
+    """A chart that grows; ``label`` is for screen readers, and the first curve carries the cursor.
 
-    Parameters
-    ----------
-    page : Page
-        Where it stands.
-    label : str
-        What it shows, for screen readers.
-    curves : sequence of Curve
-        At least one; the first carries the cursor.
-    x_name, y_name : str
-        The axes' titles.
-    x_max : float
-        The end of the x axis, which begins at 0.
-    y_max : float, optional
-        The end of the y axis; where the data is by default.
+    The x axis goes from 0 to ``x_max``, the y axis to ``y_max`` or where the data is.
     """
 
     def __init__(
@@ -134,3 +131,55 @@ class LiveChart(ui.element, component="static/live_chart.js"):
 
 def _rounded(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.{_DIGITS}g}") for value in values]
+
+
+async def png_of_svg(svg: str, *, scale: int = 2) -> bytes:
+    """Let the browser draw an SVG file and return it as PNG, with ``scale`` pixels for each unit."""
+    answer = await ui.run_javascript(_RASTERIZE % (json.dumps(svg), scale), timeout=10.0)
+    try:
+        if isinstance(answer, str) and answer.startswith(_PREFIX):
+            return base64.b64decode(answer.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        pass
+    raise InputError("The browser could not draw the picture; save it as SVG instead.")
+
+
+def png_side_by_side(pictures: Sequence[bytes]) -> bytes:
+    """Return PNG files as one, from left to right."""
+    try:
+        images = [Image.open(io.BytesIO(picture), formats=["PNG"]).convert("RGB") for picture in pictures]
+    except OSError as error:
+        raise StorageError(f"The browser gave a picture that cannot be read ({error}); try again.") from None
+    whole = Image.new(
+        "RGB", (sum(image.width for image in images), max(image.height for image in images)), images[0].getpixel((0, 0))
+    )
+    left = 0
+    for image in images:
+        whole.paste(image, (left, 0))
+        left += image.width
+    file = io.BytesIO()
+    whole.save(file, "PNG")
+    return file.getvalue()
+
+
+def svg_side_by_side(pictures: Sequence[str]) -> str:
+    """Return SVG pictures as one, from left to right.
+
+    Examples
+    --------
+    >>> one = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="5"></svg>'
+    >>> svg_side_by_side([one, one]).count('<svg')
+    3
+    """
+    parts, left, height = [], 0.0, 0.0
+    for picture in pictures:
+        found = _SIZE.search(picture)
+        if found is None:
+            raise StorageError("The browser gave a picture without a size; try again.")
+        parts.append(picture[found.start() :].replace("<svg", f'<svg x="{left:g}"', 1))
+        left, height = left + float(found[1]), max(height, float(found[2]))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left:g}" height="{height:g}">\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )

@@ -21,7 +21,7 @@ class Digit:
     says: str
 
 
-class ExampleDigits(ui.element, component="static/example_digits.js"):
+class ExampleDigits(ui.element, component="../static/example_digits.js"):
     """A grid of digits: one stop for the Tab key, arrow keys move, a click or Enter opens one.
 
     ``on_open`` is told the position of the digit that was chosen; ``size_px`` is the width of a digit, at most.
@@ -55,7 +55,7 @@ def side_by_side(images: NDArray[np.uint8]) -> str:
     return png_data_uri(np.concatenate(list(images), axis=1))
 
 
-class PixelView(ui.element, component="static/pixel_view.js"):
+class PixelView(ui.element, component="../static/pixel_view.js"):
     """An image as a grid of numbers; the pointer or the arrow keys choose a pixel, and a line tells its value."""
 
     def __init__(self) -> None:

@@ -29,8 +29,8 @@ from digitlab.reading.reading import Box
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.refusals import RefusedError
 from digitlab.studio.page import Page
-from digitlab.studio.reading.readers import SHIPPED, Readers, readers_of
-from digitlab.studio.reading.sheet import (
+from digitlab.studio.tabs.read.readers import SHIPPED, Readers, readers_of
+from digitlab.studio.tabs.read.sheet import (
     Sheet,
     answer_of,
     edited,

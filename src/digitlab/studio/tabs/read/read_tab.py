@@ -1,4 +1,4 @@
-"""The tab Read: own digits, drawn or photographed, and every step from them to an answer."""
+"""The tab Read built: own digits, drawn or photographed, every step to an answer, and the corrections."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box
 from digitlab.studio.page import Page
-from digitlab.studio.reading.cards import CorrectionsCard, NumbersCard, PhotoCard
-from digitlab.studio.reading.desk import PROCESSES, Desk
-from digitlab.studio.reading.elements import DrawnAnswer, DrawPad, StepsView
-from digitlab.studio.reading.readers import TRAINED, corrections_of
 from digitlab.studio.stream import Refreshing
+from digitlab.studio.tabs.read.read_cards import CorrectionsCard, NumbersCard, PhotoCard
+from digitlab.studio.tabs.read.read_desk import PROCESSES, Desk
+from digitlab.studio.tabs.read.read_elements import DrawnAnswer, DrawPad, StepsView
+from digitlab.studio.tabs.read.readers import TRAINED, corrections_of
 from digitlab.studio.widgets.card import card
 
 __all__ = ["ReadTab", "build"]

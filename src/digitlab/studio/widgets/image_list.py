@@ -41,7 +41,7 @@ class _Content:
     numbers: NDArray[Any]
 
 
-class ImageList(ui.element, component="static/image_list.js"):
+class ImageList(ui.element, component="../static/image_list.js"):
     """A paged grid of digits; each opens to all its probabilities."""
 
     def __init__(self, names: Sequence[str], *, label: str = "Images") -> None:

@@ -37,7 +37,7 @@ CLASS_COLUMNS = (
 _EMPTY = [[{"n": "", "part": "", "shade": "wrong-0", "says": "not counted yet"}] * 10] * 10
 
 
-class ConfusionMatrix(ui.element, component="static/matrix.js"):
+class ConfusionMatrix(ui.element, component="../static/matrix.js"):
     """Labels down, predictions across; arrow keys move in it, and a cell, a row or a column can be chosen.
 
     ``on_choose`` is told what was chosen; `MISTAKES` when it was let go again. ``label`` is for screen readers.
