@@ -21,8 +21,9 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, Any, BinaryIO, NoReturn, Protocol, cast
 
 from digitlab.errors import DataError, StorageError
 
@@ -40,12 +41,6 @@ class Readable(Protocol):
     """Bytes that come in order; ``read`` returns none of them only at their end."""
 
     def read(self, n_bytes: int, /) -> bytes: ...
-
-
-class Writable(Protocol):
-    """Something that takes bytes in order."""
-
-    def write(self, content: memoryview, /) -> int: ...
 
 
 def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
@@ -152,7 +147,7 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
 
 
 @contextmanager
-def compressing(file: BinaryIO, suffix: str) -> Iterator[Writable]:
+def compressing(file: BinaryIO, suffix: str) -> Iterator[IO[bytes] | BufferedIOBase]:
     """Yield what compresses into ``file`` as ``suffix`` says: ``.gz``, ``.xz``, or anything else for plain."""
     if suffix.lower() == ".gz":
         # No name and no time, so that equal content gives equal bytes.

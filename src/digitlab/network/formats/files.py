@@ -30,13 +30,9 @@ _OLD_KERAS = (
 _REFUSED = {
     ".h5": _OLD_KERAS,
     ".hdf5": _OLD_KERAS,
-    ".joblib": f"{_PICKLE}. Save the weights as ONNX",
-    ".ckpt": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
+    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
+    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
-    ".pickle": f"{_PICKLE}. Save the weights as ONNX",
-    ".pkl": f"{_PICKLE}. Save the weights as ONNX",
-    ".pt": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
-    ".pth": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
 _READ = (".safetensors", ".json", ".keras", ".onnx")

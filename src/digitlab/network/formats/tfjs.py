@@ -28,6 +28,8 @@ from digitlab.network.formats.files import (
 )
 from digitlab.network.formats.keras import ForeignStack, read_keras_config
 
+#: By name: how a weight is stored.
+QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 _MOST_SHARDS = 1_000
 _MOST_WEIGHTS = 1_000
 # What a shard may be called: nothing that leads out of the folder, on any system.
@@ -42,8 +44,8 @@ class _Stored:
 
     @property
     def n_bytes(self) -> int:
-        size = 4 if self.quantization is None else item_bytes(str(self.quantization.get("dtype")))
-        return math.prod(self.shape) * size
+        dtype = "<f4" if self.quantization is None else QUANTIZATIONS[self.quantization["dtype"]]
+        return math.prod(self.shape) * np.dtype(dtype).itemsize
 
 
 def is_layers_model(path: Path) -> bool:
@@ -139,10 +141,10 @@ def _stored(weight: Any) -> _Stored:
         raise RunError(f"the shape of its weight {shown(name)} cannot be one of a layer.")
     if weight.get("dtype") != "float32":
         raise RunError(f"its weight {shown(name)} is {shown(weight.get('dtype'))}; digitlab's are float32.")
-    if quantization is not None and (
-        not isinstance(quantization, Mapping) or not is_quantization(quantization.get("dtype"))
-    ):
-        raise RunError(f"its weight {shown(name)} is quantized in another way than {', '.join(QUANTIZATIONS)}.")
+    if quantization is not None:
+        kind = quantization.get("dtype") if isinstance(quantization, Mapping) else None
+        if not isinstance(kind, str) or kind not in QUANTIZATIONS:
+            raise RunError(f"its weight {shown(name)} is quantized in another way than {', '.join(QUANTIZATIONS)}.")
     return _Stored(name, tuple(shape), quantization)
 
 
@@ -174,10 +176,6 @@ def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> 
     return ordered
 
 
-#: By name: how a weight is stored.
-QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
-
-
 def quantized(weights: NDArray[np.float32], kind: str) -> tuple[bytes, dict[str, Any]]:
     """Return weights in fewer bits, little endian in C order, and how to read them: ``dtype``, ``min`` and ``scale``.
 
@@ -195,7 +193,7 @@ def quantized(weights: NDArray[np.float32], kind: str) -> tuple[bytes, dict[str,
         if largest > float(np.finfo(np.float16).max):
             raise ConfigError(f"A weight of {largest:g} does not fit into float16; choose uint16.")
         return weights.astype("<f2").tobytes(), {"dtype": kind}
-    most = 2 ** (8 * item_bytes(kind)) - 1
+    most = np.iinfo(QUANTIZATIONS[kind]).max
     low, high = float(weights.min(initial=0.0)), float(weights.max(initial=0.0))
     scale = (high - low) / most or 1.0
     # The bounds above include zero, and it shall be one of the steps.
@@ -204,29 +202,14 @@ def quantized(weights: NDArray[np.float32], kind: str) -> tuple[bytes, dict[str,
     return numbers.astype(QUANTIZATIONS[kind]).tobytes(), {"dtype": kind, "min": low, "scale": scale}
 
 
-def is_quantization(kind: Any) -> bool:
-    """Tell whether a file's word for how its weights are stored is one of ``QUANTIZATIONS``; it may be anything."""
-    return isinstance(kind, str) and kind in QUANTIZATIONS
-
-
-def item_bytes(kind: str) -> int:
-    """Return the bytes of one stored weight."""
-    return np.dtype(QUANTIZATIONS[kind]).itemsize
-
-
 def dequantized(content: bytes, description: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Return the weights that ``quantized`` stored, as a row of float32."""
-    kind = description.get("dtype")
-    if not is_quantization(kind):
-        raise RunError(f"its weights are quantized in a way that TensorFlow.js does not know; use {[*QUANTIZATIONS]}.")
-    numbers = np.frombuffer(content, QUANTIZATIONS[str(kind)])
-    if kind == "float16":
+    """Return the weights that ``quantized`` stored, of a known ``dtype``, as a row of float32."""
+    numbers = np.frombuffer(content, QUANTIZATIONS[description["dtype"]])
+    if numbers.dtype.kind == "f":
         return numbers.astype(np.float32)
-    low, scale = description.get("min"), description.get("scale")
-    for value in (low, scale):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise RunError("its quantized weights lack a min or scale. Save the model again.")
-    assert isinstance(low, int | float)
-    assert isinstance(scale, int | float)
+    affine = [description.get(name) for name in ("min", "scale")]
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in affine):
+        raise RunError("its quantized weights lack a min or scale. Save the model again.")
+    low, scale = np.array(affine, np.float64)
     with np.errstate(over="ignore"):
-        return (numbers * np.float64(scale) + np.float64(low)).astype(np.float32)
+        return np.asarray(numbers * scale + low, np.float32)
