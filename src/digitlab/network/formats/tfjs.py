@@ -18,9 +18,7 @@ from digitlab.network.formats.files import (
     MODEL_JSON,
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
-    finite,
-    kept_metadata,
-    named_classes,
+    checkpoint_in,
     parse_json,
     read_whole,
     shown,
@@ -85,11 +83,9 @@ def read_tfjs(path: Path) -> Checkpoint:
     except (NetworkError, RunError) as error:
         text = str(error)
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
-    finite(path, ordered)
     told = document.get("userDefinedMetadata")
     told = told if isinstance(told, Mapping) else {}
-    class_names = named_classes(told.get("class_names"), network.n_classes)
-    return Checkpoint(network, tuple(ordered.values()), class_names, kept_metadata(told.get("digitlab")))
+    return checkpoint_in(path, network, ordered, told.get("class_names"), told.get("digitlab"))
 
 
 def _topology(document: Mapping[str, Any]) -> ForeignStack:
@@ -158,10 +154,10 @@ def _shards(path: Path, shards: list[str], n_bytes: int) -> memoryview:
     return memoryview(b"".join(parts))
 
 
-def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Return the weights in the network's order, found by the last two words of their names: layer/part."""
     by_place = {"/".join(name.split(":")[0].split("/")[-2:]): array for name, array in arrays.items()}
-    ordered = {}
+    ordered = []
     for layer, shapes in stack.learning:
         for part, shape in zip(("kernel", "bias"), shapes, strict=False):
             place = f"{layer.name}/{part}"
@@ -170,7 +166,7 @@ def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> 
                 raise RunError(f"the weight {shown(place)} of its network is missing.")
             if array.shape != shape:
                 raise RunError(f"the weight {shown(place)} should have the shape {shape}; it has {array.shape}.")
-            ordered[place] = array
+            ordered.append(array)
     if by_place:
         raise RunError(f"it holds a weight {shown(next(iter(by_place)))} that its network does not have.")
     return ordered
