@@ -17,12 +17,14 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, Any, BinaryIO, NoReturn, Protocol, cast
 
 from digitlab.errors import DataError, StorageError
 
@@ -40,12 +42,6 @@ class Readable(Protocol):
     """Bytes that come in order; ``read`` returns none of them only at their end."""
 
     def read(self, n_bytes: int, /) -> bytes: ...
-
-
-class Writable(Protocol):
-    """Something that takes bytes in order."""
-
-    def write(self, content: memoryview, /) -> int: ...
 
 
 def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
@@ -152,7 +148,7 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
 
 
 @contextmanager
-def compressing(file: BinaryIO, suffix: str) -> Iterator[Writable]:
+def compressing(file: BinaryIO, suffix: str) -> Iterator[IO[bytes] | BufferedIOBase]:
     """Yield what compresses into ``file`` as ``suffix`` says: ``.gz``, ``.xz``, or anything else for plain."""
     if suffix.lower() == ".gz":
         # No name and no time, so that equal content gives equal bytes.
@@ -255,6 +251,8 @@ def _lzma() -> Any:
 
 
 _NAME = re.compile(r"\.digitlab-[0-9a-f]{16}\.tmp")
+# Folders in the system's temporary one, where others may make some that are called so.
+_SCRATCH = "digitlab-export-"
 _STALE_S = 3600.0
 # Nobody needs a folder for longer than a moment, but a process may be suspended while it has it.
 _PATIENCE_S = 30.0
@@ -339,7 +337,39 @@ def new_file(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
 def bench(folder: Path) -> Iterator[Path]:
     """Yield a new hidden folder in a folder, which is gone when the block ends."""
     sweep(folder)
-    path, descriptor = _new_bench(folder)
+
+    def made() -> Path:
+        path = folder / _temporary_name()
+        path.mkdir()
+        return path
+
+    with _kept(made) as path:
+        yield path
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a new folder in the system's temporary one, which is gone when the block ends; those of the killed go."""
+    home = Path(tempfile.gettempdir())
+    with suppress(OSError):
+        for path in home.glob(f"{_SCRATCH}*"):
+            with suppress(OSError):
+                _remove_scratch(path)
+    with _kept(lambda: Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=home))) as path:
+        yield path
+
+
+def _remove_scratch(path: Path) -> None:
+    status = path.lstat()
+    # Nothing is believed of what another account has made there, and no link is followed.
+    if stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid()):
+        _remove_if_left(path, has_aside=False)
+
+
+@contextmanager
+def _kept(made: Callable[[], Path]) -> Iterator[Path]:
+    """Yield a folder that is locked, and gone when the block ends."""
+    path, descriptor = _locked(made)
     try:
         yield path
     finally:
@@ -348,10 +378,9 @@ def bench(folder: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _new_bench(folder: Path) -> tuple[Path, int | None]:
+def _locked(made: Callable[[], Path]) -> tuple[Path, int | None]:
     while True:
-        path = folder / _temporary_name()
-        path.mkdir()
+        path = made()
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -405,7 +434,7 @@ def sweep(folder: Path) -> None:
                 _remove_if_left(path)
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_left(path: Path, *, has_aside: bool = True) -> None:
     status = path.lstat()
     descriptor = None
     try:
@@ -421,7 +450,7 @@ def _remove_if_left(path: Path) -> None:
         if not stat.S_ISDIR(status.st_mode):
             path.unlink()
             return
-        if (path / _ASIDE).is_dir():
+        if has_aside and (path / _ASIDE).is_dir():
             for old in (path / _ASIDE).iterdir():
                 if not os.path.lexists(path.parent / old.name):
                     old.rename(path.parent / old.name)

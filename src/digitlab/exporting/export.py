@@ -6,7 +6,6 @@ import importlib.util
 import io
 import math
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
-from digitlab.data.storage import bench, reason_of, replace_folder
+from digitlab.data.storage import bench, reason_of, replace_folder, scratch
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, StorageError
 from digitlab.exporting.page_writer import write_page
@@ -234,8 +233,8 @@ def export_packed(
 
     A folder is packed into a ZIP file with that folder in it.
     """
-    with tempfile.TemporaryDirectory(prefix="digitlab-export-") as folder:
-        path = Path(folder) / f"{file_stem(name)}{FORMATS.get(format, '')}"
+    with scratch() as folder:
+        path = folder / f"{file_stem(name)}{FORMATS.get(format, '')}"
         report = export(
             model, path, format=format, quantize=quantize, data=data, ask_runtimes=ask_runtimes, metadata=metadata
         )

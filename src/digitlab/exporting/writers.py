@@ -8,7 +8,6 @@ of the dense layer behind a flattening change places: from height, width, channe
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -51,20 +50,18 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
     network = checkpoint.architecture
     specs: list[dict[str, Any]] = []
     content = bytearray()
-    arrays = iter(checkpoint.weights)
-    for layer, shape in zip(network.layers, network.input_shapes, strict=True):
-        for part, array in zip(("kernel", "bias"), (next(arrays) for _ in layer.weight_shapes(shape)), strict=False):
-            spec: dict[str, Any] = {"name": f"{layer.name}/{part}", "shape": list(array.shape), "dtype": "float32"}
-            if quantize is None:
-                content += array.astype("<f4").tobytes()
-            else:
-                stored, spec["quantization"] = quantized(array, quantize)
-                content += stored
-            specs.append(spec)
+    for (name, shape), array in zip(network.named_weight_shapes.items(), checkpoint.weights, strict=True):
+        spec: dict[str, Any] = {"name": name, "shape": list(shape), "dtype": "float32"}
+        if quantize is None:
+            content += array.astype("<f4").tobytes()
+        else:
+            stored, spec["quantization"] = quantized(array, quantize)
+            content += stored
+        specs.append(spec)
     shards = [bytes(content[start : start + _SHARD_BYTES]) for start in range(0, len(content), _SHARD_BYTES)]
     names = [f"group1-shard{i}of{len(shards)}.bin" for i in range(1, len(shards) + 1)]
     kept = [layer for layer in network.layers if not isinstance(layer, Dropout)]
-    layers = [_layer(layer) for layer in kept]
+    layers = [_keras_2_layer(layer) for layer in kept]
     layers[0]["config"]["batch_input_shape"] = [None, *network.input_shape]
     document = {
         "format": "layers-model",
@@ -84,37 +81,22 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
     (folder / MODEL_JSON).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
-    config: dict[str, Any] = {"name": layer.name, "dtype": "float32"}
+def _keras_2_layer(layer: Layer) -> dict[str, Any]:
+    config = {key: value for key, value in _config(layer).items() if not key.endswith("_initializer")}
     if isinstance(layer, Conv2D):
-        config |= {
-            "filters": layer.filters,
-            "kernel_size": list(layer.kernel),
-            "strides": [1, 1],
-            "padding": layer.padding,
-            "data_format": "channels_last",
-            "dilation_rate": [1, 1],
-            "activation": layer.activation,
-            "use_bias": layer.use_bias,
-        }
-    elif isinstance(layer, MaxPooling2D):
-        config |= {
-            "pool_size": list(layer.pool),
-            "strides": list(layer.stride),
-            "padding": layer.padding,
-            "data_format": "channels_last",
-        }
-    elif isinstance(layer, Flatten):
-        config |= {"data_format": "channels_last"}
-    elif isinstance(layer, Dense):
-        config |= {"units": layer.units, "activation": layer.activation, "use_bias": layer.use_bias}
+        config |= {"strides": [1, 1], "dilation_rate": [1, 1]}
     return {"class_name": type(layer).__name__, "config": config}
+
+
+def _config(layer: Layer) -> dict[str, Any]:
+    is_of_images = isinstance(layer, Conv2D | MaxPooling2D | Flatten)
+    return layer.settings() | {"dtype": "float32"} | ({"data_format": "channels_last"} if is_of_images else {})
 
 
 def write_keras(checkpoint: Checkpoint, path: Path) -> None:
     """Write a ``.keras`` file; equal checkpoints give equal bytes."""
     network = checkpoint.architecture
-    layers = [_keras_layer(layer, shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
+    layers = [_keras_3_layer(layer, shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
     batch_shape = [None, *network.input_shape]
     name = "images"
     while any(layer.name == name for layer in network.layers):
@@ -165,16 +147,11 @@ def _weights(checkpoint: Checkpoint) -> bytes:
     return memory.getvalue()
 
 
-def _keras_layer(layer: Layer, shape: Shape) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()
-    }
-    config |= {"trainable": True, "dtype": "float32"}
+def _keras_3_layer(layer: Layer, shape: Shape) -> dict[str, Any]:
+    config = _config(layer) | {"trainable": True}
     for part in ("kernel_initializer", "bias_initializer"):
         if part in config:
             config[part] = _object("keras.initializers", *_INITIALIZERS[config[part]])
-    if isinstance(layer, Conv2D | MaxPooling2D | Flatten):
-        config["data_format"] = "channels_last"
     return _object("keras.layers", type(layer).__name__, config) | {"build_config": {"input_shape": [None, *shape]}}
 
 

@@ -97,21 +97,13 @@ class Architecture:
         self._check()
 
     def _check(self) -> None:
-        for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
+        for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True), start=1):
             if None not in shape and math.prod(shape) > _MOST_VALUES:
-                raise NetworkError(
-                    f"an output of shape {shape} is too large; it can have at most {_MOST_VALUES:,} values.",
-                    layer=position + 1,
-                    name=layer.name,
-                )
-            is_last = position == len(self.layers) - 1
-            if getattr(layer, "activation", "linear") == "softmax" and not is_last:
-                raise NetworkError(
-                    'softmax belongs in the last layer only; use "relu" or "linear".',
-                    layer=position + 1,
-                    name=layer.name,
-                    field="activation",
-                )
+                sentence = f"an output of shape {shape} is too large; it can have at most {_MOST_VALUES:,} values."
+                raise NetworkError(sentence, layer=position, name=layer.name)
+            if getattr(layer, "activation", "linear") == "softmax" and position < len(self.layers):
+                sentence = 'softmax belongs in the last layer only; use "relu" or "linear".'
+                raise NetworkError(sentence, layer=position, name=layer.name, field="activation")
         if self.answers_maps and not isinstance(self.layers[-1], Conv2D):
             raise NetworkError(
                 f"A network for images of any size answers with maps, and its last layer is Conv2D; this ends in "
@@ -125,22 +117,18 @@ class Architecture:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """Output shape of every layer, without the batch."""
-        return tuple(shape for _, shape in self._walk())
+        shapes = [self.input_shape]
+        for position, layer in enumerate(self.layers, start=1):
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except NetworkError as error:
+                raise NetworkError(str(error), layer=position, name=layer.name, field=error.field) from None
+        return tuple(shapes[1:])
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
         """Input shape of every layer, without the batch."""
         return (self.input_shape, *self.shapes[:-1])
-
-    def _walk(self) -> list[tuple[Layer, Shape]]:
-        shape, walked = self.input_shape, []
-        for position, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except NetworkError as error:
-                raise NetworkError(str(error), layer=position + 1, name=layer.name, field=error.field) from None
-            walked.append((layer, shape))
-        return walked
 
     @property
     def answers_maps(self) -> bool:
@@ -172,11 +160,16 @@ class Architecture:
     @property
     def weight_shapes(self) -> tuple[Shape, ...]:
         """Shapes of all weights in Keras' order: kernel, bias, layer by layer."""
-        return tuple(
-            shape
+        return tuple(self.named_weight_shapes.values())
+
+    @property
+    def named_weight_shapes(self) -> dict[str, Shape]:
+        """The same by name, such as ``conv2d/kernel``."""
+        return {
+            f"{layer.name}/{part}": shape
             for layer, input_shape in zip(self.layers, self.input_shapes, strict=True)
-            for shape in layer.weight_shapes(input_shape)
-        )
+            for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
+        }
 
     @property
     def n_parameters(self) -> int:
@@ -219,11 +212,7 @@ class Architecture:
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
-            "layers": [
-                {"class_name": type(layer).__name__}
-                | {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()}
-                for layer in self.layers
-            ],
+            "layers": [{"class_name": type(layer).__name__} | layer.settings() for layer in self.layers],
         }
 
     @classmethod

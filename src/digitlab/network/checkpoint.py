@@ -63,7 +63,7 @@ class Checkpoint:
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shapes = _tensor_shapes(self.architecture)
+        shapes = self.architecture.named_weight_shapes
         if len(self.weights) != len(shapes):
             raise RunError(
                 f"The network {self.architecture.name} has {len(shapes)} weight arrays, not {len(self.weights)}; "
@@ -91,9 +91,8 @@ class Checkpoint:
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a checkpoint, the old file or the whole new one; equal checkpoints give equal bytes."""
-    tensors: dict[str, NDArray[Any]] = dict(
-        zip(_tensor_shapes(checkpoint.architecture), checkpoint.weights, strict=True)
-    )
+    names = checkpoint.architecture.named_weight_shapes
+    tensors: dict[str, NDArray[Any]] = dict(zip(names, checkpoint.weights, strict=True))
     tensors |= {_STATE + name: array for name, array in checkpoint.extra.items()}
     record = {
         "format": _FORMAT,
@@ -111,7 +110,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         record = _record(note)
         architecture = Architecture.from_dict(record["network"])
-        expected = _tensor_shapes(architecture)
+        expected = architecture.named_weight_shapes
         for name in expected:
             if name not in tensors:
                 raise RunError(f"the tensor {name!r} of its network is missing.")
@@ -127,14 +126,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         )
     except (RunError, NetworkError) as error:
         raise _unusable(path, str(error)) from error
-
-
-def _tensor_shapes(architecture: Architecture) -> dict[str, Shape]:
-    return {
-        f"{layer.name}/{part}": shape
-        for layer, input_shape in zip(architecture.layers, architecture.input_shapes, strict=True)
-        for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
-    }
 
 
 def _checked(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:

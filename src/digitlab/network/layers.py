@@ -8,7 +8,7 @@ else a network needs is an error that names the alternative.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ class Layer:
     """Base of all layers; ``name`` is given by the network when it is left empty."""
 
     name: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return its name and settings as JSON has them."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of this layer's output for an input of ``input_shape``."""

@@ -122,12 +122,12 @@ class HistoryFile:
             # Without a buffer: what could not be written must not be tried again behind our back when the file closes.
             self._file = open(path, "ab", buffering=0, opener=_opened)  # noqa: SIM115 - closed by close()
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {reason_of(error)}.") from None
+            raise _unwritten(path, error) from None
         try:
             self._file.truncate(self._size_bytes)
         except OSError as error:
             self._file.close()
-            raise StorageError(f"{path} cannot be written: {reason_of(error)}.") from None
+            raise _unwritten(path, error) from None
 
     def append(self, records: Iterable[Record | Steering]) -> None:
         """Append records, all or none of them."""
@@ -139,10 +139,7 @@ class HistoryFile:
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(self._size_bytes)
-            raise StorageError(
-                f"{self._path} cannot be written: {reason_of(error)}. Nothing that existed was lost; make room, "
-                f"then go on with the run by --resume."
-            ) from error
+            raise _unwritten(self._path, error) from error
         self._size_bytes += len(lines)
 
     def sync(self) -> None:
@@ -150,11 +147,18 @@ class HistoryFile:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(f"{self._path} cannot be written: {reason_of(error)}.") from error
+            raise _unwritten(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path} cannot be written: {reason_of(error)}. Nothing that existed was lost; make room, then go on with the "
+        f"run by --resume."
+    )
 
 
 def _opened(path: str, flags: int) -> int:

@@ -23,6 +23,7 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS,
 _MOST_BYTES = 2**22
 # What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
 _TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+_DAMAGED = "its evaluation is damaged. Make it again with: digitlab evaluate {name}"
 _OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
 
 
@@ -65,7 +67,8 @@ class RunInfo(Value):
     ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
     resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
     fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
-    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing.
+    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing. ``problem`` is a
+    sentence where its evaluation is there and damaged.
     """
 
     name: str
@@ -79,6 +82,7 @@ class RunInfo(Value):
     test_accuracy: float | None
     changes: tuple[str, ...] = ()
     resumed_after: tuple[int, ...] = ()
+    problem: str = ""
 
     @property
     def on_the_way(self) -> tuple[str, ...]:
@@ -318,11 +322,10 @@ class Run:
                 not turns or record.learning_rate != turns[-1].learning_rate
             ):
                 turns.append(record)
-        try:
-            evaluation = self.read_json(EVALUATION)
-        except DigitlabError:
-            evaluation = {}
-        accuracy = evaluation.get("accuracy")
+        accuracy, is_evaluated = None, self.has(EVALUATION)
+        with suppress(DigitlabError):
+            accuracy = self.read_json(EVALUATION).get("accuracy") if is_evaluated else None
+        is_known = isinstance(accuracy, float) and 0 <= accuracy <= 1
         return RunInfo(
             name=self.name,
             path=str(self.path),
@@ -332,9 +335,10 @@ class Run:
             epochs_done=len(epochs),
             epochs=config["epochs"],
             val_accuracy=epochs[-1].val_accuracy if epochs else None,
-            test_accuracy=accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None,
+            test_accuracy=accuracy if is_known else None,
             changes=changes_told(description, turns, steering),
             resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
+            problem=_DAMAGED.format(name=self.name) if is_evaluated and not is_known else "",
         )
 
 

@@ -30,13 +30,9 @@ _OLD_KERAS = (
 _REFUSED = {
     ".h5": _OLD_KERAS,
     ".hdf5": _OLD_KERAS,
-    ".joblib": f"{_PICKLE}. Save the weights as ONNX",
-    ".ckpt": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
+    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
+    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
-    ".pickle": f"{_PICKLE}. Save the weights as ONNX",
-    ".pkl": f"{_PICKLE}. Save the weights as ONNX",
-    ".pt": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
-    ".pth": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
 _READ = (".safetensors", ".json", ".keras", ".onnx")
@@ -144,34 +140,28 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def finite(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Check that all weights are finite numbers."""
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise unusable(path, f"its weights {shown(name)} hold NaN or infinite values. Save it before it diverged.")
-
-
-def named_classes(names: Any, n_classes: int) -> tuple[str, ...]:
-    """Return the class names of a file where it has fitting ones, and the usual ones where it has not."""
-    if (
-        isinstance(names, Sequence)
-        and len(names) == n_classes
-        and all(isinstance(name, str) and name.isprintable() and 1 <= len(name) <= _LONGEST_WORD for name in names)
-    ):
-        return tuple(names)
-    return CLASS_NAMES if n_classes == len(CLASS_NAMES) else tuple(str(k) for k in range(n_classes))
+def checkpoint_in(
+    path: Path, network: Architecture, weights: Sequence[NDArray[np.float32]], class_names: Any, metadata: Any
+) -> Checkpoint:
+    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none."""
+    n = network.n_classes
+    is_fitting = isinstance(class_names, Sequence) and len(class_names) == n
+    if not is_fitting or not all(_is_text(name, _LONGEST_WORD) and name for name in class_names):
+        class_names = CLASS_NAMES if n == len(CLASS_NAMES) else [str(k) for k in range(n)]
+    try:
+        return Checkpoint(network, tuple(weights), tuple(class_names), kept_metadata(metadata))
+    except RunError as error:
+        raise unusable(path, f"{error} Save the model again.") from None
 
 
 def kept_metadata(given: Any) -> dict[str, str]:
     """Return what a file says of its network besides: short texts by short names, and nothing else."""
-    if not isinstance(given, Mapping):
-        return {}
-    items = [
-        (name, text)
-        for name, text in given.items()
-        if all(isinstance(word, str) and word.isprintable() and len(word) <= _LONGEST_TEXT for word in (name, text))
-    ]
-    return dict(items[:_MOST_TEXTS])
+    items = given.items() if isinstance(given, Mapping) else ()
+    return dict([item for item in items if all(_is_text(word, _LONGEST_TEXT) for word in item)][:_MOST_TEXTS])
+
+
+def _is_text(word: Any, most: int) -> bool:
+    return isinstance(word, str) and word.isprintable() and len(word) <= most
 
 
 def shown(value: Any) -> str:

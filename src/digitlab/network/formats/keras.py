@@ -27,11 +27,9 @@ from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     Stack,
-    finite,
+    checkpoint_in,
     is_pixel_scale,
-    kept_metadata,
     lacking,
-    named_classes,
     parse_json,
     read_whole,
     shown,
@@ -66,16 +64,14 @@ def read_keras_archive(path: Path) -> Checkpoint:
         metadata = _metadata(path, archive)
     folders = zip(weight_folders(layer.kind for layer in stack.layers), stack.layers, strict=True)
     learning = zip([folder for folder, layer in folders if layer.learns], stack.learning, strict=True)
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: list[NDArray[np.float32]] = []
     try:
         file = Hdf5File(weights)
         for folder, (_, shapes) in learning:
-            arrays |= {f"{folder}/{i}": file.array(f"{folder}/{i}", shape) for i, shape in enumerate(shapes)}
+            arrays += [file.array(f"{folder}/{i}", shape) for i, shape in enumerate(shapes)]
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
-    finite(path, arrays)
-    class_names = named_classes(metadata.get("class_names"), network.n_classes)
-    return Checkpoint(network, tuple(arrays.values()), class_names, kept_metadata(metadata.get("digitlab")))
+    return checkpoint_in(path, network, arrays, metadata.get("class_names"), metadata.get("digitlab"))
 
 
 def weight_folders(kinds: Iterable[str]) -> list[str]:

@@ -22,11 +22,9 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import (
     Stack,
-    finite,
+    checkpoint_in,
     is_pixel_scale,
-    kept_metadata,
     lacking,
-    named_classes,
     shown,
     unusable,
 )
@@ -46,9 +44,7 @@ def read_onnx(path: Path) -> Checkpoint:
         network, weights = _Walk(graph).finish()
     except NetworkError as error:
         raise unusable(path, str(error)) from None
-    finite(path, {str(i): array for i, array in enumerate(weights)})
-    class_names = named_classes(graph.class_names, network.n_classes)
-    return Checkpoint(network, tuple(weights), class_names, kept_metadata(graph.metadata))
+    return checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
 
 
 class _Walk:
@@ -76,10 +72,7 @@ class _Walk:
         if self.input_shape is None:
             raise NetworkError("it has no layer that learns.")
         network = self.stack.finish(self.input_shape, self.graph.name)
-        weights = [array for arrays in self.weights for array in arrays]
-        if tuple(array.shape for array in weights) != network.weight_shapes:
-            raise NetworkError("the shapes of its weights do not fit its layers.")
-        return network, weights
+        return network, [array for arrays in self.weights for array in arrays]
 
     def _follow(self, node: Node, position: int) -> None:
         inputs = [name for name in node.inputs if name]
