@@ -186,7 +186,7 @@ def described(run: Path) -> Iterator[str]:
 
 
 def test_a_run_has_the_files_and_keys_that_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from digitlab.training.train import open_session
+    from digitlab.training.session import open_session
 
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "runs"

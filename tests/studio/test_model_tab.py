@@ -14,6 +14,7 @@ from nicegui import ui
 from visiting import User, until, visit
 
 import digitlab as dl
+from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.runs.layout import CONFIG
 from digitlab.studio.learn import facts_of
@@ -24,7 +25,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.tabs import model
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import open_session, train
+from digitlab.training.session import open_session
 from digitlab.values import StepRecord
 
 SMALL = TrainConfig(train_images=40, validation_images=20, batch_size=20, epochs=1, threads=1)

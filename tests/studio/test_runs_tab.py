@@ -13,6 +13,7 @@ from steered import SMALL, wait_for_evaluation, wait_for_state
 from visiting import User, only, until, visit
 
 import digitlab as dl
+from digitlab.evaluation.train import train
 from digitlab.studio.charts import LiveChart
 from digitlab.studio.image_list import ImageList
 from digitlab.studio.lesson import LessonLink
@@ -22,7 +23,6 @@ from digitlab.studio.report_route import add_report_route, report_url
 from digitlab.studio.subject import subject_of
 from digitlab.studio.tabs.runs import RunsTab
 from digitlab.studio.trainer import Trainer
-from digitlab.training.train import train
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
 

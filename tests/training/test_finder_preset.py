@@ -12,7 +12,7 @@ import pytest
 from digitlab.engine.crops import PRIOR_LOGIT
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.of_run import evaluate_run, write_report
+from digitlab.evaluation.finish import evaluate_run, write_report
 from digitlab.runs.directory import HISTORY, Run
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.nondigits import fonts

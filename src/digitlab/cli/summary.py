@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
+from digitlab.cli.output import print_json, results_table, stdout
+from digitlab.cli.parameters import AsJson
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
-    from digitlab.network.architecture import Architecture
+    from rich.table import Table
 
-__all__ = ["summary"]
+    from digitlab.network.architecture import Architecture
 
 
 def summary(
@@ -21,7 +21,7 @@ def summary(
     *,
     out: Path = Path("runs"),
     examples: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a network's layers, shapes and parameters.
 
@@ -38,9 +38,6 @@ def summary(
     as_json
         Print one JSON object.
     """
-    from digitlab.cli.tables import summary_table
-    from digitlab.cli.terminal import print_json, stdout
-
     architecture = _architecture("finder_cnn" if network == "finder" else network, out)
     pictures = _write_examples(architecture, examples)
     if as_json:
@@ -49,12 +46,25 @@ def summary(
         print_json(document | {"n_parameters": architecture.n_parameters})
         return
     console = stdout()
-    console.print(summary_table(architecture))
+    console.print(_summary_table(architecture))
     console.print()
     shape = " x ".join("any" if side is None else str(side) for side in architecture.input_shape)
     if pictures:
         console.print(f"{len(pictures)} pictures of practice pages in {pictures[0].parent}.", soft_wrap=True)
     console.print(f"{architecture.n_parameters:,} parameters, all trainable. Input: {shape}.")
+
+
+def _summary_table(architecture: Architecture) -> Table:
+    """Return the table Layer Name | Output Shape | # Of Params | Trainable."""
+    table = results_table(architecture.name)
+    table.add_column("Layer Name")
+    table.add_column("Output Shape")
+    table.add_column("# Of Params", justify="right")
+    table.add_column("Trainable")
+    for row in architecture.summary():
+        shape = ", ".join(["batch", *map(str, row.output_shape)])
+        table.add_row(row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")
+    return table
 
 
 def _write_examples(architecture: Architecture, folder: Path | None) -> list[Path]:

@@ -15,7 +15,7 @@ from digitlab.data.choosing import choose_images
 from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError
-from digitlab.evaluation.of_run import is_own_data
+from digitlab.evaluation.finish import is_own_data
 from digitlab.runs.directory import Run
 from digitlab.runs.layout import MODEL
 from digitlab.runs.listing import check_name, run_in

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from digitlab.data.mnist import MnistData
 from digitlab.data.storage import replacing
-from digitlab.errors import RunError, StorageError
+from digitlab.errors import StorageError
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import Run
-from digitlab.runs.listing import free_name
+from digitlab.runs.listing import new_run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 
@@ -21,8 +20,6 @@ __all__ = ["NETWORKS", "new_session"]
 
 #: Beside the runs: the networks that were edited on the page, by name and content.
 NETWORKS = "networks"
-
-_MOST_TRIES = 100
 
 
 def new_session(
@@ -46,7 +43,7 @@ def new_session(
     network = session.model.architecture
     if architecture is not None and network != config.build_architecture():
         session.config = dataclasses.replace(config, network=str(_written(network, out / NETWORKS)))
-    session.run = _new_run(session.config, out)
+    session.run = new_run(out, session.config.network, session.config.seed)
     session.lock = session.run.lock()
     return session
 
@@ -64,12 +61,3 @@ def _written(network: Architecture, folder: Path) -> Path:
             f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder with --out."
         ) from error
     return path
-
-
-def _new_run(config: TrainConfig, out: Path) -> Run:
-    for _ in range(_MOST_TRIES):
-        try:
-            return Run.create(out / free_name(out, config.network, config.seed))
-        except RunError:
-            continue  # somebody else took the name in this moment
-    raise RunError(f"No free name for a run was found in {out}; choose another folder with --out.")

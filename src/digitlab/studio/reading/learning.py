@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, RunError
+from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.studio.reading.readers import Readers, of_run, readers_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections
@@ -116,6 +117,7 @@ class Learning:
                 raise RunError("There is nothing to take; let a network learn from the corrections first.")
             origin = self._readers.name(self.origin)
             run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
+            evaluate_and_report(run, self._data)
             self.choice = of_run(run.name)
 
     def drop(self) -> None:

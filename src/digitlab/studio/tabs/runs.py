@@ -8,7 +8,7 @@ import logging
 from nicegui import ui
 
 from digitlab.errors import DigitlabError
-from digitlab.evaluation.of_run import evaluate_run, write_report
+from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.studio.card import Exports, card
 from digitlab.studio.comparing import compare
 from digitlab.studio.comparison_view import ComparisonView
@@ -126,8 +126,7 @@ class RunsTab:
         page = self._page
         try:
             run = open_run(page.trainer, name)
-            evaluation = await asyncio.to_thread(evaluate_run, run, page.data)
-            await asyncio.to_thread(write_report, run, page.data, evaluation)
+            await asyncio.to_thread(evaluate_and_report, run, page.data)
         except DigitlabError as error:
             page.notify(str(error), "error")
             return
