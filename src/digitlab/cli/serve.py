@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from digitlab.cli.parameters import NUMBER, WholeNumber
-from digitlab.serving.options import ServingOptions
+from digitlab.serving.limits import ServingOptions
 
 _LIMITS = Group("Limits", sort_key=1)
 _DEFAULT = ServingOptions()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from digitlab.serving.accounting import Accounted
-from digitlab.serving.api import PATHS, build_api
-from digitlab.serving.lines import Lines
-from digitlab.serving.predicting import PredictDoor
+from digitlab.serving.accounting import Accounted, Lines
+from digitlab.serving.api import PATHS, PredictDoor, build_api
 from digitlab.serving.service import Service
 
 __all__ = ["BesideThePage"]

@@ -15,11 +15,10 @@ from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
 
 from digitlab.reading.apart import PAGE_SECONDS
-from digitlab.serving.listening import address_of, listening_socket
-from digitlab.serving.options import ServingOptions
-from digitlab.serving.server import SignalledServer
+from digitlab.serving.guard import checked_token, is_loopback
+from digitlab.serving.limits import ServingOptions
+from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
-from digitlab.serving.tokens import checked_token, is_loopback
 from digitlab.studio.access import Access
 from digitlab.studio.announcing import announce, say
 from digitlab.studio.api import BesideThePage

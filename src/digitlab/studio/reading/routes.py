@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digitlab.errors import DataError, DigitlabError
 from digitlab.serving.bodies import Bodies
-from digitlab.serving.refusals import RefusedError
+from digitlab.serving.guard import RefusedError
 from digitlab.studio.reading.desk import find_desk
 from digitlab.studio.reading.sheet import answer_of
 
