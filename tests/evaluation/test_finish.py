@@ -21,7 +21,7 @@ from digitlab.training.config import TrainConfig
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = TrainConfig(network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=1)
-    return train(config, tmp_path_factory.mktemp("of_run"), name="a")
+    return train(config, tmp_path_factory.mktemp("finish"), name="a")
 
 
 @pytest.fixture(scope="module")

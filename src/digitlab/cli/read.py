@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ _DEFAULT = ReadingOptions()
 
 _EXIT_UNREAD, _EXIT_ALL_UNREAD = 1, 2
 _MOST_BYTES = 400_000_000  # of standard input
+_MOST_MODEL_BYTES = 2**30
 _STANDARD_INPUT_NAME = "standard input"
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
@@ -207,11 +208,13 @@ def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, 
 
 def _recipe(options: ReadingOptions, checkpoint: Path | None) -> str:
     """A word that differs where options or the network differ."""
+    from digitlab.data.storage import read_ordinary
     from digitlab.reading.answers import SHIPPED
 
     path = SHIPPED if checkpoint is None else checkpoint
     digest = hashlib.sha256(json.dumps(options.to_dict(), sort_keys=True).encode())
-    digest.update(path.read_bytes() if path.is_file() else b"")
+    with suppress(OSError, ValueError):  # what is wrong with it is told by who loads it
+        digest.update(read_ordinary(path, _MOST_MODEL_BYTES))
     return digest.hexdigest()[:12]
 
 

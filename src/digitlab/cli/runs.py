@@ -32,14 +32,14 @@ def runs(*, out: Path = Path("runs"), as_json: AsJson = False) -> None:
     from digitlab.runs.summary import DamagedRun
 
     found = all_runs(out)
-    damaged = [one for one in found if isinstance(one, DamagedRun)]
     if as_json:
-        print_json([one.to_dict() | ({"status": "damaged"} if one in damaged else {}) for one in found])
+        print_json([one.to_dict() | ({"status": "damaged"} if isinstance(one, DamagedRun) else {}) for one in found])
     elif found:
         console = stdout()
         console.print(_runs_table(found, console.width))
-        for one in damaged:
-            say_error(f"{one.name}: {one.problem}")
+        for one in found:
+            if one.problem:
+                say_error(f"{one.name}: {one.problem}")
     else:
         say(f"There are no runs in {out} yet. Train one with:")
         show_command(stderr(), "digitlab train" + ("" if out == Path("runs") else f" --out {out}"))

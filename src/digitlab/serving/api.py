@@ -6,7 +6,6 @@ predict go straight to ``predicted``; FastAPI has the same route, and describes 
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from digitlab import __version__
+from digitlab.data.bench import scratch
 from digitlab.data.storage import read_ordinary
 from digitlab.errors import ConfigError, DigitlabError
 from digitlab.exporting.packing import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
@@ -103,8 +103,8 @@ def _own_file(predictor: Predictor) -> bytes:
     if predictor.file.suffix == f".{_OWN}":
         return read_ordinary(predictor.file, _MOST_BYTES)
     model = predictor.model
-    with tempfile.TemporaryDirectory(prefix="digitlab-export-") as folder:
-        path = Path(folder) / "model"
+    with scratch() as folder:
+        path = folder / "model"
         weights = tuple(model.get_weights())
         save_checkpoint(path, Checkpoint(model.architecture, weights, model.class_names, predictor.metadata))
         return path.read_bytes()
