@@ -26,7 +26,7 @@ from digitlab.reading.frame import frame
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed.")
-LARGEST_BYTES = 30_000
+LARGEST_BYTES = 40_000
 
 LOAD = """
 const fs = require("node:fs");

@@ -283,7 +283,7 @@ def nested(depth: int) -> bytes:
         (b"9" * 10_000, "not JSON"),
         (b"[]", "layers"),
         (b'{"layers": []}', "at least one layer"),
-        (b'{"layers": [{"class_name": "Conv3D"}]}', "Did you mean Conv2D"),
+        (b'{"layers": [{"class_name": "Conv3D"}]}', "Did you mean 'Conv2D'"),
         (b'{"layers": [{"class_name": "Dropout", "rate": NaN}]}', "not JSON"),
         (b'{"layers": [{"class_name": "Dense", "units": 1e99}]}', "whole number"),
         (b" " * (MOST_BYTES + 1), "too large"),

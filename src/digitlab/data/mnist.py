@@ -18,16 +18,9 @@ __all__ = ["MnistData", "Split", "as_float", "choose_images", "chosen_places", "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Images and their labels, for one purpose.
+    """Images and their labels, for one purpose: training, validation or test.
 
-    Attributes
-    ----------
-    name : str
-        ``training`` (to learn from), ``validation`` (to choose by) or ``test`` (to report with).
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous.
-    labels : ndarray
-        uint8 (n,), 0-9.
+    ``images`` is uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous; ``labels`` uint8 (n,), 0-9.
     """
 
     name: str
@@ -154,29 +147,7 @@ class MnistData:
 
 
 def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Normalize images as every network here takes them: value / 255.
-
-    Parameters
-    ----------
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark.
-
-    Returns
-    -------
-    ndarray
-        float32 (n, 28, 28, 1) in [0, 1].
-
-    Raises
-    ------
-    DataError
-        If ``images`` has another dtype or shape.
-
-    Examples
-    --------
-    >>> white = np.full((1, 28, 28), 255, np.uint8)
-    >>> as_float(white).shape, float(as_float(white).max())
-    ((1, 28, 28, 1), 1.0)
-    """
+    """Normalize uint8 (n, 28, 28), 0-255, as every network here takes it: float32 (n, 28, 28, 1), value / 255."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise DataError(
@@ -186,24 +157,7 @@ def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
-    """Turn labels into rows with a one in the label's place.
-
-    Parameters
-    ----------
-    labels : array_like
-        Integers (n,), 0 to ``n_classes - 1``.
-    n_classes : int
-        1 or more.
-
-    Returns
-    -------
-    ndarray
-        float32 (n, n_classes), 0 or 1.
-
-    Raises
-    ------
-    DataError
-        If ``labels`` is no row of integers in that range.
+    """Turn integers (n,) below ``n_classes`` into float32 (n, n_classes), with a one in the label's place.
 
     Examples
     --------
@@ -259,17 +213,7 @@ _STREAM = 3
 def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
     """Choose ``n`` images of a split at random, without replacement; all of them in their order if ``n`` is the number.
 
-    For a seed, fewer images are the first of more.
-
-    Returns
-    -------
-    ndarray
-        intp (n,), their places in the split.
-
-    Raises
-    ------
-    ConfigError
-        If there are not so many, or ``n`` is below 1.
+    For a seed, fewer images are the first of more. Returns intp (n,), their places in the split.
     """
     if n < 1:
         raise ConfigError(f"At least 1 of the {split.name} images must be asked for; got {n}.")

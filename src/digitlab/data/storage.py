@@ -17,12 +17,14 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, Any, BinaryIO, NoReturn, Protocol, cast
 
 from digitlab.errors import DataError, StorageError
 
@@ -42,19 +44,10 @@ class Readable(Protocol):
     def read(self, n_bytes: int, /) -> bytes: ...
 
 
-class Writable(Protocol):
-    """Something that takes bytes in order."""
-
-    def write(self, content: memoryview, /) -> int: ...
-
-
 def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to read, if it is an ordinary one; a pipe would wait for ever, and a device may never end.
 
-    Raises
-    ------
-    OSError, ValueError
-        If it is something else, or cannot be opened.
+    OSError or ValueError if it is something else, or cannot be opened.
     """
 
     # Asked before, because opening a device can do something; and after, because it may have changed in between.
@@ -69,13 +62,7 @@ def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
-    """Read an ordinary file of at most so many bytes.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it is larger or something else, grows while it is read, or cannot be read.
-    """
+    """Read an ordinary file of at most so many bytes; OSError or ValueError if it is none, or grows meanwhile."""
     with open_ordinary(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         if n_bytes > most_bytes:
@@ -87,22 +74,15 @@ def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
     return content
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what the system says of an error, without its number and the file's name."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def parse_json(content: bytes | str) -> Any:
     """Return what JSON that anybody may have written holds; its numbers are finite, whole ones at most 2**53.
 
-    Raises
-    ------
-    ValueError
-        If it is no such JSON, or nested too deep.
-
-    Examples
-    --------
-    >>> parse_json('{"seed": 3}')
-    {'seed': 3}
-    >>> parse_json("[1e999]")
-    Traceback (most recent call last):
-    ...
-    ValueError: it holds the number 1e999, and no number of digitlab's is like that
+    ValueError if it is no such JSON, or nested too deep.
     """
     try:
         return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
@@ -134,33 +114,18 @@ def reading(path: Path) -> Iterator[Readable]:
     except FileNotFoundError:
         raise DataError(f"There is no file {path}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name, permissions and disk.") from error
+        raise DataError(
+            f"{str(path)!r} cannot be read: {reason_of(error)}. Check its name, permissions and disk."
+        ) from error
 
 
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of ``path`` when the block ends well.
+    """Open a new file, to write and to read, that takes the place of ``path`` when the block ends well.
 
-    Parameters
-    ----------
-    path : Path
-        The file to make or replace. Its folder must exist.
-    mode : int
-        Permissions of the new file, before the umask.
-    durable : bool
-        Wait until the bytes are on the disk before the old file goes. False is for what can be made again.
-
-    Yields
-    ------
-    BinaryIO
-        The new file, in the folder of ``path`` under a temporary name, to write and to read; removed if the block
-        raises anything. What killed processes have left in that folder is removed, too.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it cannot be written or put in place, or no file can have such a name; ``path`` is as it was.
+    It lies in the same folder under a temporary name, and is gone if anything is raised; then ``path`` is as it was.
+    ``mode`` is before the umask. What need not be ``durable`` can be made again, and nobody waits for the disk. What
+    killed processes have left in that folder is removed, too. OSError or ValueError if it cannot be done.
     """
     sweep(path.parent)
     # In the same folder, because a rename is atomic only within one file system.
@@ -183,7 +148,7 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
 
 
 @contextmanager
-def compressing(file: BinaryIO, suffix: str) -> Iterator[Writable]:
+def compressing(file: BinaryIO, suffix: str) -> Iterator[IO[bytes] | BufferedIOBase]:
     """Yield what compresses into ``file`` as ``suffix`` says: ``.gz``, ``.xz``, or anything else for plain."""
     if suffix.lower() == ".gz":
         # No name and no time, so that equal content gives equal bytes.
@@ -286,6 +251,8 @@ def _lzma() -> Any:
 
 
 _NAME = re.compile(r"\.digitlab-[0-9a-f]{16}\.tmp")
+# Folders in the system's temporary one, where others may make some that are called so.
+_SCRATCH = "digitlab-export-"
 _STALE_S = 3600.0
 # Nobody needs a folder for longer than a moment, but a process may be suspended while it has it.
 _PATIENCE_S = 30.0
@@ -326,10 +293,7 @@ else:
 def holding(folder: Path) -> Iterator[None]:
     """Keep other processes that do the same out of a folder while the block runs; where there is none, do nothing.
 
-    Raises
-    ------
-    StorageError
-        If another process keeps it for longer than half a minute.
+    After half a minute of waiting it is a StorageError.
     """
     descriptor = _held(folder)
     try:
@@ -373,7 +337,39 @@ def new_file(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
 def bench(folder: Path) -> Iterator[Path]:
     """Yield a new hidden folder in a folder, which is gone when the block ends."""
     sweep(folder)
-    path, descriptor = _new_bench(folder)
+
+    def made() -> Path:
+        path = folder / _temporary_name()
+        path.mkdir()
+        return path
+
+    with _kept(made) as path:
+        yield path
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a new folder in the system's temporary one, which is gone when the block ends; those of the killed go."""
+    home = Path(tempfile.gettempdir())
+    with suppress(OSError):
+        for path in home.glob(f"{_SCRATCH}*"):
+            with suppress(OSError):
+                _remove_scratch(path)
+    with _kept(lambda: Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=home))) as path:
+        yield path
+
+
+def _remove_scratch(path: Path) -> None:
+    status = path.lstat()
+    # Nothing is believed of what another account has made there, and no link is followed.
+    if stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid()):
+        _remove_if_left(path, has_aside=False)
+
+
+@contextmanager
+def _kept(made: Callable[[], Path]) -> Iterator[Path]:
+    """Yield a folder that is locked, and gone when the block ends."""
+    path, descriptor = _locked(made)
     try:
         yield path
     finally:
@@ -382,10 +378,9 @@ def bench(folder: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _new_bench(folder: Path) -> tuple[Path, int | None]:
+def _locked(made: Callable[[], Path]) -> tuple[Path, int | None]:
     while True:
-        path = folder / _temporary_name()
-        path.mkdir()
+        path = made()
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -400,10 +395,7 @@ def _new_bench(folder: Path) -> tuple[Path, int | None]:
 def replace_folder(made: Path, target: Path, bench: Path) -> None:
     """Put a folder that was made on a bench in the place of another, which is on the bench afterwards.
 
-    Raises
-    ------
-    OSError
-        If it cannot be done; what was there is there.
+    An OSError leaves what was there.
     """
     if _exchanged(made, target):
         return
@@ -442,7 +434,7 @@ def sweep(folder: Path) -> None:
                 _remove_if_left(path)
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_left(path: Path, *, has_aside: bool = True) -> None:
     status = path.lstat()
     descriptor = None
     try:
@@ -458,7 +450,7 @@ def _remove_if_left(path: Path) -> None:
         if not stat.S_ISDIR(status.st_mode):
             path.unlink()
             return
-        if (path / _ASIDE).is_dir():
+        if has_aside and (path / _ASIDE).is_dir():
             for old in (path / _ASIDE).iterdir():
                 if not os.path.lexists(path.parent / old.name):
                     old.rename(path.parent / old.name)

@@ -6,7 +6,6 @@ import importlib.util
 import io
 import math
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
-from digitlab.data.storage import bench, replace_folder
+from digitlab.data.storage import bench, reason_of, replace_folder, scratch
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, StorageError
 from digitlab.exporting.page_writer import write_page
@@ -32,24 +31,23 @@ __all__ = ["export"]
 
 #: Formats by name, with what their files' names end with; TensorFlow.js models and pages are folders.
 FORMATS: dict[str, str] = {"tfjs": "", "keras": ".keras", "onnx": ".onnx", "web": ""}
+# Packages of the extra [export] that a format is written with.
+_NEEDS = {"keras": "h5py", "onnx": "onnx"}
+# What a TensorFlow.js model's folder consists of, and a page's besides; anything else in it is somebody's own.
+_MODEL = re.compile(r"model\.json|group\d+-shard\d+of\d+\.bin")
+_PAGE = re.compile(r"index\.html|README\.txt|(?:page|pad|picture|network|frame|weights)\.js|page\.css")
+#: The media type of a file that is of no particular kind.
+ANY_TYPE = "application/octet-stream"
+_ZIP_TYPE = "application/zip"
+_MOST_NAME = 60
+_RANDOM_IMAGES = 256
+# Pixels that are asked, and numbers that are answered: all test images for networks of ordinary size.
+_MOST_VALUES = 2**24
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions(Value):
-    """How to export.
-
-    Attributes
-    ----------
-    format : {"tfjs", "keras", "onnx", "web"}
-        TensorFlow.js layers model, ``.keras`` of Keras 3, ONNX, or a page to draw on.
-    quantize : {"uint8", "uint16", "float16"} or None
-        For TensorFlow.js: weights in fewer bits; None keeps them as they are.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such format, or it has no such quantization.
-    """
+    """How to export: the format, and for TensorFlow.js in which fewer bits weights are; None keeps them as they are."""
 
     format: str
     quantize: str | None = None
@@ -74,24 +72,11 @@ class QuantizedAccuracy(Value):
 
 @dataclass(frozen=True, slots=True)
 class ExportReport(Value):
-    """What was written, and who has verified it.
+    """What was written, and who has verified it: digitlab's own reader first, then the runtime where it is installed.
 
-    Attributes
-    ----------
-    options : ExportOptions
-        What was asked for.
-    path : str
-        The file, or for TensorFlow.js and pages the folder.
-    files : tuple of str
-        Names of the files, and ``n_bytes`` their size together.
-    n_bytes : int
-        All files together.
-    agreements : tuple of Agreement
-        digitlab's own reader first, then the runtime where it is installed.
-    not_verified : str or None
-        A sentence where the runtime is not installed, and how to get it.
-    accuracy : QuantizedAccuracy or None
-        Where weights were quantized and the images have labels.
+    ``path`` is the file, or for TensorFlow.js and pages the folder; ``n_bytes`` all files together. ``not_verified`` is
+    a sentence where the runtime is not installed, and how to get it. ``accuracy`` is there where weights were quantized
+    and the images have labels.
     """
 
     options: ExportOptions
@@ -111,11 +96,6 @@ class ExportReport(Value):
                 f"{self.options.quantize}, {self.accuracy.after:.2%} after."
             )
         return tuple(told) if self.not_verified is None else (*told, self.not_verified)
-
-
-_RANDOM_IMAGES = 256
-# Pixels that are asked, and numbers that are answered: all test images for networks of ordinary size.
-_MOST_VALUES = 2**24
 
 
 def export(
@@ -192,7 +172,7 @@ def export(
     checkpoint = Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names, dict(metadata or {}))
     images, labels = _questions(model, data)
     answers_of(model, images[:1])  # says so if the answers are no numbers, before anything is written
-    with placing(target) as made:
+    with _placing(target) as made:
         if options.format == "tfjs":
             write_tfjs(checkpoint, made, options.quantize)
         elif options.format == "keras":
@@ -216,27 +196,6 @@ def export(
     return ExportReport(options, str(target), names, n_bytes, agreements, not_verified, cost)
 
 
-def _questions(model: Sequential, data: MnistData | None) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-    input_shape, n_classes = model.architecture.input_shape, model.architecture.n_classes
-    most = max(1, _MOST_VALUES // (math.prod(input_shape) + n_classes))
-    if input_shape in ((28, 28, 1), (784,)):
-        test = (MnistData.load() if data is None else data).test
-        labels = np.asarray(test.labels[:most], np.int64)
-        images = test.images[:most].reshape(len(labels), *input_shape)
-        return images, labels if labels.max() < n_classes else None
-    rng = np.random.default_rng(0)
-    shape = (min(_RANDOM_IMAGES, most), *input_shape)
-    return rng.integers(0, 256, shape, dtype=np.uint8), None
-
-
-#: The media type of a file that is of no particular kind.
-ANY_TYPE = "application/octet-stream"
-_ZIP_TYPE = "application/zip"
-# Packages of the extra [export] that a format is written with.
-_NEEDS = {"keras": "h5py", "onnx": "onnx"}
-_MOST_NAME = 60
-
-
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
     """A file to download: its name, what it is and what is in it."""
@@ -254,8 +213,6 @@ def formats_here() -> tuple[str, ...]:
 def file_stem(name: str) -> str:
     """Return a name that may stand in a header and on any disk.
 
-    Examples
-    --------
     >>> file_stem('my "net"/2'), file_stem("...")
     ('my-net-2', 'model')
     """
@@ -272,29 +229,12 @@ def export_packed(
     ask_runtimes: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> tuple[ExportReport, ExportedFile]:
-    """Export into a folder that is gone afterwards, and return the content.
+    """Export into a folder that is gone afterwards, and return the content under a name made from ``name``.
 
-    Parameters
-    ----------
-    model, format, quantize, data, ask_runtimes, metadata
-        As for ``digitlab.export``.
-    name : str
-        What the file is called, without an ending; any text.
-
-    Returns
-    -------
-    report : ExportReport
-        Who agrees. Its ``path`` is the name of what was written.
-    file : ExportedFile
-        The file. A folder is packed into a ZIP file with that folder in it.
-
-    Raises
-    ------
-    ConfigError, ExportError, StorageError
-        As ``digitlab.export``.
+    A folder is packed into a ZIP file with that folder in it.
     """
-    with tempfile.TemporaryDirectory(prefix="digitlab-export-") as folder:
-        path = Path(folder) / f"{file_stem(name)}{FORMATS.get(format, '')}"
+    with scratch() as folder:
+        path = folder / f"{file_stem(name)}{FORMATS.get(format, '')}"
         report = export(
             model, path, format=format, quantize=quantize, data=data, ask_runtimes=ask_runtimes, metadata=metadata
         )
@@ -308,25 +248,22 @@ def export_packed(
         return report, ExportedFile(f"{path.name}.zip", _ZIP_TYPE, packed.getvalue())
 
 
-# What a TensorFlow.js model's folder consists of, and a page's besides; anything else in it is somebody's own.
-_MODEL = re.compile(r"model\.json|group\d+-shard\d+of\d+\.bin")
-_PAGE = re.compile(r"index\.html|README\.txt|(?:page|pad|picture|network|frame|weights)\.js|page\.css")
+def _questions(model: Sequential, data: MnistData | None) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+    input_shape, n_classes = model.architecture.input_shape, model.architecture.n_classes
+    most = max(1, _MOST_VALUES // (math.prod(input_shape) + n_classes))
+    if input_shape in ((28, 28, 1), (784,)):
+        test = (MnistData.load() if data is None else data).test
+        labels = np.asarray(test.labels[:most], np.int64)
+        images = test.images[:most].reshape(len(labels), *input_shape)
+        return images, labels if labels.max() < n_classes else None
+    rng = np.random.default_rng(0)
+    shape = (min(_RANDOM_IMAGES, most), *input_shape)
+    return rng.integers(0, 256, shape, dtype=np.uint8), None
 
 
 @contextmanager
-def placing(target: Path) -> Iterator[Path]:
-    """Yield where to make something that takes the place of ``target`` when the block ends well.
-
-    Parameters
-    ----------
-    target : Path
-        A file, or a folder with a TensorFlow.js model or a page; what is there of the same kind is replaced.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written, or something else is in the way; what was there is as it was.
-    """
+def _placing(target: Path) -> Iterator[Path]:
+    """Yield where to make a file or a folder that takes the place of ``target``, whole or not at all."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with bench(target.parent) as place:
@@ -341,9 +278,9 @@ def placing(target: Path) -> Iterator[Path]:
     except (OSError, ValueError) as error:
         if isinstance(error, StorageError) or (not isinstance(error, OSError) and "null byte" not in str(error)):
             raise
-        reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"{target} cannot be written: {reason}. Nothing that existed was lost; choose another place with --out."
+            f"{target} cannot be written: {reason_of(error)}. Nothing that existed was lost; choose another place "
+            "with --out."
         ) from error
 
 

@@ -32,20 +32,18 @@ _RUNTIME_IMAGES = 256
 _MOST_AT_ONCE = 2**26
 # The engine answers several images side by side; where one image has more numbers than this, each alone.
 _MOST_SIDE_BY_SIDE = 2**20
+_NOT_INSTALLED = 3
+_MOST_SECONDS = 300
+
+Answers = tuple[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement(Value):
-    """How the exported file answers beside the model it was made from.
+    """How the exported file answers beside the model: who answered, with its version, and how near.
 
-    Attributes
-    ----------
-    by : str
-        Who answered, with its version.
-    n_images, n_same_answer : int
-        Test images asked, and those with the same most probable class.
-    largest_difference : float
-        Of all probabilities.
+    ``n_same_answer`` of the ``n_images`` have the same most probable class; the difference is the largest of all
+    probabilities.
     """
 
     by: str
@@ -56,8 +54,6 @@ class Agreement(Value):
     def sentence(self) -> str:
         """Return it for people.
 
-        Examples
-        --------
         >>> Agreement("onnxruntime 1.30.0", 256, 256, 2e-7).sentence()
         'Read by onnxruntime 1.30.0: the same answer to all 256 images, probabilities within 2e-07.'
         """
@@ -68,13 +64,7 @@ class Agreement(Value):
 
 
 def answers_of(model: Sequential, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Answer images in memory that a large network does not multiply: float32 (n, n_classes).
-
-    Raises
-    ------
-    NetworkError
-        If an answer is no number, because the weights are too large.
-    """
+    """Answer images in memory that a large network does not multiply: float32 (n, n_classes)."""
     if _largest(model) <= _MOST_SIDE_BY_SIDE:
         return model.predict(images)
     return np.concatenate([model.predict(images[k : k + 1]) for k in range(len(images))])
@@ -88,20 +78,7 @@ def _largest(model: Sequential) -> int:
 def read_back(
     model: Sequential, made: Path, images: NDArray[np.uint8], quantize: str | None
 ) -> tuple[Agreement, Sequential]:
-    """Read an exported file with digitlab's own reader, and compare.
-
-    Returns
-    -------
-    agreement : Agreement
-        On all images.
-    exported : Sequential
-        The model that the file holds; with quantized weights not quite the same.
-
-    Raises
-    ------
-    ExportError
-        If it answers otherwise and was not quantized.
-    """
+    """Read an exported file with digitlab's own reader, and compare; quantized weights may answer otherwise."""
     exported = Sequential.from_checkpoint(load_model_file(made), threads=model.runner.n_threads)
     agreement = _agreement("digitlab", answers_of(model, images), answers_of(exported, images))
     if quantize is None:
@@ -112,20 +89,7 @@ def read_back(
 def ask_runtime(
     exported: Sequential, made: Path, images: NDArray[np.uint8], format: str
 ) -> tuple[Agreement | None, str | None]:
-    """Ask the runtime that the format is for.
-
-    Returns
-    -------
-    agreement : Agreement or None
-        On up to 256 images, beside what the file holds according to digitlab.
-    sentence : str or None
-        Why there is none, where the runtime is not installed.
-
-    Raises
-    ------
-    ExportError
-        If the runtime cannot use the file, or answers otherwise.
-    """
+    """Ask the runtime that the format is for, on up to 256 images; a sentence says where it is not installed."""
     some = images[: max(1, min(_RUNTIME_IMAGES, _MOST_AT_ONCE // _largest(exported)))]
     try:
         version, answers = RUNTIMES[format](made, some, exported.architecture.input_shape)
@@ -150,12 +114,6 @@ def _check(agreement: Agreement) -> None:
             f"{agreement.by} answers otherwise than the model, by up to {agreement.largest_difference:.2g}; nothing "
             "was written. Please report this with the network."
         )
-
-
-_NOT_INSTALLED = 3
-_MOST_SECONDS = 300
-
-Answers = tuple[str, NDArray[np.float32]]
 
 
 class NotInstalledError(Exception):

@@ -8,7 +8,6 @@ of the dense layer behind a flattening change places: from height, width, channe
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -22,52 +21,54 @@ from digitlab import __version__
 from digitlab.errors import ConfigError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MODEL_JSON
-from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, ForeignLayer, weight_folders
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.onnx_graph import same_border
 from digitlab.network.formats.tfjs import quantized
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
 
 # Browsers keep files of up to this size in their cache.
 _SHARD_BYTES = 4 * 2**20
-_KERAS_VERSION = "2.15.0"  # whose style the topology has
+_KERAS_2 = "2.15.0"  # whose style the topology has
+_KERAS_3 = "3.10.0"  # the oldest whose files look like this
+_INITIALIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "glorot_uniform": ("GlorotUniform", {"seed": None}),
+    "he_normal": ("HeNormal", {"seed": None}),
+    "zeros": ("Zeros", {}),
+    "variance_scaling": (
+        "VarianceScaling",
+        {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", "seed": None},
+    ),
+}
+#: Names of what goes in, and of what comes out: probabilities of classes, or maps.
+INPUT, OUTPUT, MAPS = "images", "probabilities", "maps"
+# Understood by every runtime of the last years; newer stamps are refused by older ones.
+_OPSET, _IR_VERSION = 17, 10
 
 
 def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None) -> None:
-    """Write a model into a new folder.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Dropout is left out: it does nothing when images are answered.
-    folder : Path
-        It must not exist.
-    quantize : {"uint8", "uint16", "float16"}, optional
-        Fewer bits a weight.
-    """
+    """Write a model into a new folder; Dropout is left out, which does nothing when images are answered."""
     network = checkpoint.architecture
     specs: list[dict[str, Any]] = []
     content = bytearray()
-    arrays = iter(checkpoint.weights)
-    for layer, shape in zip(network.layers, network.input_shapes, strict=True):
-        for part, array in zip(("kernel", "bias"), (next(arrays) for _ in layer.weight_shapes(shape)), strict=False):
-            spec: dict[str, Any] = {"name": f"{layer.name}/{part}", "shape": list(array.shape), "dtype": "float32"}
-            if quantize is None:
-                content += array.astype("<f4").tobytes()
-            else:
-                stored, spec["quantization"] = quantized(array, quantize)
-                content += stored
-            specs.append(spec)
+    for (name, shape), array in zip(network.named_weight_shapes.items(), checkpoint.weights, strict=True):
+        spec: dict[str, Any] = {"name": name, "shape": list(shape), "dtype": "float32"}
+        if quantize is None:
+            content += array.astype("<f4").tobytes()
+        else:
+            stored, spec["quantization"] = quantized(array, quantize)
+            content += stored
+        specs.append(spec)
     shards = [bytes(content[start : start + _SHARD_BYTES]) for start in range(0, len(content), _SHARD_BYTES)]
     names = [f"group1-shard{i}of{len(shards)}.bin" for i in range(1, len(shards) + 1)]
     kept = [layer for layer in network.layers if not isinstance(layer, Dropout)]
-    layers = [_layer(layer) for layer in kept]
+    layers = [_keras_2_layer(layer) for layer in kept]
     layers[0]["config"]["batch_input_shape"] = [None, *network.input_shape]
     document = {
         "format": "layers-model",
         "generatedBy": f"digitlab {__version__}",
         "convertedBy": None,
         "modelTopology": {
-            "keras_version": _KERAS_VERSION,
+            "keras_version": _KERAS_2,
             "backend": "tensorflow",
             "model_config": {"class_name": "Sequential", "config": {"name": network.name, "layers": layers}},
         },
@@ -80,55 +81,22 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
     (folder / MODEL_JSON).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
-    config: dict[str, Any] = {"name": layer.name, "dtype": "float32"}
+def _keras_2_layer(layer: Layer) -> dict[str, Any]:
+    config = {key: value for key, value in _config(layer).items() if not key.endswith("_initializer")}
     if isinstance(layer, Conv2D):
-        config |= {
-            "filters": layer.filters,
-            "kernel_size": list(layer.kernel),
-            "strides": [1, 1],
-            "padding": layer.padding,
-            "data_format": "channels_last",
-            "dilation_rate": [1, 1],
-            "activation": layer.activation,
-            "use_bias": layer.use_bias,
-        }
-    elif isinstance(layer, MaxPooling2D):
-        config |= {
-            "pool_size": list(layer.pool),
-            "strides": list(layer.stride),
-            "padding": layer.padding,
-            "data_format": "channels_last",
-        }
-    elif isinstance(layer, Flatten):
-        config |= {"data_format": "channels_last"}
-    elif isinstance(layer, Dense):
-        config |= {"units": layer.units, "activation": layer.activation, "use_bias": layer.use_bias}
+        config |= {"strides": [1, 1], "dilation_rate": [1, 1]}
     return {"class_name": type(layer).__name__, "config": config}
 
 
-_KERAS_3 = "3.10.0"  # the oldest whose files look like this
-_INITIALIZERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "glorot_uniform": ("GlorotUniform", {"seed": None}),
-    "he_normal": ("HeNormal", {"seed": None}),
-    "zeros": ("Zeros", {}),
-    "variance_scaling": (
-        "VarianceScaling",
-        {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal", "seed": None},
-    ),
-}
+def _config(layer: Layer) -> dict[str, Any]:
+    is_of_images = isinstance(layer, Conv2D | MaxPooling2D | Flatten)
+    return layer.settings() | {"dtype": "float32"} | ({"data_format": "channels_last"} if is_of_images else {})
 
 
 def write_keras(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a ``.keras`` file; equal checkpoints give equal bytes.
-
-    Raises
-    ------
-    ConfigError
-        If the package ``h5py`` is not installed.
-    """
+    """Write a ``.keras`` file; equal checkpoints give equal bytes."""
     network = checkpoint.architecture
-    layers = [_keras_layer(layer, shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
+    layers = [_keras_3_layer(layer, shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
     batch_shape = [None, *network.input_shape]
     name = "images"
     while any(layer.name == name for layer in network.layers):
@@ -167,11 +135,11 @@ def _weights(checkpoint: Checkpoint) -> bytes:
             'Writing .keras files needs the package h5py. Install it: pip install "digitlab[export]"'
         ) from None
     network = checkpoint.architecture
-    foreign = [ForeignLayer(type(layer).__name__, layer.name, learns=False) for layer in network.layers]
+    folders = weight_folders(type(layer).__name__ for layer in network.layers)
     arrays = iter(checkpoint.weights)
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        for layer, shape, folder in zip(network.layers, network.input_shapes, weight_folders(foreign), strict=True):
+        for layer, shape, folder in zip(network.layers, network.input_shapes, folders, strict=True):
             group = file.create_group(folder)
             group.attrs["name"] = layer.name
             for i in range(len(layer.weight_shapes(shape))):
@@ -179,27 +147,16 @@ def _weights(checkpoint: Checkpoint) -> bytes:
     return memory.getvalue()
 
 
-def _keras_layer(layer: Layer, shape: Shape) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()
-    }
-    config |= {"trainable": True, "dtype": "float32"}
+def _keras_3_layer(layer: Layer, shape: Shape) -> dict[str, Any]:
+    config = _config(layer) | {"trainable": True}
     for part in ("kernel_initializer", "bias_initializer"):
         if part in config:
             config[part] = _object("keras.initializers", *_INITIALIZERS[config[part]])
-    if isinstance(layer, Conv2D | MaxPooling2D | Flatten):
-        config["data_format"] = "channels_last"
     return _object("keras.layers", type(layer).__name__, config) | {"build_config": {"input_shape": [None, *shape]}}
 
 
 def _object(module: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"module": module, "class_name": kind, "config": config, "registered_name": None}
-
-
-#: Names of what goes in, and of what comes out: probabilities of classes, or maps.
-INPUT, OUTPUT, MAPS = "images", "probabilities", "maps"
-# Understood by every runtime of the last years; newer stamps are refused by older ones.
-_OPSET, _IR_VERSION = 17, 10
 
 
 def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
@@ -208,11 +165,6 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     Images go in as uint8 ``(n, height, width, channels)``, 0-255: dividing by 255 is part of the model. A network of
     rows of features takes float32 ``(n, features)``. One that answers with maps takes float32 images of any size, as
     they are, and gives ``(n, height, width, maps)``.
-
-    Raises
-    ------
-    ConfigError
-        If the package ``onnx`` is not installed.
     """
     try:
         from onnx import TensorProto, checker, helper, numpy_helper

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.storage import MOST_WHOLE, open_ordinary
+from digitlab.data.storage import MOST_WHOLE, open_ordinary, reason_of
 from digitlab.errors import RunError, StorageError
 from digitlab.values import EpochRecord, FinderEpochRecord, RateChange, Resumption, StepRecord
 
@@ -36,31 +36,15 @@ _LONGEST_ORIGIN = 100
 
 
 def record_line(record: Record | Steering) -> bytes:
-    """Return a record as one line of the history.
-
-    Examples
-    --------
-    >>> record_line(EpochRecord(1, 11, 2.0, 0.25, None, None, 0.001, 40000.0))[:42]
-    b'{"kind": "epoch", "epoch": 1, "step": 11, '
-    """
+    """Return a record as one line of the history."""
     kind = next(name for name, one in _KINDS.items() if type(record) is one)
     return (json.dumps({"kind": kind} | record.to_dict(), allow_nan=False) + "\n").encode()
 
 
 def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
-    """Read a history that anybody may have written; a last line that was cut off by a crash is left out.
+    """Read a history that anybody may have written: records in their order, and where each one's line ends, in bytes.
 
-    Yields
-    ------
-    record : StepRecord, EpochRecord, RateChange or Resumption
-        In their order.
-    end : int
-        Where its line ends in the file, in bytes.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be read, or a line is not a record. A file that does not exist has no records.
+    A last line that was cut off by a crash is left out; a file that does not exist has no records.
     """
     try:
         with open_ordinary(path) as file:
@@ -81,9 +65,7 @@ def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be read: {error.strerror or error}. The run is damaged; train it again."
-        ) from None
+        raise RunError(f"{path} cannot be read: {reason_of(error)}. The run is damaged; train it again.") from None
 
 
 def _parsed(line: bytes) -> Record | Steering:
@@ -115,22 +97,10 @@ def _fits(value: Any, declared: str) -> bool:
 
 
 class HistoryFile:
-    """The history of a run, open to append to.
+    """The history of a run, open to append to; the file is made if it is missing.
 
-    Parameters
-    ----------
-    path : Path
-        Made if it is missing.
-    n_records : int
-        How many of the records in it to keep, steering not counted: those that the state knows of. A run that was
-        killed may have written more.
-
-    Raises
-    ------
-    RunError
-        If it holds fewer records, or damaged ones.
-    StorageError
-        If it cannot be written.
+    The first ``n_records`` of its records are kept, steering not counted: those that the state knows of. A run that was
+    killed may have written more.
     """
 
     def __init__(self, path: Path, n_records: int = 0) -> None:
@@ -152,21 +122,15 @@ class HistoryFile:
             # Without a buffer: what could not be written must not be tried again behind our back when the file closes.
             self._file = open(path, "ab", buffering=0, opener=_opened)  # noqa: SIM115 - closed by close()
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
+            raise _unwritten(path, error) from None
         try:
             self._file.truncate(self._size_bytes)
         except OSError as error:
             self._file.close()
-            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
+            raise _unwritten(path, error) from None
 
     def append(self, records: Iterable[Record | Steering]) -> None:
-        """Append records, all or none of them.
-
-        Raises
-        ------
-        StorageError
-            If they cannot be written; the history is as it was.
-        """
+        """Append records, all or none of them."""
         lines = b"".join(map(record_line, records))
         try:
             rest = memoryview(lines)
@@ -175,10 +139,7 @@ class HistoryFile:
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(self._size_bytes)
-            raise StorageError(
-                f"{self._path} cannot be written: {error.strerror or error}. Nothing that existed was lost; make room, "
-                f"then go on with the run by --resume."
-            ) from error
+            raise _unwritten(self._path, error) from error
         self._size_bytes += len(lines)
 
     def sync(self) -> None:
@@ -186,11 +147,18 @@ class HistoryFile:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(f"{self._path} cannot be written: {error.strerror or error}.") from error
+            raise _unwritten(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path} cannot be written: {reason_of(error)}. Nothing that existed was lost; make room, then go on with the "
+        f"run by --resume."
+    )
 
 
 def _opened(path: str, flags: int) -> int:
@@ -226,8 +194,6 @@ def changes_told(
 ) -> tuple[str, ...]:
     """Return words for what a run's settings do not say of how its weights came about.
 
-    Examples
-    --------
     >>> changes_told({"config": {"schedule": "constant"}}, [], [RateChange(40, 0.01)])
     ('learning rate 0.01 from batch 41',)
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from datetime import date
 from pathlib import Path
 
-from digitlab.errors import RunError
+from digitlab.data.storage import reason_of
+from digitlab.errors import RunError, did_you_mean
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import is_model_file, load_model_file
 from digitlab.runs.run import CONFIG, MODEL, DamagedRun, Run, RunInfo
@@ -19,24 +19,12 @@ _LONGEST_STEM = 60
 
 
 def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
-    """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be read.
-    """
+    """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out."""
     return tuple(one for one in all_runs(out) if isinstance(one, RunInfo))
 
 
 def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
-    """List the runs in a folder, the newest last, and damaged ones with the reason in their places.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be read.
-    """
+    """List the runs in a folder, the newest last, and damaged ones with the reason in their places."""
     found: list[RunInfo | DamagedRun] = []
     for path in _paths(Path(out)):
         try:
@@ -48,13 +36,7 @@ def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
 
 
 def find_run(run: str | Path, out: str | Path = "runs") -> Run:
-    """Open a run by its name in a folder or by its path; ``latest`` is the newest of the folder.
-
-    Raises
-    ------
-    RunError
-        If there is none; the message gives the nearest name.
-    """
+    """Open a run by its name in a folder or by its path; ``latest`` is the newest of the folder."""
     name, path = str(run), Path(run)
     in_folder = _is_run(Path(out) / name) or (name == _LATEST and _run_paths(Path(out)))
     if path.name != name or (not in_folder and os.path.exists(path)):
@@ -63,13 +45,7 @@ def find_run(run: str | Path, out: str | Path = "runs") -> Run:
 
 
 def run_in(out: str | Path, name: str) -> Run:
-    """Open the run of that name in a folder, and no other; ``latest`` is the newest of the folder.
-
-    Raises
-    ------
-    RunError
-        If there is none, or no run can have that name; the message gives the nearest name.
-    """
+    """Open the run of that name in a folder, and no other; ``latest`` is the newest of the folder."""
     known = {path.name: path for path in _run_paths(Path(out))}
     if name == _LATEST and known:
         return Run.open(list(known.values())[-1])
@@ -79,21 +55,13 @@ def run_in(out: str | Path, name: str) -> Run:
         check_name(name)
         if os.path.lexists(Path(out) / name):
             return Run.open(Path(out) / name)  # says why it is not a run
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]}?" if near else " Train one with: digitlab train" if not known else ""
+    hint = did_you_mean(name, known) if known else " Train one with: digitlab train"
     raise RunError(f"There is no run {name!r} in {out}.{hint} See what there is with: digitlab runs --out {out}")
 
 
 def check_name(name: str) -> str:
-    """Return the name of a run, if it can be one.
+    """Return the name of a run, if it can be one: it does not leave its folder, and has no meaning already.
 
-    Raises
-    ------
-    RunError
-        If it could leave its folder, or no file can have it, or it has a meaning already.
-
-    Examples
-    --------
     >>> check_name("first-try")
     'first-try'
     """
@@ -141,7 +109,7 @@ def _paths(folder: Path) -> list[Path]:
         paths = [folder / name for name in os.listdir(folder) if may_be_run(folder / name)]
     except OSError as error:
         raise RunError(
-            f"The folder {folder} cannot be read: {error.strerror or error}. Choose another one with --out."
+            f"The folder {folder} cannot be read: {reason_of(error)}. Choose another one with --out."
         ) from None
     return [path for _, path in sorted((_began(path), path) for path in paths)]
 
@@ -154,37 +122,15 @@ def _began(path: Path) -> int:
 
 
 def open_model(model: str | Path, out: str | Path = "runs") -> Checkpoint:
-    """Read a trained model.
+    """Read a trained model, wherever a run is meant: the one way from a name to weights.
 
-    Parameters
-    ----------
-    model : str or Path
-        A run directory, the name of a run in ``out``, ``latest``, or a model file: a checkpoint (``.safetensors``), a
-        TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``.
-    out : str or Path
-        The folder of runs.
-
-    Raises
-    ------
-    RunError
-        If there is none, it is damaged, or it holds a network that digitlab cannot run.
+    ``model`` is a run's directory, its name in the folder ``out``, ``latest``, or a model file: a checkpoint
+    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``. A RunError if there
+    is none, it is damaged, or it holds a network that digitlab cannot run.
     """
     return load_model_file(model) if is_model_file(model) else find_run(model, out).load_model()
 
 
 def checkpoint_of(name: str, runs: Path) -> Path:
-    """Return the checkpoint of a run, or the file itself.
-
-    Parameters
-    ----------
-    name : str
-        A run's name or folder, ``latest``, or a model file.
-    runs : Path
-        The folder of runs.
-
-    Raises
-    ------
-    RunError
-        If there is no such run.
-    """
+    """Return the file that `open_model` reads: that of a run, or the model file itself."""
     return Path(name) if is_model_file(name) else find_run(name, runs).path / MODEL

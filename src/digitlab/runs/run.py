@@ -23,11 +23,21 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.storage import bench, parse_json, read_ordinary, replace_folder, replacing, sweep, try_lock
+from digitlab.data.storage import (
+    bench,
+    parse_json,
+    read_ordinary,
+    reason_of,
+    replace_folder,
+    replacing,
+    sweep,
+    try_lock,
+)
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import HistoryFile, Record, Steering, changes_told, read_records
@@ -42,18 +52,60 @@ EVALUATION, TIMINGS, REPORT = "evaluation.json", "timings.json", "report.html"
 #: All of them.
 FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS, REPORT)
 
-
 # The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
 _MOST_BYTES = 2**22
+# What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
+_TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+_DAMAGED = "its evaluation is damaged. Make it again with: digitlab evaluate {name}"
+_OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo(Value):
+    """A run in a list: where it is, what it was and what came out.
+
+    ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
+    resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
+    fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
+    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing. ``problem`` is a
+    sentence where its evaluation is there and damaged.
+    """
+
+    name: str
+    path: str
+    status: str
+    network: str
+    seed: int
+    epochs_done: int
+    epochs: int
+    val_accuracy: float | None
+    test_accuracy: float | None
+    changes: tuple[str, ...] = ()
+    resumed_after: tuple[int, ...] = ()
+    problem: str = ""
+
+    @property
+    def on_the_way(self) -> tuple[str, ...]:
+        """What happened to it on the way, in words."""
+        return (*self.changes, *(f"stopped after batch {step:,} and resumed" for step in self.resumed_after))
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRun(Value):
+    """A run of which nothing can be told but why; ``problem`` is a sentence."""
+
+    name: str
+    path: str
+    problem: str
 
 
 class Run:
-    """A run's directory on the disk.
+    """A run's directory on the disk; ``Run.create`` makes a new one, ``Run.open`` opens one that exists.
 
     Parameters
     ----------
     path : Path
-        The directory. Use ``Run.create`` for a new one and ``Run.open`` for one that exists.
+        The directory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +130,7 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if force and path.is_dir():
-                replace_run(path)
+                _make_way(path)
             else:
                 sweep(path.parent)
                 path.mkdir()
@@ -93,7 +145,7 @@ class Run:
             raise
         except (OSError, ValueError) as error:
             raise StorageError(
-                f"The run directory {path} cannot be made: {_reason(error)}. Choose another folder with --out."
+                f"The run directory {path} cannot be made: {reason_of(error)}. Choose another folder with --out."
             ) from None
         return cls(path)
 
@@ -114,13 +166,7 @@ class Run:
         return run
 
     def lock(self) -> RunLock:
-        """Keep other sessions from training into this directory until the lock is released or the process ends.
-
-        Raises
-        ------
-        RunError
-            If another session has it.
-        """
+        """Keep other sessions from training into this directory until the lock is released or the process ends."""
         return RunLock(self.path)
 
     def has(self, name: str) -> bool:
@@ -132,30 +178,18 @@ class Run:
         self.write_bytes(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write one file, whole or not at all.
-
-        Raises
-        ------
-        StorageError
-            If it cannot be written; what was there is untouched.
-        """
+        """Write one file, whole or not at all; what was there is untouched by a StorageError."""
         try:
             with replacing(self.path / name) as file:
                 file.write(content)
         except OSError as error:
             raise StorageError(
-                f"{self.path / name} cannot be written: {_reason(error)}. Nothing that existed was lost; make room or "
-                f"choose another folder with --out."
+                f"{self.path / name} cannot be written: {reason_of(error)}. Nothing that existed was lost; make room "
+                f"or choose another folder with --out."
             ) from error
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read one of the JSON files.
-
-        Raises
-        ------
-        RunError
-            If it is missing, no ordinary file, too large or not a JSON object, or a number in it is not finite.
-        """
+        """Read one of the JSON files, of bounded size and with finite numbers; a RunError says why it cannot be."""
         path = self.path / name
         try:
             content = parse_json(read_ordinary(path, _MOST_BYTES))
@@ -164,7 +198,7 @@ class Run:
                 f"The run {self.path} has no {name}; it may have been stopped before it was written. Train it again."
             ) from None
         except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read: {_reason(error)}. The run is damaged; train it again.") from None
+            raise RunError(f"{path} cannot be read: {reason_of(error)}. The run is damaged; train it again.") from None
         if not isinstance(content, dict):
             raise RunError(f"{path} should hold a JSON object. The run is damaged; train it again.")
         return content
@@ -177,14 +211,29 @@ class Run:
         RunError
             If they are damaged.
         """
-        try:
-            return settings_of(self.read_json(CONFIG))
-        except RunError:
-            raise
-        except ValueError as error:
+        return self._settings_in(self.read_json(CONFIG))
+
+    def _settings_in(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings in its ``config.json``, which anybody may have written, checked as far as lists need."""
+        config = description.get("config")
+        wrong = ""
+        if not isinstance(config, dict):
+            config, wrong = {}, f"'config' is {config!r:.80}"
+        else:
+            for name in (_TEXT, *_NUMBERS):
+                if name not in config:
+                    wrong = f"its setting {name!r} is missing"
+            for name, value in config.items():
+                least = (_NUMBERS | _OTHER_NUMBERS).get(name)
+                if least is not None and (type(value) is not int or value < least):
+                    wrong = f"its setting {name!r} is {value!r:.80}"
+                if name in (_TEXT, "data") and not isinstance(value, str) and (value is not None or name == _TEXT):
+                    wrong = f"its setting {name!r} is {value!r:.80}"
+        if wrong:
             raise RunError(
-                f"{self.path / CONFIG} holds no settings of a run: {error}. The run is damaged; train it again."
-            ) from None
+                f"{self.path / CONFIG} holds no settings of a run: {wrong}. The run is damaged; train it again."
+            )
+        return config
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write the model or the state, whole or not at all."""
@@ -203,31 +252,19 @@ class Run:
         return load_checkpoint(self.path / MODEL)
 
     def load_state(self) -> Checkpoint:
-        """Read what resuming needs.
-
-        Raises
-        ------
-        RunError
-            If the run is complete or was stopped before anything was saved.
-        """
+        """Read what resuming needs; a RunError says that the run is complete, or was stopped before there was any."""
         if not self.has(STATE):
             why = "is complete" if self.has(MODEL) else "was stopped before its first state was saved"
             raise RunError(f"The run {self.path} {why}; start a new one, or replace it with --force.")
         return load_checkpoint(self.path / STATE)
 
     def remove_state(self) -> None:
-        """Remove what resuming needs, once the run is complete.
-
-        Raises
-        ------
-        StorageError
-            If the directory cannot be written.
-        """
+        """Remove what resuming needs, once the run is complete."""
         try:
             (self.path / STATE).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(
-                f"{self.path / STATE} cannot be removed: {_reason(error)}. The run is complete; remove it yourself."
+                f"{self.path / STATE} cannot be removed: {reason_of(error)}. The run is complete; remove it yourself."
             ) from None
 
     def resume_command(self) -> str:
@@ -239,13 +276,7 @@ class Run:
         return shlex.join(["digitlab", "train", "--repeat", str(self.path)])
 
     def open_history(self, n_records: int = 0) -> HistoryFile:
-        """Open the history to append to, after its first ``n_records`` records.
-
-        Raises
-        ------
-        RunError, StorageError
-            If it holds fewer or is damaged, or cannot be written.
-        """
+        """Open the history to append to, after its first ``n_records`` records."""
         return HistoryFile(self.path / HISTORY, n_records)
 
     def history(self) -> list[Record]:
@@ -256,7 +287,7 @@ class Run:
         RunError
             If a line before the last is not a record.
         """
-        return self._read_history()[0]
+        return [record for record, _ in read_records(self.path / HISTORY) if not isinstance(record, Steering)]
 
     def steering(self) -> list[Steering]:
         """Read what was done to the training on the way, in its order.
@@ -266,17 +297,7 @@ class Run:
         RunError
             If a line before the last is not a record.
         """
-        return self._read_history()[1]
-
-    def _read_history(self) -> tuple[list[Record], list[Steering]]:
-        records: list[Record] = []
-        steering: list[Steering] = []
-        for record, _ in read_records(self.path / HISTORY):
-            if isinstance(record, Steering):
-                steering.append(record)
-            else:
-                records.append(record)
-        return records, steering
+        return [record for record, _ in read_records(self.path / HISTORY) if isinstance(record, Steering)]
 
     def info(self) -> RunInfo:
         """Summarise the run for a list.
@@ -286,7 +307,8 @@ class Run:
         RunError
             If its settings or history are damaged.
         """
-        config = self.settings()
+        description = self.read_json(CONFIG)
+        config = self._settings_in(description)
         epochs: list[EpochRecord] = []
         turns: list[StepRecord] = []
         steering: list[Steering] = []
@@ -300,125 +322,27 @@ class Run:
                 not turns or record.learning_rate != turns[-1].learning_rate
             ):
                 turns.append(record)
-        try:
-            evaluation = self.read_json(EVALUATION)
-        except DigitlabError:
-            evaluation = {}
-        return RunInfo.from_files(
-            self.name,
-            str(self.path),
-            config,
-            epochs,
-            evaluation,
-            changes=changes_told(self.read_json(CONFIG), turns, steering),
-            resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
-            has_model=self.has(MODEL),
-            has_state=self.has(STATE),
-        )
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-# What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
-_TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
-_OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo(Value):
-    """A run in a list: where it is, what it was and what came out.
-
-    ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
-    resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
-    fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
-    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing.
-    """
-
-    name: str
-    path: str
-    status: str
-    network: str
-    seed: int
-    epochs_done: int
-    epochs: int
-    val_accuracy: float | None
-    test_accuracy: float | None
-    changes: tuple[str, ...] = ()
-    resumed_after: tuple[int, ...] = ()
-
-    @property
-    def on_the_way(self) -> tuple[str, ...]:
-        """What happened to it on the way, in words."""
-        return (*self.changes, *(f"stopped after batch {step:,} and resumed" for step in self.resumed_after))
-
-    @classmethod
-    def from_files(
-        cls,
-        name: str,
-        path: str,
-        config: Mapping[str, Any],
-        epochs: Sequence[EpochRecord],
-        evaluation: Mapping[str, Any],
-        *,
-        changes: tuple[str, ...] = (),
-        resumed_after: tuple[int, ...] = (),
-        has_model: bool,
-        has_state: bool,
-    ) -> RunInfo:
-        """Summarise what a run's files hold; its settings as ``settings_of`` gives them."""
-        accuracy = evaluation.get("accuracy")
-        return cls(
-            name=name,
-            path=path,
-            status=status_of(config, epochs, has_model=has_model, has_state=has_state),
+        accuracy, is_evaluated = None, self.has(EVALUATION)
+        with suppress(DigitlabError):
+            accuracy = self.read_json(EVALUATION).get("accuracy") if is_evaluated else None
+        is_known = isinstance(accuracy, float) and 0 <= accuracy <= 1
+        return RunInfo(
+            name=self.name,
+            path=str(self.path),
+            status=_status(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE)),
             network=config["network"],
             seed=config["seed"],
             epochs_done=len(epochs),
             epochs=config["epochs"],
             val_accuracy=epochs[-1].val_accuracy if epochs else None,
-            test_accuracy=accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None,
-            changes=changes,
-            resumed_after=resumed_after,
+            test_accuracy=accuracy if is_known else None,
+            changes=changes_told(description, turns, steering),
+            resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
+            problem=_DAMAGED.format(name=self.name) if is_evaluated and not is_known else "",
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DamagedRun(Value):
-    """A run of which nothing can be told but why; ``problem`` is a sentence."""
-
-    name: str
-    path: str
-    problem: str
-
-
-def settings_of(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a run's ``config.json``, which anybody may have written.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or one that lists and reports need is missing or cannot be.
-    """
-    config = description.get("config")
-    if not isinstance(config, dict):
-        raise ValueError(f"'config' is {config!r:.80}")
-    for name, value in config.items():
-        least = (_NUMBERS | _OTHER_NUMBERS).get(name)
-        if least is not None and (type(value) is not int or value < least):
-            raise ValueError(f"its setting {name!r} is {value!r:.80}")
-    for name in (_TEXT, *_NUMBERS):
-        if name not in config:
-            raise ValueError(f"its setting {name!r} is missing")
-    for name in (_TEXT, "data"):
-        value = config.get(name)
-        if not isinstance(value, str) and (value is not None or name == _TEXT):
-            raise ValueError(f"its setting {name!r} is {value!r:.80}")
-    return config
-
-
-def status_of(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
+def _status(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
     """Return how a run ended, from its settings and history and from which files there are."""
     if has_state:
         return "interrupted"
@@ -435,16 +359,6 @@ class RunLock:
 
     The directory itself is locked, so there is no file that a killed process could leave behind. On Windows, and on
     file systems without such locks, nothing is locked.
-
-    Parameters
-    ----------
-    path : Path
-        A run's directory.
-
-    Raises
-    ------
-    RunError
-        If another session has it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -478,18 +392,10 @@ def _locked(path: Path) -> int | None:
     )
 
 
-_MOST_CONFIG_BYTES = 2**24
+def _make_way(path: Path) -> None:
+    """Put an empty directory in the place of a run, which is deleted, and only what a run consists of.
 
-
-def replace_run(path: Path) -> None:
-    """Put an empty directory in the place of a run, which is deleted.
-
-    Raises
-    ------
-    RunError
-        If it is not a run, holds something else too, or is being trained.
-    OSError
-        If it cannot be done; the run is as it was.
+    A mistyped name must not cost anybody a folder of their own. An OSError leaves the run as it was.
     """
     _check_replaceable(path)
     lock = RunLock(path)
@@ -511,17 +417,14 @@ def _check_replaceable(path: Path) -> None:
             raise RunError(
                 f"{path} also holds {entry.name!r}, which is not part of a run; move it away before using --force."
             )
+    try:
+        config = Run(path).read_json(CONFIG)
+    except RunError:
+        config = {}
     # One that was killed right after it was made may hold nothing yet. Other tools have files of these names too.
-    if any(entry.name in FILES for entry in entries) and not _is_config_of_a_run(path / CONFIG):
+    is_run = isinstance(config.get("config"), dict) and "command" in config
+    if any(entry.name in FILES for entry in entries) and not is_run:
         raise RunError(
             f"{path} has no {CONFIG} that digitlab wrote; --force replaces runs only. Choose another --name, or delete "
             f"it yourself."
         )
-
-
-def _is_config_of_a_run(path: Path) -> bool:
-    try:
-        content = parse_json(read_ordinary(path, _MOST_CONFIG_BYTES))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and isinstance(content.get("config"), dict) and "command" in content

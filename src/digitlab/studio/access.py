@@ -50,14 +50,8 @@ _WRONG_ORIGIN = "403: the Studio talks only to its own page; open the address th
 class Access:
     """Lets requests and websockets through to an ASGI app, or answers them with a sentence.
 
-    Parameters
-    ----------
-    app : ASGI app
-        What is guarded.
-    token : str, optional
-        What everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer token.
-    local_only : bool
-        Whether the Host has to be a loopback one.
+    ``token`` is what everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer
+    token. ``local_only`` asks for a loopback Host.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None = None, local_only: bool = True) -> None:

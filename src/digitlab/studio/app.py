@@ -44,13 +44,6 @@ class BesideThePage:
 
     The API is an app of its own, because its errors are JSON and the page's are not. Its network is loaded when the
     first request comes, so that the page opens no later for it.
-
-    Parameters
-    ----------
-    page : ASGI app
-        The page.
-    service : Service
-        Who answers.
     """
 
     def __init__(self, page: ASGIApp, service: Service) -> None:
@@ -125,34 +118,10 @@ def run_studio(
     autostart: bool = True,
     page_seconds: float = PAGE_SECONDS,
 ) -> int:
-    """Serve the Studio until Ctrl-C.
+    """Serve the Studio until Ctrl-C or SIGTERM, which is how it ends: the exit code is 0.
 
-    Parameters
-    ----------
-    out : Path
-        The folder of runs.
-    host : str
-        The address to listen on; any but a loopback one needs a token.
-    port : int, optional
-        8000 or the next free one by default.
-    token : str, optional
-        What everybody has to show; the environment's ``DIGITLAB_TOKEN`` by default.
-    open_browser : bool
-        Open the page in the user's browser.
-    autostart : bool
-        Start the codelab's run.
-    page_seconds : float
-        Processor time that a page or photo may take to be read.
-
-    Returns
-    -------
-    int
-        The exit code: 0 after Ctrl-C or SIGTERM, which is how a Studio ends.
-
-    Raises
-    ------
-    ConfigError
-        If host, port, token or time cannot be used.
+    Beyond a loopback ``host`` it needs a token, by default the environment's ``DIGITLAB_TOKEN``; without ``port`` it is
+    8000 or the next free one. ConfigError for what cannot be used.
     """
     token = checked_token(host, token)
     PROCESSES.allow(page_seconds)

@@ -64,15 +64,8 @@ def build_waiting(opening: Opening) -> ui.element:
 def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page], None]]) -> None:
     """Build the whole page into the current container.
 
-    Parameters
-    ----------
-    page : Page
-        The browser tab.
-    opening : Opening
-        What has to be waited for.
-    tabs : mapping
-        Name of each tab, and what builds it. A tab is built when it is shown for the first time, and from then on only
-        hidden and shown, so that it keeps what was done in it.
+    A tab is built when it is shown for the first time, and from then on only hidden and shown, so that it keeps what
+    was done in it.
     """
     with ui.element("header").classes("studio-head"):
         _brand()

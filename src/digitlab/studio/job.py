@@ -27,20 +27,8 @@ _LOG = logging.getLogger(__name__)
 class Job:
     """One training: its thread, its records, its recording, and what people want of it.
 
-    Parameters
-    ----------
-    session : TrainingSession
-        What to train.
-    config : TrainConfig
-        How it was asked for; the session's may name a file with the network instead.
-    recording : Recording
-        Where the weights of every step go; the present ones are put there at once.
-    changed : threading.Condition
-        Told of everything that changes; the commands below are given with it held.
-    generation, owner : int, str
-        Which training of this process it is, and who began it.
-    speed : float or None
-        Batches a second; None for full speed.
+    The commands are given with ``changed`` held, which is told of everything that changes. ``config`` is how it was
+    asked for; the session's may name a file with the network instead.
 
     Attributes
     ----------
@@ -118,15 +106,7 @@ class Job:
         self._changed.notify_all()
 
     def set_learning_rate(self, rate: float) -> None:
-        """Use another rate from the next batch on; the peak, where there is a schedule.
-
-        Raises
-        ------
-        ConfigError
-            If it is none.
-        RunError
-            If nothing is being trained.
-        """
+        """Use another rate from the next batch on; the peak, where there is a schedule."""
         if not self.is_active:
             raise RunError("Nothing is being trained now; set the learning rate and start a training.")
         self._rate = dataclasses.replace(self.session.config, learning_rate=rate).learning_rate

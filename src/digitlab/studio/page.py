@@ -65,19 +65,6 @@ def current_page() -> Page:
 class Page:
     """One browser tab. Everything here happens on the event loop.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        The training that all pages watch.
-    data : MnistData
-        The digits.
-    client : Client
-        NiceGUI's end of the connection to this browser tab.
-    lesson : LessonLink
-        The settings that the address asked for.
-    is_ready : callable, optional
-        Tells whether the kernels are compiled, so that a training can begin at once.
-
     Attributes
     ----------
     config : TrainConfig

@@ -56,26 +56,14 @@ class RunLine:
 
 
 class RunList:
-    """Reads the runs of a folder, and only those again that have changed; safe to call from any thread.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of runs; it need not exist.
-    """
+    """Reads the runs of a folder, and only those again that have changed; safe to call from any thread."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, tuple[tuple[Any, ...], RunLine]] = {}
 
     def lines(self) -> list[RunLine]:
-        """Return the runs, the one begun last first.
-
-        Raises
-        ------
-        StorageError
-            If the folder cannot be read.
-        """
+        """Return the runs, the one begun last first."""
         try:
             names = sorted(os.listdir(self.folder))
         except FileNotFoundError:
@@ -187,13 +175,7 @@ def report_url(name: str) -> str:
 
 
 def read_report(folder: Path, name: str) -> bytes:
-    """Read the report of a run in a folder.
-
-    Raises
-    ------
-    RunError
-        If there is no run of that name, it has no report, or what is there is no plain file of its own.
-    """
+    """Read the report of a run in a folder."""
     path = run_in(folder, check_name(name)).path / REPORT
     try:
         # A link could lead anywhere, and a pipe would wait for ever.

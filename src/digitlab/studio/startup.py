@@ -27,25 +27,9 @@ _COMPILING_AFTER_S = 1.5
 class Opening:
     """Loads the digits, makes the trainer, compiles the kernels and starts the first run, in this order.
 
-    Everything heavy happens in threads; the rest, and all attributes, belong to the event loop.
-
-    Parameters
-    ----------
-    out : Path
-        The folder of runs.
-    autostart : bool
-        Start the codelab's run.
-    expects_page : bool
-        Whether a browser is about to open the page: the first run then waits some seconds for it.
-
-    Attributes
-    ----------
-    trainer : Trainer or None
-        None until the digits are loaded.
-    failure : str
-        Why it cannot go on, as a sentence; empty if it can.
-    is_ready : bool
-        Whether the kernels are compiled.
+    Everything heavy happens in threads; the rest, and all attributes, belong to the event loop. The first run waits
+    some seconds for a page that ``expects_page``. ``failure`` is why it cannot go on, as a sentence; ``is_ready`` says
+    whether the kernels are compiled.
     """
 
     def __init__(self, out: Path, *, autostart: bool, expects_page: bool) -> None:

@@ -26,17 +26,6 @@ class Stream:
     What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
     and rested nine times as long, so that a slow browser gets fewer frames, each with more points, and never falls
     behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        What is watched.
-    client : Client
-        Whose browser tab.
-    tell : callable
-        Called with ``generation``, ``state`` and ``records``, and what belongs to it.
-    status : callable
-        Gives what ``state`` is told about: whenever it is another one.
     """
 
     def __init__(
@@ -101,22 +90,8 @@ class Stream:
 class Refreshing:
     """Runs a coroutine function when asked to; askings meanwhile become one. To be used on the event loop.
 
-    Parameters
-    ----------
-    refresh : coroutine function
-        What is done; it handles its own failures.
-    gap_s : float
-        From the beginning of one time to the beginning of the next, at least; and never does it take more than a fifth
-        of the time.
-    hurried_gap_s : float
-        The same where somebody waits.
-    name : str
-        Of the task.
-
-    Attributes
-    ----------
-    n_done : int
-        How often it was done.
+    From the beginning of one time to the beginning of the next ``gap_s`` go by, ``hurried_gap_s`` where somebody waits;
+    and it never takes more than a fifth of the time. ``refresh`` handles its own failures.
     """
 
     def __init__(

@@ -42,23 +42,49 @@ class Moment:
     weights: list[NDArray[np.float32]]
 
 
-class Watched:
-    """The training of this process, to look at.
+class Trainer:
+    """Trains one run at a time in a thread, and lets others look.
 
-    Nobody is called back: who wants to know asks ``records_since``, which costs next to nothing. Whoever shows another
-    training of this process replaces ``_job``, with ``_changed`` held.
-
-    Parameters
-    ----------
-    job : Job
-        The training, or one that is not begun yet.
-    changed : threading.Condition
-        Told of everything that changes.
+    All methods may be called from any thread. They return at once, but for ``start``, ``resume_run`` and ``reset``,
+    which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks ``records_since``, which
+    costs next to nothing. Without ``out``, a folder of runs, nothing is written; ``data_folder`` is where the data
+    comes from if it is not the packaged one.
     """
 
-    def __init__(self, job: Job, changed: threading.Condition) -> None:
-        self._job, self._changed = job, changed
+    def __init__(
+        self,
+        data: MnistData,
+        out: Path | None,
+        memory_budget_bytes: int = 256 * 2**20,
+        *,
+        data_folder: str | None = None,
+    ) -> None:
+        config, changed = _fitting(TrainConfig(data=data_folder), data), threading.Condition()
+        self._changed = changed
+        self._job = Job(TrainingSession(config, data), config, Recording(memory_budget_bytes), changed)
         self._n_records_before = 0  # those of earlier trainings: cursors grow for as long as the process lives
+        self.data = data
+        self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
+        # Held while a session is opened, which takes too long for those who only look.
+        self._beginning = threading.RLock()
+        self._threads: list[threading.Thread] = []
+        self._is_closed = False
+        self._owning = threading.RLock()
+        self._own: dict[Callable[[Trainer], Any], Any] = {}
+
+    def own(self, make: Callable[[Trainer], T]) -> T:
+        """Return what ``make`` makes for this trainer, once for all pages; it is gone with the trainer."""
+        with self._owning:
+            if make not in self._own:
+                self._own[make] = make(self)
+            return self._own[make]  # type: ignore[no-any-return]
+
+    @property
+    def out(self) -> Path | None:
+        """The folder of runs; None where nothing is written."""
+        return self._out
+
+    # ---- to look at, from any thread and as often as one likes ----
 
     @property
     def state(self) -> str:
@@ -158,64 +184,7 @@ class Watched:
         with self._changed:
             return self._changed.wait_for(until, timeout_s)
 
-
-def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[NDArray[np.float32]]:
-    arrays, start = [], 0
-    for shape in architecture.weight_shapes:
-        size = math.prod(shape)
-        arrays.append(flat[start : start + size].reshape(shape))
-        start += size
-    return arrays
-
-
-class Trainer(Watched):
-    """Trains one run at a time in a thread, and lets others look.
-
-    All methods may be called from any thread. They return at once, but for ``start``, ``resume_run`` and ``reset``,
-    which take some milliseconds, and ``close``.
-
-    Parameters
-    ----------
-    data : MnistData
-        What every run learns from.
-    out : Path or None
-        The folder of runs; None to write nothing.
-    memory_budget_bytes : int
-        For the recording of the weights.
-    data_folder : str, optional
-        Where the data comes from if it is not the packaged one: what the runs' settings say.
-    """
-
-    def __init__(
-        self,
-        data: MnistData,
-        out: Path | None,
-        memory_budget_bytes: int = 256 * 2**20,
-        *,
-        data_folder: str | None = None,
-    ) -> None:
-        config, changed = _fitting(TrainConfig(data=data_folder), data), threading.Condition()
-        super().__init__(Job(TrainingSession(config, data), config, Recording(memory_budget_bytes), changed), changed)
-        self.data = data
-        self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
-        # Held while a session is opened, which takes too long for those who only look.
-        self._beginning = threading.RLock()
-        self._threads: list[threading.Thread] = []
-        self._is_closed = False
-        self._owning = threading.RLock()
-        self._own: dict[Callable[[Trainer], Any], Any] = {}
-
-    def own(self, make: Callable[[Trainer], T]) -> T:
-        """Return what ``make`` makes for this trainer, once for all pages; it is gone with the trainer."""
-        with self._owning:
-            if make not in self._own:
-                self._own[make] = make(self)
-            return self._own[make]  # type: ignore[no-any-return]
-
-    @property
-    def out(self) -> Path | None:
-        """The folder of runs; None where nothing is written."""
-        return self._out
+    # ---- to steer ----
 
     def _next_job(self, session: TrainingSession, config: TrainConfig, owner: str = "") -> Job:
         return Job(
@@ -236,28 +205,7 @@ class Trainer(Watched):
         owner: str = "",
         paused: bool = False,
     ) -> None:
-        """Start a training, in a run of its own.
-
-        Parameters
-        ----------
-        config : TrainConfig
-            Its ``data`` is not looked at: the data is the trainer's.
-        architecture : Architecture, optional
-            The network, instead of the one that ``config.network`` names.
-        owner : str
-            Who starts it.
-        paused : bool
-            Wait before the first batch.
-
-        Raises
-        ------
-        ConfigError, NetworkError, DataError
-            If something cannot be used.
-        RunError
-            If a training is under way.
-        StorageError
-            If the run directory cannot be made.
-        """
+        """Start a training, in a run of its own."""
         own = dataclasses.replace(config, data=self._data_folder)
         with self._beginning:
             self._check_free(owner)
@@ -265,13 +213,7 @@ class Trainer(Watched):
             self._launch(self._next_job(session, own, owner), paused=paused)
 
     def resume_run(self, run: Run, *, owner: str = "", paused: bool = False) -> None:
-        """Go on with a run that was interrupted, here or elsewhere; its recording begins where it was interrupted.
-
-        Raises
-        ------
-        RunError
-            If a training is under way, or the run cannot be gone on with.
-        """
+        """Go on with a run that was interrupted, here or elsewhere; its recording begins where it was interrupted."""
         with self._beginning:
             self._check_free(owner)
             session = TrainingSession.resume(run, self.data)
@@ -308,13 +250,7 @@ class Trainer(Watched):
             self._job.limit(0)
 
     def resume(self) -> None:
-        """Go on after a pause or a stop.
-
-        Raises
-        ------
-        RunError
-            If the run cannot be gone on with.
-        """
+        """Go on after a pause or a stop."""
         with self._beginning, self._changed:
             job, run = self._job, self.run
             if job.state == "stopped":
@@ -344,28 +280,14 @@ class Trainer(Watched):
                 self._replace(job)
 
     def set_speed(self, batches_per_s: float | None) -> None:
-        """Train so many batches a second, at most; None for full speed.
-
-        Raises
-        ------
-        ConfigError
-            If it is not a number above 0.
-        """
+        """Train so many batches a second, at most; None for full speed."""
         if batches_per_s is not None and not 0.0 < batches_per_s < math.inf:
             raise ConfigError(f"The speed must be a number of batches a second above 0; got {batches_per_s}.")
         with self._changed:
             self._job.set_speed(batches_per_s)
 
     def set_learning_rate(self, rate: float) -> None:
-        """Change the rate (its peak, where there is a schedule) from the next batch on.
-
-        Raises
-        ------
-        ConfigError
-            If it is no learning rate.
-        RunError
-            If nothing is being trained.
-        """
+        """Change the rate (its peak, where there is a schedule) from the next batch on."""
         with self._changed:
             self._job.set_learning_rate(rate)
 
@@ -377,6 +299,15 @@ class Trainer(Watched):
             threads = self._threads
         for thread in threads:
             thread.join()
+
+
+def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[NDArray[np.float32]]:
+    arrays, start = [], 0
+    for shape in architecture.weight_shapes:
+        size = math.prod(shape)
+        arrays.append(flat[start : start + size].reshape(shape))
+        start += size
+    return arrays
 
 
 def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
@@ -402,13 +333,6 @@ def new_session(
 
     A network that is not the one that ``config.network`` names is written as a JSON file beside the runs, and the
     config names that file, so that the command in the run's ``config.json`` repeats the run.
-
-    Raises
-    ------
-    InputError
-        If the settings, the network or the data cannot be used.
-    StorageError
-        If the run directory cannot be made.
     """
     session = TrainingSession(config, data, architecture=architecture)
     if out is None:

@@ -15,7 +15,7 @@ import pytest
 from digitlab.errors import NetworkError
 from digitlab.network import Conv2D, Dense, Flatten, MaxPooling2D
 from digitlab.network.formats.files import load_model_file
-from digitlab.network.formats.keras import CONFIG, WEIGHTS, ForeignLayer, read_keras_config, weight_folders
+from digitlab.network.formats.keras import CONFIG, WEIGHTS, read_keras_config, weight_folders
 
 POLICY = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
 CONV = {"filters": 4, "kernel_size": [3, 3], "activation": "relu", "name": "c"}
@@ -213,7 +213,7 @@ def test_a_compressed_archive_is_read_too(keras: Path, tmp_path: Path) -> None:
 
 def test_weights_lie_where_keras_puts_them() -> None:
     kinds = ["Conv2D", "MaxPooling2D", "Conv2D", "Flatten", "ReLU", "Dense"]
-    assert weight_folders([ForeignLayer(kind, "", learns=False) for kind in kinds]) == [
+    assert weight_folders(kinds) == [
         f"layers/{name}/vars" for name in ("conv2d", "max_pooling2d", "conv2d_1", "flatten", "re_lu", "dense")
     ]
 

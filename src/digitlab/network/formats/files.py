@@ -30,23 +30,45 @@ _OLD_KERAS = (
 _REFUSED = {
     ".h5": _OLD_KERAS,
     ".hdf5": _OLD_KERAS,
-    ".joblib": f"{_PICKLE}. Save the weights as ONNX",
-    ".ckpt": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
+    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
+    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
-    ".pickle": f"{_PICKLE}. Save the weights as ONNX",
-    ".pkl": f"{_PICKLE}. Save the weights as ONNX",
-    ".pt": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
-    ".pth": f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
 _READ = (".safetensors", ".json", ".keras", ".onnx")
+#: A network of 64 layers has a description of some 50 kB.
+MOST_JSON_BYTES = 2**20
+#: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
+MOST_WEIGHT_BYTES = 2**28
+_LONGEST_WORD = 80
+_LONGEST_TEXT, _MOST_TEXTS = 1000, 32
+_SCALE_TOLERANCE = 1e-6
+_LARGEST_INPUT = 2**24
+_LONGEST_KIND = 60
+#: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
+_INSTEAD = {
+    "Activation": "relu inside the network and softmax at its end",
+    "AveragePool": "max pooling",
+    "AveragePooling2D": "MaxPooling2D",
+    "BatchNormalization": "a network without it, or one whose normalization was folded into the layer before",
+    "DepthwiseConv2D": "Conv2D",
+    "ELU": "ReLU",
+    "GlobalAveragePool": "flattening",
+    "GlobalAveragePooling2D": "Flatten",
+    "GlobalMaxPooling2D": "MaxPooling2D and Flatten",
+    "LeakyReLU": "ReLU",
+    "LeakyRelu": "ReLU",
+    "PReLU": "ReLU",
+    "SeparableConv2D": "Conv2D",
+    "Sigmoid": "ReLU, or softmax at the end",
+    "SpatialDropout2D": "Dropout",
+    "Tanh": "ReLU",
+}
 
 
 def is_model_file(name: str | Path) -> bool:
     """Tell whether a name means a model file, or a folder with a TensorFlow.js model, and not a run.
 
-    Examples
-    --------
     >>> is_model_file("model.onnx"), is_model_file("latest")
     (True, False)
     """
@@ -60,19 +82,7 @@ def is_model_file(name: str | Path) -> bool:
 
 
 def load_model_file(name: str | Path) -> Checkpoint:
-    """Read a model file that anybody may have written.
-
-    Parameters
-    ----------
-    name : str or Path
-        A checkpoint (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``.
-
-    Raises
-    ------
-    RunError
-        If it is none of these, damaged, hostile, or holds a network that digitlab cannot run; the message says what
-        and what to do.
-    """
+    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it."""
     path = Path(name)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
@@ -96,57 +106,29 @@ def load_model_file(name: str | Path) -> Checkpoint:
     )
 
 
-#: A network of 64 layers has a description of some 50 kB.
-MOST_JSON_BYTES = 2**20
-#: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
-MOST_WEIGHT_BYTES = 2**28
-_LONGEST_WORD = 80
-_LONGEST_TEXT, _MOST_TEXTS = 1000, 32
-
-
 def unusable(path: Path, why: str) -> RunError:
     """Return the error that names the file and what is wrong with it; ``why`` ends with the next step."""
     return RunError(f"The model {path} cannot be used: {why}")
 
 
 def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> bytes:
-    """Read an ordinary file of bounded size.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most_bytes : int
-        What is larger is not read.
-    folder : Path, optional
-        Where the file must lie, links followed.
-
-    Raises
-    ------
-    RunError
-        If there is none, it is too large, leaves its folder, or cannot be read.
-    """
+    """Read an ordinary file of bounded size, which lies in ``folder``, links followed, if that is given."""
     try:
         if folder is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise unusable(path, "it lies outside the model's folder. Copy the model's files into one folder.")
         return storage.read_ordinary(path, most_bytes)
     except FileNotFoundError:
         raise RunError(f"There is no file {path}. Check the name and the folder.") from None
+    except RunError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, RunError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise unusable(path, f"it cannot be read ({reason}). Check its name and permissions.") from None
+        raise unusable(
+            path, f"it cannot be read ({storage.reason_of(error)}). Check its name and permissions."
+        ) from None
 
 
 def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
-    """Return the JSON object in ``content``, which is the file ``path`` or a part of it called ``what``.
-
-    Raises
-    ------
-    RunError
-        If it is larger than 1 MiB, nested too deep, or no JSON object, or a number in it is not finite or too long.
-    """
+    """Return the JSON object in ``content``, which is the file ``path`` or a part of it called ``what``."""
     if len(content) > MOST_JSON_BYTES:
         raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
     try:
@@ -158,71 +140,34 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def finite(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Check that all weights are finite numbers.
-
-    Raises
-    ------
-    RunError
-        If one is NaN or infinite; the message names the array.
-    """
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise unusable(path, f"its weights {shown(name)} hold NaN or infinite values. Save it before it diverged.")
-
-
-def named_classes(names: Any, n_classes: int) -> tuple[str, ...]:
-    """Return the class names of a file where it has fitting ones, and the usual ones where it has not."""
-    if (
-        isinstance(names, Sequence)
-        and len(names) == n_classes
-        and all(isinstance(name, str) and name.isprintable() and 1 <= len(name) <= _LONGEST_WORD for name in names)
-    ):
-        return tuple(names)
-    return CLASS_NAMES if n_classes == len(CLASS_NAMES) else tuple(str(k) for k in range(n_classes))
+def checkpoint_in(
+    path: Path, network: Architecture, weights: Sequence[NDArray[np.float32]], class_names: Any, metadata: Any
+) -> Checkpoint:
+    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none."""
+    n = network.n_classes
+    is_fitting = isinstance(class_names, Sequence) and len(class_names) == n
+    if not is_fitting or not all(_is_text(name, _LONGEST_WORD) and name for name in class_names):
+        class_names = CLASS_NAMES if n == len(CLASS_NAMES) else [str(k) for k in range(n)]
+    try:
+        return Checkpoint(network, tuple(weights), tuple(class_names), kept_metadata(metadata))
+    except RunError as error:
+        raise unusable(path, f"{error} Save the model again.") from None
 
 
 def kept_metadata(given: Any) -> dict[str, str]:
     """Return what a file says of its network besides: short texts by short names, and nothing else."""
-    if not isinstance(given, Mapping):
-        return {}
-    items = [
-        (name, text)
-        for name, text in given.items()
-        if all(isinstance(word, str) and word.isprintable() and len(word) <= _LONGEST_TEXT for word in (name, text))
-    ]
-    return dict(items[:_MOST_TEXTS])
+    items = given.items() if isinstance(given, Mapping) else ()
+    return dict([item for item in items if all(_is_text(word, _LONGEST_TEXT) for word in item)][:_MOST_TEXTS])
+
+
+def _is_text(word: Any, most: int) -> bool:
+    return isinstance(word, str) and word.isprintable() and len(word) <= most
 
 
 def shown(value: Any) -> str:
     """Return a value of the file as it may stand in a sentence: short and printable."""
     text = value if isinstance(value, str) else type(value).__name__
     return repr(text if len(text) <= _LONGEST_WORD else text[: _LONGEST_WORD - 3] + "...")
-
-
-_SCALE_TOLERANCE = 1e-6
-_LARGEST_INPUT = 2**24
-_LONGEST_KIND = 60
-
-#: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
-_INSTEAD = {
-    "Activation": "relu inside the network and softmax at its end",
-    "AveragePool": "max pooling",
-    "AveragePooling2D": "MaxPooling2D",
-    "BatchNormalization": "a network without it, or one whose normalization was folded into the layer before",
-    "DepthwiseConv2D": "Conv2D",
-    "ELU": "ReLU",
-    "GlobalAveragePool": "flattening",
-    "GlobalAveragePooling2D": "Flatten",
-    "GlobalMaxPooling2D": "MaxPooling2D and Flatten",
-    "LeakyReLU": "ReLU",
-    "LeakyRelu": "ReLU",
-    "PReLU": "ReLU",
-    "SeparableConv2D": "Conv2D",
-    "Sigmoid": "ReLU, or softmax at the end",
-    "SpatialDropout2D": "Dropout",
-    "Tanh": "ReLU",
-}
 
 
 def lacking(kind: str, *, position: int) -> NetworkError:
@@ -243,13 +188,7 @@ def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
 
 
 class Stack:
-    """Layers that are added one by one.
-
-    Attributes
-    ----------
-    layers : list of Layer
-        So far; names that digitlab does not allow are left out.
-    """
+    """Layers that are added one by one, as other programs describe them: activations come as layers of their own."""
 
     def __init__(self) -> None:
         self.layers: list[Layer] = []
@@ -265,11 +204,6 @@ class Stack:
         """Add an activation that stands by itself, by making it part of the layer whose sums it is for.
 
         Max-pooling and ReLU may change places, since ReLU is monotonic.
-
-        Raises
-        ------
-        NetworkError
-            If there is no such layer.
         """
         if activation == "linear":
             return
@@ -287,13 +221,7 @@ class Stack:
         )
 
     def finish(self, input_shape: Sequence[int], name: str) -> Architecture:
-        """Return the network; one that ends in logits gets a softmax, which changes no answer.
-
-        Raises
-        ------
-        NetworkError
-            If the layers do not fit together.
-        """
+        """Return the network; one that ends in logits gets a softmax, which changes no answer."""
         last = self.layers[-1] if self.layers else None
         if isinstance(last, Dense) and last.activation == "linear":
             self.layers[-1] = dataclasses.replace(last, activation="softmax")
@@ -301,7 +229,7 @@ class Stack:
         # Before anything multiplies them: a file may say 10**18.
         if not shape or math.prod(shape) > _LARGEST_INPUT:
             raise NetworkError(f"Its input shape {shape} cannot be one of images.")
-        usable = isinstance(name, str) and name.isprintable() and 1 <= len(name) <= 100
+        usable = name.isprintable() and 1 <= len(name) <= 100
         architecture = Architecture(self.layers, shape, name if usable else "sequential")
         architecture.n_classes  # noqa: B018 - says so if the network does not end in probabilities
         return architecture

@@ -8,10 +8,10 @@ weights are copied as numbers. Nothing in a description is ever imported or call
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,15 @@ from numpy.typing import NDArray
 
 from digitlab.data import storage
 from digitlab.errors import NetworkError, RunError
-from digitlab.network.architecture import Architecture
+from digitlab.network.architecture import Architecture, stem_of
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     Stack,
-    finite,
+    checkpoint_in,
     is_pixel_scale,
-    kept_metadata,
     lacking,
-    named_classes,
     parse_json,
     read_whole,
     shown,
@@ -47,16 +45,12 @@ _MOST_ENTRIES = 100
 _COPIES, _ROOM_BYTES = 5, 2**22
 # Keras stores without compressing; who compressed a small file again is welcome, a bomb is not.
 _MOST_INFLATED_BYTES = 2**24
+_MOST_LAYERS = 200
+_INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Zeros": "zeros"}
 
 
 def read_keras_archive(path: Path) -> Checkpoint:
-    """Read a ``.keras`` file that anybody may have written.
-
-    Raises
-    ------
-    RunError
-        If it is missing, damaged, hostile, or holds a network that digitlab cannot run; the message says what.
-    """
+    """Read a ``.keras`` file that anybody may have written."""
     content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
     with _opened(path, content) as archive:
         description = parse_json(path, _member(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
@@ -68,28 +62,26 @@ def read_keras_archive(path: Path) -> Checkpoint:
         most_bytes = _COPIES * 4 * network.n_parameters + _ROOM_BYTES
         weights = _member(path, archive, WEIGHTS, most_bytes)
         metadata = _metadata(path, archive)
-    folders = [folder for folder, layer in zip(weight_folders(stack.layers), stack.layers, strict=True) if layer.learns]
-    arrays: dict[str, NDArray[np.float32]] = {}
+    folders = zip(weight_folders(layer.kind for layer in stack.layers), stack.layers, strict=True)
+    learning = zip([folder for folder, layer in folders if layer.learns], stack.learning, strict=True)
+    arrays: list[NDArray[np.float32]] = []
     try:
         file = Hdf5File(weights)
-        for folder, (_, shapes) in zip(folders, stack.learning, strict=True):
-            arrays |= {f"{folder}/{i}": file.array(f"{folder}/{i}", shape) for i, shape in enumerate(shapes)}
+        for folder, (_, shapes) in learning:
+            arrays += [file.array(f"{folder}/{i}", shape) for i, shape in enumerate(shapes)]
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
-    finite(path, arrays)
-    class_names = named_classes(metadata.get("class_names"), network.n_classes)
-    return Checkpoint(network, tuple(arrays.values()), class_names, kept_metadata(metadata.get("digitlab")))
+    return checkpoint_in(path, network, arrays, metadata.get("class_names"), metadata.get("digitlab"))
 
 
-def weight_folders(layers: Sequence[ForeignLayer]) -> list[str]:
+def weight_folders(kinds: Iterable[str]) -> list[str]:
     """Return where Keras puts the weights of every layer: by its class in snake case, counted."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     folders = []
-    for layer in layers:
-        stem = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", layer.kind)).lower()
-        n = counts.get(stem, 0)
-        counts[stem] = n + 1
-        folders.append(f"layers/{stem}_{n}/vars" if n else f"layers/{stem}/vars")
+    for kind in kinds:
+        stem = stem_of(kind)
+        folders.append(f"layers/{stem}_{counts[stem]}/vars" if counts[stem] else f"layers/{stem}/vars")
+        counts[stem] += 1
     return folders
 
 
@@ -99,11 +91,8 @@ def _opened(path: Path, content: bytes) -> zipfile.ZipFile:
         advice = "In Keras: keras.saving.load_model(old).save('model.keras')."
         raise unusable(path, f"it is not a whole .keras file of Keras 3. {advice}")
     # Python would make an object for every entry that the file claims to have, millions of them if it says so.
-    n_entries, is_large = (
-        int.from_bytes(end[10:12], "little"),
-        _ZIP64_LOCATOR in content[-_END_BYTES - _LOCATOR_BYTES :],
-    )
-    directory_bytes = int.from_bytes(end[12:16], "little")
+    n_entries, directory_bytes = int.from_bytes(end[10:12], "little"), int.from_bytes(end[12:16], "little")
+    is_large = _ZIP64_LOCATOR in content[-_END_BYTES - _LOCATOR_BYTES :]
     if is_large or n_entries > _MOST_ENTRIES or directory_bytes > 2**16:
         raise unusable(path, f"it claims to hold {n_entries:,} files; a .keras file holds three.")
     try:
@@ -141,11 +130,6 @@ def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-_MOST_LAYERS = 200
-
-Config = Mapping[str, Any]
-
-
 @dataclass(frozen=True)
 class ForeignLayer:
     """A layer of the description: its class, its name there, and whether it has weights."""
@@ -171,23 +155,10 @@ class ForeignStack:
         return list(zip(foreign, filter(None, shapes), strict=True))
 
 
-def read_keras_config(model: Config) -> ForeignStack:
-    """Build a network from ``{"class_name": "Sequential", "config": {...}}``.
+def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
+    """Build a network from ``{"class_name": "Sequential", "config": {...}}``, of Keras 2, Keras 3 or TensorFlow.js.
 
-    Parameters
-    ----------
-    model : mapping
-        A ``Sequential``, or a ``Functional`` whose layers follow one another.
-
-    Returns
-    -------
-    ForeignStack
-        Weights are in the order of the layers that learn: kernel, bias.
-
-    Raises
-    ------
-    NetworkError
-        If it is something else or holds a layer or setting that digitlab lacks; the message names it.
+    A ``Functional`` whose layers follow one another will do.
     """
     kind, config = model.get("class_name"), model.get("config")
     layers = config if isinstance(config, list) else config.get("layers") if isinstance(config, Mapping) else None
@@ -196,25 +167,30 @@ def read_keras_config(model: Config) -> ForeignStack:
     if len(layers) > _MOST_LAYERS:
         raise NetworkError(f"It has {len(layers)} layers; digitlab runs at most 64.")
     stack, foreign = Stack(), []
-    input_shape: tuple[int, ...] | None = None
+    input_shape: Shape | None = None
     before = ""
     for position, entry in enumerate(layers, start=1):
-        layer_kind, settings = _layer_entry(position, entry)
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
+            raise NetworkError(f"Layer {position} should be an object with a class_name.")
+        layer_kind, settings = entry["class_name"], entry.get("config")
+        if not isinstance(settings, Mapping):
+            raise NetworkError(f"Layer {position} has no settings.")
         name = str(settings.get("name") or entry.get("name") or "")
-        if kind != "Sequential":
-            _check_chain(entry, before, position)
+        if kind != "Sequential" and _sources(entry.get("inbound_nodes"), 0) != ([before] if before else []):
+            raise NetworkError(
+                f"Layer {position} does not follow the layer before it; digitlab runs layers one after the other."
+            )
         before = name
         if input_shape is None:
-            input_shape = _batch_shape(settings, position)
+            given = settings.get("batch_shape")
+            input_shape = _shape(settings.get("batch_input_shape") if given is None else given, position)
         if layer_kind == "InputLayer":
             continue
-        if layer_kind not in READERS and layer_kind != "Reshape":
-            raise lacking(layer_kind, position=position)
         try:
             if layer_kind == "Reshape":
                 input_shape = _reshape(stack, settings, input_shape)
             else:
-                READERS[layer_kind](stack, LayerSettings(settings), position)
+                _add(stack, layer_kind, _Settings(settings), position)
         except NetworkError as error:
             text = str(error)
             raise NetworkError(text if text.startswith("Layer") else f"Layer {position}, {text}") from None
@@ -227,34 +203,8 @@ def read_keras_config(model: Config) -> ForeignStack:
     return ForeignStack(stack.finish(input_shape, title if isinstance(title, str) else ""), tuple(foreign))
 
 
-def _reshape(stack: Stack, settings: Config, input_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    target = settings.get("target_shape")
-    if isinstance(target, list) and len(target) == 1:
-        stack.add(Flatten())
-        return input_shape
-    if not stack.layers and isinstance(target, list) and -1 not in target:
-        # A row of pixels that is made an image: digitlab's networks take both.
-        return _shape([None, *target], 1)
-    raise NetworkError("its Reshape is not one to a row of features, or of the input to images; use Flatten.")
-
-
-def _layer_entry(position: int, entry: Any) -> tuple[str, Config]:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
-        raise NetworkError(f"Layer {position} should be an object with a class_name.")
-    settings = entry.get("config")
-    if not isinstance(settings, Mapping):
-        raise NetworkError(f"Layer {position} has no settings.")
-    return entry["class_name"], settings
-
-
-def _batch_shape(settings: Config, position: int) -> tuple[int, ...] | None:
-    for key in ("batch_shape", "batch_input_shape"):
-        if settings.get(key) is not None:
-            return _shape(settings[key], position)
-    return None
-
-
-def _shape(shape: Any, position: int) -> tuple[int, ...] | None:
+def _shape(shape: Any, position: int) -> Shape | None:
+    """Return the shape of one image from that of a batch."""
     if shape is None:
         return None
     inner = list(shape[1:]) if isinstance(shape, list | tuple) else []
@@ -266,17 +216,8 @@ def _shape(shape: Any, position: int) -> tuple[int, ...] | None:
     return tuple(inner)
 
 
-def _check_chain(entry: Config, before: str, position: int) -> None:
-    """Check that a layer of a functional model reads the layer before it, and nothing else."""
-    nodes = entry.get("inbound_nodes")
-    sources = _sources(nodes, 0)
-    if sources != ([before] if before else []):
-        raise NetworkError(
-            f"Layer {position} does not follow the layer before it; digitlab runs layers one after the other."
-        )
-
-
 def _sources(nodes: Any, depth: int) -> list[str]:
+    """Return the names of the layers that a layer of a functional model reads."""
     if depth > 8:
         return ["..."]
     if isinstance(nodes, Mapping):  # Keras 3
@@ -291,28 +232,23 @@ def _sources(nodes: Any, depth: int) -> list[str]:
     return []
 
 
-_INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Zeros": "zeros"}
-
-
-class LayerSettings:
-    """The settings of one layer, asked for one by one."""
+class _Settings:
+    """The settings of one layer, asked for one by one; another value than those that digitlab knows is refused."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
+        name = config.get("name")
+        self.name = name if isinstance(name, str) else ""
+
+    def get(self, name: str, default: Any) -> Any:
+        value = self.config.get(name)
+        return default if value is None else tuple(value) if isinstance(value, list) else value
 
     def number(self, name: str, kind: type) -> Any:
         value = self.config.get(name)
         if isinstance(value, bool) or not isinstance(value, kind | int):
             raise NetworkError(f"its setting {name} is missing or not a number.")
         return value
-
-    def pair(self, name: str, default: Any = None) -> Any:
-        value = self.config.get(name, default)
-        return tuple(value) if isinstance(value, list) else value
-
-    def text(self, name: str, default: Any) -> Any:
-        value = self.config.get(name)
-        return default if value is None else value
 
     def must_be(self, name: str, allowed: tuple[Any, ...], advice: str) -> None:
         value = self.config.get(name)
@@ -321,109 +257,75 @@ class LayerSettings:
             raise NetworkError(f"its {name} is {found}, and digitlab has only {allowed[0]}; {advice}.")
 
     def activation(self) -> str:
-        value = self.text("activation", "linear")
+        value = self.get("activation", "linear")
         if value not in ACTIVATIONS:
             raise NetworkError(f"its activation {shown(value)} is not one that digitlab has; use relu or softmax.")
         return str(value)
 
-    def initializer(self, name: str) -> str:
+    def learning(self) -> dict[str, Any]:
+        """What convolutions and dense layers have in common."""
+        return {
+            "name": self.name,
+            "activation": self.activation(),
+            "use_bias": self.get("use_bias", True),
+            "kernel_initializer": self._initializer("kernel_initializer", "glorot_uniform"),
+            "bias_initializer": self._initializer("bias_initializer", "zeros"),
+        }
+
+    def _initializer(self, name: str, default: str) -> str:
         # Only for who trains the network anew from other weights; one that digitlab lacks becomes Keras' default.
         value = self.config.get(name)
         kind = value.get("class_name") if isinstance(value, Mapping) else value
-        default = "zeros" if name == "bias_initializer" else "glorot_uniform"
         return _INITIALIZERS.get(kind, default) if isinstance(kind, str) else default
 
-    def common(self) -> dict[str, Any]:
-        name = self.config.get("name")
-        return {
-            "name": name if isinstance(name, str) else "",
-            "activation": self.activation(),
-            "use_bias": self.text("use_bias", True),
-            "kernel_initializer": self.initializer("kernel_initializer"),
-            "bias_initializer": self.initializer("bias_initializer"),
-        }
 
-    @property
-    def name(self) -> str:
-        name = self.config.get("name")
-        return name if isinstance(name, str) else ""
-
-
-def _conv(stack: Stack, settings: LayerSettings, position: int) -> None:
-    settings.must_be("strides", (1, [1, 1]), "use MaxPooling2D to make images smaller")
-    settings.must_be("dilation_rate", (1, [1, 1]), "use a larger kernel")
-    settings.must_be("groups", (1,), "use an ordinary Conv2D")
-    settings.must_be("data_format", ("channels_last",), "build the network with channels last")
-    stack.add(
-        Conv2D(
-            settings.number("filters", int),
-            settings.pair("kernel_size"),
-            padding=settings.text("padding", "valid"),
-            **settings.common(),
-        )
-    )
-
-
-def _pool(stack: Stack, settings: LayerSettings, position: int) -> None:
-    settings.must_be("data_format", ("channels_last",), "build the network with channels last")
-    stack.add(
-        MaxPooling2D(
-            settings.pair("pool_size", 2),
-            settings.pair("strides"),
-            padding=settings.text("padding", "valid"),
-            name=settings.name,
-        )
-    )
-
-
-def _dense(stack: Stack, settings: LayerSettings, position: int) -> None:
-    stack.add(Dense(settings.number("units", int), **settings.common()))
+def _add(stack: Stack, kind: str, settings: _Settings, position: int) -> None:
+    """Add a layer of the whitelist to the stack."""
+    if kind in ("Conv2D", "MaxPooling2D", "Flatten"):
+        settings.must_be("data_format", ("channels_last",), "build the network with channels last")
+    if kind == "Conv2D":
+        settings.must_be("strides", (1, [1, 1]), "use MaxPooling2D to make images smaller")
+        settings.must_be("dilation_rate", (1, [1, 1]), "use a larger kernel")
+        settings.must_be("groups", (1,), "use an ordinary Conv2D")
+        filters, size = settings.number("filters", int), settings.get("kernel_size", None)
+        stack.add(Conv2D(filters, size, padding=settings.get("padding", "valid"), **settings.learning()))
+    elif kind == "MaxPooling2D":
+        pool, strides = settings.get("pool_size", 2), settings.get("strides", None)
+        stack.add(MaxPooling2D(pool, strides, padding=settings.get("padding", "valid"), name=settings.name))
+    elif kind == "Flatten":
+        stack.add(Flatten(name=settings.name))
+    elif kind == "Dense":
+        stack.add(Dense(settings.number("units", int), **settings.learning()))
+    elif kind == "Dropout":
+        settings.must_be("noise_shape", (None,), "leave it out")
+        stack.add(Dropout(float(settings.number("rate", float)), name=settings.name))
+    elif kind == "Activation":
+        stack.activate(settings.activation(), position)
+    elif kind == "ReLU":
+        settings.must_be("max_value", (None,), "use a plain ReLU")
+        settings.must_be("negative_slope", (0,), "use a plain ReLU")
+        settings.must_be("threshold", (0,), "use a plain ReLU")
+        stack.activate("relu", position)
+    elif kind == "Softmax":
+        settings.must_be("axis", (-1, 1), "put it behind the last Dense layer")
+        stack.activate("softmax", position)
+    elif kind == "Rescaling":
+        scale, offset = settings.number("scale", float), settings.get("offset", 0.0)
+        if not isinstance(offset, int | float) or stack.layers or not is_pixel_scale(float(scale), float(offset)):
+            raise NetworkError(
+                "its Rescaling is not the division by 255 that digitlab does itself, at the beginning; train the "
+                "network with pixels from 0 to 1."
+            )
+    else:
+        raise lacking(kind, position=position)
 
 
-def _flatten(stack: Stack, settings: LayerSettings, position: int) -> None:
-    settings.must_be("data_format", ("channels_last",), "build the network with channels last")
-    stack.add(Flatten(name=settings.name))
-
-
-def _dropout(stack: Stack, settings: LayerSettings, position: int) -> None:
-    settings.must_be("noise_shape", (None,), "leave it out")
-    stack.add(Dropout(float(settings.number("rate", float)), name=settings.name))
-
-
-def _activation(stack: Stack, settings: LayerSettings, position: int) -> None:
-    stack.activate(settings.activation(), position)
-
-
-def _relu(stack: Stack, settings: LayerSettings, position: int) -> None:
-    settings.must_be("max_value", (None,), "use a plain ReLU")
-    settings.must_be("negative_slope", (0,), "use a plain ReLU")
-    settings.must_be("threshold", (0,), "use a plain ReLU")
-    stack.activate("relu", position)
-
-
-def _softmax(stack: Stack, settings: LayerSettings, position: int) -> None:
-    settings.must_be("axis", (-1, 1), "put it behind the last Dense layer")
-    stack.activate("softmax", position)
-
-
-def _rescaling(stack: Stack, settings: LayerSettings, position: int) -> None:
-    scale, offset = settings.number("scale", float), settings.text("offset", 0.0)
-    if not isinstance(offset, int | float) or stack.layers or not is_pixel_scale(float(scale), float(offset)):
-        raise NetworkError(
-            "its Rescaling is not the division by 255 that digitlab does itself, at the beginning; train the network "
-            "with pixels from 0 to 1."
-        )
-
-
-#: The layers that may be in a description, by their class; each adds itself to the stack.
-READERS: dict[str, Callable[[Stack, LayerSettings, int], None]] = {
-    "Activation": _activation,
-    "Conv2D": _conv,
-    "Dense": _dense,
-    "Dropout": _dropout,
-    "Flatten": _flatten,
-    "MaxPooling2D": _pool,
-    "ReLU": _relu,
-    "Rescaling": _rescaling,
-    "Softmax": _softmax,
-}
+def _reshape(stack: Stack, settings: Mapping[str, Any], input_shape: Shape | None) -> Shape | None:
+    target = settings.get("target_shape")
+    if isinstance(target, list) and len(target) == 1:
+        stack.add(Flatten())
+        return input_shape
+    if not stack.layers and isinstance(target, list) and -1 not in target:
+        # A row of pixels that is made an image: digitlab's networks take both.
+        return _shape([None, *target], 1)
+    raise NetworkError("its Reshape is not one to a row of features, or of the input to images; use Flatten.")

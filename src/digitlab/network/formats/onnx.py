@@ -22,37 +22,29 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import (
     Stack,
-    finite,
+    checkpoint_in,
     is_pixel_scale,
-    kept_metadata,
     lacking,
-    named_classes,
     shown,
     unusable,
 )
 from digitlab.network.formats.onnx_graph import COMPUTABLE, Graph, Node, computed, padding_of, read_graph
 from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D, Shape
 
+_MOST_PIXELS = 2**24
+# Of axes of which nobody knows yet which is which.
+_UNSETTLED = "abc"
+_UNCLEAR = "it reshapes its images in a way that digitlab does not follow; flatten them once, before the dense layers."
+
 
 def read_onnx(path: Path) -> Checkpoint:
-    """Read an ONNX model that anybody may have written.
-
-    Raises
-    ------
-    RunError
-        If it is missing, damaged, hostile, or holds a network that digitlab cannot run; the message says what.
-    ConfigError
-        If the package ``onnx`` is not installed.
-    """
+    """Read an ONNX model that anybody may have written."""
     graph = read_graph(path)
     try:
-        walk = _Walk(graph)
-        network, weights = walk.finish()
+        network, weights = _Walk(graph).finish()
     except NetworkError as error:
         raise unusable(path, str(error)) from None
-    finite(path, {str(i): array for i, array in enumerate(weights)})
-    class_names = named_classes(graph.class_names, network.n_classes)
-    return Checkpoint(network, tuple(weights), class_names, kept_metadata(graph.metadata))
+    return checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
 
 
 class _Walk:
@@ -64,7 +56,7 @@ class _Walk:
         self.current = graph.input
         self.stack = Stack()
         self.weights: list[list[NDArray[np.float32]]] = []
-        self.input = OnnxInput(graph.input_shape, takes_bytes=graph.takes_bytes)
+        self.input = _Input(graph.input_shape, takes_bytes=graph.takes_bytes)
         #: Shape of one image or row in digitlab's order, once it is known which axis is which.
         self.shape: Shape | None = None
         self.input_shape: Shape | None = None
@@ -80,10 +72,7 @@ class _Walk:
         if self.input_shape is None:
             raise NetworkError("it has no layer that learns.")
         network = self.stack.finish(self.input_shape, self.graph.name)
-        weights = [array for arrays in self.weights for array in arrays]
-        if tuple(array.shape for array in weights) != network.weight_shapes:
-            raise NetworkError("the shapes of its weights do not fit its layers.")
-        return network, weights
+        return network, [array for arrays in self.weights for array in arrays]
 
     def _follow(self, node: Node, position: int) -> None:
         inputs = [name for name in node.inputs if name]
@@ -123,13 +112,13 @@ class _Walk:
         self.shape = layer.output_shape(shape)
         self.stack.add(layer)
         height, width, channels = self.shape
-        self.layout = Layout.of("CHW", (channels, height, width))
+        self.layout = _Layout.of("CHW", (channels, height, width))
 
     def conv(self, node: Node, known: list[NDArray[Any]]) -> None:
         shape = self._begin("CHW")
         self.layout.places("CHW")
         kernel = known[0]
-        if kernel.ndim != 4 or kernel.shape[1] != shape[-1] or node.whole("group", 1) != 1:
+        if kernel.ndim != 4 or kernel.shape[1] != shape[-1] or node.get("group", 1) != 1:
             raise NetworkError("its kernels do not fit the channels; digitlab has ordinary convolutions only.")
         _ones(node, "strides", "use max-pooling to make images smaller")
         _ones(node, "dilations", "use a larger kernel")
@@ -141,8 +130,8 @@ class _Walk:
     def pool(self, node: Node, known: list[NDArray[Any]]) -> None:
         shape = self._begin("CHW")
         self.layout.places("CHW")
-        pool: tuple[int, ...] = node.wholes("kernel_shape") or ()
-        strides: tuple[int, ...] = node.wholes("strides") or (1,) * len(pool)
+        pool = node.wholes("kernel_shape")
+        strides = node.wholes("strides", (1,) * len(pool))
         if len(pool) != 2 or len(strides) != 2 or min(strides) < 1:
             raise NetworkError("its window is not one of images.")
         _ones(node, "dilations", "use a larger window")
@@ -150,10 +139,10 @@ class _Walk:
         self._moved(MaxPooling2D((pool[0], pool[1]), (strides[0], strides[1]), padding=padding), shape)
 
     def gemm(self, node: Node, known: list[NDArray[Any]]) -> None:
-        scales = [node.number(name, 1.0) for name in ("alpha", "beta")]
-        if scales != [1.0, 1.0] or node.whole("transA", 0) or node.inputs[0] != self.current:
+        scales = [node.get(name, 1.0) for name in ("alpha", "beta")]
+        if scales != [1.0, 1.0] or node.get("transA", 0) or node.inputs[0] != self.current:
             raise NetworkError("it is not a plain dense layer; export it with alpha and beta 1.")
-        kernel = known[0].T if node.whole("transB", 0) else known[0]
+        kernel = known[0].T if node.get("transB", 0) else known[0]
         self._dense(kernel, known[1:2])
 
     def matmul(self, node: Node, known: list[NDArray[Any]]) -> None:
@@ -171,7 +160,7 @@ class _Walk:
         units = kernel.shape[1]
         self.stack.add(Dense(units, use_bias=bool(bias)))
         self.weights.append([kernel, *(b.ravel() for b in bias)])
-        self.shape, self.layout = (units,), Layout.of("F", (units,))
+        self.shape, self.layout = (units,), _Layout.of("F", (units,))
 
     def add(self, node: Node, known: list[NDArray[Any]]) -> None:
         if self.shape is None:
@@ -196,21 +185,21 @@ class _Walk:
         self.stack.activate("relu", len(self.stack.layers) + 1)
 
     def softmax(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.whole("axis", -1) not in (-1, 1) or self.shape is None or len(self.shape) != 1:
+        if node.get("axis", -1) not in (-1, 1) or self.shape is None or len(self.shape) != 1:
             raise NetworkError("it does not run over the classes; put it behind the last dense layer.")
         # A LogSoftmax gives the logarithms of the same probabilities.
         self.stack.activate("softmax", len(self.stack.layers) + 1)
 
     def flatten(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.whole("axis", 1) != 1:
+        if node.get("axis", 1) != 1:
             raise NetworkError("it flattens the batch too; flatten from axis 1.")
         self.layout = self.layout.reshaped((-1,))
 
     def reshape(self, node: Node, known: list[NDArray[Any]]) -> None:
         if known and not np.isfinite(known[0]).all():
             raise NetworkError("its new shape is not finite; export the model again.")
-        target = tuple(int(n) for n in known[0].ravel()[:9]) if known else node.wholes("shape") or ()
-        allows_zero = bool(node.whole("allowzero", 0))
+        target = tuple(int(n) for n in known[0].ravel()[:9]) if known else node.wholes("shape")
+        allows_zero = bool(node.get("allowzero", 0))
         if len(target) < 2 or target[0] not in (-1, 0, 1) or (allows_zero and 0 in target):
             raise NetworkError("it reshapes the batch; keep the first dimension as it is.")
         shape = (0, *self.layout.shape)
@@ -219,7 +208,7 @@ class _Walk:
         self.layout = self.layout.reshaped(inner) if image is None else image
 
     def transpose(self, node: Node, known: list[NDArray[Any]]) -> None:
-        order = node.wholes("perm") or tuple(reversed(range(len(self.layout.dimensions) + 1)))
+        order = node.wholes("perm", tuple(reversed(range(len(self.layout.dimensions) + 1))))
         self.layout = self.layout.transposed(order)
 
     def nothing(self, node: Node, known: list[NDArray[Any]]) -> None:
@@ -228,7 +217,7 @@ class _Walk:
 
 def _ones(node: Node, name: str, advice: str) -> None:
     value = node.wholes(name)
-    if value is not None and any(n != 1 for n in value):
+    if any(n != 1 for n in value):
         raise NetworkError(f"its {name} are {value}, and digitlab has only 1; {advice}.")
 
 
@@ -256,30 +245,16 @@ _OPERATIONS: dict[str, Callable[[_Walk, Node, list[NDArray[Any]]], None]] = {
 }
 
 
-_MOST_PIXELS = 2**24
-_UNSETTLED = "abc"
+class _Input:
+    """What goes into a model: how its pixels are scaled, and which of its axes is which, which no exporter says.
 
-
-class OnnxInput:
-    """The input of a model, and what is computed with it before the first layer.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the input without the batch.
-    takes_bytes : bool
-        Whether pixels go in as whole numbers, 0 to 255.
-
-    Raises
-    ------
-    NetworkError
-        If it cannot be one of images.
+    A convolution behind it settles where the channels are; a dense layer leaves them where a picture can have them.
     """
 
     def __init__(self, shape: Shape, *, takes_bytes: bool) -> None:
         if len(shape) not in (1, 3) or any(n < 1 for n in shape) or math.prod(shape) > _MOST_PIXELS:
             raise NetworkError("its input must be images of a fixed size, or a row of features.")
-        self.layout = Layout.of(_UNSETTLED[: len(shape)], shape)
+        self.layout = _Layout.of(_UNSETTLED[: len(shape)], shape)
         self._shape, self._takes_bytes = shape, takes_bytes
         self._scale, self._offset = 1.0, 0.0
 
@@ -294,26 +269,16 @@ class OnnxInput:
             factor = value if kind == "Mul" else 1.0 / value if value else math.inf
             self._scale, self._offset = self._scale * factor, self._offset * factor
 
-    def as_image(self, shape: Shape) -> Layout | None:
+    def as_image(self, shape: Shape) -> _Layout | None:
         """Return the layout if a row of pixels is made an image, since digitlab's networks take both; None if not."""
         if len(self._shape) != 1 or len(shape) != 3 or math.prod(shape) != self._shape[0] or min(shape) < 1:
             return None
-        return Layout.of(_UNSETTLED, shape)
+        return _Layout.of(_UNSETTLED, shape)
 
-    def settled(self, names: str, layout: Layout) -> tuple[Layout, Shape]:
+    def settled(self, names: str, layout: _Layout) -> tuple[_Layout, Shape]:
         """Return the layout with the axes called what they are, and the shape of an image as digitlab has it.
 
-        Parameters
-        ----------
-        names : str
-            The axes that the first layer reads: ``CHW``, or ``F`` for features.
-        layout : Layout
-            Where the input's axes are by now.
-
-        Raises
-        ------
-        NetworkError
-            If pixels are not scaled to 0 to 1, or the first layer reads no images.
+        ``names`` are the axes that the first layer reads: ``CHW``, or ``F`` for features.
         """
         is_plain = self._scale == 1.0 and self._offset == 0.0 and not self._takes_bytes
         if not is_plain and not is_pixel_scale(self._scale, self._offset):
@@ -325,9 +290,9 @@ class OnnxInput:
         if len(layout.dimensions) != len(names) or any(len(axes) > 1 for axes in layout.dimensions):
             raise NetworkError("it reads no images of (channels, height, width).")
         sizes = dict(zip(names, layout.shape, strict=True))
-        return Layout.of(names, layout.shape), (sizes["H"], sizes["W"], sizes["C"])
+        return _Layout.of(names, layout.shape), (sizes["H"], sizes["W"], sizes["C"])
 
-    def _settled_features(self, layout: Layout) -> tuple[Layout, Shape]:
+    def _settled_features(self, layout: _Layout) -> tuple[_Layout, Shape]:
         if len(self._shape) == 1:
             return layout, layout.shape
         is_first = self._shape[0] < self._shape[2]
@@ -335,30 +300,22 @@ class OnnxInput:
         dimensions = tuple(tuple(renamed[axis] for axis in axes) for axes in layout.dimensions)
         sizes = {renamed[axis]: size for axis, size in layout.sizes.items()}
         shape = (*self._shape[1:], self._shape[0]) if is_first else self._shape
-        return Layout(dimensions, sizes), shape
-
-
-_UNCLEAR = "it reshapes its images in a way that digitlab does not follow; flatten them once, before the dense layers."
+        return _Layout(dimensions, sizes), shape
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The dimensions of a tensor behind the batch, each as the axes that were merged into it.
+class _Layout:
+    """The dimensions of a tensor behind the batch, each as the axes that were merged into it, and the axes' sizes.
 
-    Attributes
-    ----------
-    dimensions : tuple of tuple of str
-        Names of axes; those of size 1 are left out, since they may be anywhere.
-    sizes : dict of str to int
-        Of every axis that is left.
+    Axes of size 1 are left out, since they may be anywhere.
     """
 
     dimensions: tuple[tuple[str, ...], ...]
     sizes: dict[str, int]
 
     @classmethod
-    def of(cls, names: str, sizes: tuple[int, ...]) -> Layout:
-        """Return the layout of plain axes, such as ``Layout.of("CHW", (8, 12, 12))``."""
+    def of(cls, names: str, sizes: tuple[int, ...]) -> _Layout:
+        """Return the layout of plain axes, such as ``_Layout.of("CHW", (8, 12, 12))``."""
         kept = {name: size for name, size in zip(names, sizes, strict=True) if size != 1}
         return cls(tuple((name,) if name in kept else () for name in names), kept)
 
@@ -367,13 +324,13 @@ class Layout:
         """Sizes of the dimensions."""
         return tuple(math.prod(self.sizes[axis] for axis in dimension) for dimension in self.dimensions)
 
-    def transposed(self, order: tuple[int, ...]) -> Layout:
+    def transposed(self, order: tuple[int, ...]) -> _Layout:
         """Return the layout after a transposition, the batch (0) included and at its place."""
         if sorted(order) != list(range(len(self.dimensions) + 1)) or order[0] != 0:
             raise NetworkError(_UNCLEAR)
-        return Layout(tuple(self.dimensions[i - 1] for i in order[1:]), self.sizes)
+        return _Layout(tuple(self.dimensions[i - 1] for i in order[1:]), self.sizes)
 
-    def reshaped(self, target: tuple[int, ...]) -> Layout:
+    def reshaped(self, target: tuple[int, ...]) -> _Layout:
         """Return the layout after a reshaping to ``target`` without the batch, of which one may be -1."""
         total = math.prod(self.shape)
         known = math.prod(n for n in target if n != -1)
@@ -390,28 +347,16 @@ class Layout:
             dimensions.append(tuple(taken))
         if axes:
             raise NetworkError(_UNCLEAR)
-        return Layout(tuple(dimensions), self.sizes)
+        return _Layout(tuple(dimensions), self.sizes)
 
     def places(self, names: str) -> None:
-        """Check that the dimensions are these axes, such as ``"CHW"``.
-
-        Raises
-        ------
-        NetworkError
-            If an axis is elsewhere.
-        """
-        expected = Layout.of(names, tuple(self.sizes.get(name, 1) for name in names))
+        """Check that the dimensions are these axes, such as ``CHW``."""
+        expected = _Layout.of(names, tuple(self.sizes.get(name, 1) for name in names))
         if self.dimensions != expected.dimensions:
             raise NetworkError("its images do not have channels where ONNX' convolution and pooling expect them.")
 
     def rows_in_order(self, kernel: NDArray[np.float32], names: str = "HWC") -> NDArray[np.float32]:
-        """Return a dense kernel ``(features, units)`` with its rows in the order of the named axes.
-
-        Raises
-        ------
-        NetworkError
-            If the images are not one row of features here.
-        """
+        """Return a dense kernel ``(features, units)`` with its rows in the order of the named axes."""
         if len(self.dimensions) != 1:
             raise NetworkError("its dense layer reads images; flatten them before it.")
         (axes,) = self.dimensions

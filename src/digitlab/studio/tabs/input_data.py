@@ -268,25 +268,9 @@ def mean_images(split: Split) -> NDArray[np.uint8]:
 
 
 def draw_examples(split: Split, n: int, seed: int, label: int | None = None) -> NDArray[np.intp]:
-    """Draw images at random, without replacement.
+    """Draw at most ``n`` images at random, without replacement; intp (m,), positions in the split.
 
     For a seed, fewer are the first of more; so "more" adds to what is seen and changes nothing.
-
-    Parameters
-    ----------
-    split : Split
-        Where to draw from.
-    n : int
-        At most so many.
-    seed : int
-        0 or more.
-    label : int, optional
-        Only of this class.
-
-    Returns
-    -------
-    intp (m,), m <= n
-        Positions in the split.
     """
     among = np.arange(len(split)) if label is None else np.flatnonzero(split.labels == label)
     return np.random.default_rng(seed).permutation(among)[:n]

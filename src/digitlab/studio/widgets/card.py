@@ -53,21 +53,7 @@ def card(
 ) -> Iterator[ui.element]:
     """Build a card; what is built inside the ``with`` is its content.
 
-    Parameters
-    ----------
-    title : str
-        The heading.
-    help : str, optional
-        A topic of ``digitlab.explanation``, for the "?".
-    exports : Exports, optional
-        What can be saved.
-    classes : str
-        More CSS classes for the card.
-
-    Yields
-    ------
-    ui.element
-        The card's body.
+    ``help`` is a topic of ``digitlab.explanation``, for the "?"; ``classes`` are more CSS classes.
     """
     with ui.element("section").classes(f"card {classes}").props(f'aria-label="{title}"'):
         with ui.element("div").classes("card-head"):

@@ -16,25 +16,8 @@ _SECONDS_BETWEEN_EVENTS = 0.06
 class LiveSlider(ui.element, component="../static/live_slider.js"):
     """A slider over whole numbers.
 
-    Parameters
-    ----------
-    page : Page
-        Where it stands.
-    label : str
-        What it sets.
-    on_slide : callable
-        Told of the value when somebody moves it, at most some 15 times a second and at the end.
-    min, max, value : int
-        Where it begins, ends and stands.
-    text : str
-        What its value means, with ``{value}`` and ``{max}``.
-    words : sequence of str, optional
-        What each of its values means, instead.
-
-    Attributes
-    ----------
-    value, max : int
-        Where it stands and ends now.
+    ``on_slide`` is told of the value when somebody moves it, at most some 15 times a second and at the end. ``text``
+    says what a value means, with ``{value}`` and ``{max}``; or ``words`` do, one a value.
     """
 
     def __init__(

@@ -25,15 +25,7 @@ PAGE_SIZE = 24
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What one model answered.
-
-    Attributes
-    ----------
-    name : str
-        What the model is called; empty where there is only one.
-    probabilities : float32 (n, n_classes), rows sum to 1
-        One row an image.
-    """
+    """What one model, called ``name`` where there are several, answered: float32 (n, n_classes), rows sum to 1."""
 
     name: str
     probabilities: NDArray[Any]
@@ -50,15 +42,7 @@ class _Content:
 
 
 class ImageList(ui.element, component="../static/image_list.js"):
-    """A paged grid of digits; each opens to all its probabilities.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The classes, in the order of their labels.
-    label : str
-        What a screen reader calls the grid.
-    """
+    """A paged grid of digits; each opens to all its probabilities."""
 
     def __init__(self, names: Sequence[str], *, label: str = "Images") -> None:
         super().__init__()
@@ -111,24 +95,9 @@ class ImageList(ui.element, component="../static/image_list.js"):
         numbers: NDArray[Any] | None = None,
         keep_page: bool = False,
     ) -> None:
-        """Show these images.
+        """Show the images at ``indices``, in that order, of uint8 (n, 28, 28) with labels and answers in ``n`` rows.
 
-        Parameters
-        ----------
-        title : str
-            What they are and how many.
-        indices : intp (m,)
-            Which of the images, in the order of showing.
-        images : uint8 (n, 28, 28), 0-255
-            The whole set.
-        labels : integer (n,)
-            Its true classes.
-        answers : sequence of Answers
-            One for every model, each with ``n`` rows.
-        numbers : integer (n,), optional
-            What each image is called; its place in the set by default.
-        keep_page : bool
-            Stay on the page, as far as there is one; else go to the first.
+        ``numbers`` is what each image is called, by default its place; ``keep_page`` stays on the page if there is one.
         """
         if not keep_page:
             # What goes on changing while a network learns is not read out again and again.

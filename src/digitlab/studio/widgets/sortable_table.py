@@ -73,23 +73,7 @@ class Row:
 
 
 class SortableTable(ui.element, component="../static/sortable_table.js"):
-    """A table whose headings sort it.
-
-    Parameters
-    ----------
-    name : str
-        What a screen reader calls it.
-    columns : sequence of Column
-        From left to right.
-    sorted_by : int, optional
-        The column that sorts it at first; by default the rows stay as they are given.
-    descending : bool
-        Whether that column begins with the greatest.
-    heading_column : int
-        The column that names the rows.
-    on_action : callable, optional
-        Told of a used button or check: the row's key and the cell's ``action``.
-    """
+    """A table whose headings sort it."""
 
     def __init__(
         self,

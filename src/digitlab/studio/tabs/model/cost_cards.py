@@ -81,15 +81,7 @@ class CostCard:
 
 
 class ComparisonCard:
-    """The codelab's network and the dense one side by side, with the results of their runs where there are any.
-
-    Parameters
-    ----------
-    page : Page
-        The browser tab.
-    choose : callable
-        Told the name of the network that somebody wants to train.
-    """
+    """The codelab's network and the dense one side by side, with the results of their runs where there are any."""
 
     def __init__(self, page: Page, choose: Callable[[str], None]) -> None:
         self._page = page

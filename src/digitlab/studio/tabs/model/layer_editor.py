@@ -112,13 +112,7 @@ def settings_of(layer: Layer) -> dict[str, Any]:
 
 
 def build_layer(kind: str, typed: Mapping[str, Any], name: str = "") -> Layer:
-    """Return the layer that somebody has typed.
-
-    Raises
-    ------
-    NetworkError
-        If a setting is empty or cannot be used; the message names it.
-    """
+    """Return the layer that somebody has typed."""
     values = {
         setting.name: _value(kind, setting, typed[setting.name]) for setting in SETTINGS[kind] if setting.name in typed
     }
@@ -129,7 +123,7 @@ def _value(kind: str, setting: Setting, typed: Any) -> Any:
     if typed is None or typed == "":
         if setting.may_be_empty:
             return None
-        raise NetworkError(f"{kind} {setting.name} is empty; give it {_wanted(setting)}.")
+        raise NetworkError(f"{kind} {setting.name} is empty; give it {_wanted(setting)}.", field=setting.name)
     if setting.form == "size":
         return _size(kind, setting, typed)
     if setting.form == "whole" and isinstance(typed, float) and abs(typed) < 1e9 and typed == int(typed):
@@ -140,7 +134,9 @@ def _value(kind: str, setting: Setting, typed: Any) -> Any:
 def _size(kind: str, setting: Setting, typed: Any) -> int | tuple[int, int]:
     match = _SIZES.fullmatch(str(typed))
     if match is None:
-        raise NetworkError(f"{kind} {setting.name} must be {_wanted(setting)}; got {str(typed)!r:.40}.")
+        raise NetworkError(
+            f"{kind} {setting.name} must be {_wanted(setting)}; got {str(typed)!r:.40}.", field=setting.name
+        )
     height, width = int(match[1]), match[2]
     return height if width is None else (height, int(width))
 
@@ -162,7 +158,6 @@ _INPUT_SHAPE = (28, 28, 1)
 _MOST_UNDO = 100
 _LONGEST_NAME = 100
 _EDITED = "_edited"
-_AT_LAYER = re.compile(r"Layer (\d+), [^:]*: (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +172,7 @@ class LayerDraft:
 
 @dataclass(frozen=True, slots=True)
 class CheckedLayer:
-    """What became of a draft: its output shape and cost, or the sentence that says what is wrong with it.
+    """What became of a draft: its output shape and cost, or the sentence that says what is wrong, and in which setting.
 
     Where a layer before it is wrong, there is neither.
     """
@@ -187,6 +182,7 @@ class CheckedLayer:
     output_shape: Shape | None = None
     cost: LayerCost | None = None
     error: str = ""
+    wrong_setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +202,6 @@ class CheckedNetwork:
 
 class LayerEditor:
     """The layers of a network, changed one at a time, with the way back.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Where to begin.
 
     Examples
     --------
@@ -335,34 +326,29 @@ def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
             checked.append(CheckedLayer(draft, layer_name, shape, cost))
         except NetworkError as error:
             shape = None
-            checked.append(CheckedLayer(draft, layer_name, error=str(error)))
+            checked.append(CheckedLayer(draft, layer_name, error=str(error), wrong_setting=error.field))
     if any(layer.error for layer in checked):
         return CheckedNetwork(name, tuple(checked))
     try:
         network = Architecture(layers, _INPUT_SHAPE, name)
-        n_classes = network.n_classes
     except NetworkError as error:
-        return _with_error(name, checked, str(error))
-    if n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):  # one more for what is no digit
-        sentence = f"The last layer needs {len(CLASS_NAMES)} units, one for each digit; it has {n_classes:,}."
-        return _at_last(name, checked, sentence)
+        if error.layer:
+            return _wrong_at(error.layer, name, checked, error)
+        return CheckedNetwork(name, tuple(checked), error=str(error))
+    try:
+        n_classes = network.n_classes
+        if n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):  # one more for what is no digit
+            sentence = f"The last layer needs {len(CLASS_NAMES)} units, one for each digit; it has {n_classes:,}."
+            raise NetworkError(sentence, field="units")
+    except NetworkError as error:
+        return _wrong_at(len(layers), name, checked, error)
     return CheckedNetwork(name, tuple(checked), network)
 
 
-def _with_error(name: str, checked: list[CheckedLayer], sentence: str) -> CheckedNetwork:
-    """Put what the network as a whole complains of at the layer it names, if it names one."""
-    match = _AT_LAYER.fullmatch(sentence)
-    if match is not None:
-        at = int(match[1]) - 1
-        checked[at] = dataclasses.replace(checked[at], error=match[2])
-        return CheckedNetwork(name, tuple(checked))
-    if sentence.startswith("The last layer"):
-        return _at_last(name, checked, sentence)
-    return CheckedNetwork(name, tuple(checked), error=sentence)
-
-
-def _at_last(name: str, checked: list[CheckedLayer], sentence: str) -> CheckedNetwork:
-    return CheckedNetwork(name, (*checked[:-1], dataclasses.replace(checked[-1], error=sentence)))
+def _wrong_at(position: int, name: str, checked: list[CheckedLayer], error: NetworkError) -> CheckedNetwork:
+    """Put what the network as a whole complains of at a layer, from 1."""
+    layer = dataclasses.replace(checked[position - 1], error=error.sentence, wrong_setting=error.field)
+    return CheckedNetwork(name, (*checked[: position - 1], layer, *checked[position:]))
 
 
 def _harm(drafts: Sequence[LayerDraft], added: int) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,21 +32,13 @@ class LayerActions:
 
 
 class LayerRow:
-    """A list item that stays while its layer does, so that nobody loses the field in which they type.
-
-    Parameters
-    ----------
-    draft : LayerDraft
-        What it begins with.
-    actions : LayerActions
-        Who is told.
-    """
+    """A list item that stays while its layer does, so that nobody loses the field in which they type."""
 
     def __init__(self, draft: LayerDraft, actions: LayerActions) -> None:
         self.key, self.kind = draft.key, draft.kind
         self._actions = actions
         self._fields: dict[str, Any] = {}
-        self._error = ""
+        self._marked = (False, "")
         with ui.element("li").classes("layer").props("tabindex=-1") as self.element:
             with ui.element("div").classes("layer-head"):
                 self._number = ui.label().classes("layer-number num").props('aria-hidden="true"')
@@ -89,7 +80,7 @@ class LayerRow:
         for button, what in ((self._up, "Move up"), (self._down, "Move down"), (self.remove_button, "Remove")):
             button.props(f'aria-label="{what}: layer {position}, {checked.name}"')
         self._result.set_text(_result_text(checked, wrong_at))
-        self._mark(checked.error)
+        self._mark(checked)
 
     def take(self, draft: LayerDraft) -> None:
         """Fill the fields with what a draft holds, after an undo."""
@@ -139,17 +130,17 @@ class LayerRow:
         step = 0.05 if setting.form == "fraction" else 1
         return ui.number(setting.title, value=value, step=step, on_change=changed).classes("field-number")
 
-    def _mark(self, error: str) -> None:
-        """Mark the row, and the field that the sentence names."""
-        if error == self._error:
+    def _mark(self, checked: CheckedLayer) -> None:
+        """Mark the row, and the field that is wrong."""
+        is_wrong = (bool(checked.error), checked.wrong_setting)
+        if is_wrong == self._marked:
             return
-        self._error = error
-        self.element.classes(add="is-wrong" if error else "", remove="" if error else "is-wrong")
-        for name, field in self._fields.items():
-            is_named = re.search(rf"\b{name}\b", error) is not None
+        self._marked = is_wrong
+        for element, wrong in ((self.element, is_wrong[0]), *((f, n == is_wrong[1]) for n, f in self._fields.items())):
             # A class and not Quasar's error, which NiceGUI takes away again when it validates what is typed.
-            field.classes(add="is-wrong" if is_named else "", remove="" if is_named else "is-wrong")
-            field.props(add='aria-invalid="true"' if is_named else "", remove="" if is_named else "aria-invalid")
+            element.classes(add="is-wrong" if wrong else "", remove="" if wrong else "is-wrong")
+            if element is not self.element:
+                element.props(add='aria-invalid="true"' if wrong else "", remove="" if wrong else "aria-invalid")
 
 
 def _result_text(checked: CheckedLayer, wrong_at: int) -> str:

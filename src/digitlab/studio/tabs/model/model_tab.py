@@ -36,11 +36,6 @@ def network_document(architecture: Architecture) -> str:
 def read_network_document(content: bytes) -> Architecture:
     """Read a network from what somebody chose or dropped.
 
-    Raises
-    ------
-    NetworkError
-        If it is longer than 300 kB, no JSON, no network, or a network for other images than 28 x 28 grey ones.
-
     Examples
     --------
     >>> read_network_document(b"<html>")

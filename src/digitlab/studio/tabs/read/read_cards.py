@@ -18,7 +18,7 @@ from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.reading.reading import REASONS, Box, Number
 from digitlab.reading.table import safe_cell
-from digitlab.studio.tabs.read.read_desk import Desk
+from digitlab.studio.tabs.read.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read.read_elements import Correct, NumbersTable, PhotoSource, PhotoView
 from digitlab.studio.tabs.read.readers import corrections_of, learning_of
 from digitlab.studio.tabs.read.sheet import Sheet, overlay
@@ -316,7 +316,7 @@ class CorrectionsCard:
 
     async def _start(self) -> None:
         try:
-            self._learning.start(self._desk.choice, self._desk.known_photos())
+            self._learning.start(self._desk.choice, self._desk.known_photos(), PROCESSES)
         except DigitlabError as error:
             self._desk.page.notify(str(error), "error")
             return
@@ -413,7 +413,7 @@ def _offered(tuned: FineTuned, name: str, *, reads: bool) -> str:
     """What was learned, before and after; the name is that of the run, where it is taken, and perhaps ``reads`` now."""
     rows = {
         "These corrections, one by one": tuned.corrections,
-        "MNIST test images": tuned.test,
+        "MNIST test images, at most 2,000 of them": tuned.test,
         "Digits of a composed page": tuned.page,
     }
     if tuned.photos.n:

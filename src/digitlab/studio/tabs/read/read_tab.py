@@ -34,13 +34,7 @@ def build(page: Page) -> None:
 
 
 class ReadTab:
-    """Which network reads, the drawing, the photos, the steps, and the corrections.
-
-    Parameters
-    ----------
-    page : Page
-        Where it stands.
-    """
+    """Which network reads, the drawing, the photos, the steps, and the corrections."""
 
     def __init__(self, page: Page) -> None:
         self._page, self.desk = page, Desk(page)

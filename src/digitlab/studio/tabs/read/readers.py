@@ -12,6 +12,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, RunError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
+from digitlab.reading.apart import Apart
 from digitlab.reading.reader import Reader
 from digitlab.runs.listing import check_name, run_in
 from digitlab.runs.run import MODEL, Run
@@ -147,8 +148,8 @@ class Learning:
         self.tuned: FineTuned | None = None
         self.options = FineTuningOptions()
 
-    def start(self, choice: str, photos: Sequence[KnownPhoto] = ()) -> threading.Thread:
-        """Let the network of a choice learn, and see how it reads photos then; returns at once."""
+    def start(self, choice: str, photos: Sequence[KnownPhoto] = (), apart: Apart | None = None) -> threading.Thread:
+        """Let the network of a choice learn, and see how it reads photos then, apart; returns at once."""
         if self._out is None or self._corrections is None:
             raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
         with self._lock:
@@ -157,7 +158,7 @@ class Learning:
             self.is_running, self._is_cancelled = True, False
         self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
         thread = threading.Thread(
-            target=self._run, args=(choice, self._corrections, photos), name="digitlab-learning", daemon=True
+            target=self._run, args=(choice, self._corrections, photos, apart), name="digitlab-learning", daemon=True
         )
         thread.start()
         return thread
@@ -180,11 +181,13 @@ class Learning:
         if not self.choice:
             self.tuned = None
 
-    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto]) -> None:
+    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto], apart: Apart | None) -> None:
         try:
             images, labels = corrections.arrays()
             start = self._readers.checkpoint(choice)
-            self.tuned = fine_tune(start, images, labels, self._data, self.options, photos=photos, on_step=self._note)
+            self.tuned = fine_tune(
+                start, images, labels, self._data, self.options, photos=photos, apart=apart, on_step=self._note
+            )
             if not self.tuned.is_worse:
                 self.take()
         except _CancelledError:

@@ -308,17 +308,7 @@ WHO = {EVERYBODY: "all", ONLY_A: "only A is right", ONLY_B: "only B is right", N
 
 
 def disagreeing(comparison: Comparison, selection: Selection, who: str = EVERYBODY) -> list[Disagreement]:
-    """Return the disagreements that belong to a cell, row or column of either matrix, in their order.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        Of two runs.
-    selection : Selection
-        With ``predicted``, what one of the two answered; `MISTAKES` for all.
-    who : str
-        A key of `WHO`.
-    """
+    """Return the disagreements in a cell, row or column of either matrix, in their order; ``who`` is a key of `WHO`."""
     found = []
     for d in comparison.disagreements:
         right = ONLY_A if d.a.label == d.label else ONLY_B if d.b.label == d.label else NOBODY

@@ -256,7 +256,7 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
         Cell(name),
         Cell(state or info.status),
         _accuracy(info.val_accuracy),
-        _accuracy(info.test_accuracy),
+        _accuracy(info.test_accuracy, info.problem),
         Cell("Evaluate", kind="button", action="evaluate", says=f"Evaluate {name}") if line.has_model else Cell(""),
         _report(line),
         Cell("Export", kind="button", action="export", says=f"Export {name}") if line.has_model else Cell(""),
@@ -283,7 +283,9 @@ def _report(line: RunLine) -> Cell:
     return Cell("")
 
 
-def _accuracy(fraction: float | None) -> Cell:
+def _accuracy(fraction: float | None, problem: str = "") -> Cell:
+    if problem:
+        return Cell("damaged", order=None, look="error", says=f"damaged: {problem}")
     return Cell("", order=None) if fraction is None else Cell(percent(fraction), order=fraction)
 
 
@@ -299,18 +301,7 @@ _log = logging.getLogger("digitlab.studio")
 
 
 class ExportDialog:
-    """Exports a run with ``digitlab.export``, which reads what it has written back and asks the runtimes that are here.
-
-    Parameters
-    ----------
-    page : Page
-        Whose runs.
-
-    Attributes
-    ----------
-    name : str
-        The run, or nothing before the first is opened.
-    """
+    """Exports a run with ``digitlab.export``, which reads back what it has written and asks the runtimes there are."""
 
     def __init__(self, page: Page) -> None:
         self._page = page

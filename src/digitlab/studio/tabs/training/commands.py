@@ -21,17 +21,7 @@ from digitlab.values import StepRecord
 
 
 class Command(TextElement):
-    """A button that keeps the keyboard's focus when it cannot be used for the moment.
-
-    Parameters
-    ----------
-    text : str
-        What it does.
-    action : callable
-        Does it.
-    is_main : bool
-        Whether it is the one that most people want.
-    """
+    """A button that keeps the keyboard's focus when it cannot be used for the moment."""
 
     def __init__(self, text: str, action: Callable[[], Awaitable[None]], *, is_main: bool = False) -> None:
         super().__init__(tag="button", text=text)
@@ -53,15 +43,7 @@ class Command(TextElement):
 
 
 class Commands:
-    """The buttons, each enabled when it can do something.
-
-    Parameters
-    ----------
-    page : Page
-        Whose training.
-    has_errors : callable
-        Tells whether the settings cannot be used.
-    """
+    """The buttons, each enabled when it can do something."""
 
     def __init__(self, page: Page, has_errors: Callable[[], bool]) -> None:
         self._page, self._has_errors = page, has_errors
@@ -127,13 +109,7 @@ def speeds() -> list[float]:
 
 
 class SpeedControl:
-    """How many batches a second: a slider in equal ratios, and full speed.
-
-    Parameters
-    ----------
-    page : Page
-        Whose training.
-    """
+    """How many batches a second: a slider in equal ratios, and full speed."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -186,13 +162,7 @@ _LOOKS_PER_S = 12
 
 
 class TimeTravel:
-    """Slider, ``Replay`` and ``Live``; all of them move the page's cursor, and follow it.
-
-    Parameters
-    ----------
-    page : Page
-        Whose cursor.
-    """
+    """Slider, ``Replay`` and ``Live``; all of them move the page's cursor, and follow it."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -291,13 +261,7 @@ class Pace:
 
 
 class ProgressLine(ui.element, component="../../static/progress_line.js"):
-    """A bar and a line of text: batch, epoch, time left, images a second.
-
-    Parameters
-    ----------
-    page : Page
-        Where it stands.
-    """
+    """A bar and a line of text: batch, epoch, time left, images a second."""
 
     def __init__(self, page: Page) -> None:
         super().__init__()

@@ -92,15 +92,7 @@ class FilterView(ui.element, component="../../static/filter_view.js"):
 
 
 class AnswerView(ui.element, component="../../static/answer_view.js"):
-    """Some digits with the present answers.
-
-    Parameters
-    ----------
-    page : Page
-        Where it stands.
-    images, labels : ndarray
-        uint8 (n, 28, 28) and (n,).
-    """
+    """Some digits, uint8 (n, 28, 28), with the present answers."""
 
     def __init__(self, page: Page, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         super().__init__()
@@ -127,15 +119,7 @@ class _Seen:
 
 
 class LiveViews:
-    """Keeps filters and digits at the step that is looked at, computing off the event loop and never twice at once.
-
-    Parameters
-    ----------
-    page : Page
-        Whose.
-    tab : str
-        Nothing is computed while another tab is shown.
-    """
+    """Keeps filters and digits at the step that is looked at, computing off the event loop and never twice at once."""
 
     def __init__(self, page: Page, tab: str) -> None:
         self._page, self._tab = page, tab

@@ -37,23 +37,7 @@ _CHOICES: dict[str, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SettingField:
-    """One setting.
-
-    Attributes
-    ----------
-    name : str
-        Of the field in ``TrainConfig``.
-    label : str
-        For people.
-    help : str
-        A sentence, from the docstring.
-    kind : str
-        ``choice``, ``bool``, ``int`` or ``float``.
-    optional : bool
-        Whether it may be left empty.
-    choices : sequence of str
-        What there is to choose.
-    """
+    """One setting: its name in ``TrainConfig``, what people call it, a sentence of help, and what may be typed."""
 
     name: str
     label: str
@@ -76,11 +60,6 @@ def other_fields() -> list[SettingField]:
 
 def parsed(field: SettingField, value: Any) -> Any:
     """Return what a control holds as ``TrainConfig`` takes it.
-
-    Raises
-    ------
-    ConfigError
-        If it is empty or no number.
 
     Examples
     --------
@@ -126,15 +105,7 @@ _WHEN = "While a training is under way, a new learning rate counts from the next
 
 
 class SettingsForm:
-    """The settings of the next start, and the learning rate of the training under way.
-
-    Parameters
-    ----------
-    page : Page
-        Whose settings.
-    on_validity : callable
-        Called when the form begins or ceases to have errors.
-    """
+    """The settings of the next start, and the learning rate of the training under way."""
 
     def __init__(self, page: Page, on_validity: Callable[[], None]) -> None:
         self._page, self._on_validity = page, on_validity
@@ -226,10 +197,9 @@ class SettingsForm:
             except ConfigError as error:
                 errors[other] = str(error)
         try:
-            config = TrainConfig.from_dict(values)
-            self._check_data(config)
+            config = self._checked(values)
         except ConfigError as error:
-            errors.setdefault(_blamed(str(error), self._controls, name), str(error))
+            errors = (self._blamed(values) or {name: str(error)}) | errors
         self._tell_errors(errors)
         if errors.keys() - {_DROPOUT}:
             return
@@ -238,13 +208,22 @@ class SettingsForm:
             self._change_now(config)
         self._set(config, self._page.architecture)
 
-    def _check_data(self, config: TrainConfig) -> None:
-        for name, split in (
-            ("train_images", self._page.data.training),
-            ("validation_images", self._page.data.validation),
-        ):
+    def _checked(self, values: dict[str, Any]) -> TrainConfig:
+        config, data = TrainConfig.from_dict(values), self._page.data
+        for name, split in (("train_images", data.training), ("validation_images", data.validation)):
             if getattr(config, name) > len(split):
                 raise ConfigError(f"{name} must be at most {len(split):,}: there are no more {split.name} images.")
+        return config
+
+    def _blamed(self, values: dict[str, Any]) -> dict[str, str]:
+        """Return the changed settings that cannot be used, each by itself, with why."""
+        errors = {}
+        for name in self._changed:
+            try:
+                self._checked(self._page.config.to_dict() | {name: values[name]})
+            except ConfigError as error:
+                errors[name] = str(error)
+        return errors
 
     def _change_now(self, config: TrainConfig) -> None:
         trainer = self._page.trainer
@@ -282,12 +261,6 @@ class SettingsForm:
                 control.error = errors.get(name)
         if had_errors != self.has_errors:
             self._on_validity()
-
-
-def _blamed(sentence: str, names: Any, changed: str) -> str:
-    """Return the control that an error is about: the one that it names first, else the one that was changed."""
-    first = sentence.partition(" ")[0]
-    return first if first in names else changed
 
 
 def _dropout_rates(architecture: Architecture) -> list[float]:

@@ -17,13 +17,7 @@ _Record = StepRecord | EpochRecord
 
 
 class TrainingCharts:
-    """A chart of the loss and one of the accuracy, with one point a record; the validation is marked in both.
-
-    Parameters
-    ----------
-    page : Page
-        Whose training.
-    """
+    """A chart of the loss and one of the accuracy, with one point a record; the validation is marked in both."""
 
     #: Which records, which of their fields is x, and what x is called.
     kind: type[_Record]
