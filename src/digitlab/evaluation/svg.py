@@ -90,9 +90,7 @@ def line_chart(
     if y_range is not None and not (np.isfinite(y_range).all() and y_range[0] < y_range[1]):
         raise InputError(f"y_range is {y_range}; pass (low, high) with low < high, for example (0, 1).")
     frame, columns = IN_PAGE, [_sorted_columns(line) for line in series]
-    legend, top = _legend(
-        frame, [_entry(k, line, y) for k, (line, (_, y)) in enumerate(zip(series, columns, strict=True))]
-    )
+    legend, top = _legend(frame, [_entry(k, series[k], y) for k, (_, y) in enumerate(columns)])
     xs = [x for x, _ in columns]
     x_range, whole = finite_range(xs), all(bool((x == np.round(x)).all()) for x in xs)
     every_epoch = whole and x_range[1] - x_range[0] <= 10
@@ -194,13 +192,9 @@ def spread_chart(
     xs = [dot.x for trace in traces for dot in trace.dots]
     ys = [y for trace in traces for dot in trace.dots for y in (dot.min, dot.max)]
     legend, top = _legend(frame, [(trace.name, partial(_key, k, trace)) for k, trace in enumerate(traces)])
-    x_axis, y_axis = (
-        log_axis(values, *ends, ticks) if name in log else _linear_axis(values, *ends, span)
-        for name, values, ends, span, ticks in (
-            ("x", xs, (frame.left, frame.right), x_range, x_ticks),
-            ("y", ys, (frame.bottom, top), y_range, ()),
-        )
-    )
+    across, upward = (frame.left, frame.right), (frame.bottom, top)
+    x_axis = log_axis(xs, *across, x_ticks) if "x" in log else _linear_axis(xs, *across, x_range)
+    y_axis = log_axis(ys, *upward) if "y" in log else _linear_axis(ys, *upward, y_range)
     body = [_grid(frame, x_axis, y_axis, x_label, y_label), legend]
     # Computed lines first, so that they lie below what was measured.
     for number, trace in sorted(enumerate(traces), key=lambda item: item[1].measured):
