@@ -49,7 +49,7 @@ _HOMES = {
     "Reader": "reading.reader",
     "Reading": "reading.reading",
     "ReadingOptions": "reading.options",
-    "Run": "runs.directory",
+    "Run": "runs.run",
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",
     "codelab_cnn": "engine.sequential",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
 
-__all__ = ["MnistData", "Split", "as_float", "choose_images", "one_hot"]
+__all__ = ["MnistData"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
