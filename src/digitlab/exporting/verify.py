@@ -66,25 +66,19 @@ class Agreement(Value):
 
 
 def answers_of(model: Sequential, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Answer images in memory that a large network does not multiply: float32 (n, n_classes).
-
-    ConfigError if one image takes too much memory; NetworkError if an answer is no number.
-    """
+    """Answer images in memory that a large network does not multiply: float32 (n, n_classes)."""
     if (n_values := sum(_sizes(model))) > _MOST_OF_AN_IMAGE:
         raise ConfigError(
             f"{model.name} needs {n_values * 4 / 1e6:,.0f} MB for one image, and what is exported is verified within "
             f"{_MOST_OF_AN_IMAGE * 4 / 1e6:,.0f} MB. Export a network for smaller images, or with fewer layers."
         )
-    if _largest(model) <= _MOST_SIDE_BY_SIDE:
+    if max(_sizes(model)) <= _MOST_SIDE_BY_SIDE:
         return model.predict(images)
     return np.concatenate([model.predict(images[k : k + 1]) for k in range(len(images))])
 
 
-def _largest(model: Sequential) -> int:
-    return max(_sizes(model))
-
-
 def _sizes(model: Sequential) -> list[int]:
+    """Return how many numbers of one image go into the network and come out of every layer."""
     architecture = model.architecture
     return [int(math.prod(shape)) for shape in (architecture.input_shape, *architecture.shapes)]
 
@@ -104,7 +98,7 @@ def ask_runtime(
     exported: Sequential, made: Path, images: NDArray[np.uint8], format: str
 ) -> tuple[Agreement | None, str | None]:
     """Ask the runtime that the format is for, on up to 256 images; a sentence says where it is not installed."""
-    some = images[: max(1, min(_RUNTIME_IMAGES, _MOST_AT_ONCE // _largest(exported)))]
+    some = images[: max(1, min(_RUNTIME_IMAGES, _MOST_AT_ONCE // max(_sizes(exported))))]
     try:
         version, answers = RUNTIMES[format](made, some, exported.architecture.input_shape)
     except NotInstalledError as error:

@@ -1,4 +1,4 @@
-"""The tab Training: settings, commands, the codelab's charts, what the network looks like meanwhile, and time travel."""
+"""The tab Training: settings, commands, the codelab's charts, the network meanwhile, and time travel."""
 
 from __future__ import annotations
 
