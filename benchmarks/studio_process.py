@@ -124,7 +124,7 @@ def browser() -> Iterator[Any]:
 
 
 def _serve() -> None:
-    from digitlab.serving.listening import listening_socket
+    from digitlab.serving.server import listening_socket
     from digitlab.studio import app
     from digitlab.studio.startup import Opening
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
+    from digitlab.evaluation.train import train
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from digitlab.reading.reading import Reading
     from digitlab.runs.run import Run
     from digitlab.training.config import TrainConfig
-    from digitlab.training.train import train
     from digitlab.values import Evaluation, Prediction
 
 __version__ = "0.1.0"
@@ -62,7 +62,7 @@ _HOMES = {
     "load_model": "engine.loading",
     "read": "reading.reader",
     "read_idx": "data.idx",
-    "train": "training.train",
+    "train": "evaluation.train",
     "write_idx": "data.idx",
 }
 

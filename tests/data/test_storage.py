@@ -146,7 +146,7 @@ def test_what_killed_exports_left_in_the_systems_folder_is_swept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    killed = "import os; from digitlab.data.bench import scratch\nwith scratch() as f: (f / 'x').touch(); os._exit(9)"
+    killed = "import os; from digitlab.data.storage import scratch\nwith scratch() as f: (f / 'x').touch(); os._exit(9)"
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     assert subprocess.run([sys.executable, "-c", killed], env=environment).returncode == 9
     [left] = tmp_path.iterdir()

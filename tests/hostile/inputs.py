@@ -425,7 +425,7 @@ def _client() -> object:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving"))
     from asking import Client
 
-    from digitlab.serving.lines import Lines
+    from digitlab.serving.accounting import Lines
     from digitlab.serving.server import guarded_api
     from digitlab.serving.service import Service
 

@@ -30,6 +30,7 @@ from digitlab.cli.app import main
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.mnist import Split
 from digitlab.data.storage import sweep
+from digitlab.evaluation.finish import evaluate_and_report, own_folder
 from digitlab.exporting.export import export
 from digitlab.network import Checkpoint, architecture, load_checkpoint, save_checkpoint
 from digitlab.network.formats.files import load_model_file
@@ -109,6 +110,7 @@ def _finish() -> None:
         _done(lambda: dl.train(out=_RUNS, name=_NAME, resume=True))
     if run.has(MODEL):
         assert _weights(_NAME) == _weights("whole")
+        _done(lambda: evaluate_and_report(run, dl.MnistData.load(own_folder(run))))
         assert not [name for name in os.listdir(run.path) if name.startswith(".")]
 
 

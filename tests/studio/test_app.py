@@ -23,8 +23,8 @@ import digitlab as dl
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.runs.listing import list_runs
-from digitlab.serving.listening import FIRST_PORT, address_of, listening_socket
-from digitlab.serving.tokens import TOKEN_VARIABLE
+from digitlab.serving.guard import TOKEN_VARIABLE
+from digitlab.serving.server import FIRST_PORT, address_of, listening_socket
 from digitlab.studio import app
 from digitlab.studio import startup as opening
 from digitlab.studio.frame import STATIC
@@ -279,8 +279,8 @@ def test_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> N
         assert second.getsockname()[1] > port
         with pytest.raises(ConfigError, match=f"Port {port} cannot be used: .*Leave --port out"):
             listening_socket("127.0.0.1", port)
-        monkeypatch.setattr("digitlab.serving.listening.FIRST_PORT", port)
-        monkeypatch.setattr("digitlab.serving.listening._MOST_TRIES", 1)
+        monkeypatch.setattr("digitlab.serving.server.FIRST_PORT", port)
+        monkeypatch.setattr("digitlab.serving.server._MOST_TRIES", 1)
         with pytest.raises(ConfigError, match="are all taken; name another with --port"):
             listening_socket("127.0.0.1")
 

@@ -15,6 +15,7 @@ from visiting import User, until, visit
 
 import digitlab as dl
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
+from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.runs.run import CONFIG
 from digitlab.studio.lesson import LessonLink
@@ -25,7 +26,7 @@ from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.explanation_dialog import facts_of
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import open_session, train
+from digitlab.training.session import open_session
 from digitlab.values import StepRecord
 
 SMALL = TrainConfig(train_images=40, validation_images=20, batch_size=20, epochs=1, threads=1)

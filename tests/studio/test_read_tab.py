@@ -637,6 +637,7 @@ def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again
         await until(lambda: tab.desk.choice == learner.choice)
         (new,) = {info.name for info in list_runs(trainer.out or "")} - before
         assert learner.choice == of_run(new)
+        assert next(info for info in list_runs(trainer.out or "") if info.name == new).test_accuracy is not None
         assert learner.tuned is not None
         await until(lambda: tab._kept._back.visible)
         await user.should_see("Go back to the network trained here")

@@ -13,6 +13,7 @@ from steered import SMALL, wait_for_evaluation, wait_for_state
 from visiting import User, only, until, visit
 
 import digitlab as dl
+from digitlab.evaluation.train import train
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route, report_url
@@ -21,7 +22,6 @@ from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
 from digitlab.studio.widgets.image_list import ImageList
-from digitlab.training.train import train
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
 

@@ -13,7 +13,6 @@ from digitlab.errors import ConfigError, DataError, NetworkError, RunError, Stor
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.history import HistoryFile
 from digitlab.runs.run import MODEL, REPORT
-from digitlab.studio import job as job_module
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
 
@@ -101,7 +100,7 @@ def test_a_run_whose_evaluation_fails_is_finished_and_says_so(trainer, monkeypat
     def broken(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(job_module, "evaluate_run", broken)
+    monkeypatch.setattr("digitlab.evaluation.finish.evaluate_run", broken)
     train(trainer)
     wait_for_evaluation(trainer)
     assert trainer.state == "finished"

@@ -13,7 +13,8 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.augmentation import AUGMENTATIONS, augmented
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, RunError
-from digitlab.evaluation.of_run import evaluate_run
+from digitlab.evaluation.finish import evaluate_run
+from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Dense, Dropout, Flatten
 from digitlab.runs.run import Run
 from digitlab.training import nondigits
@@ -22,7 +23,6 @@ from digitlab.training.environment import command_for
 from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.material import gather_material
 from digitlab.training.session import TrainingSession
-from digitlab.training.train import train
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 SMALL = preset(

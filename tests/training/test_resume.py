@@ -455,7 +455,7 @@ CHILD = """
 import os, signal, sys
 from digitlab.training import keeping
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import open_session
+from digitlab.training.session import open_session
 out, folder, doing = sys.argv[1:]
 keeping._SECONDS_BETWEEN_SAVES = -1.0 if doing == "wait" else 1000.0
 config = TrainConfig(

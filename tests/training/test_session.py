@@ -164,7 +164,7 @@ def test_a_session_for_one_image_works(digits):
 def test_a_network_for_other_images_or_fewer_classes_gets_a_sentence(digits):
     with pytest.raises(DataError, match="takes images of shape"):
         TrainingSession(SMALL, digits, architecture=Architecture([Dense(10, activation="softmax")], (5,)))
-    with pytest.raises(DataError, match="is not one of the classes 0 to 1"):
+    with pytest.raises(DataError, match="class numbers are 0 to 1"):
         TrainingSession(SMALL, digits, architecture=Architecture([Flatten(), Dense(2, activation="softmax")]))
     with pytest.raises(NetworkError, match="softmax"):
         TrainingSession(SMALL, digits, architecture=Architecture([Flatten(), Dense(10)]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
+from digitlab.cli.output import print_json, results_table, shown, stdout
+from digitlab.cli.parameters import AsJson, WholeNumber
 
-from digitlab.cli.numbers import WholeNumber
+if TYPE_CHECKING:
+    from rich.table import Table
 
-__all__ = ["compare"]
+    from digitlab.evaluation.comparison import Comparison
 
 
 def compare(
@@ -20,7 +22,7 @@ def compare(
     images: WholeNumber | None = None,
     data: Path | None = None,
     out: Path = Path("runs"),
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell which of two runs reads better, and in what they were trained differently.
 
@@ -42,8 +44,6 @@ def compare(
     as_json
         Print the comparison as one JSON object: settings, histories, evaluations, and every image answered differently.
     """
-    from digitlab.cli.tables import comparison_tables
-    from digitlab.cli.terminal import print_json, stdout
     from digitlab.data.mnist import MnistData
     from digitlab.evaluation.comparison import compare as compared
     from digitlab.evaluation.comparison import unlike, verdict
@@ -53,7 +53,7 @@ def compare(
         print_json(found.to_dict())
         return
     console = stdout()
-    for table in comparison_tables(found):
+    for table in _tables(found):
         console.print(table)
         console.print()
     for sentence in (verdict(found), unlike(found)):
@@ -63,3 +63,27 @@ def compare(
         told = (*(() if run.is_complete else ("interrupted: these are the weights saved last",)), *run.on_the_way)
         if told:
             console.print(f"{letter}: {'; '.join(told)}.")
+
+
+def _tables(comparison: Comparison) -> list[Table]:
+    """Return the figures of both runs, and the settings that differ, if any."""
+    from digitlab.evaluation.comparison import setting_text
+    from digitlab.evaluation.markup import percent
+
+    figures = results_table("Two runs compared")
+    for heading in ("", "Run"):
+        figures.add_column(heading, overflow="fold")
+    for heading in ("Accuracy", "95 % interval", "Loss", "# Of Params"):
+        figures.add_column(heading, justify="right")
+    for letter, run in (("A", comparison.a), ("B", comparison.b)):
+        found, (low, high) = run.evaluation, run.evaluation.interval
+        interval = f"{percent(low)} to {percent(high)}"
+        cells = (percent(found.accuracy), interval, f"{found.loss:.4f}", f"{run.n_parameters:,}")
+        figures.add_row(letter, shown(run.name), *cells)
+    settings = results_table()
+    for heading in ("Set differently", "A", "B"):
+        settings.add_column(heading, overflow="fold")
+    for setting in comparison.settings:
+        texts = (shown(setting_text(value)) for value in (setting.a, setting.b))
+        settings.add_row(shown(setting.name.replace("_", " ")), *texts)
+    return [figures, settings] if comparison.settings else [figures]

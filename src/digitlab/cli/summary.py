@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from digitlab.cli.output import print_json, results_table, stdout
+from digitlab.cli.parameters import AsJson
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from digitlab.network.architecture import Architecture
     from digitlab.network.cost import Cost
-
-__all__ = ["summary"]
 
 
 def summary(
@@ -23,7 +25,7 @@ def summary(
     out: Path = Path("runs"),
     cost: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     examples: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a network's layers, shapes and parameters.
 
@@ -42,9 +44,6 @@ def summary(
     as_json
         Print one JSON object.
     """
-    from digitlab.cli.tables import summary_table
-    from digitlab.cli.terminal import print_json, stdout
-
     architecture = _architecture("finder_cnn" if network == "finder" else network, out)
     price = _cost(architecture) if cost else None
     pictures = _write_examples(architecture, examples)
@@ -55,7 +54,7 @@ def summary(
         print_json(document | {"n_parameters": architecture.n_parameters} | priced)
         return
     console = stdout()
-    console.print(summary_table(architecture, price))
+    console.print(_summary_table(architecture, price))
     console.print()
     shape = " x ".join("any" if side is None else str(side) for side in architecture.input_shape)
     if pictures:
@@ -74,6 +73,23 @@ def _cost(architecture: Architecture) -> Cost:
             "--cost."
         )
     return cost_of(architecture)
+
+
+def _summary_table(architecture: Architecture, cost: Cost | None) -> Table:
+    """Return the table Layer Name | Output Shape | # Of Params | Trainable, and what one image costs in each layer."""
+    table = results_table(architecture.name)
+    table.add_column("Layer Name")
+    table.add_column("Output Shape")
+    table.add_column("# Of Params", justify="right")
+    table.add_column("Trainable")
+    for heading in () if cost is None else ("Multiply-adds", "Values"):
+        table.add_column(heading, justify="right")
+    for position, row in enumerate(architecture.summary()):
+        shape = ", ".join(["batch", *map(str, row.output_shape)])
+        told = (row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")
+        layer = None if cost is None else cost.layers[position]
+        table.add_row(*told, *(() if layer is None else (f"{layer.multiply_adds:,}", f"{layer.n_values:,}")))
+    return table
 
 
 def _write_examples(architecture: Architecture, folder: Path | None) -> list[Path]:

@@ -15,8 +15,8 @@ from digitlab.data.mnist import MnistData, choose_images, chosen_places
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.finish import own_folder
 from digitlab.evaluation.markup import listed, percent
-from digitlab.evaluation.of_run import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer

@@ -16,6 +16,8 @@ from digitlab.runs.run import CONFIG, MODEL, DamagedRun, Run, RunInfo
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 _LATEST = "latest"
 _LONGEST_STEM = 60
+# How often another process may take the name that was free a moment ago.
+_MOST_TRIES = 100
 
 
 def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
@@ -83,6 +85,27 @@ def free_name(out: str | Path, network: str, seed: int) -> str:
     while os.path.lexists(Path(out) / name):
         name, number = f"{base}_{number}", number + 1
     return name
+
+
+def new_run(out: str | Path, network: str, seed: int, *, name: str | None = None, force: bool = False) -> Run:
+    """Make the directory of a new run: of that name, or of one that is free; ``force`` replaces a run of that name.
+
+    Raises
+    ------
+    RunError
+        If the name is taken or cannot be one.
+    StorageError
+        If it cannot be made.
+    """
+    if name is not None:
+        return Run.create(Path(out) / check_name(name), force=force)
+    for _ in range(_MOST_TRIES):
+        path = Path(out) / free_name(out, network, seed)
+        try:
+            return Run.create(path)
+        except RunError:
+            continue  # somebody else took the name in this moment
+    raise RunError(f"No free name for a run was found in {out}; give one with --name, or another folder with --out.")
 
 
 def _is_run(path: Path) -> bool:

@@ -28,8 +28,17 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digitlab.serving.api import PATHS
-from digitlab.serving.refusals import RefusedError, response_of
-from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_other_site, is_own_origin, is_same
+from digitlab.serving.guard import (
+    RefusedError,
+    bearer_of,
+    digest,
+    host_name,
+    is_loopback,
+    is_other_site,
+    is_own_origin,
+    is_same,
+    response_of,
+)
 
 # Of the HTTP API beside the page, whose errors are JSON.
 _WORDS = {

@@ -16,15 +16,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.reading.apart import PAGE_SECONDS
-from digitlab.serving.accounting import Accounted
-from digitlab.serving.api import PATHS, build_api
-from digitlab.serving.lines import Lines
-from digitlab.serving.listening import address_of, listening_socket
-from digitlab.serving.options import ServingOptions
-from digitlab.serving.predicting import PredictDoor
-from digitlab.serving.server import SignalledServer
+from digitlab.serving.accounting import Accounted, Lines
+from digitlab.serving.api import PATHS, PredictDoor, build_api
+from digitlab.serving.guard import checked_token, is_loopback
+from digitlab.serving.limits import ServingOptions
+from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
-from digitlab.serving.tokens import checked_token, is_loopback
 from digitlab.studio.access import Access, add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink

@@ -8,10 +8,9 @@ import math
 import threading
 import time
 from contextlib import closing, suppress
-from statistics import median
 
 from digitlab.errors import DigitlabError, RunError
-from digitlab.evaluation.of_run import evaluate_run, keep_timings, write_report
+from digitlab.evaluation.finish import compile_seconds, finish, keep_timings
 from digitlab.runs.history import Record
 from digitlab.runs.run import Run
 from digitlab.studio.recording import Recording
@@ -192,13 +191,12 @@ class Job:
         """Write what a run made at the terminal has too: timings and, if it is finished, evaluation and report."""
         try:
             seconds = [record.n_images / record.images_per_s for record in records if isinstance(record, StepRecord)]
-            compiling = max(0.0, seconds[0] - median(seconds)) if seconds else 0.0
-            keep_timings(run, {"compile": compiling, "train": sum(seconds) - compiling}, add=True)
-            if self.session.finished:
-                began = time.perf_counter()
-                evaluation = evaluate_run(run, self.session.data, model=self.session.model)
-                keep_timings(run, {"evaluate": time.perf_counter() - began})
-                write_report(run, self.session.data, evaluation)
+            compiling = compile_seconds(seconds)
+            timings = {"compile": compiling, "train": sum(seconds) - compiling}
+            if not self.session.finished:
+                keep_timings(run, timings, add=True)
+            else:
+                evaluation, _ = finish(self.session, timings)
                 with self._changed:
                     self.evaluation = evaluation
                     self._changed.notify_all()

@@ -21,7 +21,7 @@ from digitlab.data.storage import replacing
 from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.network.architecture import Architecture
 from digitlab.runs.history import Record
-from digitlab.runs.listing import free_name
+from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
 from digitlab.studio.job import Job
 from digitlab.studio.recording import Recording
@@ -323,8 +323,6 @@ def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
 #: Beside the runs: the networks that were edited on the page, by name and content.
 NETWORKS = "networks"
 
-_MOST_TRIES = 100
-
 
 def new_session(
     config: TrainConfig, architecture: Architecture | None, data: MnistData, out: Path | None
@@ -340,7 +338,7 @@ def new_session(
     network = session.model.architecture
     if architecture is not None and network != config.build_architecture():
         session.config = dataclasses.replace(config, network=str(_written(network, out / NETWORKS)))
-    session.run = _new_run(session.config, out)
+    session.run = new_run(out, session.config.network, session.config.seed)
     session.lock = session.run.lock()
     return session
 
@@ -358,12 +356,3 @@ def _written(network: Architecture, folder: Path) -> Path:
             f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder with --out."
         ) from error
     return path
-
-
-def _new_run(config: TrainConfig, out: Path) -> Run:
-    for _ in range(_MOST_TRIES):
-        try:
-            return Run.create(out / free_name(out, config.network, config.seed))
-        except RunError:
-            continue  # somebody else took the name in this moment
-    raise RunError(f"No free name for a run was found in {out}; choose another folder with --out.")

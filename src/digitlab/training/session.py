@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedE
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.runs.history import rates_set
+from digitlab.runs.listing import check_name, find_run, list_runs, new_run, run_in
 from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
 from digitlab.training.calibration import Calibration, calibrate
 from digitlab.training.config import TrainConfig
@@ -322,6 +324,53 @@ class TrainingSession:
 
     def _metadata(self) -> dict[str, str]:
         return {"data": self.data.source, "data_digest": self.data.digest, "step": str(self.progress.step)}
+
+
+def open_session(
+    config: TrainConfig | None = None,
+    out: str | Path | None = "runs",
+    *,
+    name: str | None = None,
+    force: bool = False,
+    resume: bool = False,
+    repeat: str | Path | None = None,
+) -> TrainingSession:
+    """Open a session without training yet; iterate over its ``records`` to train.
+
+    Parameters are those of ``digitlab.train``; ``out`` may be None for a session that writes nothing. One that repeats
+    a run that was stopped says by ``is_there`` where to stop; a network that learned from corrections has no session.
+    """
+    if repeat is not None:
+        check_alone(config, resume=resume)
+    if resume:
+        folder = Path("runs" if out is None else out)
+        return TrainingSession.resume(run_in(folder, name) if name is not None else _newest_interrupted(folder))
+    if name is not None:
+        check_name(name)
+    # The directory is made last, so that nothing is left behind, or replaced, if something cannot be used.
+    if repeat is not None:
+        session = TrainingSession.repeat(find_run(repeat, "runs" if out is None else out))
+    else:
+        session = TrainingSession(config or TrainConfig())
+    if out is not None:
+        session.run = new_run(out, session.config.network, session.config.seed, name=name, force=force)
+        session.lock = session.run.lock()
+    return session
+
+
+def check_alone(config: TrainConfig | None, *, resume: bool) -> None:
+    """Refuse settings beside a run that is repeated."""
+    if config is not None or resume:
+        raise ConfigError("A run is repeated with its own settings, from the beginning; leave out config and resume.")
+
+
+def _newest_interrupted(out: Path) -> Run:
+    names = [info.name for info in list_runs(out) if info.status == "interrupted"]
+    if not names:
+        raise RunError(
+            f"There is no interrupted run in {out} to go on with. See what there is with: digitlab runs --out {out}"
+        )
+    return run_in(out, names[-1])
 
 
 def _wrong_loss(network: str, is_finder: bool) -> str:

@@ -19,8 +19,8 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
+from digitlab.evaluation.finish import is_own_data
 from digitlab.evaluation.markup import percent
-from digitlab.evaluation.of_run import is_own_data
 from digitlab.evaluation.svg import reliability_chart, standalone_svg
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page

@@ -27,7 +27,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reading import Box
 from digitlab.serving.bodies import Bodies
-from digitlab.serving.refusals import RefusedError
+from digitlab.serving.guard import RefusedError
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.read.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.tabs.read.sheet import (

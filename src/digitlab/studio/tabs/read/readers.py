@@ -10,6 +10,7 @@ from pathlib import Path
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, RunError
+from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.apart import Apart
@@ -174,6 +175,7 @@ class Learning:
                 raise RunError("There is nothing to take; let a network learn from the corrections first.")
             origin = self._readers.name(self.origin)
             run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
+            evaluate_and_report(run, self._data)
             self.choice = of_run(run.name)
 
     def drop(self) -> None:

@@ -12,8 +12,8 @@ from nicegui import ui
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
 from digitlab.evaluation.comparison import compare
+from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.evaluation.markup import percent
-from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
 from digitlab.network.formats.tfjs import QUANTIZATIONS
 from digitlab.studio.page import Page
@@ -127,8 +127,7 @@ class RunsTab:
         page = self._page
         try:
             run = open_run(page.trainer, name)
-            evaluation = await asyncio.to_thread(evaluate_run, run, page.data)
-            await asyncio.to_thread(write_report, run, page.data, evaluation)
+            await asyncio.to_thread(evaluate_and_report, run, page.data)
         except DigitlabError as error:
             page.notify(str(error), "error")
             return

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_json", "say", "say_error", "show_command", "shown", "stderr", "stdout"]
+#: What is said where nothing would be seen for a while.
+COMPILING = "Compiling the kernels for this processor, once: some 10 seconds. Later runs begin at once."
 
 # What moves the cursor, changes colors or turns the direction of writing, and halves of characters, which cannot be
 # printed. File names may hold all of them.
@@ -22,8 +25,6 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 def shown(text: str) -> str:
     r"""Return a text that has no effect on a terminal but to be seen.
 
-    Examples
-    --------
     >>> shown("a\x1b[2Jb.png")
     'a\\x1b[2Jb.png'
     """
@@ -85,3 +86,15 @@ def say_error(sentence: str, hint: str = "") -> None:
 def show_command(console: Console, command: str) -> None:
     """Print a command on a line of its own, unbroken, so that it can be copied."""
     console.print(Text(f"  {command}", style="bold cyan"), soft_wrap=True)
+
+
+def results_table(title: str = "") -> Table:
+    """Return an empty table in the style of all results."""
+    return Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )

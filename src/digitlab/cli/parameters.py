@@ -1,4 +1,4 @@
-"""Numbers as options: what is no number is told in a sentence, and 2.5 is not taken for 2."""
+"""Options that several commands have: numbers, of which 2.5 is not taken for 2, and --json."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
-
-__all__ = ["NUMBER", "WHOLE_NUMBER", "WholeNumber"]
 
 
 def _converter(kind: type[int] | type[float], words: str) -> Callable[[Any, Sequence[Token]], int | float]:
@@ -24,3 +22,4 @@ def _converter(kind: type[int] | type[float], words: str) -> Callable[[Any, Sequ
 WHOLE_NUMBER, NUMBER = _converter(int, "a whole number"), _converter(float, "a number")
 
 WholeNumber = Annotated[int, Parameter(converter=WHOLE_NUMBER)]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]

@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digitlab.cli.app import main
 from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, RunError
-from digitlab.evaluation.of_run import evaluate_run, evaluate_split, is_own_data, keep_timings, write_report
+from digitlab.evaluation.finish import evaluate_run, evaluate_split, is_own_data, keep_timings, write_report
+from digitlab.evaluation.train import train
 from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import train
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = TrainConfig(network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=1)
-    return train(config, tmp_path_factory.mktemp("of_run"), name="a")
+    return train(config, tmp_path_factory.mktemp("finish"), name="a")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,18 @@ def other(data: MnistData) -> MnistData:
         Split(part.name, part.images[:50], part.labels[:50]) for part in (data.training, data.validation, data.test)
     ]
     return MnistData(*parts, source="elsewhere", digest="0" * 64)
+
+
+def test_the_library_leaves_what_the_command_leaves(tmp_path: Path) -> None:
+    sizes = {"train_images": 64, "validation_images": 32, "batch_size": 32, "epochs": 1}
+    words = [word for name, value in sizes.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = ["train", "--network", "dense_baseline", *words, "--out", str(tmp_path), "--name", "command", "--quiet"]
+    assert main(command) == 0
+    runs = Run(tmp_path / "command"), train(TrainConfig(network="dense_baseline", **sizes), tmp_path, name="library")
+    by_command, by_library = (sorted(path.name for path in run.path.iterdir()) for run in runs)
+    assert by_library == by_command
+    assert runs[0].read_json("timings.json").keys() == runs[1].read_json("timings.json").keys()
+    assert runs[0].read_json("evaluation.json") == runs[1].read_json("evaluation.json")
 
 
 def test_a_runs_evaluation_is_of_the_whole_test_set_and_is_kept(run: Run, data: MnistData) -> None:

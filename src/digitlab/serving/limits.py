@@ -1,4 +1,4 @@
-"""Options: what a server allows itself and others."""
+"""Limits: what a server allows itself and others."""
 
 from __future__ import annotations
 
@@ -8,34 +8,15 @@ from digitlab.errors import ConfigError
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.values import Value
 
-__all__ = ["ServingOptions"]
-
 
 @dataclass(frozen=True, slots=True)
 class ServingOptions(Value):
     """The limits of a server. What is above them is refused with a sentence, before it costs much.
 
-    Attributes
-    ----------
-    max_bytes : int
-        Of one request's body.
-    max_images : int
-        Images in one request to predict.
-    max_pages : int
-        Pages of a document.
-    workers : int
-        Processes that read photos, and look for digits in pictures, at the same time.
-    queue : int
-        Photos that may wait for a worker, and requests whose images may wait for the network times 16.
-    timeout_s : float
-        How long a photo may wait and be read, and a body take to arrive, in seconds.
-    page_timeout_s : float
-        Processor time that a page or picture may take, in seconds.
-
-    Raises
-    ------
-    ConfigError
-        If a value cannot be used.
+    ``max_bytes`` is of one request's body. ``workers`` processes read photos, and look for digits in pictures, at the
+    same time; ``queue`` photos may wait for one of them, and images of 16 times as many requests for the network.
+    ``timeout_s`` is how long a photo may wait and be read, and a body take to arrive; ``page_timeout_s`` is the
+    processor time that a page or picture may take.
     """
 
     max_bytes: int = 32_000_000

@@ -1,10 +1,12 @@
-"""The evaluation of a run, and its report, as files in its directory."""
+"""What a trained run is finished with: its evaluation, its report and its timings, as files in its directory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +19,55 @@ from digitlab.network.architecture import Architecture
 from digitlab.runs.run import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS, Run
 from digitlab.values import EpochRecord, Evaluation, StepRecord
 
-__all__ = ["evaluate_run", "evaluate_split", "is_own_data", "keep_timings", "own_folder", "write_report"]
+if TYPE_CHECKING:
+    from digitlab.training.session import TrainingSession
 
 _N_EXAMPLES = 20
 _LONGEST_S = 1e9  # 30 years
+
+
+def finish(session: TrainingSession, timings: dict[str, float]) -> tuple[Evaluation | None, Path]:
+    """Evaluate the run of a session that is finished, and write its report; None where test images cannot judge it.
+
+    ``timings`` are the seconds of the stages before; they are kept in the run, and those of its own are added.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be written; what was there is untouched.
+    """
+    run = session.run
+    assert run is not None  # a session that writes nothing has nothing to finish
+    keep_timings(run, timings, add=True)
+    if session.takes_test_images:
+        return evaluate_and_report(run, session.data, model=session.model, timings=timings)
+    began = time.perf_counter()
+    report = write_report(run, session.data, None)
+    timings["report"] = time.perf_counter() - began
+    return None, report
+
+
+def evaluate_and_report(
+    run: Run, data: MnistData, *, model: Sequential | None = None, timings: dict[str, float] | None = None
+) -> tuple[Evaluation, Path]:
+    """Evaluate a run as ``evaluate_run`` does, keep how long that took, and write the report.
+
+    The seconds of both are noted in ``timings``.
+    """
+    timings = {} if timings is None else timings
+    began = time.perf_counter()
+    evaluation = evaluate_run(run, data, model=model)
+    evaluated = time.perf_counter()
+    timings["evaluate"] = evaluated - began
+    keep_timings(run, {"evaluate": timings["evaluate"]})
+    report = write_report(run, data, evaluation)
+    timings["report"] = time.perf_counter() - evaluated
+    return evaluation, report
+
+
+def compile_seconds(batch_seconds: Sequence[float]) -> float:
+    """Return what compiling took: what the first of the batches took longer than the others."""
+    return max(0.0, batch_seconds[0] - median(batch_seconds)) if batch_seconds else 0.0
 
 
 def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
@@ -54,16 +101,9 @@ def is_own_data(run: Run, data: MnistData) -> bool:
 
 
 def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) -> Evaluation:
-    """Evaluate a run on all test images of its own data, and keep the result as its ``evaluation.json``.
+    """Evaluate a run on all test images of its own data, and keep that as its ``evaluation.json``.
 
-    Parameters
-    ----------
-    run : Run
-        It has a model.
-    data : MnistData
-        What it was trained with.
-    model : Sequential, optional
-        The run's model, if it is at hand; read from the run by default.
+    ``model`` is the run's, if it is at hand; read from the run by default.
 
     Raises
     ------
@@ -84,21 +124,9 @@ def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) 
 
 
 def keep_timings(run: Run, timings: Mapping[str, float], *, add: bool = False) -> dict[str, float]:
-    """Write the seconds that stages took into the run's ``timings.json``, beside those of other stages.
+    """Write the seconds that stages took into ``timings.json``, beside those of other stages; return all of them.
 
-    Parameters
-    ----------
-    run : Run
-        Where to write.
-    timings : mapping of str to float
-        Seconds a stage.
-    add : bool
-        Add to what is there, as a run that was resumed does.
-
-    Returns
-    -------
-    dict of str to float
-        All that is there now.
+    ``add`` adds to what is there, as a run that was resumed does.
     """
     before = _timings(run)
     together = before | {
@@ -109,21 +137,9 @@ def keep_timings(run: Run, timings: Mapping[str, float], *, add: bool = False) -
 
 
 def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Path:
-    """Write the run's ``report.html`` from what is in its directory.
+    """Write ``report.html`` from the run's files; the images come from ``data``, that it was trained with.
 
-    Parameters
-    ----------
-    run : Run
-        With its settings, environment, history and timings, as far as it has them.
-    data : MnistData
-        What it was trained with: the pictures come from there.
-    evaluation : Evaluation or None
-        On all test images of ``data``; none of a finder, whose epochs tell what it finds.
-
-    Returns
-    -------
-    Path
-        The report.
+    ``evaluation`` is that on all test images, or None of a network that they cannot judge: its epochs tell then.
 
     Raises
     ------
