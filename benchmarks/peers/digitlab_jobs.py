@@ -58,7 +58,7 @@ def write_inference(folder: Path, n_images: str, n_calls: str) -> None:
 
 def write_page(folder: Path, n_calls: str) -> None:
     """Write a page, the finder's network and its answer; no weight is zero, so that every map says something."""
-    from digitlab.exporting.onnx_writer import write_onnx
+    from digitlab.exporting.writers import write_onnx
 
     network, rng = architecture(jobs.FINDER), np.random.default_rng(0)
     scales = [0.1 if len(shape) == 1 else (2 / np.prod(shape[:-1])) ** 0.5 for shape in network.weight_shapes]
