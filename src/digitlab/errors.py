@@ -17,7 +17,6 @@ Every message says what was wrong, what was expected and what to do next.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -40,6 +39,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     >>> did_you_mean("adm", ["sgd", "adam"])
     " Did you mean 'adam'?"
     """
+    import difflib  # here, since most commands need none
+
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 

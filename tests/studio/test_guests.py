@@ -11,8 +11,7 @@ import pytest
 from nicegui import Client
 from visiting import User, visit
 
-from digitlab.studio import access as guests
-from digitlab.studio import app
+from digitlab.studio import access, app
 from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
@@ -54,9 +53,9 @@ def test_page_that_was_left_is_freed_with_all_its_tabs(trainer: Trainer) -> None
 def test_pages_that_no_browser_shows_are_few_and_the_shown_one_stays(trainer: Trainer) -> None:
     async def scenario(user: User) -> None:
         shown = user.client
-        for _ in range(guests.MOST_UNSEEN + 10):
+        for _ in range(access.MOST_UNSEEN + 10):
             assert (await user.http_client.get("/")).status_code == 200
-        assert len(Client.instances) <= guests.MOST_UNSEEN + 2
+        assert len(Client.instances) <= access.MOST_UNSEEN + 2
         assert not shown.is_deleted  # type: ignore[union-attr]
 
     visit(app.set_up_page(Opened(trainer)), scenario)

@@ -20,7 +20,7 @@ from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxP
 from digitlab.runs.run import CONFIG
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.model import model_tab as model
+from digitlab.studio.tabs.model import model_tab
 from digitlab.studio.tabs.model.cost_cards import results_here
 from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document
 from digitlab.studio.trainer import Trainer
@@ -42,7 +42,7 @@ class Visit:
 
     def build(self) -> None:
         self.page = Page(self._trainer, self._trainer.data, ui.context.client, self._lesson)
-        self.tab = model._Model(self.page)
+        self.tab = model_tab._Model(self.page)
 
     def field(self, position: int, name: str) -> Any:
         return list(self.tab.rows.values())[position - 1]._fields[name]
@@ -311,7 +311,7 @@ def test_a_hostile_name_is_only_text(seen: Visit) -> None:
         press(user, "Save as JSON")
         response = await user.download.next()
         assert json.loads(response.content)["name"] == "<img src=x>"
-        assert model._file_stem("<img src=../x>") == "img-src----x"
+        assert model_tab._file_stem("<img src=../x>") == "img-src----x"
 
     visit(seen.build, scenario)
 

@@ -19,7 +19,7 @@ from visiting import User, only, until, visit
 from digitlab.network import Architecture, Dense, Dropout, Flatten
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.training import training_tab as training
+from digitlab.studio.tabs.training import training_tab
 from digitlab.studio.tabs.training.commands import Command, ProgressLine
 from digitlab.studio.tabs.training.live_views import AnswerView
 from digitlab.studio.trainer import Trainer
@@ -84,7 +84,7 @@ def look(trainer: Trainer, scenario: Scenario, *, lesson: LessonLink = LESSON, *
     def root() -> None:
         page = Page(trainer, trainer.data, ui.context.client, lesson, **settings)
         pages.append(page)
-        training.build(page)
+        training_tab.build(page)
         page.follow()
 
     async def go(user: User) -> None:
@@ -423,7 +423,7 @@ def test_page_that_does_not_own_the_training_only_watches(trainer: Trainer) -> N
         def watching() -> None:
             page = Page(trainer, trainer.data, ui.context.client, LESSON)
             pages.append(page)
-            training.build(page)
+            training_tab.build(page)
             page.follow()
 
         await watcher_user.open("/watch")

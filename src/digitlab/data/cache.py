@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import new_file, replacing
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "read_cached", "write_cached"]
-
 #: The environment variable that names another folder, or is ``off``.
 CACHE_VARIABLE = "DIGITLAB_CACHE"
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.data.storage import compressing, reading, reason_of, replacing
 from digitlab.errors import DataError, StorageError
 
-__all__ = ["MAX_BYTES", "parse_idx", "read_idx", "read_idx_content", "write_idx"]
+__all__ = ["read_idx", "write_idx"]
 
 #: The largest content read unless told otherwise: about twice the largest file of EMNIST.
 MAX_BYTES = 2**30

@@ -14,6 +14,7 @@ from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
 
 __all__ = ["MnistData", "Split", "as_float", "choose_images", "chosen_places", "one_hot"]
+__all__ = ["MnistData"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,6 @@ from digitlab.data.idx import parse_idx, read_idx_content
 from digitlab.data.storage import holding
 from digitlab.errors import DataError
 
-__all__ = ["PACKAGED_FILES", "PACKAGED_FOLDER", "DigitFiles", "PackagedFile", "read_folder", "read_packaged"]
-
 
 @dataclass(frozen=True, slots=True)
 class PackagedFile:

@@ -19,8 +19,6 @@ from digitlab.network.formats.files import MODEL_JSON
 from digitlab.reading.answers import calibration_of
 from digitlab.values import CLASS_NAMES
 
-__all__ = ["MOST_ANSWERS", "WEIGHTS", "write_page"]
-
 #: More bars than this nobody reads.
 MOST_ANSWERS = 64
 #: The script that brings the model.

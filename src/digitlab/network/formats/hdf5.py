@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from digitlab.errors import RunError
 
-__all__ = ["Hdf5Error", "Hdf5File"]
-
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DATASPACE, _DATATYPE, _EXTERNAL, _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x01, 0x03, 0x07, 0x08, 0x10, 0x11
 _CONTIGUOUS, _COMPACT = 1, 0
