@@ -253,5 +253,6 @@ def test_every_version_is_pinned(contestants):
 
 
 @pytest.mark.parametrize("name", ["codelab", "inference", "finder_page", "startup", "time_to_accuracy"])
-def test_every_contestants_script_is_there(benchmark_module, name):
-    assert all(peer.script.is_file() for peer in benchmark_module(name).PEERS.values())
+def test_every_contestants_script_knows_its_job(benchmark_module, name):
+    for peer in benchmark_module(name).PEERS.values():
+        assert all(f'"{job}": ' in peer.script.read_text() for job in peer.job), peer
