@@ -5,21 +5,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Two at a time; whoever has nothing left takes half of what the other has.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: run test test-fast test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots clean
+.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
 
 test: check
-	$(BIN)/python -m pytest
+	$(PYTEST) --durations 25
 
 # The page in Debian's Chromium.
 test-browser: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m browser
+	$(PYTEST) -m browser
 
 test-fast: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow and not interop and not browser"
+	$(PYTEST) -m "not slow and not interop and not browser"
+
+# Renews tests/pins, for what people rely on and was changed on purpose.
+pins: $(VENV)/installed-test
+	RENEW_PINS=1 $(BIN)/python -m pytest tests/test_pins.py
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .

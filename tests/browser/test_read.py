@@ -267,7 +267,7 @@ def test_a_corrected_digit_is_kept_and_learned_from(visit: Open, out: Path) -> N
     table = page.locator(".learned-table tbody tr")
     api.expect(table).to_have_count(4, timeout=60_000)
     api.expect(table.nth(0)).to_contain_text(re.compile("These corrections.*of.2.*of.2"))
-    api.expect(table.nth(1)).to_contain_text(re.compile("MNIST test images.*of.2,000"))
+    api.expect(table.nth(1)).to_contain_text(re.compile("MNIST test images, at most 2,000.*of.2,000"))
     api.expect(table.nth(2)).to_contain_text(re.compile("Digits of a composed page.*of.98"))
     api.expect(table.nth(3)).to_contain_text("Marks on the photos and the drawing here")
     take = page.get_by_role("button", name="Use it all the same")

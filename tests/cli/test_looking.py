@@ -67,6 +67,15 @@ def test_a_damaged_run_is_named_with_the_reason_beside_the_others(call: Any, tmp
     found = {one["name"]: one for one in call("runs", "--out", tmp_path, "--json").json()}
     assert found["good"]["status"] == "started"
     assert found["bad"]["status"] == "damaged"
+
+
+def test_a_damaged_evaluation_is_told_beside_its_run(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"config": {"network": "x", "seed": 1, "epochs": 1}}')
+    (tmp_path / "run" / "evaluation.json").write_text("{")
+    outcome = call("runs", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "Error: run: its evaluation is damaged. Make it again with: digitlab evaluate run" in outcome.err
     assert "config.json cannot be read" in found["bad"]["problem"]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
 from digitlab.data import bench as benches
-from digitlab.data.bench import bench, holding, replace_folder, sweep
+from digitlab.data.bench import bench, holding, replace_folder, scratch, sweep
 from digitlab.data.storage import replacing
 from digitlab.errors import StorageError
 
@@ -140,3 +141,33 @@ def test_a_folder_that_cannot_be_replaced_is_as_it_was(tmp_path: Path, monkeypat
         replace_folder(place / "nothing", target, place)
     assert os.listdir(target) == ["old"]
     assert os.listdir(tmp_path) == ["it"]
+
+
+def test_what_killed_exports_left_in_the_systems_folder_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = "import os; from digitlab.data.bench import scratch\nwith scratch() as f: (f / 'x').touch(); os._exit(9)"
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", killed], env=environment).returncode == 9
+    [left] = tmp_path.iterdir()
+    (tmp_path / "digitlab-export-link").symlink_to(tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "digitlab-export-file").touch()
+    with scratch() as first, scratch() as second:
+        assert first.is_dir()
+        assert second.is_dir()
+        assert not left.exists()
+        assert first.stat().st_mode & 0o077 == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["digitlab-export-file", "digitlab-export-link", "mine"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no owners of that kind")
+def test_what_others_have_in_the_systems_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    theirs = tmp_path / "digitlab-export-theirs"
+    theirs.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
+    with scratch():
+        assert theirs.is_dir()

@@ -22,7 +22,7 @@ from inputs import PARSERS
 import digitlab as dl
 from digitlab.engine.cpu.threads import available_threads
 
-__all__ = ["N_INPUTS", "PROGRAM", "every"]
+__all__ = ["N_INPUTS", "PROGRAM", "found"]
 
 #: What tries the inputs.
 PROGRAM = Path(__file__).parent / "inputs.py"
@@ -35,14 +35,19 @@ _MOST_ENDED = 20
 N_INPUTS = sum(_FEWER.get(parser, _MANY) for parser in PARSERS)
 
 
-def every(seed: int, folder: Path) -> list[str]:
-    """Try all parsers, as many at a time as there are cores; return what went wrong, a line each."""
+def found(parser: str, seed: int, folder: Path) -> list[str]:
+    """Try the inputs of one parser; return what went wrong, a line each."""
+    return list(_found(parser, seed, _FEWER.get(parser, _MANY), folder / parser))
 
-    def one(parser: str) -> list[str]:
-        return list(_found(parser, seed, _FEWER.get(parser, _MANY), folder / parser))
 
+def _every(seed: int, folder: Path) -> list[str]:
+    """Try all parsers, as many at a time as there are cores."""
     with ThreadPoolExecutor(available_threads()) as pool:
-        return [problem for problems in pool.map(one, PARSERS) for problem in problems]
+        return [
+            problem
+            for problems in pool.map(lambda parser: found(parser, seed, folder), PARSERS)
+            for problem in problems
+        ]
 
 
 def _found(parser: str, seed: int, n: int, place: Path) -> Iterator[str]:
@@ -70,7 +75,7 @@ def _without_end(first: int) -> int:
     try:
         for seed in itertools.count(first):
             with tempfile.TemporaryDirectory() as folder:
-                problems = every(seed, Path(folder))
+                problems = _every(seed, Path(folder))
             n_problems += len(problems)
             print(
                 *problems, f"Seed {seed}: {len(problems)} of {N_INPUTS:,}; {n_problems} in all.", sep="\n", flush=True

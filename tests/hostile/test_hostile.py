@@ -8,13 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rounds import N_INPUTS, PROGRAM, every
+from inputs import PARSERS
+from rounds import N_INPUTS, PROGRAM, found
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_mutated_inputs_give_a_result_or_an_error_of_digitlab(tmp_path: Path) -> None:
-    assert N_INPUTS >= 10_000
-    problems = every(1, tmp_path)
+@pytest.mark.parametrize("parser", PARSERS)
+def test_mutated_inputs_give_a_result_or_an_error_of_digitlab(tmp_path: Path, parser: str) -> None:
+    problems = found(parser, 1, tmp_path)
     shown = "\n".join(problems[:40])
     assert not problems, f"{len(problems)} inputs; python {PROGRAM} PARSER SEED NUMBER shows one:\n{shown}"
+
+
+def test_there_are_ten_thousand_of_them() -> None:
+    assert N_INPUTS >= 10_000

@@ -224,6 +224,40 @@ def test_a_damaged_page_of_a_tiff_is_named() -> None:
         next(pages)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_all_pictures_of_an_animation_are_pages(reader: Reader, kind: str) -> None:
+    pages = [drawing(text) for text in ("1", "22", "4")]
+    document = saved(pages[0], kind, save_all=True, append_images=pages[1:], duration=500, lossless=True)
+    assert [page.page for page in open_pages(document)] == [1, 2, 3]
+    readings = list(reader.read_pages(document))
+    assert [(reading.page, reading.text) for reading in readings] == [(1, "1"), (2, "22"), (3, "4")]
+    assert len(list(open_pages(document, most_pages=2))) == 2
+    [last] = open_pages(document, 1, first_page=3)
+    assert last.page == 3
+    assert np.abs(last.pixels.astype(int) - list(open_pages(document))[2].pixels).max() == 0
+    with pytest.raises(DataError, match="several pages"):
+        reader.read_digit(document)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "JPEG", "TIFF", "BMP"])
+def test_a_picture_alone_is_one_page(kind: str) -> None:
+    assert [page.page for page in open_pages(saved(drawing(), kind))] == [1]
+
+
+def test_further_pictures_of_a_photo_are_no_pages() -> None:
+    document = saved(drawing(), "MPO", save_all=True, append_images=[drawing("2")])
+    assert [page.page for page in open_pages(document)] == [1]
+
+
+def test_a_damaged_picture_of_an_animation_is_named() -> None:
+    grain = np.random.default_rng(0).integers(0, 255, (2, 60, 80), np.uint8)
+    document = saved(Image.fromarray(grain[0]), "GIF", save_all=True, append_images=[Image.fromarray(grain[1])])
+    pages = open_pages(document[:-2000])
+    assert next(pages).page == 1
+    with pytest.raises(DataError, match=r"Page 2 of image is damaged"):
+        next(pages)
+
+
 def test_heic_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for brands in (b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"msf1\0\0\0\0hevc"):

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from digitlab.reading.second_look import DIGIT_PX, PATCH_PX, cut_patches
+from digitlab.reading.finder import Level, Marks
+from digitlab.reading.second_look import DIGIT_PX, PATCH_PX, cut_patches, look_again
 
 
 def page(scale: float) -> np.ndarray:
@@ -47,3 +48,24 @@ def test_beyond_the_page_its_border_goes_on() -> None:
     contrast = cv2.resize(np.array([[1, -1]], np.float32), (100, 100), interpolation=cv2.INTER_NEAREST)
     patch = cut_patches([(1.0, contrast)], np.array([[0.0, 50.0, 20.0, 20.0]]))[0]
     assert (patch == 160).all()
+
+
+def test_only_what_is_doubtful_is_looked_at_in_other_sizes_and_the_looks_are_averaged() -> None:
+    n_seen: list[int] = []
+
+    def network(patches: np.ndarray) -> np.ndarray:
+        """Certain of the first candidate, and of another opinion each time about the second."""
+        n_seen.append(len(patches))
+        said = np.full((len(patches), 11), 1e-4, np.float32)
+        said[0, 3] = 1
+        if len(patches) == 1 or len(patches) == 2:
+            said[-1] = (np.eye(11)[7] if len(n_seen) % 2 else np.eye(11)[10]) * 0.8 + 0.02
+        return said / said.sum(1, keepdims=True)
+
+    one = np.ones(2)
+    marks = Marks(50 * one, 75 * one, 20 * one, 30 * one, one, np.full((2, 10), 0.1), 0 * one, 0 * one)
+    said = look_again([Level(1.0, page(1.0), page(1.0))], marks, network, (1.0, 0.8))
+    assert n_seen == [2, 1]
+    assert said[0].argmax() == 3
+    assert said.sum(1) == pytest.approx(1, abs=1e-3)
+    assert said[1, 7] == pytest.approx(said[1, 10], abs=0.02)

@@ -18,7 +18,7 @@ from digitlab.reading.cells import find_cells, find_grid
 from digitlab.reading.confidence import is_digit, which_digit
 from digitlab.reading.contrast import local_contrast
 from digitlab.reading.finder import Marks, find_marks, find_turn, pyramid, scales
-from digitlab.reading.glyphs import cut_out, is_bright_ink
+from digitlab.reading.glyphs import all_ink, cut_out, is_bright_ink
 from digitlab.reading.light import grey
 from digitlab.reading.lines import are_parts, find_skew, group_lines
 from digitlab.reading.numbers import read_line
@@ -153,6 +153,9 @@ def test_the_turn_is_that_in_which_most_is_sure() -> None:
         turned = np.ascontiguousarray(np.rot90(page, turn))
         digits = pyramid(turned, network, [1.0])[0]
         assert find_turn(turned, network, digits) == turn
+        # Where a second look says that little of it is a digit, the page may be words on their heads.
+        for share, told in ((1.0, turn), (0.5, 0)):
+            assert find_turn(turned, network, digits, look=lambda _, marks, p=share: np.full(len(marks), p)) == told
 
 
 # Glyphs
@@ -185,6 +188,27 @@ def test_bright_ink_gives_the_same_glyph() -> None:
     assert not is_bright_ink(page, marks)
     assert is_bright_ink(1 - page, marks)
     assert cut_out(1 - page, marks, True)[0] == pytest.approx(cut_out(page, marks, False)[0], abs=0.35)
+
+
+@pytest.mark.parametrize("bright_ink", [False, True])
+def test_all_ink_of_a_digit_is_what_runs_out_of_its_box_and_what_stands_close(bright_ink: bool) -> None:
+    page = np.full((200, 160), 0.9, np.float32)
+    cv2.ellipse(page, (80, 130), (25, 30), 0, 0, 360, 0.2, 5)  # the loop of a six
+    cv2.line(page, (58, 120), (75, 30), 0.2, 5)  # its stem, which the box leaves out
+    cv2.line(page, (86, 30), (95, 34), 0.2, 5)  # a stroke close by
+    cv2.line(page, (140, 190), (158, 199), 0.2, 5)  # something far away
+    page = 1 - page if bright_ink else page
+    found = all_ink(page, (52.0, 98.0, 108.0, 163.0), bright_ink)
+    assert found is not None
+    assert found == pytest.approx((53, 28, 108, 163), abs=6)
+    assert all_ink(page, found, bright_ink) is None
+
+
+def test_a_frame_all_over_a_picture_is_not_the_ink_of_its_digit() -> None:
+    page = np.full((120, 120), 0.9, np.float32)
+    cv2.rectangle(page, (0, 0), (119, 119), 0.2, 4)
+    cv2.line(page, (2, 60), (60, 60), 0.2, 5)
+    assert all_ink(page, (20.0, 40.0, 70.0, 80.0), False) is None
 
 
 def test_where_there_is_no_ink_there_is_no_glyph() -> None:
@@ -388,6 +412,35 @@ def test_boxes_of_every_kind_are_found_and_the_empty_ones_told(kind: str, filled
     assert [len(cell.marks) for cell in cells] == [int(k in filled) for k in range(5)]
     for k, cell in enumerate(cells):
         assert (cell.left + cell.right) / 2 == pytest.approx(50 + 70 * k + 35, abs=6)
+
+
+def test_a_row_reaches_as_far_as_its_digits_where_the_last_border_is_faint() -> None:
+    page, marks = form("grid", 5, [0, 1, 2, 3, 4])
+    page[30:130, 390:410] = 0.9
+    cells, _ = find_cells(page, marks, range(5), False)
+    assert [cell.marks for cell in cells] == [(0,), (1,), (2,), (3,), (4,)]
+
+
+def test_boxes_whose_neighbouring_borders_nearly_touch_are_told_apart() -> None:
+    page = np.full((160, 600), 0.9, np.float32)
+    for k in range(7):
+        cv2.rectangle(page, (30 + 76 * k, 44), (30 + 76 * k + 66, 116), 0.1, 4)
+        put(page, str(k), (30 + 76 * k + 19, 96), 1.5, 0.15, 4)
+    page = np.asarray(cv2.GaussianBlur(page, (0, 0), 2.0), np.float32)
+    marks = marks_at([(30 + 76 * k + 33, 80) for k in range(7)], 28, 34)
+    cells, _ = find_cells(page, marks, range(7), False)
+    assert [cell.marks for cell in cells] == [(k,) for k in range(7)]
+    assert all(cell.right < after.left for cell, after in itertools.pairwise(cells))
+
+
+def test_ones_side_by_side_are_no_boxes() -> None:
+    page = np.full((160, 460), 0.9, np.float32)
+    places = [(60 + 70 * k, 80) for k in range(6)]
+    for x, y in places:
+        cv2.line(page, (x, y - 17), (x + 3, y + 17), 0.2, 5)
+    marks = marks_at(places, 8, 34)
+    marks = dataclasses.replace(marks, answers=np.eye(10)[[1] * 6] * 0.91 + 0.009)
+    assert find_cells(page, marks, range(6), False) == ([], [0, 1, 2, 3, 4, 5])
 
 
 def test_without_boxes_none_are_found() -> None:

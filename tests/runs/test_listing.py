@@ -59,6 +59,7 @@ def test_runs_are_listed_with_what_came_out_the_newest_last(out):
         "test_accuracy": 0.875,
         "changes": [],
         "resumed_after": [],
+        "problem": "",
     }
 
 
@@ -164,9 +165,17 @@ def test_a_run_with_a_damaged_history_is_left_out(out):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"accuracy": "high"}', b'{"accuracy": NaN}', b'{"accuracy": null}'])
-def test_a_damaged_evaluation_is_no_accuracy(out, content):
+def test_a_damaged_evaluation_is_no_accuracy_and_is_told(out, content):
     make(out, "run").write_bytes(EVALUATION, content)
-    assert list_runs(out)[0].test_accuracy is None
+    [info] = list_runs(out)
+    assert info.test_accuracy is None
+    assert info.problem == "its evaluation is damaged. Make it again with: digitlab evaluate run"
+
+
+def test_a_run_without_an_evaluation_has_no_problem(out):
+    make(out, "run")
+    [info] = list_runs(out)
+    assert (info.test_accuracy, info.problem) == (None, "")
 
 
 def test_folders_that_are_no_runs_and_runs_that_are_being_replaced_are_left_out(out):

@@ -15,6 +15,7 @@ from digitlab.evaluation.of_run import evaluate_run, write_report
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED, Answers
+from digitlab.reading.apart import Apart
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import open_photo
 from digitlab.training import fine_tuning
@@ -180,6 +181,22 @@ def test_photos_of_ones_own_are_read_before_and_after(data: dl.MnistData) -> Non
     corrections = data.test.images[:2], data.test.labels[:2]
     tuned = fine_tune(start, *corrections, data, tuning, photos=[as_read, otherwise])
     assert tuned.photos == Figure(2 * len(digits), len(digits), len(digits))
+
+
+@pytest.mark.slow
+def test_photos_are_read_apart_and_one_that_takes_too_long_is_not_read(data: dl.MnistData) -> None:
+    page = compose_page(data.validation, seed=1, numbers=(3, 2), digit_px=42)
+    options = ReadingOptions(turn=False, straighten=False)
+    digits = dl.Reader().read(page.pixels, options).digits
+    known = KnownPhoto(open_photo(page.pixels), options, tuple((digit.box, digit.value) for digit in digits))
+    judge = fine_tuning._Judge(load_checkpoint(SHIPPED), 1)
+    apart = Apart(1)
+    try:
+        assert fine_tuning._n_right_there(apart, judge, known) == len(digits) > 0
+        apart.allow(0.001)
+        assert fine_tuning._n_right_there(apart, judge, known) == 0
+    finally:
+        apart.close()
 
 
 def test_what_is_refused_is_not_read(data: dl.MnistData) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, un
 from digitlab.cli.predicting import warn_of_scale
 from digitlab.cli.reading_screen import ReadingScreen
 from digitlab.cli.terminal import say
+from digitlab.data.storage import read_ordinary
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.loading import load_model
 from digitlab.errors import DataError
@@ -30,6 +31,7 @@ __all__ = ["ReadingRun"]
 
 _EXIT_UNREAD, _EXIT_ALL_UNREAD = 1, 2
 _MOST_BYTES = 400_000_000  # of standard input
+_MOST_MODEL_BYTES = 2**30
 _STANDARD_INPUT_NAME = "standard input"
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
@@ -134,7 +136,8 @@ class ReadingRun:
 
         path = SHIPPED if checkpoint is None else checkpoint
         digest = hashlib.sha256(json.dumps(self.options.to_dict(), sort_keys=True).encode())
-        digest.update(path.read_bytes() if path.is_file() else b"")
+        with suppress(OSError, ValueError):  # what is wrong with it is told by who loads it
+            digest.update(read_ordinary(path, _MOST_MODEL_BYTES))
         return digest.hexdigest()[:12]
 
     def _tell_interrupted(self, n_read: int, n_tasks: int) -> None:

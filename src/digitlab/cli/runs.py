@@ -36,8 +36,9 @@ def runs(
     elif found:
         console = stdout()
         console.print(runs_table(found, console.width))
-        for one in damaged:
-            say_error(f"{one.name}: {one.problem}")
+        for one in found:
+            if one.problem:
+                say_error(f"{one.name}: {one.problem}")
     else:
         say(f"There are no runs in {out} yet. Train one with:")
         show_command(stderr(), "digitlab train" + ("" if out == Path("runs") else f" --out {out}"))

@@ -13,17 +13,20 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from digitlab.errors import StorageError
 
-__all__ = ["bench", "holding", "new_file", "replace_folder", "sweep", "try_lock"]
+__all__ = ["bench", "holding", "new_file", "replace_folder", "scratch", "sweep", "try_lock"]
 
 _NAME = re.compile(r"\.digitlab-[0-9a-f]{16}\.tmp")
+# Folders in the system's temporary one, where others may make some that are called so.
+_SCRATCH = "digitlab-export-"
 _STALE_S = 3600.0
 # Nobody needs a folder for longer than a moment, but a process may be suspended while it has it.
 _PATIENCE_S = 30.0
@@ -111,7 +114,39 @@ def new_file(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
 def bench(folder: Path) -> Iterator[Path]:
     """Yield a new hidden folder in a folder, which is gone when the block ends."""
     sweep(folder)
-    path, descriptor = _new_bench(folder)
+
+    def made() -> Path:
+        path = folder / _temporary_name()
+        path.mkdir()
+        return path
+
+    with _kept(made) as path:
+        yield path
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a new folder in the system's temporary one, which is gone when the block ends; those of the killed go."""
+    home = Path(tempfile.gettempdir())
+    with suppress(OSError):
+        for path in home.glob(f"{_SCRATCH}*"):
+            with suppress(OSError):
+                _remove_scratch(path)
+    with _kept(lambda: Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=home))) as path:
+        yield path
+
+
+def _remove_scratch(path: Path) -> None:
+    status = path.lstat()
+    # Nothing is believed of what another account has made there, and no link is followed.
+    if stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid()):
+        _remove_if_left(path, has_aside=False)
+
+
+@contextmanager
+def _kept(made: Callable[[], Path]) -> Iterator[Path]:
+    """Yield a folder that is locked, and gone when the block ends."""
+    path, descriptor = _locked(made)
     try:
         yield path
     finally:
@@ -120,10 +155,9 @@ def bench(folder: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _new_bench(folder: Path) -> tuple[Path, int | None]:
+def _locked(made: Callable[[], Path]) -> tuple[Path, int | None]:
     while True:
-        path = folder / _temporary_name()
-        path.mkdir()
+        path = made()
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -180,7 +214,7 @@ def sweep(folder: Path) -> None:
                 _remove_if_left(path)
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_left(path: Path, *, has_aside: bool = True) -> None:
     status = path.lstat()
     descriptor = None
     try:
@@ -196,7 +230,7 @@ def _remove_if_left(path: Path) -> None:
         if not stat.S_ISDIR(status.st_mode):
             path.unlink()
             return
-        if (path / _ASIDE).is_dir():
+        if has_aside and (path / _ASIDE).is_dir():
             for old in (path / _ASIDE).iterdir():
                 if not os.path.lexists(path.parent / old.name):
                     old.rename(path.parent / old.name)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from digitlab.data.bench import scratch
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.exporting.export import export
@@ -82,8 +81,8 @@ def export_packed(
     ConfigError, ExportError, StorageError
         As ``digitlab.export``.
     """
-    with tempfile.TemporaryDirectory(prefix="digitlab-export-") as folder:
-        path = Path(folder) / f"{file_stem(name)}{FORMATS.get(format, '')}"
+    with scratch() as folder:
+        path = folder / f"{file_stem(name)}{FORMATS.get(format, '')}"
         report = export(
             model, path, format=format, quantize=quantize, data=data, ask_runtimes=ask_runtimes, metadata=metadata
         )

@@ -21,7 +21,7 @@ from digitlab.reading.glyphs import ink_contrast
 __all__ = ["Boxed", "find_cells", "find_grid"]
 
 _HEIGHT_PX = 32  # of the digits in the strip in which borders are looked for
-_BEYOND = 5.0  # heights to the left and right of a line's digits, where empty boxes may stand
+_BEYOND = 14.0  # heights to the left and right of a line's digits, where empty boxes may stand
 _BORDER = (0.64, 0.92)  # a border's reach above and below the middle of writing, in heights; how much of it is dark
 _TICK = (1.2, 1.96, 0.22)  # of the strip's half, its height: between which a tick stands, and how long it is at least
 _ABOVE_TICK = 0.35  # at most so much of the writing's upper half is dark above a tick
@@ -34,6 +34,11 @@ _MOST_LINES = 80  # more are texture, not borders
 _NEXT = 3  # boxes that stand apart have two borders each, and a digit's stroke may be a third
 _APART = 0.4  # of the height: two digits are farther apart
 _MOST_RUNS = 4  # rows of boxes on one line
+_OFF_MIDDLE = 0.25  # of a box: a digit so near to the middle of where one more would be stands in it
+_AT_EDGE = 0.33  # of a box, from its middle: a digit farther away is hardly in it
+_STRONG = 0.4  # of the darkest ink: what is as dark has no halo that joins two borders
+_PRICES = (2.3, 3.0)  # of a border, and of a tick, that is missing from a row, in borders: slashes are like ticks
+_LOWER = 0.62  # heights below the middle: a one that ends higher is no tick
 _ON_BORDER = 0.16  # of the height: a mark so near to a border stands on it
 
 
@@ -75,6 +80,9 @@ def find_cells(
     height = float(np.median(firm.height))
     slope = float(np.clip(np.polyfit(firm.x, firm.y, 1)[0], -0.15, 0.15)) if np.ptp(firm.x) > 2 * height else 0.0
     level = float(firm.y.mean() - slope * firm.x.mean())
+    # A tick stands lower than the digits do; that a border reaches above and below them is seen in the strip.
+    bottoms = marks.y[chosen] + marks.height[chosen] / 2 - level - slope * xs
+    is_line = may_be_line & np.stack([np.ones_like(may_be_line), bottoms > _LOWER * height])
     left = max(0.0, float((xs - marks.width[chosen] / 2).min()) - _BEYOND * height)
     right = min(float(light.shape[1]), float((xs + marks.width[chosen] / 2).max()) + _BEYOND * height)
     scale = _HEIGHT_PX / height
@@ -87,30 +95,39 @@ def find_cells(
     shrunk = cv2.GaussianBlur(light, (0, 0), 0.4 / scale) if scale < 0.6 else light
     strip = cv2.warpAffine(shrunk, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     best: tuple[list[Boxed], list[int]] = [], chosen
-    for columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
+    most = (0, False, 0)
+    for is_tick, columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
         at = np.array([left + column / scale for column in columns])
         on_border = np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height
-        for lines in (np.zeros_like(on_border), on_border & may_be_line):
+        may_be = on_border & is_line[int(is_tick)]
+        for lines in (np.zeros_like(may_be), may_be)[: 1 + may_be.any()]:
             digits = [k for k, is_none in zip(chosen, lines, strict=True) if not is_none]
             # What is read as a digit is no border.
             free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
-            found = _boxes(free, marks, digits, height, slope, level)
-            if len(found) > len(best[0]):
-                best = found, digits
+            found = _boxes(free, marks, digits, height, slope, level, _PRICES[is_tick])
+            # Whichever hold the most digits; borders before ticks.
+            fit = (sum(len(box.marks) == 1 for box in found), not is_tick, len(found))
+            if fit > most and len(found) > 2 * lines.any():
+                most, best = fit, (found, digits)
     return best
 
 
-def _borders(contrast: NDArray[np.float32]) -> tuple[list[float], list[float]]:
-    """The columns of a strip where upright borders stand, and those where ticks do."""
+def _borders(contrast: NDArray[np.float32]) -> list[tuple[bool, list[float]]]:
+    """The columns of a strip where upright borders stand, or ticks, of faint ink and of strong; whether it is ticks."""
     noise = 1.4826 * float(np.median(np.abs(contrast - np.median(contrast))))
-    dark = (contrast > max(0.035, 3.5 * noise)).view(np.uint8)
-    dark = np.asarray(cv2.dilate(dark, np.ones((1, 3), np.uint8)), np.uint8)
+    faint = max(0.035, 3.5 * noise)
+    strong = _STRONG * float(np.percentile(contrast, 99))
     reach = round(_BORDER[0] * _HEIGHT_PX)
-    whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
     low, high, least = (round(part * _HEIGHT_PX) for part in _TICK)
-    upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
-    ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
-    return _middles(whole), _middles(ticks)
+    found: list[tuple[bool, list[float]]] = []
+    for threshold in [faint, strong] if strong > faint else [faint]:
+        dark = (contrast > threshold).view(np.uint8)
+        dark = np.asarray(cv2.dilate(dark, np.ones((1, 3), np.uint8)), np.uint8)
+        whole = dark[_HEIGHT_PX - reach : _HEIGHT_PX + reach].mean(0) >= _BORDER[1]
+        upright = cv2.erode(dark[low:high], np.ones((least, 1), np.uint8), borderValue=0)
+        ticks = upright.any(0) & (dark[round(0.5 * _HEIGHT_PX) : _HEIGHT_PX].mean(0) < _ABOVE_TICK) & ~whole
+        found += [(False, _middles(whole)), (True, _middles(ticks))]
+    return found
 
 
 def _middles(columns: NDArray[np.bool_]) -> list[float]:
@@ -120,17 +137,18 @@ def _middles(columns: NDArray[np.bool_]) -> list[float]:
 
 
 def _boxes(
-    at: NDArray[np.float64], marks: Marks, row: list[int], height: float, slope: float, level: float
+    at: NDArray[np.float64], marks: Marks, row: list[int], height: float, slope: float, level: float, price: float
 ) -> list[Boxed]:
     """Take even spaces between borders for boxes, where each holds a digit at most; one row of them after another."""
     boxes: list[Boxed] = []
     for run in range(_MOST_RUNS):
         # What is found twice is one digit.
         places = np.sort(marks.x[row])
-        chain = _chain(at, places[np.diff(places, prepend=-np.inf) > _APART * height], height)
+        chain = _chain(at, places[np.diff(places, prepend=-np.inf) > _APART * height], height, price)
         if chain is None:
             break
         usual = float(np.median(np.diff(chain)))
+        chain = _as_far_as_digits(chain, places, usual)
         # Boxes that stand apart have a right border of their own before the next one's left.
         rights = (at[:, None] - chain) / usual
         own = np.where((rights > _OWN_RIGHT) & (rights < 1 - _UNEVEN), rights, np.nan)
@@ -149,8 +167,10 @@ def _boxes(
     return sorted(boxes, key=lambda box: box.left)
 
 
-def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) -> NDArray[np.float64] | None:
-    """The most borders that follow each other evenly, with a digit between some; one that is missing may be added."""
+def _chain(
+    at: NDArray[np.float64], digits: NDArray[np.float64], height: float, price: float
+) -> NDArray[np.float64] | None:
+    """The most borders that follow each other evenly, with a digit between some; a missing one is added at a price."""
     best: tuple[float, list[float]] = (_FEWEST_LINES - 0.5, [])
     if len(at) > _MOST_LINES:
         return None
@@ -174,10 +194,28 @@ def _chain(at: NDArray[np.float64], digits: NDArray[np.float64], height: float) 
                 else:
                     break
             held = np.histogram(digits, chain)[0]
-            score = len(chain) - 2.5 * missing - 3 * (held > 1).sum()
+            # People write into the middle of boxes.
+            inside = digits[(digits > chain[0]) & (digits < chain[-1])]
+            off = np.abs(np.interp(inside, chain, np.arange(len(chain))) % 1 - 0.5)
+            score = len(chain) - price * missing - 3 * (held > 1).sum() - 2 * (off > _AT_EDGE).sum()
             if held.any() and score > best[0]:
                 best = score, chain
     return np.array(best[1]) if best[1] else None
+
+
+def _as_far_as_digits(chain: NDArray[np.float64], digits: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
+    """Add boxes at the ends of a row for digits that stand just where one would, though its border is too faint."""
+    if len(chain) < _FEWEST_LINES + 1:
+        return chain
+    for step in (-usual, usual):
+        while True:
+            end = chain[0 if step < 0 else -1]
+            there = (digits - end) / step
+            held = there[(there > 0) & (there < 1)]
+            if len(held) != 1 or abs(held[0] - 0.5) > _OFF_MIDDLE:
+                break
+            chain = np.sort(np.append(chain, end + step))
+    return chain
 
 
 def find_grid(

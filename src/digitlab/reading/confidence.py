@@ -33,7 +33,10 @@ _NEAR = 8.0  # heights: candidates so near are around
 
 
 def is_digit(
-    marks: Marks, answers: NDArray[np.float32], again: NDArray[np.float32], prior: float = 0.0
+    marks: Marks,
+    answers: NDArray[np.float32],
+    again: NDArray[np.float32],
+    prior: float | NDArray[np.float64] = 0.0,
 ) -> NDArray[np.float64]:
     """Return the probability of every candidate that it is a digit.
 
@@ -45,8 +48,8 @@ def is_digit(
         float32 (n, 11), 0-1: what the single-digit network says of the framed glyphs.
     again : ndarray
         float32 (n, 11), 0-1: what the second look says.
-    prior : float
-        Log odds that are known besides.
+    prior : float or ndarray
+        Log odds that are known besides, for all or for each.
 
     Returns
     -------

@@ -36,6 +36,7 @@ __all__ = [
     "find_turn",
     "pyramid",
     "shipped",
+    "together",
 ]
 
 # Heights, in pixels of a level, of the digits that the finder knows.
@@ -55,6 +56,8 @@ _LEAST_P = 0.15  # less than this is no candidate
 _CLEAR = 0.7  # in a picture of one digit a candidate so sure ends the search
 _MOST_OF_ONE = 4
 _FEWEST_OF_A_SIZE = 3  # marks that may tell of another size of digits
+# Where less of what is found on a turned page is a digit, it is words on their heads.
+_MOSTLY = 0.62
 # So much for one turn, and so many times as much as for the next, leaves no doubt.
 _CLEAR_TURN = (1.5, 2.0)
 
@@ -191,7 +194,7 @@ def pyramid(
         m = _MARGIN_PX
         c = m // STRIDE
         levels.append(Level(scale, contrast[m : contrast.shape[0] - m, m : contrast.shape[1] - m], heat[c:-c, c:-c, 0]))
-    return _together(found[0]), _together(found[1]), levels
+    return together(found[0]), together(found[1]), levels
 
 
 def find_marks(grey: NDArray[np.float32], network: Network, flatten: bool = True) -> tuple[Marks, Marks, list[Level]]:
@@ -229,7 +232,7 @@ def find_one(light: NDArray[np.float32], network: Network, flatten: bool = True)
         levels += level
         if k and len(found[-2]) and found[-2].p.max() > _CLEAR:
             break
-    marks = _each_once(_together(found))
+    marks = _each_once(together(found))
     # Of two that are nearly as sure, the larger is the digit and the other a part of it.
     return marks[np.argsort(-marks.p * marks.height**0.25, kind="stable")[:_MOST_OF_ONE]], levels
 
@@ -253,7 +256,8 @@ def find_turn(
         Says how probably each candidate is a digit, 0-1: letters that lie on their side are less like letters.
     """
     windows = _windows((grey.shape[0], grey.shape[1]), digits)
-    sums = np.zeros(4)
+    sums, all_sure = np.zeros(4), np.full(4, 1e-9)
+    mean_share = np.zeros(4)
     for left, top, right, bottom, scale in windows:
         part = grey[top:bottom, left:right]
         for turn in range(4):
@@ -265,12 +269,15 @@ def find_turn(
             share = float(likely.sum()) / max(float(marks.p.sum()), 1e-9)
             sure = np.maximum(marks.p - 0.5, 0) * likely / marks.p * marks.answers.max(1, initial=0)
             sums[turn] += share**2 * float(sure.sum())
+            mean_share[turn] += share * float(sure.sum())
+            all_sure[turn] += float(sure.sum())
         # Most pages are clear after the first window.
         second, best = np.sort(sums)[-2:]
         if best > _CLEAR_TURN[0] and best > _CLEAR_TURN[1] * second:
             break
     # A page lies as it should unless much speaks against it: 0, 1 and 8 look alike on their heads.
     sums[0] = 1.1 * sums[0] + 0.3
+    sums[1:][(mean_share / all_sure)[1:] < _MOSTLY] = 0
     return int(np.argmax(sums))
 
 
@@ -382,7 +389,8 @@ def _peaks(heat: NDArray[np.float32], maps: NDArray[np.float32], classes: slice,
     )
 
 
-def _together(marks: Sequence[Marks]) -> Marks:
+def together(marks: Sequence[Marks]) -> Marks:
+    """Return the marks of several as one."""
     return Marks(*(np.concatenate([getattr(one, field.name) for one in marks]) for field in dataclasses.fields(Marks)))
 
 

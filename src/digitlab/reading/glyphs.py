@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digitlab.reading.finder import Marks
 
-__all__ = ["cut_out", "ink_contrast", "is_bright_ink"]
+__all__ = ["all_ink", "cut_out", "ink_contrast", "is_bright_ink"]
 
 _HEIGHT_PX = 48  # of a digit in its cut-out: more than two pixels for each of the field's 20
 _AROUND = 0.4  # of the larger side: paper around the box, to tell ink from paper by
@@ -22,6 +22,12 @@ _EDGE = 0.42  # of a stroke's contrast: where its edge is
 _SLOPES = np.linspace(-0.32, 0.32, 9)  # of rules that run through
 _RULED = 0.8  # of the columns beside the box are dark along a rule, on either side
 _OWN = 0.5  # of a connected piece of ink lies within the box: then it is the digit's
+
+_CLOSE = 0.2  # of the height: a stroke so close to a digit is one of its strokes
+_ALL_OVER = 0.94  # of a picture: what is as wide and as high is its frame
+_LARGER = 1.1  # times the area: a box that is hardly larger is the same
+
+_Box = tuple[float, float, float, float]
 
 
 def is_bright_ink(light: NDArray[np.float32], marks: Marks) -> bool:
@@ -60,6 +66,48 @@ def cut_out(light: NDArray[np.float32], marks: Marks, bright_ink: bool) -> list[
     ]
 
 
+def all_ink(light: NDArray[np.float32], box: _Box, bright_ink: bool) -> _Box | None:
+    """Return the box of all ink that belongs to what is in a box: strokes that run out of it, and those close by.
+
+    None where that is hardly more than the box itself, or runs all over the picture.
+    """
+    height, width = light.shape
+    side = max(box[3] - box[1], box[2] - box[0], 2.0)
+    scale = _HEIGHT_PX / side
+    size = (max(4, round(width * scale)), max(4, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    contrast = ink_contrast(np.asarray(cv2.resize(light, size, interpolation=how), np.float32), bright_ink, _HEIGHT_PX)
+    left, top, right, bottom = (round(value * scale) for value in box)
+    inside = contrast[max(0, top) : bottom + 1, max(0, left) : right + 1]
+    if inside.size < 4:
+        return None
+    level = _stroke_level(inside)
+    mask = (contrast > _EDGE * level).view(np.uint8)
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    lefts, tops, wide, high, area = stats.T
+    rights, bottoms = lefts + wide, tops + high
+    within = np.bincount(labels[max(0, top) : bottom + 1, max(0, left) : right + 1].ravel(), minlength=n)
+    own = within > 0.1 * within[1:].sum()
+    is_margin = (lefts == 0) | (tops == 0) | (rights == size[0]) | (bottoms == size[1])
+    gap_x = np.maximum(lefts - right, left - rights)
+    gap_y = np.maximum(tops - bottom, top - bottoms)
+    own |= (np.maximum(gap_x, gap_y) < _CLOSE * _HEIGHT_PX) & (area > 0.05 * area[own].sum()) & ~is_margin
+    own[0] = False
+    if not own.any():
+        return None
+    found = lefts[own].min() / scale, tops[own].min() / scale, rights[own].max() / scale, bottoms[own].max() / scale
+    if (found[2] - found[0]) > _ALL_OVER * width and (found[3] - found[1]) > _ALL_OVER * height:
+        return None
+    area = (found[2] - found[0]) * (found[3] - found[1])
+    return found if area > _LARGER * (box[2] - box[0]) * (box[3] - box[1]) else None
+
+
+def _stroke_level(inside: NDArray[np.float32]) -> float:
+    """How strong the middle of strokes is: what is strongest, but not the strongest speck."""
+    strong = np.partition(inside.ravel(), -max(2, inside.size // 14))[-max(2, inside.size // 14) :]
+    return float(np.median(strong))
+
+
 def _rivals(marks: Marks) -> NDArray[np.bool_]:
     """Which other marks stand so close to one that their ink may touch: bool (n, n)."""
     apart_x = np.abs(marks.x[:, None] - marks.x) - (marks.width[:, None] + marks.width) / 2
@@ -76,9 +124,6 @@ def _part(light: NDArray[np.float32], box: tuple[float, float, float, float], ar
     left, top, right, bottom = box
     more = around * max(bottom - top, right - left)
     return light[max(0, int(top - more)) : int(bottom + more) + 1, max(0, int(left - more)) : int(right + more) + 1]
-
-
-_Box = tuple[float, float, float, float]
 
 
 def _ink(light: NDArray[np.float32], box: _Box, bright_ink: bool, rivals: list[_Box]) -> NDArray[np.float32]:
@@ -119,9 +164,7 @@ def _own(contrast: NDArray[np.float32], box: _Box, rivals: list[_Box]) -> NDArra
     inside = contrast[top:bottom, left:right]
     if inside.size < 4:
         return np.zeros_like(contrast)
-    # The middle of strokes: what is strongest, but not the strongest speck.
-    strong = np.partition(inside.ravel(), -max(2, inside.size // 14))[-max(2, inside.size // 14) :]
-    level = float(np.median(strong))
+    level = _stroke_level(inside)
     if level < 0.015:
         return np.zeros_like(contrast)
     contrast = _without_rules(contrast, contrast > 0.25 * level, left, right)

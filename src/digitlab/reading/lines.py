@@ -84,25 +84,29 @@ def group_lines(marks: Marks) -> list[NDArray[np.int64]]:
         int64: positions in ``marks``, from left to right.
     """
     rows: list[list[int]] = []
-    for k in np.argsort(marks.x, kind="stable"):
-        best: tuple[float, list[int]] | None = None
-        for row in rows:
-            last = row[-1]
-            high = max(float(np.median(marks.height[row])), float(marks.height[k]))
-            low = min(float(np.median(marks.height[row])), float(marks.height[k]))
-            apart = (marks.x[k] - marks.width[k] / 2) - (marks.x[last] + marks.width[last] / 2)
+    usual: list[float] = []  # height of each row's marks
+    lefts, rights = marks.x - marks.width / 2, marks.x + marks.width / 2
+    for k in np.argsort(marks.x, kind="stable").tolist():
+        best: tuple[float, int] | None = None
+        own = float(marks.height[k])
+        for number, (row, height) in enumerate(zip(rows, usual, strict=True)):
+            high, low = max(height, own), min(height, own)
+            apart = float(lefts[k] - rights[row[-1]])
             if apart > _NEXT * high or high > _SIZES * low:
                 continue
-            away = abs(marks.y[k] - _course(marks, row, float(marks.x[k])))
+            away = abs(float(marks.y[k]) - _course(marks, row, float(marks.x[k])))
             if away > _BESIDE * high:
                 continue
             cost = away / high + 0.04 * max(0.0, apart) / high
             if best is None or cost < best[0]:
-                best = cost, row
+                best = cost, number
         if best is None:
-            rows.append([int(k)])
+            rows.append([k])
+            usual.append(own)
         else:
-            best[1].append(int(k))
+            row = rows[best[1]]
+            row.append(k)
+            usual[best[1]] = float(np.median(marks.height[row]))
     rows.sort(key=lambda row: float(np.mean(marks.y[row])))
     return [np.array(row, np.int64) for row in rows]
 

@@ -7,7 +7,9 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -34,6 +36,9 @@ MOST_MEGAPIXELS = 50
 WORK_PX = 2000
 _MOST_BYTES = 400_000_000
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# Whose further pictures are pages, or an animation's: each may show something else. In the others they are parts or
+# copies of the first: an MPO's second eye and depth, an icon's sizes, the layers of a PSD.
+_OF_PAGES = {"TIFF", "GIF", "PNG", "WEBP", "AVIF", "HEIF", "DCX", "FLI"}
 # TIFF 6.0, section 8: NewSubfileType.
 _TIFF_KIND, _TIFF_COPY, _TIFF_MASK = 254, 1, 4
 #: Pillow hands EPS to another program; the others are stubs that need one.
@@ -84,7 +89,10 @@ def open_photo(photo: PhotoSource, longest_px: int = WORK_PX) -> Photo:
 def open_pages(
     photo: PhotoSource, most_pages: int = 200, longest_px: int = WORK_PX, *, first_page: int = 1
 ) -> Iterator[Photo]:
-    """Open the pages of a PDF or TIFF one by one, from ``first_page`` on; a photo has one. Else as ``open_photo``."""
+    """Open the pages of a PDF or TIFF, or the pictures of an animation, one by one, from ``first_page`` on.
+
+    A photo has one. Else as ``open_photo``.
+    """
     if isinstance(photo, np.ndarray):
         yield _bounded(_from_array(photo), "image", longest_px)
         return
@@ -96,16 +104,8 @@ def open_pages(
         for page, pixels in pdf_pages(content, source, most_pages, longest_px, first_page):
             yield replace(_bounded(_from_array(pixels), source, longest_px), page=page)
         return
-    frame = 0
-    for page in range(1, first_page + most_pages):
-        decoded, following = _decoded(content, source if page == 1 else f"Page {page} of {source}", longest_px, frame)
-        if decoded is None:
-            return
-        if page >= first_page:
-            yield replace(decoded, source=source, page=page)
-        if following is None:
-            return
-        frame = following
+    for photo in islice(_pictures(content, source, longest_px, first_page), most_pages):
+        yield replace(photo, source=source)
 
 
 def _content(photo: PhotoSource) -> tuple[bytes, str]:
@@ -142,30 +142,61 @@ def _file(path: Path) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
 
 
-def _decoded(content: bytes, source: str, longest_px: int, frame: int) -> tuple[Photo | None, int | None]:
-    """Decode a picture of a file, None if there is no further; and where the next may be, None if there can be none."""
-    from PIL import Image, UnidentifiedImageError
+def _pictures(content: bytes, source: str, longest_px: int, first_page: int) -> Iterator[Photo]:
+    """Decode the pictures of a file, each when it is asked for."""
+    with _telling(source):
+        image = _opened(content, source)
+    frame, has_more = 0, True
+    for page in count(1):
+        name = source if page == 1 else f"Page {page} of {source}"
+        with _telling(name):
+            try:
+                image.seek(frame)
+                while frame and _is_no_page(image):
+                    frame += 1
+                    image.seek(frame)
+            except EOFError:
+                return
+            photo = _from_pillow(image, name, longest_px) if page >= first_page else None
+            if page == 1:
+                has_more = _has_more(image)
+        if not has_more:
+            del image  # whose pixels are many more than those that are worked on
+        if photo is not None:
+            yield replace(photo, page=page)
+        if not has_more:
+            return
+        frame += 1
+
+
+def _has_more(image: Image.Image) -> bool:
+    """Tell whether there are pages behind the first, or what is damaged and could be one."""
+    try:
+        return image.format in _OF_PAGES and bool(getattr(image, "is_animated", False))
+    except Exception:
+        return True
+
+
+def _opened(content: bytes, source: str) -> Image.Image:
+    from PIL import Image
 
     if not content:
         raise DataError(f"{source} is empty. Save or copy it again.")
     Image.init()
     if _is_heic(content):
         _enable_heic(source)
-    formats = [name for name in Image.OPEN if name not in _NOT_OPENED]
+    return Image.open(io.BytesIO(content), formats=[name for name in Image.OPEN if name not in _NOT_OPENED])
+
+
+@contextmanager
+def _telling(source: str) -> Iterator[None]:
+    """Tell in a sentence whatever decoding stumbles over."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked below
-            with Image.open(io.BytesIO(content), formats=formats) as image:
-                if image.format != "TIFF":
-                    return _from_pillow(image, source, longest_px), None
-                try:
-                    image.seek(frame)
-                    while frame and _is_no_page(image):
-                        frame += 1
-                        image.seek(frame)
-                except EOFError:
-                    return None, None
-                return _from_pillow(image, source, longest_px), frame + 1
+            warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked here
+            yield
     except DataError:
         raise
     except UnidentifiedImageError:

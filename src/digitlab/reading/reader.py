@@ -82,7 +82,7 @@ class Reader:
         return read_page(open_photo(photo), options or ReadingOptions(), self.answers)[0]
 
     def read_pages(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Iterator[Reading]:
-        """Read the pages of a PDF or TIFF one by one, at most ``options.most_pages``; a photo has one. As ``read``."""
+        """Read the pages of a PDF, TIFF or animation one by one, at most ``options.most_pages``; a photo has one."""
         options = options or ReadingOptions()
         for page in open_pages(photo, options.most_pages):
             yield read_page(page, options, self.answers)[0]

@@ -29,6 +29,8 @@ PATCH_PX, DIGIT_PX = 44, 20
 _BEST_PX = 22.0
 # Local contrast as bytes: paper is 128, and so many steps are one spread.
 _PAPER, _STEPS = 128.0, 32.0
+# A probability nearer to 0 and 1 than this leaves no doubt.
+_DOUBT = 0.005
 
 
 #: The network that the package brings.
@@ -43,15 +45,32 @@ def shipped_second() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 
 
 def look_again(
-    levels: Sequence[Level], marks: Marks, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    levels: Sequence[Level],
+    marks: Marks,
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    sizes: Sequence[float] = (1.0,),
 ) -> NDArray[np.float32]:
-    """Return what the second network says of candidates: float32 (n, 11), last that it is no digit; rows sum to 1."""
-    return network(patches_of(levels, marks)) if len(marks) else np.zeros((0, 11), np.float32)
+    """Return what the second network says of candidates: float32 (n, 11), last that it is no digit; rows sum to 1.
+
+    Where one look leaves a doubt, others follow with the box so many times as large, and their geometric mean counts:
+    a box is only roughly right, and what is a digit stays one when seen a little larger or smaller.
+    """
+    if not len(marks):
+        return np.zeros((0, 11), np.float32)
+    said = network(patches_of(levels, marks))
+    doubtful = np.flatnonzero((said[:, 10] > _DOUBT) & (said[:, 10] < 1 - _DOUBT))
+    if len(sizes) > 1 and len(doubtful):
+        logs = [np.log(np.maximum(said[doubtful], 1e-6))]
+        for size in sizes[1:]:
+            logs.append(np.log(np.maximum(network(patches_of(levels, marks[doubtful], size)), 1e-6)))
+        mean = np.exp(np.mean(logs, 0))
+        said[doubtful] = mean / mean.sum(1, keepdims=True)
+    return said
 
 
-def patches_of(levels: Sequence[Level], marks: Marks) -> NDArray[np.uint8]:
-    """Cut the candidates out of a page's pyramid; as ``cut_patches``."""
-    boxes = np.stack([marks.x, marks.y, marks.width, marks.height], 1)
+def patches_of(levels: Sequence[Level], marks: Marks, size: float = 1.0) -> NDArray[np.uint8]:
+    """Cut the candidates, their boxes so many times as large, out of a page's pyramid; as ``cut_patches``."""
+    boxes = np.stack([marks.x, marks.y, size * marks.width, size * marks.height], 1)
     return cut_patches([(level.scale, level.contrast) for level in levels], boxes)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -279,10 +280,9 @@ class Run:
                 not turns or record.learning_rate != turns[-1].learning_rate
             ):
                 turns.append(record)
-        try:
-            evaluation = self.read_json(EVALUATION)
-        except DigitlabError:
-            evaluation = {}
+        evaluation: dict[str, Any] | None = {}
+        with suppress(DigitlabError):
+            evaluation = self.read_json(EVALUATION) if os.path.lexists(self.path / EVALUATION) else None
         return RunInfo.from_files(
             self.name,
             str(self.path),

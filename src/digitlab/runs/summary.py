@@ -14,6 +14,7 @@ __all__ = ["DamagedRun", "RunInfo", "changes_told", "rates_set", "settings_of", 
 _LONGEST_ORIGIN = 100
 # What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
 _TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+_DAMAGED = "its evaluation is damaged. Make it again with: digitlab evaluate {name}"
 _OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
 
 
@@ -24,7 +25,8 @@ class RunInfo(Value):
     ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
     resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
     fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
-    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing.
+    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing. ``problem`` is a
+    sentence where its evaluation is there and damaged.
     """
 
     name: str
@@ -38,6 +40,7 @@ class RunInfo(Value):
     test_accuracy: float | None
     changes: tuple[str, ...] = ()
     resumed_after: tuple[int, ...] = ()
+    problem: str = ""
 
     @property
     def on_the_way(self) -> tuple[str, ...]:
@@ -51,15 +54,19 @@ class RunInfo(Value):
         path: str,
         config: Mapping[str, Any],
         epochs: Sequence[EpochRecord],
-        evaluation: Mapping[str, Any],
+        evaluation: Mapping[str, Any] | None,
         *,
         changes: tuple[str, ...] = (),
         resumed_after: tuple[int, ...] = (),
         has_model: bool,
         has_state: bool,
     ) -> RunInfo:
-        """Summarise what a run's files hold; its settings as ``settings_of`` gives them."""
-        accuracy = evaluation.get("accuracy")
+        """Summarise what a run's files hold; its settings as ``settings_of`` gives them.
+
+        The evaluation is None where there is none, and has no accuracy where it is damaged.
+        """
+        accuracy = None if evaluation is None else evaluation.get("accuracy")
+        is_known = isinstance(accuracy, float) and 0 <= accuracy <= 1
         return cls(
             name=name,
             path=path,
@@ -69,9 +76,10 @@ class RunInfo(Value):
             epochs_done=len(epochs),
             epochs=config["epochs"],
             val_accuracy=epochs[-1].val_accuracy if epochs else None,
-            test_accuracy=accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None,
+            test_accuracy=accuracy if is_known else None,
             changes=changes,
             resumed_after=resumed_after,
+            problem="" if is_known or evaluation is None else _DAMAGED.format(name=name),
         )
 
 

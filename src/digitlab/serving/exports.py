@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from pathlib import Path
 
+from digitlab.data.bench import scratch
 from digitlab.data.storage import read_ordinary
 from digitlab.errors import ConfigError
 from digitlab.exporting.packing import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
@@ -61,8 +60,8 @@ def _own_file(predictor: Predictor) -> bytes:
     if predictor.file.suffix == f".{_OWN}":
         return read_ordinary(predictor.file, _MOST_BYTES)
     model = predictor.model
-    with tempfile.TemporaryDirectory(prefix="digitlab-export-") as folder:
-        path = Path(folder) / "model"
+    with scratch() as folder:
+        path = folder / "model"
         weights = tuple(model.get_weights())
         save_checkpoint(path, Checkpoint(model.architecture, weights, model.class_names, predictor.metadata))
         return path.read_bytes()

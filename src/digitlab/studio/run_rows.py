@@ -77,7 +77,7 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
         Cell(name),
         Cell(state or info.status),
         _accuracy(info.val_accuracy),
-        _accuracy(info.test_accuracy),
+        _accuracy(info.test_accuracy, info.problem),
         Cell("Evaluate", kind="button", action="evaluate", says=f"Evaluate {name}") if line.has_model else Cell(""),
         _report(line),
         Cell("Export", kind="button", action="export", says=f"Export {name}") if line.has_model else Cell(""),
@@ -104,5 +104,7 @@ def _report(line: RunLine) -> Cell:
     return Cell("")
 
 
-def _accuracy(fraction: float | None) -> Cell:
+def _accuracy(fraction: float | None, problem: str = "") -> Cell:
+    if problem:
+        return Cell("damaged", order=None, look="error", says=f"damaged: {problem}")
     return Cell("", order=None) if fraction is None else Cell(percent(fraction), order=fraction)

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,10 @@ from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, InputError, RunError
+from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.reading.answers import Answers
+from digitlab.reading.apart import Apart
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_page
 from digitlab.reading.photo import Photo
@@ -145,6 +147,7 @@ def fine_tune(
     options: FineTuningOptions | None = None,
     *,
     photos: Sequence[KnownPhoto] = (),
+    apart: Apart | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
     """Let a trained network learn from corrections, without forgetting what it knows.
@@ -152,8 +155,9 @@ def fine_tune(
     ``start`` is not changed, and its metadata (temperature, threshold) is kept. ``images`` are uint8 (n, 28, 28), ink
     bright on dark, ``labels`` uint8 (n,), 0-9 or 10 for "not a digit". Of ``data`` the training images are replayed,
     the validation images watched, the test images reported with; ``photos`` are read before and after, and nothing is
-    learned from them. ``on_step`` is told of the steps done and of all steps, from 0 on; what it raises ends the
-    training, and nothing is kept.
+    learned from them: ``apart``, within its limits, where it is given, and of one that takes too long nothing is read.
+    ``on_step`` is told of the steps done and of all steps, from 0 on; what it raises ends the training, and nothing is
+    kept.
 
     InputError if there is nothing to learn from, or the network is not one for digits; TrainingDivergedError if the
     loss becomes NaN or infinite.
@@ -209,6 +213,7 @@ def fine_tune(
     end = _with_bias(replace(start, weights=tuple(model.get_weights())), 1)
     before = _Judge(start, options.threads)
     part, tuned, after = _gone(start, end, before, validation, options.threads)
+    n_right_there = partial(_n_right_there, apart)
     every_kth = max(1, len(data.test) // _MOST_TEST)
     test = data.test.images[::every_kth], data.test.labels[::every_kth]
     page = compose_page(data.validation, seed=options.seed, numbers=_PAGE, digit_px=_PAGE_DIGIT_PX)
@@ -219,8 +224,8 @@ def fine_tune(
         page=Figure(len(page.boxes), before.n_right_on(page), after.n_right_on(page)),
         photos=Figure(
             sum(len(one.marks) for one in photos),
-            sum(before.n_right_there(one) for one in photos),
-            sum(after.n_right_there(one) for one in photos),
+            sum(n_right_there(before, one) for one in photos),
+            sum(n_right_there(after, one) for one in photos),
         ),
         part=part,
         n_replayed=len(replayed),
@@ -293,6 +298,7 @@ class _Judge:
     """A network as it reads: calibrated, and refusing what it is not sure of."""
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None) -> None:
+        self.checkpoint = checkpoint
         model = Sequential.from_checkpoint(checkpoint, threads=threads)
         self._reader = Reader(model)
         self._reader.answers = Answers(model, checkpoint.metadata)
@@ -316,6 +322,20 @@ class _Judge:
         """How many marks of a photo are read as they are."""
         found = read_page(known.photo, known.options, self._reader.answers)[0].digits
         return sum(_read_there(found, box) == ([] if value is None else [value]) for box, value in known.marks)
+
+
+def _n_right_there(apart: Apart | None, judge: _Judge, known: KnownPhoto) -> int:
+    """As the judge says, where a photo can keep neither this process nor its memory."""
+    if apart is None:
+        return judge.n_right_there(known)
+    try:
+        return int(apart.call(_judged, judge.checkpoint, known, source=known.photo.source))
+    except DataError:
+        return 0  # what is given up is not read
+
+
+def _judged(checkpoint: Checkpoint, known: KnownPhoto) -> int:
+    return _Judge(checkpoint, 1).n_right_there(known)
 
 
 def _read_there(digits: Sequence[Digit], box: tuple[int, int, int, int]) -> list[int]:

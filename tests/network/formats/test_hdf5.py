@@ -104,7 +104,7 @@ def test_a_tree_that_contains_itself_is_left() -> None:
         Hdf5File(bytes(content)).array("a/b/c", (2, 3, 4))
 
 
-@settings(max_examples=200, deadline=500)
+@settings(max_examples=200)
 @given(changes=st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_changed_bytes_are_a_sentence_or_other_numbers(changes: list[tuple[int, int]]) -> None:
     content = bytearray(CONTENT)

@@ -97,7 +97,7 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path, refused: Any, name: st
 
 
 @pytest.mark.parametrize("format", FILES)
-@settings(max_examples=60, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_are_a_sentence_or_still_a_network(
     written: dict[str, Path], tmp_path: Path, format: str, data: st.DataObject

@@ -15,7 +15,7 @@ from digitlab.evaluation.png import png_data_uri
 from digitlab.studio.card import card
 from digitlab.studio.commands import Command
 from digitlab.studio.progress_line import ProgressLine
-from digitlab.studio.reading.desk import Desk
+from digitlab.studio.reading.desk import PROCESSES, Desk
 from digitlab.studio.reading.learning import corrections_of, learning_of
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned
@@ -121,7 +121,7 @@ class CorrectionsCard:
 
     async def _start(self) -> None:
         try:
-            self._learning.start(self._desk.choice, self._desk.known_photos())
+            self._learning.start(self._desk.choice, self._desk.known_photos(), PROCESSES)
         except DigitlabError as error:
             self._desk.page.notify(str(error), "error")
             return
@@ -218,7 +218,7 @@ def _offered(tuned: FineTuned, name: str, *, reads: bool) -> str:
     """What was learned, before and after; the name is that of the run, where it is taken, and perhaps ``reads`` now."""
     rows = {
         "These corrections, one by one": tuned.corrections,
-        "MNIST test images": tuned.test,
+        "MNIST test images, at most 2,000 of them": tuned.test,
         "Digits of a composed page": tuned.page,
     }
     if tuned.photos.n:

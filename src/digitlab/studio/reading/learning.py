@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, RunError
+from digitlab.reading.apart import Apart
 from digitlab.studio.reading.readers import Readers, of_run, readers_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections
@@ -76,8 +77,8 @@ class Learning:
         self.tuned: FineTuned | None = None
         self.options = FineTuningOptions()
 
-    def start(self, choice: str, photos: Sequence[KnownPhoto] = ()) -> threading.Thread:
-        """Let the network of a choice learn, and see how it reads photos then; returns at once.
+    def start(self, choice: str, photos: Sequence[KnownPhoto] = (), apart: Apart | None = None) -> threading.Thread:
+        """Let the network of a choice learn, and see how it reads photos then, apart; returns at once.
 
         Raises
         ------
@@ -92,7 +93,7 @@ class Learning:
             self.is_running, self._is_cancelled = True, False
         self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
         thread = threading.Thread(
-            target=self._run, args=(choice, self._corrections, photos), name="digitlab-learning", daemon=True
+            target=self._run, args=(choice, self._corrections, photos, apart), name="digitlab-learning", daemon=True
         )
         thread.start()
         return thread
@@ -123,11 +124,13 @@ class Learning:
         if not self.choice:
             self.tuned = None
 
-    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto]) -> None:
+    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto], apart: Apart | None) -> None:
         try:
             images, labels = corrections.arrays()
             start = self._readers.checkpoint(choice)
-            self.tuned = fine_tune(start, images, labels, self._data, self.options, photos=photos, on_step=self._note)
+            self.tuned = fine_tune(
+                start, images, labels, self._data, self.options, photos=photos, apart=apart, on_step=self._note
+            )
             if not self.tuned.is_worse:
                 self.take()
         except _CancelledError:
