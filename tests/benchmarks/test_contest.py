@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -189,8 +188,8 @@ def test_reasons_name_no_address_and_no_folder_of_the_machine(contestants):
     assert contestants.last_lines("") == "it said nothing"
 
 
-def test_codelab_refuses_unknown_contestants_with_a_sentence(contest, capsys):
-    codelab = importlib.import_module("codelab")
+def test_codelab_refuses_unknown_contestants_with_a_sentence(benchmark_module, capsys):
+    codelab = benchmark_module("codelab")
     with pytest.raises(SystemExit):
         codelab.main(["--peers", "torch,tensorflwo"])
     assert "there is no tensorflwo; there are digitlab, torch" in capsys.readouterr().err
