@@ -159,7 +159,9 @@ def keys(document: Any, path: str = "") -> Iterator[str]:
             yield from keys(value, f"{path}[]")
     else:
         is_number = isinstance(document, int | float) and not isinstance(document, bool)
-        yield f"{path} ({'number' if is_number else type(document).__name__})"
+        kind = "number" if is_number else type(document).__name__
+        # A source tree that git did not make has no commit.
+        yield f"{path} ({'str or NoneType' if path == 'commit' else kind})"
 
 
 def described(run: Path) -> Iterator[str]:

@@ -67,6 +67,7 @@ def test_a_damaged_run_is_named_with_the_reason_beside_the_others(call: Any, tmp
     found = {one["name"]: one for one in call("runs", "--out", tmp_path, "--json").json()}
     assert found["good"]["status"] == "started"
     assert found["bad"]["status"] == "damaged"
+    assert "config.json cannot be read" in found["bad"]["problem"]
 
 
 def test_a_damaged_evaluation_is_told_beside_its_run(call: Any, tmp_path: Path) -> None:
@@ -76,7 +77,6 @@ def test_a_damaged_evaluation_is_told_beside_its_run(call: Any, tmp_path: Path) 
     outcome = call("runs", "--out", tmp_path)
     assert outcome.code == 0
     assert "Error: run: its evaluation is damaged. Make it again with: digitlab evaluate run" in outcome.err
-    assert "config.json cannot be read" in found["bad"]["problem"]
 
 
 def test_where_there_are_no_runs_the_next_step_is_told(call: Any, tmp_path: Path) -> None:
