@@ -40,7 +40,7 @@ def test_json_is_the_whole_comparison(call: Callable[..., Any], two: Path) -> No
 def test_a_run_that_is_not_there_is_a_sentence(call: Callable[..., Any], two: Path) -> None:
     outcome = call("compare", "first", "secon", "--out", two)
     assert (outcome.code, outcome.out) == (2, "")
-    assert "Did you mean second?" in outcome.err
+    assert "Did you mean 'second'?" in outcome.err
 
 
 def test_the_images_asked_for_are_at_least_one(call: Callable[..., Any], two: Path) -> None:

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
 
-__all__ = ["MnistData", "Split", "as_float", "choose_images", "chosen_places", "one_hot"]
 __all__ = ["MnistData"]
 
 

@@ -22,8 +22,9 @@ from digitlab.serving.guard import checked_token, is_loopback
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
-from digitlab.studio.access import Access, add_page, keep_few_unseen, take_odd_events
+from digitlab.studio.access import Access
 from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
+from digitlab.studio.guests import MOST_MESSAGE_BYTES, Polled, Socket, add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route
@@ -162,12 +163,13 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    access = Access(BesideThePage(app, service), token=token, local_only=is_local)
+    access = Access(BesideThePage(Polled(app), service), token=token, local_only=is_local)
     SignalledServer(
         # Compressing costs more than it saves where nothing leaves the machine.
         access if is_local else GZipMiddleware(access),
         "The Studio's server",
-        ws="wsproto",
+        ws=Socket,
+        ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=not is_local,
         timeout_graceful_shutdown=1,
     ).run(sockets=[listening])
