@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from digitlab import __version__
 from digitlab.errors import ConfigError
+from digitlab.network.architecture import named_weight_shapes
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MODEL_JSON
 from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.onnx_graph import same_border
 from digitlab.network.formats.tfjs import quantized
-from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
+from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape, settings_of
 
 # Browsers keep files of up to this size in their cache.
 _SHARD_BYTES = 4 * 2**20
@@ -50,7 +51,7 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
     network = checkpoint.architecture
     specs: list[dict[str, Any]] = []
     content = bytearray()
-    for (name, shape), array in zip(network.named_weight_shapes.items(), checkpoint.weights, strict=True):
+    for (name, shape), array in zip(named_weight_shapes(network).items(), checkpoint.weights, strict=True):
         spec: dict[str, Any] = {"name": name, "shape": list(shape), "dtype": "float32"}
         if quantize is None:
             content += array.astype("<f4").tobytes()
@@ -90,7 +91,7 @@ def _keras_2_layer(layer: Layer) -> dict[str, Any]:
 
 def _config(layer: Layer) -> dict[str, Any]:
     is_of_images = isinstance(layer, Conv2D | MaxPooling2D | Flatten)
-    return layer.settings() | {"dtype": "float32"} | ({"data_format": "channels_last"} if is_of_images else {})
+    return settings_of(layer) | {"dtype": "float32"} | ({"data_format": "channels_last"} if is_of_images else {})
 
 
 def write_keras(checkpoint: Checkpoint, path: Path) -> None:

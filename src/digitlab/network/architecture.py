@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json, read_ordinary, reason_of
 from digitlab.errors import NetworkError, did_you_mean
-from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize
+from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize, settings_of
 from digitlab.values import Value
 
 __all__ = ["Architecture", "SummaryRow"]
@@ -160,16 +160,7 @@ class Architecture:
     @property
     def weight_shapes(self) -> tuple[Shape, ...]:
         """Shapes of all weights in Keras' order: kernel, bias, layer by layer."""
-        return tuple(self.named_weight_shapes.values())
-
-    @property
-    def named_weight_shapes(self) -> dict[str, Shape]:
-        """The same by name, such as ``conv2d/kernel``."""
-        return {
-            f"{layer.name}/{part}": shape
-            for layer, input_shape in zip(self.layers, self.input_shapes, strict=True)
-            for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
-        }
+        return tuple(named_weight_shapes(self).values())
 
     @property
     def n_parameters(self) -> int:
@@ -212,7 +203,7 @@ class Architecture:
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
-            "layers": [{"class_name": type(layer).__name__} | layer.settings() for layer in self.layers],
+            "layers": [{"class_name": type(layer).__name__} | settings_of(layer) for layer in self.layers],
         }
 
     @classmethod
@@ -231,6 +222,15 @@ class Architecture:
             raise NetworkError(f"input_shape must be a list of whole numbers; got {input_shape!r}.")
         layers = [_layer_from_dict(i, entry) for i, entry in enumerate(config["layers"], start=1)]
         return cls(layers, input_shape, config.get("name", "sequential"))
+
+
+def named_weight_shapes(network: Architecture) -> dict[str, Shape]:
+    """Return the shapes of all weights in Keras' order by name, such as ``conv2d/kernel``."""
+    return {
+        f"{layer.name}/{part}": shape
+        for layer, input_shape in zip(network.layers, network.input_shapes, strict=True)
+        for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
+    }
 
 
 def _layer_from_dict(position: int, entry: Any) -> Layer:

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 
 from digitlab.data.storage import open_ordinary, parse_json, reason_of, replacing
 from digitlab.errors import NetworkError, RunError, StorageError
-from digitlab.network.architecture import Architecture
+from digitlab.network.architecture import Architecture, named_weight_shapes
 from digitlab.network.layers import Shape
 from digitlab.values import CLASS_NAMES
 
@@ -63,7 +63,7 @@ class Checkpoint:
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shapes = self.architecture.named_weight_shapes
+        shapes = named_weight_shapes(self.architecture)
         if len(self.weights) != len(shapes):
             raise RunError(
                 f"The network {self.architecture.name} has {len(shapes)} weight arrays, not {len(self.weights)}; "
@@ -91,7 +91,7 @@ class Checkpoint:
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a checkpoint, the old file or the whole new one; equal checkpoints give equal bytes."""
-    names = checkpoint.architecture.named_weight_shapes
+    names = named_weight_shapes(checkpoint.architecture)
     tensors: dict[str, NDArray[Any]] = dict(zip(names, checkpoint.weights, strict=True))
     tensors |= {_STATE + name: array for name, array in checkpoint.extra.items()}
     record = {
@@ -110,7 +110,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         record = _record(note)
         architecture = Architecture.from_dict(record["network"])
-        expected = architecture.named_weight_shapes
+        expected = named_weight_shapes(architecture)
         for name in expected:
             if name not in tensors:
                 raise RunError(f"the tensor {name!r} of its network is missing.")

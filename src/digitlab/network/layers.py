@@ -43,10 +43,6 @@ class Layer:
 
     name: str = ""
 
-    def settings(self) -> dict[str, Any]:
-        """Return its name and settings as JSON has them."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of this layer's output for an input of ``input_shape``."""
         return input_shape
@@ -238,6 +234,11 @@ class Dense(Layer):
 
 #: The layers a network may hold, by class name.
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Conv2D, MaxPooling2D, Flatten, Dropout, Dense)}
+
+
+def settings_of(layer: Layer) -> dict[str, Any]:
+    """Return a layer's name and settings as JSON has them."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(layer).items()}
 
 
 def initialize(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
