@@ -16,6 +16,7 @@ from typing import Any
 
 from contestants import Peer, PeerError, prepare, run_once, write_job
 from measuring import QUIET_CORES, ROOT, Spread, describe_machine, in_turn, made_by, parser_of, write_json
+from tables import markdown_table
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,11 @@ class Contest:
         }
 
     def table(self) -> str:
-        """Return the outcome as a Markdown table that can be read as plain text too."""
+        """Return the outcome as a Markdown table, for the terminal."""
         header = ["contestant", "n"]
         for quantity in self.quantities:
             header += [quantity.title, f"ratio to {self.entries[0].peer.title}"] if quantity.ratio else [quantity.title]
-        rows = [[*header, "versions"], *(self._row(entry) for entry in self.entries)]
-        # The last column holds versions and reasons, too long to pad.
-        widths = [*(max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)), 0]
-        rows.insert(1, ["-" * max(width, 3) for width in widths])
-        lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+        told = markdown_table([*header, "versions"], map(self._row, self.entries))
         circumstances = ", ".join([self.made_by["date"], *(f"{key} {value}" for key, value in self.machine.items())])
         notes = [
             f"Median [min, max] of n runs in turn; ratios within a round. {circumstances}.",
@@ -131,7 +128,7 @@ class Contest:
             notes.insert(0, f"Not a quiet machine: other programs kept up to {max(others):.2f} cores busy.")
         if self.interrupted:
             notes.insert(0, f"Interrupted before {self.rounds} rounds were complete.")
-        return "\n".join([f"## {self.title}", "", *lines, "", *notes])
+        return "\n".join([f"## {self.title}", "", told, "", *notes])
 
     def _row(self, entry: Entry) -> list[str]:
         row = [entry.peer.title, str(len(entry.runs))]

@@ -63,7 +63,9 @@ class Peer:
     job: tuple[str, ...] = ()  # the script's first arguments
 
 
-def contestant(env: str, job: str, *, name: str | None = None, title: str | None = None, **limit: float) -> Peer:
+def contestant(
+    env: str, job: str, *, name: str | None = None, title: str | None = None, timeout_s: float = TIMEOUT_S
+) -> Peer:
     """Return who does a job in an environment of ``INSTALL``, named as the environment by default."""
     script = "process_job.py" if job == "process" else _SCRIPTS.get(env, f"{env}_jobs.py")
     return Peer(
@@ -74,8 +76,8 @@ def contestant(env: str, job: str, *, name: str | None = None, title: str | None
         # digitlab runs in the interpreter of the benchmark, where that has it.
         module="digitlab" if env == "digitlab" else None,
         env=env,
+        timeout_s=timeout_s,
         job=() if job == "process" else (job,),
-        **limit,
     )
 
 

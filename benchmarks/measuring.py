@@ -95,15 +95,13 @@ def rss_bytes(process: int | str = "self") -> int:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def parser_of(name: str, description: str, **rounds: Any) -> argparse.ArgumentParser:
+def parser_of(name: str, description: str, rounds: int | None = None) -> argparse.ArgumentParser:
     """Return a measurement's parser, with ``--out`` for its JSON, and ``--rounds`` where a default is given."""
     parser = argparse.ArgumentParser(prog=f"python benchmarks/{name}.py", description=description)
     out = RESULTS / f"{name}.json"
     parser.add_argument("--out", type=Path, default=out, metavar="FILE", help="the JSON to write")
-    if rounds:
-        parser.add_argument(
-            "--rounds", type=positive, metavar="N", help="default %(default)s", default=rounds["rounds"]
-        )
+    if rounds is not None:
+        parser.add_argument("--rounds", type=positive, default=rounds, metavar="N", help=f"default {rounds}")
     return parser
 
 

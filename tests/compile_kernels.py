@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
 
 import digitlab as dl
 from digitlab.cli.app import main
+from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.pages import compose_sheet
 from digitlab.training.practice_bank import make_bank
 

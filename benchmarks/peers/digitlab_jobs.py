@@ -58,7 +58,7 @@ def write_inference(folder: Path, n_images: str, n_calls: str) -> None:
 
 def write_page(folder: Path, n_calls: str) -> None:
     """Write a page, the finder's network and its answer; no weight is zero, so that every map says something."""
-    from digitlab.exporting.onnx_writer import write_onnx
+    from digitlab.exporting.writers import write_onnx
 
     network, rng = architecture(jobs.FINDER), np.random.default_rng(0)
     scales = [0.1 if len(shape) == 1 else (2 / np.prod(shape[:-1])) ** 0.5 for shape in network.weight_shapes]
@@ -165,15 +165,17 @@ def _train(session: TrainingSession) -> None:
         pass
 
 
-WRITERS = {
-    "write-mnist": write_mnist,
-    "write-codelab": write_codelab,
-    "write-inference": write_inference,
-    "write-page": write_page,
-    "write-recipes": write_recipes,
-}
-
 if __name__ == "__main__":
-    jobs.run({**WRITERS, "codelab": codelab, "inference": inference, "page": page, "preset": train_preset})
-    # Who writes is run as a contestant is, and those end with a line of JSON.
-    print(json.dumps({})) if jobs.sys.argv[1] in WRITERS else None
+    jobs.run(
+        {
+            "write-mnist": write_mnist,
+            "write-codelab": write_codelab,
+            "write-inference": write_inference,
+            "write-page": write_page,
+            "write-recipes": write_recipes,
+            "codelab": codelab,
+            "inference": inference,
+            "page": page,
+            "preset": train_preset,
+        }
+    )

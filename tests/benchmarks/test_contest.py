@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -189,8 +188,8 @@ def test_reasons_name_no_address_and_no_folder_of_the_machine(contestants):
     assert contestants.last_lines("") == "it said nothing"
 
 
-def test_codelab_refuses_unknown_contestants_with_a_sentence(contest, capsys):
-    codelab = importlib.import_module("codelab")
+def test_codelab_refuses_unknown_contestants_with_a_sentence(benchmark_module, capsys):
+    codelab = benchmark_module("codelab")
     with pytest.raises(SystemExit):
         codelab.main(["--peers", "torch,tensorflwo"])
     assert "there is no tensorflwo; there are digitlab, torch" in capsys.readouterr().err
@@ -253,5 +252,6 @@ def test_every_version_is_pinned(contestants):
 
 
 @pytest.mark.parametrize("name", ["codelab", "inference", "finder_page", "startup", "time_to_accuracy"])
-def test_every_contestants_script_is_there(benchmark_module, name):
-    assert all(peer.script.is_file() for peer in benchmark_module(name).PEERS.values())
+def test_every_contestants_script_knows_its_job(benchmark_module, name):
+    for peer in benchmark_module(name).PEERS.values():
+        assert all(f'"{job}": ' in peer.script.read_text() for job in peer.job), peer

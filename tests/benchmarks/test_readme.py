@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -187,3 +188,12 @@ def test_readme_and_pages_hold_the_last_contests(readme) -> None:
         assert path.exists() == (name in held)
         if name in held:
             assert path.read_text("utf-8") == page(held[name])
+
+
+def test_the_benchmarks_readme_names_every_script_and_no_other() -> None:
+    folder = ROOT / "benchmarks"
+    scripts = {path.name for path in folder.glob("*.py") if 'if __name__ == "__main__":' in path.read_text("utf-8")}
+    named = set(re.findall(r"`(\w+\.py)[` ]", (folder / "README.md").read_text("utf-8")))
+    # What the Studio's process runs is no command.
+    assert scripts - {"studio_process.py", "reading_page.py"} <= named
+    assert all((folder / name).is_file() for name in named)

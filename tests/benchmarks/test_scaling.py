@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -15,18 +12,14 @@ import pytest
 
 from digitlab.evaluation.svg import FILE
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 MODULES = ("scaling_page", "scaling")
 SVG = "{http://www.w3.org/2000/svg}"
 MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> Iterator[SimpleNamespace]:
-    # The benchmarks are scripts, no package: their folder is on the path only when one of them runs.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+def benchmark(benchmark_module) -> SimpleNamespace:
+    return SimpleNamespace(**{name: benchmark_module(name) for name in MODULES})
 
 
 def spread(middle: float, rest: float = 0.1) -> dict[str, float]:

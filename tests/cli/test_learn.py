@@ -32,4 +32,4 @@ def test_numbers_are_those_of_the_network_that_is_asked_for(call: Any) -> None:
 def test_an_unknown_term_is_an_error_that_tells_the_right_one(call: Any) -> None:
     outcome = call("learn", "convolutoin")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "Did you mean convolution" in outcome.err
+    assert "Did you mean 'convolution'?" in outcome.err

@@ -151,11 +151,11 @@ def test_a_term_is_found_however_it_is_written(term: str) -> None:
 
 @pytest.mark.parametrize(("term", "meant"), [("convolutoin", "convolution"), ("loss", "cross_entropy")])
 def test_an_unknown_term_is_told_with_the_one_that_is_like_it(term: str, meant: str) -> None:
-    with pytest.raises(InputError, match=f"Did you mean {meant} "):
+    with pytest.raises(InputError, match=f"Did you mean '{meant}'"):
         explain(term)
 
 
-@pytest.mark.parametrize("term", ["magic", "", "é", "x" * 100_000])
+@pytest.mark.parametrize("term", ["zzz", "", "é", "x" * 100_000])
 def test_a_term_that_is_like_none_is_told_with_those_that_exist(term: str) -> None:
     with pytest.raises(InputError, match="There are images") as caught:
         explain(term)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from digitlab.cli.output import print_json, stdout
+from digitlab.cli.parameters import AsJson
 
 
-def learn(
-    *term: str,
-    network: str = "codelab_cnn",
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
-) -> None:
+def learn(*term: str, network: str = "codelab_cnn", as_json: AsJson = False) -> None:
     """Explain a term, with the numbers of a network.
 
     Parameters
@@ -27,7 +19,6 @@ def learn(
     as_json
         Print one JSON object.
     """
-    from digitlab.cli.terminal import print_json, stdout
     from digitlab.explanation.topics import GROUPS, TOPICS, explain, find_topic
     from digitlab.training.config import TrainConfig
 
@@ -36,7 +27,7 @@ def learn(
             print_json({name: topic.title for name, topic in TOPICS.items()})
         else:
             for heading, topics in GROUPS.items():
-                _list(stdout(), heading, {name: topic.title for name, topic in topics.items()})
+                _list(heading, {name: topic.title for name, topic in topics.items()})
             stdout().print("Explain one with, for example: digitlab learn convolution")
         return
     name = find_topic(" ".join(term))
@@ -59,7 +50,7 @@ def learn(
     console.print(f"\nSee also: {', '.join(topic.see)}", style="dim")
 
 
-def _list(console: Console, heading: str, titles: dict[str, str]) -> None:
+def _list(heading: str, titles: dict[str, str]) -> None:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -67,6 +58,7 @@ def _list(console: Console, heading: str, titles: dict[str, str]) -> None:
     table.add_column()
     for name, title in titles.items():
         table.add_row(f"  {name}", title)
+    console = stdout()
     console.print(heading, style="bold")
     console.print(table)
     console.print()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from digitlab.data.mnist import MnistData
-from digitlab.errors import InputError
+from digitlab.errors import InputError, did_you_mean
 from digitlab.explanation.facts import Explanation, Facts, Topic
 from digitlab.explanation.image_texts import DATA_TOPICS, READING_TOPICS
 from digitlab.explanation.judging_texts import JUDGING_TOPICS
@@ -90,12 +89,11 @@ def find_topic(term: str) -> str:
     asked = _plain(term)
     if asked in words:
         return words[asked]
-    near = [words[word] for word in difflib.get_close_matches(asked, words, n=1, cutoff=0.7)]
-    # "loss" is like no name, but stands in a title.
-    near += [name for word, name in words.items() if len(asked) > 2 and asked in word]
-    if near:
-        raise InputError(f"There is no text about {term!r:.100}. Did you mean {near[0]} ({TOPICS[near[0]].title})?")
-    raise InputError(f"There is no text about {term!r:.100}. There are {', '.join(TOPICS)}.")
+    # "loss" is no name, but stands in the title of one.
+    titled = [name for word, name in words.items() if len(asked) > 2 and asked in word]
+    near = f" Did you mean {titled[0]!r}?" if titled else did_you_mean(asked, TOPICS)
+    others = near or f" There are {', '.join(TOPICS)}."
+    raise InputError(f"There is no text about {term!r:.100}.{others}")
 
 
 def _plain(term: str) -> str:

@@ -153,9 +153,10 @@ def fine_tune(
 
     ``start`` is not changed, and its metadata (temperature, threshold) is kept. ``images`` are uint8 (n, 28, 28), ink
     bright on dark, ``labels`` uint8 (n,), 0-9 or 10 for "not a digit". Of ``data`` the training images are replayed,
-    the validation images watched, the test images reported with; ``photos`` are read before and after, within
-    the limits of ``apart`` or else in this process, and nothing is learned from them. ``on_step`` is told of the steps
-    done and of all steps, from 0 on; what it raises ends the training, and nothing is kept.
+    the validation images watched, the test images reported with; ``photos`` are read before and after, and nothing is
+    learned from them: ``apart``, within its limits, where it is given, and of one that takes too long nothing is read.
+    ``on_step`` is told of the steps done and of all steps, from 0 on; what it raises ends the training, and nothing is
+    kept.
 
     InputError if there is nothing to learn from, or the network is not one for digits; TrainingDivergedError if the
     loss becomes NaN or infinite.
