@@ -45,6 +45,7 @@ bench: $(VENV)/installed
 bench-studio: $(VENV)/installed-test
 	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/visits.py
+	$(BIN)/python benchmarks/apart.py
 
 # Needs Debian's wrk.
 bench-serving: $(VENV)/installed-test

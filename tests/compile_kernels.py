@@ -13,6 +13,9 @@ import numpy as np
 
 import digitlab as dl
 from digitlab.cli.app import main
+from digitlab.training.nondigits.fonts import BUILT_IN, Font
+from digitlab.training.pages import compose_sheet
+from digitlab.training.practice_bank import make_bank
 
 
 def few_digits(folder: Path) -> None:
@@ -37,4 +40,6 @@ if __name__ == "__main__":
         else:
             train(Path(name), "reader", 16)
             dl.read(np.full((100, 100), 255, np.uint8))
+            bank = make_bank(dl.MnistData.load(name).training, seed=0, fonts=[Font(BUILT_IN)])
+            compose_sheet(bank, 0, seed=1)
             dl.codelab_cnn(seed=0).predict(np.zeros((1, 28, 28, 1), np.uint8))

@@ -21,55 +21,52 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# The many processes that tests start begin sooner with what is compiled already.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 _TFJS = Path(__file__).parent / "tfjs"
 _COMPILE = Path(__file__).parent / "compile_kernels.py"
-_VARIABLE = "DIGITLAB_CACHE"
+_CACHE = "DIGITLAB_CACHE"
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _MOST_VERSIONS = 3  # of the engine, whose kernels are kept
-_CACHE = pytest.StashKey[tuple[Path, str | None]]()
 
 
-# Not a fixture: modules that read the variable when they are imported are imported while tests are collected.
-def pytest_configure(config: pytest.Config) -> None:
-    """Give the tests a cache of their own, in .pytest_cache: kernels are compiled anew only when they have changed.
+def _own_cache() -> Path:
+    """Return a cache for the tests, in .pytest_cache: kernels are compiled anew only when they have changed.
 
     Workers beside each other get copies of what was compiled before they began, so that none compiles it once more,
     or throws away what another is about to finish.
     """
-    before, is_worker = os.environ.get(_VARIABLE), hasattr(config, "workerinput")
-    if config.pluginmanager.hasplugin("cacheprovider") and not is_worker:
-        folder = config.cache.mkdir("digitlab")
-    else:
+    if _IS_WORKER:
         folder = Path(tempfile.mkdtemp(prefix="digitlab-tests-"))
-    config.stash[_CACHE] = folder, before
-    os.environ[_VARIABLE] = str(folder)
-    if is_worker:
-        shutil.copytree(Path(before, "kernels"), folder / "kernels")
-        return
-    _forget_old_kernels(folder / "kernels")
-    if config.getoption("numprocesses", None):
+        shutil.copytree(Path(os.environ[_CACHE], "kernels"), folder / "kernels")
+        return folder
+    folder = Path(__file__).parents[1] / ".pytest_cache" / "digitlab"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "kernels").mkdir(exist_ok=True)
+    versions = sorted((folder / "kernels").iterdir(), key=lambda version: version.stat().st_mtime)
+    for old in versions[:-_MOST_VERSIONS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+# Here, because what reads it when it is imported is imported as early as by the conftest.py of a folder below.
+os.environ[_CACHE] = str(_own_cache())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile what most tests need before the workers begin."""
+    if config.getoption("numprocesses", None) and not _IS_WORKER:
         commands = ([sys.executable, _COMPILE, kind] for kind in ("digits", "pages"))
         jobs = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
         assert [job.wait() for job in jobs] == [0, 0]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    folder, before = config.stash[_CACHE]
-    if before is None:
-        del os.environ[_VARIABLE]
-    else:
-        os.environ[_VARIABLE] = before
-    if folder.name.startswith("digitlab-tests-"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _forget_old_kernels(folder: Path) -> None:
-    """Keep those of the last versions: who goes back and forth between two compiles nothing."""
-    folder.mkdir(exist_ok=True)
-    for old in sorted(folder.iterdir(), key=lambda version: version.stat().st_mtime)[:-_MOST_VERSIONS]:
-        shutil.rmtree(old, ignore_errors=True)
+    if _IS_WORKER:
+        shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

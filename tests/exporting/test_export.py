@@ -16,6 +16,7 @@ from digitlab.errors import ConfigError, DigitlabError, ExportError, NetworkErro
 from digitlab.exporting import runtimes, verifying
 from digitlab.exporting.packing import export_packed
 from digitlab.exporting.report import FORMATS, ExportOptions
+from digitlab.network.architecture import Architecture
 from digitlab.network.formats.opening import load_model_file
 from digitlab.reading.answers import SHIPPED, Answers
 
@@ -265,6 +266,23 @@ def test_a_model_whose_answers_are_no_numbers_is_told_as_such(tmp_path: Path) ->
     for quantize in (None, "uint8"):
         with pytest.raises(NetworkError, match="its weights are too large"):
             dl.export(model, tmp_path / "model", format="tfjs", quantize=quantize)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_network_that_needs_too_much_memory_for_an_image_is_told(tmp_path: Path, format: str) -> None:
+    # A file of a kilobyte; it would take 4 GB.
+    layers = [
+        *(dl.Conv2D(1, 1) for _ in range(58)),
+        dl.MaxPooling2D(15),
+        dl.MaxPooling2D(15),
+        dl.Flatten(),
+        dl.Dense(10, activation="softmax"),
+    ]
+    network = Architecture(layers, (4096, 4096, 1), "deep")
+    model = dl.Sequential.from_architecture(network, network.initial_weights(seed=0))
+    with pytest.raises(ConfigError, match=r"deep needs 3,960 MB for one image.*within 537 MB"):
+        dl.export(model, tmp_path / f"model{FORMATS[format]}", format=format, ask_runtimes=False)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -148,7 +148,7 @@ def test_tensorflowjs_reads_quantized_weights_as_digitlab_does(
     tfjs: Callable[..., str], images: Images, tmp_path: Path, kind: str
 ) -> None:
     dl.export(dl.dense_baseline(seed=3), tmp_path / "m", format="tfjs", quantize=kind)
-    assert_same(dl.load_model(tmp_path / "m").predict(images), asked(tfjs, tmp_path / "m", images))
+    assert_same(dl.load_model(tmp_path / "m").predict(images[:1000]), asked(tfjs, tmp_path / "m", images[:1000]))
 
 
 def test_a_network_trained_in_tensorflowjs_comes_in(tfjs: Callable[..., str], images: Images, tmp_path: Path) -> None:

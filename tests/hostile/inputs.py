@@ -42,7 +42,7 @@ _WORDS = (b"null", b"NaN", b"Infinity", b"-Infinity", b"true", b"{}", b"[]", b'"
 _NUMBERS = (b"0", b"-1", b"1", b"2", b"255", b"65536", b"2147483648", b"-9223372036854775809", b"1e308", b"1e400",
             b"0.5", b"1" + b"0" * 400, b"1" * 5000, b"null", b'"7"', b"[1]", b"NaN")  # fmt: skip
 
-_VALUES: tuple[object, ...] = (
+VALUES: tuple[object, ...] = (
     *(None, True, "", "x", "relu", "\x00", "\ud800", [], {}, [[]], [None], {"a": 1}, [1, 2, 3], [1] * 3000, ["x"], "7"),
     *(0, -1, 1, 2, 255, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, 5e-324),
     *(float("nan"), float("inf"), -float("inf"), "9" * 5000, {"class_name": "Dense", "config": {}}),
@@ -151,7 +151,7 @@ def _rebuilt(content: bytes, others: Sequence[bytes], draw: random.Random) -> by
     elif draw.random() < 0.2:
         del holder[key]  # type: ignore[attr-defined]
     else:
-        holder[key] = draw.choice(_VALUES)  # type: ignore[index]
+        holder[key] = draw.choice(VALUES)  # type: ignore[index]
     made = json.dumps(document).encode()
     rest = text[length:].encode("latin-1")
     if start != 8:
@@ -207,15 +207,16 @@ def _pictures() -> list[bytes]:
         _saved(rgb, "PCX"),
     ]
     made += [_saved(_picture(28, 28), "PNG"), _saved(grey.convert("I;16"), "PNG"), _saved(rgb, "AVIF")]
-    return [*made, _saved(rgb, "GIF", save_all=True, append_images=[rgba.convert("RGB")])]
+    other = _picture(60, 80).transpose(Image.Transpose.ROTATE_180).convert("RGB")
+    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in ("GIF", "PNG", "WEBP"))]
 
 
 def _open_picture(content: bytes, _: Path, draw: random.Random) -> object:
-    from digitlab.reading.photo import open_photo
+    from digitlab.reading.photo import open_pages
     from digitlab.reading.small_image import small_image
 
     small_image(content)
-    return open_photo(content)
+    return [page.pixels.shape for page in open_pages(content, 3)]
 
 
 def _documents() -> list[bytes]:

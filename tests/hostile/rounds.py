@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from inputs import PARSERS
+from page_events import every_event
 
 import digitlab as dl
 from digitlab.engine.cpu.threads import available_threads
 
-__all__ = ["N_INPUTS", "PROGRAM", "found"]
+__all__ = ["N_EVENTS", "N_INPUTS", "PROGRAM", "found"]
 
 #: What tries the inputs.
 PROGRAM = Path(__file__).parent / "inputs.py"
@@ -31,7 +32,9 @@ PROGRAM = Path(__file__).parent / "inputs.py"
 _FEWER = {"pictures": 1000, "documents": 500, "keras": 500, "runs": 500, "json": 500, "forms": 700}
 _MANY = 800
 _MOST_ENDED = 20
-#: How many a round has.
+#: Events for the pages of a running Studio.
+N_EVENTS = 2_000
+#: How many a round has besides.
 N_INPUTS = sum(_FEWER.get(parser, _MANY) for parser in PARSERS)
 
 
@@ -75,11 +78,10 @@ def _without_end(first: int) -> int:
     try:
         for seed in itertools.count(first):
             with tempfile.TemporaryDirectory() as folder:
-                problems = _every(seed, Path(folder))
+                problems = _every(seed, Path(folder)) + every_event(seed, N_EVENTS, Path(folder))
             n_problems += len(problems)
-            print(
-                *problems, f"Seed {seed}: {len(problems)} of {N_INPUTS:,}; {n_problems} in all.", sep="\n", flush=True
-            )
+            told = f"Seed {seed}: {len(problems)} of {N_INPUTS + N_EVENTS:,}; {n_problems} in all."
+            print(*problems, told, sep="\n", flush=True)
     except KeyboardInterrupt:
         return 1 if n_problems else 0
     raise AssertionError

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from inputs import PARSERS
-from rounds import N_INPUTS, PROGRAM, found
+from page_events import every_event
+from rounds import N_EVENTS, N_INPUTS, PROGRAM, found
 
 
 @pytest.mark.slow
@@ -23,3 +24,9 @@ def test_mutated_inputs_give_a_result_or_an_error_of_digitlab(tmp_path: Path, pa
 
 def test_there_are_ten_thousand_of_them() -> None:
     assert N_INPUTS >= 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_events_that_no_browser_sends_are_answered_or_passed_over(tmp_path: Path) -> None:
+    assert every_event(1, N_EVENTS, tmp_path) == []

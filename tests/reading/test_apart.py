@@ -22,7 +22,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError
 from digitlab.network.zoo import architecture
 from digitlab.reading import pdf
-from digitlab.reading.apart import Apart, EndedError, UnforeseenError
+from digitlab.reading.apart import Apart, EndedError, UnforeseenError, _Pickler, _read, _write
 from digitlab.reading.many import Task, read_many, read_pages_apart
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
@@ -184,3 +184,17 @@ def test_document_read_in_python_is_drawn_apart(monkeypatch: pytest.MonkeyPatch)
     picture[60:140, 70:78] = 0
     Image.fromarray(picture).save(file, "PDF")
     assert dl.read(file.getvalue()).page == 1
+
+
+def test_what_a_file_holds_goes_over_as_it_is() -> None:
+    pipe = io.BytesIO()
+    content, pixels = os.urandom(200_000), np.arange(12, dtype=np.uint8).reshape(3, 4)
+    _write(pipe, ("few", b"few", content, [content, pixels]), _Pickler)
+    assert len(pipe.getvalue()) < 3 * len(content)
+    pipe.seek(0)
+    words, few, whole, (again, array) = _read(pipe)
+    assert (words, few, whole, again, type(whole)) == ("few", b"few", content, content, bytes)
+    assert (array == pixels).all()
+    assert array.flags.writeable
+    with pytest.raises(EOFError):
+        _read(io.BytesIO(pipe.getvalue()[:-1]))

@@ -36,22 +36,31 @@ def n_in_order(page: Any, reading: Reading) -> int:
     return sum(block.size for block in SequenceMatcher(None, truth, read, autojunk=False).get_matching_blocks())
 
 
-def test_98_of_100_digits_are_right_and_in_place(reader: Reader, compose: Callable[..., Any]) -> None:
-    pages = [compose(seed) for seed in SEEDS]
-    right = sum(n_right_and_in_place(page, reader.read(page.pixels)) for page in pages)
-    assert right >= 0.98 * sum(len(page.digits) for page in pages)
+@pytest.fixture(scope="module")
+def pages(reader: Reader, compose: Callable[..., Any]) -> list[tuple[Any, Reading]]:
+    """Three pages and how they are read."""
+    made = [compose(seed) for seed in SEEDS]
+    return [(page, reader.read(page.pixels)) for page in made]
 
 
+def test_98_of_100_digits_are_right_and_in_place(pages: list[tuple[Any, Reading]]) -> None:
+    right = sum(n_right_and_in_place(page, reading) for page, reading in pages)
+    assert right >= 0.98 * sum(len(page.digits) for page, _ in pages)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_a_page_on_its_side_or_head_is_read_the_same(reader: Reader, compose: Callable[..., Any], turns: int) -> None:
-    page = compose(1)
-    upright = reader.read(page.pixels)
+def test_a_page_on_its_side_or_head_is_read_the_same(
+    reader: Reader, pages: list[tuple[Any, Reading]], turns: int
+) -> None:
+    page, upright = pages[1]
     turned = reader.read(np.ascontiguousarray(np.rot90(page.pixels, turns)))
     assert turned.turned == 90 * turns
     assert (turned.width, turned.height) == (upright.width, upright.height)
     assert abs(n_right_and_in_place(page, turned) - n_right_and_in_place(page, upright)) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", [-9.0, 5.0])
 def test_skewed_lines_are_straightened(reader: Reader, compose: Callable[..., Any], skew: float) -> None:
     page = compose(2, skew=skew, n_numbers=14)
@@ -60,24 +69,27 @@ def test_skewed_lines_are_straightened(reader: Reader, compose: Callable[..., An
     assert n_in_order(page, reading) >= 0.96 * len(page.digits)
 
 
+@pytest.mark.slow
 def test_a_deep_shadow_is_no_ink(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(0, shadow=0.75)
     assert n_right_and_in_place(page, reader.read(page.pixels)) >= 0.96 * len(page.digits)
 
 
+@pytest.mark.slow
 def test_bright_ink_on_a_dark_ground_is_read_too(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(0)
     assert n_right_and_in_place(page, reader.read(255 - page.pixels)) >= 0.96 * len(page.digits)
 
 
 @pytest.mark.xfail(reason="a one too many is read", strict=False)
-def test_numbers_stand_apart_and_lines_in_order(reader: Reader, compose: Callable[..., Any]) -> None:
-    page = compose(0)
-    numbers = [number.value for number in reader.read(page.pixels).numbers]
+def test_numbers_stand_apart_and_lines_in_order(pages: list[tuple[Any, Reading]]) -> None:
+    page, reading = pages[0]
+    numbers = [number.value for number in reading.numbers]
     assert len(numbers) == len(page.numbers)
     assert [len(number) for number in numbers] == [len(number) for number in page.numbers]
 
 
+@pytest.mark.slow
 def test_ruled_lines_and_a_grid_are_no_digits(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(0)
     ruled = page.pixels.copy()
@@ -90,6 +102,7 @@ def test_ruled_lines_and_a_grid_are_no_digits(reader: Reader, compose: Callable[
     assert reader.read(grid).text == ""
 
 
+@pytest.mark.slow
 def test_what_is_expected_decides_between_readings(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(3, n_numbers=16, most_digits=4)
     expected = [number.value for number in reader.read(page.pixels, ReadingOptions(expect=r"\d{4}")).numbers]

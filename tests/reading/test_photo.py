@@ -21,6 +21,7 @@ from digitlab.errors import DataError, DigitlabError
 from digitlab.reading.photo import WORK_PX, open_pages, open_photo
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading
+from digitlab.reading.small_image import small_image
 
 
 def drawing(text: str = "47", size: tuple[int, int] = (240, 160)) -> Image.Image:
@@ -237,6 +238,13 @@ def test_all_pictures_of_an_animation_are_pages(reader: Reader, kind: str) -> No
     assert np.abs(last.pixels.astype(int) - list(open_pages(document))[2].pixels).max() == 0
     with pytest.raises(DataError, match="several pages"):
         reader.read_digit(document)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_several_small_pictures_none_is_taken_for_the_image(kind: str) -> None:
+    pages = [Image.fromarray(np.full((28, 28), grey, np.uint8)) for grey in (0, 200)]
+    assert small_image(saved(pages[0], kind)) is not None
+    assert small_image(saved(pages[0], kind, save_all=True, append_images=pages[1:])) is None
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "JPEG", "TIFF", "BMP"])

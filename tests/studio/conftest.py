@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="module", autouse=True)
 def what_was_there_before() -> Iterator[None]:
-    """Keep what other tests have loaded out of the garbage collections that NiceGUI makes twice a test."""
+    """Keep what other tests have loaded out of the garbage collections that are made before every page."""
     gc.collect()
     gc.freeze()
     yield

@@ -6,11 +6,15 @@ import asyncio
 import gc
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from engineio.packet import Packet
 from nicegui import Client
 from visiting import User, visit
 
+from digitlab.serving.connections import STUCK_S, Stuck
 from digitlab.studio import app, guests
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import current_page
@@ -60,3 +64,80 @@ def test_pages_that_no_browser_shows_are_few_and_the_shown_one_stays(trainer: Tr
         assert not shown.is_deleted  # type: ignore[union-attr]
 
     visit(app.set_up_page(Opened(trainer)), scenario)
+
+
+# ---- what no browser sends ----
+
+
+@pytest.mark.parametrize("content", ['51-["event",{"_placeholder":true,"num":0}]', '59999999-["event"]', "61-[]"])
+def test_messages_with_parts_that_are_no_text_are_refused(content: str) -> None:
+    with pytest.raises(ValueError, match="parts that are no text"):
+        guests._Plain(encoded_packet=content)
+    assert guests._Plain(encoded_packet='2["event",{}]').data == ["event", {}]
+
+
+def test_who_takes_nothing_of_what_is_sent_is_sent_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "_MOST_WAITING", 1_000)
+
+    async def go() -> None:
+        waiting = guests._Waiting()
+        for _ in range(3):
+            await waiting.put(Packet(data="x" * 200))
+        assert (waiting.qsize(), (await waiting.get()).data) == (3, "x" * 200)
+        for _ in range(100):
+            await waiting.put(Packet(data="x" * 200))
+        assert (waiting.qsize(), waiting.get_nowait()) == (1, None)
+
+    asyncio.run(go())
+
+
+def test_websocket_whose_client_takes_nothing_ends() -> None:
+    ended: list[bool] = []
+    transport: Any = SimpleNamespace(get_write_buffer_size=lambda: 7, abort=lambda: ended.append(True))
+    stuck = Stuck()
+    for now in (0.0, STUCK_S - 1):
+        stuck.look(transport, now)
+    assert ended == []
+    stuck.look(transport, STUCK_S + 1)
+    assert ended == [True]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "status"),
+    [
+        ([b'40{"a":1}'], {}, 200),
+        ([b"4", b"0"], {"transfer-encoding": "chunked"}, 200),
+        ([b"x"], {"content-length": "1000001"}, 413),
+        ([bytes(600_000)] * 2, {"transfer-encoding": "chunked"}, 413),
+        ([b"x", None], {"content-length": "10"}, 408),
+    ],
+)
+def test_bodies_of_browsers_without_websockets_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, chunks: list[bytes | None], headers: dict[str, str], status: int
+) -> None:
+    monkeypatch.setattr(guests, "_BODY_S", 0.05)
+    sent: list[Any] = []
+    rest = iter(chunks)
+    n_left = len(chunks)
+
+    async def receive() -> Any:
+        nonlocal n_left
+        chunk = next(rest)
+        n_left -= 1
+        if chunk is None:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": chunk, "more_body": n_left > 0 or status == 413}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        assert message["body"] == b"".join(chunk for chunk in chunks if chunk)
+        assert (b"content-length", str(len(message["body"])).encode()) in scope["headers"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/_nicegui_ws/socket.io/", "headers": raw}
+    asyncio.run(guests.Polled(page)(scope, receive, send))
+    assert sent[0]["status"] == status

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import warnings
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from nicegui import ui
@@ -13,8 +15,11 @@ from nicegui import ui
 with warnings.catch_warnings():
     # NiceGUI's simulated user comes with an HTTP client that warns about itself; that is not ours to mend.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from nicegui.testing import User
+    from nicegui.testing import User, general
     from nicegui.testing.user_simulation import user_simulation
+
+# NiceGUI collects garbage before and behind every page, which takes a third of a test; once is enough.
+general.gc = SimpleNamespace(collect=lambda: 0)
 
 _PATIENCE_S = 60.0
 
@@ -34,6 +39,7 @@ def visit(root: Callable[[], Any], scenario: Callable[[User], Awaitable[None]]) 
         finally:
             await _end_of_tasks()
 
+    gc.collect()
     asyncio.run(go())
 
 

@@ -59,6 +59,14 @@ def wrong(trained: dl.Sequential, data: dl.MnistData) -> tuple[np.ndarray, np.nd
     return images[chosen], labels[chosen]
 
 
+@pytest.fixture(autouse=True)
+def _short_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read seven digits before and after, which takes a tenth of the time; marked tests read the whole page."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(fine_tuning, "_PAGE", (4, 3))
+
+
+@pytest.mark.slow
 def test_corrections_are_learned_and_mnist_is_not_forgotten(
     start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData
 ) -> None:

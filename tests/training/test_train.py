@@ -304,6 +304,7 @@ from digitlab.training.session import TrainingSession
 out, folder, limit = sys.argv[1:]
 config = dl.TrainConfig(data=folder, train_images=50, validation_images=20, batch_size=16, epochs=30)
 list(TrainingSession(config).records())  # the kernels are compiled and kept before the limit
+sys.dont_write_bytecode = True  # Python would keep half of a module's, and not notice
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
 try:
     dl.train(config, out, name="run")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ExportError
+from digitlab.errors import ConfigError, ExportError
 from digitlab.exporting.report import Agreement, ExportOptions
 from digitlab.exporting.runtimes import RUNTIMES, NotInstalledError
 from digitlab.network.formats.opening import load_model_file
@@ -23,6 +23,8 @@ _RUNTIME_IMAGES = 256
 _MOST_AT_ONCE = 2**26
 # The engine answers several images side by side; where one image has more numbers than this, each alone.
 _MOST_SIDE_BY_SIDE = 2**20
+# Numbers of all layers' outputs for one image, which the engine keeps side by side: 512 MB.
+_MOST_OF_AN_IMAGE = 2**27
 
 
 def answers_of(model: Sequential, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -30,17 +32,28 @@ def answers_of(model: Sequential, images: NDArray[np.uint8]) -> NDArray[np.float
 
     Raises
     ------
+    ConfigError
+        If one image takes too much memory.
     NetworkError
         If an answer is no number, because the weights are too large.
     """
+    if (n_values := sum(_sizes(model))) > _MOST_OF_AN_IMAGE:
+        raise ConfigError(
+            f"{model.name} needs {n_values * 4 / 1e6:,.0f} MB for one image, and what is exported is verified within "
+            f"{_MOST_OF_AN_IMAGE * 4 / 1e6:,.0f} MB. Export a network for smaller images, or with fewer layers."
+        )
     if _largest(model) <= _MOST_SIDE_BY_SIDE:
         return model.predict(images)
     return np.concatenate([model.predict(images[k : k + 1]) for k in range(len(images))])
 
 
 def _largest(model: Sequential) -> int:
+    return max(_sizes(model))
+
+
+def _sizes(model: Sequential) -> list[int]:
     architecture = model.architecture
-    return max(int(math.prod(shape)) for shape in (architecture.input_shape, *architecture.shapes))
+    return [int(math.prod(shape)) for shape in (architecture.input_shape, *architecture.shapes)]
 
 
 def read_back(

@@ -9,6 +9,7 @@ the process and not more. docs/decisions/0012-what-is-read-apart.md says what is
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import pickle
 import signal
@@ -21,6 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 from weakref import WeakSet
+
+import numpy as np
+from numpy.typing import NDArray
 
 from digitlab.errors import ConfigError, DataError, DigitlabError
 
@@ -36,7 +40,8 @@ _HAS_TIMERS = hasattr(signal, "setitimer")
 _PIPE_BYTES = 2**20  # so that a photo goes over in few pieces
 _LAST_S = 5.0  # between a process closing its pipe and its end
 _START_S = 300.0  # on a machine where nobody has read yet the kernels are compiled first
-_LENGTHS = struct.Struct("<QI")
+_LENGTHS = struct.Struct("<QII")
+_LEAST_CONTENT = 2**16  # bytes of a file that are worth leaving out of a pickle
 _ITEM, _END, _ERROR, _MEMORY, _UNFORESEEN = range(5)
 _APARTS: WeakSet[Apart] = WeakSet()
 _is_apart = False
@@ -289,7 +294,7 @@ class _Process:
 
     def send(self, message: Any) -> None:
         assert self._popen.stdin is not None
-        _write(self._popen.stdin, message)
+        _write(self._popen.stdin, message, _Pickler)
 
     def receive(self, seconds: float) -> Any:
         """Wait for a message; the process is ended if none comes."""
@@ -325,30 +330,64 @@ class _Process:
         self._popen.kill()
 
 
-def _write(file: IO[bytes], message: Any) -> None:
-    # Arrays are written as they lie in memory, without a copy.
+class _Pickler(pickle.Pickler):
+    """Leaves out what a file holds, which pickle would copy. It looks at every value, so results do without."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.contents: list[bytes] = []
+
+    def persistent_id(self, value: Any) -> int | None:
+        if type(value) is not bytes or len(value) < _LEAST_CONTENT:
+            return None
+        self.contents.append(value)
+        return len(self.contents) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    contents: Sequence[bytes] = ()
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self.contents[pid]
+
+
+def _write(file: IO[bytes], message: Any, kind: type[pickle.Pickler] = pickle.Pickler) -> None:
+    # Arrays and what files hold are written as they lie in memory, without a copy.
     buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(message, 5, buffer_callback=buffers.append)
-    views = [buffer.raw() for buffer in buffers]
-    file.write(_LENGTHS.pack(len(head), len(views)))
-    file.write(struct.pack(f"<{len(views)}Q", *map(len, views)))
-    file.write(head)
-    for view in views:
-        file.write(view)
+    head = io.BytesIO()
+    pickler = kind(head, 5, buffer_callback=buffers.append)
+    pickler.dump(message)
+    contents = pickler.contents if isinstance(pickler, _Pickler) else []
+    parts: list[memoryview | bytes] = [*(buffer.raw() for buffer in buffers), *contents]
+    file.write(_LENGTHS.pack(head.tell(), len(buffers), len(contents)))
+    file.write(struct.pack(f"<{len(parts)}Q", *map(len, parts)))
+    file.write(head.getbuffer())
+    for part in parts:
+        file.write(part)
     file.flush()
 
 
 def _read(file: IO[bytes]) -> Any:
-    n_bytes, n_views = _LENGTHS.unpack(_exactly(file, _LENGTHS.size))
-    sizes = struct.unpack(f"<{n_views}Q", _exactly(file, 8 * n_views))
+    n_bytes, n_views, n_contents = _LENGTHS.unpack(_exactly(file, _LENGTHS.size))
+    sizes = struct.unpack(f"<{n_views + n_contents}Q", _exactly(file, 8 * (n_views + n_contents)))
     head = _exactly(file, n_bytes)
-    return pickle.loads(head, buffers=[_exactly(file, size) for size in sizes])
+    # Not bytearrays, which would be filled with zeros first.
+    buffers = [_filled(file, np.empty(size, np.uint8)) for size in sizes[:n_views]]
+    unpickler = _Unpickler(io.BytesIO(head), buffers=buffers)
+    unpickler.contents = [_exactly(file, size) for size in sizes[n_views:]]
+    return unpickler.load()
 
 
-def _exactly(file: IO[bytes], n_bytes: int) -> bytearray:
-    content = bytearray(n_bytes)
-    view, n = memoryview(content), 0
-    while n < n_bytes:
+def _exactly(file: IO[bytes], n_bytes: int) -> bytes:
+    content = file.read(n_bytes)
+    if len(content) < n_bytes:
+        raise EOFError
+    return content
+
+
+def _filled(file: IO[bytes], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    view, n = content.data, 0
+    while n < len(content):
         read = file.readinto(view[n:])  # type: ignore[attr-defined]
         if not read:
             raise EOFError

@@ -70,6 +70,8 @@ def small_image(content: bytes) -> NDArray[np.uint8] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is checked here, before a pixel is decoded
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                if getattr(image, "is_animated", False):
+                    return None  # of several pictures, which are not passed over
                 if image.size != _SIZE or (
                     image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255
                 ):
@@ -84,5 +86,6 @@ def small_image(content: bytes) -> NDArray[np.uint8] | None:
 
 
 def _is_plain(content: bytes) -> bool:
-    """Whether a file is a PNG of 28 x 28 grey pixels of 8 bits, without transparency."""
-    return content.startswith(_PLAIN_PNG) and len(content) <= _MOST_BYTES and b"tRNS" not in content
+    """Whether a file is a PNG of 28 x 28 grey pixels of 8 bits, without transparency or further pictures."""
+    is_like_it = content.startswith(_PLAIN_PNG) and len(content) <= _MOST_BYTES
+    return is_like_it and b"tRNS" not in content and b"acTL" not in content

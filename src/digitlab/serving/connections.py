@@ -46,6 +46,21 @@ def _most_connections() -> int:
 MOST_CONNECTIONS = _most_connections()
 
 
+class Stuck:
+    """Ends a connection whose client takes nothing of what it is sent."""
+
+    def __init__(self) -> None:
+        self._n_unsent, self._since = 0, 0.0
+
+    def look(self, transport: asyncio.Transport, now: float) -> None:
+        """End it if nothing was taken for too long; called every second or so with ``time.monotonic()``."""
+        n_unsent = transport.get_write_buffer_size()
+        if n_unsent != self._n_unsent:
+            self._n_unsent, self._since = n_unsent, now
+        elif n_unsent and now - self._since > STUCK_S:
+            transport.abort()
+
+
 class Connection(HttpToolsProtocol):
     """One connection, as uvicorn has it, within limits.
 
@@ -59,15 +74,12 @@ class Connection(HttpToolsProtocol):
         self._over_since: float | None = None  # when it was refused; from then on nothing is listened to
         self._refusal: RefusedError | None = None
         self._n_idle = 0  # bytes since something came of them
-        self._n_unsent, self._unsent_since = 0, 0.0
+        self._stuck = Stuck()
 
     def look(self, now: float) -> None:
         """Close it if it has waited too long; called every second or so with ``time.monotonic()``."""
-        if n_unsent := self.transport.get_write_buffer_size():
-            if n_unsent != self._n_unsent:
-                self._n_unsent, self._unsent_since = n_unsent, now
-            elif now - self._unsent_since > STUCK_S:
-                self.transport.abort()
+        if self.transport.get_write_buffer_size():
+            self._stuck.look(self.transport, now)
         elif self._over_since is not None:
             if now - self._over_since > _LINGER_S:
                 self.transport.abort()

@@ -164,8 +164,8 @@ class SignalledServer(uvicorn.Server):
         if counter % 10 == 0:
             now = time.monotonic()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection):
-                    connection.look(now)
+                if (look := getattr(connection, "look", None)) is not None:
+                    look(now)
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -23,7 +23,14 @@ from digitlab.studio.access import Access
 from digitlab.studio.announcing import announce, say
 from digitlab.studio.api import BesideThePage
 from digitlab.studio.frame import build_frame, build_waiting
-from digitlab.studio.guests import add_page, keep_few_unseen, take_odd_events
+from digitlab.studio.guests import (
+    MOST_MESSAGE_BYTES,
+    Polled,
+    Socket,
+    add_page,
+    keep_few_unseen,
+    take_odd_events,
+)
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
@@ -165,12 +172,13 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    access = Access(BesideThePage(app, service), token=token, local_only=is_local)
+    access = Access(BesideThePage(Polled(app), service), token=token, local_only=is_local)
     SignalledServer(
         # Compressing costs more than it saves where nothing leaves the machine.
         access if is_local else GZipMiddleware(access),
         "The Studio's server",
-        ws="wsproto",
+        ws=Socket,
+        ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=not is_local,
         timeout_graceful_shutdown=1,
     ).run(sockets=[listening])
