@@ -106,8 +106,7 @@ class TrainConfig:
     shuffle : bool
         Give every epoch an order of its own.
     seed : int
-        Where all randomness comes from; the same seed gives the same weights, bit for bit on
-        processors with the same vector instructions.
+        Where all randomness comes from; same weights, bit for bit, on processors with the same vector instructions.
     early_stopping : int
         Stop after so many epochs without a lower validation loss; 0 for never.
     best_weights : bool
