@@ -11,11 +11,8 @@ JAX).
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
-from pathlib import Path
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -28,8 +25,9 @@ from digitlab.training.config import TrainConfig
 from digitlab.training.environment import environment
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
+from measuring import PAGES, parser_of, positive, write, write_json
+from tables import markdown_table, page
 
-ROOT = Path(__file__).resolve().parent.parent
 OWN, SAME = "Keras on JAX, its own initial weights", "Keras on JAX, digitlab's initial weights"
 NAMES = ("digitlab", OWN, SAME)
 
@@ -63,16 +61,13 @@ def keras_accuracy(session: TrainingSession, seed: int, weights: list[NDArray[np
     assert model.count_params() == codelab_cnn().count_params()
     if weights is not None:
         model.set_weights(weights)
-    validation = session.validation
-    assert validation is not None
-    arrays = [
+    assert session.validation is not None
+    training, validation = (
         (part.images.as_bytes.reshape(-1, 28, 28, 1).astype("float32") / 255, part.labels)
-        for part in (session.training, validation)
-    ]
-    config = session.config
-    history = model.fit(
-        *arrays[0], batch_size=config.batch_size, epochs=config.epochs, validation_data=arrays[1], verbose=0
+        for part in (session.training, session.validation)
     )
+    sizes = {"batch_size": session.config.batch_size, "epochs": session.config.epochs}
+    history = model.fit(*training, **sizes, validation_data=validation, verbose=0)
     return float(history.history["val_accuracy"][-1])
 
 
@@ -83,34 +78,33 @@ def summarise(values: list[float]) -> dict[str, float]:
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-    """Return the table for the documentation."""
+    """Return the page."""
+    machine, differences = result["environment"], result["differences"]
     rows = [
-        f"| {name} | {100 * r['mean']:.2f} % | {100 * r['stdev']:.2f} | {100 * r['standard_error']:.2f} |"
+        [name, f"{100 * r['mean']:.2f} %", f"{100 * r['stdev']:.2f}", f"{100 * r['standard_error']:.2f}"]
         for name, r in ((name, result[name]) for name in NAMES)
     ]
-    machine = result["environment"]
-    return (
-        "# Agreement with Keras\n\n"
+    return page(
+        "# Agreement with Keras",
         "Validation accuracy of the default run (5,500 images, batch 512, 10 epochs, Adam 0.001) over "
-        f"{result['n']} seeds, measured on the same 1,000 validation images; points in the last two columns.\n\n"
-        "| | mean | standard deviation | standard error |\n|---|---|---|---|\n"
-        + "\n".join(rows)
-        + f"\n\ndigitlab's mean lies {100 * result['differences'][SAME]:+.2f} points from Keras' with the same initial "
-        f"weights and {100 * result['differences'][OWN]:+.2f} from Keras' with its own.\n\n"
+        f"{result['n']} seeds, measured on the same 1,000 validation images; points in the last two columns.",
+        markdown_table(["", "mean", "standard deviation", "standard error"], rows),
+        f"digitlab's mean lies {100 * differences[SAME]:+.2f} points from Keras' with the same initial weights and "
+        f"{100 * differences[OWN]:+.2f} from Keras' with its own.",
         f"digitlab {machine['digitlab']}, Keras {result['keras']}, Python {machine['python']}, {machine['processor']}. "
-        f"Made by `{result['command']}`.\n"
+        f"Made by `{result['command']}`.",
     )
 
 
 def main() -> None:
-    """Measure, write JSON and the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10, help="runs of each")
-    seeds = parser.parse_args().seeds
+    """Measure, write JSON and the page."""
+    parser = parser_of("agreement", __doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=positive, default=10, help="runs of each")
+    options = parser.parse_args()
     import keras
 
     accuracies: dict[str, list[float]] = {name: [] for name in NAMES}
-    for seed in range(seeds):
+    for seed in range(options.seeds):
         session = TrainingSession(TrainConfig(seed=seed))
         accuracies[OWN].append(keras_accuracy(session, seed, None))
         accuracies[SAME].append(keras_accuracy(session, seed, session.model.get_weights()))
@@ -118,18 +112,14 @@ def main() -> None:
         print(f"seed {seed}: " + ", ".join(f"{name} {100 * values[-1]:.1f} %" for name, values in accuracies.items()))
     result: dict[str, Any] = {name: summarise(values) | {"values": values} for name, values in accuracies.items()}
     result |= {
-        "n": seeds,
+        "n": options.seeds,
         "differences": {name: result["digitlab"]["mean"] - result[name]["mean"] for name in (OWN, SAME)},
         "keras": keras.__version__,
         "environment": environment(os.cpu_count() or 1),
-        "command": f"python benchmarks/agreement.py --seeds {seeds}",
+        "command": f"python benchmarks/agreement.py --seeds {options.seeds}",
     }
-    for path, text in (
-        (ROOT / "benchmarks" / "results" / "agreement.json", json.dumps(result, indent=2) + "\n"),
-        (ROOT / "docs" / "measurements" / "agreement.md", to_markdown(result)),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+    write_json(options.out, result)
+    write(PAGES / "agreement.md", to_markdown(result))
     print(to_markdown(result))
 
 

@@ -10,8 +10,6 @@ from the end there to the answer, and the processor's, of both processes. Writes
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import time
@@ -20,12 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from contest import describe_machine
-from contest_command import command_line, positive
 from digitlab.reading.apart import Apart
 from digitlab.reading.photo import WORK_PX
+from measuring import describe_machine, made_by, parser_of, positive, write_json
 
-ROOT = Path(__file__).resolve().parent.parent
 #: What a photo may cost more.
 ALLOWED_MS = 5.0
 
@@ -74,15 +70,13 @@ def measure(n_times: int) -> dict[str, dict[str, float]]:
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; return 0, or 1 where a photo costs more than it may."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python benchmarks/apart.py", description=__doc__.split("\n")[0])
+    parser = parser_of("apart", __doc__.split("\n")[0])
     parser.add_argument("--times", type=positive, default=40, metavar="N")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "apart.json", metavar="FILE")
     options = parser.parse_args(argv)
     machine = describe_machine()
     photos = measure(options.times)
-    result = {"photos": photos, "allowed_ms": ALLOWED_MS, "machine": machine, "command": command_line("apart", argv)}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    result = {"photos": photos, "allowed_ms": ALLOWED_MS, "machine": machine, **made_by("apart", argv)}
+    write_json(options.out, result)
     for name, figures in photos.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures.items()))
     return int(max(figures["work_ms"] for figures in photos.values()) > ALLOWED_MS)

@@ -1,7 +1,6 @@
 """Measure the codelab's job on digitlab, PyTorch, TensorFlow and JAX, in turn on the same cores.
 
-``python benchmarks/codelab.py [--rounds 5] [--out benchmarks/results/codelab.json]
-[--peers digitlab,torch,tensorflow,keras-jax] [--envs .venvs]``
+``python benchmarks/codelab.py [--rounds 5] [--out FILE] [--peers digitlab,torch,tensorflow,keras-jax] [--envs .venvs]``
 
 The job: the codelab's network of 5,994 parameters, 5,500 images, 10 epochs of shuffled batches of 512, validation on
 1,000 images at each epoch's end, all cores. Rules, the same for every contestant:
@@ -15,23 +14,14 @@ The job: the codelab's network of 5,994 parameters, 5,500 images, 10 epochs of s
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Any
 
-from contest import Contest, Entry, Quantity, describe_machine
-from contest_command import command_line, contend, options_for
-from peers.contestants import contestant
-from peers.peer import prepare, run_once
+from contest import Entry, Quantity, contend, contest_parser
+from contestants import contestant
+from tables import markdown_table, on_machine, said_versions
 
 #: The contestants; the first is the baseline.
-PEERS = {
-    peer.name: peer
-    for peer in (
-        contestant("digitlab", "digitlab_codelab.py"),
-        contestant("torch", "torch_codelab.py"),
-        contestant("tensorflow", "tensorflow_codelab.py"),
-        contestant("keras-jax", "keras_jax_codelab.py"),
-    )
-}
+PEERS = {env: contestant(env, "codelab") for env in ("digitlab", "torch", "tensorflow", "keras-jax")}
 
 QUANTITIES = (
     Quantity("training_s", "10 epochs, s", ratio=True),
@@ -47,22 +37,39 @@ QUANTITIES = (
 def main(argv: list[str] | None = None) -> int:
     """Hold the contest; return 0, 1 without a time of the baseline, 130 after Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
-    options = options_for("codelab", "Measure the codelab's job.", PEERS, rounds=5).parse_args(argv)
-    contest = Contest(
-        title="The codelab's job: 5,500 images, 10 epochs, batches of 512",
-        command=command_line("codelab", argv),
-        rounds=options.rounds,
-        quantities=QUANTITIES,
-        entries=[Entry(PEERS[name]) for name in options.peers],
-        machine=describe_machine(),
+    options = contest_parser("codelab", "Measure the codelab's job.", PEERS.values(), rounds=5).parse_args(argv)
+    title = "The codelab's job: 5,500 images, 10 epochs, batches of 512"
+    entries = [Entry(PEERS[name]) for name in options.peers]
+    return contend("codelab", argv, options, title, QUANTITIES, entries, ("codelab",))
+
+
+def readme_table(result: dict[str, Any]) -> str:
+    """Return the comparison as a short table with its circumstances, for the README."""
+    rows = []
+    for entry in result["entries"]:
+        if entry["reason"]:
+            rows.append([entry["title"], f"not measured: {entry['reason']}", "", "", "", ""])
+            continue
+        found = {key: spread["median"] for key, spread in entry["summary"].items()}
+        rows.append(
+            [
+                entry["title"],
+                f"{found['training_s']:.2f}",
+                f"{entry['ratios']['training_s']['median']:.1f} x",
+                f"{found['process_s']:.1f}",
+                f"{found['peak_rss_bytes'] / 2**20:.0f}",
+                f"{100 * found['val_accuracy']:.1f} %",
+            ]
+        )
+    n = min(entry["n"] for entry in result["entries"] if not entry["reason"])
+    headings = ["", "seconds", "times digitlab", "whole process, s", "peak memory, MiB", "validation accuracy"]
+    return (
+        "The codelab's run (5,500 images, 10 epochs, batch 512) in process, on the same cores in turn:\n\n"
+        f"{markdown_table(headings, rows)}\n\n"
+        f"Medians of {n} runs each, ratios within a round; the whole process includes imports and a warm-up epoch. "
+        f"{on_machine(result['machine'])}{said_versions(result)}. Made by `{result['command'].strip()}` on "
+        f"{result['date'][:10]}."
     )
-
-    def write(folder: Path) -> None:
-        # In digitlab's own interpreter: this script itself needs nothing installed.
-        writer = contestant("digitlab", "codelab_job.py", title="the images")
-        run_once(writer, prepare(writer, options.envs), [str(folder)])
-
-    return contend(contest, options.envs, options.out, write)
 
 
 if __name__ == "__main__":

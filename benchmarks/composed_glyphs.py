@@ -43,30 +43,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Hand:
-    """How somebody writes.
+    """How somebody writes; slant, gap and unrest are in heights."""
 
-    Attributes
-    ----------
-    height_px : float
-        Of the usual digit.
-    threshold : float
-        In (0, 1): a thick pen has a low one.
-    slant : float
-        How far the top of a digit stands to the right of its foot, in heights.
-    gap : tuple of float
-        Least and largest gap between digits, in heights.
-    unrest : float
-        How far digits stray from the line, in heights.
-    upright_ones : bool
-        Whether a 1 stands upright, so that nobody takes it for a slash.
-    """
-
-    height_px: float
-    threshold: float
-    slant: float
-    gap: tuple[float, float]
-    unrest: float
-    upright_ones: bool = False
+    height_px: float  # of the usual digit
+    threshold: float  # in (0, 1): a thick pen has a low one
+    slant: float  # how far the top of a digit stands to the right of its foot
+    gap: tuple[float, float]  # least and largest between digits
+    unrest: float  # how far digits stray from the line
+    upright_ones: bool = False  # whether a 1 stands upright, so that nobody takes it for a slash
 
     @property
     def pen_px(self) -> float:

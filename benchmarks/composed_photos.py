@@ -15,30 +15,14 @@ GROUNDS = ("dark", "wood", "checks", "stripes", "granite", "cloth", "tiles")
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A composed picture with its truth.
+    """A composed picture with its truth."""
 
-    Attributes
-    ----------
-    pixels : ndarray
-        uint8 (h, w, 3), 0-255.
-    lines : tuple of str
-        What stands on it, a text a line, with separators; empty where there is no digit.
-    marks : tuple of Mark
-        The digits in reading order, with their places in the upright picture.
-    turned : int
-        By how many degrees it has to be turned clockwise to stand upright.
-    cells : tuple of tuple of str
-        Of forms: for each row of boxes what is in them, empty text where no digit is.
-    kind : str
-        What it is, for people.
-    """
-
-    pixels: NDArray[np.uint8]
-    lines: tuple[str, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    turned: int = 0
-    cells: tuple[tuple[str, ...], ...] = ()
-    kind: str = ""
+    pixels: NDArray[np.uint8]  # (h, w, 3)
+    lines: tuple[str, ...] = ()  # what stands on it, a text a line, with separators; empty where there is no digit
+    marks: tuple[Mark, ...] = ()  # the digits in reading order, with their places in the upright picture
+    turned: int = 0  # by how many degrees it has to be turned clockwise to stand upright
+    cells: tuple[tuple[str, ...], ...] = ()  # of forms: what is in each row of boxes, empty text where no digit is
+    kind: str = ""  # what it is, for people
 
     def turn(self, times: int) -> Composed:
         """Return it lying on its side or head: ``times`` quarters counterclockwise."""
@@ -139,16 +123,9 @@ def tilted(
 ) -> NDArray[np.float64]:
     """Return the homography (3, 3) from a sheet to a photo that a camera takes from an angle.
 
-    Parameters
-    ----------
-    size, frame : tuple of int
-        Width and height of the sheet and of the photo, in pixels.
-    tilt, roll : float
-        Degrees between the camera's axis and the sheet's normal, in any direction, and within the picture.
-    rng : Generator
-        Chooses the direction and the place.
-    fill : float
-        How much of the photo the sheet fills, at most, along width or height.
+    ``size`` and ``frame`` are width and height of sheet and photo in pixels; ``tilt`` and ``roll`` degrees between the
+    camera's axis and the sheet's normal, in any direction, and within the picture; ``fill`` is how much of the photo
+    the sheet fills, at most, along width or height.
     """
     direction = rng.uniform(0, 2 * np.pi)
     axis = np.array([np.cos(direction), np.sin(direction), 0]) * np.deg2rad(tilt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -15,37 +15,20 @@ from digitlab.reading.reading import Digit, Reading
 
 @dataclass(frozen=True)
 class Found:
-    """Counts over pictures: of digits, of lines, of boxes, and the confidence of the surest digit that is none.
-
-    Attributes
-    ----------
-    n_pictures, n_turned : int
-        Pictures, and those turned upright rightly.
-    n_digits, n_right, n_extra : int
-        Digits that stand there, those read where they stand, and what was read where none stands.
-    n_lines, n_whole, n_texts : int
-        Lines that stand there; those of which all digits and nothing else was read, as one number where it is a row of
-        boxes; and those whose text with separators is right.
-    n_cells, n_cells_right : int
-        Boxes, and those of which the digit, or that there is none, was told.
-    n_empty : int
-        Pictures on which nothing was read.
-    surest_extra : float
-        The highest confidence of a digit that is none; 0 without any.
-    """
+    """Counts over pictures: of digits, of lines, of boxes."""
 
     n_pictures: int = 0
-    n_turned: int = 0
+    n_turned: int = 0  # upright rightly
     n_digits: int = 0
-    n_right: int = 0
-    n_extra: int = 0
+    n_right: int = 0  # read where they stand
+    n_extra: int = 0  # read where none stands
     n_lines: int = 0
-    n_whole: int = 0
-    n_texts: int = 0
+    n_whole: int = 0  # all digits and nothing else was read, as one number where it is a row of boxes
+    n_texts: int = 0  # the text with separators is right
     n_cells: int = 0
-    n_cells_right: int = 0
-    n_empty: int = 0
-    surest_extra: float = 0.0
+    n_cells_right: int = 0  # the digit, or that there is none, was told
+    n_empty: int = 0  # pictures on which nothing was read
+    surest_extra: float = 0.0  # the highest confidence of a digit that is none
 
     @property
     def is_whole(self) -> bool:
@@ -53,24 +36,21 @@ class Found:
         return self.n_right == self.n_digits and self.n_extra == 0 and self.n_cells_right == self.n_cells
 
     def __add__(self, other: Found) -> Found:
-        summed = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in self.__dataclass_fields__
-            if name != "surest_extra"
-        }
-        return Found(**summed, surest_extra=max(self.surest_extra, other.surest_extra))
+        surest = max(self.surest_extra, other.surest_extra)
+        summed = (a + b for a, b in zip(astuple(self), astuple(other), strict=True))
+        return replace(Found(*summed), surest_extra=surest)
 
 
 def judge(picture: Composed, reading: Reading) -> Found:
     """Compare a reading with what was composed."""
     right, extra = in_place(picture, reading)
     read = [[number.value for number in line.numbers] for line in reading.lines]
-    n_whole = sum((_counted(_digits(picture.lines)) & _counted("".join(numbers) for numbers in read)).values())
     if picture.cells:
-        n_whole = sum(
-            (_counted(picture.lines) & _counted(numbers[0] for numbers in read if len(numbers) == 1)).values()
-        )
-    texts = _counted(picture.lines) & _counted(line.text for line in reading.lines)
+        whole = Counter(picture.lines) & Counter(numbers[0] for numbers in read if len(numbers) == 1)
+    else:
+        digits = ("".join(filter(str.isdecimal, line)) for line in picture.lines)
+        whole = Counter(digits) & Counter("".join(numbers) for numbers in read)
+    texts = Counter(picture.lines) & Counter(line.text for line in reading.lines)
     return Found(
         n_pictures=1,
         n_turned=int(reading.turned == picture.turned),
@@ -78,7 +58,7 @@ def judge(picture: Composed, reading: Reading) -> Found:
         n_right=right,
         n_extra=len(extra),
         n_lines=len(picture.lines),
-        n_whole=n_whole,
+        n_whole=sum(whole.values()),
         n_texts=sum(texts.values()),
         n_cells=sum(map(len, picture.cells)),
         n_cells_right=cells_right(picture, reading),
@@ -148,11 +128,3 @@ def _straightened(mark: Mark, reading: Reading) -> tuple[float, float]:
         reading.width / 2 + across * cosine - down * sine,
         reading.height / 2 + across * sine + down * cosine,
     )
-
-
-def _digits(lines: Iterable[str]) -> list[str]:
-    return ["".join(character for character in line if character.isdecimal()) for line in lines]
-
-
-def _counted(values: Iterable[str]) -> Counter[str]:
-    return Counter(values)

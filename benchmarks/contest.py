@@ -1,27 +1,22 @@
-"""Measure contestants in turn, each in its own virtual environment, and tell the outcome as a table and as JSON.
+"""A contest: contestants measured in turn, each in its own virtual environment, told as a table and as JSON.
 
-The rounds go A B C D, A B C D ...: a machine that grows slower or faster meanwhile does so for all of them, and the
-ratio of two contestants is taken within each round. A contestant that cannot be installed or crashes keeps its row,
+The ratio of two contestants is taken within each round. A contestant that cannot be installed or crashes keeps its row,
 with the reason in it. Only the standard library is needed here.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import re
-from collections.abc import Callable, Sequence
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from peers.peer import Peer, PeerError, prepare, run_once
-
-#: Cores kept busy by other programs during a run, above which the table says that the machine was not quiet.
-QUIET_CORES = 0.1
+from contestants import Peer, PeerError, prepare, run_once, write_job
+from measuring import QUIET_CORES, ROOT, Spread, describe_machine, in_turn, made_by, parser_of, write_json
+from tables import markdown_table
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Entry:
     peer: Peer
     runs: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
-    options: Callable[[int], Sequence[str]] = lambda number: ()
+    options: Callable[[int], Sequence[object]] = lambda number: ()
     most_rounds: int | None = None
     left_out: bool = False
 
@@ -72,26 +67,6 @@ class Entry:
         return self.runs[0].get("versions", {}) if self.runs else {}
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Median, smallest and largest of ``n`` values."""
-
-    n: int
-    median: float
-    min: float
-    max: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread | None:
-        """Return the spread of the values, or None for no values."""
-        return cls(len(values), median(values), min(values), max(values)) if values else None
-
-    def text(self, digits: int, scale: float = 1.0, unit: str = "") -> str:
-        """Return ``median [min, max]``, without the brackets when all three are printed alike."""
-        middle, low, high = (f"{value * scale:,.{digits}f}{unit}" for value in (self.median, self.min, self.max))
-        return middle if low == high else f"{middle} [{low}, {high}]"
-
-
 def ratio(entry: Entry, baseline: Entry, key: str) -> Spread | None:
     """Return how many times the baseline's value the entry's is, over the rounds that both finished."""
     own, base = entry.values(key), baseline.values(key)
@@ -103,20 +78,18 @@ class Contest:
     """The entries, the first of which is the baseline, and the circumstances."""
 
     title: str
-    command: str
+    made_by: dict[str, str]  # command and date
     rounds: int
     quantities: tuple[Quantity, ...]
     entries: list[Entry]
-    machine: dict[str, Any]
-    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    machine: dict[str, Any] = field(default_factory=describe_machine)
     interrupted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, every single run included, as plain JSON types."""
         return {
             "title": self.title,
-            "command": self.command,
-            "date": self.date,
+            **self.made_by,
             "machine": self.machine,
             "rounds": self.rounds,
             "interrupted": self.interrupted,
@@ -140,23 +113,22 @@ class Contest:
         }
 
     def table(self) -> str:
-        """Return the outcome as a Markdown table that can be read as plain text too."""
+        """Return the outcome as a Markdown table, for the terminal."""
         header = ["contestant", "n"]
         for quantity in self.quantities:
             header += [quantity.title, f"ratio to {self.entries[0].peer.title}"] if quantity.ratio else [quantity.title]
-        rows = [[*header, "versions"], *(self._row(entry) for entry in self.entries)]
-        # The last column holds versions and reasons, too long to pad.
-        widths = [*(max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)), 0]
-        rows.insert(1, ["-" * max(width, 3) for width in widths])
-        lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-        machine = ", ".join(f"{key} {value}" for key, value in self.machine.items())
-        notes = [f"Median [min, max] of n runs in turn; ratios within a round. {self.date}, {machine}.", self.command]
+        told = markdown_table([*header, "versions"], map(self._row, self.entries))
+        circumstances = ", ".join([self.made_by["date"], *(f"{key} {value}" for key, value in self.machine.items())])
+        notes = [
+            f"Median [min, max] of n runs in turn; ratios within a round. {circumstances}.",
+            self.made_by["command"],
+        ]
         others = [load for entry in self.entries for load in entry.values("other_cores").values()]
         if max(others, default=0) > QUIET_CORES:
             notes.insert(0, f"Not a quiet machine: other programs kept up to {max(others):.2f} cores busy.")
         if self.interrupted:
             notes.insert(0, f"Interrupted before {self.rounds} rounds were complete.")
-        return "\n".join([f"## {self.title}", "", *lines, "", *notes])
+        return "\n".join([f"## {self.title}", "", told, "", *notes])
 
     def _row(self, entry: Entry) -> list[str]:
         row = [entry.peer.title, str(len(entry.runs))]
@@ -171,58 +143,89 @@ class Contest:
         return [*row, "; ".join(filter(None, remarks)) or "not reached"]
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return CPU model, cores this process may use, memory, load, system and Python."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": cores,
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load_1min": round(os.getloadavg()[0], 2),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-
-
 def hold(contest: Contest, envs: Path, arguments: Sequence[str], say: Callable[[str], None]) -> None:
     """Fill the contest's entries in place; Ctrl-C ends it early and keeps the complete runs."""
     pythons: dict[str, Path] = {}
     try:
         for entry in contest.entries:
+            if not entry.reason:
+                say(f"{entry.peer.title}: preparing its environment")
+                try:
+                    pythons[entry.peer.name] = prepare(entry.peer, envs)
+                except PeerError as error:
+                    entry.reason = str(error)
             if entry.reason:
                 say(f"{entry.peer.title}: {entry.reason}")
+        needed = [quantity.key for quantity in contest.quantities if not quantity.optional]
+        for number, entry in in_turn(contest.entries, contest.rounds):
+            if entry.waits(number):
                 continue
-            say(f"{entry.peer.title}: preparing its environment")
             try:
-                pythons[entry.peer.name] = prepare(entry.peer, envs)
+                own = map(str, entry.options(number))
+                run = run_once(entry.peer, pythons[entry.peer.name], [*arguments, *own])
+                if missing := [key for key in needed if key not in run]:
+                    raise PeerError(f"it does not report {', '.join(missing)}")
             except PeerError as error:
-                entry.reason = str(error)
+                entry.reason = f"round {number}: {error}"
                 say(f"{entry.peer.title}: {entry.reason}")
-        for number in range(1, contest.rounds + 1):
-            for entry in contest.entries:
-                if entry.waits(number):
-                    continue
-                try:
-                    run = run_once(entry.peer, pythons[entry.peer.name], [*arguments, *entry.options(number)])
-                    needed = [quantity.key for quantity in contest.quantities if not quantity.optional]
-                    if missing := [key for key in needed if key not in run]:
-                        raise PeerError(f"it does not report {', '.join(missing)}")
-                except PeerError as error:
-                    entry.reason = f"round {number}: {error}"
-                    say(f"{entry.peer.title}: {entry.reason}")
-                else:
-                    entry.runs.append({"round": number, **run})
-                    key = contest.quantities[0].key
-                    say(f"round {number}/{contest.rounds}, {entry.peer.title}: {key} {run[key]:.3f}")
+            else:
+                entry.runs.append({"round": number, **run})
+                key = contest.quantities[0].key
+                say(f"round {number}/{contest.rounds}, {entry.peer.title}: {key} {run[key]:.3f}")
     except KeyboardInterrupt:
         contest.interrupted = True
 
 
-def write_json(contest: Contest, path: Path) -> None:
-    """Write the contest as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(contest.to_dict(), indent=1) + "\n")
-    draft.replace(path)
+def contest_parser(name: str, description: str, peers: Iterable[Peer], rounds: int) -> argparse.ArgumentParser:
+    """Return a parser with the options of every contest; a script may add its own."""
+    known = {peer.name: peer for peer in peers}
+
+    def some(text: str) -> list[str]:
+        names = list(dict.fromkeys(text.split(",")))
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+        return names
+
+    parser = parser_of(name, description, rounds=rounds)
+    add = parser.add_argument
+    add("--peers", type=some, default=[*known], metavar="A,B", help=f"of {','.join(known)}; first the baseline")
+    add("--envs", type=_folder, default=ROOT / ".venvs", metavar="FOLDER", help="virtual environments, made and reused")
+    return parser
+
+
+def contend(
+    name: str,
+    argv: Sequence[str],
+    options: argparse.Namespace,
+    title: str,
+    quantities: tuple[Quantity, ...],
+    entries: list[Entry],
+    job: tuple[object, ...],
+    check: Callable[[Path], None] = lambda folder: None,
+) -> int:
+    """Hold a contest, write its JSON and print its table.
+
+    ``job`` is the name of what the contestants do, and what digitlab is told to write for it into a temporary folder,
+    their first argument; ``check`` may look into it and leave entries out. Returns the exit code: 0, 1 without a run of
+    the baseline, 130 after Ctrl-C.
+    """
+    contest = Contest(title, made_by(name, argv), options.rounds, quantities, entries)
+    with tempfile.TemporaryDirectory(prefix="digitlab-contest-") as folder:
+        try:
+            write_job(str(job[0]), options.envs, [folder, *job[1:]])
+            check(Path(folder))
+        except PeerError as error:
+            print(f"What the contestants read could not be written with digitlab: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+        hold(contest, options.envs, [folder], say=lambda text: print(text, file=sys.stderr, flush=True))
+    write_json(options.out, contest.to_dict())
+    print(contest.table())
+    if contest.interrupted:
+        return 130
+    return 0 if contest.entries[0].runs else 1
+
+
+def _folder(text: str) -> Path:
+    return Path(text).resolve()

@@ -7,12 +7,9 @@ Writes ``benchmarks/results/fast.json`` and ``docs/measurements/fast.md``.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 from digitlab.data.mnist import MnistData
@@ -20,8 +17,8 @@ from digitlab.evaluation.evaluate import evaluate
 from digitlab.training.config import preset
 from digitlab.training.environment import environment
 from digitlab.training.session import TrainingSession
-
-ROOT = Path(__file__).resolve().parent.parent
+from measuring import PAGES, parser_of, positive, write, write_json
+from tables import page
 
 
 def measure(data: MnistData, seed: int) -> tuple[float, float]:
@@ -35,47 +32,43 @@ def measure(data: MnistData, seed: int) -> tuple[float, float]:
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-    """Return the paragraph for the documentation."""
-    machine = result["environment"]
-    return (
-        "# `--preset fast`\n\n"
+    """Return the page."""
+    machine, accuracies = result["environment"], result["accuracies"]
+    return page(
+        "# `--preset fast`",
         f"One pass over 55,000 training images. Test accuracy on all 10,000 test images over {result['n']} seeds: mean "
         f"**{100 * result['mean']:.2f} %**, standard deviation {100 * result['stdev']:.2f} points, lowest "
-        f"{100 * min(result['accuracies']):.2f} %, highest {100 * max(result['accuracies']):.2f} %. Training takes "
+        f"{100 * min(accuracies):.2f} %, highest {100 * max(accuracies):.2f} %. Training takes "
         f"{result['seconds']:.1f} s (median, kernels compiled) on {machine['threads']} threads of "
-        f"{machine['processor']}.\n\n"
-        f"digitlab {machine['digitlab']}, Python {machine['python']}. Made by `{result['command']}`.\n"
+        f"{machine['processor']}.",
+        f"digitlab {machine['digitlab']}, Python {machine['python']}. Made by `{result['command']}`.",
     )
 
 
 def main() -> None:
-    """Measure, write JSON and the paragraph."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10, help="runs")
-    seeds = parser.parse_args().seeds
+    """Measure, write JSON and the page."""
+    parser = parser_of("fast", __doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=positive, default=10, help="runs")
+    options = parser.parse_args()
     data = MnistData.load()
     accuracies, seconds = [], []
-    for seed in range(seeds):
+    for seed in range(options.seeds):
         accuracy, took = measure(data, seed)
         accuracies.append(accuracy)
         seconds.append(took)
         print(f"seed {seed}: {100 * accuracy:.2f} % after {took:.2f} s")
     result = {
-        "n": seeds,
+        "n": options.seeds,
         "mean": statistics.fmean(accuracies),
         "stdev": statistics.stdev(accuracies),
         "accuracies": accuracies,
         "seconds": statistics.median(seconds),
         "all_seconds": seconds,
         "environment": environment(os.cpu_count() or 1),
-        "command": f"python benchmarks/fast.py --seeds {seeds}",
+        "command": f"python benchmarks/fast.py --seeds {options.seeds}",
     }
-    for path, text in (
-        (ROOT / "benchmarks" / "results" / "fast.json", json.dumps(result, indent=2) + "\n"),
-        (ROOT / "docs" / "measurements" / "fast.md", to_markdown(result)),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+    write_json(options.out, result)
+    write(PAGES / "fast.md", to_markdown(result))
     print(to_markdown(result))
 
 

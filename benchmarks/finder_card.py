@@ -9,30 +9,24 @@ and nothing is chosen by them.
 
 from __future__ import annotations
 
-import datetime
-import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-import digitlab
+from card import Shipped, filled, share
 from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.crops import CENTERS, IGNORED, Crops
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
-from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.directory import Run
 from digitlab.training.finder_score import FinderScore, score_maps
 from digitlab.training.pages import compose, compose_greys
 from digitlab.training.practice_bank import make_bank
 from digitlab.training.practice_sheet import draw_sheet
-from reader_card import packages, share
+from measuring import ROOT
 
-PICTURE = Path(__file__).parents[1] / "docs" / "images" / "practice.png"
-FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
+PICTURE = ROOT / "docs" / "images" / "practice.png"
 N_CROPS = 2_000
 # Not the crops that the run watched.
 SEED = 1_000
@@ -74,37 +68,6 @@ def row(split: str, kind: str, score: FinderScore) -> str:
     return (
         f"| {split} | {kind} | {n:,} | {share(score.n_found - score.n_wrong, n)} | {100 * score.n_missed / n:.2f} % | "
         f"{100 * score.n_wrong / n:.2f} % | {score.n_extra / score.n_crops:.3f} |"
-    )
-
-
-def card(run: dict[str, Any], figures: dict[str, dict[str, FinderScore]], sizes: dict[str, int]) -> str:
-    """Return the card as Markdown.
-
-    Parameters
-    ----------
-    run : dict
-        ``command``, ``config``, ``environment``, ``timings``, ``nondigits``, ``network``, ``date`` and ``notes``.
-    figures : dict
-        For each split the scores of digits and of separators.
-    sizes : dict
-        ``n_bytes`` and ``n_parameters``.
-    """
-    config = run["config"]
-    fonts = run["nondigits"]["fonts"]
-    return _CARD.format(
-        command=run["command"],
-        network=run["network"],
-        date=run["date"],
-        notes=run["notes"],
-        n_fonts=len(fonts),
-        n_seen=config["epochs"] * config["train_images"],
-        config=config,
-        minutes=run["timings"]["train"] / 60,
-        where=run["environment"],
-        n_crops=N_CROPS,
-        table="\n".join(row(split, kind, score) for split, both in figures.items() for kind, score in both.items()),
-        fonts="\n".join(f"- {name}: {', '.join(files)}" for name, files in packages(fonts).items()),
-        **sizes,
     )
 
 
@@ -181,38 +144,22 @@ the recipe works as well, and gives another network.
 
 def main(path: str) -> None:
     """Copy the model of a run into the package and write its card."""
-    run = Run(Path(path))
-    described = run.read_json("config.json")
-    source = run.path / "model.safetensors"
-    checkpoint = load_checkpoint(source)
-    model = Sequential.from_checkpoint(checkpoint)
-    data = MnistData.load()
+    shipped, data = Shipped(path), MnistData.load()
     try:
-        notes = f"\n{run.read_json('notes.json')['text']}\n"
+        notes = f"\n{shipped.run.read_json('notes.json')['text']}\n"
     except DigitlabError:
         notes = ""
-    text = card(
-        {
-            "command": described["command"],
-            "config": described["config"],
-            "network": checkpoint.architecture.name,
-            "nondigits": described["nondigits"],
-            "environment": run.read_json("environment.json"),
-            "timings": run.read_json("timings.json"),
-            "date": datetime.date.fromtimestamp(source.stat().st_mtime).isoformat(),
-            "notes": notes,
-        },
-        {split.name: scores(model, split) for split in (data.validation, data.test)},
-        {
-            "n_bytes": source.stat().st_size,
-            "n_parameters": model.count_params(),
-        },
-    )
+    figures = {split.name: scores(shipped.model, split) for split in (data.validation, data.test)}
     draw_practice(data.training)
-    FOLDER.mkdir(exist_ok=True)
-    shutil.copyfile(source, FOLDER / "finder.safetensors")
-    (FOLDER / "FINDER_CARD.md").write_text(text, encoding="utf-8")
-    print(text)
+    shipped.ship("finder", "FINDER_CARD.md", card(shipped.words, figures, notes))
+
+
+def card(words: dict[str, Any], figures: dict[str, dict[str, FinderScore]], notes: str) -> str:
+    """Return the card as Markdown, with the scores of digits and of separators by split."""
+    config = words["config"]
+    table = "\n".join(row(split, kind, score) for split, both in figures.items() for kind, score in both.items())
+    n_seen = config["epochs"] * config["train_images"]
+    return filled(_CARD, words, notes=notes, n_seen=n_seen, n_crops=N_CROPS, table=table)
 
 
 if __name__ == "__main__":

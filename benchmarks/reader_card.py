@@ -9,30 +9,22 @@ nothing is chosen by it.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import digitlab
+from card import Shipped, filled, share
 from digitlab.data.mnist import MnistData, Split
-from digitlab.engine.sequential import Sequential
-from digitlab.metrics import calibration_bins, expected_calibration_error, wilson_interval
-from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.directory import Run
-from digitlab.training.calibrating import LOST_DIGITS, REFUSED_DIGITS, with_temperature
+from digitlab.metrics import calibration_bins, expected_calibration_error
+from digitlab.training.calibration import LOST_DIGITS, REFUSED_DIGITS, with_temperature
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for
-from digitlab.training.nondigits.fonts import find_fonts
-from digitlab.training.nondigits.pool import KINDS, Nondigits, make_nondigits
+from digitlab.training.nondigits import KINDS, Nondigits, make_nondigits
 
-FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
 N_NONDIGITS = 5_000
 # So that these are not the validation images by which temperature and threshold were chosen.
 SEED = 1_000
@@ -100,48 +92,12 @@ def kind_figures(
     ]
 
 
-def packages(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return font files by the Debian package that they come from, as far as dpkg knows."""
-    paths = {font.name: font.path for font in find_fonts()}
-    found: dict[str, list[str]] = {}
-    for name in names:
-        path, package = paths.get(name), "elsewhere"
-        if path is None:
-            package = "Pillow"
-        elif shutil.which("dpkg"):
-            answer = subprocess.run(["dpkg", "-S", path], capture_output=True, text=True, check=False).stdout
-            package = answer.partition(":")[0] or package
-        found.setdefault(package, []).append(name)
-    return dict(sorted(found.items()))
-
-
-def share(n: int, whole: int) -> str:
-    """Return a percentage with its Wilson interval."""
-    low, high = wilson_interval(n, whole)
-    return f"{100 * n / whole:.2f} % ({100 * low:.2f}-{100 * high:.2f})"
-
-
 def card(
-    run: dict[str, Any],
-    figures: dict[str, DigitFigures],
-    kinds: Sequence[KindFigures],
-    calibration: dict[str, str],
-    sizes: dict[str, int],
+    words: dict[str, Any], figures: dict[str, DigitFigures], kinds: Sequence[KindFigures], calibration: dict[str, str]
 ) -> str:
-    """Return the card as Markdown.
+    """Return the card as Markdown, with the figures of the validation and the test digits and of what is no digit.
 
-    Parameters
-    ----------
-    run : dict
-        ``command``, ``environment``, ``timings``, ``nondigits`` and ``network`` of the run.
-    figures : dict
-        Figures of the validation and the test digits.
-    kinds : sequence of KindFigures
-        Of what is no digit.
-    calibration : dict
-        The texts of the checkpoint's metadata.
-    sizes : dict
-        ``n_bytes``, ``n_parameters``, ``n_variants``.
+    ``calibration`` holds the texts of the checkpoint's metadata.
     """
     validation, test = figures["validation"], figures["test"]
     rows = [
@@ -153,22 +109,20 @@ def card(
         ("the same before the temperature", lambda f: f"{100 * f.uncalibrated_error:.2f} %"),
         ("refused at the threshold", lambda f: share(f.n_refused, f.n)),
     ]
-    return _CARD.format(
-        command=run["command"],
-        network=run["network"],
-        n_others=run["nondigits"]["n_training"],
-        n_fonts=len(run["nondigits"]["fonts"]),
-        minutes=run["timings"]["train"] / 60,
-        load_s=run["timings"]["load"],
-        where=run["environment"],
+    config = TrainConfig.from_dict(words["config"])
+    return filled(
+        _CARD,
+        words | {"command": command_for(config)},
+        # As training/material.py has it: shares of all images, of which the set's digits are the rest.
+        n_variants=round(config.train_images * config.variants / (1 - config.not_a_digit - config.variants)),
+        n_others=words["nondigits"]["n_training"],
+        load_s=words["timings"]["load"],
         cost=100 * REFUSED_DIGITS,
         lost=100 * LOST_DIGITS,
         n_made=N_NONDIGITS,
         calibration=calibration,
         digits="\n".join(f"| {name} | {cell(validation)} | {cell(test)} |" for name, cell in rows),
         kinds="\n".join(f"| {k.name} | {k.n:,} | {share(k.n_refused, k.n)} | {k.auroc:.4f} |" for k in kinds),
-        fonts="\n".join(f"- {name}: {', '.join(files)}" for name, files in packages(run["nondigits"]["fonts"]).items()),
-        **sizes,
     )
 
 
@@ -256,45 +210,20 @@ fewer fonts the recipe works as well, and gives another network.
 
 def main(path: str) -> None:
     """Copy the model of a run into the package and write its card."""
-    run = Run(Path(path))
-    described = run.read_json("config.json")
-    source = run.path / "model.safetensors"
-    checkpoint = load_checkpoint(source)
-    model = Sequential.from_checkpoint(checkpoint)
-    temperature, refuse_above = (float(checkpoint.metadata[name]) for name in ("temperature", "refuse_above"))
-    data = MnistData.load()
+    shipped, data = Shipped(path), MnistData.load()
+    calibration = shipped.checkpoint.metadata
+    temperature, refuse_above = (float(calibration[name]) for name in ("temperature", "refuse_above"))
     figures = {
-        split.name: digit_figures(model.predict(split.images), split, temperature, refuse_above)
+        split.name: digit_figures(shipped.model.predict(split.images), split, temperature, refuse_above)
         for split in (data.validation, data.test)
     }
     others = make_nondigits(N_NONDIGITS, data.validation, seed=SEED)
     of_others, of_digits = (
-        with_temperature(model.predict(images), temperature)[:, 10]
+        with_temperature(shipped.model.predict(images), temperature)[:, 10]
         for images in (others.images, data.validation.images)
     )
-    config = TrainConfig.from_dict(described["config"])
-    text = card(
-        {
-            "command": command_for(config),
-            "network": checkpoint.architecture.name,
-            "nondigits": described["nondigits"],
-            "environment": run.read_json("environment.json"),
-            "timings": run.read_json("timings.json"),
-        },
-        figures,
-        kind_figures(others, of_others, of_digits, refuse_above),
-        checkpoint.metadata,
-        {
-            "n_bytes": source.stat().st_size,
-            "n_parameters": model.count_params(),
-            # As training/material.py has it: shares of all images, of which the set's digits are the rest.
-            "n_variants": round(config.train_images * config.variants / (1 - config.not_a_digit - config.variants)),
-        },
-    )
-    FOLDER.mkdir(exist_ok=True)
-    shutil.copyfile(source, FOLDER / "reader.safetensors")
-    (FOLDER / "MODEL_CARD.md").write_text(text, encoding="utf-8")
-    print(text)
+    kinds = kind_figures(others, of_others, of_digits, refuse_above)
+    shipped.ship("reader", "MODEL_CARD.md", card(shipped.words, figures, kinds, calibration))
 
 
 if __name__ == "__main__":

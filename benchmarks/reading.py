@@ -4,11 +4,11 @@
         [--model RUN] [--out reading.json] [--against earlier.json] [--pictures DIR] [--failed] [--publish]
 
 Prints the accuracy of digits and of whole pictures with 95 % intervals, what was refused, whether confidence can be
-trusted, and which of the bars in ``reading_bars.py`` are reached; ``--check`` makes the exit code 1 where one is not.
+trusted, and which of the bars in ``reading_scores.py`` are reached; ``--check`` makes the exit code 1 where one is not.
 ``--quick`` answers at most 100 pictures a folder, in the ways that have a bar. ``--out`` keeps all figures as JSON,
 ``--against`` tells what became right or wrong since, ``--publish`` makes docs/measurements/reading.md from them, and
 ``--pictures`` writes sheets of what failed, with what was read drawn on the photos. ``--composed`` reads so many
-pictures of each kind of ``reading_composed.py`` as well. Columns of ``truth.tsv``: see ``reading_truth.py``; files
+pictures of each kind of ``reading_composed.py`` as well. Columns of ``truth.tsv``: see ``reading_folders.py``; files
 beside the folders are passed over.
 
 Pictures of one digit are answered twice: as one digit (``Reader.read_digit``, the way of ``digitlab predict``) and as a
@@ -33,16 +33,12 @@ from digitlab.errors import DigitlabError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
 from digitlab.training.environment import environment
-from reading_answering import WAYS, Asker, asking, text_of
-from reading_bars import verdicts, ways_with_bars
 from reading_cases import measure_cases
 from reading_composed import KINDS, readings
-from reading_page import failures_image, may_be_shown, publish
-from reading_scores import Answer, area_under_roc, refused_at, score
+from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, read_truth, text_of
+from reading_page import failures_image, figures, may_be_shown, publish
+from reading_scores import Answer, area_under_roc, refused_at, score, trust, verdicts, ways_with_bars
 from reading_sheet import write_sheet
-from reading_tables import figures
-from reading_trust import trust
-from reading_truth import Item, Truth, TruthError, read_truth
 
 #: Pictures a folder with ``--quick``; more where a hundred would hide what is asked for.
 QUICK = 100

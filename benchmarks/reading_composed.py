@@ -23,6 +23,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from composed_empty import SCENES, named_scene, text_page
@@ -34,8 +35,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading
-from reading_photo import photographed
-from reading_truth import TRUTH
+from reading_folders import TRUTH
 
 #: Widths of pen, as the side of the square that thins (below 0) or thickens the ink.
 PENS = (-3, 1, 1, 3, 5)
@@ -67,8 +67,19 @@ def number(rng: np.random.Generator) -> Composed:
     picture = picture.rotate(turn, Image.Resampling.BICUBIC)
     matrix = np.vstack([cv2.getRotationMatrix2D((picture.width / 2, picture.height / 2), turn, 1.0), [0, 0, 1]])
     digits = "".join(str(test.labels[index]) for index in chosen)
-    pixels = photographed(np.asarray(picture, np.float32) / 255, rng)
+    pixels = plainly_lit(np.asarray(picture, np.float32) / 255, rng)
     return Composed(np.dstack([pixels] * 3), (digits,), moved(marks, matrix), kind="number")
+
+
+def plainly_lit(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Put ink on paper with a grain, a shadow from one side, and noise."""
+    height, width = ink.shape
+    coarse = Image.fromarray(rng.normal(0, 1, (-(-height // 40), -(-width // 40))).astype(np.float32))
+    grain = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    light = 230 - 90 * (x / width) ** 2 - 40 * (y / height)
+    noise = rng.normal(0, 4, ink.shape).astype(np.float32)
+    return np.clip(light * (1 - 0.75 * ink) + 2 * grain + noise, 0, 255).astype(np.uint8)
 
 
 #: Makers of pictures, by kind: random numbers and the picture's number in.

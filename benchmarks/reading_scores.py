@@ -1,9 +1,10 @@
-"""Figures of merit for reading: digits right and in place, whole numbers right, refusals, coverage against accuracy."""
+"""Figures of merit for reading: digits in place, whole numbers, refusals, coverage, trust in a confidence, the bars."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
@@ -19,37 +20,17 @@ COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 @dataclass(frozen=True)
 class Answer:
-    """What was read on one picture.
+    """What was read on one picture."""
 
-    Attributes
-    ----------
-    file : str
-        Its name.
-    truth, text : str
-        The digits that stand there and those that were read; a space between lines.
-    told : str
-        The truth as people told it, for letters.
-    confidence : float
-        The probability that all of it is right, in [0, 1]; 0 without an answer.
-    refusal : float
-        How surely there is no digit, in [0, 1].
-    seconds : float
-        From the file to the answer.
-    reading : Reading or None
-        All that was read, for pictures that were read as photos.
-    also : tuple of str
-        What would be right as well.
-    """
-
-    file: str
-    truth: str
-    text: str
-    told: str
-    confidence: float
-    refusal: float
-    seconds: float
-    reading: Reading | None = None
-    also: tuple[str, ...] = ()
+    file: str  # its name
+    truth: str  # the digits that stand there, a space between lines
+    text: str  # those that were read
+    told: str  # the truth as people told it, for letters
+    confidence: float  # the probability that all of it is right, in [0, 1]; 0 without an answer
+    refusal: float  # how surely there is no digit, in [0, 1]
+    seconds: float  # from the file to the answer
+    reading: Reading | None = None  # all that was read, for pictures that were read as photos
+    also: tuple[str, ...] = ()  # what would be right as well
 
     @property
     def is_right(self) -> bool:
@@ -185,3 +166,211 @@ def refused_at(lost: float, positive: ArrayLike, negative: ArrayLike) -> float:
 
 def _plain(text: str) -> str:
     return text.replace(" ", "")
+
+
+#: Bounds of the ten bins of confidence: narrow where most numbers are, and where it matters.
+BOUNDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+#: Claims that are told by themselves: of the numbers that claim at least so much, how many are right.
+CLAIMS = (0.9, 0.99, 0.999)
+#: Where nothing stands, nothing is to be read as surely as this.
+CERTAIN = 0.999
+
+
+@dataclass(frozen=True)
+class ReadNumber:
+    """A number that was read: on which picture, its digits, its confidence in [0, 1], and whether it stands there."""
+
+    file: str
+    value: str
+    confidence: float
+    is_right: bool
+
+
+def numbers_of(answers: Iterable[Answer]) -> list[ReadNumber]:
+    """Return the numbers of pictures that were read as photos, judged by ``judged``."""
+    found = []
+    for answer in answers:
+        if answer.reading is None:
+            continue
+        lines = [[number.value for number in line.numbers] for line in answer.reading.lines]
+        truths = [text.split(" ") for text in (answer.truth, *answer.also)]
+        verdicts = max((judged(truth, lines) for truth in truths), key=sum)
+        found += [
+            ReadNumber(answer.file, number.value, number.confidence, is_right)
+            for number, is_right in zip(answer.reading.numbers, verdicts, strict=True)
+        ]
+    return found
+
+
+def judged(truth: Sequence[str], lines: Sequence[Sequence[str]]) -> list[bool]:
+    """Return which numbers stand there.
+
+    Truth tells the digits of lines, not where numbers end. So a number is right if its digits follow each other on a
+    line of the truth, and the digits before and after them there were read as well. Where digits stand apart (three or
+    more numbers on a line, each of one digit), a digit that was not read is held against none of them.
+
+    Examples
+    --------
+    >>> judged(["2250"], [["2250"]]), judged(["2250"], [["225"]]), judged(["2250"], [["22", "50"]])
+    ([True], [False], [True, True])
+    >>> judged(["123", "45"], [["12", "3"], ["4"]])
+    [True, True, False]
+    """
+    stands = "|".join(truth)
+    places = aligned(stands, "|".join("".join(numbers) for numbers in lines))
+    met = {place for place in places if place is not None}
+    verdicts, start = [], 0
+    for numbers in lines:
+        apart = len(numbers) >= 3 and all(len(number) == 1 for number in numbers)
+        for number in numbers:
+            own = places[start : start + len(number)]
+            start += len(number)
+            first = own[0]
+            is_right = first is not None and own == list(range(first, first + len(number)))
+            if is_right and first is not None:
+                last = first + len(number)
+                is_right = stands[first:last] == number
+                around = [place for place in (first - 1, last) if 0 <= place < len(stands) and stands[place] != "|"]
+                is_right = is_right and (apart or all(place in met for place in around))
+            verdicts.append(is_right)
+        start += 1  # the line's end
+    return verdicts
+
+
+def trust(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return the reliability of the numbers read on all these pictures, and what was read where nothing stands."""
+    numbers = numbers_of(answers)
+    bins = []
+    for low, high in itertools.pairwise(BOUNDS):
+        within = [n for n in numbers if low <= n.confidence < high or (high == 1.0 and n.confidence == 1.0)]
+        told: dict[str, Any] = {"low": low, "high": high, "n": len(within)}
+        if within:
+            told |= {"confidence": sum(number.confidence for number in within) / len(within)} | _right(within)
+        bins.append(told)
+    claims = []
+    for least in CLAIMS:
+        sure = [number for number in numbers if number.confidence >= least]
+        claims.append({"least": least, "n": len(sure)} | (_right(sure) if sure else {}))
+    empty = [
+        digit
+        for answer in answers
+        if answer.reading is not None and not answer.truth and "" not in answer.also
+        for digit in answer.reading.digits
+    ]
+    return {
+        "n": len(numbers),
+        "bins": bins,
+        "claims": claims,
+        "n_where_nothing_stands": len(empty),
+        "n_certain_where_nothing_stands": sum(digit.confidence >= CERTAIN for digit in empty),
+        "n_certain_extra": sum(_certain_extra(answer) for answer in answers if answer.truth),
+        "sure_and_wrong": [
+            asdict(number)
+            for number in sorted(numbers, key=lambda number: -number.confidence)
+            if number.confidence >= 0.99 and not number.is_right
+        ],
+    }
+
+
+def _right(numbers: Sequence[ReadNumber]) -> dict[str, Any]:
+    return share(sum(number.is_right for number in numbers), len(numbers))
+
+
+def _certain_extra(answer: Answer) -> int:
+    """How many digits are certain that stand beside those of the truth."""
+    if answer.reading is None:
+        return 0
+    digits = answer.reading.digits
+    places = aligned(answer.truth.replace(" ", ""), "".join(str(digit.value) for digit in digits))
+    return sum(place is None and digit.confidence >= CERTAIN for place, digit in zip(places, digits, strict=True))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is asked of a folder: answered in this way, this measure is at least (``extra``: at most) so much."""
+
+    name: str
+    way: str
+    measure: str
+    asked: float
+
+
+BARS = (
+    Bar("aiano_photos", "photo", "digits", 0.97),
+    Bar("kenya_tallies", "photo", "digits", 0.97),
+    Bar("kenya_tallies", "photo", "whole", 0.60),
+    Bar("wicht_sudoku", "photo", "digits", 0.97),
+    Bar("wicht_sudoku", "photo", "extra", 10),
+    Bar("notepad_marks", "photo", "digits", 0.92),
+    Bar("notepad_marks", "photo", "whole", 0.80),
+    Bar("few_pages_dev", "photo", "digits", 0.99),
+    Bar("few_strings_dev", "photo", "digits", 0.99),
+    Bar("tgtony_pages", "photo", "digits", 0.99),
+    Bar("pages", "photo", "digits", 0.99),
+    Bar("strings", "photo", "digits", 0.96),
+    Bar("strings", "photo", "whole", 0.85),
+    Bar("cells", "photo", "digits", 0.99),
+    Bar("cells", "photo", "refused", 1.0),
+    Bar("drawn", "digit", "digits", 0.995),
+    Bar("webcam_drawn", "digit", "digits", 0.995),
+    Bar("drawn_dev", "digit", "digits", 0.985),
+    Bar("kaggle_90x140", "digit", "digits", 0.98),
+    Bar("doodles", "photo", "refused", 0.95),
+    Bar("letters", "photo", "refused", 0.92),
+    Bar("math_signs", "photo", "refused", 1.0),
+)
+#: Of the numbers that claim 99 %, so many are right.
+TRUSTED = 0.985
+
+
+def ways_with_bars(name: str) -> set[str]:
+    """Return how a folder has to be answered for its bars."""
+    return {bar.way for bar in BARS if bar.name == name}
+
+
+def verdicts(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each bar that was measured: what, asked, reached, and whether that is enough."""
+    rows = []
+    entries = {(entry["name"], entry["way"]): entry for entry in result["entries"]}
+    for bar in BARS:
+        entry = entries.get((bar.name, bar.way))
+        if entry is None:
+            continue
+        what = f"{bar.name}, {bar.measure}" + (", as one digit" if bar.way == "digit" else "")
+        if bar.measure == "extra":
+            reached = entry["digits"]["n_extra"]
+            rows.append(_row(what, f"<= {bar.asked:g}", str(reached), reached <= bar.asked))
+            continue
+        found = entry[bar.measure]
+        rows.append(
+            _row(
+                what,
+                f">= {100 * bar.asked:g} %",
+                f"{100 * found['share']:.1f} % ({found['n_right']} of {found['n']})",
+                found["share"] >= bar.asked,
+            )
+        )
+    for number in dict.fromkeys(row["case"] for row in result["cases"]):
+        asked = [row for row in result["cases"] if row["case"] == number]
+        n_right = sum(row["is_right"] for row in asked)
+        rows.append(_row(f"case {number}", "all", f"{n_right} of {len(asked)}", n_right == len(asked)))
+    rows += _trusted(result["trust"])
+    return rows
+
+
+def _trusted(trust: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    claim = next(claim for claim in trust["claims"] if claim["least"] == 0.99)
+    if claim["n"]:
+        reached = f"{100 * claim['share']:.2f} % ({claim['n_right']} of {claim['n']})"
+        rows.append(
+            _row("numbers that claim 99 %, right", f">= {100 * TRUSTED:g} %", reached, claim["share"] >= TRUSTED)
+        )
+    n_certain = trust["n_certain_where_nothing_stands"]
+    told = f"{n_certain} of {trust['n_where_nothing_stands']} read there"
+    rows.append(_row("read at 99.9 % where nothing stands", "none", told, n_certain == 0))
+    return rows
+
+
+def _row(what: str, asked: str, reached: str, is_reached: bool) -> dict[str, Any]:
+    return {"what": what, "asked": asked, "reached": reached, "is_reached": is_reached}

@@ -2,7 +2,7 @@
 
     python benchmarks/reading_speed.py [--runs 20] [--check] [--out benchmarks/results/reading_speed.json]
 
-A photo of 12 megapixels with 40 digits (``reading_photo.py``), a page of A4 scanned at 300 dots an inch, and a digit as
+A photo of 12 megapixels with 40 digits (``compose``), a page of A4 scanned at 300 dots an inch, and a digit as
 the page's pad gives it, all composed from MNIST's test digits. Kernels are compiled and the reader is open before
 anything is timed. Asked for are less than a second for photo and scan, less than 10 ms for the digit, and less than 600
 MB at the peak of a fresh process that reads one of them; a picture of 20,000 x 20,000 pixels is refused. ``--check``
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import struct
 import subprocess
@@ -22,12 +21,14 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from composed_glyphs import some_hand, some_number, write
@@ -35,15 +36,45 @@ from digitlab.data.mnist import MnistData
 from digitlab.errors import DataError
 from digitlab.reading.reader import Reader
 from digitlab.training.environment import environment
-from reading_photo import ComposedPhoto, compose
+from measuring import RESULTS, write_json
+from reading_composed import plainly_lit
 from reading_scores import n_matched
 
-ROOT = Path(__file__).resolve().parent.parent
 PEAK_OPTION = "--peak-of"
 A4_PX = (2480, 3508)  # at 300 dots an inch
 #: What is asked: seconds, and bytes at the peak.
 ASKED_S = {"photo": 1.0, "scan": 1.0, "digit": 0.010}
 ASKED_BYTES = 600e6
+
+
+@dataclass(frozen=True)
+class ComposedPhoto:
+    """Grey pixels, uint8 (h, w), 0-255, and the numbers on them, a line each."""
+
+    pixels: NDArray[np.uint8]
+    numbers: tuple[str, ...]
+
+
+def compose(n_lines: int = 8, n_digits: int = 5, width: int = 4000, height: int = 3000, seed: int = 0) -> ComposedPhoto:
+    """Write numbers on paper, one a line, with ink of MNIST's test digits."""
+    rng = np.random.default_rng(seed)
+    test = MnistData.load().test
+    ink = np.zeros((height, width), np.float32)
+    side = min(height // (2 * n_lines), width // (2 * n_digits))
+    numbers = []
+    for line in range(n_lines):
+        chosen = rng.integers(0, len(test), n_digits)
+        left = int(rng.integers(side // 2, max(side, width // 4)))
+        top = side // 2 + line * (height - side) // n_lines
+        for index in chosen:
+            size = round(side * rng.uniform(0.9, 1.1))
+            digit = Image.fromarray(test.images[index]).resize((size, size), Image.Resampling.BICUBIC)
+            y = top + int(rng.integers(-side // 20, side // 20 + 1))
+            place = ink[y : y + size, left : left + size]
+            np.maximum(place, np.asarray(digit, np.float32)[: place.shape[0], : place.shape[1]] / 255, out=place)
+            left += round(0.85 * side)
+        numbers.append("".join(str(test.labels[index]) for index in chosen))
+    return ComposedPhoto(plainly_lit(ink, rng), tuple(numbers))
 
 
 def scan(n_lines: int = 12, n_digits: int = 6, seed: int = 0) -> ComposedPhoto:
@@ -192,14 +223,14 @@ def main(argv: list[str] | None = None) -> int:
         "--runs", type=int, default=20, help="readings of photo and scan; the digit is answered 50 x as often"
     )
     parser.add_argument("--check", action="store_true", help="exit code 1 where something is not as it is asked")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "reading_speed.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "reading_speed.json")
     parser.add_argument(PEAK_OPTION, type=Path, metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.peak_of is not None:
         print(peak_here(options.peak_of))
         return 0
     result = measure(options.runs)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    write_json(options.out, result)
     for row in result["entries"]:
         weight = "" if row["peak_bytes"] is None else f"; peak {row['peak_bytes'] / 1e6:.0f} MB"
         print(f"{row['title']}: {row['median']} ({row['range']}, n = {row['n']}; processor {row['processor']}){weight}")

@@ -16,19 +16,17 @@ At last the finder's network, on a page of 1024 x 768 pixels and on a batch of c
 
 from __future__ import annotations
 
-import argparse
+import functools
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from contest import describe_machine
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.maps_runner import MapsRunner
@@ -38,15 +36,22 @@ from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.crops import STRIDE, Crops
 from digitlab.engine.optimizers import Adam
 from digitlab.network.zoo import ZOO, architecture
-from measured_kernels import Block, measured_kernels, multiply_adds
-from roofline_tables import to_markdown, write
+from kernels import Block, measured_kernels, multiply_adds
+from measuring import PAGES, RESULTS, describe_machine, in_turn, parser_of, write, write_json
+from tables import markdown_table, on_machine, page, was_busy
 
-ROOT = Path(__file__).resolve().parent.parent
 #: The batch size that each network is usually trained with.
 BATCH_SIZES = {"codelab_cnn": 512, "fast_cnn": 256}
 
 #: The finder's page, and its batch of crops: how many, and their side.
 PAGE, CROPS, CROP_PX = (768, 1024), 16, 192
+
+PEAK, COPY, BATCH = "multiply-adds in registers", "copy of a large array", "whole batch"
+_OF_MAPS = (
+    "A page and a batch of crops with everything that belongs to it, shared by so many cores. Arithmetic counts as "
+    "textbooks do, and 3 x 3 convolutions take less than half of it (`docs/decisions/0011-networks-of-maps.md`): so "
+    "there can be more than 100 %."
+)
 
 _COPIED_FLOATS = 2**26
 _AT_LEAST_S = 0.06  # waking the second core must not count
@@ -70,7 +75,7 @@ def machine_works(n_cores: int) -> Iterator[Work]:
     numbers = [np.ones(64 * LANES, np.float32) for _ in range(n_cores)]
     yield Work(
         "machine",
-        "multiply-adds in registers",
+        PEAK,
         2.0 * 16 * LANES * per_call,
         0.0,
         lambda core, times: multiply_adds(numbers[core], per_call * times),
@@ -82,7 +87,7 @@ def machine_works(n_cores: int) -> Iterator[Work]:
         for _ in range(times):
             np.copyto(halves[core][1], halves[core][0])
 
-    yield Work("machine", "copy of a large array", 0.0, 8.0 * (_COPIED_FLOATS // n_cores), copy)
+    yield Work("machine", COPY, 0.0, 8.0 * (_COPIED_FLOATS // n_cores), copy)
 
 
 def kernel_works(network: str, data: MnistData, n_cores: int) -> Iterator[Work]:
@@ -196,58 +201,113 @@ def seconds(work: Work, n_cores: int, times: int) -> float:
 def measure(n_rounds: int, networks: list[str]) -> dict[str, Any]:
     """Measure everything in turn, again and again; return the best of each."""
     n_cores, data = available_threads(), MnistData.load()
+    counts = sorted({1, n_cores})
     works = [*machine_works(n_cores)]
     for network in networks:
         works += kernel_works(network, data, n_cores)
-    times = []
+    jobs: list[tuple[tuple[str, str, int], Callable[[], float]]] = []
     for work in works:
         work.run(0, 1)  # compile
-        times.append(max(1, round(_AT_LEAST_S / seconds(work, 1, 1))))
-    batches = {(network, n): batch_seconds(network, data, n) for network in networks for n in {1, n_cores}}
-    finder = {n: finder_seconds(n) for n in sorted({1, n_cores})}
-    found: dict[tuple[str, str, int], list[float]] = {}
-    for _ in range(n_rounds):
-        for work, count in zip(works, times, strict=True):
-            for n in sorted({1, n_cores}):
-                found.setdefault((work.network, work.name, n), []).append(seconds(work, n, count) / work.blocks)
-        for (network, n), (_, train) in batches.items():
-            found.setdefault((network, "whole batch", n), []).append(train())
-        for n, jobs in finder.items():
-            for name, (_, run) in jobs.items():
-                found.setdefault(("finder_cnn", name, n), []).append(run())
+        times = max(1, round(_AT_LEAST_S / seconds(work, 1, 1)))
+        for n in counts:
+            run = functools.partial(lambda work, n, times: seconds(work, n, times) / work.blocks, work, n, times)
+            jobs.append(((work.network, work.name, n), run))
+    shared: dict[tuple[str, str], float] = {}
+    for n in counts:
+        for network in networks:
+            shared[network, BATCH], train = batch_seconds(network, data, n)
+            jobs.append(((network, BATCH, n), train))
+        for name, (flops, run) in finder_seconds(n).items():
+            shared["finder_cnn", name] = flops
+            jobs.append((("finder_cnn", name, n), run))
+    best: dict[tuple[str, str, int], float] = {}
+    for _, (key, run) in in_turn(jobs, n_rounds):
+        best[key] = min(run(), best.get(key, math.inf))
 
-    def entry(network: str, name: str, flops: float, bytes_: float, *, shared: bool) -> dict[str, Any]:
-        best = {n: min(found[network, name, n]) for n in sorted({1, n_cores})}
+    def entry(network: str, name: str, flops: float, bytes_: float, *, each: bool) -> dict[str, Any]:
+        own = {n: best[network, name, n] for n in counts}
         return {
             "network": network,
             "name": name,
             "flops": flops,
             "bytes": bytes_,
-            "microseconds": {str(n): 1e6 * s for n, s in best.items()},
-            "gflops": {str(n): flops * (1 if shared else n) / s / 1e9 for n, s in best.items()},
-            "gbytes": {str(n): bytes_ * (1 if shared else n) / s / 1e9 for n, s in best.items()},
+            "microseconds": {str(n): 1e6 * s for n, s in own.items()},
+            "gflops": {str(n): flops * (n if each else 1) / s / 1e9 for n, s in own.items()},
+            "gbytes": {str(n): bytes_ * (n if each else 1) / s / 1e9 for n, s in own.items()},
         }
 
-    entries = [entry(work.network, work.name, work.flops, work.bytes, shared=False) for work in works]
-    for network in networks:
-        entries.append(entry(network, "whole batch", batches[network, 1][0], 0.0, shared=True))
-    for name, (flops, _) in finder[1].items():
-        entries.append(entry("finder_cnn", name, flops, 0.0, shared=True))
+    entries = [entry(work.network, work.name, work.flops, work.bytes, each=True) for work in works]
+    entries += [entry(*key, flops, 0.0, each=False) for key, flops in shared.items()]
     return {"n": n_rounds, "cores": n_cores, "lanes": LANES, "batch_sizes": BATCH_SIZES, "entries": entries}
+
+
+def peak(result: dict[str, Any], cores: int) -> float:
+    """Return the machine's GFLOP/s in registers on so many cores."""
+    return next(entry["gflops"][str(cores)] for entry in result["entries"] if entry["name"] == PEAK)
+
+
+def share(result: dict[str, Any], network: str, cores: int) -> float:
+    """Return which part of the peak whole batches of a network reach."""
+    found = (entry for entry in result["entries"] if (entry["network"], entry["name"]) == (network, BATCH))
+    return next(found)["gflops"][str(cores)] / peak(result, cores)
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return the page."""
+    counts, machine = sorted({1, result["cores"]}), result["machine"]
+    heads = ["1 core", f"{result['cores']} cores"][: len(counts)]
+    copied = next(entry["gbytes"] for entry in result["entries"] if entry["name"] == COPY)
+    of_machine = [
+        ["multiply-adds, GFLOP/s", *(f"{peak(result, n):.0f}" for n in counts)],
+        ["copying, GB/s read and written", *(f"{copied[str(n)]:.1f}" for n in counts)],
+    ]
+    parts = [
+        "# How near the kernels are to the machine",
+        "Multiply-adds that stay in the registers are the most that the machine can do; copying a large array is the "
+        "most that its memory can deliver.",
+        markdown_table(["", *heads], of_machine),
+    ]
+    columns = ["kernel", "MFLOP", "kB"]
+    for head in heads:
+        columns += [f"{head}: us", "GFLOP/s", "of the peak", "GB/s"]
+    for network in dict.fromkeys(entry["network"] for entry in result["entries"][2:]):
+        told = (
+            f"Each kernel on a block of {result['lanes']} images, and a whole batch of "
+            f"{result['batch_sizes'].get(network, 512)} with everything that belongs to it. Bytes are those that must "
+            "be read and written once; most come from the core's own cache."
+        )
+        rows = [_row(result, entry, counts) for entry in result["entries"] if entry["network"] == network]
+        parts += [f"## {network}", _OF_MAPS if network == "finder_cnn" else told, markdown_table(columns, rows)]
+    return page(
+        *parts,
+        f"The best of {result['n']} rounds over everything. {on_machine(machine)}{was_busy(machine)}. Made by "
+        f"`{result['command']}`.",
+    )
+
+
+def _row(result: dict[str, Any], entry: dict[str, Any], counts: list[int]) -> list[str]:
+    cells = [entry["name"], f"{entry['flops'] / 1e6:.2f}", f"{entry['bytes'] / 1e3:.0f}" if entry["bytes"] else ""]
+    for n in counts:
+        key = str(n)
+        gflops, gbytes = entry["gflops"][key], entry["gbytes"][key]
+        cells += [f"{entry['microseconds'][key]:.1f}"]
+        cells += [f"{gflops:.0f}", f"{100 * gflops / peak(result, n):.0f} %"] if gflops else ["", ""]
+        cells += [f"{gbytes:.0f}" if gbytes else ""]
+    return cells
 
 
 def main() -> None:
     """Measure, write JSON and the page."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = parser_of("roofline", __doc__.split("\n")[0], rounds=7)
     parser.add_argument("--networks", default=",".join(ZOO), metavar="A,B")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "roofline.json")
     options = parser.parse_args()
     machine = describe_machine()
     result = measure(options.rounds, options.networks.split(","))
-    command = f"python benchmarks/roofline.py --rounds {options.rounds}"
-    write({**result, "machine": machine, "command": command}, options.out)
-    print(to_markdown({**result, "machine": machine, "command": command}))
+    result |= {"machine": machine, "command": f"python benchmarks/roofline.py --rounds {options.rounds}"}
+    write_json(options.out, result)
+    if options.out.parent == RESULTS:
+        write(PAGES / "roofline.md", to_markdown(result))
+    print(to_markdown(result))
 
 
 if __name__ == "__main__":

@@ -6,15 +6,50 @@ Every number is computed from the result, the sentences' too.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import spread_chart
-from contest import QUIET_CORES, Spread
-from spread_chart import BOTTOM, LEFT, RIGHT, TOP, Dot, Trace, linear_scale, log_scale
-from straight_line import Line
+from digitlab.evaluation.svg import Dot, Trace, spread_chart
+from measuring import QUIET_CORES, Spread
+from tables import markdown_table, page
 
 _KIB, _MIB = 2**10, 2**20
+
+
+@dataclass(frozen=True)
+class Line:
+    """``y = intercept + slope * x``, fitted through points."""
+
+    intercept: float
+    slope: float
+    residual: float  # root of the mean squared distance of the points, in the units of y
+    worst: float  # the largest distance, as a fraction of the point's own y; 0 for points of 0
+
+    @classmethod
+    def through(cls, xs: Sequence[float], ys: Sequence[float]) -> Line | None:
+        """Fit a line by least squares; None for fewer than three different x, since two points are always on a line.
+
+        Examples
+        --------
+        >>> Line.through([1, 2, 3], [3, 5, 7])
+        Line(intercept=1.0, slope=2.0, residual=0.0, worst=0.0)
+        """
+        if len(set(xs)) < 3:
+            return None
+        slope, intercept = statistics.linear_regression(xs, ys)
+        distances = [abs(y - intercept - slope * x) for x, y in zip(xs, ys, strict=True)]
+        return cls(
+            intercept,
+            slope,
+            math.sqrt(statistics.fmean(distance**2 for distance in distances)),
+            max(distance / abs(y) if y else 0.0 for distance, y in zip(distances, ys, strict=True)),
+        )
+
+    def at(self, x: float) -> float:
+        """Return y at x."""
+        return self.intercept + self.slope * x
 
 
 def charts(result: dict[str, Any]) -> dict[str, str]:
@@ -52,21 +87,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         f"digitlab {versions['digitlab']}, numba {versions['numba']}, Python {versions['python']}, {machine['cores']} "
         f"cores of {machine['cpu']}. Made by `{result['command']}` on {result['date'][:10]}."
     )
-    return "\n\n".join(told) + "\n"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table.
-
-    Examples
-    --------
-    >>> print(table(["n", "s"], [["1", "2.5"]]))
-    | n | s |
-    |---|---|
-    | 1 | 2.5 |
-    """
-    lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
-    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+    return page(*told)
 
 
 def _images_text(part: dict[str, Any]) -> list[str]:
@@ -88,21 +109,18 @@ def _images_text(part: dict[str, Any]) -> list[str]:
         [f"{p['n_images']:,}", _text(p["seconds"], 4), f"{1e6 * p['seconds']['median'] / p['n_images']:.2f}"]
         for p in points
     ]
-    return [told, table(["images", "seconds an epoch", "µs an image"], rows)]
+    return [told, markdown_table(["images", "seconds an epoch", "µs an image"], rows)]
 
 
 def _images_chart(part: dict[str, Any]) -> str:
     dots = [_dot(point["n_images"], point["seconds"]) for point in part["points"]]
-    x_scale = linear_scale([dot.x for dot in dots], LEFT, RIGHT)
     traces = [Trace("median, smallest and largest", dots)]
     if part["line"]:
         line = Line(**part["line"])
         ends = [Dot.on_line(x, line.at(x)) for x in (dots[0].x, dots[-1].x)]
         traces.append(Trace("straight line, least squares", ends, measured=False))
-    return spread_chart.spread_chart(
+    return spread_chart(
         traces,
-        x_scale,
-        linear_scale([dot.max for dot in dots], BOTTOM, TOP),
         title=f"An epoch of codelab_cnn, batches of {part['batch_size']}",
         x_label="Training images",
         y_label="Seconds an epoch",
@@ -142,15 +160,14 @@ def _networks_text(part: dict[str, Any]) -> list[str]:
         for p in points
     ]
     header = ["network", "parameters", "multiply-adds an image, forward", "ms a batch", "10⁹ multiply-adds a second"]
-    return [told, table(header, rows)]
+    return [told, markdown_table(header, rows)]
 
 
 def _networks_chart(part: dict[str, Any]) -> str:
     dots = [_dot(p["multiply_adds"], p["ms_per_batch"], p["network"]) for p in part["points"]]
-    return spread_chart.spread_chart(
+    return spread_chart(
         [Trace("median, smallest and largest", dots, joined=True)],
-        log_scale([dot.x for dot in dots], LEFT, RIGHT),
-        log_scale([y for dot in dots for y in (dot.min, dot.max)], BOTTOM, TOP),
+        log="xy",
         title=f"Training on a batch of {part['batch_size']}, network by network",
         x_label="Multiply-adds an image, forward (logarithmic)",
         y_label="Milliseconds a batch (logarithmic)",
@@ -167,7 +184,7 @@ def _threads_text(part: dict[str, Any]) -> list[str]:
         told = f"With {cores} threads, on as many cores, training is faster than with one: {told}."
     rows = [[p["network"], str(p["threads"]), _text(p["seconds"], 3), _text(p["speedup"], 2)] for p in points]
     header = ["network", "threads", f"seconds an epoch of {points[0]['n_images']:,}", "times as fast as with one"]
-    return [told, table(header, rows)]
+    return [told, markdown_table(header, rows)]
 
 
 def _threads_chart(part: dict[str, Any]) -> str:
@@ -176,10 +193,8 @@ def _threads_chart(part: dict[str, Any]) -> str:
     own = {name: [_dot(p["threads"], p["speedup"]) for p in points if p["network"] == name] for name in names}
     traces = [Trace(name, dots, joined=True) for name, dots in own.items()]
     traces.append(Trace("as many times as threads", [Dot.on_line(x, x) for x in (1, cores)], measured=False))
-    return spread_chart.spread_chart(
+    return spread_chart(
         traces,
-        linear_scale([cores], LEFT, RIGHT, whole=True),
-        linear_scale([cores, *(dot.max for trace in traces for dot in trace.dots)], BOTTOM, TOP),
         title="Threads, on a machine of " + ("one core" if cores == 1 else f"{cores} cores"),
         x_label="Threads",
         y_label="Times as fast as with one thread",
@@ -207,7 +222,7 @@ def _memory_text(part: dict[str, Any]) -> list[str]:
         [f"{p['batch_size']:,}", _text(p["growth_bytes"], 2, 1 / _MIB), _text(p["engine_bytes"], 2, 1 / _MIB)]
         for p in points
     ]
-    return [told, table(["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"], rows)]
+    return [told, markdown_table(["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"], rows)]
 
 
 def _memory_chart(part: dict[str, Any]) -> str:
@@ -215,12 +230,11 @@ def _memory_chart(part: dict[str, Any]) -> str:
         name: [_dot(p["batch_size"], p[key], scale=1 / _MIB) for p in part["points"]]
         for key, name in (("growth_bytes", "added to the process"), ("engine_bytes", "the engine's arrays"))
     }
-    dots = [dot for dots in own.values() for dot in dots]
     sizes = [p["batch_size"] for p in part["points"]]
-    return spread_chart.spread_chart(
+    return spread_chart(
         [Trace(name, dots, joined=True) for name, dots in own.items()],
-        log_scale(sizes, LEFT, RIGHT, ticks=sizes),
-        log_scale([y for dot in dots for y in (dot.min, dot.max)], BOTTOM, TOP),
+        log="xy",
+        x_ticks=sizes,
         title="Memory that training codelab_cnn takes, at its peak",
         x_label="Images a batch (logarithmic)",
         y_label="MiB (logarithmic)",

@@ -9,23 +9,16 @@ at here, once, and nothing is chosen by them.
 
 from __future__ import annotations
 
-import datetime
-import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
-import digitlab
+from card import Shipped, filled, share
 from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
-from digitlab.network.checkpoint import load_checkpoint
 from digitlab.reading.finder import shipped
-from digitlab.runs.directory import Run
 from digitlab.training.candidates import NONE, compose_candidates
 from digitlab.training.practice_bank import make_bank
-from reader_card import packages, share
 
-FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
 N_CANDIDATES = 20_000
 # Not the crops that the run watched.
 SEED = 2_000
@@ -111,29 +104,15 @@ Letters and printed digits were drawn from these, by Debian package; no glyph is
 
 def main(path: str) -> None:
     """Copy the model of a run into the package and write its card."""
-    run = Run(Path(path))
-    described: dict[str, Any] = run.read_json("config.json")
-    source = run.path / "model.safetensors"
-    checkpoint = load_checkpoint(source)
-    model = Sequential.from_checkpoint(checkpoint)
-    data, config, fonts = MnistData.load(), described["config"], described["nondigits"]["fonts"]
-    text = _CARD.format(
-        command=described["command"],
-        config=config,
-        network=checkpoint.architecture.name,
-        n_seen=(config["epochs"] + 1) // 2 * config["train_images"],
-        where=run.read_json("environment.json"),
-        minutes=run.read_json("timings.json")["train"] / 60,
-        date=datetime.date.fromtimestamp(source.stat().st_mtime).isoformat(),
-        n_candidates=N_CANDIDATES,
-        n_bytes=source.stat().st_size,
-        n_parameters=model.count_params(),
-        table="\n".join(row(model, split) for split in (data.validation, data.test)),
-        fonts="\n".join(f"- {name}: {', '.join(files)}" for name, files in packages(fonts).items()),
-    )
-    shutil.copyfile(source, FOLDER / "second_look.safetensors")
-    (FOLDER / "SECOND_LOOK_CARD.md").write_text(text, encoding="utf-8")
-    print(text)
+    network, data = Shipped(path), MnistData.load()
+    table = "\n".join(row(network.model, split) for split in (data.validation, data.test))
+    network.ship("second_look", "SECOND_LOOK_CARD.md", card(network.words, table))
+
+
+def card(words: dict[str, Any], table: str) -> str:
+    """Return the card as Markdown."""
+    n_seen = (words["config"]["epochs"] + 1) // 2 * words["config"]["train_images"]
+    return filled(_CARD, words, n_seen=n_seen, n_candidates=N_CANDIDATES, table=table)
 
 
 if __name__ == "__main__":

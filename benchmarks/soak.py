@@ -13,7 +13,6 @@ and no other 5xx for any. Writes the outcome into ``benchmarks/results/serving.j
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import sys
@@ -21,36 +20,163 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from contest_command import command_line, positive
-from serving_page import write_page
-from serving_servers import ROOT, Server, digitlab_server
-from soak_requests import Kind, kinds
+from digitlab.data.mnist import MnistData
+from digitlab.reading.predictor import DigitImage, Predictor
+from digitlab.reading.small_image import small_image
+from measuring import RESULTS, made_by, parser_of, positive, rss_bytes
+from servers import FORM, Server, digitlab_server, form, png
+from serving import publish
 
 _SAMPLES = 60
 _RETRIES = 50
 _WARM_UP_PART = 10  # of the requests, in which threads start and buffers grow
+_RAW, _JSON = "application/octet-stream", "application/json"
+_TOLERANCE = 1e-4
+_N_IMAGES = 200
+_MOST_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, and whether an answer with 200 is right."""
+
+    path: str
+    body: Any
+    headers: Mapping[str, str]
+    check: Callable[[bytes], bool] = lambda content: True
+    method: str = "POST"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of request: how often it is sent, and the statuses that are right; 0 is a closed connection."""
+
+    name: str
+    title: str
+    part: float
+    make: Callable[[np.random.Generator], Request]
+    statuses: tuple[int, ...] = (200,)
+    is_good: bool = True
+
+
+def kinds() -> list[Kind]:
+    """Return all kinds; the library is asked here what the good ones should be answered."""
+    images = MnistData.load().test.images[:_N_IMAGES].reshape(-1, 28, 28)
+    predictor = Predictor()
+    expected = [answer.to_dict() for answer in predictor.answers(
+        [DigitImage("image", None, image, is_given=True) for image in images])]  # fmt: skip
+    files = [png(image) for image in images]
+    of_files = [answer.to_dict() for answer in predictor.answers(
+        [DigitImage("a.png", content, small_image(content)) for content in files])]  # fmt: skip
+    photo = png(_photo(images[:8]))
+    assert predictor.reader is not None
+    text = predictor.reader.read(photo).text
+
+    def raw(rng: np.random.Generator) -> Request:
+        chosen = rng.integers(0, _N_IMAGES, rng.choice([1, 1, 1, 1, 3, 20]))
+        return _post(images[chosen].tobytes(), _RAW, _same([expected[k] for k in chosen]))
+
+    def numbers(rng: np.random.Generator) -> Request:
+        chosen = rng.integers(0, _N_IMAGES, rng.integers(1, 4))
+        body = json.dumps({"images": images[chosen].tolist()}).encode()
+        return _post(body, _JSON, _same([expected[k] for k in chosen]))
+
+    def in_form(rng: np.random.Generator) -> Request:
+        chosen = rng.integers(0, _N_IMAGES, rng.integers(1, 4))
+        return _post(form(*(files[k] for k in chosen)), FORM, _same([of_files[k] for k in chosen]))
+
+    def read(_: np.random.Generator) -> Request:
+        return _post(photo, "image/png", lambda content: json.loads(content)[0]["text"] == text, "/api/read")
+
+    def junk(rng: np.random.Generator) -> Request:
+        start = rng.choice([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"%PDF-1.7", b'{"images": [['])
+        path = str(rng.choice(["/api/predict", "/api/read"]))
+        kind = str(rng.choice([_RAW, _JSON, FORM, "image/png", "application/pdf", "text/plain", ""]))
+        # Never a whole number of raw images: those would be answered.
+        return _post(start + rng.bytes(int(rng.integers(0, 3))) + b"!" * 800, kind, path=path)
+
+    def cut(rng: np.random.Generator) -> Request:
+        whole = files[int(rng.integers(0, _N_IMAGES))]
+        if rng.random() < 0.5:
+            return _post(form(whole)[: -int(rng.integers(5, 60))], FORM)
+        return _post(photo[: int(rng.integers(20, len(photo) - 50))], "image/png", path="/api/read")
+
+    def large(rng: np.random.Generator) -> Request:
+        body: Any = bytes(_MOST_BYTES + 1)
+        if rng.random() < 0.5:
+            body = (bytes(100_000) for _ in range(30))  # in chunks, so that no header tells
+        return _post(body, _RAW)
+
+    bomb = png(np.zeros((9_000, 9_000), np.uint8))
+
+    def bombed(rng: np.random.Generator) -> Request:
+        return _post(bomb, "image/png", path=str(rng.choice(["/api/predict", "/api/read"])))
+
+    def lost(rng: np.random.Generator) -> Request:
+        address = str(rng.choice(["/", "/api", "/api/predict/7", "/docs", "/api/model/export?format=x"]))
+        return Request(address, None, {}, method=str(rng.choice(["GET", "PUT", "DELETE"])))
+
+    def asked(rng: np.random.Generator) -> Request:
+        address = str(rng.choice(["/healthz", "/readyz", "/metrics", "/api/model", "/openapi.json"]))
+        return Request(address, None, {}, method="GET")
+
+    def stranger(_: np.random.Generator) -> Request:
+        return _post(images[0].tobytes(), _RAW, host="evil.example")
+
+    return [
+        Kind("raw", "images as raw bytes", 0.34, raw),
+        Kind("json", "images in JSON", 0.10, numbers),
+        Kind("form", "images as PNG in a form", 0.16, in_form),
+        Kind("photo", "a photo", 0.02, read),
+        Kind("asked", "health, metrics, model, description", 0.05, asked),
+        Kind("junk", "junk of all kinds", 0.16, junk, (415, 422), is_good=False),
+        Kind("cut", "files and forms that end too soon", 0.06, cut, (422,), is_good=False),
+        Kind("large", "bodies that are too large", 0.02, large, (413, 0), is_good=False),
+        Kind("bomb", "81 megapixels in 79 kB", 0.01, bombed, (422, 429, 503), is_good=False),
+        Kind("lost", "other addresses and methods", 0.05, lost, (404, 405, 422), is_good=False),
+        Kind("stranger", "another name for this machine", 0.03, stranger, (403,), is_good=False),
+    ]
+
+
+def _post(
+    body: Any,
+    kind: str,
+    check: Callable[[bytes], bool] = lambda content: True,
+    path: str = "/api/predict",
+    host: str = "127.0.0.1",
+) -> Request:
+    return Request(path, body, {"Content-Type": kind, "Host": host}, check)
+
+
+def _same(expected: list[dict[str, Any]]) -> Callable[[bytes], bool]:
+    def check(content: bytes) -> bool:
+        answers = json.loads(content)
+        return len(answers) == len(expected) and all(
+            answer["label"] == known["label"]
+            and np.abs(np.subtract(answer["probabilities"], known["probabilities"])).max() < _TOLERANCE
+            for answer, known in zip(answers, expected, strict=True)
+        )
+
+    return check
+
+
+def _photo(images: np.ndarray) -> np.ndarray:
+    paper = np.full((180, 60 * len(images) // 2 + 60), 230, np.uint8)
+    for place, image in enumerate(images):
+        top, left = 30 + 70 * (place % 2), 30 + 60 * (place // 2)
+        paper[top : top + 28, left : left + 28] -= np.minimum(image, 200)
+    return paper
 
 
 class Soak:
-    """One run.
-
-    Parameters
-    ----------
-    server : Server
-        Who is asked.
-    every : list of Kind
-        What is sent; the parts of all add up to the whole.
-    n_requests, connections : int
-        How many, and over how many connections at a time.
-    """
+    """One run: so many requests of all kinds to a server, over so many connections at a time."""
 
     def __init__(self, server: Server, every: list[Kind], n_requests: int, connections: int) -> None:
         self.server, self.kinds = server, every
@@ -98,7 +224,7 @@ class Soak:
                 self.n_sent += 1
                 n = self.n_sent
                 if n > self.warm_up and n % step == 0:
-                    self.memory.append({"requests": n, "rss_bytes": self.server.rss_bytes()})
+                    self.memory.append({"requests": n, "rss_bytes": rss_bytes(self.server.process.pid)})
             kind = self.kinds[rng.choice(len(parts), p=parts / parts.sum())]
             connection = self._one(connection, kind, rng)
         connection.close()
@@ -139,34 +265,26 @@ class Soak:
         return http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=120)
 
 
-def soak(n_requests: int, connections: int, folder: Path, say: Callable[[str], None] = lambda text: None) -> Any:
+def soak(n_requests: int, connections: int, folder: Path) -> Any:
     """Start a server, send it everything, and return the outcome."""
     every = kinds()
     with digitlab_server(folder / "soak.log", "--max-bytes", "2000000") as server:
         run = Soak(server, every, n_requests, connections)
-        say(f"{n_requests:,} requests over {connections} connections ...")
         seconds = run.run()
-        with suppress(OSError):
-            say((folder / "soak.log").read_text()[-500:])
     return run.to_dict() | {"seconds": seconds}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Soak and write; return 0, or 1 where something was wrong."""
     argv = sys.argv[1:] if argv is None else argv
-    out = ROOT / "benchmarks" / "results" / "serving.json"
-    parser = argparse.ArgumentParser(prog="python benchmarks/soak.py", description=__doc__.split("\n")[0])
+    parser = parser_of("soak", __doc__.split("\n")[0])
+    parser.set_defaults(out=RESULTS / "serving.json")
     parser.add_argument("--requests", type=positive, default=30_000, metavar="N")
     parser.add_argument("--connections", type=positive, default=8, metavar="N")
-    parser.add_argument("--out", type=Path, default=out, metavar="FILE")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="digitlab-soak-") as name:
-        result = soak(options.requests, options.connections, Path(name), lambda text: print(text, file=sys.stderr))
-    result |= {"command": command_line("soak", argv), "date": datetime.now(UTC).isoformat(timespec="seconds")}
-    kept = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(kept | {"soak": result}, indent=1) + "\n", "utf-8")
-    print(write_page(options.out))
+        result = soak(options.requests, options.connections, Path(name))
+    publish(options.out, {"soak": result | made_by("soak", argv)})
     print(*result["problems"], sep="\n", file=sys.stderr)
     return 1 if result["problems"] or result["n_5xx"] else 0
 

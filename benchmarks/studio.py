@@ -15,25 +15,22 @@ Writes ``benchmarks/results/studio.json`` and ``docs/measurements/studio.md``. N
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import json
 import math
 import os
 import statistics
 import time
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from contest import QUIET_CORES, describe_machine
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import environment
+from measuring import PAGES, describe_machine, in_turn, parser_of, positive, write, write_json
 from studio_process import StudioProcess, browser
+from tables import markdown_table, page, was_busy
 
-ROOT = Path(__file__).resolve().parent.parent
 #: The most that a page may cost the default run.
 ALLOWED = 1.25
 
@@ -64,22 +61,26 @@ def open_page(chromium: Any, address: str) -> Any:
 
 def compare(studio: StudioProcess, chromium: Any, n_rounds: int) -> dict[str, Any]:
     """Train the default run with a page and without one, in turn."""
-    rounds = []
-    for number in range(n_rounds):
-        answers: dict[bool, dict[str, Any]] = {}
-        for is_open in (True, False) if number % 2 else (False, True):
-            page = open_page(chromium, studio.address) if is_open else None
-            answers[is_open] = studio.train()
-            if page is not None:
-                frames = page.evaluate("window.framesDrawn")
-                page.close()
-                studio.tell("alone")
-                studio.answer()
-        with_page, without = answers[True]["seconds"], answers[False]["seconds"]
-        rounds.append({"with_page": with_page, "without": without, "ratio": with_page / without, "frames": frames})
-        print(f"round {number + 1}: {with_page:.3f} s with the page, {without:.3f} s without; {frames} frames")
+    rounds: list[dict[str, float]] = []
+    seconds: dict[bool, float] = {}
+    n_steps = frames = 0
+    for number, is_open in in_turn((False, True), n_rounds):
+        page = open_page(chromium, studio.address) if is_open else None
+        answer = studio.train()
+        seconds[is_open], n_steps = answer["seconds"], answer["n_steps"]
+        if page is not None:
+            frames = page.evaluate("window.framesDrawn")
+            page.close()
+            studio.tell("alone")
+            studio.answer()
+        if len(seconds) == 2:
+            own = {"with_page": seconds[True], "without": seconds[False]}
+            rounds.append(own | {"ratio": seconds[True] / seconds[False], "frames": frames})
+            told = f"{seconds[True]:.3f} s with the page, {seconds[False]:.3f} s without"
+            print(f"round {number}: {told}; {frames} frames")
+            seconds.clear()
     medians = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-    return {"n": n_rounds, "n_steps": answers[True]["n_steps"], "medians": medians, "rounds": rounds}
+    return {"n": n_rounds, "n_steps": n_steps, "medians": medians, "rounds": rounds}
 
 
 def watch_long_run(studio: StudioProcess, chromium: Any, n_batches: int) -> dict[str, Any]:
@@ -148,47 +149,51 @@ def _thirds(at: Sequence[float], values: Sequence[float], begin: float, end: flo
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-    """Return the page for the documentation."""
+    """Return the page."""
     short, long, machine, versions = (result[key] for key in ("default_run", "long_run", "machine", "versions"))
-    medians = short["medians"]
-    ratios = [one["ratio"] for one in short["rounds"]]
-
-    def row(title: str, values: Sequence[float | None], scale: float, digits: int) -> str:
-        return f"| {title} | " + " | ".join("-" if v is None else f"{v / scale:,.{digits}f}" for v in values) + " |\n"
-
-    noise = "" if machine["load_1min"] < QUIET_CORES * machine["cores"] else ", which was not quiet when it began"
-    thirds = [("server, resident", "rss"), ("of it, the recording of the weights", "recording"), ("the rest", "rest")]
+    medians, ratios = short["medians"], [one["ratio"] for one in short["rounds"]]
     answer, click = long["answer_ms"], long["click_ms"]
-    return (
-        "# What the page costs\n\n"
+
+    def row(title: str, values: Sequence[float | None], scale: float = 1, digits: int = 2) -> list[str]:
+        return [title, *("-" if v is None else f"{v / scale:,.{digits}f}" for v in values)]
+
+    cost = [f"{medians['with_page']:.3f}", f"{medians['without']:.3f}", f"**{medians['ratio']:.2f}**"]
+    cost += [f"{min(ratios):.2f}", f"{max(ratios):.2f}", f"{medians['frames']:.0f}"]
+    waits = [("with an animation frame", answer), ("to a click on a tab, until its panel is seen", click)]
+    memory = [("server, resident", "rss"), ("of it, the recording of the weights", "recording"), ("the rest", "rest")]
+    memory.append(("the page's script, after garbage collection", "heap"))
+    return page(
+        "# What the page costs",
         f"The default run of {short['n_steps']} batches, from its start to its last record, in one Studio in turn with "
         "a Chromium page open and live on the Training tab and with none; medians of "
-        f"{short['n']} rounds, the ratio taken within a round. Allowed is {ALLOWED}.\n\n"
-        "| with the page, s | without, s | ratio | lowest | highest | frames drawn |\n|---|---|---|---|---|---|\n"
-        f"| {medians['with_page']:.3f} | {medians['without']:.3f} | **{medians['ratio']:.2f}** | {min(ratios):.2f} | "
-        f"{max(ratios):.2f} | {medians['frames']:.0f} |\n\n"
-        f"## A run of {long['n_steps']:,} batches\n\n"
-        f"With the page open; {long['seconds']:.0f} s, {long['frames']:,} frames drawn; one run.\n\n"
-        "| the page answers | n | median, ms | 95 %, ms |\n|---|---|---|---|\n"
-        f"| with an animation frame | {answer['n']} | {answer['p50']:.0f} | {answer['p95']:.0f} |\n"
-        f"| to a click on a tab, until its panel is seen | {click['n']} | {click['p50']:.0f} | {click['p95']:.0f} |\n\n"
-        "| part of the run | 1st fifth | 2nd | 3rd | 4th | 5th |\n|---|---|---|---|---|---|\n"
-        + row("ms a batch", long["ms_per_batch_by_fifths"], 1, 2)
-        + "\n| memory, MiB (median of samples) | 1st third | 2nd | 3rd |\n|---|---|---|---|\n"
-        + "".join(row(title, long[f"{key}_by_thirds"], _MIB, 1) for title, key in thirds)
-        + row("the page's script, after garbage collection", long["heap_by_thirds"], _MIB, 1)
-        + f"\nThe recording may take {result['recording_budget'] // _MIB} MiB, and is thinned from there on; before, a "
-        "snapshot of every batch is kept.\n\n"
+        f"{short['n']} rounds, the ratio taken within a round. Allowed is {ALLOWED}.",
+        markdown_table(["with the page, s", "without, s", "ratio", "lowest", "highest", "frames drawn"], [cost]),
+        f"## A run of {long['n_steps']:,} batches",
+        f"With the page open; {long['seconds']:.0f} s, {long['frames']:,} frames drawn; one run.",
+        markdown_table(
+            ["the page answers", "n", "median, ms", "95 %, ms"],
+            [[title, f"{found['n']}", f"{found['p50']:.0f}", f"{found['p95']:.0f}"] for title, found in waits],
+        ),
+        markdown_table(
+            ["part of the run", "1st fifth", "2nd", "3rd", "4th", "5th"],
+            [row("ms a batch", long["ms_per_batch_by_fifths"])],
+        ),
+        markdown_table(
+            ["memory, MiB (median of samples)", "1st third", "2nd", "3rd"],
+            [row(title, long[f"{key}_by_thirds"], _MIB, 1) for title, key in memory],
+        ),
+        f"The recording may take {result['recording_budget'] // _MIB} MiB, and is thinned from there on; before, a "
+        "snapshot of every batch is kept.",
         f"digitlab {versions['digitlab']}, NiceGUI {versions['nicegui']}, Chromium {versions['chromium']}, Python "
-        f"{versions['python']}, {machine['cores']} cores of {machine['cpu']}{noise}. Made by `{result['command']}`.\n"
+        f"{versions['python']}, {machine['cores']} cores of {machine['cpu']}{was_busy(machine)}. Made by "
+        f"`{result['command']}`.",
     )
 
 
 def main() -> None:
     """Measure, write JSON and the page."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="of the default run, with the page and without")
-    parser.add_argument("--batches", type=int, default=5000, help="of the long run")
+    parser = parser_of("studio", __doc__.split("\n")[0], rounds=5)
+    parser.add_argument("--batches", type=positive, default=5000, help="of the long run")
     options = parser.parse_args()
     machine = describe_machine()
     with browser() as chromium:
@@ -209,12 +214,8 @@ def main() -> None:
         "versions": versions,
         "command": f"python benchmarks/studio.py --rounds {options.rounds} --batches {options.batches}",
     }
-    for path, text in (
-        (ROOT / "benchmarks" / "results" / "studio.json", json.dumps(result, indent=1) + "\n"),
-        (ROOT / "docs" / "measurements" / "studio.md", to_markdown(result)),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+    write_json(options.out, result)
+    write(PAGES / "studio.md", to_markdown(result))
     print(to_markdown(result))
 
 

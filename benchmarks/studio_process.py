@@ -28,10 +28,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from measuring import ROOT, rss_bytes
+
 #: Debian's Chromium, or None.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-_SOURCE = Path(__file__).resolve().parent.parent / "src"
+_SOURCE = ROOT / "src"
 _FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 _LOOK_S = 0.001
 _SAMPLES = 15  # of the memory, in a training
@@ -40,13 +42,7 @@ _PATIENCE_S = 1800.0
 
 
 class StudioProcess:
-    """The Studio's process, seen from outside.
-
-    Attributes
-    ----------
-    address : str
-        Of the page.
-    """
+    """The Studio's process, seen from outside; ``address`` is the page's."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="digitlab-studio-")
@@ -73,13 +69,7 @@ class StudioProcess:
         self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the next answer.
-
-        Raises
-        ------
-        RuntimeError
-            If the Studio has ended, or the training has failed.
-        """
+        """Wait for the next answer; RuntimeError if the Studio has ended, or the training has failed."""
         answer = self._answers.get(timeout=_PATIENCE_S)
         if answer is None or "failure" in answer:
             raise RuntimeError("The Studio has ended." if answer is None else answer["failure"])
@@ -97,7 +87,7 @@ class StudioProcess:
 
     def rss_bytes(self) -> int:
         """Return the resident memory."""
-        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return rss_bytes(self._process.pid)
 
     def close(self) -> None:
         """End the Studio as Ctrl-C does, and remove its runs."""
@@ -134,9 +124,9 @@ def browser() -> Iterator[Any]:
 
 
 def _serve() -> None:
-    from digitlab.serving.listening import listening_socket
+    from digitlab.serving.server import listening_socket
     from digitlab.studio import app
-    from digitlab.studio.opening import Opening
+    from digitlab.studio.startup import Opening
 
     class WatchedOpening(Opening):
         """Hands the trainer to the thread that obeys commands."""
@@ -181,7 +171,7 @@ def _trained(trainer: Any, epochs: int, network: str) -> dict[str, Any]:
         while len(fifths) <= _FIFTHS and step >= len(fifths) * n_steps / _FIFTHS:
             fifths.append(now)
         if step >= (len(memory) + 1) * n_steps / _SAMPLES:
-            memory.append({"step": step, "rss": _rss_bytes(), "recording": trainer.recording.n_bytes})
+            memory.append({"step": step, "rss": rss_bytes(), "recording": trainer.recording.n_bytes})
     ended = time.monotonic()
     if trainer.state != "finished":
         return {"failure": trainer.message or f"The training is {trainer.state}."}
@@ -197,10 +187,6 @@ def _trained(trainer: Any, epochs: int, network: str) -> dict[str, Any]:
         "ms_per_batch_by_fifths": [1000 * (b - a) / (n_steps / _FIFTHS) for a, b in pairwise(fifths)],
         "memory": memory,
     }
-
-
-def _rss_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _say(answer: dict[str, Any]) -> None:

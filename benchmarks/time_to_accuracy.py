@@ -1,7 +1,7 @@
 """Measure seconds of training against the accuracy on the MNIST test images, a seed a round.
 
-``python benchmarks/time_to_accuracy.py [--rounds 10] [--slow-rounds 2] [--example-rounds 1]
-[--out benchmarks/results/time_to_accuracy.json] [--peers digitlab-fast,...] [--envs .venvs]``
+``python benchmarks/time_to_accuracy.py [--rounds 10] [--slow-rounds 2] [--example-rounds 1] [--out FILE]
+[--peers digitlab-fast,...] [--envs .venvs]``
 
 - ``digitlab-PRESET``: a preset as it is;
 - ``torch-PRESET``: the same on PyTorch: network, initial weights, batch size, optimizer and the learning rate of every
@@ -18,14 +18,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from contest import Contest, Entry, Quantity, describe_machine
-from contest_command import command_line, contend, options_for, positive
-from peers.contestants import contestant
-from peers.peer import prepare, run_once
+from contest import Entry, Quantity, contend, contest_parser
+from contestants import contestant
+from measuring import positive
 from peers.recipe import lacking
+from tables import circumstances, contest_table, markdown_table, mean_text, n_runs, page, times
 
 #: The presets that are measured, where digitlab has them.
 PRESETS = ("fast", "accurate")
@@ -40,27 +41,14 @@ EXAMPLE_TIMEOUT_S = 7_200
 PEERS = {
     peer.name: peer
     for peer in (
+        *(contestant("digitlab", "preset", name=f"digitlab-{p}", title=f"digitlab --preset {p}") for p in PRESETS),
+        *(contestant("torch", "recipe", name=f"torch-{p}", title=f"PyTorch, the recipe of {p}") for p in PRESETS),
         *(
-            contestant("digitlab", "digitlab_preset.py", name=f"digitlab-{preset}", title=f"digitlab --preset {preset}")
-            for preset in PRESETS
-        ),
-        *(
-            contestant("torch", "torch_recipe.py", name=f"torch-{preset}", title=f"PyTorch, the recipe of {preset}")
-            for preset in PRESETS
-        ),
-        contestant(
-            "torch",
-            "torch_example.py",
-            name="torch-example",
-            title="PyTorch's MNIST example",
-            timeout_s=EXAMPLE_TIMEOUT_S,
-        ),
-        contestant(
-            "tensorflow",
-            "keras_example.py",
-            name="keras-example",
-            title="Keras' MNIST convnet on TensorFlow",
-            timeout_s=EXAMPLE_TIMEOUT_S,
+            contestant(env, "example", name=name, title=title, timeout_s=EXAMPLE_TIMEOUT_S)
+            for env, name, title in (
+                ("torch", "torch-example", "PyTorch's MNIST example"),
+                ("tensorflow", "keras-example", "Keras' MNIST convnet on TensorFlow"),
+            )
         ),
     )
 }
@@ -76,30 +64,19 @@ QUANTITIES = (
 def main(argv: list[str] | None = None) -> int:
     """Hold the contest; return 0, 1 without a time of the baseline, 130 after Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = options_for("time_to_accuracy", "Measure seconds against accuracy.", PEERS, rounds=10)
+    parser = contest_parser("time_to_accuracy", "Measure seconds against accuracy.", PEERS.values(), rounds=10)
     add = parser.add_argument
     add("--example-rounds", type=positive, default=1, metavar="N", help="runs of the published examples (default 1)")
     add("--slow-rounds", type=positive, default=2, metavar="N", help=f"runs of {SLOW} (default 2)")
     add("--example-epochs", type=positive, metavar="N", help="train the published examples less, to try the script")
     add("--images", type=positive, default=0, metavar="N", help="cut the training images, to try the script")
     options = parser.parse_args(argv)
+    title = "Seconds of training, and the accuracy on the 10,000 test images"
     entries = [_entry(name, options) for name in options.peers]
-    contest = Contest(
-        title="Seconds of training, and the accuracy on the 10,000 test images",
-        command=command_line("time_to_accuracy", argv),
-        rounds=options.rounds,
-        quantities=QUANTITIES,
-        entries=entries,
-        machine=describe_machine(),
+    job = ("recipes", options.rounds, options.images, *PRESETS)
+    return contend(
+        "time_to_accuracy", argv, options, title, QUANTITIES, entries, job, lambda folder: leave_out(entries, folder)
     )
-
-    def write(folder: Path) -> None:
-        writer = contestant("digitlab", "accuracy_job.py", title="the recipes")
-        arguments = [str(folder), str(options.rounds), str(options.images), *PRESETS]
-        run_once(writer, prepare(writer, options.envs), arguments)
-        leave_out(entries, folder)
-
-    return contend(contest, options.envs, options.out, write)
 
 
 def leave_out(entries: Sequence[Entry], folder: Path) -> None:
@@ -117,14 +94,35 @@ def leave_out(entries: Sequence[Entry], folder: Path) -> None:
 
 def _entry(name: str, options: argparse.Namespace) -> Entry:
     if name in EXAMPLE_EPOCHS:
-        length = [str(options.example_epochs or EXAMPLE_EPOCHS[name]), str(options.images)]
-        return Entry(PEERS[name], options=lambda number: [str(number), *length], most_rounds=options.example_rounds)
+        length = [options.example_epochs or EXAMPLE_EPOCHS[name], options.images]
+        return Entry(PEERS[name], options=lambda number: [number, *length], most_rounds=options.example_rounds)
+    preset = name.partition("-")[2]
     most = options.slow_rounds if name == SLOW else None
-    return Entry(PEERS[name], options=_seeded(name.partition("-")[2]), most_rounds=most)
+    return Entry(PEERS[name], options=lambda number: [preset, number], most_rounds=most)
 
 
-def _seeded(preset: str) -> Callable[[int], list[str]]:
-    return lambda number: [preset, str(number)]
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return seconds of training beside the accuracy on the test images."""
+    headings = ["n", "training, s", f"times {result['entries'][0]['title']}", "test accuracy", "loading, s"]
+    cells = [n_runs, ("training_s", 2), times("training_s"), lambda entry: mean_text(entry, "test_accuracy")]
+    measured = [entry for entry in result["entries"] if entry["n"]]
+    by_seed = [{run["round"]: run["test_accuracy"] for run in entry["runs"]} for entry in measured]
+    seed_rows = [
+        [str(seed), *(f"{100 * accuracies[seed]:.2f}" if seed in accuracies else "" for accuracies in by_seed)]
+        for seed in sorted({seed for accuracies in by_seed for seed in accuracies})
+    ]
+    return page(
+        "# Seconds to an accuracy",
+        "Seconds of training within the process, with the validation that belongs to the recipe, and the accuracy "
+        "on all 10,000 test images afterwards: the mean over seeds ± its standard error. Loading and the first few "
+        "steps, in which code is compiled, traced or read from a cache, come before and are told apart.",
+        contest_table(result, [*headings, "warm-up, s"], [*cells, ("load_s", 2), ("warm_up_s", 2)]),
+        "The recipes on PyTorch have digitlab's network, initial weights, batch size, optimizer and learning rate "
+        "of every step. The published examples keep their own recipes, with the images in memory.",
+        "## Test accuracy by seed, %",
+        markdown_table(["seed", *(entry["title"] for entry in measured)], seed_rows),
+        circumstances(result),
+    )
 
 
 if __name__ == "__main__":

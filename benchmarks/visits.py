@@ -9,23 +9,19 @@ looked at, the server has forgotten all of them. Writes ``benchmarks/results/vis
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 import time
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import connect
 
-from contest import describe_machine
-from contest_command import command_line, positive
 from digitlab.studio.lesson import TABS
+from measuring import describe_machine, made_by, parser_of, positive, write_json
 from studio_process import StudioProcess
 
-ROOT = Path(__file__).resolve().parent.parent
 #: How much more memory the last visits may have left than the first.
 ALLOWED_BYTES = 20_000_000
 
@@ -71,15 +67,12 @@ def measure(n_visits: int) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; return 0, or 1 where the memory grew too much."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python benchmarks/visits.py", description=__doc__.split("\n")[0])
+    parser = parser_of("visits", __doc__.split("\n")[0])
     parser.add_argument("--visits", type=positive, default=1_000, metavar="N")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "visits.json", metavar="FILE")
     options = parser.parse_args(argv)
     machine = describe_machine()
     result = measure(max(options.visits, 2 * _FIRST))
-    result |= {"machine": machine, "command": command_line("visits", argv)}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    write_json(options.out, result | {"machine": machine, **made_by("visits", argv)})
     print(f"{result['growth_bytes'] / 1e6:.1f} MB more, {ALLOWED_BYTES / 1e6:.0f} MB allowed")
     return int(result["growth_bytes"] > ALLOWED_BYTES)
 

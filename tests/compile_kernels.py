@@ -13,7 +13,7 @@ import numpy as np
 
 import digitlab as dl
 from digitlab.cli.app import main
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
+from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.pages import compose_sheet
 from digitlab.training.practice_bank import make_bank
 

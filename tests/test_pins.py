@@ -132,7 +132,7 @@ def test_the_api_is_described_as_it_was_and_beside_the_page_as_by_itself():
         pytest.skip("what can be exported depends on h5py and onnx; install requirements-test.txt")
     from digitlab.serving import server
     from digitlab.serving.service import Service
-    from digitlab.studio.api import BesideThePage
+    from digitlab.studio.app import BesideThePage
 
     async def page(*_: object) -> None:
         raise AssertionError("the page was asked for the API's description")
@@ -188,7 +188,7 @@ def described(run: Path) -> Iterator[str]:
 
 
 def test_a_run_has_the_files_and_keys_that_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from digitlab.training.train import open_session
+    from digitlab.training.session import open_session
 
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "runs"

@@ -17,8 +17,8 @@ import numpy as np
 import onnxruntime
 import uvicorn
 from fastapi import FastAPI, File, Request
-from nchw_layout import read_weights
-from onnx_network import model_of
+from jobs import read_weights
+from onnxruntime_jobs import model_of
 from PIL import Image
 
 from digitlab.reading.reader import Reader

@@ -1,6 +1,6 @@
 """Time one command from outside, from its start to its end: ``python process_job.py FOLDER COMMAND [--warm-up]``.
 
-It prints one line of JSON. The commands are in ``COMMANDS``; the folder is that of ``mnist_arrays.py``. With
+It prints one line of JSON. The folder is that of ``digitlab_jobs.py write-mnist``. With
 ``--warm-up`` the command runs once before, so that its byte code, the system's file cache and digitlab's cache are
 warm. digitlab keeps its cache in the folder, so that the user's is neither used nor changed.
 """
@@ -32,7 +32,7 @@ def _digitlab() -> str:
 def command_of(name: str, folder: Path) -> list[str]:
     """Return the command line of a command."""
     if name == "torch-train":
-        return [sys.executable, str(Path(__file__).with_name("torch_process.py")), str(folder)]
+        return [sys.executable, str(Path(__file__).with_name("torch_jobs.py")), "process", str(folder)]
     if name == "digitlab-help":
         return [_digitlab(), "--help"]
     return [_digitlab(), "train", "--out", tempfile.mkdtemp(prefix="runs-", dir=folder)]

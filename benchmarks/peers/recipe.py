@@ -10,24 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 #: Settings that the peers follow, whatever their value.
-FOLLOWED = frozenset(
-    {
-        "network",
-        "train_images",
-        "validation_images",
-        "batch_size",
-        "epochs",
-        "learning_rate",
-        "schedule",
-        "beta_1",
-        "beta_2",
-        "epsilon",
-        "weight_decay",
-        "label_smoothing",
-        "shuffle",
-        "seed",
-    }
-)
+FOLLOWED = {
+    "network", "train_images", "validation_images", "batch_size", "epochs", "learning_rate", "schedule", "beta_1",
+    "beta_2", "epsilon", "weight_decay", "label_smoothing", "shuffle", "seed",
+}  # fmt: skip
 #: What AdamW takes away where nothing else is said; Adam takes nothing.
 DEFAULT_DECAY = {"adam": 0.0, "adamw": 0.004}
 

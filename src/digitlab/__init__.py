@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from digitlab.engine.optimizers import SGD, Adam, AdamW
     from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
     from digitlab.errors import DigitlabError
+    from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
+    from digitlab.evaluation.train import train
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
     from digitlab.reading.options import ReadingOptions
     from digitlab.reading.reader import Reader, read
     from digitlab.reading.reading import Reading
-    from digitlab.runs.directory import Run
+    from digitlab.runs.run import Run
     from digitlab.training.config import TrainConfig
-    from digitlab.training.train import train
     from digitlab.values import Evaluation, Prediction
 
 __version__ = "0.1.0"
@@ -49,10 +50,11 @@ _HOMES = {
     "Reader": "reading.reader",
     "Reading": "reading.reading",
     "ReadingOptions": "reading.options",
-    "Run": "runs.directory",
+    "Run": "runs.run",
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",
     "codelab_cnn": "engine.sequential",
+    "compare": "evaluation.comparison",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
@@ -60,7 +62,7 @@ _HOMES = {
     "load_model": "engine.loading",
     "read": "reading.reader",
     "read_idx": "data.idx",
-    "train": "training.train",
+    "train": "evaluation.train",
     "write_idx": "data.idx",
 }
 
@@ -87,6 +89,7 @@ __all__ = [
     "Sequential",
     "TrainConfig",
     "codelab_cnn",
+    "compare",
     "dense_baseline",
     "evaluate",
     "export",

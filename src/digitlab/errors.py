@@ -15,6 +15,10 @@
 Every message says what was wrong, what was expected and what to do next.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 __all__ = [
     "ConfigError",
     "DataError",
@@ -25,7 +29,20 @@ __all__ = [
     "RunError",
     "StorageError",
     "TrainingDivergedError",
+    "did_you_mean",
 ]
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return the sentence, with a space before it, that offers the nearest of the known names; empty if none is near.
+
+    >>> did_you_mean("adm", ["sgd", "adam"])
+    " Did you mean 'adam'?"
+    """
+    import difflib  # here, since most commands need none
+
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class DigitlabError(Exception):
@@ -41,7 +58,15 @@ class DataError(InputError):
 
 
 class NetworkError(InputError):
-    """A network's definition is wrong; the message names the layer."""
+    """A network's definition is wrong; the message names the layer.
+
+    ``layer`` is that layer's place, from 1, or 0 where the network as a whole is wrong; ``field`` the setting that it
+    is about, or empty; ``sentence`` the message without the layer.
+    """
+
+    def __init__(self, sentence: str = "", *, field: str = "", layer: int = 0, name: str = "") -> None:
+        super().__init__(f"Layer {layer}, {name}: {sentence}" if layer else sentence)
+        self.sentence, self.field, self.layer = sentence, field, layer
 
 
 class ConfigError(InputError):

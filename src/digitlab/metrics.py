@@ -13,12 +13,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.errors import InputError
+from digitlab.errors import DataError, InputError
 from digitlab.values import CalibrationBin
 
 __all__ = [
     "accuracy",
     "calibration_bins",
+    "class_numbers",
     "confusion_matrix",
     "cross_entropy",
     "expected_calibration_error",
@@ -321,30 +322,42 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
-def _checked_labels(values: ArrayLike, name: str, n_classes: int | None) -> NDArray[np.int64]:
+def class_numbers(values: ArrayLike, n_classes: int | None = None, name: str = "labels") -> NDArray[np.int64]:
+    """Return labels as class numbers, int64 ``(n,)``; where there are ``n_classes``, one-hot rows are taken, too.
+
+    Raises
+    ------
+    DataError
+        When they are neither, or a number is that of no class.
+    """
     array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == n_classes and np.isin(array, (0, 1)).all():
+        array = array.argmax(axis=1) if (array.sum(axis=1) == 1).all() else array
     if array.ndim != 1:
-        raise InputError(
-            f"{name} has shape {array.shape}, but one class number for each image is expected; "
-            "turn one-hot rows into numbers with .argmax(axis=1)."
+        or_one_hot = f"; or one-hot rows of {n_classes} with a single 1" if n_classes is not None else ""
+        raise DataError(
+            f"{name} has shape {array.shape}, but one class number for each image is expected, (n,){or_one_hot}; "
+            "turn rows into numbers with .argmax(axis=1)."
         )
     if array.size == 0:
         return np.zeros(0, dtype=np.int64)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{name} has dtype {array.dtype}, but class numbers are integers; convert with .astype(int).")
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or (n_classes is not None and high >= n_classes):
+    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
+        raise DataError(f"{name} has dtype {array.dtype}, but class numbers are integers; convert with .astype(int).")
+    wrong = np.flatnonzero((array < 0) | (False if n_classes is None else array >= n_classes))
+    if len(wrong):
         allowed = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
-        wrong = low if low < 0 else high
-        raise InputError(f"{name} holds {wrong}, but class numbers are {allowed}; check the labels or n_classes.")
+        raise DataError(
+            f"{name} holds {array[wrong[0]]} at position {wrong[0]}, but class numbers are {allowed}; correct it, or "
+            "name all classes."
+        )
     return array.astype(np.int64)
 
 
 def _checked_pair(
     labels: ArrayLike, predicted: ArrayLike, n_classes: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    true = _checked_labels(labels, "labels", n_classes)
-    answers = _checked_labels(predicted, "predicted", n_classes)
+    true = class_numbers(labels, n_classes)
+    answers = class_numbers(predicted, n_classes, "predicted")
     if true.size != answers.size:
         raise InputError(
             f"There are {true.size} labels and {answers.size} answers; pass one answer for each label, in its order."
@@ -366,7 +379,7 @@ def _checked_probabilities(
             "probabilities holds NaN or infinite values; the model's weights have diverged, "
             "so train again with a smaller learning rate."
         )
-    true = _checked_labels(labels, "labels", rows.shape[1])
+    true = class_numbers(labels, rows.shape[1])
     if true.size != rows.shape[0]:
         raise InputError(
             f"There are {true.size} labels and {rows.shape[0]} rows of probabilities; pass one label for each row."

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+@pytest.fixture(scope="module")
+def contest(benchmark_module) -> ModuleType:
+    return benchmark_module("contest")
 
 
 @pytest.fixture(scope="module")
-def contest() -> Iterator[ModuleType]:
-    # The benchmarks are scripts, no package: their folder is on the path only when one of them runs.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("contest")
-
-
-@pytest.fixture(scope="module")
-def peer(contest: ModuleType) -> ModuleType:
-    return sys.modules[contest.Peer.__module__]
+def contestants(benchmark_module) -> ModuleType:
+    return benchmark_module("contestants")
 
 
 @pytest.fixture
@@ -45,7 +38,8 @@ def entry(contest: ModuleType, name: str, seconds: list[float], reason: str | No
 
 def held(contest: ModuleType, *entries, rounds: int = 3):
     quantities = (contest.Quantity("training_s", "training, s", ratio=True),)
-    return contest.Contest("A job", "python job.py", rounds, quantities, list(entries), {"cpu": "a CPU", "cores": 2})
+    made_by = {"command": "python job.py", "date": "2026-11-27T12:00:00"}
+    return contest.Contest("A job", made_by, rounds, quantities, list(entries), {"cpu": "a CPU", "cores": 2})
 
 
 def cells(table: str, title: str) -> list[str]:
@@ -106,7 +100,8 @@ def test_table_says_when_the_machine_was_not_quiet(contest):
 
 def test_json_holds_every_timing_and_the_circumstances(contest, tmp_path):
     path = tmp_path / "results" / "job.json"
-    contest.write_json(held(contest, entry(contest, "fast", [1.0, 3.0]), entry(contest, "slow", [], "why")), path)
+    outcome = held(contest, entry(contest, "fast", [1.0, 3.0]), entry(contest, "slow", [], "why"))
+    contest.write_json(path, outcome.to_dict())
     written = json.loads(path.read_text())
     assert [run["training_s"] for run in written["entries"][0]["runs"]] == [1.0, 3.0]
     assert written["entries"][0]["summary"]["training_s"] == {"n": 2, "median": 2.0, "min": 1.0, "max": 3.0}
@@ -131,7 +126,7 @@ def test_contestants_take_turns_and_failures_are_reported(contest, script, tmp_p
     contest_held = held(contest, *map(contest.Entry, peers), rounds=2)
     contest.hold(contest_held, tmp_path / "envs", [str(turns)], say=lambda text: None)
     a, b, crashing, silent, partial = contest_held.entries
-    assert turns.read_text() == "abab"
+    assert turns.read_text() == "abba"
     assert [run["round"] for run in a.runs] == [1, 2]
     assert all(run["process_s"] > 0 for run in b.runs)
     assert crashing.reason.startswith("round 1: exit status 1: ")
@@ -141,12 +136,12 @@ def test_contestants_take_turns_and_failures_are_reported(contest, script, tmp_p
     assert not (tmp_path / "envs").exists()
 
 
-def test_contestant_that_cannot_be_installed_is_reported(contest, peer, script, tmp_path, monkeypatch):
+def test_contestant_that_cannot_be_installed_is_reported(contest, contestants, script, tmp_path, monkeypatch):
     def fail(command, stdout=None, **options):
         stdout.write("Looking in indexes: https://packages.example/simple\nERROR: no matching distribution for x==9\n")
-        return peer.subprocess.CompletedProcess(command, 1)
+        return contestants.subprocess.CompletedProcess(command, 1)
 
-    monkeypatch.setattr(peer.subprocess, "run", fail)
+    monkeypatch.setattr(contestants.subprocess, "run", fail)
     contest_held = held(contest, contest.Entry(contest.Peer("x", "X", script("x", ""), ("x==9",))))
     contest.hold(contest_held, tmp_path / "envs", [], say=lambda text: None)
     assert contest_held.entries[0].reason == "not installed: ERROR: no matching distribution for x==9"
@@ -154,22 +149,24 @@ def test_contestant_that_cannot_be_installed_is_reported(contest, peer, script, 
     assert "ERROR" in (tmp_path / "envs" / "x.log").read_text()
 
 
-def test_complete_environment_is_reused_and_one_for_other_versions_is_not(contest, peer, script, tmp_path, monkeypatch):
+def test_complete_environment_is_reused_and_one_for_other_versions_is_not(
+    contest, contestants, script, tmp_path, monkeypatch
+):
     commands = []
 
     def succeed(command, **options):
         commands.append(command)
         Path(tmp_path / "x").mkdir(exist_ok=True)
-        return peer.subprocess.CompletedProcess(command, 0)
+        return contestants.subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(peer.subprocess, "run", succeed)
+    monkeypatch.setattr(contestants.subprocess, "run", succeed)
     for install, n_commands in ((("x==1",), 2), (("x==1",), 2), (("x==2",), 4)):
-        peer.prepare(contest.Peer("x", "X", script("x", ""), install), tmp_path)
+        contestants.prepare(contest.Peer("x", "X", script("x", ""), install), tmp_path)
         assert len(commands) == n_commands
     assert commands[-1][-3:] == ["pip", "install", "x==2"]
 
 
-def test_interrupted_contest_keeps_what_is_complete(contest, peer, script, tmp_path):
+def test_interrupted_contest_keeps_what_is_complete(contest, contestants, script, tmp_path):
     said = []
 
     def interrupt_in_round_two(text: str) -> None:
@@ -185,14 +182,76 @@ def test_interrupted_contest_keeps_what_is_complete(contest, peer, script, tmp_p
     assert "Interrupted before 9 rounds" in contest_held.table()
 
 
-def test_reasons_name_no_address_and_no_folder_of_the_machine(contest, peer):
+def test_reasons_name_no_address_and_no_folder_of_the_machine(contestants):
     text = "first\n\nERROR: got https://host.example/x/y from /home/someone/env/lib/thing.py\nnotice: ignored"
-    assert peer.last_lines(text) == "ERROR: got (address) from thing.py"
-    assert peer.last_lines("") == "it said nothing"
+    assert contestants.last_lines(text) == "ERROR: got (address) from thing.py"
+    assert contestants.last_lines("") == "it said nothing"
 
 
-def test_codelab_refuses_unknown_contestants_with_a_sentence(contest, capsys):
-    codelab = importlib.import_module("codelab")
+def test_codelab_refuses_unknown_contestants_with_a_sentence(benchmark_module, capsys):
+    codelab = benchmark_module("codelab")
     with pytest.raises(SystemExit):
         codelab.main(["--peers", "torch,tensorflwo"])
     assert "there is no tensorflwo; there are digitlab, torch" in capsys.readouterr().err
+
+
+@pytest.fixture
+def echo(contest, tmp_path: Path):
+    """A contestant that writes down its arguments, with the running interpreter: nothing is installed."""
+    path = tmp_path / "echo.py"
+    path.write_text("import json, sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + ';'); print('{\"s\": 1}')")
+    return lambda name: contest.Peer(name, name.title(), path, (), module="sys")
+
+
+def held_now(contest, tmp_path: Path, *entries, quantities=("s",), rounds=3):
+    columns = tuple(contest.Quantity(key, key, optional=key != "s") for key in quantities)
+    made_by = {"command": "python job.py", "date": "2026-11-27T12:00:00"}
+    result = contest.Contest("A job", made_by, rounds, columns, list(entries), {"cpu": "a CPU"})
+    contest.hold(result, tmp_path / "envs", [str(tmp_path / "said")], say=lambda text: None)
+    return result
+
+
+def test_an_entry_gets_its_own_arguments_for_each_round(contest, echo, tmp_path):
+    held_now(contest, tmp_path, contest.Entry(echo("a"), options=lambda number: ["seed", str(number)]), rounds=2)
+    assert (tmp_path / "said").read_text() == "seed 1;seed 2;"
+
+
+def test_an_entry_with_most_rounds_stops_without_having_failed(contest, echo, tmp_path):
+    result = held_now(contest, tmp_path, contest.Entry(echo("a")), contest.Entry(echo("b"), most_rounds=1))
+    assert [len(entry.runs) for entry in result.entries] == [3, 1]
+    assert result.entries[1].reason is None
+
+
+def test_an_entry_that_is_left_out_keeps_its_row_and_is_not_run(contest, echo, tmp_path):
+    entry = contest.Entry(echo("a"))
+    entry.leave_out("there is no such preset")
+    result = held_now(contest, tmp_path, entry)
+    assert not (tmp_path / "said").exists()
+    assert "not measured: there is no such preset" in result.table()
+    assert result.to_dict()["entries"][0]["reason"] == "there is no such preset"
+
+
+def test_an_optional_quantity_may_be_missing(contest, echo, tmp_path):
+    result = held_now(contest, tmp_path, contest.Entry(echo("a")), quantities=("s", "accuracy"))
+    assert len(result.entries[0].runs) == 3
+    assert "accuracy" not in result.to_dict()["entries"][0]["summary"]
+
+
+def test_contestants_may_share_an_environment(contestants, tmp_path):
+    contestant = contestants.contestant
+    (tmp_path / "torch").mkdir()
+    made_for = json.dumps([sys.version, *contestant("torch", "codelab").install])
+    (tmp_path / "torch" / "complete.json").write_text(made_for)
+    pythons = {contestants.prepare(contestant("torch", "codelab", name=name), tmp_path) for name in ("a", "b")}
+    assert {path.relative_to(tmp_path).parts[0] for path in pythons} == {"torch"}
+
+
+def test_every_version_is_pinned(contestants):
+    for env, install in contestants.INSTALL.items():
+        assert env == "digitlab" or all(requirement.count("==") == 1 for requirement in install)
+
+
+@pytest.mark.parametrize("name", ["codelab", "inference", "finder_page", "startup", "time_to_accuracy"])
+def test_every_contestants_script_knows_its_job(benchmark_module, name):
+    for peer in benchmark_module(name).PEERS.values():
+        assert all(f'"{job}": ' in peer.script.read_text() for job in peer.job), peer

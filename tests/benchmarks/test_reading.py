@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def truth(benchmark_module) -> ModuleType:
-    return benchmark_module("reading_truth")
+    return benchmark_module("reading_folders")
 
 
 @pytest.fixture(scope="module")
@@ -157,11 +157,11 @@ def test_scores_count_digits_wholes_refusals_and_coverage(scores) -> None:
 def test_a_number_is_right_if_it_stands_there_and_nothing_beside_it_was_left_out(
     benchmark_module, truth_text: list[str], lines: list[list[str]], expected: list[bool]
 ) -> None:
-    assert benchmark_module("reading_trust").judged(truth_text, lines) == expected
+    assert benchmark_module("reading_scores").judged(truth_text, lines) == expected
 
 
 def test_bars_tell_what_is_asked_and_whether_it_is_reached(benchmark_module) -> None:
-    bars = benchmark_module("reading_bars")
+    bars = benchmark_module("reading_scores")
     share = {"n": 100, "n_right": 97, "share": 0.97}
     entry = {"name": "strings", "way": "photo", "digits": share, "whole": share | {"share": 0.8}}
     trust = {"claims": [{"least": 0.99, "n": 0}], "n_certain_where_nothing_stands": 1, "n_where_nothing_stands": 2}
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_scored_is_a_sentence(script, tmp_path, capsys) 
 
 
 def test_the_composed_photo_holds_the_numbers_it_tells(benchmark_module) -> None:
-    compose = benchmark_module("reading_photo").compose
+    compose = benchmark_module("reading_speed").compose
     photo = compose(n_lines=2, n_digits=3, width=400, height=300, seed=1)
     assert photo.pixels.shape == (300, 400)
     assert [len(number) for number in photo.numbers] == [3, 3]
@@ -265,7 +265,7 @@ def test_only_what_a_licence_allows_is_shown(benchmark_module) -> None:
 
 def test_every_bar_is_of_a_folder_whose_origin_is_told(benchmark_module) -> None:
     origins = benchmark_module("reading_origins")
-    assert {bar.name for bar in benchmark_module("reading_bars").BARS} <= set(origins.ORIGINS)
+    assert {bar.name for bar in benchmark_module("reading_scores").BARS} <= set(origins.ORIGINS)
     assert {name for name, _, _ in origins.README_ROWS} <= set(origins.ORIGINS)
 
 

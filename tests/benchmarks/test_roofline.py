@@ -14,7 +14,7 @@ from digitlab.network.zoo import ZOO, architecture
 @pytest.mark.parametrize("name", ZOO)
 def test_arithmetic_of_a_block_is_that_of_forward_and_backward(benchmark_module, name: str) -> None:
     network = architecture(name)
-    kernels = list(benchmark_module("measured_kernels").measured_kernels(build_program(network)))
+    kernels = list(benchmark_module("kernels").measured_kernels(build_program(network)))
     multiply_adds = []
     for layer, before, after in zip(network.layers, network.input_shapes, network.shapes, strict=True):
         if shapes := layer.weight_shapes(before):
@@ -65,13 +65,13 @@ def result() -> dict[str, Any]:
 
 
 def test_shares_are_those_of_the_peak_on_as_many_cores(benchmark_module) -> None:
-    tables = benchmark_module("roofline_tables")
+    tables = benchmark_module("roofline")
     assert tables.share(result(), "codelab_cnn", 1) == pytest.approx(0.8)
     assert tables.share(result(), "codelab_cnn", 2) == pytest.approx(0.75)
 
 
 def test_page_has_a_line_for_every_kernel(benchmark_module) -> None:
-    page = benchmark_module("roofline_tables").to_markdown(result())
+    page = benchmark_module("roofline").to_markdown(result())
     assert "| multiply-adds, GFLOP/s | 100 | 200 |" in page
     assert "| copying, GB/s read and written | 20.0 | 30.0 |" in page
     assert "| convolution 1, forward | 1.00 |  | 10.0 | 95 | 95 % |  | 5.0 | 180 | 90 % |  |" in page

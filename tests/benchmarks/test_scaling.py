@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-MODULES = ("straight_line", "spread_chart", "scaling_points", "scaling_memory", "scaling_page", "scaling")
+from digitlab.evaluation.svg import FILE
+
+MODULES = ("scaling_page", "scaling")
 SVG = "{http://www.w3.org/2000/svg}"
 MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> Iterator[SimpleNamespace]:
-    # The benchmarks are scripts, no package: their folder is on the path only when one of them runs.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+def benchmark(benchmark_module) -> SimpleNamespace:
+    return SimpleNamespace(**{name: benchmark_module(name) for name in MODULES})
 
 
 def spread(middle: float, rest: float = 0.1) -> dict[str, float]:
@@ -47,7 +42,7 @@ def result(benchmark: SimpleNamespace, cores: int = 2) -> dict[str, Any]:
                 {"n_images": n, "seconds": spread(s), "runs": [s, 2 * s, s / 2]}
                 for n, s in zip(sizes, seconds, strict=True)
             ],
-            "line": vars(benchmark.straight_line.Line.through(sizes, seconds)),
+            "line": vars(benchmark.scaling_page.Line.through(sizes, seconds)),
             "batch_size": 512,
             "other_cores": [0.01, 0.02, 0.03],
         },
@@ -96,7 +91,7 @@ def result(benchmark: SimpleNamespace, cores: int = 2) -> dict[str, Any]:
 
 def test_line_is_that_of_least_squares(benchmark):
     # By hand: means 2 and 3, slope (1 * 2 + 1 * 1) / 2, distances 0.5, 1 and 0.5.
-    line = benchmark.straight_line.Line.through([1, 2, 3], [1, 4, 4])
+    line = benchmark.scaling_page.Line.through([1, 2, 3], [1, 4, 4])
     assert (line.slope, line.intercept) == pytest.approx((1.5, 0.0))
     assert line.residual == pytest.approx((1.5 / 3) ** 0.5)
     assert line.worst == pytest.approx(0.5)
@@ -104,7 +99,7 @@ def test_line_is_that_of_least_squares(benchmark):
 
 
 def test_no_line_is_fitted_through_two_points(benchmark):
-    assert benchmark.straight_line.Line.through([1, 2, 2], [1, 4, 5]) is None
+    assert benchmark.scaling_page.Line.through([1, 2, 2], [1, 4, 5]) is None
 
 
 def test_points_take_turns_and_the_order_turns_round(benchmark):
@@ -114,34 +109,20 @@ def test_points_take_turns_and_the_order_turns_round(benchmark):
         turns.append(point)
         return len(turns)
 
-    values, _ = benchmark.scaling_points.in_turn("abc", measure, 3, lambda text: None)
+    values, _ = benchmark.scaling.rounds_of("abc", measure, 3)
     assert "".join(turns) == "abccbaabc"
     assert values == [[1, 6, 7], [2, 5, 8], [3, 4, 9]]
 
 
 @pytest.mark.parametrize(("cores", "counts"), [(1, [1]), (2, [1, 2]), (8, [*range(1, 9)]), (16, [1, 2, 4, 8, 16])])
 def test_threads_go_from_one_to_all_cores(benchmark, cores, counts):
-    assert benchmark.scaling_points.thread_counts(cores) == counts
+    assert benchmark.scaling.thread_counts(cores) == counts
 
 
 def test_codelab_with_its_own_filters_costs_what_the_codelab_network_costs(benchmark):
-    points = benchmark.scaling_points
+    points = benchmark.scaling
     own, zoo = points.cost_of(points.codelab_with(8, 16)), points.cost_of(points.architecture("codelab_cnn"))
     assert (own.n_parameters, own.multiply_adds) == (zoo.n_parameters, zoo.multiply_adds)
-
-
-def test_logarithmic_scale_has_round_ends_around_the_values(benchmark):
-    scale = benchmark.spread_chart.log_scale([3, 70, 0], 0, 100)
-    assert scale.ticks == (2, 5, 10, 20, 50, 100)
-    assert (scale.at(2), scale.at(100), scale.at(0)) == pytest.approx((0, 100, 0))
-    wide = benchmark.spread_chart.log_scale([6_352, 3_747_840], 0, 100)
-    assert wide.ticks == (10_000, 100_000, 1_000_000)
-
-
-@pytest.mark.parametrize("value", [0.001, 1.0, 7.0, 1e6])
-def test_logarithmic_scale_holds_a_single_value(benchmark, value):
-    scale = benchmark.spread_chart.log_scale([value], 0, 100)
-    assert scale.axis.low <= benchmark.spread_chart.math.log10(value) + 1e-9 < scale.axis.high
 
 
 def test_charts_are_files_with_a_ground_of_their_own_and_named_axes(benchmark):
@@ -160,12 +141,11 @@ def test_charts_are_files_with_a_ground_of_their_own_and_named_axes(benchmark):
 
 
 def test_every_point_is_drawn_within_the_axes(benchmark):
-    chart = benchmark.spread_chart
     for name, svg in benchmark.scaling_page.charts(result(benchmark, cores=4)).items():
         dots = [element for element in ElementTree.fromstring(svg) if element.tag == f"{SVG}circle"]
-        inside = [dot for dot in dots if chart.TOP <= float(dot.get("cy")) <= chart.BOTTOM]
+        inside = [dot for dot in dots if FILE.legend_y < float(dot.get("cy")) <= FILE.bottom]
         assert len(inside) == {"images": 6, "networks": 6, "threads": 4, "memory": 5}[name]
-        assert all(chart.LEFT <= float(dot.get("cx")) <= chart.RIGHT for dot in inside)
+        assert all(FILE.left <= float(dot.get("cx")) <= FILE.right for dot in inside)
 
 
 def test_page_states_what_the_result_says(benchmark):
@@ -197,7 +177,7 @@ def test_page_of_one_core_claims_no_speed_up(benchmark):
 
 def test_everything_is_written_below_the_folder(benchmark, tmp_path):
     fixed = result(benchmark)
-    benchmark.scaling.write(fixed, tmp_path)
+    benchmark.scaling.publish(fixed, tmp_path)
     assert json.loads((tmp_path / "benchmarks/results/scaling.json").read_text("utf-8")) == fixed
     assert len([*(tmp_path / "docs/images").glob("scaling-*.svg")]) == 4
     page = tmp_path / "docs/measurements/scaling.md"
@@ -208,4 +188,4 @@ def test_everything_is_written_below_the_folder(benchmark, tmp_path):
 def test_rounds_below_one_are_refused_with_a_sentence(benchmark, capsys):
     with pytest.raises(SystemExit):
         benchmark.scaling.main(["--rounds", "0"])
-    assert "--rounds is 0; give at least 1" in capsys.readouterr().err
+    assert "--rounds: 0; give at least 1" in capsys.readouterr().err

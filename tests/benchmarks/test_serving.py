@@ -14,11 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def page(benchmark_module) -> ModuleType:
-    return benchmark_module("serving_page")
-
-
-@pytest.fixture(scope="module")
 def script(benchmark_module) -> ModuleType:
     return benchmark_module("serving")
 
@@ -42,8 +37,8 @@ def result() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_page_has_a_row_for_every_load_and_number_of_connections(page: ModuleType, result: dict[str, Any]) -> None:
-    text = page.to_markdown(result)
+def test_page_has_a_row_for_every_load_and_number_of_connections(script: ModuleType, result: dict[str, Any]) -> None:
+    text = script.to_markdown(result)
     rows = [line for line in text.splitlines() if line.startswith(("| 1 |", "| 16 |"))]
     assert len(rows) == 4
     assert rows[0].count("|") == text[text.index("| connections") :].splitlines()[0].count("|")
@@ -53,9 +48,9 @@ def test_page_has_a_row_for_every_load_and_number_of_connections(page: ModuleTyp
     assert "Ten minutes" not in text
 
 
-def test_page_is_what_the_measurement_gives(page: ModuleType) -> None:
+def test_page_is_what_the_measurement_gives(script: ModuleType) -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "serving.json").read_text("utf-8"))
-    assert page.PAGE.read_text("utf-8") == page.to_markdown(result)
+    assert script.PAGE.read_text("utf-8") == script.to_markdown(result)
 
 
 def test_published_soak_found_nothing() -> None:
@@ -87,10 +82,10 @@ def test_short_soak_finds_no_wrong_answer_no_5xx_and_no_leak(benchmark_module, t
 
 @pytest.mark.slow
 def test_soak_tells_a_wrong_answer(benchmark_module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    soak, requests = benchmark_module("soak"), benchmark_module("soak_requests")
+    soak = benchmark_module("soak")
     raw = {"Content-Type": "application/octet-stream"}
-    asked = requests.Request("/api/predict", bytes(784), raw, lambda content: b'"label":7' in content)
-    wrong = requests.Kind("raw", "images", 1.0, lambda _: asked)
+    asked = soak.Request("/api/predict", bytes(784), raw, lambda content: b'"label":7' in content)
+    wrong = soak.Kind("raw", "images", 1.0, lambda _: asked)
     monkeypatch.setattr(soak, "kinds", lambda: [wrong])
     result = soak.soak(20, 2, tmp_path)
     assert len(result["problems"]) == 20

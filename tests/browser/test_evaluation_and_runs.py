@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import digitlab as dl
-from digitlab.data.choosing import choose_images
-from digitlab.evaluation.of_run import evaluate_run, write_report
+from digitlab.data.mnist import choose_images
+from digitlab.evaluation.finish import evaluate_run, write_report
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
 

@@ -12,7 +12,7 @@ import pytest
 from digitlab import __version__
 from digitlab.cli.app import main
 
-COMMANDS = ("train", "evaluate", "predict", "read", "summary", "runs", "about")
+COMMANDS = ("train", "evaluate", "predict", "read", "summary", "runs", "learn", "about")
 
 
 def _python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:

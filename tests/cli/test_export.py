@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from digitlab.exporting import runtimes, verifying
+from digitlab.exporting import verify
 
 
 @pytest.fixture(autouse=True)
@@ -15,9 +15,9 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Do not wait for other programs here, and write where nobody minds."""
 
     def absent(*_: Any) -> Any:
-        raise runtimes.NotInstalledError("Keras is not installed here.")
+        raise verify.NotInstalledError("Keras is not installed here.")
 
-    monkeypatch.setattr(verifying, "RUNTIMES", dict.fromkeys(runtimes.RUNTIMES, absent))
+    monkeypatch.setattr(verify, "RUNTIMES", dict.fromkeys(verify.RUNTIMES, absent))
     monkeypatch.chdir(tmp_path)
 
 

@@ -22,6 +22,20 @@ def test_summary_has_every_layer_and_the_total(call: Any, name: str) -> None:
     assert all(row.name in outcome.out for row in network.summary())
 
 
+def test_summary_tells_the_cost_of_an_image_layer_by_layer(call: Any) -> None:
+    outcome = call("summary", "--cost")
+    assert all(words in outcome.out for words in ("Multiply-adds", "115,200", "322,560", "23.4 KiB"))
+    assert "Multiply-adds" not in call("summary").out
+    cost = call("summary", "--cost", "--json").json()["cost"]
+    assert [layer["multiply_adds"] for layer in cost["layers"]] == [115_200, 0, 204_800, 0, 0, 2_560]
+
+
+def test_summary_of_a_finder_has_no_cost_of_an_image(call: Any) -> None:
+    outcome = call("summary", "finder", "--cost")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "takes images of any size" in outcome.err
+
+
 def test_summary_of_nothing_named_is_the_codelabs_network(call: Any) -> None:
     document = call("summary", "--json").json()
     assert (document["name"], document["n_parameters"]) == ("codelab_cnn", 5994)

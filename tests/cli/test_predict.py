@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitlab.cli.images import read_digits
+from digitlab.cli.predict import read_digits
 from digitlab.data.idx import write_idx
 from digitlab.data.mnist import MnistData
 from digitlab.engine.loading import load_model

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from digitlab.cli.progress import COMPILING, TrainingProgress
+from digitlab.cli.output import COMPILING
+from digitlab.cli.progress import TrainingProgress
 from digitlab.values import EpochRecord, StepRecord
 
 

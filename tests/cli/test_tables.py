@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from digitlab.cli.tables import confusion_table, headline, per_class_table, predictions_table, timings_table
+from digitlab.cli.evaluate import confusion_table, headline, per_class_table
+from digitlab.cli.predict import predictions_table
+from digitlab.cli.train import timings_table
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.values import CLASS_NAMES, Evaluation, Prediction
 

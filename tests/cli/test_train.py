@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digitlab.cli.train import TrainSettings, describe_presets, given
 from digitlab.data.idx import write_idx
-from digitlab.runs.directory import MODEL, Run
+from digitlab.runs.run import MODEL, Run
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import open_session
+from digitlab.training.session import open_session
 from digitlab.values import StepRecord
 
 FILES = {
@@ -278,3 +279,23 @@ def test_a_full_disk_is_a_sentence_and_other_runs_stay(
     assert "Traceback" not in outcome.err
     assert not list((tmp_path / "a").glob(".digitlab-*"))
     assert (tmp_path / "other").is_dir()
+
+
+def test_every_field_of_the_config_is_an_option_with_its_words_and_default(call: Any) -> None:
+    shown = " ".join(call("train", "--help").out.replace("│", " ").split())
+    for field in dataclasses.fields(TrainConfig):
+        assert f"--{field.name.replace('_', '-')}" in shown
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            assert f"[default: {field.default}" in shown
+    assert "Passes over the training images." in shown
+
+
+def test_help_tells_what_a_preset_changes(call: Any) -> None:
+    assert "batch-size 256" in describe_presets()
+    shown = " ".join(call("train", "--help").out.replace("│", " ").split())
+    assert "512 (fast: 256, accurate: 256, reader: 256, second-look: 128, finder: 8)" in shown
+
+
+def test_only_what_was_given_counts() -> None:
+    assert given(None) == {}
+    assert given(TrainSettings(epochs=3, shuffle=False)) == {"epochs": 3, "shuffle": False}

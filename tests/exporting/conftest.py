@@ -37,9 +37,9 @@ def tfjs_found(tfjs: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let digitlab find none of the runtimes, which is also faster."""
-    from digitlab.exporting import runtimes, verifying
+    from digitlab.exporting import verify
 
     def absent(*_: Any) -> Any:
-        raise runtimes.NotInstalledError("The runtime is not installed here.")
+        raise verify.NotInstalledError("The runtime is not installed here.")
 
-    monkeypatch.setattr(verifying, "RUNTIMES", dict.fromkeys(runtimes.RUNTIMES, absent))
+    monkeypatch.setattr(verify, "RUNTIMES", dict.fromkeys(verify.RUNTIMES, absent))

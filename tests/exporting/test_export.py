@@ -13,11 +13,11 @@ import pytest
 
 import digitlab as dl
 from digitlab.errors import ConfigError, DigitlabError, ExportError, NetworkError, StorageError
-from digitlab.exporting import runtimes, verifying
-from digitlab.exporting.packing import export_packed
-from digitlab.exporting.report import FORMATS, ExportOptions
+from digitlab.exporting import verify
+from digitlab.exporting.export import FORMATS, ExportOptions, export_packed
+from digitlab.exporting.verify import RUNTIMES
 from digitlab.network.architecture import Architecture
-from digitlab.network.formats.opening import load_model_file
+from digitlab.network.formats.files import load_model_file
 from digitlab.reading.answers import SHIPPED, Answers
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
@@ -160,7 +160,7 @@ def test_an_export_that_fails_leaves_what_was_there(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for wrong, kind in ((disagreeing, ExportError), (full, StorageError)):
-        monkeypatch.setattr(verifying, "RUNTIMES", {format: wrong})
+        monkeypatch.setattr(verify, "RUNTIMES", {format: wrong})
         with pytest.raises(kind) as caught:
             dl.export(dl.codelab_cnn(), target, format=format)
         assert "another program answers otherwise" in str(caught.value) or "No space left" in str(caught.value)
@@ -209,10 +209,10 @@ def test_a_missing_package_is_a_sentence(
 def test_missing_runtimes_are_sentences(model: dl.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setattr(verifying, "RUNTIMES", runtimes.RUNTIMES)
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+    monkeypatch.setattr(verify, "RUNTIMES", RUNTIMES)
+    monkeypatch.setattr(verify, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    monkeypatch.setattr(verify.shutil, "which", lambda name: None)
     for format, name in TARGETS.items():
         report = dl.export(model, tmp_path / name, format=format)
         assert len(report.agreements) == 1
@@ -224,9 +224,9 @@ def test_missing_runtimes_are_sentences(model: dl.Sequential, tmp_path: Path, mo
 def test_node_without_tensorflowjs_is_told_from_one_with(
     model: dl.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if runtimes.shutil.which("node") is None:
+    if verify.shutil.which("node") is None:
         pytest.skip("Node is not installed.")
-    monkeypatch.setattr(verifying, "RUNTIMES", runtimes.RUNTIMES)
+    monkeypatch.setattr(verify, "RUNTIMES", RUNTIMES)
     monkeypatch.delenv("NODE_PATH", raising=False)
     monkeypatch.chdir(tmp_path)
     report = dl.export(model, tmp_path / "model", format="tfjs")
@@ -288,7 +288,7 @@ def test_a_network_that_needs_too_much_memory_for_an_image_is_told(tmp_path: Pat
 
 def test_a_network_for_large_images_is_asked_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitlab.exporting.export._MOST_VALUES", 5_000)
-    monkeypatch.setattr(verifying, "_MOST_SIDE_BY_SIDE", 1_000)
+    monkeypatch.setattr(verify, "_MOST_SIDE_BY_SIDE", 1_000)
     model = dl.Sequential([dl.Flatten(), dl.Dense(3, activation="softmax")], input_shape=(40, 40, 1))
     report = dl.export(model, tmp_path / "model", format="tfjs")
     assert [one.n_images for one in report.agreements] == [3]

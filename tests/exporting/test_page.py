@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.errors import ConfigError, ExportError, StorageError
-from digitlab.exporting import page_writer, runtimes
+from digitlab.exporting import page_writer, verify
 from digitlab.reading.frame import frame
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed.")
-LARGEST_BYTES = 30_000
+LARGEST_BYTES = 40_000
 
 LOAD = """
 const fs = require("node:fs");
@@ -200,7 +200,7 @@ def test_the_digit_of_a_picture_is_found_as_the_reader_finds_it(tmp_path: Path) 
 def test_without_node_the_command_says_so(
     model: dl.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    monkeypatch.setattr(verify.shutil, "which", lambda name: None)
     report = dl.export(model, tmp_path / "page", format="web")
     assert len(report.agreements) == 1
     assert report.not_verified is not None

@@ -262,9 +262,7 @@ def _read_idx(content: bytes, folder: Path, draw: random.Random) -> object:
 
 @cache
 def _models() -> dict[str, list[bytes]]:
-    from digitlab.exporting.keras_writer import write_keras
-    from digitlab.exporting.onnx_writer import write_onnx
-    from digitlab.exporting.tfjs_writer import write_tfjs
+    from digitlab.exporting.writers import write_keras, write_onnx, write_tfjs
     from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Flatten, MaxPooling2D
     from digitlab.network.checkpoint import save_checkpoint
 
@@ -294,7 +292,7 @@ def _models() -> dict[str, list[bytes]]:
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.opening import load_model_file
+    from digitlab.network.formats.files import load_model_file
 
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
@@ -387,8 +385,8 @@ def _run() -> dict[str, bytes]:
 
 
 def _list_run(content: bytes, folder: Path, draw: random.Random) -> object:
-    from digitlab.runs.directory import Run
     from digitlab.runs.listing import list_runs
+    from digitlab.runs.run import Run
 
     path = folder / "runs" / "r"
     path.mkdir(parents=True, exist_ok=True)
@@ -428,7 +426,7 @@ def _client() -> object:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving"))
     from asking import Client
 
-    from digitlab.serving.lines import Lines
+    from digitlab.serving.accounting import Lines
     from digitlab.serving.server import guarded_api
     from digitlab.serving.service import Service
 
@@ -476,13 +474,13 @@ def _follow_link(content: bytes, _: Path, __: random.Random) -> object:
 
 def _network_documents() -> list[bytes]:
     from digitlab.network.zoo import architecture
-    from digitlab.studio.network_document import network_document
+    from digitlab.studio.tabs.model.model_tab import network_document
 
     return [network_document(architecture(name)).encode() for name in ("codelab_cnn", "dense_baseline")]
 
 
 def _open_network(content: bytes, _: Path, __: random.Random) -> object:
-    from digitlab.studio.network_document import read_network_document
+    from digitlab.studio.tabs.model.model_tab import read_network_document
 
     return read_network_document(content)
 
@@ -496,7 +494,7 @@ def _events() -> list[bytes]:
 
 
 def _take_event(content: bytes, _: Path, __: random.Random) -> object:
-    from digitlab.studio.reading.elements import as_box, as_change
+    from digitlab.studio.tabs.read.read_elements import as_box, as_change
 
     try:
         event = json.loads(content)

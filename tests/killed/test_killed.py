@@ -27,19 +27,19 @@ import pytest
 
 import digitlab as dl
 from digitlab.cli.app import main
-from digitlab.data.bench import sweep
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.mnist import Split
+from digitlab.data.storage import sweep
+from digitlab.evaluation.finish import evaluate_and_report, own_folder
 from digitlab.exporting.export import export
 from digitlab.network import Checkpoint, architecture, load_checkpoint, save_checkpoint
-from digitlab.network.formats.opening import load_model_file
+from digitlab.network.formats.files import load_model_file
 from digitlab.reading.many import FileReading
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading
 from digitlab.reading.results_file import ResultsFile
 from digitlab.runs import Run
-from digitlab.runs.directory import MODEL, STATE
 from digitlab.runs.listing import all_runs
-from digitlab.runs.summary import DamagedRun
+from digitlab.runs.run import MODEL, STATE, DamagedRun
 from digitlab.training import keeping
 from digitlab.training.corrections import Corrections
 
@@ -111,6 +111,7 @@ def _finish() -> None:
         _done(lambda: dl.train(out=_RUNS, name=_NAME, resume=True))
     if run.has(MODEL):
         assert _weights(_NAME) == _weights("whole")
+        _done(lambda: evaluate_and_report(run, dl.MnistData.load(own_folder(run))))
         assert not [name for name in os.listdir(run.path) if name.startswith(".")]
 
 

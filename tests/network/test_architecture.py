@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,7 @@ from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.network.initializers import INITIALIZERS
-from digitlab.network.layers import Layer
+from digitlab.network.layers import INITIALIZERS, Layer
 
 initializer_names = st.sampled_from(sorted(INITIALIZERS))
 
@@ -192,7 +192,7 @@ def test_a_network_that_cannot_be_is_refused_with_the_way_out(make: Callable[[],
         (None, ['"layers"']),
         ({"layers": "Dense"}, ['"layers"']),
         ({"layers": [5]}, ["Layer 1", '"class_name"']),
-        ({"layers": [{"class_name": "Conv2d"}]}, ["Layer 1", "'Conv2d'", "Did you mean Conv2D?"]),
+        ({"layers": [{"class_name": "Conv2d"}]}, ["Layer 1", "'Conv2d'", "Did you mean 'Conv2D'?"]),
         ({"layers": [{"class_name": "LSTM"}]}, ["Layer 1", "'LSTM'", "It runs Conv2D"]),
         ({"layers": [{"class_name": "Dense"}]}, ["Layer 1, Dense", "'units'", "missing"]),
         ({"layers": [{"class_name": "Flatten", "rate": 1, 5: 6}]}, ["Layer 1, Flatten", "unknown setting '5'", "name"]),
@@ -255,3 +255,16 @@ def test_a_network_for_images_of_any_size_says_so_in_its_shapes() -> None:
 def test_what_cannot_be_of_any_size_is_said(layers: list[Layer], shape: tuple[int, ...], sentence: str) -> None:
     with pytest.raises(NetworkError, match=sentence):
         Architecture(layers, shape)
+
+
+def test_an_error_tells_the_layer_and_the_setting_beside_its_sentence() -> None:
+    with pytest.raises(NetworkError) as wrong:
+        Architecture([Conv2D(4, 63), Flatten(), Dense(10, activation="softmax")])
+    error = wrong.value
+    assert (error.layer, error.field) == (1, "kernel_size")
+    assert str(error) == f"Layer 1, conv2d: {error.sentence}"
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.sentence, again.layer, again.field) == (str(error), error.sentence, 1, "kernel_size")
+    with pytest.raises(NetworkError) as wrong:
+        Dense(0)
+    assert (wrong.value.layer, wrong.value.field) == (0, "units")

@@ -17,16 +17,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from digitlab.errors import NetworkError, RunError, StorageError
-from digitlab.network import (
-    Architecture,
-    Checkpoint,
-    Dense,
-    Flatten,
-    architecture,
-    load_checkpoint,
-    safetensors_file,
-    save_checkpoint,
-)
+from digitlab.network import Architecture, Checkpoint, Dense, Flatten, architecture, load_checkpoint, save_checkpoint
+from digitlab.network import checkpoint as safetensors_file
 
 
 def small() -> Checkpoint:

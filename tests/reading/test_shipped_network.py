@@ -12,9 +12,9 @@ from digitlab.engine.sequential import Sequential
 from digitlab.metrics import accuracy, calibration_bins, expected_calibration_error
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED
-from digitlab.training.calibrating import with_temperature
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
-from digitlab.training.nondigits.pool import make_nondigits
+from digitlab.training.calibration import with_temperature
+from digitlab.training.fonts import BUILT_IN, Font
+from digitlab.training.nondigits import make_nondigits
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 CARD = SHIPPED.with_name("MODEL_CARD.md")

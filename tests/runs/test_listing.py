@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from digitlab.errors import RunError
 from digitlab.runs import find_run, list_runs
-from digitlab.runs.directory import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
 from digitlab.runs.listing import all_runs, check_name, free_name, run_in
+from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
 from digitlab.values import EpochRecord
 
 SETTINGS = {"network": "codelab_cnn", "seed": 3, "epochs": 2, "early_stopping": 0}
@@ -210,7 +210,7 @@ def test_a_name_means_the_run_of_the_folder_before_a_path(out, tmp_path, monkeyp
 def test_a_name_that_is_nearly_right_gets_the_nearest(out):
     make(out, "first-try")
     with pytest.raises(
-        RunError, match=r"There is no run 'frist-try' in .*\. Did you mean first-try\? See what there is"
+        RunError, match=r"There is no run 'frist-try' in .*\. Did you mean 'first-try'\? See what there is"
     ):
         find_run("frist-try", out)
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from asking import Client, Process
 
 import digitlab as dl
-from digitlab.serving.lines import Lines
+from digitlab.serving.accounting import Lines
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from digitlab.serving.batching import Batcher
-from digitlab.serving.refusals import RefusedError
+from digitlab.serving.guard import RefusedError
 
 
 def marked(*numbers: int) -> NDArray[np.float32]:

@@ -17,9 +17,8 @@ import pytest
 from digitlab.serving import connections
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.connections import MOST_HEAD_BYTES, Connection
-from digitlab.serving.listening import listening_socket
-from digitlab.serving.refusals import RefusedError, response_of
-from digitlab.serving.server import SignalledServer
+from digitlab.serving.guard import RefusedError, response_of
+from digitlab.serving.server import SignalledServer, listening_socket
 
 GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 POST = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"

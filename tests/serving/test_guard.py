@@ -7,8 +7,8 @@ from asking import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from digitlab.serving.accounting import Lines
 from digitlab.serving.api import OPEN_PATHS, PATHS
-from digitlab.serving.lines import Lines
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
 

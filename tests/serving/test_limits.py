@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from digitlab.errors import ConfigError
 from digitlab.reading.predictor import Predictor
-from digitlab.serving.lines import Lines
-from digitlab.serving.options import ServingOptions
+from digitlab.serving.accounting import Lines
+from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
 

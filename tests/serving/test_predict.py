@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from digitlab.cli.app import main
 from digitlab.network import Checkpoint, architecture, save_checkpoint
-from digitlab.serving import asked
-from digitlab.serving.asked import asked_of
-from digitlab.serving.lines import Lines
+from digitlab.serving import bodies
+from digitlab.serving.accounting import Lines
+from digitlab.serving.bodies import asked_of
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
 
@@ -235,7 +235,7 @@ def test_json_is_checked_before_arrays_are_made_of_it(
         made.append(array.nbytes)
         return array
 
-    monkeypatch.setattr(asked.np, "asarray", counted)
+    monkeypatch.setattr(bodies.np, "asarray", counted)
     reply = client.predict(json.dumps({"images": images}).encode(), JSON)
     assert reply.status == 422
     assert "28" in reply.error["message"] or "images" in reply.error["message"]
@@ -252,7 +252,7 @@ def test_large_bodies_are_taken_apart_off_the_event_loop(
 ) -> None:
     where: list[int] = []
     loads = orjson.loads
-    monkeypatch.setattr(asked.orjson, "loads", lambda body: where.append(threading.get_ident()) or loads(body))
+    monkeypatch.setattr(bodies.orjson, "loads", lambda body: where.append(threading.get_ident()) or loads(body))
     for n, is_on_loop in ((1, True), (100, False)):
         body = json.dumps({"images": digits[:n].tolist()}).encode()
         assert len(client.predict(body, JSON).json()) == n

@@ -10,7 +10,7 @@ from asking import FORM, RAW, Client, form, pdf, photo, png
 from numpy.typing import NDArray
 
 import digitlab as dl
-from digitlab.serving.expecting import PATTERN, checked_expectation
+from digitlab.serving.bodies import PATTERN, checked_expectation
 
 Images = NDArray[np.uint8]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from digitlab.cli.app import EXIT_BAD_INPUT, main
 from digitlab.serving import server as serving
-from digitlab.serving.options import ServingOptions
+from digitlab.serving.limits import ServingOptions
 
 pytestmark = pytest.mark.slow
 

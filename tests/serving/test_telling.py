@@ -16,8 +16,8 @@ import digitlab as dl
 from digitlab.errors import NetworkError, RunError
 from digitlab.network import Dense
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
+from digitlab.serving.accounting import Lines
 from digitlab.serving.api import PATHS
-from digitlab.serving.lines import Lines
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
 

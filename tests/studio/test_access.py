@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitlab.errors import ConfigError
-from digitlab.serving.tokens import TOKEN_VARIABLE, checked_token, is_loopback
+from digitlab.serving.guard import TOKEN_VARIABLE, checked_token, is_loopback
 from digitlab.studio.access import Access
 
 TOKEN = "a-token-of-good-length"

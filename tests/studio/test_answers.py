@@ -11,8 +11,9 @@ import pytest
 import digitlab as dl
 from digitlab.errors import DataError, NetworkError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from digitlab.studio import answers
-from digitlab.studio.answers import answer_digits, evaluate_at, evaluate_model, filters_of
+from digitlab.studio.tabs import evaluation as tab
+from digitlab.studio.tabs.evaluation import evaluate_at
+from digitlab.studio.tabs.training.live_views import answer_digits, filters_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 
@@ -30,14 +31,14 @@ def trained(digits):
 @pytest.fixture
 def counted(monkeypatch):
     """Return a list that grows with every evaluation that is computed."""
-    calls, compute = [], answers.evaluate_model
+    calls, compute = [], tab.answer_test_images
 
     def count(*args):
         calls.append(args)
         return compute(*args)
 
-    monkeypatch.setattr(answers, "evaluate_model", count)
-    monkeypatch.setattr(answers, "_KNOWN", type(answers._KNOWN)())
+    monkeypatch.setattr(tab, "answer_test_images", count)
+    monkeypatch.setattr(tab, "_Remembered", type("Anew", (tab._Remembered,), {}))
     return calls
 
 
@@ -101,7 +102,9 @@ def test_answers_that_are_no_numbers_are_told(digits, trained):
 
 @pytest.mark.parametrize("n_images", [10, 40, None])
 def test_everything_of_an_evaluation_is_about_the_same_images(digits, trained, n_images):
-    evaluation, probabilities, images, labels = evaluate_at(trained, 8, digits, n_images)
+    found = evaluate_at(trained, 8, digits, n_images)
+    evaluation, probabilities, images, labels = found.evaluation, found.probabilities, found.images, found.labels
+    assert np.array_equal(digits.test.images[found.places], images)
     n = n_images or 40
     assert evaluation.n_images == len(probabilities) == len(images) == len(labels) == n
     model = dl.Sequential.from_architecture(trained.architecture, trained.weights_at(8)[1])
@@ -113,15 +116,15 @@ def test_everything_of_an_evaluation_is_about_the_same_images(digits, trained, n
 
 def test_the_images_are_the_same_at_every_step_and_in_every_run(digits, trained):
     first, second = evaluate_at(trained, 0, digits, 10), evaluate_at(trained, None, digits, 10)
-    assert np.array_equal(first[2], second[2])
+    assert np.array_equal(first.images, second.images)
     other = Trainer(digits, None)
     other.start(dataclasses.replace(SMALL, seed=9), paused=True)
-    assert np.array_equal(evaluate_at(other, None, digits, 10)[2], first[2])
+    assert np.array_equal(evaluate_at(other, None, digits, 10).images, first.images)
     other.close()
 
 
 def test_more_images_than_there_are_means_all(digits, trained):
-    assert evaluate_at(trained, None, digits, 500)[0].n_images == 40
+    assert evaluate_at(trained, None, digits, 500).evaluation.n_images == 40
 
 
 def test_the_newest_evaluation_is_that_of_the_run(digits, tmp_path):
@@ -131,7 +134,7 @@ def test_the_newest_evaluation_is_that_of_the_run(digits, tmp_path):
     trainer = Trainer(digits, tmp_path)
     trainer.start(SMALL)
     assert trainer.wait(lambda: trainer.evaluation is not None, 60)
-    assert evaluate_at(trainer, None, digits, None)[0] == trainer.evaluation
+    assert evaluate_at(trainer, None, digits, None).evaluation == trainer.evaluation
     trainer.close()
 
 
@@ -142,7 +145,7 @@ def test_what_was_asked_before_is_remembered(digits, trained, counted):
     evaluate_at(trained, 6, digits, 10)
     evaluate_at(trained, 5, digits, 20)
     assert len(counted) == 3
-    assert evaluate_at(trained, None, digits, 10)[0] == evaluate_at(trained, 12, digits, 10)[0]
+    assert evaluate_at(trained, None, digits, 10).evaluation == evaluate_at(trained, 12, digits, 10).evaluation
     assert len(counted) == 4
 
 
@@ -150,13 +153,13 @@ def test_another_training_is_evaluated_anew(digits, counted):
     trainer = Trainer(digits, None)
     before = evaluate_at(trainer, 0, digits, 10)
     trainer.start(dataclasses.replace(SMALL, seed=1), paused=True)
-    assert evaluate_at(trainer, 0, digits, 10)[0] != before[0]
+    assert evaluate_at(trainer, 0, digits, 10).evaluation != before.evaluation
     assert len(counted) == 2
     trainer.close()
 
 
 def test_only_so_many_evaluations_are_remembered(digits, trained, counted, monkeypatch):
-    monkeypatch.setattr(answers, "_MOST_EVALUATIONS", 3)
+    monkeypatch.setattr(tab, "_MOST_EVALUATIONS", 3)
     for step in (1, 2, 3, 1, 4):
         evaluate_at(trained, step, digits, 10)
     assert len(counted) == 4
@@ -183,19 +186,13 @@ def test_what_several_ask_for_at_once_is_computed_once(digits, trained, counted)
 
 
 def test_an_evaluation_that_fails_is_told_to_all_and_tried_again(digits, trained, monkeypatch):
-    monkeypatch.setattr(answers, "_KNOWN", type(answers._KNOWN)())
+    monkeypatch.setattr(tab, "_Remembered", type("Anew", (tab._Remembered,), {}))
 
     def broken(*args):
         raise DataError("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(answers, "evaluate_model", broken)
+        patched.setattr(tab, "answer_test_images", broken)
         with pytest.raises(DataError, match="no"):
             evaluate_at(trained, 3, digits, 10)
-    assert evaluate_at(trained, 3, digits, 10)[0].n_images == 10
-
-
-def test_a_model_is_evaluated_on_the_same_images(digits, trained):
-    model = dl.Sequential.from_architecture(trained.architecture, trained.weights_at(4)[1])
-    for ours, theirs in zip(evaluate_model(model, digits, 10), evaluate_at(trained, 4, digits, 10), strict=True):
-        assert np.array_equal(ours, theirs) if isinstance(ours, np.ndarray) else ours == theirs
+    assert evaluate_at(trained, 3, digits, 10).evaluation.n_images == 10

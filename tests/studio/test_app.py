@@ -23,11 +23,11 @@ import digitlab as dl
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.runs.listing import list_runs
-from digitlab.serving.listening import FIRST_PORT, address_of, listening_socket
-from digitlab.serving.tokens import TOKEN_VARIABLE
-from digitlab.studio import app, opening
-from digitlab.studio.opening import Opening
-from digitlab.studio.theme import STATIC
+from digitlab.serving.guard import TOKEN_VARIABLE
+from digitlab.serving.server import FIRST_PORT, address_of, listening_socket
+from digitlab.studio import app, startup
+from digitlab.studio.frame import STATIC
+from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -39,10 +39,10 @@ TOKEN = "a-token-of-good-length"
 LONG = """
 import sys
 from pathlib import Path
-from digitlab.studio import opening
+from digitlab.studio import startup
 from digitlab.studio.app import run_studio
 from digitlab.training.config import TrainConfig
-opening.TrainConfig = lambda **k: TrainConfig(**{"network": "dense_baseline", "epochs": 1_000_000, **k})
+startup.TrainConfig = lambda **k: TrainConfig(**{"network": "dense_baseline", "epochs": 1_000_000, **k})
 token = sys.argv[3] if len(sys.argv) > 3 else None
 sys.exit(run_studio(Path(sys.argv[1]), port=0, open_browser=False, autostart=sys.argv[2] == "start", token=token))
 """
@@ -278,8 +278,8 @@ def test_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> N
         assert second.getsockname()[1] > port
         with pytest.raises(ConfigError, match=f"Port {port} cannot be used: .*Leave --port out"):
             listening_socket("127.0.0.1", port)
-        monkeypatch.setattr("digitlab.serving.listening.FIRST_PORT", port)
-        monkeypatch.setattr("digitlab.serving.listening._MOST_TRIES", 1)
+        monkeypatch.setattr("digitlab.serving.server.FIRST_PORT", port)
+        monkeypatch.setattr("digitlab.serving.server._MOST_TRIES", 1)
         with pytest.raises(ConfigError, match="are all taken; name another with --port"):
             listening_socket("127.0.0.1")
 
@@ -407,7 +407,7 @@ def test_first_run_waits_for_somebody_to_watch_it(
 ) -> None:
     monkeypatch.setattr(dl.MnistData, "load", lambda: digits)
     small = dl.TrainConfig(network="dense_baseline", train_images=64, validation_images=16, batch_size=32, epochs=1)
-    monkeypatch.setattr(opening, "TrainConfig", lambda **_: small)
+    monkeypatch.setattr(startup, "TrainConfig", lambda **_: small)
 
     async def go() -> None:
         begun = Opening(out, autostart=True, expects_page=True)

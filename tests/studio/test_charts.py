@@ -15,12 +15,11 @@ from PIL import Image
 from visiting import User, until, visit
 
 from digitlab.errors import StorageError
-from digitlab.studio.charts import Curve, LiveChart
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.pictures import png_side_by_side, svg_side_by_side
-from digitlab.studio.progress_line import Pace
+from digitlab.studio.tabs.training.commands import Pace
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.charts import Curve, LiveChart, png_side_by_side, svg_side_by_side
 from digitlab.values import StepRecord
 
 CURVES = [Curve("loss"), Curve("val_loss", "--series-2", marked=True)]

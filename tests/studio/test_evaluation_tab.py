@@ -11,16 +11,15 @@ from visiting import User, only, until, visit
 
 import digitlab as dl
 from digitlab.errors import DigitlabError
-from digitlab.studio.image_list import ImageList
+from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.matrix import ConfusionMatrix
 from digitlab.studio.page import Page
-from digitlab.studio.selection import MISTAKES, Selection
-from digitlab.studio.sortable_table import SortableTable
-from digitlab.studio.subject import subject_of
 from digitlab.studio.tabs import evaluation
 from digitlab.studio.tabs.evaluation import EvaluationTab
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
+from digitlab.studio.widgets.image_list import ImageList
+from digitlab.studio.widgets.sortable_table import SortableTable
 
 Scenario = Callable[[User, EvaluationTab, Page], Awaitable[None]]
 
@@ -138,7 +137,7 @@ def test_tab_follows_a_training_to_its_end(trainer: Trainer) -> None:
         trainer.start(SMALL)
         await drawn(tab, "batch 12 of 12")
         assert tab._drawn is not None
-        np.testing.assert_array_equal(tab._drawn.probabilities, answers_of(trainer))
+        np.testing.assert_array_equal(tab._drawn.answers.probabilities, answers_of(trainer))
 
     evaluate_on_page(trainer, scenario)
 
@@ -149,7 +148,7 @@ def test_time_travel_evaluates_the_weights_of_that_step(trained: Trainer) -> Non
         page.set_cursor(5)
         await drawn(tab, "batch 5 of 12, time travel")
         assert tab._drawn is not None
-        np.testing.assert_array_equal(tab._drawn.probabilities, answers_of(trained, 5))
+        np.testing.assert_array_equal(tab._drawn.answers.probabilities, answers_of(trained, 5))
         page.set_cursor(None)
         await drawn(tab, "batch 12 of 12")
 
@@ -191,12 +190,12 @@ def test_finished_run_is_evaluated_as_it_was_kept(trained: Trainer) -> None:
 
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab, "untrained")
-        subject_of(page).choose_run(name)
+        page.subject.choose_run(name)
         await drawn(tab, f"run {name}")
         assert tab._drawn is not None
-        np.testing.assert_array_equal(tab._drawn.probabilities, expected)
+        np.testing.assert_array_equal(tab._drawn.answers.probabilities, expected)
         await until(lambda: tab._model.value == name)
-        subject_of(page).choose_run("")
+        page.subject.choose_run("")
         await drawn(tab, "untrained")
 
     evaluate_on_page(trained, scenario)
@@ -205,10 +204,10 @@ def test_finished_run_is_evaluated_as_it_was_kept(trained: Trainer) -> None:
 def test_run_that_is_gone_is_told_in_a_sentence_and_the_tab_goes_on(trained: Trainer) -> None:
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab)
-        subject_of(page).choose_run("gone")
+        page.subject.choose_run("gone")
         await until(lambda: "There is no run 'gone'" in tab._status.text)
         assert "error" in tab._status.classes
-        subject_of(page).choose_run("")
+        page.subject.choose_run("")
         await until(lambda: tab._status.text.startswith("dense_baseline"))
         assert "error" not in tab._status.classes
 
@@ -229,7 +228,7 @@ def test_everything_on_the_page_is_about_one_set(mnist: dl.MnistData) -> None:
 
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         for n_images, n in ((500, 500), (None, 10_000)):
-            subject_of(page).choose_images(n_images)
+            page.subject.choose_images(n_images)
             await until(lambda n=n: tab._drawn is not None and tab._drawn.evaluation.n_images == n)
             assert tab._drawn is not None
             found = tab._drawn.evaluation
@@ -237,8 +236,8 @@ def test_everything_on_the_page_is_about_one_set(mnist: dl.MnistData) -> None:
             assert sum(report.n_images for report in found.per_class) == n
             assert sum(b.n_images for b in found.calibration.bins) == n
             await until(lambda n=n: f"of {n:,} images" in only(user, ImageList).title)
-            np.testing.assert_array_equal(mnist.test.images[tab._drawn.numbers], tab._drawn.images)
-            np.testing.assert_array_equal(mnist.test.labels[tab._drawn.numbers], tab._drawn.labels)
+            np.testing.assert_array_equal(mnist.test.images[tab._drawn.answers.places], tab._drawn.answers.images)
+            np.testing.assert_array_equal(mnist.test.labels[tab._drawn.answers.places], tab._drawn.answers.labels)
 
     try:
         evaluate_on_page(trainer, scenario)

@@ -16,9 +16,8 @@ from visiting import User, visit
 
 from digitlab.serving.connections import STUCK_S, Stuck
 from digitlab.studio import app, guests
-from digitlab.studio.opening import Opening
 from digitlab.studio.page import current_page
-from digitlab.studio.subject import subject_of
+from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -37,7 +36,7 @@ def test_page_that_was_left_is_freed_with_all_its_tabs(trainer: Trainer) -> None
         client = user.client
         with user:
             page = current_page()
-            subject_of(page).on_change(page.follow)
+            page.subject.on_change(page.follow)
         for name in app.BUILDERS:
             page.set_tab(name)
         left = weakref.ref(page)

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
 from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.studio.layer_editor import LayerEditor
-from digitlab.studio.layer_settings import SETTINGS, STARTING, build_layer, settings_of
-from digitlab.studio.network_document import MOST_BYTES, network_document, read_network_document
+from digitlab.studio.tabs.model.layer_editor import SETTINGS, STARTING, LayerEditor, build_layer, settings_of
+from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document, read_network_document
 
 
 def key_of(editor: LayerEditor, position: int) -> int:
@@ -284,7 +283,7 @@ def nested(depth: int) -> bytes:
         (b"9" * 10_000, "not JSON"),
         (b"[]", "layers"),
         (b'{"layers": []}', "at least one layer"),
-        (b'{"layers": [{"class_name": "Conv3D"}]}', "Did you mean Conv2D"),
+        (b'{"layers": [{"class_name": "Conv3D"}]}', "Did you mean 'Conv2D'"),
         (b'{"layers": [{"class_name": "Dropout", "rate": NaN}]}', "not JSON"),
         (b'{"layers": [{"class_name": "Dense", "units": 1e99}]}', "whole number"),
         (b" " * (MOST_BYTES + 1), "too large"),

@@ -14,17 +14,19 @@ from nicegui import ui
 from visiting import User, until, visit
 
 import digitlab as dl
+from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
+from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.runs.layout import CONFIG
-from digitlab.studio.learn import facts_of
+from digitlab.runs.run import CONFIG
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.network_document import MOST_BYTES, network_document
-from digitlab.studio.network_runs import NetworkResult, fair_pair, results_of, unlike
 from digitlab.studio.page import Page
-from digitlab.studio.tabs import model
+from digitlab.studio.tabs.model import model_tab
+from digitlab.studio.tabs.model.cost_cards import results_here
+from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.explanation_dialog import facts_of
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import open_session, train
+from digitlab.training.session import open_session
 from digitlab.values import StepRecord
 
 SMALL = TrainConfig(train_images=40, validation_images=20, batch_size=20, epochs=1, threads=1)
@@ -40,7 +42,7 @@ class Visit:
 
     def build(self) -> None:
         self.page = Page(self._trainer, self._trainer.data, ui.context.client, self._lesson)
-        self.tab = model._Model(self.page)
+        self.tab = model_tab._Model(self.page)
 
     def field(self, position: int, name: str) -> Any:
         return list(self.tab.rows.values())[position - 1]._fields[name]
@@ -309,7 +311,7 @@ def test_a_hostile_name_is_only_text(seen: Visit) -> None:
         press(user, "Save as JSON")
         response = await user.download.next()
         assert json.loads(response.content)["name"] == "<img src=x>"
-        assert model._file_stem("<img src=../x>") == "img-src----x"
+        assert model_tab._file_stem("<img src=../x>") == "img-src----x"
 
     visit(seen.build, scenario)
 
@@ -436,15 +438,15 @@ def test_data_and_what_was_changed_on_the_way_are_part_of_the_settings(
 ) -> None:
     two_runs()
     networks = [architecture("codelab_cnn"), architecture("dense_baseline")]
-    assert fair_pair(*results_of(trainer, networks))[2]
+    assert fair_pair(*results_here(trainer, networks))[2]
     (path,) = out.glob("*dense*")
     description = json.loads((path / CONFIG).read_text())
     description["data"]["digest"] = "other"
     (path / CONFIG).write_text(json.dumps(description))
-    a, b, is_fair = fair_pair(*results_of(Trainer(trainer.data, out), networks))
+    a, b, is_fair = fair_pair(*results_here(Trainer(trainer.data, out), networks))
     assert a is not None
     assert b is not None
-    assert (is_fair, unlike(a, b)) == (False, ["data"])
+    assert (is_fair, unlike_settings(a, b)) == (False, ["data"])
 
 
 def test_an_edited_network_is_not_taken_for_the_codelabs(
@@ -455,7 +457,7 @@ def test_an_edited_network_is_not_taken_for_the_codelabs(
     description = json.loads((path / CONFIG).read_text())
     description["network"]["layers"][0]["filters"] = 9
     (path / CONFIG).write_text(json.dumps(description))
-    found = results_of(trainer, [architecture("codelab_cnn"), architecture("dense_baseline")])
+    found = results_here(trainer, [architecture("codelab_cnn"), architecture("dense_baseline")])
     assert [len(results) for results in found] == [0, 1]
 
 
@@ -465,11 +467,11 @@ def test_damaged_runs_are_left_out(trainer: Trainer, two_runs: Callable[[], None
     description = json.loads((path / CONFIG).read_text())
     del description["network"]
     (path / CONFIG).write_text(json.dumps(description))
-    found = results_of(trainer, [architecture("codelab_cnn"), architecture("dense_baseline")])
+    found = results_here(trainer, [architecture("codelab_cnn"), architecture("dense_baseline")])
     assert [len(results) for results in found] == [1, 0]
 
 
 def test_without_a_folder_of_runs_there_are_no_results(digits: dl.MnistData) -> None:
     trainer = Trainer(digits, None)
-    assert results_of(trainer, [architecture("codelab_cnn")]) == [[]]
+    assert results_here(trainer, [architecture("codelab_cnn")]) == [[]]
     trainer.close()

@@ -19,16 +19,22 @@ from digitlab.reading.change import Change
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.reading import desk as desks
-from digitlab.studio.reading import learning, routes
-from digitlab.studio.reading import sheet as sheets
-from digitlab.studio.reading.corrections_card import CorrectionList
-from digitlab.studio.reading.desk import Desk, find_desk
-from digitlab.studio.reading.elements import DrawnAnswer, DrawPad, NumbersTable, PhotoSource, PhotoView, as_change
-from digitlab.studio.reading.numbers_card import number_rows, records
-from digitlab.studio.reading.readers import SHIPPED, TRAINED, of_run
-from digitlab.studio.reading.steps_view import StepsView
-from digitlab.studio.tabs.read import ReadTab
+from digitlab.studio.tabs.read import read_desk as desks
+from digitlab.studio.tabs.read import readers
+from digitlab.studio.tabs.read import sheet as sheets
+from digitlab.studio.tabs.read.read_cards import CorrectionList, number_rows, records
+from digitlab.studio.tabs.read.read_desk import Desk, find_desk
+from digitlab.studio.tabs.read.read_elements import (
+    DrawnAnswer,
+    DrawPad,
+    NumbersTable,
+    PhotoSource,
+    PhotoView,
+    StepsView,
+    as_change,
+)
+from digitlab.studio.tabs.read.read_tab import ReadTab
+from digitlab.studio.tabs.read.readers import SHIPPED, TRAINED, of_run
 from digitlab.studio.trainer import Trainer
 from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
@@ -50,7 +56,7 @@ def read_on_page(trainer: Trainer, scenario: Scenario) -> None:
     built: list[tuple[ReadTab, Page]] = []
 
     def root() -> None:
-        routes.add_read_routes()
+        desks.add_read_routes()
         page = Page(trainer, trainer.data, ui.context.client, LessonLink(tab="read"))
         built.append((ReadTab(page), page))
         page.follow()
@@ -232,7 +238,7 @@ def test_a_bad_file_is_told_in_a_sentence_with_its_name(trainer: Trainer, conten
 
 
 def test_files_are_bounded_whatever_their_header_says(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes._FILES, "max_bytes", 1000)
+    monkeypatch.setattr(desks._FILES, "max_bytes", 1000)
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         async def endless() -> Any:
@@ -496,7 +502,7 @@ def test_a_run_reads_and_one_that_is_gone_is_told(trainer: Trainer) -> None:
 
 @pytest.fixture
 def kept(trainer: Trainer) -> Corrections:
-    found = learning.corrections_of(trainer)
+    found = readers.corrections_of(trainer)
     assert found is not None
     assert trainer.out is not None
     assert found.folder == trainer.out.parent / "corrections"
@@ -620,7 +626,7 @@ def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again
     before = {info.name for info in list_runs(trainer.out or "")}
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
-        learner = learning.learning_of(trainer)
+        learner = readers.learning_of(trainer)
         learner.options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-12)
         sheet = await tab.desk.take_drawing(drawn(3))
         user.find(kind=DrawnAnswer).trigger("correct", said(sheet, 0, "5"))
@@ -631,6 +637,7 @@ def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again
         await until(lambda: tab.desk.choice == learner.choice)
         (new,) = {info.name for info in list_runs(trainer.out or "")} - before
         assert learner.choice == of_run(new)
+        assert next(info for info in list_runs(trainer.out or "") if info.name == new).test_accuracy is not None
         assert learner.tuned is not None
         await until(lambda: tab._kept._back.visible)
         await user.should_see("Go back to the network trained here")
@@ -659,12 +666,12 @@ def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
 ) -> None:
     kept.add(trainer.data.test.images[0], 1)
     options = FineTuningOptions(replay_images=100, epochs=1, learning_rate=1e-12)
-    start = learning.learning_of(trainer)._readers.checkpoint(SHIPPED)
-    worse = replace(learning.fine_tune(start, *kept.arrays(), trainer.data, options), page=Figure(98, 90, 88))
-    monkeypatch.setattr(learning, "fine_tune", lambda *args, **more: worse)
+    start = readers.learning_of(trainer)._readers.checkpoint(SHIPPED)
+    worse = replace(readers.fine_tune(start, *kept.arrays(), trainer.data, options), page=Figure(98, 90, 88))
+    monkeypatch.setattr(readers, "fine_tune", lambda *args, **more: worse)
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
-        learner = learning.learning_of(trainer)
+        learner = readers.learning_of(trainer)
         await until(lambda: tab._kept._learn.enabled)
         for way in ("Drop it", "Use it all the same"):
             user.find("Learn from my corrections").click()
@@ -682,12 +689,12 @@ def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
 
 
 def test_learning_that_is_cancelled_or_fails_leaves_nothing(trainer: Trainer, kept: Corrections) -> None:
-    learner = learning.learning_of(trainer)
+    learner = readers.learning_of(trainer)
     thread = learner.start(SHIPPED)
     thread.join()
     assert learner.message == "There is no correction to learn from; correct a wrong answer first."
     kept.add(trainer.data.test.images[0], 1)
-    learner._note = lambda step, n_steps: (learner.cancel(), learning.Learning._note(learner, step, n_steps))[0]  # type: ignore[method-assign]
+    learner._note = lambda step, n_steps: (learner.cancel(), readers.Learning._note(learner, step, n_steps))[0]  # type: ignore[method-assign]
     learner.start(TRAINED).join()
     assert learner.message == "Cancelled; nothing was kept."
     assert (learner.choice, learner.is_running) == ("", False)

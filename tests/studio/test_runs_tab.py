@@ -13,16 +13,15 @@ from steered import SMALL, wait_for_evaluation, wait_for_state
 from visiting import User, only, until, visit
 
 import digitlab as dl
-from digitlab.studio.charts import LiveChart
-from digitlab.studio.image_list import ImageList
+from digitlab.evaluation.train import train
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.matrix import ConfusionMatrix
 from digitlab.studio.page import Page
-from digitlab.studio.report_route import add_report_route, report_url
-from digitlab.studio.subject import subject_of
-from digitlab.studio.tabs.runs import RunsTab
+from digitlab.studio.run_list import add_report_route, report_url
+from digitlab.studio.tabs.runs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
-from digitlab.training.train import train
+from digitlab.studio.widgets.charts import LiveChart
+from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
+from digitlab.studio.widgets.image_list import ImageList
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
 
@@ -178,7 +177,7 @@ def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequen
 def test_run_is_loaded_into_the_evaluation(trainer: Trainer, three: Sequence[str]) -> None:
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
         await act(tab, three[1], "evaluate")
-        assert subject_of(page).run_name == three[1]
+        assert page.subject.run_name == three[1]
         assert page.tab == "Evaluation"
 
     look_at_runs(trainer, scenario)

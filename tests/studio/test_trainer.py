@@ -23,8 +23,8 @@ from steered import (
 
 from digitlab.errors import RunError
 from digitlab.network import Architecture
-from digitlab.runs.layout import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
 from digitlab.runs.listing import list_runs
+from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession

@@ -12,8 +12,7 @@ from steered import SMALL, paused_at, same, timeless, train, trained_alone, wait
 from digitlab.errors import ConfigError, DataError, NetworkError, RunError, StorageError
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.history import HistoryFile
-from digitlab.runs.layout import MODEL, REPORT
-from digitlab.studio import job as job_module
+from digitlab.runs.run import MODEL, REPORT
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
 
@@ -101,7 +100,7 @@ def test_a_run_whose_evaluation_fails_is_finished_and_says_so(trainer, monkeypat
     def broken(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(job_module, "evaluate_run", broken)
+    monkeypatch.setattr("digitlab.evaluation.finish.evaluate_run", broken)
     train(trainer)
     wait_for_evaluation(trainer)
     assert trainer.state == "finished"

@@ -19,7 +19,7 @@ from steered import (
 
 import digitlab as dl
 from digitlab.errors import ConfigError, RunError
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord

@@ -17,15 +17,14 @@ from steered import SMALL
 from visiting import User, only, until, visit
 
 from digitlab.network import Architecture, Dense, Dropout, Flatten
-from digitlab.studio.charts import LiveChart
-from digitlab.studio.commands import Command
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.live_slider import LiveSlider
-from digitlab.studio.live_views import AnswerView
 from digitlab.studio.page import Page
-from digitlab.studio.progress_line import ProgressLine
-from digitlab.studio.tabs import training
+from digitlab.studio.tabs.training import training_tab
+from digitlab.studio.tabs.training.commands import Command, ProgressLine
+from digitlab.studio.tabs.training.live_views import AnswerView
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.charts import LiveChart
+from digitlab.studio.widgets.controls import LiveSlider
 
 CHANGES = {name: getattr(SMALL, name) for name in ("train_images", "validation_images", "batch_size", "epochs")}
 LESSON = LessonLink(network="dense_baseline", changes=CHANGES, tab="training")
@@ -85,7 +84,7 @@ def look(trainer: Trainer, scenario: Scenario, *, lesson: LessonLink = LESSON, *
     def root() -> None:
         page = Page(trainer, trainer.data, ui.context.client, lesson, **settings)
         pages.append(page)
-        training.build(page)
+        training_tab.build(page)
         page.follow()
 
     async def go(user: User) -> None:
@@ -424,7 +423,7 @@ def test_page_that_does_not_own_the_training_only_watches(trainer: Trainer) -> N
         def watching() -> None:
             page = Page(trainer, trainer.data, ui.context.client, LESSON)
             pages.append(page)
-            training.build(page)
+            training_tab.build(page)
             page.follow()
 
         await watcher_user.open("/watch")

@@ -8,7 +8,7 @@ import pytest
 
 import digitlab as dl
 from digitlab.data.mnist import Split
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
+from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.practice_bank import make_bank
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from digitlab.engine import fitting
 from digitlab.errors import TrainingDivergedError
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord

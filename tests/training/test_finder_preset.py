@@ -11,11 +11,11 @@ import pytest
 
 from digitlab.engine.crops import PRIOR_LOGIT
 from digitlab.errors import ConfigError, RunError
-from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.of_run import evaluate_run, write_report
-from digitlab.runs.directory import HISTORY, Run
+from digitlab.evaluation.finish import evaluate_run, write_report
+from digitlab.evaluation.markup import epoch_line
+from digitlab.runs.run import HISTORY, Run
+from digitlab.training import fonts
 from digitlab.training.config import TrainConfig, preset
-from digitlab.training.nondigits import fonts
 from digitlab.training.session import TrainingSession
 from digitlab.values import FinderEpochRecord, StepRecord
 

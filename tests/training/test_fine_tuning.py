@@ -11,7 +11,7 @@ import pytest
 import digitlab as dl
 from digitlab.data.mnist import Split
 from digitlab.errors import ConfigError, InputError, RunError
-from digitlab.evaluation.of_run import evaluate_run, write_report
+from digitlab.evaluation.finish import evaluate_run, write_report
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED, Answers

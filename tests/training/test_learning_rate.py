@@ -10,7 +10,7 @@ import pytest
 
 import digitlab as dl
 from digitlab.errors import ConfigError, RunError
-from digitlab.runs.directory import CONFIG, HISTORY, Run
+from digitlab.runs.run import CONFIG, HISTORY, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, RateChange, StepRecord

@@ -9,7 +9,7 @@ from digitlab.engine.cpu.composing import compose_crop
 from digitlab.engine.cpu.desk import CROP_PX, MOST_MARKS, new_desk
 from digitlab.engine.crops import IGNORED, SEPARATORS
 from digitlab.reading.contrast import local_contrast
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
+from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.pages import compose, compose_greys, compose_sheet
 from digitlab.training.practice_bank import bank_digest, make_bank
 from digitlab.training.practice_sheet import draw_sheet

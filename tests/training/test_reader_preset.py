@@ -13,16 +13,16 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.augmentation import AUGMENTATIONS, augmented
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, RunError
-from digitlab.evaluation.of_run import evaluate_run
+from digitlab.evaluation.finish import evaluate_run
+from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Dense, Dropout, Flatten
-from digitlab.runs.directory import Run
+from digitlab.runs.run import Run
+from digitlab.training import nondigits
 from digitlab.training.config import preset
 from digitlab.training.environment import command_for
+from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.material import gather_material
-from digitlab.training.nondigits import pool
-from digitlab.training.nondigits.fonts import BUILT_IN, Font
 from digitlab.training.session import TrainingSession
-from digitlab.training.train import train
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 SMALL = preset(
@@ -37,7 +37,7 @@ TINY = Architecture(
 @pytest.fixture(autouse=True)
 def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the fonts of this machine alone: opening hundreds takes a second."""
-    monkeypatch.setattr(pool, "find_fonts", lambda: (Font(BUILT_IN),))
+    monkeypatch.setattr(nondigits, "find_fonts", lambda: (Font(BUILT_IN),))
 
 
 def test_the_set_the_variants_and_the_others_have_their_shares(digits: MnistData) -> None:
@@ -147,7 +147,7 @@ def test_other_fonts_are_told_when_resuming(digits: MnistData, tmp_path: Path, m
     session = TrainingSession(SMALL, digits, Run.create(tmp_path / "r"), TINY)
     with closing(session.records()) as records:
         next(records)
-    monkeypatch.setattr(pool, "draw_letter", lambda font, letter: np.eye(64, dtype=np.float32))
+    monkeypatch.setattr(nondigits, "draw_letter", lambda font, letter: np.eye(64, dtype=np.float32))
     with pytest.raises(RunError, match="it has other fonts"):
         TrainingSession.resume(Run(tmp_path / "r"), digits)
 

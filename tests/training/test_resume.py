@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.errors import RunError, StorageError
 from digitlab.network import Architecture, Dense, Dropout, Flatten
-from digitlab.runs.directory import HISTORY, MODEL, STATE, Run
 from digitlab.runs.history import HistoryFile
+from digitlab.runs.run import HISTORY, MODEL, STATE, Run
 from digitlab.training import keeping
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
@@ -455,7 +455,7 @@ CHILD = """
 import os, signal, sys
 from digitlab.training import keeping
 from digitlab.training.config import TrainConfig
-from digitlab.training.train import open_session
+from digitlab.training.session import open_session
 out, folder, doing = sys.argv[1:]
 keeping._SECONDS_BETWEEN_SAVES = -1.0 if doing == "wait" else 1000.0
 config = TrainConfig(

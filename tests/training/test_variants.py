@@ -8,8 +8,7 @@ import pytest
 
 from digitlab.data.mnist import MnistData, Split
 from digitlab.reading.frame import stroke_width
-from digitlab.training.surroundings import surrounded
-from digitlab.training.variants import FINE, enlarged, make_variants, with_bar, with_flag, with_tail
+from digitlab.training.variants import FINE, enlarged, make_variants, surrounded, with_bar, with_flag, with_tail
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
-__all__ = ["about"]
+from digitlab.cli.output import print_json, stdout
+from digitlab.cli.parameters import AsJson
 
 _MNIST = {
     "title": "The MNIST database of handwritten digits",
@@ -18,7 +17,7 @@ _MNIST = {
 }
 
 
-def about(*, as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False) -> None:
+def about(*, as_json: AsJson = False) -> None:
     """Show versions, licences, the cache and this machine.
 
     Parameters
@@ -29,7 +28,6 @@ def about(*, as_json: Annotated[bool, Parameter(name="--json", negative="", show
     from rich.table import Table
 
     from digitlab import __version__
-    from digitlab.cli.terminal import print_json, stdout
     from digitlab.data.cache import CACHE_VARIABLE, cache_folder
     from digitlab.engine.cpu.threads import available_threads
     from digitlab.training.environment import environment

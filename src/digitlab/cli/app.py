@@ -14,10 +14,8 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, UnusedCliTokensError
 
 from digitlab import __version__
-from digitlab.cli.terminal import say_error, stderr
+from digitlab.cli.output import say_error, stderr
 from digitlab.errors import DigitlabError, TrainingDivergedError
-
-__all__ = ["EXIT_BAD_INPUT", "EXIT_BUG", "EXIT_DIVERGED", "EXIT_INTERRUPTED", "build_app", "main"]
 
 EXIT_DIVERGED = 1
 EXIT_BAD_INPUT = 2
@@ -26,13 +24,17 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
-_COMMANDS = ("studio", "train", "evaluate", "predict", "read", "export", "serve", "summary", "runs", "about")
+_COMMANDS = (
+    *("studio", "train", "evaluate", "compare", "predict", "read"),
+    *("export", "serve", "summary", "runs", "learn", "about"),
+)
 _PURPOSE = (
     "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\n"
     "Begin with the page: digitlab. Or in the terminal: digitlab train"
 )
 _USAGE = {
     "predict": "Usage: digitlab predict [OPTIONS] [RUN] IMAGE...",
+    "learn": "Usage: digitlab learn [OPTIONS] [TERM]",
     "read": "Usage: digitlab read [OPTIONS] FILE|FOLDER|PDF|-...",
 }
 
@@ -56,18 +58,10 @@ def build_app() -> App:
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
+    """Run one command, the words after ``digitlab``, and return its exit code; no words at all open the Studio.
 
-    Parameters
-    ----------
-    tokens : sequence of str, optional
-        The words after ``digitlab``; those of this process by default. None at all open the Studio.
-
-    Returns
-    -------
-    int
-        0 if it did what was asked; 1 if the training diverged; 2 for input that cannot be used or files that cannot
-        be written; 130 or 143 if it was interrupted (Ctrl-C or SIGTERM); 70 for an error in digitlab itself.
+    The code is 0 if it did what was asked; 1 if the training diverged; 2 for input that cannot be used or files that
+    cannot be written; 130 or 143 if it was interrupted (Ctrl-C or SIGTERM); 70 for an error in digitlab itself.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a question mark, not an error.

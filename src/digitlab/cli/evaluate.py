@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
+from rich.text import Text
 
-from digitlab.cli.numbers import WholeNumber
+from digitlab.cli.output import print_json, results_table, say, stdout
+from digitlab.cli.parameters import AsJson, WholeNumber
 
-__all__ = ["evaluate"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from digitlab.values import Evaluation
 
 
 def evaluate(
@@ -21,7 +25,7 @@ def evaluate(
     data: Path | None = None,
     seed: WholeNumber = 0,
     out: Path = Path("runs"),
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell how good a trained network is, class by class.
 
@@ -45,6 +49,110 @@ def evaluate(
     as_json
         Print the evaluation as one JSON object.
     """
-    from digitlab.cli.evaluating import run_evaluation
+    from digitlab.data.mnist import MnistData
+    from digitlab.engine.loading import load_model
+    from digitlab.engine.sequential import Sequential
+    from digitlab.errors import DataError
+    from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
+    from digitlab.evaluation.pixel_scale import scale_warning
+    from digitlab.network.formats.files import is_model_file
+    from digitlab.runs.listing import find_run
 
-    run_evaluation(run, images, split, data, seed, out, as_json=as_json)
+    found = None if is_model_file(run) else find_run(run, out)
+    model = load_model(run, out=out) if found is None else Sequential.from_checkpoint(found.load_model())
+    mnist = MnistData.load(own_folder(found) if data is None else data)
+    is_own = found is not None and is_own_data(found, mnist)
+    if found is not None and data is None and not is_own:
+        raise DataError(
+            f"{mnist.source} is no longer what the run {found.path} was trained with. To evaluate on it all the "
+            f"same, add: --data {mnist.source}"
+        )
+    report: Path | None = None
+    chosen = mnist.test if split == "test" else mnist.validation
+    if found is not None and is_own and split == "test" and images is None:
+        evaluation, report = evaluate_and_report(found, mnist, model=model)
+    else:
+        evaluation = evaluate_split(model, chosen, images, seed=seed)
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        show_evaluation(evaluation, f"{split} images of {mnist.source}")
+    if warning := scale_warning(model, chosen.images, chosen.labels):
+        say(warning, style="yellow")
+    if report is not None:
+        say(f"Kept in {report.parent}; the report is {report}")
+
+
+def show_evaluation(evaluation: Evaluation, images: str) -> None:
+    """Print classes, confusion matrix and accuracy."""
+    console = stdout()
+    console.print(per_class_table(evaluation))
+    console.print()
+    console.print(confusion_table(evaluation, console.width))
+    console.print()
+    console.print(headline(evaluation, images))
+
+
+def headline(evaluation: Evaluation, images: str) -> Text:
+    """Return accuracy with its interval, mistakes and loss in one line."""
+    from digitlab.evaluation.markup import percent
+
+    low, high = evaluation.interval
+    n_wrong = evaluation.n_images - evaluation.n_correct
+    return Text.assemble(
+        ("Accuracy ", "bold"),
+        (percent(evaluation.accuracy), "bold green"),
+        f" ({percent(low)} to {percent(high)} with 95 % confidence): "
+        f"{n_wrong:,} mistake{'' if n_wrong == 1 else 's'} on {evaluation.n_images:,} {images}. "
+        f"Loss {evaluation.loss:.4f}.",
+    )
+
+
+def per_class_table(evaluation: Evaluation) -> Table:
+    """Return the table Class | Accuracy | # Samples | Precision | Recall | F1."""
+    from digitlab.evaluation.markup import percent
+
+    table = results_table("Per-class accuracy")
+    table.add_column("Class")
+    for heading in ("Accuracy", "# Samples", "Precision", "Recall", "F1"):
+        table.add_column(heading, justify="right")
+    worst = min((report.accuracy for report in evaluation.per_class if report.n_images), default=0.0)
+    for report in evaluation.per_class:
+        style = "yellow" if report.accuracy == worst < 1 and report.n_images else ""
+        table.add_row(
+            report.name,
+            percent(report.accuracy) if report.n_images else "-",
+            f"{report.n_images:,}",
+            percent(report.precision),
+            percent(report.recall) if report.n_images else "-",
+            f"{report.f1:.4f}",
+            style=style,
+        )
+    return table
+
+
+def confusion_table(evaluation: Evaluation, width: int) -> Table:
+    """Return the confusion matrix, the labels down and the predictions across."""
+    names = evaluation.class_names
+    rows = [[f"{count:,}" if count else "·" for count in row] for row in evaluation.confusion_matrix]
+    cell = max(len(text) for row in rows for text in row)
+    needed = max(map(len, names)) + sum(2 + max(cell, len(name)) for name in names)
+    is_narrow = needed > width
+    table = results_table("Confusion matrix: labels down, predictions across")
+    if is_narrow:
+        table.padding = (0, 1, 0, 0)
+    table.add_column("Label")
+    for number, name in enumerate(names):
+        table.add_column(str(number) if is_narrow else name, justify="right", no_wrap=True)
+    most = max((n for i, row in enumerate(evaluation.confusion_matrix) for j, n in enumerate(row) if i != j), default=0)
+    for label, (row, texts) in enumerate(zip(evaluation.confusion_matrix, rows, strict=True)):
+        cells = []
+        for predicted, (count, text) in enumerate(zip(row, texts, strict=True)):
+            if predicted == label:
+                style = "bold green"
+            else:
+                style = "dim" if count == 0 else "bold red" if 2 * count > most else "red"
+            cells.append(Text(text, style=style))
+        name = f"{label} {names[label]}" if is_narrow and names[label] != str(label) else names[label]
+        table.add_row(name, *cells)
+    return table

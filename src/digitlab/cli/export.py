@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-
-__all__ = ["export"]
+from digitlab.cli.output import print_json, say, stdout
+from digitlab.cli.parameters import AsJson
 
 
 def export(
@@ -19,7 +18,7 @@ def export(
     quantize: Literal["uint8", "uint16", "float16"] | None = None,
     data: Path | None = None,
     runs: Path = Path("runs"),
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a trained network for TensorFlow.js, Keras or ONNX, or as a page to hand out, and verify it.
 
@@ -44,6 +43,42 @@ def export(
     as_json
         Print one JSON object.
     """
-    from digitlab.cli.exporting_run import run_export
+    from digitlab.data.mnist import MnistData
+    from digitlab.engine.sequential import Sequential
+    from digitlab.evaluation.finish import own_folder
+    from digitlab.exporting.export import export as exported
+    from digitlab.network.formats.files import is_model_file, load_model_file
+    from digitlab.runs.listing import find_run
 
-    run_export(run, format, out, quantize, data, runs, as_json=as_json)
+    found = None if is_model_file(run) else find_run(run, runs)
+    checkpoint = load_model_file(run) if found is None else found.load_model()
+    mnist = MnistData.load(own_folder(found) if data is None else data)
+    report = exported(
+        Sequential.from_checkpoint(checkpoint),
+        _default_target(run if found is None else found.name, format) if out is None else out,
+        format=format,
+        quantize=quantize,
+        data=mnist,
+        metadata=checkpoint.metadata,
+    )
+    if as_json:
+        print_json(report.to_dict())
+        return
+    console = stdout()
+    names = f" ({', '.join(report.files)})" if format == "tfjs" else ""
+    console.print(f"{report.path}{names}, {report.n_bytes:,} bytes.")
+    if format == "web":
+        page = Path(report.path) / "index.html"
+        console.print(f"Open {page} in a browser, and draw; it needs no server and no network.")
+    for sentence in report.sentences():
+        # What is missing is said beside the result, not as part of it.
+        (say if sentence == report.not_verified else console.print)(sentence)
+
+
+def _default_target(name: str, format: str) -> Path:
+    from digitlab.exporting.export import FORMATS
+
+    path = Path(name)
+    # TensorFlow.js calls every model model.json: the folder says which one it is.
+    stem = path.resolve().parent.name if path.name == "model.json" else path.stem if path.suffix else path.name
+    return Path(f"{stem or 'model'}{FORMATS[format] or f'-{format}'}")

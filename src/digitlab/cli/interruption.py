@@ -11,20 +11,14 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Interruption"]
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
     """While it is entered, the first Ctrl-C or SIGTERM is only noted; a second one ends the process at once.
 
-    A thread of its own hears of the signals, because the main thread does not while a kernel is compiled.
-
-    Attributes
-    ----------
-    signal : int or None
-        The signal that came, if one did.
+    A thread of its own hears of the signals, because the main thread does not while a kernel is compiled. ``signal`` is
+    the one that came, if one did.
     """
 
     def __init__(self) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from digitlab.errors import DataError
 
-__all__ = ["EXTENSIONS", "STANDARD_INPUT", "PhotoFiles", "find_photos", "unique_names"]
-
 #: What is taken for a photo in a folder. A file that is named is opened whatever it is called. Those at the end are
 #: opened only where something more is installed, or not at all; that is told, so that no photo is passed over.
 EXTENSIONS = frozenset(
@@ -28,16 +26,10 @@ STANDARD_INPUT = "-"
 
 @dataclass(frozen=True, slots=True)
 class PhotoFiles:
-    """The files to read.
+    """The files to read, each once: their paths as they were named, ``STANDARD_INPUT`` maybe among them.
 
-    Attributes
-    ----------
-    paths : tuple of str
-        As they were named, each once; ``STANDARD_INPUT`` may be among them.
-    inside : tuple of str
-        For each, where it stands in the folder that was named, or its name: ``2026/page 1.png``.
-    problems : tuple of str
-        Folders that cannot be read or have no photos, in sentences.
+    ``inside`` tells where each stands in the folder that was named, or its name: ``2026/page 1.png``. ``problems`` are
+    folders that cannot be read or have no photos, in sentences.
     """
 
     paths: tuple[str, ...]
@@ -46,17 +38,9 @@ class PhotoFiles:
 
 
 def find_photos(names: Iterable[Path]) -> PhotoFiles:
-    """Find what is to be read.
+    """Find what is to be read: files as they are, and folders with everything in them but hidden files.
 
-    Parameters
-    ----------
-    names : iterable of Path
-        Files as they are, and folders with everything in them but hidden files.
-
-    Raises
-    ------
-    DataError
-        If nothing was named, or an option that does not exist.
+    Raises ``DataError`` if nothing was named, or an option that does not exist.
     """
     found: dict[str, str] = {}
     problems: list[str] = []
@@ -85,8 +69,6 @@ def find_photos(names: Iterable[Path]) -> PhotoFiles:
 def unique_names(inside: Sequence[str]) -> list[str]:
     """Return a name without extension for each file, no two alike: ``a``, ``a-2`` for ``a.png`` and ``a.jpg``.
 
-    Examples
-    --------
     >>> unique_names(["a.png", "a.jpg", "deep/a.png", "a-2.png"])
     ['a', 'a-2', 'deep/a', 'a-2-2']
     """

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from rich.text import Text
 
-from digitlab.cli.numbers import WholeNumber
+from digitlab.cli.output import print_json, results_table, say, shown, stdout
+from digitlab.cli.parameters import AsJson, WholeNumber
+from digitlab.errors import DataError
 
-__all__ = ["predict"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from digitlab.engine.sequential import Sequential
+    from digitlab.reading.predictor import DigitImage, Predictor
+    from digitlab.values import Prediction
+
+_NAMED_AT_MOST = 3
+_SIZE = (28, 28)
+_MOST_BYTES = 5 * 2**20  # more are no image of 28 x 28
+_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ\x00")
+_TINY, _WIDE = 72, 116
 
 
 def predict(
@@ -18,7 +34,7 @@ def predict(
     limit: WholeNumber = 10,
     invert: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     out: Path = Path("runs"),
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell which digit is on an image: any photo, scan or drawing of one digit.
 
@@ -42,6 +58,167 @@ def predict(
     as_json
         Print a JSON list with an object for every image; its label is null where there is no digit.
     """
-    from digitlab.cli.predicting import run_prediction
+    from digitlab.network.formats.files import is_model_file
+    from digitlab.reading.predictor import Predictor
 
-    run_prediction(images, index, limit, out, invert=invert, as_json=as_json)
+    run, paths = (str(images[0]), images[1:]) if images and not _is_image(images[0], out) else (None, images)
+    if not paths:
+        raise DataError("There are no images to answer; name one at least: digitlab predict digit.png")
+    network = Predictor(run, out)
+    digits: list[DigitImage] = []
+    for path in paths:
+        read, n_in_file = read_digits(path, index, limit)
+        digits += read
+        if len(read) < n_in_file and not index:
+            say(f"{path}: the first {len(read):,} of {n_in_file:,} images. For more, add --limit N or --index I ...")
+    _note_bright_ground(digits, network, invert=invert)
+    if run is not None and is_model_file(run):
+        warn_of_scale(network.model)
+    answers = network.answers(digits, invert=invert)
+    if as_json:
+        print_json([answer.to_dict() for answer in answers])
+        return
+    refused = {place for place, answer in enumerate(answers) if answer.is_refused}
+    predictions = [answer.prediction for answer in answers]
+    console = stdout()
+    console.print(predictions_table(predictions, network.class_names, console.width, refused))
+
+
+def warn_of_scale(model: Sequential) -> None:
+    """Say so where a network of somebody's own was trained with pixels in another scale, it seems."""
+    from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
+
+    if warning := scale_warning_on_mnist(model):
+        say(warning, style="yellow")
+
+
+def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tuple[list[DigitImage], int]:
+    """Read an image file, or the images ``indices`` or the first ``limit`` of an IDX file; and how many that has.
+
+    Whether an image is damaged is told by who looks for the digit in it.
+
+    Raises ``DataError`` if the file is missing, or an IDX file is damaged or has images of another size.
+    """
+    from digitlab.reading.predictor import DigitImage
+
+    if limit < 1:
+        raise DataError(f"--limit must be a whole number of at least 1; got {limit}.")
+    if _is_idx(path):
+        return _from_idx(path, indices, limit)
+    if indices:
+        raise DataError(f"{path} is a single image; --index is for IDX files. Leave it out.")
+    from digitlab.data.storage import open_ordinary
+    from digitlab.reading.small_image import small_image
+
+    pixels = None
+    try:
+        with open_ordinary(path) as file:
+            pixels = small_image(file.read(_MOST_BYTES + 1))
+    except OSError:
+        pass
+    return [DigitImage(str(path), path, pixels)], 1
+
+
+def _is_idx(path: Path) -> bool:
+    from digitlab.data.storage import open_ordinary
+
+    start = b""
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+        if is_file:
+            with open_ordinary(path) as file:
+                start = file.read(6)
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}. Check the name and the folder.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
+    if not is_file:
+        raise DataError(f"{path} is not a file. Name an image or an IDX file.")
+    is_named_so = "idx" in path.name.lower() or path.name.lower().endswith("ubyte")
+    return is_named_so or start.startswith(_COMPRESSED) or (start[:2] == b"\x00\x00" and start[2:3] >= b"\x08")
+
+
+def _from_idx(path: Path, indices: Sequence[int], limit: int) -> tuple[list[DigitImage], int]:
+    from digitlab.data.idx import read_idx
+    from digitlab.reading.predictor import DigitImage
+
+    images = read_idx(path)
+    if images.ndim == 1:
+        raise DataError(f"{path} holds labels or other numbers, not images; name the file with the images.")
+    if images.dtype != "uint8" or images.ndim != 3 or images.shape[1:] != _SIZE:
+        raise DataError(
+            f"{path} holds {images.dtype} of shape {images.shape}; uint8 (n, 28, 28) is needed for now. Scale the "
+            "images to 28 x 28 first."
+        )
+    n = len(images)
+    for index in indices:
+        if not 0 <= index < n:
+            raise DataError(f"{path} has {n:,} images, counted from 0; there is no image {index}.")
+    chosen = indices or range(min(limit, n))
+    if not chosen:
+        raise DataError(f"{path} holds no images.")
+    return [DigitImage(f"{path}#{index}", path, images[index], is_given=True) for index in chosen], n
+
+
+def _is_image(word: Path, out: Path) -> bool:
+    """Whether the first word is an image, and not a run."""
+    from digitlab.cli.photo_files import EXTENSIONS
+    from digitlab.network.formats.files import is_model_file
+
+    if is_model_file(word) or word.is_dir() or (out / word).is_dir():
+        return False
+    return word.suffix.lower() in EXTENSIONS or word.is_file()
+
+
+def _note_bright_ground(digits: Sequence[DigitImage], network: Predictor, *, invert: bool) -> None:
+    from digitlab.reading.small_image import has_bright_ground
+
+    images = ((digit.source, network.as_it_is(digit, invert=invert)) for digit in digits if digit.is_given)
+    sources = [source for source, image in images if image is not None and has_bright_ground(image)]
+    if not sources:
+        return
+    n_more = len(sources) - _NAMED_AT_MOST
+    names = ", ".join(sources[:_NAMED_AT_MOST]) + (f" and {n_more:,} more" if n_more > 0 else "")
+    advice = "leave out --invert" if invert else "add --invert"
+    say(
+        f"{names}: dark ink on bright ground, it seems, and the network has learned bright ink on dark. "
+        f"If so, {advice}.",
+        style="yellow",
+    )
+
+
+def predictions_table(
+    predictions: Sequence[Prediction], class_names: Sequence[str], width: int, refused: Collection[int] = ()
+) -> Table:
+    """Return source, answer, confidence and, as far as there is room, the probabilities: all, or the highest three.
+
+    ``refused`` are the places of those images, from 0, on which there is no digit.
+    """
+    from digitlab.evaluation.markup import percent
+
+    table = results_table()
+    table.add_column("Source", overflow="fold")
+    table.add_column("Answer")
+    table.add_column("Confidence", justify="right")
+    n_shown = max((len(prediction.probabilities) for prediction in predictions), default=0)
+    is_wide = width >= _WIDE and n_shown <= 10
+    if is_wide:
+        for number in range(n_shown):
+            table.add_column(f"p({number})", justify="right", no_wrap=True)
+    elif width > _TINY:
+        table.add_column("Most probable", no_wrap=True)
+    for place, prediction in enumerate(predictions):
+        chances = prediction.probabilities
+        if is_wide:
+            cells = [Text(f"{p:.3f}", style="bold green" if k == prediction.label else "dim" if p < 0.0005 else "")
+                     for k, p in enumerate(chances)]  # fmt: skip
+        else:
+            best = sorted(range(len(chances)), key=lambda k: -chances[k])[:3]
+            cells = [Text("  ".join(f"{k}: {chances[k]:.3f}" for k in best))] if width > _TINY else []
+        if place in refused:
+            answer = Text("no digit here", style="yellow")
+        else:
+            answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
+        table.add_row(shown(prediction.source), answer, percent(prediction.confidence), *cells)
+    return table

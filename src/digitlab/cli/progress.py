@@ -18,15 +18,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from digitlab.evaluation.epoch_line import epoch_line
-from digitlab.evaluation.markup import duration, percent
+from digitlab.cli.output import COMPILING
+from digitlab.evaluation.markup import duration, epoch_line, percent
 from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
 
-__all__ = ["TrainingProgress"]
-
-COMPILING = "Compiling the kernels for this processor, once: some 10 seconds. Later runs begin at once."
-
-STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
+_STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
 
 # A batch takes milliseconds when its kernels are in the cache.
 _COMPILING_AFTER_S = 1.0
@@ -36,18 +32,8 @@ _FRAMES_PER_S = 10
 class TrainingProgress:
     """Shows the records of a run. Enter it, then call ``record`` with each of them.
 
-    Parameters
-    ----------
-    console : Console
-        Where to show them.
-    n_epochs, n_steps : int
-        Of the whole run.
-    lines : bool
-        Print a line an epoch where the console is no terminal.
-    live : bool
-        Show the bar where it is one.
-    is_stopping : callable, optional
-        Tells whether somebody asked the run to end.
+    ``n_epochs`` and ``n_steps`` are those of the whole run. ``lines`` prints a line an epoch where the console is no
+    terminal; ``live`` shows the bar where it is one; ``is_stopping`` tells whether somebody asked the run to end.
     """
 
     def __init__(
@@ -113,7 +99,7 @@ class TrainingProgress:
         if step is None or self._first_batch is None:
             is_compiling = time.monotonic() - self._began > _COMPILING_AFTER_S
             text = Text(COMPILING if is_compiling else "Starting ...", style="dim")
-            return text.append(STOPPING, "bold") if self._is_stopping() else text
+            return text.append(_STOPPING, "bold") if self._is_stopping() else text
         began, first = self._first_batch
         seconds, n_done = time.monotonic() - began, step.step - first
         if step.step == self._n_steps:

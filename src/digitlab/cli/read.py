@@ -1,22 +1,56 @@
-"""``digitlab read``."""
+"""``digitlab read``: from names of files to what stands on them, printed and written as it is read."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from math import prod
 from pathlib import Path
-from typing import Annotated
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Self
 
 from cyclopts import Group, Parameter
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
-from digitlab.cli.numbers import NUMBER, WholeNumber
-from digitlab.errors import ConfigError
+from digitlab.cli.interruption import Interruption
+from digitlab.cli.output import COMPILING, print_json, say, shown, stderr, stdout
+from digitlab.cli.parameters import NUMBER, AsJson, WholeNumber
+from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, unique_names
+from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.reading.options import ReadingOptions, grid_of
 
-__all__ = ["read"]
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from digitlab.reading.many import FileReading, Task
+    from digitlab.reading.results_file import ResultsFile
 
 _HOW = Group("What is read", sort_key=1)
 _RESULTS = Group("Results", sort_key=2)
 _DEFAULT = ReadingOptions()
+
+_EXIT_UNREAD, _EXIT_ALL_UNREAD = 1, 2
+_MOST_BYTES = 400_000_000  # of standard input
+_MOST_MODEL_BYTES = 2**30
+_STANDARD_INPUT_NAME = "standard input"
+_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
+
+_DOUBTFUL = 0.9  # less sure than this is shown in yellow
+_HEADINGS = ("File", "Line", "Read", "Confidence", "Refused")
+_OTHERS = 4 + 10 + 7 + 4 * 3  # characters that everything but the file and what was read takes
+_LEAST_READ = 12
+_PAGE_ROOM = len(", page 99")
+_DOCUMENTS = (".pdf", ".tif", ".tiff")
+# A photo takes well under a second when the kernels are in the cache.
+_COMPILING_AFTER_S = 5.0
 
 
 def read(
@@ -27,7 +61,7 @@ def read(
     min_confidence: Annotated[float, Parameter(converter=NUMBER, group=_HOW)] = _DEFAULT.min_confidence,
     model: Annotated[str | None, Parameter(group=_HOW)] = None,
     runs: Annotated[Path, Parameter(group=_HOW)] = Path("runs"),
-    as_json: Annotated[bool, Parameter(name="--json", negative="", group=_RESULTS, show_default=False)] = False,
+    as_json: Annotated[AsJson, Parameter(group=_RESULTS)] = False,
     as_csv: Annotated[bool, Parameter(name="--csv", negative="", group=_RESULTS, show_default=False)] = False,
     out: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
     force: Annotated[bool, Parameter(negative="", group=_RESULTS, show_default=False)] = False,
@@ -91,7 +125,234 @@ def read(
         raise ConfigError("--force begins the file of --out anew; name one, or leave --force out.")
     cells = None if grid is None else grid_of(grid)
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
-    from digitlab.cli.reading_run import ReadingRun
+    from digitlab.cli.predict import warn_of_scale
+    from digitlab.engine.cpu.threads import available_threads
+    from digitlab.engine.loading import load_model
+    from digitlab.evaluation.markup import duration
+    from digitlab.network.formats.files import is_model_file
+    from digitlab.reading.many import read_many
+    from digitlab.reading.results_file import ResultsFile
+    from digitlab.runs.listing import checkpoint_of
 
-    style = "json" if as_json else "csv" if as_csv else "none" if out is not None else "table"
-    return ReadingRun(options, model, runs, out, overlay, explain, workers, style, force, page_timeout).run(files)
+    began = time.perf_counter()
+    photos = find_photos(files)
+    checkpoint = None if model is None else checkpoint_of(model, runs)
+    if model is not None and is_model_file(model):
+        warn_of_scale(load_model(model))
+    with Interruption() as interruption, ExitStack() as stack:
+        table = None
+        if out is not None:
+            table = stack.enter_context(ResultsFile(out, _recipe(options, checkpoint), force=force))
+        tasks = _tasks(photos, table, overlay, explain)
+        n_before = len(photos.paths) - len(tasks)
+        if n_before:
+            say(f"{out} has {n_before:,} of {_files(len(photos.paths))} already, and they are not read again.")
+        style = "json" if as_json else "csv" if as_csv else "none" if out is not None else "table"
+        screen = stack.enter_context(_Screen(style, _shown(tasks, photos)))
+        for problem in photos.problems:
+            screen.tell(problem)
+        results = read_many(
+            tasks,
+            model=checkpoint,
+            options=options,
+            workers=workers or min(available_threads(), _MOST_WORKERS),
+            page_seconds=page_timeout,
+        )
+        n_read = n_bad = n_numbers = 0
+        with closing(results):
+            for result in results:
+                if table is not None:
+                    table.append(result, result.file)
+                screen.show(result)
+                n_read += 1
+                n_bad += result.error is not None
+                n_numbers += sum(len(reading.numbers) for reading in result.readings)
+                if interruption.requested:
+                    screen.note("Stopping; Ctrl-C: at once")
+                    break
+        if interruption.requested and n_read < len(tasks):
+            stack.close()
+            if out is not None:
+                rest = f"They are kept in {out}; to go on, give the same command again."
+            else:
+                rest = "A command with --out results.csv can be stopped and gone on with."
+            say(f"Stopped after {n_read:,} of {_files(len(tasks))}. {rest}")
+            return interruption.exit_code
+    if len(tasks) > 1 or table is not None:
+        bad = f", {n_bad:,} of them could not be read" if n_bad else ""
+        kept = f" are in {out}" if out is not None and n_read else ""
+        seconds = duration(time.perf_counter() - began)
+        say(f"{_files(n_read)}{bad}; {n_numbers:,} number{'' if n_numbers == 1 else 's'}{kept}; {seconds}.")
+    if not n_bad and not photos.problems:
+        return 0
+    return _EXIT_UNREAD if n_read > n_bad or n_before else _EXIT_ALL_UNREAD
+
+
+def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, explain: Path | None) -> list[Task]:
+    """What is not in the table yet."""
+    from digitlab.reading.many import Task
+
+    tasks = []
+    for path, stem in zip(photos.paths, unique_names(photos.inside), strict=True):
+        is_input = path == STANDARD_INPUT
+        name = _STANDARD_INPUT_NAME if is_input else path
+        if not is_input and table is not None and table.has(name, path):
+            continue
+        source = _standard_input() if is_input else path
+        pictures = [None if folder is None else str(folder / stem) for folder in (overlay, explain)]
+        tasks.append(Task(name, source, *pictures))
+    if table is not None:
+        table.forget(task.name for task in tasks)
+    return tasks
+
+
+def _recipe(options: ReadingOptions, checkpoint: Path | None) -> str:
+    """A word that differs where options or the network differ."""
+    from digitlab.data.storage import read_ordinary
+    from digitlab.reading.answers import SHIPPED
+
+    path = SHIPPED if checkpoint is None else checkpoint
+    digest = hashlib.sha256(json.dumps(options.to_dict(), sort_keys=True).encode())
+    with suppress(OSError, ValueError):  # what is wrong with it is told by who loads it
+        digest.update(read_ordinary(path, _MOST_MODEL_BYTES))
+    return digest.hexdigest()[:12]
+
+
+def _shown(tasks: Sequence[Task], photos: PhotoFiles) -> dict[str, str]:
+    """How files are called in the table: by their place in the folder that was named, if no two are called so."""
+    are_unique = len(set(photos.inside)) == len(photos.inside)
+    inside = dict(zip(photos.paths, photos.inside, strict=True)) if are_unique else {}
+    return {task.name: inside.get(task.name, task.name) for task in tasks}
+
+
+def _files(n: int) -> str:
+    return f"{n:,} file{'' if n == 1 else 's'}"
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise DataError("- reads an image from standard input, and there is none: digitlab read - < photo.jpg")
+    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise DataError(f"Standard input has more than {_MOST_BYTES // 1_000_000} MB. Save the photo smaller first.")
+    return content
+
+
+class _Screen:
+    """Shows files as they are read: a table that grows, JSON or CSV to stdout; a bar and errors to stderr.
+
+    ``style`` is "table", "json", "csv", or "none" for the bar and errors only; ``names`` are all files, and how each is
+    called in the table.
+    """
+
+    def __init__(self, style: str, names: Mapping[str, str]) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._style, self._names = style, {file: shown(name) for file, name in names.items()}
+        self._is_first = True
+        self._stdout, self._stderr = stdout(), stderr()
+        longest = max(
+            (len(name) + _PAGE_ROOM * name.lower().endswith(_DOCUMENTS) for name in self._names.values()), default=0
+        )
+        self._name_width = max(len(_HEADINGS[0]), min(longest, self._stdout.width - _OTHERS - _LEAST_READ))
+        # Lines of JSON and a bar on the same terminal would overwrite each other.
+        is_mixed = style in ("json", "csv") and self._stdout.is_terminal
+        self._has_bar = self._stderr.is_terminal and not self._stderr.is_dumb_terminal and not is_mixed
+        self._bar = Progress(
+            TextColumn("Reading"),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("files"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._stderr,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not self._has_bar,
+        )
+        self._task = self._bar.add_task("", total=len(names), note="")
+        self._timer = threading.Timer(_COMPILING_AFTER_S, self._say_compiling)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._bar.stop()
+
+    def show(self, result: FileReading) -> None:
+        """Print what became of a file."""
+        from digitlab.reading.table import COLUMNS, csv_text, table_rows
+
+        self._timer.cancel()
+        if self._style == "json":
+            print_json(result.to_dict(), indent=None)
+        elif self._style == "csv":
+            rows = [COLUMNS[:-1]] if self._is_first else []
+            text = csv_text([*rows, *(row[:-1] for row in table_rows(result))])
+            # To a file or another program the names go as they are.
+            sys.stdout.write("\n".join(map(shown, text.split("\n"))) if self._stdout.is_terminal else text)
+            sys.stdout.flush()
+        elif self._style == "table" and result.readings:
+            self._print(self._table(result))
+        self._is_first = self._is_first and not result.readings and self._style != "csv"
+        if result.error is not None:
+            self.tell(result.error if result.file in result.error else f"{result.file}: {result.error}")
+        self._bar.advance(self._task)
+
+    def tell(self, sentence: str) -> None:
+        """Print what went wrong, above the bar."""
+        text = Text.assemble(("Error: ", "bold red"), shown(sentence))
+        self._stderr.print(text, soft_wrap=not self._stderr.is_terminal)
+
+    def note(self, words: str) -> None:
+        """Show words beside the bar."""
+        self._bar.update(self._task, note=words)
+
+    def _say_compiling(self) -> None:
+        self._stderr.print(Text(COMPILING, style="dim"), soft_wrap=not self._stderr.is_terminal)
+
+    def _print(self, renderable: RenderableType) -> None:
+        # Where both are the same terminal, the bar's console must know what is printed above it.
+        console = self._stderr if self._has_bar and self._stdout.is_terminal else self._stdout
+        console.print(renderable)
+        if console is self._stdout:
+            sys.stdout.flush()
+
+    def _table(self, result: FileReading) -> Table:
+        """One file's part of the table, in columns of fixed width so that the parts fit together."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=self._is_first)
+        width = self._stdout.width - _OTHERS - self._name_width
+        table.add_column(_HEADINGS[0], width=self._name_width, overflow="fold")
+        table.add_column(_HEADINGS[1], width=4, justify="right")
+        table.add_column(_HEADINGS[2], width=max(_LEAST_READ, width), overflow="fold")
+        table.add_column(_HEADINGS[3], width=10, justify="right")
+        table.add_column(_HEADINGS[4], width=7, justify="right")
+        for cells in _rows(result, self._names.get(result.file, shown(result.file))):
+            table.add_row(*cells)
+        return table
+
+
+def _rows(result: FileReading, file: str) -> Iterator[list[RenderableType]]:
+    from digitlab.evaluation.markup import percent
+
+    for reading in result.readings:
+        name = f"{file}, page {reading.page}" if len(result.readings) > 1 else file
+        refused = f"{len(reading.refused):,}" if reading.refused else ""
+        if not reading.lines:
+            yield [name, "", Text("no digits", style="dim"), "", refused]
+        for row, line in enumerate(reading.lines, start=1):
+            confidence = prod(number.confidence for number in line.numbers)
+            yield [
+                name if row == 1 else "",
+                str(row),
+                Text(line.row if "." in line.row else line.text, style="bold"),
+                Text(percent(confidence, 1), style="yellow" if confidence < _DOUBTFUL else ""),
+                refused if row == 1 else "",
+            ]

@@ -7,13 +7,12 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from digitlab.cli.numbers import NUMBER, WholeNumber
-from digitlab.serving.options import ServingOptions
-
-__all__ = ["serve"]
+from digitlab.cli.parameters import NUMBER, WholeNumber
+from digitlab.serving.limits import ServingOptions
 
 _LIMITS = Group("Limits", sort_key=1)
 _DEFAULT = ServingOptions()
+_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 
 def serve(
@@ -77,6 +76,3 @@ def serve(
     workers = min(available_threads(), _MOST_WORKERS) if workers is None else workers
     options = ServingOptions(max_bytes, max_images, max_pages, workers, queue, timeout, page_timeout)
     return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
-
-
-_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels

@@ -7,10 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from digitlab.cli.numbers import NUMBER
+from digitlab.cli.parameters import NUMBER
 from digitlab.reading.apart import PAGE_SECONDS
-
-__all__ = ["studio"]
 
 
 def studio(

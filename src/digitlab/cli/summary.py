@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from digitlab.cli.output import print_json, results_table, stdout
+from digitlab.cli.parameters import AsJson
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
-    from digitlab.network.architecture import Architecture
+    from rich.table import Table
 
-__all__ = ["summary"]
+    from digitlab.network.architecture import Architecture
+    from digitlab.network.cost import Cost
 
 
 def summary(
@@ -20,8 +23,9 @@ def summary(
     /,
     *,
     out: Path = Path("runs"),
+    cost: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     examples: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a network's layers, shapes and parameters.
 
@@ -32,29 +36,60 @@ def summary(
         folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     out
         The folder of runs.
+    cost
+        Add what one image costs: multiply-adds and values, layer by layer and in all.
     examples
         Of a finder: write pictures of what it practises on into this folder, with digits framed in green, separators in
         blue, and what it is not asked about in red.
     as_json
         Print one JSON object.
     """
-    from digitlab.cli.tables import summary_table
-    from digitlab.cli.terminal import print_json, stdout
-
     architecture = _architecture("finder_cnn" if network == "finder" else network, out)
+    price = _cost(architecture) if cost else None
     pictures = _write_examples(architecture, examples)
     if as_json:
         rows = [row.to_dict() for row in architecture.summary()]
         document = {"name": architecture.name, "input_shape": list(architecture.input_shape), "layers": rows}
-        print_json(document | {"n_parameters": architecture.n_parameters})
+        priced = {} if price is None else {"cost": price.to_dict()}
+        print_json(document | {"n_parameters": architecture.n_parameters} | priced)
         return
     console = stdout()
-    console.print(summary_table(architecture))
+    console.print(_summary_table(architecture, price))
     console.print()
     shape = " x ".join("any" if side is None else str(side) for side in architecture.input_shape)
     if pictures:
         console.print(f"{len(pictures)} pictures of practice pages in {pictures[0].parent}.", soft_wrap=True)
     console.print(f"{architecture.n_parameters:,} parameters, all trainable. Input: {shape}.")
+    if price is not None:
+        console.print(f"One image costs {price.sentence}.", soft_wrap=True)
+
+
+def _cost(architecture: Architecture) -> Cost:
+    from digitlab.network.cost import cost_of
+
+    if architecture.answers_maps:
+        raise InputError(
+            f"What one image costs depends on its size, and {architecture.name} takes images of any size; leave out "
+            "--cost."
+        )
+    return cost_of(architecture)
+
+
+def _summary_table(architecture: Architecture, cost: Cost | None) -> Table:
+    """Return the table Layer Name | Output Shape | # Of Params | Trainable, and what one image costs in each layer."""
+    table = results_table(architecture.name)
+    table.add_column("Layer Name")
+    table.add_column("Output Shape")
+    table.add_column("# Of Params", justify="right")
+    table.add_column("Trainable")
+    for heading in () if cost is None else ("Multiply-adds", "Values"):
+        table.add_column(heading, justify="right")
+    for position, row in enumerate(architecture.summary()):
+        shape = ", ".join(["batch", *map(str, row.output_shape)])
+        told = (row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")
+        layer = None if cost is None else cost.layers[position]
+        table.add_row(*told, *(() if layer is None else (f"{layer.multiply_adds:,}", f"{layer.n_values:,}")))
+    return table
 
 
 def _write_examples(architecture: Architecture, folder: Path | None) -> list[Path]:
@@ -72,7 +107,7 @@ def _write_examples(architecture: Architecture, folder: Path | None) -> list[Pat
 
 
 def _architecture(name: str, out: Path) -> Architecture:
-    from digitlab.network.formats.opening import is_model_file, load_model_file
+    from digitlab.network.formats.files import is_model_file, load_model_file
     from digitlab.network.formats.tfjs import is_layers_model
     from digitlab.network.zoo import FINDERS, ZOO
     from digitlab.runs.listing import find_run

@@ -1,20 +1,97 @@
-"""``digitlab train``."""
+"""``digitlab train``: its options, made from ``TrainConfig``, and the way to a trained, evaluated and reported run."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
 from cyclopts import Group, Parameter
+from docstring_parser import DocstringStyle, parse
+from rich.text import Text
 
-from digitlab.cli.settings import TrainSettings, describe_presets, given
-from digitlab.errors import ConfigError
-from digitlab.training.config import TrainConfig, preset
+from digitlab.cli.interruption import Interruption
+from digitlab.cli.output import print_json, results_table, say, show_command, stderr, stdout
+from digitlab.cli.parameters import NUMBER, WHOLE_NUMBER, AsJson
+from digitlab.errors import ConfigError, TrainingDivergedError
+from digitlab.training.config import PRESETS, TrainConfig, preset
 
-__all__ = ["train"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.table import Table
 
+    from digitlab.runs.run import Run
+    from digitlab.training.session import TrainingSession
+    from digitlab.values import EpochRecord, Evaluation, StepRecord
+
+_SETTINGS = Group("Settings", sort_key=2)
 _RUN = Group("Run", sort_key=1)
+_BAR = 30
+
+
+def given(settings: TrainSettings | None) -> dict[str, Any]:
+    """Return the settings that were given at the command line."""
+    if settings is None:
+        return {}
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def describe_presets() -> str:
+    """Return what the presets are, in a sentence."""
+    parts = []
+    for name, changes in PRESETS.items():
+        words = [f"{key.replace('_', '-')} {_plain(value)}" for key, value in changes.items()]
+        parts.append(f"{name}: {', '.join(words) if words else 'the defaults below'}")
+    return "Where the settings start from. " + "; ".join(parts) + "."
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _default(name: str, default: Any) -> str | bool:
+    others = [f"{key}: {_plain(changes[name])}" for key, changes in PRESETS.items() if name in changes]
+    shown = ([] if default is None else [_plain(default)]) + ([f"({', '.join(others)})"] if others else [])
+    return " ".join(shown) or False
+
+
+def _settings_class() -> type:
+    documented = {
+        entry.arg_name: entry.description for entry in parse(TrainConfig.__doc__ or "", DocstringStyle.NUMPYDOC).params
+    }
+    hints = get_type_hints(TrainConfig)
+    converters = {int: WHOLE_NUMBER, float: NUMBER}
+    fields: list[tuple[str, Any, Any]] = []
+    for field in dataclasses.fields(TrainConfig):
+        kind = next(one for one in (bool, int, float, str) if hints[field.name] in (one, one | None))
+        parameter = Parameter(
+            help=" ".join((documented[field.name] or "").split()),
+            show_default=_default(field.name, field.default),
+            converter=converters.get(kind),
+            group=_SETTINGS,
+        )
+        fields.append((field.name, Annotated[kind | None, parameter], None))
+    # cyclopts takes a class of the module "types", which it would be, for one of Python's own.
+    namespace = {"__module__": __name__}
+    return dataclasses.make_dataclass("TrainSettings", fields, namespace=namespace, kw_only=True, frozen=True)
+
+
+if TYPE_CHECKING:
+
+    class TrainSettings:
+        """Every field of ``TrainConfig``, or None where it was not given."""
+
+        __dataclass_fields__: ClassVar[dict[str, Any]]
+
+else:
+    TrainSettings = _settings_class()
 
 
 def train(
@@ -29,7 +106,7 @@ def train(
     resume: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
     repeat: Annotated[str | None, Parameter(group=_RUN)] = None,
     quiet: Annotated[bool, Parameter(alias="-q", negative="", group=_RUN, show_default=False)] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", group=_RUN, show_default=False)] = False,
+    as_json: Annotated[AsJson, Parameter(group=_RUN)] = False,
 ) -> int:
     """Train a network on handwritten digits, evaluate it and write a report.
 
@@ -60,9 +137,67 @@ def train(
     """
     config = _config(given(settings), preset_name, force=force, resume=resume, repeat=repeat)
     began = time.perf_counter()
-    from digitlab.cli.training_run import run_training
+    from digitlab.cli.progress import TrainingProgress
+    from digitlab.evaluation.finish import finish, keep_timings
+    from digitlab.evaluation.train import train_session
+    from digitlab.runs.listing import find_run
+    from digitlab.runs.run import MODEL
+    from digitlab.training.keeping_fine_tuned import is_fine_tuned
+    from digitlab.training.session import open_session
+    from digitlab.values import StepRecord
 
-    return run_training(config, out, name, force=force, repeat=repeat, as_json=as_json, quiet=quiet, began=began)
+    original: _Original | None = None
+    if repeat is not None:
+        run = find_run(repeat, out)
+        original = _Original(run.path, _weights(run))
+        if is_fine_tuned(run):
+            return _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
+    with Interruption() as interruption:
+        session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
+        assert session.run is not None  # there is a folder, so there is a run
+        run = session.run
+        timings = {"load": time.perf_counter() - began}
+        progress = TrainingProgress(
+            stderr(),
+            session.config.epochs,
+            session.n_steps,
+            lines=not as_json and not quiet,
+            # Lines of JSON and a bar on the same terminal would overwrite each other.
+            live=not quiet and not (as_json and stdout().is_terminal),
+            is_stopping=lambda: interruption.requested,
+        )
+
+        def show(record: StepRecord | EpochRecord) -> None:
+            progress.record(record)
+            if as_json:
+                kind = "step" if isinstance(record, StepRecord) else "epoch"
+                print_json({"kind": kind} | record.to_dict(), indent=None)
+
+        try:
+            with progress:
+                train_session(session, timings, show, lambda: interruption.requested)
+        except TrainingDivergedError as error:
+            raise TrainingDivergedError(f"{error} The weights are in {run.path / MODEL}.") from None
+        if not session.finished:
+            keep_timings(run, timings, add=True)
+            _tell_interrupted(session, run, as_json=as_json, quiet=quiet)
+            if original is not None and session.is_there:
+                _tell_repeated(original, run, quiet=quiet)
+                return 0
+            return interruption.exit_code
+    if original is not None:
+        _tell_repeated(original, run, quiet=quiet)
+    try:
+        evaluation, report = finish(session, timings)
+    except KeyboardInterrupt:
+        say("Stopped before the evaluation was written; the trained network is kept. Evaluate it with:")
+        show_command(stderr(), f"digitlab evaluate {run.path}")
+        raise
+    if as_json or quiet:
+        _print_result(run, report, evaluation, timings, as_json=as_json)
+    else:
+        _show(session, run, report, evaluation, timings)
+    return 0
 
 
 def _config(
@@ -80,3 +215,146 @@ def _config(
         options = ", ".join(f"--{option.replace('_', '-')}" for option in others)
         raise ConfigError(f"{word} {does}; leave out {options}, or leave out {word} to start anew.")
     return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Original:
+    """A run that is repeated: looked at before, since --force may put its repetition in its place."""
+
+    path: Path
+    weights: tuple[NDArray[np.float32], ...] | None
+
+
+def _weights(run: Run) -> tuple[NDArray[np.float32], ...] | None:
+    from digitlab.runs.run import MODEL, STATE
+
+    if run.has(MODEL):
+        return run.load_model().weights
+    return run.load_state().weights if run.has(STATE) else None
+
+
+def _tell_repeated(original: _Original, run: Run, *, quiet: bool) -> None:
+    """Say whether the weights are the same; a repetition that came out otherwise is never passed over in silence."""
+    import numpy as np
+
+    from digitlab.runs.run import ENVIRONMENT
+
+    expected, found = original.weights, _weights(run)
+    if expected is None or found is None:
+        return
+    if len(expected) == len(found) and all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
+        if not quiet:
+            say(f"The weights are those of {original.path}, bit for bit.")
+        return
+    say(
+        f"The weights are not those of {original.path}: it was made by another version of digitlab, on a processor "
+        f"with other vector instructions, or with other fonts. Compare {run.path / ENVIRONMENT} with its own.",
+        style="yellow",
+    )
+
+
+def _learn_again(
+    source: Run, original: _Original, out: Path, name: str | None, *, force: bool, as_json: bool, quiet: bool
+) -> int:
+    """Repeat a run that learned from corrections."""
+    from digitlab.cli.evaluate import headline
+    from digitlab.data.mnist import MnistData
+    from digitlab.evaluation.finish import evaluate_and_report, own_folder
+    from digitlab.training.keeping_fine_tuned import repeat_fine_tuned
+
+    run = repeat_fine_tuned(source, out, name=name, force=force)
+    _tell_repeated(original, run, quiet=quiet)
+    timings: dict[str, float] = {}
+    evaluation, report = evaluate_and_report(run, MnistData.load(own_folder(run)), timings=timings)
+    if as_json or quiet:
+        _print_result(run, report, evaluation, timings, as_json=as_json)
+    else:
+        stdout().print(headline(evaluation, "test images"))
+        _show_places(run, report)
+    return 0
+
+
+def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quiet: bool) -> None:
+    step, n_steps, command = session.progress.step, session.n_steps, run.resume_command()
+    if as_json:
+        document = {"kind": "interrupted", "run": run.info().to_dict(), "step": step, "n_steps": n_steps}
+        # Whoever reads may have been interrupted too.
+        with suppress(BrokenPipeError):
+            print_json(document | {"resume": command}, indent=None)
+    if not quiet:
+        say(f"Stopped after batch {step:,} of {n_steps:,}. Everything up to there is kept; go on with:")
+        show_command(stderr(), command)
+
+
+def _print_result(
+    run: Run, report: Path, evaluation: Evaluation | None, timings: Mapping[str, float], *, as_json: bool
+) -> None:
+    """Print the last line of --json, or the run's folder for --quiet."""
+    if not as_json:
+        stdout().print(str(run.path), soft_wrap=True)
+        return
+    document: dict[str, Any] = {"kind": "result", "run": run.info().to_dict(), "report": str(report)}
+    if evaluation is not None:
+        document["evaluation"] = evaluation.to_dict()
+    print_json(document | {"timings": dict(timings)}, indent=None)
+
+
+def _show(
+    session: TrainingSession, run: Run, report: Path, evaluation: Evaluation | None, timings: Mapping[str, float]
+) -> None:
+    from digitlab.cli.evaluate import show_evaluation
+
+    console = stdout()
+    if evaluation is None:
+        if told := _told_by_epochs(session, run):
+            console.print(told)
+    else:
+        if session.stopped_early:
+            console.print(f"Stopped early: no lower validation loss since epoch {session.best_epoch}.")
+        if session.config.best_weights and session.best_epoch is not None:
+            console.print(f"The weights are those of epoch {session.best_epoch}, with the lowest validation loss.")
+        console.print()
+        show_evaluation(evaluation, "test images")
+        console.print()
+    console.print(timings_table(timings))
+    console.print()
+    _show_places(run, report)
+
+
+def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
+    """Return how good a network is that single test digits are not for."""
+    from digitlab.evaluation.markup import percent
+    from digitlab.values import EpochRecord, FinderEpochRecord
+
+    last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
+    if isinstance(last, FinderEpochRecord) and last.n_crops:
+        return (
+            f"On {last.n_crops:,} validation crops with {last.n_marks:,} digits and separators: "
+            f"{percent(last.val_accuracy or 0.0)} found and called rightly, {last.n_missed:,} missed, "
+            f"{last.n_wrong:,} called by another's name, {last.n_extra:,} found where nothing is."
+        )
+    if last is None or last.val_accuracy is None:
+        return None
+    n = session.config.validation_images
+    return f"Of {n:,} candidates on validation crops {percent(last.val_accuracy)} are answered rightly."
+
+
+def _show_places(run: Run, report: Path) -> None:
+    stdout().print(f"Run     {run.path}", soft_wrap=True)
+    stdout().print(f"Report  {report}", soft_wrap=True)
+
+
+def timings_table(timings: Mapping[str, float]) -> Table:
+    """Return what took how long, with a bar for each stage."""
+    from digitlab.evaluation.markup import duration
+
+    table = results_table("What took how long")
+    table.add_column("Stage")
+    table.add_column("Time", justify="right")
+    table.add_column("")
+    total = sum(timings.values())
+    longest = max(timings.values(), default=0.0) or 1.0
+    for stage, seconds in timings.items():
+        table.add_row(stage, duration(seconds), Text("━" * round(_BAR * seconds / longest), style="cyan"))
+    table.add_row("in all", duration(total), style="bold")
+    return table

@@ -19,10 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.bench import new_file
-from digitlab.data.storage import replacing
-
-__all__ = ["CACHE_VARIABLE", "cache_folder", "read_cached", "write_cached"]
+from digitlab.data.storage import new_file, replacing
 
 #: The environment variable that names another folder, or is ``off``.
 CACHE_VARIABLE = "DIGITLAB_CACHE"
@@ -33,16 +30,10 @@ _HEADER = struct.Struct(">4sIQ32s")
 
 
 def cache_folder() -> Path | None:
-    """Return the folder for what can be made again, made if it is missing.
+    """Return the folder for what can be made again, an absolute path, made if it is missing.
 
-    It is ``$DIGITLAB_CACHE``, or else ``digitlab`` in the system's folder for caches: ``$XDG_CACHE_HOME`` or
-    ``~/.cache`` on Linux, ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` (and ``cache`` below it) on Windows.
-
-    Returns
-    -------
-    Path or None
-        An absolute path. None if ``$DIGITLAB_CACHE`` is ``off``, if the folder cannot be made or written, and
-        if it belongs to somebody else or anybody may write to it: what lies in it is trusted.
+    It is ``$DIGITLAB_CACHE``, or else ``digitlab`` in the system's folder for caches. None if that is ``off``, cannot
+    be made or written, belongs to somebody else, or anybody may write to it: what lies in it is trusted.
     """
     try:
         folder = _chosen_folder()
@@ -61,22 +52,9 @@ def cache_folder() -> Path | None:
 
 
 def read_cached(name: str, sha256: bytes, n_bytes: int) -> NDArray[np.uint8] | None:
-    """Return a blob from the cache, after checking every byte of it.
+    """Return a blob that was written with this SHA-256, after checking every byte of it: uint8 (n_bytes,).
 
-    Parameters
-    ----------
-    name : str
-        Its file name.
-    sha256 : bytes
-        The 32 bytes it was written with.
-    n_bytes : int
-        Its length, 1 or more.
-
-    Returns
-    -------
-    ndarray or None
-        uint8 (n_bytes,), a memory map whose changes stay in this process. None if there is no such blob, or
-        it is damaged, of another length, of other content or of another user.
+    It is a memory map whose changes stay in this process. None if there is none, it is damaged or of another user.
     """
     folder = cache_folder()
     if folder is None:
@@ -98,22 +76,7 @@ def read_cached(name: str, sha256: bytes, n_bytes: int) -> NDArray[np.uint8] | N
 
 
 def write_cached(name: str, sha256: bytes, parts: Sequence[bytearray]) -> bool:
-    """Put a blob into the cache; readers see the old file or the whole new one.
-
-    Parameters
-    ----------
-    name : str
-        Its file name.
-    sha256 : bytes
-        32 bytes that say what the content is.
-    parts : sequence of bytearray
-        The content, in pieces.
-
-    Returns
-    -------
-    bool
-        Whether it is there now. If not, nothing of it is left behind.
-    """
+    """Put a blob into the cache, so that readers see the old file or the whole new one; False if that cannot be."""
     folder = cache_folder()
     if folder is None:
         return False

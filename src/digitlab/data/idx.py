@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.storage import compressing, reading, replacing
+from digitlab.data.storage import compressing, reading, reason_of, replacing
 from digitlab.errors import DataError, StorageError
 
-__all__ = ["MAX_BYTES", "parse_idx", "read_idx", "read_idx_content", "write_idx"]
+__all__ = ["read_idx", "write_idx"]
 
 #: The largest content read unless told otherwise: about twice the largest file of EMNIST.
 MAX_BYTES = 2**30
@@ -62,10 +62,7 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> NDA
 
 
 def read_idx_content(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> bytearray:
-    """Return the decompressed bytes of an IDX file, header included, of the length that the header promises.
-
-    The parameters and errors are those of `read_idx`.
-    """
+    """Return the decompressed bytes of an IDX file, header included, of the length that the header promises."""
     name, content = str(path), bytearray()
     with reading(Path(path)) as stream:
 
@@ -91,24 +88,9 @@ def read_idx_content(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
 
 
 def parse_idx(content: bytearray | memoryview, name: str) -> NDArray[Any]:
-    """Return the array that the bytes of an IDX file hold.
+    """Return the array in the decompressed bytes of an IDX file that is called ``name``, in native byte order.
 
-    Parameters
-    ----------
-    content : bytearray or memoryview
-        The bytes of the whole file after decompression. Elements of one byte are returned as a view of it.
-    name : str
-        What the error's message calls the file.
-
-    Returns
-    -------
-    ndarray
-        In native byte order and the file's shape.
-
-    Raises
-    ------
-    DataError
-        If these are not the bytes of one whole IDX file.
+    Elements of one byte are a view of the bytes.
     """
     dtype, shape, n_bytes = _layout(content, name)
     _check_length(len(content), n_bytes, name)
@@ -154,10 +136,9 @@ def write_idx(path: str | os.PathLike[str], array: ArrayLike) -> None:
     except DataError:
         raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(
-            f"{str(path)!r} could not be written: {reason}. Choose a file in an existing folder that you may write to, "
-            f"with {len(header) + elements.size:,} bytes free."
+            f"{str(path)!r} could not be written: {reason_of(error)}. Choose a file in an existing folder that you may "
+            f"write to, with {len(header) + elements.size:,} bytes free."
         ) from error
 
 

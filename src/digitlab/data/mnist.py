@@ -13,21 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
 
-__all__ = ["MnistData", "Split", "as_float", "one_hot"]
+__all__ = ["MnistData"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Images and their labels, for one purpose.
+    """Images and their labels, for one purpose: training, validation or test.
 
-    Attributes
-    ----------
-    name : str
-        ``training`` (to learn from), ``validation`` (to choose by) or ``test`` (to report with).
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous.
-    labels : ndarray
-        uint8 (n,), 0-9.
+    ``images`` is uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous; ``labels`` uint8 (n,), 0-9.
     """
 
     name: str
@@ -154,29 +147,7 @@ class MnistData:
 
 
 def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Normalize images as every network here takes them: value / 255.
-
-    Parameters
-    ----------
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark.
-
-    Returns
-    -------
-    ndarray
-        float32 (n, 28, 28, 1) in [0, 1].
-
-    Raises
-    ------
-    DataError
-        If ``images`` has another dtype or shape.
-
-    Examples
-    --------
-    >>> white = np.full((1, 28, 28), 255, np.uint8)
-    >>> as_float(white).shape, float(as_float(white).max())
-    ((1, 28, 28, 1), 1.0)
-    """
+    """Normalize uint8 (n, 28, 28), 0-255, as every network here takes it: float32 (n, 28, 28, 1), value / 255."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise DataError(
@@ -186,24 +157,7 @@ def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
-    """Turn labels into rows with a one in the label's place.
-
-    Parameters
-    ----------
-    labels : array_like
-        Integers (n,), 0 to ``n_classes - 1``.
-    n_classes : int
-        1 or more.
-
-    Returns
-    -------
-    ndarray
-        float32 (n, n_classes), 0 or 1.
-
-    Raises
-    ------
-    DataError
-        If ``labels`` is no row of integers in that range.
+    """Turn integers (n,) below ``n_classes`` into float32 (n, n_classes), with a one in the label's place.
 
     Examples
     --------
@@ -250,3 +204,30 @@ def _whole_number(name: str, value: Any, *, at_least: int) -> int:
     if number is None or isinstance(value, bool | np.bool_) or number < at_least:
         raise ConfigError(f"{name} is {value!r}; a whole number, {at_least} or more, was expected. Pass such a number.")
     return number
+
+
+# One of the streams that come from a seed: 0 draws weights, 1 the order of an epoch, 2 dropout.
+_STREAM = 3
+
+
+def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
+    """Choose ``n`` images of a split at random, without replacement; all of them in their order if ``n`` is the number.
+
+    For a seed, fewer images are the first of more. Returns intp (n,), their places in the split.
+    """
+    if n < 1:
+        raise ConfigError(f"At least 1 of the {split.name} images must be asked for; got {n}.")
+    if n > len(split):
+        raise ConfigError(
+            f"There are {len(split):,} {split.name} images; {n:,} were asked for. Ask for at most {len(split):,}."
+        )
+    if n == len(split):
+        return np.arange(n)
+    rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM,)))
+    return rng.permutation(len(split))[:n]
+
+
+def choose_images(split: Split, n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the images and labels at ``chosen_places``, uint8 (n, 28, 28) and (n,); all of them without a copy."""
+    places = chosen_places(split, n, seed)
+    return (split.images, split.labels) if n == len(split) else (split.images[places], split.labels[places])

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.bench import holding
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.idx import parse_idx, read_idx_content
+from digitlab.data.storage import holding
 from digitlab.errors import DataError
-
-__all__ = ["PACKAGED_FILES", "PACKAGED_FOLDER", "DigitFiles", "PackagedFile", "read_folder", "read_packaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +66,10 @@ _SUFFIXES = ("", ".gz", ".xz")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DigitFiles:
-    """What four IDX files hold, checked.
+    """What four IDX files hold, checked: images uint8 (n, 28, 28), ink bright on dark, and labels uint8 (n,), 0-9.
 
-    Attributes
-    ----------
-    source : str
-        Where they were, for people.
-    digest : str
-        SHA-256, in hexadecimal, of the four files' SHA-256 one after the other: of what they hold, so that it
-        is the same however they are compressed.
-    training_images, test_images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark, n at least 1, C-contiguous and writable.
-    training_labels, test_labels : ndarray
-        uint8 (n,), 0-9.
+    ``digest`` is the SHA-256, in hexadecimal, of the four contents' SHA-256 one after the other: the same however they
+    are compressed.
     """
 
     source: str
@@ -92,13 +81,7 @@ class DigitFiles:
 
 
 def read_packaged() -> DigitFiles:
-    """Read the MNIST that comes with digitlab, from the cache if it is there.
-
-    Raises
-    ------
-    DataError
-        If a packaged file is missing or its content is not the published one.
-    """
+    """Read the MNIST that comes with digitlab, from the cache if it is there."""
     keys = [bytes.fromhex(file.sha256) for file in PACKAGED_FILES]
     digest = _digest(keys)
     ends = list(accumulate((file.n_bytes for file in PACKAGED_FILES), initial=0))
@@ -118,20 +101,9 @@ def read_packaged() -> DigitFiles:
 
 
 def read_folder(folder: str | os.PathLike[str]) -> DigitFiles:
-    """Read somebody's own set from four IDX files with the names that MNIST gave them.
+    """Read somebody's own set from four IDX files with the names that MNIST gave them, each plain, ``.gz`` or ``.xz``.
 
-    Parameters
-    ----------
-    folder : str or path
-        Holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-        ``t10k-labels-idx1-ubyte``, each plain, ``.gz`` or ``.xz`` (taken in this order if there are several).
-        ``.idx3-ubyte`` in place of ``-idx3-ubyte`` and ``test`` in place of ``t10k`` will do.
-
-    Raises
-    ------
-    DataError
-        If a file is missing or damaged, the images are not uint8 (n, 28, 28) with n at least 1, or the labels
-        are not as many uint8 from 0 to 9.
+    ``.idx3-ubyte`` in place of ``-idx3-ubyte`` and ``test`` in place of ``t10k`` will do.
     """
     folder = Path(folder)
     if not os.path.isdir(folder):

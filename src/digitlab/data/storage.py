@@ -1,4 +1,9 @@
-"""Files on the disk: ordinary ones of bounded size are read, and they are replaced whole or not at all."""
+"""Files on the disk: read if they are ordinary and of bounded size, and replaced whole or not at all.
+
+Whoever makes something keeps it locked until it is in its place. So whoever writes into the same folder next can tell
+what is left of a process that was killed, and removes it: an unlocked one is nobody's. Where there are no such locks,
+on Windows and on some file systems, what is older than an hour is taken for left over.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +12,21 @@ import gzip
 import json
 import math
 import os
+import re
+import secrets
+import shutil
 import stat
 import sys
+import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, Any, BinaryIO, NoReturn, Protocol, cast
 
-from digitlab.data.bench import new_file, sweep
-from digitlab.errors import DataError
-
-__all__ = [
-    "MOST_WHOLE",
-    "Readable",
-    "Writable",
-    "compressing",
-    "open_ordinary",
-    "parse_json",
-    "read_ordinary",
-    "reading",
-    "replacing",
-]
+from digitlab.errors import DataError, StorageError
 
 _CHUNK_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -46,19 +44,10 @@ class Readable(Protocol):
     def read(self, n_bytes: int, /) -> bytes: ...
 
 
-class Writable(Protocol):
-    """Something that takes bytes in order."""
-
-    def write(self, content: memoryview, /) -> int: ...
-
-
 def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to read, if it is an ordinary one; a pipe would wait for ever, and a device may never end.
 
-    Raises
-    ------
-    OSError, ValueError
-        If it is something else, or cannot be opened.
+    OSError or ValueError if it is something else, or cannot be opened.
     """
 
     # Asked before, because opening a device can do something; and after, because it may have changed in between.
@@ -73,13 +62,7 @@ def open_ordinary(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
-    """Read an ordinary file of at most so many bytes.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it is larger or something else, grows while it is read, or cannot be read.
-    """
+    """Read an ordinary file of at most so many bytes; OSError or ValueError if it is none, or grows meanwhile."""
     with open_ordinary(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         if n_bytes > most_bytes:
@@ -91,22 +74,15 @@ def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
     return content
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what the system says of an error, without its number and the file's name."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def parse_json(content: bytes | str) -> Any:
     """Return what JSON that anybody may have written holds; its numbers are finite, whole ones at most 2**53.
 
-    Raises
-    ------
-    ValueError
-        If it is no such JSON, or nested too deep.
-
-    Examples
-    --------
-    >>> parse_json('{"seed": 3}')
-    {'seed': 3}
-    >>> parse_json("[1e999]")
-    Traceback (most recent call last):
-    ...
-    ValueError: it holds the number 1e999, and no number of digitlab's is like that
+    ValueError if it is no such JSON, or nested too deep.
     """
     try:
         return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
@@ -138,33 +114,18 @@ def reading(path: Path) -> Iterator[Readable]:
     except FileNotFoundError:
         raise DataError(f"There is no file {path}. Check the name and the folder.") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name, permissions and disk.") from error
+        raise DataError(
+            f"{str(path)!r} cannot be read: {reason_of(error)}. Check its name, permissions and disk."
+        ) from error
 
 
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of ``path`` when the block ends well.
+    """Open a new file, to write and to read, that takes the place of ``path`` when the block ends well.
 
-    Parameters
-    ----------
-    path : Path
-        The file to make or replace. Its folder must exist.
-    mode : int
-        Permissions of the new file, before the umask.
-    durable : bool
-        Wait until the bytes are on the disk before the old file goes. False is for what can be made again.
-
-    Yields
-    ------
-    BinaryIO
-        The new file, in the folder of ``path`` under a temporary name, to write and to read; removed if the block
-        raises anything. What killed processes have left in that folder is removed, too.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it cannot be written or put in place, or no file can have such a name; ``path`` is as it was.
+    It lies in the same folder under a temporary name, and is gone if anything is raised; then ``path`` is as it was.
+    ``mode`` is before the umask. What need not be ``durable`` can be made again, and nobody waits for the disk. What
+    killed processes have left in that folder is removed, too. OSError or ValueError if it cannot be done.
     """
     sweep(path.parent)
     # In the same folder, because a rename is atomic only within one file system.
@@ -187,7 +148,7 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
 
 
 @contextmanager
-def compressing(file: BinaryIO, suffix: str) -> Iterator[Writable]:
+def compressing(file: BinaryIO, suffix: str) -> Iterator[IO[bytes] | BufferedIOBase]:
     """Yield what compresses into ``file`` as ``suffix`` says: ``.gz``, ``.xz``, or anything else for plain."""
     if suffix.lower() == ".gz":
         # No name and no time, so that equal content gives equal bytes.
@@ -287,3 +248,217 @@ def _lzma() -> Any:
             "This Python was built without lzma and cannot use .xz files. Install Python with liblzma."
         ) from None
     return lzma
+
+
+_NAME = re.compile(r"\.digitlab-[0-9a-f]{16}\.tmp")
+# Folders in the system's temporary one, where others may make some that are called so.
+_SCRATCH = "digitlab-export-"
+_STALE_S = 3600.0
+# Nobody needs a folder for longer than a moment, but a process may be suspended while it has it.
+_PATIENCE_S = 30.0
+_TRY_EVERY_S = 0.01
+# What has been moved out of the way lies in this folder of a bench, under its own name.
+_ASIDE = "aside"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' fcntl.h and fs.h
+
+if sys.platform == "win32":
+
+    def try_lock(descriptor: int) -> bool | None:
+        """Lock an open file or folder against other processes: whether it could be had; None where nothing can."""
+        return None
+
+    def _unlock(descriptor: int) -> None:
+        return None
+
+else:
+    import fcntl
+
+    def try_lock(descriptor: int) -> bool | None:
+        """Lock an open file or folder against other processes: whether it could be had; None where nothing can."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return None
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        # A process that was forked meanwhile would keep it, however soon the descriptor is closed here.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Keep other processes that do the same out of a folder while the block runs; where there is none, do nothing.
+
+    After half a minute of waiting it is a StorageError.
+    """
+    descriptor = _held(folder)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            _unlock(descriptor)
+            os.close(descriptor)
+
+
+def _held(folder: Path) -> int | None:
+    give_up = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except (OSError, ValueError):
+            return None  # whatever is wrong with it is told by who reads or writes it
+        is_ours = try_lock(descriptor)
+        with suppress(OSError):
+            # Somebody may have moved it away meanwhile, and put another in its place.
+            if is_ours is not False and os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return descriptor
+        os.close(descriptor)
+        if time.monotonic() > give_up:
+            raise StorageError(f"{folder} is being written by another process. Wait until it ends, and try again.")
+        time.sleep(_TRY_EVERY_S)
+
+
+def new_file(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
+    """Make a file under a temporary name, to write and to read; it stays locked as long as it is open."""
+    while True:
+        path = folder / _temporary_name()
+        file = open(path, "x+b", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115 - handed over
+        # Between the two steps another process may have taken it for left over.
+        if try_lock(file.fileno()) is not False and os.path.lexists(path):
+            return file, path
+        file.close()
+
+
+@contextmanager
+def bench(folder: Path) -> Iterator[Path]:
+    """Yield a new hidden folder in a folder, which is gone when the block ends."""
+    sweep(folder)
+
+    def made() -> Path:
+        path = folder / _temporary_name()
+        path.mkdir()
+        return path
+
+    with _kept(made) as path:
+        yield path
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a new folder in the system's temporary one, which is gone when the block ends; those of the killed go."""
+    home = Path(tempfile.gettempdir())
+    with suppress(OSError):
+        for path in home.glob(f"{_SCRATCH}*"):
+            with suppress(OSError):
+                _remove_scratch(path)
+    with _kept(lambda: Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=home))) as path:
+        yield path
+
+
+def _remove_scratch(path: Path) -> None:
+    status = path.lstat()
+    # Nothing is believed of what another account has made there, and no link is followed.
+    if stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid()):
+        _remove_if_left(path, has_aside=False)
+
+
+@contextmanager
+def _kept(made: Callable[[], Path]) -> Iterator[Path]:
+    """Yield a folder that is locked, and gone when the block ends."""
+    path, descriptor = _locked(made)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _locked(made: Callable[[], Path]) -> tuple[Path, int | None]:
+    while True:
+        path = made()
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another process took it for left over
+        except OSError:
+            return path, None
+        if try_lock(descriptor) is not False and os.path.lexists(path):
+            return path, descriptor
+        os.close(descriptor)
+
+
+def replace_folder(made: Path, target: Path, bench: Path) -> None:
+    """Put a folder that was made on a bench in the place of another, which is on the bench afterwards.
+
+    An OSError leaves what was there.
+    """
+    if _exchanged(made, target):
+        return
+    # Two steps, and for a moment there is none. If this process is killed then, ``sweep`` puts it back.
+    aside = bench / _ASIDE / target.name
+    aside.parent.mkdir()
+    target.rename(aside)
+    try:
+        made.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    try:
+        exchange = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError):
+        return False
+    exchange.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return bool(exchange(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes have left in a folder; what one had moved out of the way goes back."""
+    with suppress(OSError, ValueError):
+        with os.scandir(folder) as entries:
+            leftovers = [Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name)]
+        for path in leftovers:
+            with suppress(OSError):
+                _remove_if_left(path)
+
+
+def _remove_if_left(path: Path, *, has_aside: bool = True) -> None:
+    status = path.lstat()
+    descriptor = None
+    try:
+        if sys.platform == "win32":
+            is_left = None
+        else:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            is_left = try_lock(descriptor)
+        if is_left is None:
+            is_left = time.time() - status.st_mtime > _STALE_S
+        if not is_left:
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            path.unlink()
+            return
+        if has_aside and (path / _ASIDE).is_dir():
+            for old in (path / _ASIDE).iterdir():
+                if not os.path.lexists(path.parent / old.name):
+                    old.rename(path.parent / old.name)
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _temporary_name() -> str:
+    return f".digitlab-{secrets.token_hex(8)}.tmp"

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.engine.cpu.memory import Images
 from digitlab.engine.fitting import LabelledImages
 from digitlab.errors import DataError
+from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 
 __all__ = ["wrap_images", "wrap_labelled", "wrap_pages"]
@@ -67,23 +68,11 @@ def wrap_labelled(architecture: Architecture, images: NDArray[Any], labels: Arra
     DataError
         If they do not fit together or to this network.
     """
-    n_classes = architecture.n_classes
-    wrapped, numbers = wrap_images(architecture, images), np.asarray(labels)
-    if numbers.ndim == 2 and numbers.shape[1] == n_classes:
-        if not (np.isin(numbers, (0, 1)).all() and (numbers.sum(axis=1) == 1).all()):
-            raise DataError("One-hot labels have a single 1 in every row and 0 elsewhere; pass class numbers instead.")
-        numbers = numbers.argmax(axis=1)
-    if numbers.ndim != 1 or not (np.issubdtype(numbers.dtype, np.integer) or numbers.dtype == np.bool_):
-        raise DataError(
-            f"Labels must be whole numbers (n,) or one-hot (n, {n_classes}); got {numbers.dtype} {numbers.shape}."
-        )
+    wrapped, numbers = wrap_images(architecture, images), class_numbers(labels, architecture.n_classes)
     if len(numbers) != len(wrapped):
         raise DataError(
             f"There are {len(wrapped):,} images but {len(numbers):,} labels; give one label for every image."
         )
     if len(numbers) == 0:
         raise DataError("There are no images; give at least one.")
-    if numbers.min() < 0 or numbers.max() >= n_classes:
-        wrong = int(np.flatnonzero((numbers < 0) | (numbers >= n_classes))[0])
-        raise DataError(f"Label {numbers[wrong]} at position {wrong} is not one of the classes 0 to {n_classes - 1}.")
-    return LabelledImages(wrapped, numbers.astype(np.int64))
+    return LabelledImages(wrapped, numbers)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
-from digitlab.network.formats.keras_config import read_keras_config
+from digitlab.network.formats.keras import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
 
 __all__ = ["keras_backend", "keras_network", "to_keras"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from digitlab.engine.sequential import Sequential
-from digitlab.runs.opening import open_model
+from digitlab.runs.listing import open_model
 
 __all__ = ["load_model"]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from digitlab.errors import ConfigError
+from digitlab.errors import ConfigError, did_you_mean
 
 __all__ = ["SCHEDULES", "SGD", "Adam", "AdamW", "Optimizer", "OptimizerStep", "scheduled_rate"]
 
@@ -156,8 +155,7 @@ def scheduled_rate(schedule: str, peak: float, step: int, n_steps: int) -> float
         if step < top:
             return peak * (1.0 + (_START_DIVISOR - 1.0) * step / top) / _START_DIVISOR
         return peak * (n_steps - step) / (n_steps - top)
-    near = difflib.get_close_matches(schedule, SCHEDULES, n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(schedule, SCHEDULES)
     raise ConfigError(f"There is no learning rate schedule {schedule!r}.{hint} There are {', '.join(SCHEDULES)}.")
 
 

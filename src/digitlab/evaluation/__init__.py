@@ -1,8 +1,8 @@
 """How good a model is: its evaluation, and the report page about a run."""
 
-from digitlab.evaluation.charts import Series, line_chart, reliability_chart
 from digitlab.evaluation.evaluate import Predictor, evaluate
 from digitlab.evaluation.report import ReportInput, render_report
+from digitlab.evaluation.svg import Series, line_chart, reliability_chart
 
 __all__ = [
     "Predictor",

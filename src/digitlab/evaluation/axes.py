@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Axis", "finite_range", "nice_axis", "thinned", "tick_text"]
+Column = NDArray[np.float64]
 
 #: Values beyond this are drawn here, so that differences and ratios of any two stay finite.
 LARGEST = 1e300
+#: Beyond this many decades the ticks at 2 and 5 of a logarithmic axis would touch.
+MOST_FINE_DECADES = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A linear scale from values in [low, high] to positions start..end, in pixels of the drawing.
+    """A scale from values in [low, high] to positions start..end; ``ticks`` are the values to name.
 
-    ``ticks`` are the values to name, all within [low, high].
+    Where ``log`` is set, low and high are decimal logarithms, and values and ticks are not.
     """
 
     low: float
@@ -27,18 +29,21 @@ class Axis:
     start: float
     end: float
     ticks: tuple[float, ...]
+    log: bool = False
 
-    def position(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def position(self, values: Column) -> Column:
         """Return pixel positions, float64 of the same shape; values outside the axis land on its ends."""
+        if self.log:
+            values = np.log10(np.maximum(values, 10.0**self.low))
         fraction = (np.clip(values, self.low, self.high) - self.low) / (self.high - self.low)
         return self.start + fraction * (self.end - self.start)
 
     def at(self, value: float) -> float:
         """Return the pixel position of one value."""
-        return float(self.position(np.array([value]))[0])
+        return float(self.position(np.array([value], np.float64))[0])
 
 
-def finite_range(columns: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+def finite_range(columns: Iterable[Column]) -> tuple[float, float]:
     """Return the smallest range, never empty, that holds all finite values.
 
     Examples
@@ -72,18 +77,7 @@ def nice_axis(
 ) -> Axis:
     """Return an axis with about ``n_ticks`` ticks at multiples of 1, 2 or 5 times a power of ten.
 
-    Parameters
-    ----------
-    value_range : (float, float)
-        Finite, low < high.
-    start, end : float
-        Pixel positions of low and high.
-    n_ticks : int
-        Roughly how many intervals between ticks.
-    whole : bool
-        Ticks at whole numbers only, for steps and epochs.
-    widen : bool
-        Let the axis begin and end at a tick.
+    ``whole`` allows ticks at whole numbers only, for steps and epochs; ``widen`` lets the axis begin and end at a tick.
 
     Examples
     --------
@@ -106,6 +100,19 @@ def nice_axis(
     return Axis(low, high, start, end, tuple(tick for tick in candidates if low - slack <= tick <= high + slack))
 
 
+def log_axis(values: Sequence[float], start: float, end: float, ticks: Sequence[float] = ()) -> Axis:
+    """Return a logarithmic axis around all positive values, with round ends and ticks, or the ticks given."""
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = math.log10(min(positive)), math.log10(max(positive))
+    # From a decade below to one above, so that both ends are found.
+    fine = [digit * 10.0**decade for decade in range(math.floor(low), math.floor(high) + 2) for digit in (1, 2, 5)]
+    first = max(value for value in fine if math.log10(value) <= low + 1e-9)
+    last = min(value for value in fine if math.log10(value) >= high - 1e-9 and value > first)
+    step = 3 if math.log10(last / first) > MOST_FINE_DECADES else 1
+    within = tuple(value for value in fine[::step] if first <= value <= last)
+    return Axis(math.log10(first), math.log10(last), start, end, tuple(ticks) or within, log=True)
+
+
 def tick_text(value: float) -> str:
     """Return a short text for a tick or a figure.
 
@@ -121,23 +128,11 @@ def tick_text(value: float) -> str:
     return f"{value:.4g}"
 
 
-def thinned(positions: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Choose the points that matter to the eye when many share a pixel column.
+def thinned(positions: Column, values: Column) -> NDArray[np.intp]:
+    """Choose the points that matter to the eye when many share a pixel column: at most five of each.
 
     Of every column the first, lowest, highest and last value stay, and one gap (a value that is not finite), so
-    peaks survive and the drawing's size depends on its width and not on the length of the training.
-
-    Parameters
-    ----------
-    positions : float64 (n,), rising
-        Horizontal pixel positions.
-    values : float64 (n,)
-        May hold NaN and infinities.
-
-    Returns
-    -------
-    intp (m,), rising
-        Indices of the points to draw, at most five a pixel column.
+    peaks survive and the drawing's size depends on its width and not on the length of the training. Positions rise.
     """
     column = np.floor(positions).astype(np.int64)
     bounds = np.flatnonzero(np.diff(column)) + 1

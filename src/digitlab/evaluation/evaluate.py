@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.errors import InputError
 from digitlab.metrics import (
     calibration_bins,
+    class_numbers,
     confusion_matrix,
     cross_entropy,
     expected_calibration_error,
@@ -76,7 +77,9 @@ def evaluate(
     if n_mistakes < 0:
         raise InputError(f"n_mistakes is {n_mistakes}; pass 0 or more.")
     digits = _checked_images(images)
-    true = _class_numbers(labels, n_images=len(digits), n_classes=len(names))
+    true = class_numbers(labels, len(names))
+    if len(true) != len(digits):
+        raise InputError(f"There are {len(digits)} images and {len(true)} labels; pass one label for each image.")
     probabilities = _checked_answers(model.predict(digits), n_images=len(digits), n_classes=len(names))
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(true, predicted, len(names))
@@ -148,34 +151,6 @@ def _checked_images(images: ArrayLike) -> NDArray[Any]:
             "put a single image into a batch with image[None]."
         )
     return digits
-
-
-def _class_numbers(labels: ArrayLike, *, n_images: int, n_classes: int) -> NDArray[np.int64]:
-    array = np.asarray(labels)
-    if array.ndim == 0 or len(array) != n_images:
-        n_labels = 0 if array.ndim == 0 else len(array)
-        raise InputError(f"There are {n_images} images and {n_labels} labels; pass one label for each image.")
-    if array.ndim == 2:
-        one_hot = array.shape[1] == n_classes and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()
-        if not one_hot:
-            raise InputError(
-                f"labels has shape {array.shape}, but two dimensions mean one-hot rows of {n_classes} with a single 1; "
-                f"pass integers 0 to {n_classes - 1} or one-hot rows."
-            )
-        numbers: NDArray[np.int64] = np.argmax(array, axis=1).astype(np.int64)
-        return numbers
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(
-            f"labels has shape {array.shape} and dtype {array.dtype}; "
-            f"pass integers 0 to {n_classes - 1}, one an image, or one-hot rows."
-        )
-    if array.min() < 0 or array.max() >= n_classes:
-        wrong = array.min() if array.min() < 0 else array.max()
-        raise InputError(
-            f"labels holds {wrong}, but the {n_classes} class names stand for 0 to {n_classes - 1}; "
-            "correct the label or pass class_names for all classes."
-        )
-    return array.astype(np.int64)
 
 
 def _checked_answers(answers: Any, *, n_images: int, n_classes: int) -> NDArray[np.float32]:

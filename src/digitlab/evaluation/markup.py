@@ -1,53 +1,10 @@
-"""The few pieces of HTML that the report's cards are made of; every text is escaped here."""
+"""Numbers as text, the same at every door."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 
-__all__ = ["card", "duration", "empty_card", "listed", "percent", "scroll_box", "table"]
-
-
-def card(name: str, title: str, body: str) -> str:
-    """Return a card, a section with a heading of level 3; ``body`` is HTML."""
-    return (
-        f'<section class="card" id="{escape(name)}" aria-labelledby="{escape(name)}-title">'
-        f'<h3 id="{escape(name)}-title">{escape(title)}</h3>\n{body}</section>\n'
-    )
-
-
-def empty_card(name: str, title: str, reason: str) -> str:
-    """Return a card that says in a sentence why it has nothing to show."""
-    return card(name, title, f'<p class="quiet">{escape(reason)}</p>')
-
-
-def scroll_box(name: str, content: str) -> str:
-    """Return a box in which wide content scrolls, by keyboard too; ``content`` is HTML."""
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{content}</div>'
-
-
-def table(name: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
-    """Return a table whose first column names its rows.
-
-    Parameters
-    ----------
-    name : str
-        For screen readers, plain text.
-    headings : sequence of str
-        Plain text.
-    rows : iterable of sequence of str
-        Cells as HTML: escape plain text before.
-    numbers : collection of int
-        Columns, from 0, that hold numbers and stand on the right.
-    """
-    head = "".join(
-        f'<th scope="col"{_side(column in numbers)}>{escape(heading)}</th>' for column, heading in enumerate(headings)
-    )
-    lines = []
-    for first, *others in rows:
-        cells = "".join(f"<td{_side(column in numbers)}>{cell}</td>" for column, cell in enumerate(others, start=1))
-        lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>\n')
-    return scroll_box(name, f"<table><thead><tr>{head}</tr></thead>\n<tbody>{''.join(lines)}</tbody></table>")
+from digitlab.values import EpochRecord, FinderEpochRecord
 
 
 def listed(names: Sequence[str]) -> str:
@@ -99,5 +56,27 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _side(is_number: bool) -> str:
-    return ' class="number"' if is_number else ""
+def epoch_line(record: EpochRecord, n_epochs: int) -> str:
+    """Return an epoch in one line of text: its number of ``n_epochs``, losses in nats, accuracies and speed.
+
+    Examples
+    --------
+    >>> epoch_line(EpochRecord(2, 22, 1.99, 0.357, 1.7639, 0.696, 0.001, 102_444.0), 10)
+    'Epoch  2/10  loss 1.9900  accuracy 35.70 %  val_loss 1.7639  val_accuracy 69.60 %  102,444 images/s'
+    """
+    parts = [
+        f"Epoch {record.epoch:>{len(str(n_epochs))}}/{n_epochs}",
+        f"loss {record.loss:.4f}",
+        f"accuracy {percent(record.accuracy)}",
+    ]
+    if record.val_loss is not None and record.val_accuracy is not None:
+        parts += [f"val_loss {record.val_loss:.4f}", f"val_accuracy {percent(record.val_accuracy)}"]
+    if isinstance(record, FinderEpochRecord):
+        n = max(1, record.n_marks)
+        parts += [
+            f"missed {percent(record.n_missed / n)}",
+            f"wrong {percent(record.n_wrong / n)}",
+            f"extra {record.n_extra / max(1, record.n_crops):.3f} a crop",
+        ]
+        return "  ".join([*parts, f"{record.images_per_s:,.0f} crops/s"])
+    return "  ".join([*parts, f"{record.images_per_s:,.0f} images/s"])

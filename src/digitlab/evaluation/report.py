@@ -12,24 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.evaluation_cards import (
+from digitlab.evaluation.markup import percent
+from digitlab.evaluation.report_cards import (
     accuracy_card,
+    architecture_card,
     calibration_card,
     confusion_card,
+    empty_card,
+    examples_card,
     finder_card,
     mistakes_card,
-)
-from digitlab.evaluation.markup import empty_card, percent
-from digitlab.evaluation.run_cards import (
-    architecture_card,
-    examples_card,
     settings_card,
     timings_card,
     training_card,
 )
 from digitlab.values import CLASS_NAMES, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
-
-__all__ = ["ReportInput", "render_report"]
 
 #: Styles and images come from the page itself and scripts from nowhere, whatever a text in the page may say.
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
@@ -43,33 +40,9 @@ def _no_images() -> NDArray[np.uint8]:
 class ReportInput:
     """What a report is made of; a part that is left out is said to be missing.
 
-    Attributes
-    ----------
-    title : str
-        Name of the run.
-    note : str
-        A sentence under the title.
-    command : str
-        Repeats the run.
-    on_the_way : sequence of str
-        What was done to it besides: learning rates that were set while it trained, where it was stopped and resumed,
-        what it was fine-tuned from.
-    config, environment : mapping of str to plain values
-        Hyperparameters; versions, processor, threads.
-    summary_rows : sequence of (str, str, int, bool)
-        Layer name, output shape, number of parameters, trainable.
-    n_params : int
-        Parameters of the whole network.
-    steps, epochs : sequence of StepRecord, sequence of EpochRecord
-        The history, in order.
-    evaluation : Evaluation or None
-        None when nothing was evaluated.
-    example_images, example_labels : uint8 (k, 28, 28), 0-255, and integer (k,)
-        Some of the training images.
-    mistake_images : uint8 (m, 28, 28), 0-255
-        Aligned with ``evaluation.mistakes``.
-    timings : mapping of str to float
-        Seconds a stage, in the order in which they are shown.
+    ``on_the_way`` is what was done to the run besides its settings, ``summary_rows`` are layer name, output shape,
+    parameters and trainable, ``mistake_images``, uint8 (m, 28, 28), belong to ``evaluation.mistakes``, and ``timings``
+    are seconds a stage, in the order in which they are shown.
     """
 
     title: str

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from digitlab import __version__
 from digitlab.errors import ConfigError, ExportError
-from digitlab.exporting.tfjs_writer import write_tfjs
+from digitlab.exporting.writers import write_tfjs
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.tfjs import MODEL_JSON
+from digitlab.network.formats.files import MODEL_JSON
 from digitlab.reading.answers import calibration_of
 from digitlab.values import CLASS_NAMES
-
-__all__ = ["MOST_ANSWERS", "WEIGHTS", "write_page"]
 
 #: More bars than this nobody reads.
 MOST_ANSWERS = 64
@@ -30,27 +27,12 @@ WEIGHTS = "weights.js"
 _SOURCE = Path(__file__).with_name("page")
 _SHAPES = ((28, 28, 1), (784,))
 _BEGIN, _END = "globalThis.digitlab = ", ";\n"
-_COMMENT = re.compile(r"(?:^|\s)(?:// .*|/\*\*.*\*/)$")
-_TEXT = re.compile(r"""("[^"\n]*"|`[^`\n]*`)""")
-_SPACES = re.compile(r" *([=,(){}:?<>&|*;[\]]) *|(?<=[\w)\]]) ([-+/]) (?=[\w([])")
 
 
 def write_page(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a page into a new folder; equal checkpoints give equal bytes.
+    """Write a page into a folder that must not exist; equal checkpoints give equal bytes.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Its metadata may hold ``temperature`` and ``refuse_above``. Of eleven classes the last is "not a digit".
-    folder : Path
-        It must not exist.
-
-    Raises
-    ------
-    ConfigError
-        If the network answers other images than 28 x 28, or has more classes than a page can show.
-    ExportError
-        If what was written does not hold the model.
+    The metadata may hold ``temperature`` and ``refuse_above``. Of eleven classes the last is "not a digit".
     """
     network = checkpoint.architecture
     if network.input_shape not in _SHAPES or not 2 <= network.n_classes <= MOST_ANSWERS:
@@ -67,10 +49,10 @@ def write_page(checkpoint: Checkpoint, folder: Path) -> None:
         text = source.read_text("utf-8")
         if source.name == "README.txt":
             text = text.format(about=settings["about"], version=__version__)
-        if source.suffix in (".css", ".html"):
-            text = "\n".join(line.strip() for line in text.splitlines() if line)
-        (folder / source.name).write_text(_small(text) if source.suffix == ".js" else text, "utf-8")
-    _check(folder)
+        (folder / source.name).write_text(text, "utf-8")
+    script = json.loads((folder / WEIGHTS).read_text("utf-8").removeprefix(_BEGIN).removesuffix(_END))
+    if (script["model"], base64.b64decode(script["weights"], validate=True)) != _model(folder):
+        raise ExportError(f"{WEIGHTS} does not hold the model that {MODEL_JSON} does; nothing was written.")
 
 
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -88,30 +70,8 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _small(script: str) -> str:
-    """Leave out comments, indentation and spaces that mean nothing; the first lines say what it is.
-
-    It is for our own scripts: strings do not go over lines, and templates are not nested.
-    """
-    lines = script.splitlines()
-    start = next(number for number, line in enumerate(lines) if not line.startswith("//"))
-    code = [_COMMENT.sub("", line).strip() for line in lines[start:]]
-    parts = _TEXT.split("\n".join(line for line in code if line))
-    # Between the texts, which come at odd places; around + and - only where no sign follows: a - -b is not a--b.
-    parts[::2] = [_SPACES.sub(r"\1\2", part) for part in parts[::2]]
-    return "\n".join([*lines[:start], "".join(parts), ""])
-
-
 def _model(folder: Path) -> tuple[dict[str, Any], bytes]:
     """What the TensorFlow.js model in a folder says, and the bytes of its weights."""
     document: dict[str, Any] = json.loads((folder / MODEL_JSON).read_text("utf-8"))
     (group,) = document["weightsManifest"]
     return document, b"".join((folder / name).read_bytes() for name in group["paths"])
-
-
-def _check(folder: Path) -> None:
-    """Read the script back: it holds the same model as the files beside it."""
-    text = (folder / WEIGHTS).read_text("utf-8")
-    content = json.loads(text.removeprefix(_BEGIN).removesuffix(_END))
-    if (content["model"], base64.b64decode(content["weights"], validate=True)) != _model(folder):
-        raise ExportError(f"{WEIGHTS} does not hold the model that {MODEL_JSON} does; nothing was written.")

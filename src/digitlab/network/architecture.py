@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.errors import NetworkError
-from digitlab.network.initializers import initialize
-from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape
-from digitlab.network.naming import named
+from digitlab.data.storage import parse_json, read_ordinary, reason_of
+from digitlab.errors import NetworkError, did_you_mean
+from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize, settings_of
 from digitlab.values import Value
 
 __all__ = ["Architecture", "SummaryRow"]
@@ -24,6 +25,8 @@ _LONGEST_NAME = 100
 _MOST_LAYERS = 64
 _MOST_PARAMETERS = 50_000_000
 _MOST_VALUES = 16_777_216
+_MOST_JSON_BYTES = 1_000_000
+_LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +97,13 @@ class Architecture:
         self._check()
 
     def _check(self) -> None:
-        for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
+        for position, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True), start=1):
             if None not in shape and math.prod(shape) > _MOST_VALUES:
-                raise NetworkError(
-                    f"Layer {position + 1}, {layer.name}: an output of shape {shape} is too large; "
-                    f"it can have at most {_MOST_VALUES:,} values."
-                )
-            is_last = position == len(self.layers) - 1
-            if getattr(layer, "activation", "linear") == "softmax" and not is_last:
-                raise NetworkError(
-                    f"Layer {position + 1}, {layer.name}: softmax belongs in the last layer only; "
-                    'use "relu" or "linear".'
-                )
+                sentence = f"an output of shape {shape} is too large; it can have at most {_MOST_VALUES:,} values."
+                raise NetworkError(sentence, layer=position, name=layer.name)
+            if getattr(layer, "activation", "linear") == "softmax" and position < len(self.layers):
+                sentence = 'softmax belongs in the last layer only; use "relu" or "linear".'
+                raise NetworkError(sentence, layer=position, name=layer.name, field="activation")
         if self.answers_maps and not isinstance(self.layers[-1], Conv2D):
             raise NetworkError(
                 f"A network for images of any size answers with maps, and its last layer is Conv2D; this ends in "
@@ -119,22 +117,18 @@ class Architecture:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """Output shape of every layer, without the batch."""
-        return tuple(shape for _, shape in self._walk())
+        shapes = [self.input_shape]
+        for position, layer in enumerate(self.layers, start=1):
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except NetworkError as error:
+                raise NetworkError(str(error), layer=position, name=layer.name, field=error.field) from None
+        return tuple(shapes[1:])
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
         """Input shape of every layer, without the batch."""
         return (self.input_shape, *self.shapes[:-1])
-
-    def _walk(self) -> list[tuple[Layer, Shape]]:
-        shape, walked = self.input_shape, []
-        for position, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except NetworkError as error:
-                raise NetworkError(f"Layer {position + 1}, {layer.name}: {error}") from None
-            walked.append((layer, shape))
-        return walked
 
     @property
     def answers_maps(self) -> bool:
@@ -158,18 +152,15 @@ class Architecture:
             )
         if not isinstance(last, Dense) or last.activation != "softmax":
             raise NetworkError(
-                f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.'
+                f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.',
+                field="activation",
             )
         return last.units
 
     @property
     def weight_shapes(self) -> tuple[Shape, ...]:
         """Shapes of all weights in Keras' order: kernel, bias, layer by layer."""
-        return tuple(
-            shape
-            for layer, input_shape in zip(self.layers, self.input_shapes, strict=True)
-            for shape in layer.weight_shapes(input_shape)
-        )
+        return tuple(named_weight_shapes(self).values())
 
     @property
     def n_parameters(self) -> int:
@@ -212,11 +203,7 @@ class Architecture:
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
-            "layers": [
-                {"class_name": type(layer).__name__}
-                | {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(layer).items()}
-                for layer in self.layers
-            ],
+            "layers": [{"class_name": type(layer).__name__} | settings_of(layer) for layer in self.layers],
         }
 
     @classmethod
@@ -237,13 +224,21 @@ class Architecture:
         return cls(layers, input_shape, config.get("name", "sequential"))
 
 
+def named_weight_shapes(network: Architecture) -> dict[str, Shape]:
+    """Return the shapes of all weights in Keras' order by name, such as ``conv2d/kernel``."""
+    return {
+        f"{layer.name}/{part}": shape
+        for layer, input_shape in zip(network.layers, network.input_shapes, strict=True)
+        for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
+    }
+
+
 def _layer_from_dict(position: int, entry: Any) -> Layer:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
         raise NetworkError(f'Layer {position} must be an object with a "class_name".')
     kind = entry["class_name"]
     if kind not in LAYERS:
-        near = difflib.get_close_matches(kind, LAYERS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(kind, LAYERS)
         raise NetworkError(f"Layer {position}: digitlab has no layer {kind!r}.{hint} It runs {', '.join(LAYERS)}.")
     settings: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in entry.items() if key != "class_name"
@@ -260,3 +255,65 @@ def _layer_from_dict(position: int, entry: Any) -> Layer:
         return LAYERS[kind](**settings)
     except NetworkError as error:
         raise NetworkError(f"Layer {position}, {kind}: {error}") from None
+
+
+def is_name(name: object) -> bool:
+    """Tell whether a layer can have this name."""
+    return isinstance(name, str) and _LAYER_NAME.fullmatch(name) is not None
+
+
+def stem_of(kind: str) -> str:
+    """Return what Keras calls layers of a class, before it counts them.
+
+    >>> stem_of("Conv2D"), stem_of("MaxPooling2D")
+    ('conv2d', 'max_pooling2d')
+    """
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", kind)).lower()
+
+
+def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers, each with a name of its own: those that are given, and Keras' for the others.
+
+    >>> [layer.name for layer in named([Dense(8), Dense(10)])]
+    ['dense', 'dense_1']
+    """
+    given = [layer.name for layer in layers if layer.name != ""]
+    for position, name in enumerate(given):
+        if not is_name(name):
+            raise NetworkError(
+                f"A layer's name has 1 to 64 letters, digits and underscores and begins with a letter; got {name!r}."
+            )
+        if name in given[:position]:
+            raise NetworkError(f"Two layers are called {name!r}; every layer needs a name of its own.")
+    counts: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        name, stem = layer.name, stem_of(type(layer).__name__)
+        while not name or (layer.name == "" and name in given):
+            name = f"{stem}_{counts[stem]}" if counts[stem] else stem
+            counts[stem] += 1
+        names.append(name)
+    return tuple(dataclasses.replace(layer, name=name) for layer, name in zip(layers, names, strict=True))
+
+
+def read_network(path: Path) -> Architecture:
+    """Read a network's JSON form of at most 1 MB from a file that anybody may have written; errors name the file."""
+    try:
+        return parse_network(read_ordinary(path, _MOST_JSON_BYTES))
+    except FileNotFoundError:
+        raise NetworkError(f"There is no file {path}. Check the name and the folder.") from None
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise NetworkError(f"{path} cannot be read as a network's JSON form: {reason_of(error)}.") from None
+
+
+def parse_network(content: bytes) -> Architecture:
+    """Build a network from what should be its JSON form."""
+    try:
+        values = parse_json(content)
+    except ValueError as error:
+        raise NetworkError(
+            f"This cannot be read as a network's JSON form: {error}. A network's to_dict() shows what it looks like."
+        ) from None
+    return Architecture.from_dict(values)

@@ -1,64 +1,54 @@
 """Checkpoint: weights, architecture, class names and provenance in one safetensors file; nothing is unpickled.
 
-The file holds a tensor ``layer/kernel`` and ``layer/bias`` for every layer that learns, ``state/...`` for what a
-resumed training needs, and in its header one JSON object: ``format``, ``network``, ``class_names``, ``metadata``.
+The format is 8 bytes with the length of the header, the header (JSON: the tensors' names, dtypes, shapes and places,
+and a map of texts) and the tensors. digitlab's file holds a tensor ``layer/kernel`` and ``layer/bias`` for every layer
+that learns, ``state/...`` for what a resumed training needs, and in that map one note, a JSON object: ``format``,
+``network``, ``class_names``, ``metadata``. One, because safetensors writes several in an order that changes from call
+to call: equal content is equal bytes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
-from digitlab.data.storage import parse_json
-from digitlab.errors import NetworkError, RunError
-from digitlab.network.architecture import Architecture
+from digitlab.data.storage import open_ordinary, parse_json, reason_of, replacing
+from digitlab.errors import NetworkError, RunError, StorageError
+from digitlab.network.architecture import Architecture, named_weight_shapes
 from digitlab.network.layers import Shape
-from digitlab.network.safetensors_file import read_safetensors, unusable, write_safetensors
 from digitlab.values import CLASS_NAMES
-
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _FORMAT = 1
 _STATE = "state/"
 _STATE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
+_NOTE = "digitlab"
+_DTYPES: dict[str, type[np.float32 | np.int64]] = {"F32": np.float32, "I64": np.int64}
+# Room for the weights and Adam's two moments of the largest network that Architecture allows, 600 MB.
+_LARGEST_FILE_BYTES = 768 * 2**20
+_LARGEST_HEADER_BYTES = 2**20
+_views: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """What came out of a training: all that is needed to answer, and to know where the answer comes from.
 
-    Attributes
-    ----------
-    architecture : Architecture
-        The network; its last layer is Dense with a softmax, or it answers with maps.
-    weights : tuple of ndarray
-        float32, finite, in Keras' order and layout: kernel ``(height, width, in, out)`` or ``(in, out)``, bias
-        ``(out,)``. The checkpoint keeps copies of its own.
-    class_names : tuple of str
-        The position is the label; one for each output of the network. None where it answers with maps.
-    metadata : dict of str to str
-        Provenance: data digest, digitlab version, run name, epoch ...
-    extra : dict of str to ndarray
-        What resuming needs besides the weights (the optimizer's state): finite float32 or int64 ``(n,)``. Empty
-        where a checkpoint is only to be used.
+    ``weights`` are float32, finite, in Keras' order and layout: kernel ``(height, width, in, out)`` or ``(in, out)``,
+    bias ``(out,)``; the checkpoint keeps copies of its own. The position of a class name is its label; there are none
+    where the network answers with maps. ``metadata`` is provenance. ``extra``, finite float32 or int64 ``(n,)``, is
+    what resuming needs besides: the optimizer's state.
 
-    Raises
-    ------
-    RunError
-        If weights, class names, metadata or extra do not fit the network.
-    NetworkError
-        If the network does not end in a softmax.
-
-    Examples
-    --------
     >>> from digitlab.network import architecture
     >>> network = architecture("codelab_cnn")
     >>> checkpoint = Checkpoint(network, tuple(network.initial_weights(seed=0)), metadata={"epoch": "0"})
@@ -73,7 +63,7 @@ class Checkpoint:
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shapes = _tensor_shapes(self.architecture)
+        shapes = named_weight_shapes(self.architecture)
         if len(self.weights) != len(shapes):
             raise RunError(
                 f"The network {self.architecture.name} has {len(shapes)} weight arrays, not {len(self.weights)}; "
@@ -94,35 +84,15 @@ class Checkpoint:
             array = np.asarray(array)
             dtype = np.dtype(np.int64 if array.dtype == np.int64 else np.float32)
             extra[name] = _checked(_STATE + name, array, dtype, (array.size,))
-        for key, value in (
-            ("weights", weights),
-            ("class_names", tuple(class_names)),
-            ("metadata", dict(self.metadata)),
-            ("extra", extra),
-        ):
+        own = {"weights": weights, "class_names": tuple(class_names), "metadata": dict(self.metadata), "extra": extra}
+        for key, value in own.items():
             object.__setattr__(self, key, value)
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, so that the file is either the old one or the whole new one.
-
-    Parameters
-    ----------
-    path : str or path
-        The file, by custom ``model.safetensors``; its folder must exist. A file that is there is replaced.
-    checkpoint : Checkpoint
-        Equal checkpoints give equal bytes.
-
-    Raises
-    ------
-    RunError
-        If the checkpoint is larger than `load_checkpoint` reads.
-    StorageError
-        If it cannot be written, for want of space or permission; what was there is untouched.
-    """
-    tensors: dict[str, NDArray[Any]] = dict(
-        zip(_tensor_shapes(checkpoint.architecture), checkpoint.weights, strict=True)
-    )
+    """Write a checkpoint, the old file or the whole new one; equal checkpoints give equal bytes."""
+    names = named_weight_shapes(checkpoint.architecture)
+    tensors: dict[str, NDArray[Any]] = dict(zip(names, checkpoint.weights, strict=True))
     tensors |= {_STATE + name: array for name, array in checkpoint.extra.items()}
     record = {
         "format": _FORMAT,
@@ -130,33 +100,17 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         "class_names": list(checkpoint.class_names),
         "metadata": checkpoint.metadata,
     }
-    write_safetensors(Path(path), tensors, json.dumps(record, sort_keys=True, separators=(",", ":")))
+    _write(Path(path), tensors, json.dumps(record, sort_keys=True, separators=(",", ":")))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint that anybody may have written.
-
-    Parameters
-    ----------
-    path : str or path
-        A file that `save_checkpoint` wrote, at most 768 MiB.
-
-    Returns
-    -------
-    Checkpoint
-        Complete and checked: every weight of its network is there, finite and of the right shape.
-
-    Raises
-    ------
-    RunError
-        If the file is missing, damaged or something else; the message names it and the next step.
-    """
+    """Read a checkpoint that anybody may have written: complete, every weight finite and of the right shape."""
     path = Path(path)
-    tensors, note = read_safetensors(path)
+    tensors, note = _read(path)
     try:
         record = _record(note)
         architecture = Architecture.from_dict(record["network"])
-        expected = _tensor_shapes(architecture)
+        expected = named_weight_shapes(architecture)
         for name in expected:
             if name not in tensors:
                 raise RunError(f"the tensor {name!r} of its network is missing.")
@@ -171,15 +125,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             extra={name.removeprefix(_STATE): array for name, array in tensors.items() if name not in expected},
         )
     except (RunError, NetworkError) as error:
-        raise unusable(path, str(error)) from error
-
-
-def _tensor_shapes(architecture: Architecture) -> dict[str, Shape]:
-    return {
-        f"{layer.name}/{part}": shape
-        for layer, input_shape in zip(architecture.layers, architecture.input_shapes, strict=True)
-        for part, shape in zip(("kernel", "bias"), layer.weight_shapes(input_shape), strict=False)
-    }
+        raise _unusable(path, str(error)) from error
 
 
 def _checked(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> NDArray[Any]:
@@ -212,3 +158,78 @@ def _record(note: str) -> dict[str, Any]:
         if not isinstance(record.get(key), kind):
             raise RunError(f"{key!r} is missing from its header or of the wrong kind.")
     return record
+
+
+def _write(path: Path, tensors: Mapping[str, NDArray[Any]], note: str) -> None:
+    """Write float32 and int64 tensors and one note, ASCII, so that there is the old file or the whole new one."""
+    content = save(dict(tensors), {_NOTE: note})
+    if len(content) > _LARGEST_FILE_BYTES or int.from_bytes(content[:8], "little") > _LARGEST_HEADER_BYTES:
+        raise RunError(
+            f"The checkpoint for {path} would have {len(content):,} bytes, more than digitlab reads back; "
+            "make the network, its metadata or the extra tensors smaller."
+        )
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"The checkpoint {path} could not be written ({reason_of(error)}); nothing that existed was lost. "
+            "Free some space or choose another folder, then save again."
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
+    """Read the tensors, of any shape and values, and the note of a file that anybody may have written."""
+    content, header_bytes = _content(path)
+    try:
+        views = _views(content)
+    except SafetensorError as error:
+        raise _unusable(path, f"it is damaged or not a safetensors file ({error}).") from error
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, view in views:
+        if view["dtype"] not in _DTYPES:
+            raise _unusable(path, f"the tensor {name!r} is {view['dtype']}, and only F32 and I64 can be here.")
+        tensors[name] = _array(_DTYPES[view["dtype"]], view["shape"], view["data"])
+    try:
+        note = parse_json(content[8 : 8 + header_bytes])["__metadata__"][_NOTE]
+    except (ValueError, KeyError, TypeError):
+        note = None
+    if not isinstance(note, str):
+        raise _unusable(path, "it is a safetensors file, but digitlab did not write it.")
+    return tensors, note
+
+
+def _unusable(path: Path, why: str) -> RunError:
+    """Return the error that names the file, what is wrong with it and the next step."""
+    return RunError(
+        f"The checkpoint {path} cannot be used: {why} Use another one, or train again with `digitlab train`."
+    )
+
+
+def _content(path: Path) -> tuple[bytes, int]:
+    try:
+        with open_ordinary(path) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > _LARGEST_FILE_BYTES:
+                raise _unusable(path, f"it has {size_bytes:,} bytes, and at most {_LARGEST_FILE_BYTES:,} are read.")
+            start = file.read(8)
+            header_bytes = int.from_bytes(start, "little")
+            if start.startswith((b"PK\x03\x04", b"\x80")) and header_bytes > _LARGEST_HEADER_BYTES:
+                raise _unusable(path, "it looks like a pickle or a zip file, which digitlab never opens.")
+            if not 0 < header_bytes <= min(_LARGEST_HEADER_BYTES, size_bytes - 8):
+                raise _unusable(path, "it is cut short or not a safetensors file.")
+            return start + file.read(size_bytes - 8), header_bytes
+    except RunError:
+        raise
+    except FileNotFoundError:
+        raise RunError(f"There is no checkpoint {path}; check the path, or train one with `digitlab train`.") from None
+    except IsADirectoryError:
+        raise RunError(f"{path} is a folder, not a checkpoint; give the model.safetensors in it.") from None
+    except (OSError, ValueError) as error:
+        raise _unusable(path, f"it cannot be read ({reason_of(error)}).") from error
+
+
+def _array(dtype: type[np.float32 | np.int64], shape: list[int], data: bytes) -> NDArray[Any]:
+    if math.prod(shape) == 0:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape).astype(dtype, copy=False)

@@ -1,4 +1,4 @@
-"""The layers a network may hold: frozen dataclasses that know their shapes and parameters.
+"""The layers a network may hold: frozen dataclasses that know their shapes and parameters; and initial weights.
 
 Names, defaults and weight layout are Keras'. A shape is ``(height, width, channels)`` or ``(features,)``, without
 the batch; height and width are None where they are those of the image, whatever it is. The list is closed; whatever
@@ -7,13 +7,16 @@ else a network needs is an error that names the alternative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from digitlab.errors import NetworkError
-from digitlab.network.initializers import INITIALIZERS
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["ACTIVATIONS", "LAYERS", "Conv2D", "Dense", "Dropout", "Flatten", "Layer", "MaxPooling2D", "Shape"]
+from digitlab.errors import NetworkError
+
+__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "MaxPooling2D"]
 
 #: Whole numbers; None for a height or width that is the image's own.
 Shape = tuple[Any, ...]
@@ -24,38 +27,14 @@ PADDINGS = ("valid", "same")
 _LARGEST_UNITS = 65_536
 _LARGEST_KERNEL = 63
 
-
-def _pair(value: Any, what: str) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
-    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in pair):
-        raise NetworkError(f"{what} must be a whole number of at least 1, or two of them; got {value!r}.")
-    if max(pair) > _LARGEST_KERNEL:
-        raise NetworkError(f"{what} can be at most {_LARGEST_KERNEL}; got {value!r}.")
-    return pair[0], pair[1]
-
-
-def _count(value: Any, what: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_UNITS:
-        raise NetworkError(f"{what} must be a whole number from 1 to {_LARGEST_UNITS:,}; got {value!r}.")
-
-
-def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
-    if value not in allowed:
-        raise NetworkError(f"{what} must be one of {', '.join(allowed)}; got {value!r}.")
-
-
-def _flag(value: Any, what: str) -> None:
-    if not isinstance(value, bool):
-        raise NetworkError(f"{what} must be True or False; got {value!r}.")
-
-
-def _image_shape(layer: str, shape: Shape) -> Shape:
-    if len(shape) != 3:
-        raise NetworkError(
-            f"{layer} needs images of shape (height, width, channels) but gets {shape}; "
-            "put it before Flatten and Dense."
-        )
-    return shape[0], shape[1], shape[2]
+#: How weights begin, by Keras' names. ``variance_scaling``: truncated normal, variance 1 / fan-in (the codelab's).
+#: ``he_normal``: truncated normal, variance 2 / fan-in (He et al. 2015). ``glorot_uniform``: uniform within
+#: sqrt(6 / (fan-in + fan-out)) (Glorot and Bengio 2010). A layer's *fan-in* is the number of values that one of its
+#: outputs sums; its *fan-out* the number of outputs that one of its inputs reaches.
+INITIALIZERS = ("variance_scaling", "glorot_uniform", "he_normal", "zeros")
+# Keras divides by the standard deviation of a normal distribution cut at two standard deviations,
+# so that what is left has the variance that was asked for.
+_TRUNCATED_NORMAL_STDDEV = 0.87962566103423978
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +69,7 @@ class Conv2D(Layer):
     use_bias : bool
         Whether every filter has a constant of its own.
     kernel_initializer, bias_initializer : str
-        Names from ``digitlab.network.initializers``.
+        Names from ``INITIALIZERS``.
     """
 
     filters: int
@@ -107,8 +86,8 @@ class Conv2D(Layer):
         _one_of(self.padding, PADDINGS, "Conv2D padding")
         _one_of(self.activation, ("linear", "relu"), "Conv2D activation")
         _flag(self.use_bias, "Conv2D use_bias")
-        _one_of(self.kernel_initializer, tuple(INITIALIZERS), "Conv2D kernel_initializer")
-        _one_of(self.bias_initializer, tuple(INITIALIZERS), "Conv2D bias_initializer")
+        _one_of(self.kernel_initializer, INITIALIZERS, "Conv2D kernel_initializer")
+        _one_of(self.bias_initializer, INITIALIZERS, "Conv2D bias_initializer")
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -125,7 +104,8 @@ class Conv2D(Layer):
         if kernel_height > height or kernel_width > width:
             raise NetworkError(
                 f"Conv2D with a {kernel_height} x {kernel_width} kernel does not fit into an image of "
-                f'{height} x {width} pixels; use a smaller kernel_size or padding="same".'
+                f'{height} x {width} pixels; use a smaller kernel_size or padding="same".',
+                field="kernel_size",
             )
         return height - kernel_height + 1, width - kernel_width + 1, self.filters
 
@@ -155,7 +135,9 @@ class MaxPooling2D(Layer):
     def __post_init__(self) -> None:
         pool = _pair(self.pool_size, "MaxPooling2D pool_size")
         if pool[0] * pool[1] > 225:
-            raise NetworkError(f"MaxPooling2D windows can hold at most 225 pixels; got pool_size {pool}.")
+            raise NetworkError(
+                f"MaxPooling2D windows can hold at most 225 pixels; got pool_size {pool}.", field="pool_size"
+            )
         object.__setattr__(self, "pool_size", pool)
         object.__setattr__(
             self, "strides", pool if self.strides is None else _pair(self.strides, "MaxPooling2D strides")
@@ -181,7 +163,8 @@ class MaxPooling2D(Layer):
         if self.pool[0] > height or self.pool[1] > width:
             raise NetworkError(
                 f"MaxPooling2D with a {self.pool[0]} x {self.pool[1]} window does not fit into an image of "
-                f"{height} x {width} pixels; use a smaller pool_size or fewer poolings."
+                f"{height} x {width} pixels; use a smaller pool_size or fewer poolings.",
+                field="pool_size",
             )
         return (height - self.pool[0]) // self.stride[0] + 1, (width - self.pool[1]) // self.stride[1] + 1, channels
 
@@ -191,15 +174,12 @@ class Flatten(Layer):
     """Lay an image out as one row of features, in the order height, width, channels."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        features = 1
         if None in input_shape:
             raise NetworkError(
                 "Flatten needs images of a fixed size; give the network an input_shape without None, or end it with "
                 "a Conv2D, which answers with maps."
             )
-        for size in input_shape:
-            features *= size
-        return (features,)
+        return (math.prod(input_shape),)
 
 
 @dataclass(frozen=True)
@@ -210,7 +190,7 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0.0 <= self.rate < 1.0:
-            raise NetworkError(f"Dropout rate must be a fraction from 0 to below 1; got {self.rate!r}.")
+            raise NetworkError(f"Dropout rate must be a fraction from 0 to below 1; got {self.rate!r}.", field="rate")
 
 
 @dataclass(frozen=True)
@@ -237,8 +217,8 @@ class Dense(Layer):
         _count(self.units, "Dense units")
         _one_of(self.activation, ACTIVATIONS, "Dense activation")
         _flag(self.use_bias, "Dense use_bias")
-        _one_of(self.kernel_initializer, tuple(INITIALIZERS), "Dense kernel_initializer")
-        _one_of(self.bias_initializer, tuple(INITIALIZERS), "Dense bias_initializer")
+        _one_of(self.kernel_initializer, INITIALIZERS, "Dense kernel_initializer")
+        _one_of(self.bias_initializer, INITIALIZERS, "Dense bias_initializer")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
@@ -254,3 +234,70 @@ class Dense(Layer):
 
 #: The layers a network may hold, by class name.
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Conv2D, MaxPooling2D, Flatten, Dropout, Dense)}
+
+
+def settings_of(layer: Layer) -> dict[str, Any]:
+    """Return a layer's name and settings as JSON has them."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(layer).items()}
+
+
+def initialize(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a kernel ``(height, width, in, out)`` or ``(in, out)``, or a bias ``(out,)``, as float32."""
+    if name == "zeros":
+        return np.zeros(shape, np.float32)
+    # Keras' reading of a bias: as many inputs as outputs.
+    fans = shape[-2:] if len(shape) > 1 else (math.prod(shape), math.prod(shape))
+    fan_in, fan_out = (math.prod(shape[:-2]) * n for n in fans)
+    if name == "glorot_uniform":
+        limit = math.sqrt(6.0 / (fan_in + fan_out))
+        return rng.uniform(-limit, limit, shape).astype(np.float32)
+    if name not in INITIALIZERS:
+        raise NetworkError(f"There is no initializer {name!r}; choose one of {', '.join(INITIALIZERS)}.")
+    return _truncated_normal(rng, shape, math.sqrt((2.0 if name == "he_normal" else 1.0) / max(1, fan_in)))
+
+
+def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], stddev: float) -> NDArray[np.float32]:
+    values = rng.standard_normal(shape)
+    outside = np.abs(values) > 2.0
+    while outside.any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+        outside = np.abs(values) > 2.0
+    return (values * (stddev / _TRUNCATED_NORMAL_STDDEV)).astype(np.float32)
+
+
+def _pair(value: Any, what: str) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
+    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in pair):
+        raise _wrong(what, f"must be a whole number of at least 1, or two of them; got {value!r}.")
+    if max(pair) > _LARGEST_KERNEL:
+        raise _wrong(what, f"can be at most {_LARGEST_KERNEL}; got {value!r}.")
+    return pair[0], pair[1]
+
+
+def _wrong(what: str, sentence: str) -> NetworkError:
+    """Return the error of a setting; ``what`` is a layer and its setting, such as ``"Conv2D filters"``."""
+    return NetworkError(f"{what} {sentence}", field=what.split()[-1])
+
+
+def _count(value: Any, what: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_UNITS:
+        raise _wrong(what, f"must be a whole number from 1 to {_LARGEST_UNITS:,}; got {value!r}.")
+
+
+def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
+    if value not in allowed:
+        raise _wrong(what, f"must be one of {', '.join(allowed)}; got {value!r}.")
+
+
+def _flag(value: Any, what: str) -> None:
+    if not isinstance(value, bool):
+        raise _wrong(what, f"must be True or False; got {value!r}.")
+
+
+def _image_shape(layer: str, shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise NetworkError(
+            f"{layer} needs images of shape (height, width, channels) but gets {shape}; "
+            "put it before Flatten and Dense."
+        )
+    return shape[0], shape[1], shape[2]

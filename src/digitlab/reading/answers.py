@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.reading.frame import frame_all
-from digitlab.runs.opening import open_model
+from digitlab.runs.listing import open_model
 
 __all__ = ["SHIPPED", "Answers", "calibration_of"]
 

@@ -20,13 +20,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import numpy as np
-from numpy.typing import NDArray
-
 from digitlab.errors import ConfigError, DataError, DigitlabError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["MEMORY_BYTES", "PAGE_SECONDS", "Apart", "EndedError", "UnforeseenError", "is_apart", "limit_memory"]
 
@@ -368,6 +368,8 @@ def _write(file: IO[bytes], message: Any, kind: type[pickle.Pickler] = pickle.Pi
 
 
 def _read(file: IO[bytes]) -> Any:
+    import numpy as np  # not by who only prints help
+
     n_bytes, n_views, n_contents = _LENGTHS.unpack(_exactly(file, _LENGTHS.size))
     sizes = struct.unpack(f"<{n_views + n_contents}Q", _exactly(file, 8 * (n_views + n_contents)))
     head = _exactly(file, n_bytes)
@@ -385,7 +387,7 @@ def _exactly(file: IO[bytes], n_bytes: int) -> bytes:
     return content
 
 
-def _filled(file: IO[bytes], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _filled(file: IO[bytes], content: NDArray[Any]) -> NDArray[Any]:
     view, n = content.data, 0
     while n < len(content):
         read = file.readinto(view[n:])  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from digitlab.engine.crops import CENTERS, DIGITS, PLACES, PRIOR_LOGIT, SEPARATOR_MAPS, SIZES, STRIDE, USUAL_PX
 from digitlab.engine.sequential import Sequential
 from digitlab.reading.contrast import local_contrast
-from digitlab.runs.opening import open_model
+from digitlab.runs.listing import open_model
 
 __all__ = [
     "SHIPPED_FINDER",

@@ -19,8 +19,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.small_image import has_bright_ground, is_framed
-from digitlab.runs.checkpoints import checkpoint_of
-from digitlab.runs.opening import open_model
+from digitlab.runs.listing import checkpoint_of, open_model
 from digitlab.values import Prediction
 
 __all__ = ["Answer", "DigitImage", "Predictor"]
@@ -134,16 +133,21 @@ class Predictor:
         NetworkError
             If an image is not 28 x 28, and the network is not one for digits.
         """
-        known = {place: self.as_it_is(digit, invert=invert) for place, digit in enumerate(digits)}
-        images = {place: image for place, image in known.items() if image is not None}
-        found: dict[int, Answer] = {}
-        if images:
-            rows = self.rows(np.stack(list(images.values())).astype(np.float32) / np.float32(255))
-            found = {place: self.judged(digits[place].source, row) for place, row in zip(images, rows, strict=True)}
+        places, images = self.as_they_are(digits, invert=invert)
+        rows = self.rows(images) if places else ()
+        found = {place: self.judged(digits[place].source, row) for place, row in zip(places, rows, strict=True)}
         for place, digit in enumerate(digits):
             if place not in found:
                 found[place] = self.look(digit.source, digit.photo, invert=invert)
         return [found[place] for place in range(len(digits))]
+
+    def as_they_are(
+        self, digits: Sequence[DigitImage], *, invert: bool = False
+    ) -> tuple[list[int], NDArray[np.float32]]:
+        """Return the places of images that need not be looked for in a picture, and those, as ``rows`` takes them."""
+        known = {place: self.as_it_is(digit, invert=invert) for place, digit in enumerate(digits)}
+        images = {place: image for place, image in known.items() if image is not None}
+        return list(images), np.array([*images.values()], np.float32).reshape(-1, 28, 28) / np.float32(255)
 
     def as_it_is(self, digit: DigitImage, *, invert: bool = False) -> NDArray[np.uint8] | None:
         """Return the image for the network, or None where the digit has to be found and framed first."""

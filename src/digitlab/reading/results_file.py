@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from digitlab.data.bench import try_lock
-from digitlab.data.storage import replacing
+from digitlab.data.storage import replacing, try_lock
 from digitlab.errors import ConfigError, StorageError
 from digitlab.reading.many import FileReading
 from digitlab.reading.table import COLUMNS, csv_text, safe_cell, table_rows

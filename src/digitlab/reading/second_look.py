@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from digitlab.engine.sequential import Sequential
 from digitlab.reading.finder import Level, Marks
-from digitlab.runs.opening import open_model
+from digitlab.runs.listing import open_model
 
 __all__ = ["DIGIT_PX", "PATCH_PX", "SHIPPED_SECOND", "cut_patches", "look_again", "patches_of", "shipped_second"]
 

@@ -8,17 +8,15 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from digitlab.data.storage import MOST_WHOLE, open_ordinary
+from digitlab.data.storage import MOST_WHOLE, open_ordinary, reason_of
 from digitlab.errors import RunError, StorageError
 from digitlab.values import EpochRecord, FinderEpochRecord, RateChange, Resumption, StepRecord
-
-__all__ = ["HistoryFile", "Record", "Steering", "read_records", "record_line"]
 
 #: What happened, and what somebody did to the training; the latter stands before the first step that it counts for.
 Record = StepRecord | EpochRecord
@@ -34,34 +32,19 @@ _KINDS: dict[str, type[Record | Steering]] = {
 _MOST_BYTES = 256 * 2**20
 # A record has some 200 bytes; a line without an end would be all of the file.
 _LONGEST_LINE = 4_096
+_LONGEST_ORIGIN = 100
 
 
 def record_line(record: Record | Steering) -> bytes:
-    """Return a record as one line of the history.
-
-    Examples
-    --------
-    >>> record_line(EpochRecord(1, 11, 2.0, 0.25, None, None, 0.001, 40000.0))[:42]
-    b'{"kind": "epoch", "epoch": 1, "step": 11, '
-    """
+    """Return a record as one line of the history."""
     kind = next(name for name, one in _KINDS.items() if type(record) is one)
     return (json.dumps({"kind": kind} | record.to_dict(), allow_nan=False) + "\n").encode()
 
 
 def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
-    """Read a history that anybody may have written; a last line that was cut off by a crash is left out.
+    """Read a history that anybody may have written: records in their order, and where each one's line ends, in bytes.
 
-    Yields
-    ------
-    record : StepRecord, EpochRecord, RateChange or Resumption
-        In their order.
-    end : int
-        Where its line ends in the file, in bytes.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be read, or a line is not a record. A file that does not exist has no records.
+    A last line that was cut off by a crash is left out; a file that does not exist has no records.
     """
     try:
         with open_ordinary(path) as file:
@@ -82,9 +65,7 @@ def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be read: {error.strerror or error}. The run is damaged; train it again."
-        ) from None
+        raise RunError(f"{path} cannot be read: {reason_of(error)}. The run is damaged; train it again.") from None
 
 
 def _parsed(line: bytes) -> Record | Steering:
@@ -116,22 +97,10 @@ def _fits(value: Any, declared: str) -> bool:
 
 
 class HistoryFile:
-    """The history of a run, open to append to.
+    """The history of a run, open to append to; the file is made if it is missing.
 
-    Parameters
-    ----------
-    path : Path
-        Made if it is missing.
-    n_records : int
-        How many of the records in it to keep, steering not counted: those that the state knows of. A run that was
-        killed may have written more.
-
-    Raises
-    ------
-    RunError
-        If it holds fewer records, or damaged ones.
-    StorageError
-        If it cannot be written.
+    The first ``n_records`` of its records are kept, steering not counted: those that the state knows of. A run that was
+    killed may have written more.
     """
 
     def __init__(self, path: Path, n_records: int = 0) -> None:
@@ -153,21 +122,15 @@ class HistoryFile:
             # Without a buffer: what could not be written must not be tried again behind our back when the file closes.
             self._file = open(path, "ab", buffering=0, opener=_opened)  # noqa: SIM115 - closed by close()
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
+            raise _unwritten(path, error) from None
         try:
             self._file.truncate(self._size_bytes)
         except OSError as error:
             self._file.close()
-            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from None
+            raise _unwritten(path, error) from None
 
     def append(self, records: Iterable[Record | Steering]) -> None:
-        """Append records, all or none of them.
-
-        Raises
-        ------
-        StorageError
-            If they cannot be written; the history is as it was.
-        """
+        """Append records, all or none of them."""
         lines = b"".join(map(record_line, records))
         try:
             rest = memoryview(lines)
@@ -176,10 +139,7 @@ class HistoryFile:
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(self._size_bytes)
-            raise StorageError(
-                f"{self._path} cannot be written: {error.strerror or error}. Nothing that existed was lost; make room, "
-                f"then go on with the run by --resume."
-            ) from error
+            raise _unwritten(self._path, error) from error
         self._size_bytes += len(lines)
 
     def sync(self) -> None:
@@ -187,11 +147,18 @@ class HistoryFile:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(f"{self._path} cannot be written: {error.strerror or error}.") from error
+            raise _unwritten(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path} cannot be written: {reason_of(error)}. Nothing that existed was lost; make room, then go on with the "
+        f"run by --resume."
+    )
 
 
 def _opened(path: str, flags: int) -> int:
@@ -201,3 +168,45 @@ def _opened(path: str, flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not an ordinary file")
     return descriptor
+
+
+def rates_set(
+    config: Mapping[str, Any], steps: Sequence[StepRecord], steering: Sequence[Steering]
+) -> tuple[RateChange, ...]:
+    """Return the learning rates that were set on the way.
+
+    Histories from before they were written down tell them by their steps, as far as there was no schedule.
+    """
+    told = tuple(one for one in steering if isinstance(one, RateChange))
+    rate = config.get("learning_rate")
+    if told or config.get("schedule") != "constant" or not isinstance(rate, int | float):
+        return told
+    found = []
+    for record in steps:
+        if record.learning_rate != rate:
+            rate = record.learning_rate
+            found.append(RateChange(record.step - 1, rate))
+    return tuple(found)
+
+
+def changes_told(
+    description: Mapping[str, Any], steps: Sequence[StepRecord], steering: Sequence[Steering]
+) -> tuple[str, ...]:
+    """Return words for what a run's settings do not say of how its weights came about.
+
+    >>> changes_told({"config": {"schedule": "constant"}}, [], [RateChange(40, 0.01)])
+    ('learning rate 0.01 from batch 41',)
+    """
+    config, tuned = description.get("config"), description.get("fine_tuned")
+    config = config if isinstance(config, Mapping) else {}
+    peak = "" if config.get("schedule") == "constant" else "peak "
+    changes = [
+        f"learning rate {peak}{change.learning_rate:g} from batch {change.step + 1:,}"
+        for change in rates_set(config, steps, steering)
+    ]
+    if isinstance(tuned, Mapping):
+        figure = tuned.get("corrections")
+        n = figure.get("n") if isinstance(figure, Mapping) else None
+        corrections = f"{n:,} correction{'' if n == 1 else 's'}" if isinstance(n, int) else "corrections"
+        changes.insert(0, f"{str(tuned.get('origin'))[:_LONGEST_ORIGIN]}, fine-tuned on {corrections}")
+    return tuple(changes)

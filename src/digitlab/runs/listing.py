@@ -1,43 +1,32 @@
-"""Finding runs by name, and listing what there is."""
+"""Finding runs and models by name, and listing what there is."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from datetime import date
 from pathlib import Path
 
-from digitlab.errors import RunError
-from digitlab.runs.directory import CONFIG, Run, RunInfo
-from digitlab.runs.summary import DamagedRun
-
-__all__ = ["all_runs", "check_name", "find_run", "free_name", "list_runs", "may_be_run", "run_in"]
+from digitlab.data.storage import reason_of
+from digitlab.errors import RunError, did_you_mean
+from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.files import is_model_file, load_model_file
+from digitlab.runs.run import CONFIG, MODEL, DamagedRun, Run, RunInfo
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 _LATEST = "latest"
 _LONGEST_STEM = 60
+# How often another process may take the name that was free a moment ago.
+_MOST_TRIES = 100
 
 
 def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
-    """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be read.
-    """
+    """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out."""
     return tuple(one for one in all_runs(out) if isinstance(one, RunInfo))
 
 
 def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
-    """List the runs in a folder, the newest last, and damaged ones with the reason in their places.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be read.
-    """
+    """List the runs in a folder, the newest last, and damaged ones with the reason in their places."""
     found: list[RunInfo | DamagedRun] = []
     for path in _paths(Path(out)):
         try:
@@ -49,13 +38,7 @@ def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
 
 
 def find_run(run: str | Path, out: str | Path = "runs") -> Run:
-    """Open a run by its name in a folder or by its path; ``latest`` is the newest of the folder.
-
-    Raises
-    ------
-    RunError
-        If there is none; the message gives the nearest name.
-    """
+    """Open a run by its name in a folder or by its path; ``latest`` is the newest of the folder."""
     name, path = str(run), Path(run)
     in_folder = _is_run(Path(out) / name) or (name == _LATEST and _run_paths(Path(out)))
     if path.name != name or (not in_folder and os.path.exists(path)):
@@ -64,13 +47,7 @@ def find_run(run: str | Path, out: str | Path = "runs") -> Run:
 
 
 def run_in(out: str | Path, name: str) -> Run:
-    """Open the run of that name in a folder, and no other; ``latest`` is the newest of the folder.
-
-    Raises
-    ------
-    RunError
-        If there is none, or no run can have that name; the message gives the nearest name.
-    """
+    """Open the run of that name in a folder, and no other; ``latest`` is the newest of the folder."""
     known = {path.name: path for path in _run_paths(Path(out))}
     if name == _LATEST and known:
         return Run.open(list(known.values())[-1])
@@ -80,21 +57,13 @@ def run_in(out: str | Path, name: str) -> Run:
         check_name(name)
         if os.path.lexists(Path(out) / name):
             return Run.open(Path(out) / name)  # says why it is not a run
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]}?" if near else " Train one with: digitlab train" if not known else ""
+    hint = did_you_mean(name, known) if known else " Train one with: digitlab train"
     raise RunError(f"There is no run {name!r} in {out}.{hint} See what there is with: digitlab runs --out {out}")
 
 
 def check_name(name: str) -> str:
-    """Return the name of a run, if it can be one.
+    """Return the name of a run, if it can be one: it does not leave its folder, and has no meaning already.
 
-    Raises
-    ------
-    RunError
-        If it could leave its folder, or no file can have it, or it has a meaning already.
-
-    Examples
-    --------
     >>> check_name("first-try")
     'first-try'
     """
@@ -116,6 +85,27 @@ def free_name(out: str | Path, network: str, seed: int) -> str:
     while os.path.lexists(Path(out) / name):
         name, number = f"{base}_{number}", number + 1
     return name
+
+
+def new_run(out: str | Path, network: str, seed: int, *, name: str | None = None, force: bool = False) -> Run:
+    """Make the directory of a new run: of that name, or of one that is free; ``force`` replaces a run of that name.
+
+    Raises
+    ------
+    RunError
+        If the name is taken or cannot be one.
+    StorageError
+        If it cannot be made.
+    """
+    if name is not None:
+        return Run.create(Path(out) / check_name(name), force=force)
+    for _ in range(_MOST_TRIES):
+        path = Path(out) / free_name(out, network, seed)
+        try:
+            return Run.create(path)
+        except RunError:
+            continue  # somebody else took the name in this moment
+    raise RunError(f"No free name for a run was found in {out}; give one with --name, or another folder with --out.")
 
 
 def _is_run(path: Path) -> bool:
@@ -142,7 +132,7 @@ def _paths(folder: Path) -> list[Path]:
         paths = [folder / name for name in os.listdir(folder) if may_be_run(folder / name)]
     except OSError as error:
         raise RunError(
-            f"The folder {folder} cannot be read: {error.strerror or error}. Choose another one with --out."
+            f"The folder {folder} cannot be read: {reason_of(error)}. Choose another one with --out."
         ) from None
     return [path for _, path in sorted((_began(path), path) for path in paths)]
 
@@ -152,3 +142,18 @@ def _began(path: Path) -> int:
         return (path / CONFIG).stat().st_mtime_ns
     except OSError:
         return 0  # it was deleted a moment ago
+
+
+def open_model(model: str | Path, out: str | Path = "runs") -> Checkpoint:
+    """Read a trained model, wherever a run is meant: the one way from a name to weights.
+
+    ``model`` is a run's directory, its name in the folder ``out``, ``latest``, or a model file: a checkpoint
+    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``. A RunError if there
+    is none, it is damaged, or it holds a network that digitlab cannot run.
+    """
+    return load_model_file(model) if is_model_file(model) else find_run(model, out).load_model()
+
+
+def checkpoint_of(name: str, runs: Path) -> Path:
+    """Return the file that `open_model` reads: that of a run, or the model file itself."""
+    return Path(name) if is_model_file(name) else find_run(name, runs).path / MODEL

@@ -1,30 +1,43 @@
-"""The API: its addresses, and the app that serves them. A route parses, calls and wraps; nothing more."""
+"""The API: its addresses, and the app that serves them. A route parses, calls and wraps; nothing more.
+
+One image takes the network about as long as FastAPI takes to find out which function to call with what. So requests to
+predict go straight to ``predicted``; FastAPI has the same route, and describes it.
+"""
 
 from __future__ import annotations
 
+import threading
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import Lifespan
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from digitlab import __version__
-from digitlab.errors import DigitlabError
+from digitlab.data.storage import read_ordinary, scratch
+from digitlab.errors import ConfigError, DigitlabError
+from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
+from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.reading.options import ReadingOptions, grid_of
+from digitlab.reading.predictor import Predictor
 from digitlab.serving import schemas
-from digitlab.serving.about import about
-from digitlab.serving.asked import photo_of, taken_apart
-from digitlab.serving.bodies import while_connected
-from digitlab.serving.expecting import PATTERN, checked_expectation
-from digitlab.serving.exports import Exports, download_formats
-from digitlab.serving.measuring import CONTENT_TYPE_LATEST
-from digitlab.serving.predicting import predicted
-from digitlab.serving.refusals import CODES, RefusedError, json_response, refusal_of, response_of
+from digitlab.serving.bodies import (
+    PATTERN,
+    asked_of,
+    checked_expectation,
+    header,
+    photo_of,
+    taken_apart,
+    while_connected,
+)
+from digitlab.serving.guard import CODES, RefusedError, json_response, refusal_of, response_of
 from digitlab.serving.service import Service
-
-__all__ = ["OPEN_PATHS", "PATHS", "build_api"]
 
 #: Every address, and those that answer without a token.
 PATHS = ("/api/predict", "/api/read", "/api/model", "/api/model/export", "/healthz", "/readyz", "/metrics",
@@ -42,6 +55,119 @@ _BODY = (*_ANY, 413, 415, 422, 429)
 _GRID = r"^([2-9]|[1-4][0-9]|50)x([2-9]|[1-4][0-9]|50)$"
 _DEFAULT = ReadingOptions()
 _NOT_FOUND = "Every address is in /openapi.json; images go to POST /api/predict, photos to POST /api/read."
+
+#: Where images go.
+PREDICT_PATH = "/api/predict"
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_OWN = "safetensors"
+_MOST_BYTES = 768 * 2**20  # of a checkpoint
+
+
+def download_formats() -> tuple[str, ...]:
+    """Return what the network can be had as: digitlab's own format first, then what is installed for others."""
+    return (_OWN, *formats_here())
+
+
+class Exports:
+    """The network as a file for other programs, made once for each format and kept; safe to call from any thread."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._kept: dict[str, ExportedFile] = {}
+
+    def of(self, format: str) -> ExportedFile:
+        """Return the network as a file; folders are packed into one ZIP file.
+
+        Raises ``ConfigError`` if there is no such format, or it cannot be written with what is installed.
+        """
+        if format not in download_formats():
+            raise ConfigError(f"There is no format {format!r} here; choose one of {', '.join(download_formats())}.")
+        with self._lock:
+            if format not in self._kept:
+                self._kept[format] = _written(self._service.predictor, format)
+            return self._kept[format]
+
+
+def _written(predictor: Predictor, format: str) -> ExportedFile:
+    model = predictor.model
+    if format == _OWN:
+        return ExportedFile(f"{file_stem(model.name)}.{_OWN}", ANY_TYPE, _own_file(predictor))
+    # Read back and compared, as always; asking the runtimes would load them into this process, or start others.
+    metadata = predictor.metadata
+    return export_packed(model, model.name, format=format, ask_runtimes=False, metadata=metadata)[1]
+
+
+def _own_file(predictor: Predictor) -> bytes:
+    if predictor.file.suffix == f".{_OWN}":
+        return read_ordinary(predictor.file, _MOST_BYTES)
+    model = predictor.model
+    with scratch() as folder:
+        path = folder / "model"
+        weights = tuple(model.get_weights())
+        save_checkpoint(path, Checkpoint(model.architecture, weights, model.class_names, predictor.metadata))
+        return path.read_bytes()
+
+
+def about(service: Service) -> dict[str, Any]:
+    """Return what a service's network is, and the limits of one request; loads it if need be."""
+    predictor, options = service.predictor, service.options
+    model, reader = predictor.model, predictor.reader
+    return {
+        "name": model.name,
+        # What a run or file is called, without its folder.
+        "source": "shipped reader" if service.model_name is None else Path(service.model_name).name,
+        "version": __version__,
+        "n_parameters": model.count_params(),
+        "input_shape": model.architecture.input_shape,
+        "class_names": model.class_names,
+        "knows_not_a_digit": reader is not None and reader.answers.knows_not_a_digit,
+        "reads_photos": reader is not None,
+        "export_formats": download_formats(),
+        "max_bytes": options.max_bytes,
+        "max_images": options.max_images,
+        "max_pages": options.max_pages,
+    }
+
+
+async def predicted(service: Service, scope: Scope, receive: Receive) -> Response:
+    """Answer the images of a request."""
+    invert = _invert(scope["query_string"])
+    async with service.bodies.of(scope, receive) as body:
+        kind = header(scope, b"content-type")
+        asked = await taken_apart(asked_of, body, kind, service.options.max_images)
+        answers = await service.predict(asked, invert=invert, patiently=partial(while_connected, receive))
+    return json_response([answer.to_dict() for answer in answers])
+
+
+class PredictDoor:
+    """Answers requests to predict, and hands all others to an ASGI app."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or lifespan."""
+        if scope["type"] != "http" or scope["path"] != PREDICT_PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await predicted(self._service, scope, receive)
+        except RefusedError as refusal:
+            response = response_of(refusal)
+        except DigitlabError as error:
+            response = response_of(refusal_of(error))
+        await response(scope, receive, send)
+
+
+def _invert(query: bytes) -> bool:
+    if not query:
+        return False
+    given = [value.lower() for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+             if name == "invert"]  # fmt: skip
+    if any(value not in _TRUE + _FALSE for value in given):
+        raise RefusedError(422, f"invert is true or false; got {given[-1][:100]!r}.", "Leave it out, or say which.")
+    return bool(given) and given[-1] in _TRUE
 
 
 def build_api(service: Service, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
@@ -142,7 +268,7 @@ def _telling(service: Service) -> APIRouter:
     # Not a coroutine: the network may have to be loaded.
     @router.get("/api/model", summary="What the network is", responses=_responses(schemas.ABOUT, *_ANY))
     def model() -> Response:
-        return json_response(about(service, download_formats()).to_dict())
+        return json_response(about(service))
 
     @router.get(
         "/api/model/export",

@@ -18,9 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.serving.refusals import RefusedError
-
-__all__ = ["Batcher", "Rows"]
+from digitlab.serving.guard import RefusedError
 
 #: Answers float32 (n, 28, 28) with float32 (n, classes).
 Rows = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -36,21 +34,10 @@ _BLOCK, _MOST_SINGLE = 16, 6
 
 
 class Batcher:
-    """Gathers images and asks the network.
+    """Gathers images and asks the network, ``rows``.
 
-    Parameters
-    ----------
-    rows : callable
-        The network.
-    most_waiting : int
-        Images that may wait; more are refused.
-    note : callable, optional
-        Told how many images every batch had.
-
-    Attributes
-    ----------
-    n_waiting : int
-        Images that wait or are being answered.
+    At most ``most_waiting`` images may wait; ``n_waiting`` wait or are being answered. ``note`` is told how many every
+    batch had.
     """
 
     def __init__(self, rows: Rows, most_waiting: int, note: Callable[[int], None] = lambda n: None) -> None:
@@ -64,22 +51,13 @@ class Batcher:
         self.n_waiting = 0
 
     async def ask(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Answer images, whenever it is their turn.
+        """Answer images, float32 (n, 28, 28), 0-1, whenever it is their turn.
 
-        Parameters
-        ----------
-        images : ndarray
-            float32 (n, 28, 28), 0-1.
-
-        Raises
-        ------
-        RefusedError
-            If too many wait already.
+        Raises ``RefusedError`` if too many wait already.
         """
         if self.n_waiting and self.n_waiting + min(len(images), _MOST_AT_ONCE) > self._most_waiting:
-            raise RefusedError(
-                429, f"{self.n_waiting:,} images are waiting already.", "Try again later.", retry_after_s=1.0
-            )
+            words = f"{self.n_waiting:,} images are waiting already."
+            raise RefusedError(429, words, "Try again later.", retry_after_s=1.0)
         if not self._is_awake:
             self._is_awake = True
             asyncio.get_running_loop().call_soon(self._end_round)

@@ -17,9 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from digitlab.serving.bodies import header
-from digitlab.serving.refusals import RefusedError, response_of
-
-__all__ = ["Connection", "HeardOut", "Stuck"]
+from digitlab.serving.guard import RefusedError, response_of
 
 #: Of a request's first line and headers together, and of whatever else is neither body nor head.
 MOST_HEAD_BYTES = 65_536
@@ -66,10 +64,8 @@ class Stuck:
 class Connection(HttpToolsProtocol):
     """One connection, as uvicorn has it, within limits.
 
-    Attributes
-    ----------
-    waiting_since : float or None
-        When it began to wait for the head of a request, by ``time.monotonic``; None while one is answered.
+    ``waiting_since`` is when it began to wait for the head of a request, by ``time.monotonic``; None while one is
+    answered.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -170,11 +166,6 @@ class HeardOut:
 
     A connection that is closed with something unread is reset, and the answer is lost with it: a photo that is too
     large would look like a server that has died.
-
-    Parameters
-    ----------
-    app : ASGI app
-        What answers.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Guard: who may ask. The token beyond this machine, and the checks against other websites on it.
+"""Guard: who may ask, the token beyond this machine, and refusals, every one of them in one shape.
 
 A website that the user visits could try to reach a server on this machine through the browser: by naming its own host
 for 127.0.0.1 (DNS rebinding), or with a form that is sent elsewhere. So the request's Host has to be this machine
@@ -8,14 +8,173 @@ browser says in Sec-Fetch-Site, from another site's page.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import hmac
+import ipaddress
+import math
+import os
+import re
+import secrets
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
+import orjson
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from digitlab.serving.refusals import RefusedError, response_of
-from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_other_site, is_own_origin, is_same
+from digitlab.errors import ConfigError, DigitlabError
 
-__all__ = ["Guard"]
+_JSON_TYPE = "application/json"
+_NO_STORE = {"cache-control": "no-store"}
+
+#: What each status is called in ``code``, and when it is given.
+CODES: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "The request is broken off or no HTTP."),
+    401: ("token_needed", "The token is missing or wrong."),
+    403: ("not_allowed", "The request came by another site's page or another name for this machine."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address takes other methods."),
+    408: ("too_slow", "The request took too long to arrive."),
+    413: ("too_large", "The body has too many bytes."),
+    415: ("unknown_kind", "The body is of a kind that is not understood."),
+    422: ("cannot_be_used", "What was sent cannot be used; the message says why."),
+    429: ("too_many", "Too many requests are waiting; try again after so many seconds."),
+    431: ("head_too_large", "The headers have too many bytes."),
+    500: ("error", "An error in digitlab itself."),
+    503: ("unavailable", "The server is starting, stopping, or did not finish in time; try again."),
+}
+
+
+class RefusedError(Exception):
+    """Why a request is not answered: a status of ``CODES``, what was wrong in sentences, and what to do next."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        next_step: str | None = None,
+        *,
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.next_step = status, message, next_step
+        self.headers = dict(headers or {})
+        if retry_after_s is not None:
+            self.headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+        if status in (400, 408, 413, 431):
+            # What is still under way is not read any more.
+            self.headers["connection"] = "close"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the body: ``{"error": {"code", "message", "next"}}``."""
+        error = {"code": CODES[self.status][0], "message": self.message}
+        return {"error": error if self.next_step is None else error | {"next": self.next_step}}
+
+
+def refusal_of(error: DigitlabError) -> RefusedError:
+    """Return the refusal that an error of digitlab's means: what was sent cannot be used."""
+    return RefusedError(422, str(error))
+
+
+def response_of(refusal: RefusedError) -> Response:
+    """Return the answer that says it."""
+    return json_response(refusal.to_dict(), refusal.status, refusal.headers)
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with a JSON document, which nobody is to keep."""
+    headers = _NO_STORE if headers is None else _NO_STORE | dict(headers)
+    return Response(orjson.dumps(document), status, headers, _JSON_TYPE)
+
+
+#: The environment variable that gives the token where no option does.
+TOKEN_VARIABLE = "DIGITLAB_TOKEN"
+
+_SHORTEST_TOKEN = 16
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header, without the port.
+
+    >>> host_name("localhost:8000"), host_name("[::1]:8000"), host_name("[::1]")
+    ('localhost', '[::1]', '[::1]')
+    """
+    return host.rpartition(":")[0] if re.search(r":\d+$", host) and not host.endswith("]") else host
+
+
+def is_own_origin(origin: str, host: str) -> bool:
+    """Tell whether an Origin header names the server that the Host header names.
+
+    >>> is_own_origin("http://127.0.0.1:8000", "127.0.0.1:8000"), is_own_origin("null", "127.0.0.1:8000")
+    (True, False)
+    """
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
+
+
+def is_other_site(fetch_site: str) -> bool:
+    """Tell whether a Sec-Fetch-Site header says that a page of another site, or of another port, makes the browser ask.
+
+    Browsers send it with every request, also where they send no Origin: with those for a picture or a script.
+
+    >>> is_other_site("cross-site"), is_other_site("same-origin"), is_other_site("none"), is_other_site("")
+    (True, False, False, False)
+    """
+    return fetch_site.strip().lower() not in ("same-origin", "none", "")
+
+
+def checked_token(host: str, token: str | None, what: str = "Studio") -> str | None:
+    """Return the token that guards a server on ``host``, the environment's by default; None where none is needed.
+
+    Raises ``ConfigError`` if others could reach the server and there is no token, or it is too short to guard anything.
+    """
+    given = token if token is not None else os.environ.get(TOKEN_VARIABLE) or None
+    if given is None:
+        if is_loopback(host):
+            return None
+        raise ConfigError(
+            f"With --host {host} others could reach this machine's {what}, so it needs a token: add --token, or set "
+            f"{TOKEN_VARIABLE}. Here is a good one: {secrets.token_urlsafe(24)}"
+        )
+    if len(given) < _SHORTEST_TOKEN or not given.isascii() or not given.isprintable() or " " in given:
+        raise ConfigError(
+            f"A token has at least {_SHORTEST_TOKEN} characters, none of them a space or outside ASCII. "
+            f"Here is a good one: {secrets.token_urlsafe(24)}"
+        )
+    return given
+
+
+def digest(text: str) -> bytes:
+    """Return a digest of equal length whatever the text, so that comparing says nothing about a token."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def is_same(shown: str, expected: bytes) -> bool:
+    """Tell in constant time whether what was shown has the expected digest."""
+    return hmac.compare_digest(digest(shown), expected)
+
+
+def bearer_of(authorization: str) -> str | None:
+    """Return what an Authorization header shows as ``Bearer``, or None."""
+    kind, _, shown = authorization.partition(" ")
+    return shown.strip() if kind.lower() == "bearer" else None
+
 
 _KNOWN_HOSTS = 64
 
@@ -23,16 +182,8 @@ _KNOWN_HOSTS = 64
 class Guard:
     """Lets requests through to an ASGI app, or answers them with a sentence.
 
-    Parameters
-    ----------
-    app : ASGI app
-        What is guarded.
-    token : str, optional
-        What everybody has to show as ``Authorization: Bearer``.
-    local_only : bool
-        Whether the Host has to be a loopback one.
-    open_paths : collection of str
-        Addresses that need no token.
+    Everybody has to show ``token`` as ``Authorization: Bearer``, but for ``open_paths``; with ``local_only`` the Host
+    has to be a loopback one.
     """
 
     def __init__(

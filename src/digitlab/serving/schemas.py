@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from digitlab.reading.reading import REASONS
-from digitlab.serving.asked import PHOTO_TYPES, PREDICT_TYPES
-from digitlab.serving.refusals import CODES
-
-__all__ = ["ABOUT", "ERROR", "INVERT", "PHOTO_BODY", "PREDICTIONS", "PREDICT_BODY", "READINGS", "refusals"]
+from digitlab.serving.bodies import PHOTO_TYPES, PREDICT_TYPES
+from digitlab.serving.guard import CODES
 
 Schema = dict[str, Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import socket
@@ -20,19 +21,62 @@ from starlette.types import ASGIApp, Lifespan
 
 from digitlab.errors import ConfigError
 from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
-from digitlab.network.formats.opening import is_model_file
-from digitlab.serving.accounting import Accounted
-from digitlab.serving.api import OPEN_PATHS, PATHS, build_api
+from digitlab.network.formats.files import is_model_file
+from digitlab.serving.accounting import Accounted, Lines
+from digitlab.serving.api import OPEN_PATHS, PATHS, PredictDoor, build_api
 from digitlab.serving.connections import Connection, HeardOut
-from digitlab.serving.guard import Guard
-from digitlab.serving.lines import Lines
-from digitlab.serving.listening import address_of, listening_socket
-from digitlab.serving.options import ServingOptions
-from digitlab.serving.predicting import PredictDoor
+from digitlab.serving.guard import Guard, checked_token, is_loopback
+from digitlab.serving.limits import ServingOptions
 from digitlab.serving.service import Service
-from digitlab.serving.tokens import checked_token, is_loopback
 
-__all__ = ["SignalledServer", "guarded_api", "run_server"]
+#: The port that is tried first where none is asked for.
+FIRST_PORT = 8000
+
+_MOST_TRIES = 100
+
+
+def listening_socket(host: str, port: int | None = None) -> socket.socket:
+    """Return a socket that is bound to a host and port (0: any; None: 8000 or the next free one).
+
+    Raises ``ConfigError`` if the port is taken or the host is not this machine.
+    """
+    if port is not None and not 0 <= port <= 65_535:
+        raise ConfigError(f"A port is a number from 0 to 65,535; got {port}.")
+    for candidate in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + _MOST_TRIES):
+        try:
+            return _bound(host, candidate)
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise ConfigError(
+                    f"{host} is no address of this machine; leave --host out to serve this machine alone."
+                ) from None
+            if port is not None:
+                reason = os.strerror(error.errno).lower() if error.errno else str(error)
+                raise ConfigError(f"Port {port} cannot be used: {reason}. Leave --port out for a free one.") from None
+    raise ConfigError(f"Ports {FIRST_PORT} to {FIRST_PORT + _MOST_TRIES - 1} are all taken; name another with --port.")
+
+
+def address_of(listening: socket.socket, host: str, token: str | None = None) -> str:
+    """Return the address to open in a browser."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # "all addresses" cannot be opened
+    name = f"[{shown}]" if ":" in shown else shown
+    return f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            # A port that was in use a moment ago may be taken again; on Windows this would share one in use.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
 
 # Connections that are accepted in one go, so that their number is looked at before files run out.
 _BACKLOG = 128
@@ -61,36 +105,9 @@ def run_server(
     token: str | None = None,
     log: bool = True,
 ) -> int:
-    """Serve the API until Ctrl-C or SIGTERM; requests that were accepted before are answered first.
+    """Serve the API until Ctrl-C or SIGTERM, requests that were accepted before being answered first; return 0.
 
-    Parameters
-    ----------
-    options : ServingOptions
-        The limits.
-    model : str, optional
-        A run's name or folder, ``latest``, or a file of weights; the shipped reader by default.
-    runs : Path
-        The folder of runs.
-    host : str
-        The address to listen on; any but a loopback one needs a token.
-    port : int, optional
-        8000 or the next free one by default.
-    token : str, optional
-        What everybody has to show; the environment's ``DIGITLAB_TOKEN`` by default.
-    log : bool
-        Write a JSON object a request to standard error.
-
-    Returns
-    -------
-    int
-        The exit code: 0 after Ctrl-C or SIGTERM, which is how a server ends.
-
-    Raises
-    ------
-    ConfigError
-        If host, port or token cannot be used.
-    InputError
-        If the model cannot be used.
+    Raises ``InputError`` if host, port, token or model cannot be used.
     """
     token = checked_token(host, token, "API")
     service = Service(options, model, runs)
@@ -125,16 +142,7 @@ def run_server(
 class SignalledServer(uvicorn.Server):
     """Holds connections within limits, and ends at the first Ctrl-C or SIGTERM, and at once at the second.
 
-    Parameters
-    ----------
-    app : ASGI app
-        What to serve.
-    name : str
-        What it is called in a message.
-    stopping : callable, optional
-        Called when the end begins.
-    **settings
-        Of ``uvicorn.Config``.
+    ``name`` is what it is called in a message; ``stopping`` is called when the end begins.
     """
 
     def __init__(self, app: ASGIApp, name: str, stopping: Callable[[], None] = lambda: None, **settings: Any) -> None:

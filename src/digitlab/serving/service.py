@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +20,11 @@ from digitlab.reading.many import read_pages_apart
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.predictor import Answer, DigitImage, Predictor
 from digitlab.reading.reading import Reading
-from digitlab.serving.asked import Asked
+from digitlab.serving.accounting import Measures
 from digitlab.serving.batching import Batcher
-from digitlab.serving.bodies import Bodies
-from digitlab.serving.measuring import Measures
-from digitlab.serving.multipart import File
-from digitlab.serving.options import ServingOptions
-from digitlab.serving.pool import Patience, Pool
-from digitlab.serving.refusals import RefusedError
-
-__all__ = ["Service"]
+from digitlab.serving.bodies import Asked, Bodies, File
+from digitlab.serving.guard import RefusedError
+from digitlab.serving.limits import ServingOptions
 
 T = TypeVar("T")
 
@@ -35,26 +32,86 @@ T = TypeVar("T")
 Patiently = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
 
 _IMAGES_A_REQUEST = 16  # of the queue: what a request to predict counts for beside a photo
+_SMOOTHING = 0.1
+_LONGEST_RETRY_S = 60.0
+
+
+class Patience:
+    """How long one piece of work may go on, in seconds from now; the work asks where it can stop."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ends = time.monotonic() + seconds
+        self.is_over = False
+
+    def check(self) -> None:
+        """Raise a TimeoutError if nobody waits for the work any more."""
+        if self.is_over or time.monotonic() > self.ends:
+            raise TimeoutError
+
+
+class Pool:
+    """Runs work in threads, ``workers`` at a time, for one event loop.
+
+    ``queue`` pieces may wait for a thread, and each may wait and take ``timeout_s`` seconds; ``n_waiting`` of them wait
+    or run.
+    """
+
+    def __init__(self, workers: int, queue: int, timeout_s: float) -> None:
+        self.workers, self.timeout_s = workers, timeout_s
+        self._most = workers + queue
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
+        self._usual_s = 0.1
+        self.n_waiting = 0
+
+    async def run(self, work: Callable[[Patience], T]) -> T:
+        """Run a piece of work in a thread, after those that came before it; it calls ``check`` where it can stop.
+
+        Raises ``RefusedError`` if too many wait, or it took too long; a thread that cannot stop goes on, and counts,
+        until it can.
+        """
+        if self.n_waiting >= self._most:
+            wait_s = min(_LONGEST_RETRY_S, self._usual_s * self.n_waiting / self.workers)
+            words = f"{self.n_waiting:,} pictures are waiting already."
+            raise RefusedError(429, words, "Try again later.", retry_after_s=wait_s)
+        patience = Patience(self.timeout_s)
+        self.n_waiting += 1
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work, patience)
+        running.add_done_callback(self._note_end)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await asyncio.shield(running)
+        except TimeoutError:
+            raise RefusedError(
+                503,
+                f"This was not done within {self.timeout_s:g} seconds.",
+                "Try again later, or with fewer pages or a smaller picture.",
+                retry_after_s=min(_LONGEST_RETRY_S, self.timeout_s),
+            ) from None
+        finally:
+            patience.is_over = True
+
+    def close(self) -> None:
+        """End the threads, after what they are doing."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _timed(self, work: Callable[[Patience], T], patience: Patience) -> T:
+        patience.check()
+        began = time.monotonic()
+        result = work(patience)
+        self._usual_s += _SMOOTHING * (time.monotonic() - began - self._usual_s)
+        return result
+
+    def _note_end(self, running: asyncio.Future[T]) -> None:
+        self.n_waiting -= 1
+        if not running.cancelled():
+            running.exception()  # seen, also where nobody waits any more
 
 
 class Service:
     """Predicts and reads for many at a time.
 
-    Parameters
-    ----------
-    options : ServingOptions
-        The limits.
-    model : str, optional
-        A run's name or folder, ``latest``, or a file of weights; the shipped reader by default.
-    runs : Path
-        The folder of runs.
-    apart : Apart, optional
-        Where pictures are opened and read; its own processes by default.
-
-    Attributes
-    ----------
-    state : str
-        ``"starting"``, ``"ready"`` or ``"stopping"``.
+    ``model`` is a run's name or folder, ``latest``, or a file of weights; the shipped reader by default. Pictures are
+    opened and read ``apart``, by default in processes of its own. Its ``state`` is "starting", "ready" or "stopping".
     """
 
     def __init__(
@@ -84,12 +141,8 @@ class Service:
     def predictor(self) -> Predictor:
         """The network; loaded when it is first asked for, which takes a moment.
 
-        Raises
-        ------
-        RunError
-            If there is no such model, or it is damaged.
-        NetworkError
-            If it answers other images than 28 x 28.
+        Raises ``RunError`` if there is no such model, or it is damaged. Raises ``NetworkError`` if it answers other
+        images than 28 x 28.
         """
         return self._load()[0]
 
@@ -113,24 +166,13 @@ class Service:
             self._loaded[1].close()
 
     async def predict(self, asked: Asked, *, invert: bool = False, patiently: Patiently | None = None) -> list[Answer]:
-        """Answer images.
+        """Answer images; with ``invert`` they have dark ink on bright ground.
 
-        Parameters
-        ----------
-        asked : Asked
-            The images.
-        invert : bool
-            They have dark ink on bright ground.
-        patiently : callable, optional
-            Given what takes long enough for somebody to lose patience: looking for a digit in a picture. It does it, or
-            stops.
+        ``patiently`` is given what takes long enough for somebody to lose patience, looking for a digit in a picture;
+        it does it, or stops.
 
-        Raises
-        ------
-        InputError
-            If a picture cannot be opened, or the network cannot look for a digit in it.
-        RefusedError
-            If too many are waiting.
+        Raises ``InputError`` if a picture cannot be opened, or the network cannot look for a digit in it. Raises
+        ``RefusedError`` if too many are waiting.
         """
         predictor, batcher = await self.opened()
         if asked.given is not None:
@@ -147,12 +189,8 @@ class Service:
     async def read(self, file: File, options: ReadingOptions) -> list[Reading]:
         """Read the pages of a photo or document.
 
-        Raises
-        ------
-        InputError
-            If it cannot be opened, has too many pages, or the network does not read digits.
-        RefusedError
-            If too many are waiting, or it took too long.
+        Raises ``InputError`` if it cannot be opened, has too many pages, or the network does not read digits. Raises
+        ``RefusedError`` if too many are waiting, or it took too long.
         """
         predictor, _ = await self.opened()
         reader = predictor.reader
@@ -178,12 +216,9 @@ class Service:
     async def _of_files(
         self, predictor: Predictor, batcher: Batcher, files: list[DigitImage], invert: bool, patiently: Patiently
     ) -> list[Answer]:
-        known = {k: predictor.as_it_is(file, invert=invert) for k, file in enumerate(files)}
-        images = {k: image for k, image in known.items() if image is not None}
-        found: dict[int, Answer] = {}
-        if images:
-            rows = await batcher.ask(np.stack(list(images.values())).astype(np.float32) / np.float32(255))
-            found = {k: predictor.judged(files[k].source, row) for k, row in zip(images, rows, strict=True)}
+        places, images = predictor.as_they_are(files, invert=invert)
+        rows = await batcher.ask(images) if places else ()
+        found = {k: predictor.judged(files[k].source, row) for k, row in zip(places, rows, strict=True)}
         others = [k for k in range(len(files)) if k not in found]
 
         def work(patience: Patience) -> None:

@@ -11,20 +11,27 @@ are refused before a page is built for them. A click on a link, such as a lesson
 from __future__ import annotations
 
 import html
+import re
 import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digitlab.serving.api import PATHS
-from digitlab.serving.refusals import RefusedError, response_of
-from digitlab.serving.tokens import bearer_of, digest, host_name, is_loopback, is_other_site, is_own_origin, is_same
-from digitlab.studio.headers import HEADERS, Guarded
-
-__all__ = ["Access"]
+from digitlab.serving.guard import (
+    RefusedError,
+    bearer_of,
+    digest,
+    host_name,
+    is_loopback,
+    is_other_site,
+    is_own_origin,
+    is_same,
+    response_of,
+)
 
 # Of the HTTP API beside the page, whose errors are JSON.
 _WORDS = {
@@ -45,14 +52,8 @@ _WRONG_ORIGIN = "403: the Studio talks only to its own page; open the address th
 class Access:
     """Lets requests and websockets through to an ASGI app, or answers them with a sentence.
 
-    Parameters
-    ----------
-    app : ASGI app
-        What is guarded.
-    token : str, optional
-        What everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer token.
-    local_only : bool
-        Whether the Host has to be a loopback one.
+    ``token`` is what everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer
+    token. ``local_only`` asks for a loopback Host.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None = None, local_only: bool = True) -> None:
@@ -169,3 +170,79 @@ def _cookie_name(scope: Scope) -> str:
     # Cookies do not know ports; two Studios on one machine must not take each other's away.
     port = (scope.get("server") or ("", 0))[1]
     return f"digitlab_{port}"
+
+
+_BASE = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+}
+#: For everything that is not the page itself: it may load nothing.
+HEADERS = _BASE | {"content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+
+
+class Guarded:
+    """Adds the headers to an answer, and a nonce to the scripts of NiceGUI's pages."""
+
+    def __init__(self, send: Send, host: str) -> None:
+        self._send, self._host = send, host
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = {name.lower(): value for name, value in message["headers"]}
+            if headers.get(b"x-nicegui-content") == b"page":
+                self._start = message  # its length changes, so it waits for the body
+                return
+            # What has a policy of its own, such as a run's report, keeps it.
+            extra = {name: value for name, value in HEADERS.items() if name.encode() not in headers}
+            message["headers"] = [*message["headers"], *_encoded(extra)]
+        elif self._start is not None:
+            self._body += message.get("body", b"")
+            if message.get("more_body", False):
+                return
+            message, start = {"type": "http.response.body", "body": self._body}, self._start
+            self._start = None
+            await self._send_page(start, message)
+            return
+        await self._send(message)
+
+    async def _send_page(self, start: Message, message: Message) -> None:
+        nonce = secrets.token_urlsafe(16)
+        # NiceGUI writes its own scripts into the page; everything that comes from elsewhere has "<" escaped.
+        message["body"] = message["body"].replace(b"<script", f'<script nonce="{nonce}"'.encode())
+        kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        extra = _BASE | {
+            "content-security-policy": _policy(nonce, self._host),
+            "content-length": str(len(message["body"])),
+        }
+        await self._send({**start, "headers": [*kept, *_encoded(extra)]})
+        await self._send(message)
+
+
+def _policy(nonce: str, host: str) -> str:
+    # NiceGUI and Vue make functions of texts ('unsafe-eval') and write styles into elements ('unsafe-inline').
+    sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self'",
+            f"connect-src 'self'{sockets}",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

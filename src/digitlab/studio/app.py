@@ -1,4 +1,4 @@
-"""The Studio as a process: page, trainer and server, from the first line in the terminal to Ctrl-C."""
+"""The Studio as a process: page, API, trainer and server, from the first line in the terminal to Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,35 +13,49 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digitlab.reading.apart import PAGE_SECONDS
-from digitlab.serving.listening import address_of, listening_socket
-from digitlab.serving.options import ServingOptions
-from digitlab.serving.server import SignalledServer
+from digitlab.serving.accounting import Accounted, Lines
+from digitlab.serving.api import PATHS, PredictDoor, build_api
+from digitlab.serving.guard import checked_token, is_loopback
+from digitlab.serving.limits import ServingOptions
+from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
-from digitlab.serving.tokens import checked_token, is_loopback
 from digitlab.studio.access import Access
-from digitlab.studio.announcing import announce, say
-from digitlab.studio.api import BesideThePage
-from digitlab.studio.frame import build_frame, build_waiting
-from digitlab.studio.guests import (
-    MOST_MESSAGE_BYTES,
-    Polled,
-    Socket,
-    add_page,
-    keep_few_unseen,
-    take_odd_events,
-)
+from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
+from digitlab.studio.guests import MOST_MESSAGE_BYTES, Polled, Socket, add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
-from digitlab.studio.opening import Opening
 from digitlab.studio.page import Page
-from digitlab.studio.reading.desk import PROCESSES
-from digitlab.studio.reading.routes import add_read_routes
-from digitlab.studio.report_route import add_report_route
-from digitlab.studio.tabs import evaluation, input_data, model, read, runs, training
-from digitlab.studio.theme import ICON, add_theme, set_up_theme
+from digitlab.studio.run_list import add_report_route
+from digitlab.studio.startup import Opening, announce, say
+from digitlab.studio.tabs import evaluation, input_data
+from digitlab.studio.tabs.model import model_tab
+from digitlab.studio.tabs.read import read_tab
+from digitlab.studio.tabs.read.read_desk import PROCESSES, add_read_routes
+from digitlab.studio.tabs.runs import runs_tab
+from digitlab.studio.tabs.training import training_tab
 
-__all__ = ["run_studio", "set_up_page"]
+
+class BesideThePage:
+    """Sends the API's addresses to the API, and all others to the page.
+
+    The API is an app of its own, because its errors are JSON and the page's are not. Its network is loaded when the
+    first request comes, so that the page opens no later for it.
+    """
+
+    def __init__(self, page: ASGIApp, service: Service) -> None:
+        self._page = page
+        # The network is there for whoever asks first; who waits for the server to be ready need not ask for it.
+        service.state = "ready"
+        # Requests to the page are not logged either.
+        self._api = Accounted(PredictDoor(build_api(service), service), service.measures, Lines(None), PATHS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, websocket or lifespan."""
+        is_api = scope["type"] == "http" and scope["path"] in PATHS
+        await (self._api if is_api else self._page)(scope, receive, send)
+
 
 # Messages that are kept for a browser that lost its connection; where more are missing it loads the page anew, which
 # shows the run as well.
@@ -85,11 +99,11 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
 #: What builds each tab.
 BUILDERS: dict[str, Callable[[Page], None]] = {
     "Input Data": input_data.build,
-    "Model": model.build,
-    "Training": training.build,
+    "Model": model_tab.build,
+    "Training": training_tab.build,
     "Evaluation": evaluation.build,
-    "Read": read.build,
-    "Runs": runs.build,
+    "Read": read_tab.build,
+    "Runs": runs_tab.build,
 }
 
 
@@ -102,34 +116,10 @@ def run_studio(
     autostart: bool = True,
     page_seconds: float = PAGE_SECONDS,
 ) -> int:
-    """Serve the Studio until Ctrl-C.
+    """Serve the Studio until Ctrl-C or SIGTERM, which is how it ends: the exit code is 0.
 
-    Parameters
-    ----------
-    out : Path
-        The folder of runs.
-    host : str
-        The address to listen on; any but a loopback one needs a token.
-    port : int, optional
-        8000 or the next free one by default.
-    token : str, optional
-        What everybody has to show; the environment's ``DIGITLAB_TOKEN`` by default.
-    open_browser : bool
-        Open the page in the user's browser.
-    autostart : bool
-        Start the codelab's run.
-    page_seconds : float
-        Processor time that a page or photo may take to be read.
-
-    Returns
-    -------
-    int
-        The exit code: 0 after Ctrl-C or SIGTERM, which is how a Studio ends.
-
-    Raises
-    ------
-    ConfigError
-        If host, port, token or time cannot be used.
+    Beyond a loopback ``host`` it needs a token, by default the environment's ``DIGITLAB_TOKEN``; without ``port`` it is
+    8000 or the next free one. ConfigError for what cannot be used.
     """
     token = checked_token(host, token)
     PROCESSES.allow(page_seconds)

@@ -25,9 +25,7 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.connections import Stuck
-from digitlab.serving.refusals import RefusedError, response_of
-
-__all__ = ["MOST_MESSAGE_BYTES", "MOST_UNSEEN", "Polled", "Socket", "add_page", "keep_few_unseen", "take_odd_events"]
+from digitlab.serving.guard import RefusedError, response_of
 
 #: Pages whose browser has not come yet: more than a class that opens them at once, each some megabyte.
 MOST_UNSEEN = 50
@@ -134,13 +132,7 @@ class Socket(WSProtocol):
 
 
 class Polled:
-    """Bounds what browsers that have no websockets send: engine.io reads bodies of any length for as long as they come.
-
-    Parameters
-    ----------
-    app : ASGI app
-        Of the page.
-    """
+    """Bounds what browsers without websockets send: engine.io reads bodies of any length for as long as they come."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

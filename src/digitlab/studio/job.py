@@ -8,12 +8,11 @@ import math
 import threading
 import time
 from contextlib import closing, suppress
-from statistics import median
 
 from digitlab.errors import DigitlabError, RunError
-from digitlab.evaluation.of_run import evaluate_run, keep_timings, write_report
-from digitlab.runs.directory import Run
+from digitlab.evaluation.finish import compile_seconds, finish, keep_timings
 from digitlab.runs.history import Record
+from digitlab.runs.run import Run
 from digitlab.studio.recording import Recording
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
@@ -27,20 +26,8 @@ _LOG = logging.getLogger(__name__)
 class Job:
     """One training: its thread, its records, its recording, and what people want of it.
 
-    Parameters
-    ----------
-    session : TrainingSession
-        What to train.
-    config : TrainConfig
-        How it was asked for; the session's may name a file with the network instead.
-    recording : Recording
-        Where the weights of every step go; the present ones are put there at once.
-    changed : threading.Condition
-        Told of everything that changes; the commands below are given with it held.
-    generation, owner : int, str
-        Which training of this process it is, and who began it.
-    speed : float or None
-        Batches a second; None for full speed.
+    The commands are given with ``changed`` held, which is told of everything that changes. ``config`` is how it was
+    asked for; the session's may name a file with the network instead.
 
     Attributes
     ----------
@@ -118,15 +105,7 @@ class Job:
         self._changed.notify_all()
 
     def set_learning_rate(self, rate: float) -> None:
-        """Use another rate from the next batch on; the peak, where there is a schedule.
-
-        Raises
-        ------
-        ConfigError
-            If it is none.
-        RunError
-            If nothing is being trained.
-        """
+        """Use another rate from the next batch on; the peak, where there is a schedule."""
         if not self.is_active:
             raise RunError("Nothing is being trained now; set the learning rate and start a training.")
         self._rate = dataclasses.replace(self.session.config, learning_rate=rate).learning_rate
@@ -212,13 +191,12 @@ class Job:
         """Write what a run made at the terminal has too: timings and, if it is finished, evaluation and report."""
         try:
             seconds = [record.n_images / record.images_per_s for record in records if isinstance(record, StepRecord)]
-            compiling = max(0.0, seconds[0] - median(seconds)) if seconds else 0.0
-            keep_timings(run, {"compile": compiling, "train": sum(seconds) - compiling}, add=True)
-            if self.session.finished:
-                began = time.perf_counter()
-                evaluation = evaluate_run(run, self.session.data, model=self.session.model)
-                keep_timings(run, {"evaluate": time.perf_counter() - began})
-                write_report(run, self.session.data, evaluation)
+            compiling = compile_seconds(seconds)
+            timings = {"compile": compiling, "train": sum(seconds) - compiling}
+            if not self.session.finished:
+                keep_timings(run, timings, add=True)
+            else:
+                evaluation, _ = finish(self.session, timings)
                 with self._changed:
                     self.evaluation = evaluation
                     self._changed.notify_all()

@@ -49,18 +49,8 @@ _IMAGE_SHAPE, _N_CLASSES = (28, 28, 1), (len(CLASS_NAMES), len(CLASS_NAMES) + 1)
 class LessonLink(Value):
     """The settings of a page, as they travel in its address.
 
-    Parameters
-    ----------
-    network : str
-        A network of the zoo.
-    layers : Architecture, optional
-        A network of one's own, instead of it.
-    changes : mapping of str to number, text or bool
-        What differs from the defaults of ``TrainConfig``, apart from its network, data and threads.
-    tab : str
-        One of ``TABS``.
-    step : int or None
-        Where in the training the page looks; None for the newest.
+    ``layers`` is a network of one's own, instead of the zoo's ``network``; ``changes`` what differs otherwise from the
+    defaults of ``TrainConfig``; ``step`` where in the training the page looks, None for the newest.
 
     Examples
     --------
@@ -109,13 +99,7 @@ class LessonLink(Value):
         }
 
     def to_query(self) -> str:
-        """Return the query of the address, without the question mark; letters, digits and ``-_.~+%=&`` only.
-
-        Raises
-        ------
-        NetworkError
-            If the network of one's own is too large for an address.
-        """
+        """Return the query of the address, without the question mark; letters, digits and ``-_.~+%=&`` only."""
         values: dict[str, Any] = {_NETWORK: self.network} if self.layers is None else {_LAYERS: _packed(self.layers)}
         values |= {name: _text(value) for name, value in self.changes.items()} | {_TAB: self.tab}
         if self.step is not None:
@@ -131,17 +115,8 @@ class LessonLink(Value):
     def from_query(cls, query: str | Mapping[str, str]) -> tuple[LessonLink, str]:
         """Read the query of an address that anybody may have written.
 
-        Parameters
-        ----------
-        query : str or mapping of str to str
-            What comes after the question mark. What a link does not know, such as an access token, is left alone.
-
-        Returns
-        -------
-        link : LessonLink
-            The defaults where something cannot be used.
-        sentence : str
-            For people: what could not be used; empty if all could.
+        What cannot be used is told in the sentence, and the link has the defaults; what a link does not know, such as
+        an access token, is left alone.
         """
         try:
             return cls._read(_pairs(query)), ""

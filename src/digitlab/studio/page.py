@@ -18,7 +18,38 @@ from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.values import EpochRecord, StepRecord
 
-__all__ = ["Page", "current_page"]
+#: As many test images as the codelab evaluates.
+CODELAB_IMAGES = 500
+
+
+class Subject:
+    """Which run the Evaluation tab is about, "" for the training of this page; and on how many images, None for all."""
+
+    def __init__(self) -> None:
+        self.run_name = ""
+        self.n_images: int | None = CODELAB_IMAGES
+        self._listeners: list[Callable[[], Any]] = []
+
+    def on_change(self, f: Callable[[], Any]) -> None:
+        """Call ``f`` when something was chosen."""
+        self._listeners.append(f)
+
+    def choose_run(self, name: str) -> None:
+        """Look at a run of the folder; at the training of this page for an empty name."""
+        if name != self.run_name:
+            self.run_name = name
+            self._tell()
+
+    def choose_images(self, n: int | None) -> None:
+        """Look at so many test images; None for all."""
+        if n != self.n_images:
+            self.n_images = n
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
 
 _LOG = logging.getLogger(__name__)
 _KINDS: dict[str, Any] = {"info": "info", "success": "positive", "warning": "warning", "error": "negative"}
@@ -34,19 +65,6 @@ def current_page() -> Page:
 class Page:
     """One browser tab. Everything here happens on the event loop.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        The training that all pages watch.
-    data : MnistData
-        The digits.
-    client : Client
-        NiceGUI's end of the connection to this browser tab.
-    lesson : LessonLink
-        The settings that the address asked for.
-    is_ready : callable, optional
-        Tells whether the kernels are compiled, so that a training can begin at once.
-
     Attributes
     ----------
     config : TrainConfig
@@ -57,6 +75,8 @@ class Page:
         Time travel: the step that is looked at; None follows the newest.
     tab : str
         The tab that is shown, as it is called on the page.
+    subject : Subject
+        What is evaluated, for all tabs.
     """
 
     def __init__(
@@ -70,6 +90,7 @@ class Page:
         self.trainer, self.data, self.client = trainer, data, client
         self.config, self.architecture = lesson.config, lesson.layers
         self.cursor = lesson.step
+        self.subject = Subject()
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
         self._stream = Stream(trainer, client, self._tell, self._status)
@@ -160,15 +181,7 @@ class Page:
             self._tell("cursor", step)
 
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
-        """Change what the next start trains with.
-
-        Parameters
-        ----------
-        config : TrainConfig, optional
-            The settings; unchanged if left out.
-        architecture : Architecture, optional
-            A network of one's own; leave it out for the one that ``config.network`` names.
-        """
+        """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
         config = self.config if config is None else config
         if (config, architecture) != (self.config, self.architecture):
             self.config, self.architecture = config, architecture

@@ -17,12 +17,7 @@ class Recording:
     Every step is kept while there is room. Then only every 2nd, 4th, 8th ... is, besides the first, the newest and the
     ends of the epochs; if those alone are too many, the ends of every 2nd, 4th ... epoch. Adding a snapshot costs the
     same however many there are, and what was thinned is spread evenly over the run. All methods may be called from any
-    thread.
-
-    Parameters
-    ----------
-    budget_bytes : int
-        How much memory the snapshots may take. The first and the newest are kept even where they do not fit.
+    thread. The first and the newest are kept even where they do not fit ``budget_bytes``.
 
     Examples
     --------
@@ -69,15 +64,7 @@ class Recording:
             return self._steps.copy()
 
     def at(self, step: int | None = None) -> tuple[int, NDArray[np.float32]]:
-        """Return the nearest snapshot at or before a step, or the first if there is none before; the newest for None.
-
-        Returns
-        -------
-        step : int
-            Whose snapshot it is.
-        weights : ndarray
-            float32 (n,), not to be changed.
-        """
+        """Return the nearest step at or before one (or the first; None: the newest) and its weights, float32 (n,)."""
         with self._lock:
             position = len(self._steps) - 1 if step is None else max(0, bisect_right(self._steps, step) - 1)
             return self._steps[position], self._weights[position]

@@ -1,23 +1,22 @@
-"""The runs of a folder as lines for a table, damaged ones with the sentence that says why."""
+"""The runs of a folder as lines for a table, damaged ones with what is wrong with them; and their reports, served."""
 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from digitlab.errors import DigitlabError, StorageError
-from digitlab.runs.directory import Run
-from digitlab.runs.layout import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE
-from digitlab.runs.listing import may_be_run
-from digitlab.runs.summary import RunInfo
+from fastapi import Response
+from nicegui import app
+
+from digitlab.errors import DigitlabError, RunError, StorageError
+from digitlab.runs.listing import check_name, may_be_run, run_in
+from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-
-__all__ = ["RunLine", "RunList", "run_lines"]
 
 # Their times and sizes say whether a line is still true.
 _TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT)
@@ -57,26 +56,14 @@ class RunLine:
 
 
 class RunList:
-    """Reads the runs of a folder, and only those again that have changed; safe to call from any thread.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of runs; it need not exist.
-    """
+    """Reads the runs of a folder, and only those again that have changed; safe to call from any thread."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, tuple[tuple[Any, ...], RunLine]] = {}
 
     def lines(self) -> list[RunLine]:
-        """Return the runs, the one begun last first.
-
-        Raises
-        ------
-        StorageError
-            If the folder cannot be read.
-        """
+        """Return the runs, the one begun last first."""
         try:
             names = sorted(os.listdir(self.folder))
         except FileNotFoundError:
@@ -95,20 +82,21 @@ class RunList:
         return sorted((line for _, line in found.values()), key=lambda line: (line.began, line.name), reverse=True)
 
 
-_LISTS: WeakKeyDictionary[Trainer, RunList] = WeakKeyDictionary()
-
-
 def run_lines(trainer: Trainer) -> list[RunLine]:
-    """Return the runs of a trainer's folder; all pages share what was read.
+    """Return the runs of a trainer's folder; all pages share what was read. StorageError if it cannot be read."""
+    return [] if trainer.out is None else trainer.own(_list_of).lines()
 
-    Raises
-    ------
-    StorageError
-        If the folder cannot be read.
-    """
+
+def _list_of(trainer: Trainer) -> RunList:
+    assert trainer.out is not None
+    return RunList(trainer.out)
+
+
+def open_run(trainer: Trainer, name: str) -> Run:
+    """Open a run of the trainer's folder, and of no other; RunError if there is none of that name."""
     if trainer.out is None:
-        return []
-    return _LISTS.setdefault(trainer, RunList(trainer.out)).lines()
+        raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+    return run_in(trainer.out, check_name(name))
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:
@@ -155,3 +143,66 @@ def _changed_settings(run: Run) -> list[str]:
 
 def _text(value: object) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+#: Where a report is found.
+REPORT_PATH = "/runs/{name}/report.html"
+
+# A report fetches and runs nothing. The file may be anybody's, so that is held here and not only in the file; the
+# sandbox takes it out of the page's origin, too.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_MOST_BYTES = 64 * 2**20
+
+
+def report_url(name: str) -> str:
+    """Return where the report of a run is found.
+
+    Examples
+    --------
+    >>> report_url("2026-11-22_codelab-cnn_s0")
+    '/runs/2026-11-22_codelab-cnn_s0/report.html'
+    """
+    return REPORT_PATH.format(name=name)
+
+
+def read_report(folder: Path, name: str) -> bytes:
+    """Read the report of a run in a folder."""
+    path = run_in(folder, check_name(name)).path / REPORT
+    try:
+        # A link could lead anywhere, and a pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+                raise RunError(
+                    f"The {REPORT} of the run {name} is no report. Write it anew with: digitlab evaluate {name}"
+                )
+            return file.read()
+    except FileNotFoundError:
+        raise RunError(
+            f"The run {name} has no report yet. Finish its training, or write it with: digitlab evaluate {name}"
+        ) from None
+    except OSError as error:
+        raise RunError(f"The report of the run {name} cannot be read: {error.strerror or error}.") from None
+
+
+def add_report_route(folder: Path) -> None:
+    """Serve the reports of the runs in a folder; a second call, with whatever folder, replaces the first."""
+    app.routes[:] = [route for route in app.routes if getattr(route, "path", None) != REPORT_PATH]
+
+    # Not a coroutine: reading runs in a thread.
+    @app.get(REPORT_PATH)
+    def report(name: str) -> Response:
+        try:
+            return Response(read_report(folder, name), media_type="text/html", headers=_HEADERS)
+        except RunError as error:
+            return Response(f"{error}\n", status_code=404, media_type="text/plain", headers=_HEADERS)

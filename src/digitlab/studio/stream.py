@@ -1,18 +1,17 @@
-"""Stream: the training's records on their way to one browser tab, a frame at a time."""
+"""What reaches a browser tab and how often: the training's records, a frame at a time, and what is computed again."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
-from nicegui import Client, ui
+from nicegui import Client, background_tasks, ui
 
 from digitlab.studio.trainer import Trainer
 from digitlab.values import EpochRecord, StepRecord
-
-__all__ = ["Stream"]
 
 _SECONDS_BETWEEN_FRAMES = 1 / 12
 # Drawing takes at most this part of the browser's time: it may share the processor with the training.
@@ -27,17 +26,6 @@ class Stream:
     What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
     and rested nine times as long, so that a slow browser gets fewer frames, each with more points, and never falls
     behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        What is watched.
-    client : Client
-        Whose browser tab.
-    tell : callable
-        Called with ``generation``, ``state`` and ``records``, and what belongs to it.
-    status : callable
-        Gives what ``state`` is told about: whenever it is another one.
     """
 
     def __init__(
@@ -97,3 +85,47 @@ class Stream:
         except TimeoutError:
             return 0.0
         return min(_PATIENCE_S, max(0.0, took_ms / 1000)) if isinstance(took_ms, int | float) else 0.0
+
+
+class Refreshing:
+    """Runs a coroutine function when asked to; askings meanwhile become one. To be used on the event loop.
+
+    From the beginning of one time to the beginning of the next ``gap_s`` go by, ``hurried_gap_s`` where somebody waits;
+    and it never takes more than a fifth of the time. ``refresh`` handles its own failures.
+    """
+
+    def __init__(
+        self, refresh: Callable[[], Awaitable[None]], *, gap_s: float, hurried_gap_s: float = 0.1, name: str = "refresh"
+    ) -> None:
+        self._refresh, self._name = refresh, name
+        self._gap_s, self._hurried_gap_s = gap_s, hurried_gap_s
+        self._is_asked = False
+        self._is_running = False
+        self._hurry = asyncio.Event()
+        self.n_done = 0
+
+    def ask(self, *, at_once: bool = False) -> None:
+        """Have it done: ``at_once`` when somebody waits for it, else when the gap is over."""
+        self._is_asked = True
+        if at_once:
+            self._hurry.set()
+        if not self._is_running:
+            self._is_running = True
+            background_tasks.create(self._go_on(), name=self._name)
+
+    async def _go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._is_asked:
+                self._is_asked = False
+                self._hurry.clear()
+                began = loop.time()
+                await self._refresh()
+                self.n_done += 1
+                took = loop.time() - began
+                await asyncio.sleep(max(0.0, self._hurried_gap_s - took))
+                rest = max(self._gap_s, 5 * took) - (loop.time() - began)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), max(0.0, rest))
+        finally:
+            self._is_running = False

@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
 import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
-from digitlab.errors import ConfigError, RunError
+from digitlab.data.storage import replacing
+from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.network.architecture import Architecture
-from digitlab.runs.directory import Run
+from digitlab.runs.history import Record
+from digitlab.runs.listing import new_run
+from digitlab.runs.run import Run
 from digitlab.studio.job import Job
 from digitlab.studio.recording import Recording
-from digitlab.studio.starting import new_session
-from digitlab.studio.watching import Moment, Watched
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
+from digitlab.values import Evaluation
 
-__all__ = ["Moment", "Trainer"]
+T = TypeVar("T")
 
 
-class Trainer(Watched):
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """A network at one step of one training; ``weights`` in Keras' order and layout, not to be changed."""
+
+    generation: int
+    step: int
+    architecture: Architecture
+    weights: list[NDArray[np.float32]]
+
+
+class Trainer:
     """Trains one run at a time in a thread, and lets others look.
 
     All methods may be called from any thread. They return at once, but for ``start``, ``resume_run`` and ``reset``,
-    which take some milliseconds, and ``close``.
-
-    Parameters
-    ----------
-    data : MnistData
-        What every run learns from.
-    out : Path or None
-        The folder of runs; None to write nothing.
-    memory_budget_bytes : int
-        For the recording of the weights.
-    data_folder : str, optional
-        Where the data comes from if it is not the packaged one: what the runs' settings say.
+    which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks ``records_since``, which
+    costs next to nothing. Without ``out``, a folder of runs, nothing is written; ``data_folder`` is where the data
+    comes from if it is not the packaged one.
     """
 
     def __init__(
@@ -48,18 +60,131 @@ class Trainer(Watched):
         data_folder: str | None = None,
     ) -> None:
         config, changed = _fitting(TrainConfig(data=data_folder), data), threading.Condition()
-        super().__init__(Job(TrainingSession(config, data), config, Recording(memory_budget_bytes), changed), changed)
+        self._changed = changed
+        self._job = Job(TrainingSession(config, data), config, Recording(memory_budget_bytes), changed)
+        self._n_records_before = 0  # those of earlier trainings: cursors grow for as long as the process lives
         self.data = data
         self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
         # Held while a session is opened, which takes too long for those who only look.
         self._beginning = threading.RLock()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
+        self._owning = threading.RLock()
+        self._own: dict[Callable[[Trainer], Any], Any] = {}
+
+    def own(self, make: Callable[[Trainer], T]) -> T:
+        """Return what ``make`` makes for this trainer, once for all pages; it is gone with the trainer."""
+        with self._owning:
+            if make not in self._own:
+                self._own[make] = make(self)
+            return self._own[make]  # type: ignore[no-any-return]
 
     @property
     def out(self) -> Path | None:
         """The folder of runs; None where nothing is written."""
         return self._out
+
+    # ---- to look at, from any thread and as often as one likes ----
+
+    @property
+    def state(self) -> str:
+        """``idle``, ``training``, ``paused``, ``finished``, ``stopped`` or ``failed``."""
+        return self._job.state
+
+    @property
+    def message(self) -> str:
+        """A sentence for people: empty, or what failed and what to do."""
+        return self._job.message
+
+    @property
+    def owner(self) -> str:
+        """Who began the training; empty when there is none."""
+        return self._job.owner
+
+    @property
+    def generation(self) -> int:
+        """Grows with every start and reset: what was drawn before is another training's."""
+        return self._job.generation
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of the training; before the first one, the defaults."""
+        return self._job.config
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network of the training, which may be another than ``config.network`` names."""
+        return self._job.session.model.architecture
+
+    @property
+    def n_steps(self) -> int:
+        """Batches of the whole training."""
+        return self._job.session.n_steps
+
+    @property
+    def step_done(self) -> int:
+        """Batches done."""
+        return self._job.session.progress.step
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights the finished network has; None where they are those of the last batch."""
+        return self._job.session.best_epoch if self.config.best_weights else None
+
+    @property
+    def run(self) -> Run | None:
+        """The training's directory."""
+        return self._job.session.run
+
+    @property
+    def recording(self) -> Recording:
+        """The weights by step, from the first on."""
+        return self._job.recording
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The finished run's evaluation on all test images, a moment after it is finished; None without a run."""
+        return self._job.evaluation
+
+    @property
+    def speed(self) -> float | None:
+        """Batches a second, at most; None for full speed."""
+        return self._job.speed
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate (its peak, where there is a schedule) that the next batch is trained with."""
+        return self._job.learning_rate
+
+    def records_since(self, cursor: int) -> tuple[list[Record], int]:
+        """Return the records of this training that came after a cursor, and the new cursor; begin with 0.
+
+        A cursor from an earlier training gives all records of this one.
+        """
+        with self._changed:
+            records, before = self._job.records, self._n_records_before
+            new = records[max(0, cursor - before) :]
+            return new, before + len(records)
+
+    def moment(self, step: int | None = None) -> Moment:
+        """Return the network at the nearest recorded step at or before ``step``; the newest for None."""
+        with self._changed:
+            job = self._job
+        real_step, flat = job.recording.at(step)
+        architecture = job.session.model.architecture
+        return Moment(job.generation, real_step, architecture, _in_layers(flat, architecture))
+
+    def weights_at(self, step: int | None) -> tuple[int, list[NDArray[np.float32]]]:
+        """Return the nearest recorded step at or before ``step``, and its weights; the newest for None."""
+        moment = self.moment(step)
+        return moment.step, moment.weights
+
+    def wait(self, until: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Block until something holds, asked whenever anything has changed; tell whether it does."""
+        with self._changed:
+            return self._changed.wait_for(until, timeout_s)
+
+    # ---- to steer ----
 
     def _next_job(self, session: TrainingSession, config: TrainConfig, owner: str = "") -> Job:
         return Job(
@@ -80,28 +205,7 @@ class Trainer(Watched):
         owner: str = "",
         paused: bool = False,
     ) -> None:
-        """Start a training, in a run of its own.
-
-        Parameters
-        ----------
-        config : TrainConfig
-            Its ``data`` is not looked at: the data is the trainer's.
-        architecture : Architecture, optional
-            The network, instead of the one that ``config.network`` names.
-        owner : str
-            Who starts it.
-        paused : bool
-            Wait before the first batch.
-
-        Raises
-        ------
-        ConfigError, NetworkError, DataError
-            If something cannot be used.
-        RunError
-            If a training is under way.
-        StorageError
-            If the run directory cannot be made.
-        """
+        """Start a training, in a run of its own."""
         own = dataclasses.replace(config, data=self._data_folder)
         with self._beginning:
             self._check_free(owner)
@@ -109,13 +213,7 @@ class Trainer(Watched):
             self._launch(self._next_job(session, own, owner), paused=paused)
 
     def resume_run(self, run: Run, *, owner: str = "", paused: bool = False) -> None:
-        """Go on with a run that was interrupted, here or elsewhere; its recording begins where it was interrupted.
-
-        Raises
-        ------
-        RunError
-            If a training is under way, or the run cannot be gone on with.
-        """
+        """Go on with a run that was interrupted, here or elsewhere; its recording begins where it was interrupted."""
         with self._beginning:
             self._check_free(owner)
             session = TrainingSession.resume(run, self.data)
@@ -152,13 +250,7 @@ class Trainer(Watched):
             self._job.limit(0)
 
     def resume(self) -> None:
-        """Go on after a pause or a stop.
-
-        Raises
-        ------
-        RunError
-            If the run cannot be gone on with.
-        """
+        """Go on after a pause or a stop."""
         with self._beginning, self._changed:
             job, run = self._job, self.run
             if job.state == "stopped":
@@ -188,28 +280,14 @@ class Trainer(Watched):
                 self._replace(job)
 
     def set_speed(self, batches_per_s: float | None) -> None:
-        """Train so many batches a second, at most; None for full speed.
-
-        Raises
-        ------
-        ConfigError
-            If it is not a number above 0.
-        """
+        """Train so many batches a second, at most; None for full speed."""
         if batches_per_s is not None and not 0.0 < batches_per_s < math.inf:
             raise ConfigError(f"The speed must be a number of batches a second above 0; got {batches_per_s}.")
         with self._changed:
             self._job.set_speed(batches_per_s)
 
     def set_learning_rate(self, rate: float) -> None:
-        """Change the rate (its peak, where there is a schedule) from the next batch on.
-
-        Raises
-        ------
-        ConfigError
-            If it is no learning rate.
-        RunError
-            If nothing is being trained.
-        """
+        """Change the rate (its peak, where there is a schedule) from the next batch on."""
         with self._changed:
             self._job.set_learning_rate(rate)
 
@@ -223,6 +301,15 @@ class Trainer(Watched):
             thread.join()
 
 
+def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[NDArray[np.float32]]:
+    arrays, start = [], 0
+    for shape in architecture.weight_shapes:
+        size = math.prod(shape)
+        arrays.append(flat[start : start + size].reshape(shape))
+        start += size
+    return arrays
+
+
 def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
     """Return the settings for as many images as there are."""
     n_training, n_validation = len(data.training), len(data.validation)
@@ -231,3 +318,41 @@ def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
         train_images=min(config.train_images, n_training),
         validation_images=min(config.validation_images, n_validation),
     )
+
+
+#: Beside the runs: the networks that were edited on the page, by name and content.
+NETWORKS = "networks"
+
+
+def new_session(
+    config: TrainConfig, architecture: Architecture | None, data: MnistData, out: Path | None
+) -> TrainingSession:
+    """Open a session for a new run.
+
+    A network that is not the one that ``config.network`` names is written as a JSON file beside the runs, and the
+    config names that file, so that the command in the run's ``config.json`` repeats the run.
+    """
+    session = TrainingSession(config, data, architecture=architecture)
+    if out is None:
+        return session
+    network = session.model.architecture
+    if architecture is not None and network != config.build_architecture():
+        session.config = dataclasses.replace(config, network=str(_written(network, out / NETWORKS)))
+    session.run = new_run(out, session.config.network, session.config.seed)
+    session.lock = session.run.lock()
+    return session
+
+
+def _written(network: Architecture, folder: Path) -> Path:
+    content = (json.dumps(network.to_dict(), indent=2) + "\n").encode()
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", network.name).strip("-")[:40] or "network"
+    path = folder / f"{stem}-{zlib.crc32(content):08x}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, or choose another folder with --out."
+        ) from error
+    return path

@@ -106,8 +106,7 @@ class TrainConfig:
     shuffle : bool
         Give every epoch an order of its own.
     seed : int
-        Where all randomness comes from; the same seed gives the same weights, bit for bit on
-        processors with the same vector instructions.
+        Where all randomness comes from; same weights, bit for bit, on processors with the same vector instructions.
     early_stopping : int
         Stop after so many epochs without a lower validation loss; 0 for never.
     best_weights : bool
@@ -205,8 +204,8 @@ class TrainConfig:
         NetworkError
             If there is no such network or file, or the file does not hold one.
         """
+        from digitlab.network.architecture import read_network
         from digitlab.network.zoo import architecture
-        from digitlab.training.network_file import read_network
 
         if self.network.lower().endswith(".json"):
             return read_network(Path(self.network))

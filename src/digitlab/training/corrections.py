@@ -25,13 +25,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.bench import holding
 from digitlab.data.idx import read_idx, write_idx
 from digitlab.data.sources import PACKAGED_FILES, PACKAGED_FOLDER
-from digitlab.data.storage import replacing
+from digitlab.data.storage import holding, replacing
 from digitlab.errors import DataError, InputError, StorageError
-
-__all__ = ["MOST_CORRECTIONS", "NOT_A_DIGIT_LABEL", "Correction", "Corrections"]
 
 #: The label of what is no digit.
 NOT_A_DIGIT_LABEL = 10
@@ -46,30 +43,17 @@ _TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-uby
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correction:
-    """An image and what it is.
+    """An image and what it is."""
 
-    Attributes
-    ----------
-    number : int
-        Its place in the files; it stays the same until it is removed.
-    image : ndarray
-        uint8 (28, 28), 0-255, ink bright on dark.
-    label : int
-        0-9, or ``NOT_A_DIGIT_LABEL``.
-    """
-
-    number: int
-    image: NDArray[np.uint8]
-    label: int
+    number: int  # its place in the files; it stays the same until it is removed
+    image: NDArray[np.uint8]  # (28, 28), ink bright on dark
+    label: int  # 0-9, or ``NOT_A_DIGIT_LABEL``
 
 
 class Corrections:
-    """The corrections in a folder. All methods may be called from any thread, and from several processes.
+    """The corrections in a folder, which is made with the first. All may be called from any thread and process.
 
-    Parameters
-    ----------
-    folder : Path
-        Need not exist; it is made with the first correction.
+    DataError where a file is damaged, StorageError where one cannot be written; what was there is then untouched.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,44 +61,22 @@ class Corrections:
         self._lock = threading.Lock()
 
     def entries(self) -> list[Correction]:
-        """Return them, the oldest place first.
-
-        Raises
-        ------
-        DataError
-            If a file is damaged.
-        """
+        """Return them, the oldest place first."""
         with self._held():
             images, labels = self._read()
         return [Correction(int(i), images[i], int(labels[i])) for i in np.flatnonzero(labels != _FREE)]
 
     def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return them as uint8 (n, 28, 28), 0-255, and uint8 (n,), 0-10.
-
-        Raises
-        ------
-        DataError
-            If a file is damaged.
-        """
+        """Return them as uint8 (n, 28, 28), 0-255, and uint8 (n,), 0-10."""
         with self._held():
             images, labels = self._read()
         kept = labels != _FREE
         return images[kept], labels[kept]
 
     def add(self, image: NDArray[np.uint8], label: int) -> int:
-        """Keep an image and what it is; for an image that is kept already, only the label changes.
+        """Keep an image and what it is, and return its number; of an image that is kept, only the label changes.
 
-        Returns
-        -------
-        int
-            Its number.
-
-        Raises
-        ------
-        InputError
-            If it is no such image or label, or there are ``MOST_CORRECTIONS`` already.
-        StorageError
-            If it cannot be written; what was there is untouched.
+        InputError if it is no such image or label, or there are ``MOST_CORRECTIONS`` already.
         """
         if image.dtype != np.uint8 or image.shape != (28, 28):
             raise InputError(f"A correction is an image of uint8 (28, 28); got {image.dtype} {image.shape}.")
@@ -143,15 +105,7 @@ class Corrections:
         return number
 
     def remove(self, number: int) -> None:
-        """Forget a correction; its image is blackened in the files.
-
-        Raises
-        ------
-        InputError
-            If there is none of that number.
-        StorageError
-            If it cannot be written; what was there is untouched.
-        """
+        """Forget a correction; its image is blackened in the files. InputError if there is none of that number."""
         with self._held():
             images, labels = self._read()
             if not 0 <= number < len(labels) or labels[number] == _FREE:

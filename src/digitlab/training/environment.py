@@ -14,8 +14,6 @@ from typing import Any
 import digitlab
 from digitlab.training.config import PRESETS, TrainConfig
 
-__all__ = ["command_for", "environment"]
-
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 

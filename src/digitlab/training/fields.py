@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from digitlab.errors import ConfigError
+from digitlab.errors import ConfigError, did_you_mean
 
 __all__ = ["checked", "unknown"]
 
@@ -57,6 +56,4 @@ def _is_finite(value: Any) -> bool:
 
 def unknown(what: str, name: object, known: Sequence[str]) -> str:
     """Return the sentence for a name that does not exist, with the nearest that does."""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"There is no {what} {name!r:.100}.{hint} There are {', '.join(known)}."
+    return f"There is no {what} {name!r:.100}.{did_you_mean(name, known)} There are {', '.join(known)}."

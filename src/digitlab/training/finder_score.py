@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ from digitlab.engine.crops import (
     Crops,
 )
 
-__all__ = ["FinderScore", "Peaks", "find_peaks", "score_maps"]
-
 #: A centre is taken where its probability is above this.
 THRESHOLD = 0.3
 _SEPARATOR = 10
@@ -29,27 +27,13 @@ _SEPARATOR = 10
 
 @dataclass(frozen=True)
 class FinderScore:
-    """What became of the marks of some crops.
+    """What became of the marks of some crops."""
 
-    Attributes
-    ----------
-    n_marks : int
-        Digits and separators that were there.
-    n_found, n_missed : int
-        Those with a peak nearer than half their size, and those without; together all.
-    n_wrong : int
-        Those found of which the label is not the mark's.
-    n_extra : int
-        Peaks where no mark is, nor anything that is ignored.
-    n_crops : int
-        Crops that were looked at.
-    """
-
-    n_marks: int
-    n_found: int
-    n_missed: int
-    n_wrong: int
-    n_extra: int
+    n_marks: int  # digits and separators that were there
+    n_found: int  # those with a peak nearer than half their size
+    n_missed: int  # those without
+    n_wrong: int  # those found of which the label is not the mark's
+    n_extra: int  # peaks where no mark is, nor anything that is ignored
     n_crops: int
 
     @property
@@ -58,14 +42,7 @@ class FinderScore:
         return (self.n_found - self.n_wrong) / self.n_marks if self.n_marks else 1.0
 
     def __add__(self, other: FinderScore) -> FinderScore:
-        return FinderScore(
-            self.n_marks + other.n_marks,
-            self.n_found + other.n_found,
-            self.n_missed + other.n_missed,
-            self.n_wrong + other.n_wrong,
-            self.n_extra + other.n_extra,
-            self.n_crops + other.n_crops,
-        )
+        return FinderScore(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __str__(self) -> str:
         n = max(1, self.n_marks)
@@ -77,21 +54,11 @@ class FinderScore:
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
-    """Local maxima of the maps of centres of one crop.
+    """Local maxima of the maps of centres of one crop."""
 
-    Attributes
-    ----------
-    boxes : ndarray
-        float32 (n, 4): left, top, right, bottom, in pixels of the crop.
-    labels : ndarray
-        int64 (n,): 0-9 and 10 and on for separators.
-    probabilities : ndarray
-        float32 (n,): that there is a centre.
-    """
-
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
+    boxes: NDArray[np.float32]  # (n, 4): left, top, right, bottom, in pixels of the crop
+    labels: NDArray[np.int64]  # (n,): 0-9, and 10 and on for separators
+    probabilities: NDArray[np.float32]  # (n,): that there is a centre
 
 
 def find_peaks(maps: NDArray[np.float32], threshold: float = THRESHOLD) -> Peaks:

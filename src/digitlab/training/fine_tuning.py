@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData
+from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.augmentation import AUGMENTATIONS, Augmentation, augmented
 from digitlab.engine.fitting import LabelledImages, steps
 from digitlab.engine.inputs import wrap_labelled
@@ -38,9 +37,8 @@ from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Box, Digit
 from digitlab.runs.history import Record
 from digitlab.training.composed_page import ComposedPage, compose_page
+from digitlab.training.nondigits import make_nondigits
 from digitlab.values import CLASS_NAMES, StepRecord, Value
-
-__all__ = ["MOST_VALIDATION", "Figure", "FineTuned", "FineTuningOptions", "KnownPhoto", "fine_tune", "fine_tune_again"]
 
 # Copies of a correction are changed so far, that the network learns the hand and not the pixels.
 _GENTLE = Augmentation(rotation=8.0, shear=0.15, scale=0.1, aspect=0.1, shift=1.0, elastic=2.0, thicken=0.3)
@@ -64,42 +62,18 @@ _LARGEST_BIAS = 100.0  # e to this is more than float32 holds
 
 @dataclass(frozen=True, slots=True)
 class FineTuningOptions(Value):
-    """How a network learns from corrections.
+    """How a network learns from corrections; ConfigError if a value cannot be used."""
 
-    Attributes
-    ----------
-    epochs : int
-        Passes over replayed images and corrections.
-    replay_images : int
-        How many of MNIST's training images are mixed in.
-    share : float
-        The part of what is learned from that corrections are, in (0, 1): a few are repeated up to
-        ``most_repeats`` times to come near it.
-    most_repeats : int
-        How often one correction comes in an epoch at most; no more would be learned from more.
-    batch_size : int
-        Images in one step.
-    learning_rate : float
-        Of Adam, falling to 0 along a cosine.
-    seed : int
-        Where all randomness comes from: the same seed gives the same weights.
-    threads : int, optional
-        Threads that share the work; all cores by default. No result depends on it.
-
-    Raises
-    ------
-    ConfigError
-        If a value cannot be used.
-    """
-
-    epochs: int = 2
-    replay_images: int = 1_500
+    epochs: int = 2  # passes over replayed images and corrections
+    replay_images: int = 1_500  # how many of MNIST's training images are mixed in
+    #: The part of what is learned from that corrections are, in (0, 1): a few are repeated to come near it,
     share: float = 0.3
+    #: but one comes at most so often in an epoch; no more would be learned from more.
     most_repeats: int = 100
     batch_size: int = 128
-    learning_rate: float = 0.0006
-    seed: int = 0
-    threads: int | None = None
+    learning_rate: float = 0.0006  # of Adam, falling to 0 along a cosine
+    seed: int = 0  # where all randomness comes from: the same seed gives the same weights
+    threads: int | None = None  # all cores by default; no result depends on it
 
     def __post_init__(self) -> None:
         for name in ("epochs", "replay_images", "most_repeats", "batch_size"):
@@ -115,15 +89,7 @@ class FineTuningOptions(Value):
 
 @dataclass(frozen=True, slots=True)
 class Figure(Value):
-    """How many of some digits are read rightly. What is refused, or too unsure to be told, is not read.
-
-    Attributes
-    ----------
-    n : int
-        How many there are.
-    right_before, right_after : int
-        How many of them were read rightly by the network as it was, and by the new one.
-    """
+    """How many of some digits are read rightly, before and after. What is refused, or too unsure, is not read."""
 
     n: int
     right_before: int
@@ -131,72 +97,34 @@ class Figure(Value):
 
     @property
     def is_worse(self) -> bool:
-        """Whether fewer are read rightly than before."""
         return self.right_after < self.right_before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownPhoto:
-    """A photo of somebody's own, and what stands on it.
-
-    Attributes
-    ----------
-    photo : Photo
-        As it is read.
-    options : ReadingOptions
-        How it is read.
-    marks : tuple of (Box, int or None)
-        Where a digit stands, and which; None for ink that is none.
-    """
+    """A photo of somebody's own, how it is read, and what stands on it."""
 
     photo: Photo
     options: ReadingOptions
-    marks: tuple[tuple[Box, int | None], ...]
+    marks: tuple[tuple[Box, int | None], ...]  # where a digit stands, and which; None for ink that is none
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuned(Value):
-    """What came of it.
+    """What came of it; checkpoint, records and start are not part of the JSON form."""
 
-    Attributes
-    ----------
-    n_left_out : int
-        How many corrections were not learned from, since the network has no answer "not a digit".
-    corrections : Figure
-        Those that were learned from: it says little of other images.
-    test : Figure
-        MNIST's test images, every fifth of them.
-    page : Figure
-        The digits of a page that was composed of MNIST's validation digits, read in their places.
-    part : float
-        How much of the way to the new weights was gone, in (0, 1].
-    n_replayed : int
-        Images that were mixed in.
-    seconds : float
-        How long it took, evaluations included.
-    options : FineTuningOptions
-        How it was done.
-    checkpoint : Checkpoint
-        The network; not part of the JSON form.
-    records : tuple of StepRecord or EpochRecord
-        How the training went, to the end of the way; not part of the JSON form.
-    photos : Figure
-        The marks on somebody's own photos: digits that are read in their places, and what is no digit and is not read.
-    start : Checkpoint or None
-        What it began with, and in its ``extra`` all corrections, for ``fine_tune_again``; not part of the JSON form.
-    """
-
-    n_left_out: int
-    corrections: Figure
-    test: Figure
-    page: Figure
-    part: float
-    n_replayed: int
-    seconds: float
+    n_left_out: int  # corrections that were not learned from, since the network has no answer "not a digit"
+    corrections: Figure  # those that were learned from: it says little of other images
+    test: Figure  # MNIST's test images, every fifth of them
+    page: Figure  # the digits of a page that was composed of MNIST's validation digits, read in their places
+    part: float  # how much of the way to the new weights was gone, in (0, 1]
+    n_replayed: int  # images that were mixed in
+    seconds: float  # evaluations included
     options: FineTuningOptions
     checkpoint: Checkpoint = field(repr=False, compare=False)
-    records: tuple[Record, ...] = field(repr=False, compare=False)
-    photos: Figure = Figure(0, 0, 0)
+    records: tuple[Record, ...] = field(repr=False, compare=False)  # to the end of the way
+    photos: Figure = Figure(0, 0, 0)  # marks on photos: digits read in their places, and what is none and not read
+    #: What it began with, and in its ``extra`` all corrections, for ``fine_tune_again``.
     start: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -223,31 +151,15 @@ def fine_tune(
 ) -> FineTuned:
     """Let a trained network learn from corrections, without forgetting what it knows.
 
-    Parameters
-    ----------
-    start : Checkpoint
-        The network and its weights; it is not changed. Its metadata (temperature, threshold) is kept.
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark.
-    labels : ndarray
-        uint8 (n,): 0-9, or 10 for "not a digit".
-    data : MnistData
-        What is replayed (training images), watched (validation images) and reported with (test images).
-    options : FineTuningOptions, optional
-        How.
-    photos : sequence of KnownPhoto
-        Somebody's own, that are read before and after; nothing is learned from them.
-    apart : Apart, optional
-        Where they are read, within its limits; by default in this process. Of one that takes too long nothing is read.
-    on_step : callable, optional
-        Told of the steps done and of all steps, from 0 on. What it raises ends the training, and nothing is kept.
+    ``start`` is not changed, and its metadata (temperature, threshold) is kept. ``images`` are uint8 (n, 28, 28), ink
+    bright on dark, ``labels`` uint8 (n,), 0-9 or 10 for "not a digit". Of ``data`` the training images are replayed,
+    the validation images watched, the test images reported with; ``photos`` are read before and after, and nothing is
+    learned from them: ``apart``, within its limits, where it is given, and of one that takes too long nothing is read.
+    ``on_step`` is told of the steps done and of all steps, from 0 on; what it raises ends the training, and nothing is
+    kept.
 
-    Raises
-    ------
-    InputError
-        If there is nothing to learn from, or the network is not one for digits.
-    TrainingDivergedError
-        If the loss becomes NaN or infinite.
+    InputError if there is nothing to learn from, or the network is not one for digits; TrainingDivergedError if the
+    loss becomes NaN or infinite.
     """
     options = FineTuningOptions() if options is None else options
     began = time.perf_counter()
@@ -276,7 +188,7 @@ def fine_tune(
 
     rate = options.learning_rate
     n_steps = options.epochs * math.ceil(len(every) / options.batch_size)
-    tell = on_step if on_step is not None else _tell_nobody
+    tell = on_step or (lambda step, n_steps: None)
     tell(0, n_steps)
     n_validation = min(MOST_VALIDATION, len(data.validation))
     validation = data.validation.images[:n_validation], data.validation.labels[:n_validation]
@@ -331,12 +243,9 @@ def fine_tune_again(
     *,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
-    """Do again what ``fine_tune`` did, to the same weights, bit for bit; ``start`` is that of its result.
+    """Do again what ``fine_tune`` did, to the same weights, bit for bit; RunError if ``start`` holds no corrections.
 
-    Raises
-    ------
-    RunError
-        If ``start`` holds no corrections.
+    ``start`` is that of its result.
     """
     try:
         images, labels = start.extra[_IMAGES].reshape(-1, 28, 28), start.extra[_LABELS]
@@ -372,8 +281,6 @@ def _replayed(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     images, labels = choose_images(data.training, min(options.replay_images, len(data.training)), options.seed)
     if has_eleventh:
-        from digitlab.training.nondigits.pool import make_nondigits
-
         n = max(1, round(len(images) * _NONDIGITS / (1 - _NONDIGITS)))
         others = make_nondigits(n, data.training, seed=options.seed)
         images = np.concatenate([images, others.images])
@@ -475,7 +382,3 @@ def _with_bias(checkpoint: Checkpoint, times: int) -> Checkpoint:
     last = checkpoint.weights[-1].copy()
     last[-1] += np.float32(times * bias)
     return replace(checkpoint, weights=(*checkpoint.weights[:-1], last))
-
-
-def _tell_nobody(step: int, n_steps: int) -> None:
-    return None

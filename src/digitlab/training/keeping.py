@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import signal
+import threading
 import time
+import zlib
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.data.storage import parse_json
+from digitlab.engine.cpu.maps_runner import MapsRunner
+from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.fitting import Progress
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError, TrainingDivergedError
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, MODEL, STATE, Run
+from digitlab.network.checkpoint import Checkpoint
 from digitlab.runs.history import HistoryFile, Record, Steering
+from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, STATE, Run, RunLock
 from digitlab.training.environment import environment
-from digitlab.training.interrupts import interrupts_deferred
 from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
-
-if TYPE_CHECKING:
-    from digitlab.training.session import TrainingSession
-
-__all__ = ["kept"]
 
 # Saving costs a few milliseconds: nothing for a run of minutes, a lot for one of half a second.
 _SECONDS_BETWEEN_SAVES = 5.0
 _SECONDS_BETWEEN_WRITES = 1.0
 
 
-def kept(session: TrainingSession, run: Run) -> Generator[Record, None, None]:
+class Session(Protocol):
+    """What is asked of a training session here."""
+
+    runner: CpuRunner | MapsRunner
+    progress: Progress
+    finished: bool
+    lock: RunLock | None
+    has_state: bool
+
+    def describe(self) -> dict[str, Any]: ...
+    def train(self) -> Generator[Record, None, None]: ...
+    def restore(self, state: Checkpoint) -> None: ...
+    def state_checkpoint(self) -> Checkpoint: ...
+    def model_checkpoint(self) -> Checkpoint: ...
+
+
+def kept(session: Session, run: Run) -> Generator[Record, None, None]:
     """Train, keep everything in the run, and yield the records.
 
     Whatever ends the iteration early (the consumer, an error, Ctrl-C), the state is saved if the weights are those
@@ -39,22 +65,22 @@ def kept(session: TrainingSession, run: Run) -> Generator[Record, None, None]:
         stack.callback(lock.release)
         _begin(session, run, is_ours)
         keeper = _Keeper(session, run)
-        stack.callback(keeper.close)
+        stack.callback(keeper.history.close)
         training = session.train()
         try:
             while True:
-                with interrupts_deferred():
+                with _interrupts_deferred():
                     record = keeper.advance(training)
                 if record is None:
                     return
                 yield record
         finally:
             training.close()
-            with interrupts_deferred():
+            with _interrupts_deferred():
                 keeper.end()
 
 
-def _begin(session: TrainingSession, run: Run, is_ours: bool) -> None:
+def _begin(session: Session, run: Run, is_ours: bool) -> None:
     if session.has_state:
         if not is_ours:
             session.restore(run.load_state())  # it may have gone on elsewhere since this session was interrupted
@@ -65,12 +91,32 @@ def _begin(session: TrainingSession, run: Run, is_ours: bool) -> None:
     run.write_json(ENVIRONMENT, environment(session.runner.n_threads))
 
 
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done: weights that have taken half a step could not be resumed from.
+
+    Python handles signals in the main thread only; in others nothing has to be held back.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    caught: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda _, frame: caught.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if caught:
+        usual(signal.SIGINT, caught[0])
+
+
 class _Keeper:
     """What is written when: the history always before the state that knows of it."""
 
-    def __init__(self, session: TrainingSession, run: Run) -> None:
+    def __init__(self, session: Session, run: Run) -> None:
         self._session, self._run = session, run
-        self._history: HistoryFile = run.open_history(session.progress.step + session.progress.epochs_done)
+        self.history: HistoryFile = run.open_history(session.progress.step + session.progress.epochs_done)
         self._pending: list[Record | Steering] = []
         self._resumed_at = session.progress.step
         self._written = self._saved = time.monotonic()
@@ -105,10 +151,6 @@ class _Keeper:
         if self._is_between_batches and not self._has_ended:
             self._save_state()
 
-    def close(self) -> None:
-        """Close the history."""
-        self._history.close()
-
     def _note_steering(self, n_steps_before: int) -> None:
         """Write what counts from the present step on: before it, so that neither is there without the other."""
         if n_steps_before == self._resumed_at > 0:
@@ -117,21 +159,88 @@ class _Keeper:
         self._pending += changes[-1:]
 
     def _write_history(self) -> None:
-        self._history.append(self._pending)
+        self.history.append(self._pending)
         self._pending.clear()
         self._written = time.monotonic()
 
     def _save_state(self) -> None:
         self._write_history()
-        self._history.sync()
+        self.history.sync()
         self._run.save(STATE, self._session.state_checkpoint())
         self._session.has_state = True
         self._saved = time.monotonic()
 
     def _save_model(self) -> None:
         self._write_history()
-        self._history.sync()
+        self.history.sync()
         self._run.save(MODEL, self._session.model_checkpoint())
         self._run.remove_state()
         self._session.has_state = False
         self._has_ended = True
+
+
+@dataclass(frozen=True, eq=False)
+class BestWeights:
+    """The weights of the epoch with the lowest validation loss: float32 (n,), in Keras' order."""
+
+    epoch: int
+    val_loss: float
+    weights: NDArray[np.float32]
+
+
+def pack_state(
+    model: Sequential,
+    runner: CpuRunner | MapsRunner,
+    progress: Progress,
+    best: BestWeights | None,
+    metadata: dict[str, str],
+) -> Checkpoint:
+    """Return the state of a training between two records: weights, moments, sums of the epoch, best weights so far.
+
+    ``runner`` is the one of the model's that learns.
+    """
+    numbers: dict[str, Any] = dataclasses.asdict(progress)
+    extra = {"first_moment": runner.first_moment, "second_moment": runner.second_moment}
+    if best is not None:
+        numbers |= {"best_epoch": best.epoch, "best_val_loss": best.val_loss}
+        extra["best_weights"] = best.weights
+    text = json.dumps(numbers)
+    texts = metadata | {"progress": text, "checksum": _checksum(text, runner.parameters, extra)}
+    return Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names, texts, extra)
+
+
+def unpack_state(
+    state: Checkpoint, model: Sequential, runner: CpuRunner | MapsRunner, n_images: int, batch_size: int
+) -> tuple[Progress, BestWeights | None]:
+    """Give a model of the state's network the weights and moments of a state, and return the rest of it.
+
+    ``n_images`` and ``batch_size`` show whether its numbers can be true. ValueError, TypeError or KeyError if it is
+    damaged, as anybody may have written it; the model may have been changed then.
+    """
+    model.set_weights(state.weights)
+    extra, text, n_parameters = state.extra, state.metadata["progress"], model.count_params()
+    if state.metadata["checksum"] != _checksum(text, runner.parameters, extra):
+        raise ValueError("its checksum differs")
+    if any(extra[name].shape != (n_parameters,) for name in ("first_moment", "second_moment", *extra)):
+        raise ValueError("an array has the wrong length")
+    numbers = parse_json(text)
+    if "epoch_marks" not in numbers:  # a state from before there were finders
+        numbers["epoch_marks"] = 0
+    progress = Progress(**{field.name: numbers[field.name] for field in dataclasses.fields(Progress)})
+    n_epoch_batches = progress.step - progress.epochs_done * -(-n_images // batch_size)
+    if min(n_epoch_batches, progress.epochs_done) < 0 or progress.epoch_images != min(
+        n_epoch_batches * batch_size, n_images
+    ):
+        raise ValueError(f"{progress} cannot be")
+    runner.first_moment[:] = extra["first_moment"]
+    runner.second_moment[:] = extra["second_moment"]
+    if "best_weights" not in extra:
+        return progress, None
+    return progress, BestWeights(int(numbers["best_epoch"]), float(numbers["best_val_loss"]), extra["best_weights"])
+
+
+def _checksum(text: str, parameters: NDArray[np.float32], extra: dict[str, NDArray[Any]]) -> str:
+    checksum = zlib.crc32(parameters.data, zlib.crc32(text.encode()))
+    for name in sorted(extra):
+        checksum = zlib.crc32(extra[name].data, checksum)
+    return f"{checksum:08x}"

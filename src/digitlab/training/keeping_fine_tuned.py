@@ -9,16 +9,13 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, RunError
 from digitlab.network.checkpoint import load_checkpoint
-from digitlab.runs.directory import CONFIG, ENVIRONMENT, MODEL, Run
-from digitlab.runs.layout import START
-from digitlab.runs.listing import check_name, free_name
+from digitlab.runs.listing import new_run
+from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, START, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import environment
 from digitlab.training.fine_tuning import MOST_VALIDATION, FineTuned, FineTuningOptions, fine_tune_again
 
 __all__ = ["is_fine_tuned", "keep_fine_tuned", "repeat_fine_tuned"]
-
-_MOST_TRIES = 100
 
 
 def keep_fine_tuned(
@@ -65,10 +62,7 @@ def keep_fine_tuned(
         schedule="cosine",
         seed=options.seed,
     )
-    if name is None:
-        run = _new_run(out, f"{network.name}-corrected", options.seed)
-    else:
-        run = Run.create(out / check_name(name), force=force)
+    run = new_run(out, f"{network.name}-corrected", options.seed, name=name, force=force)
     described = {
         "config": config.to_dict(),
         "network": network.to_dict(),
@@ -147,12 +141,3 @@ def repeat_fine_tuned(
         )
     tuned = fine_tune_again(start, data, options, on_step=on_step)
     return keep_fine_tuned(tuned, data, out, origin=origin, folder=folder, name=name, force=force)
-
-
-def _new_run(out: Path, stem: str, seed: int) -> Run:
-    for _ in range(_MOST_TRIES):
-        try:
-            return Run.create(out / free_name(out, stem, seed))
-        except RunError:
-            continue  # somebody else took the name in this moment
-    raise RunError(f"No free name for a run was found in {out}; choose another folder with --out.")

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.choosing import choose_images
-from digitlab.data.mnist import MnistData, Split
+from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.augmentation import AUGMENTATIONS, augmented
 from digitlab.engine.fitting import LabelledImages
 from digitlab.engine.inputs import wrap_labelled
@@ -77,7 +76,7 @@ def gather_material(config: TrainConfig, data: MnistData, architecture: Architec
             more_images, more_labels = make_variants(round(n_all * config.variants), source, seed=config.seed)
             images, labels = [*images, more_images], [*labels, more_labels]
         if config.not_a_digit:
-            from digitlab.training.nondigits.pool import make_nondigits
+            from digitlab.training.nondigits import make_nondigits
 
             others = make_nondigits(max(1, round(n_all * config.not_a_digit)), source, seed=config.seed)
             made.append((others.digest, others.fonts))
@@ -99,8 +98,8 @@ def _candidates(config: TrainConfig, data: MnistData, architecture: Architecture
     """What the shipped finder takes for a digit; every epoch on other pages."""
     from digitlab.reading.finder import SHIPPED_FINDER, shipped
     from digitlab.training.candidates import compose_candidates
-    from digitlab.training.nondigits.fonts import find_fonts
-    from digitlab.training.nondigits.pool import fonts_for
+    from digitlab.training.fonts import find_fonts
+    from digitlab.training.nondigits import fonts_for
     from digitlab.training.practice_bank import bank_digest, make_bank
 
     fonts = find_fonts()

@@ -18,8 +18,8 @@ from digitlab.engine.fitting import Progress, crop_steps
 from digitlab.network.architecture import Architecture
 from digitlab.training.config import TrainConfig
 from digitlab.training.finder_score import FinderScore, score_maps
-from digitlab.training.nondigits.fonts import find_fonts
-from digitlab.training.nondigits.pool import fonts_for
+from digitlab.training.fonts import find_fonts
+from digitlab.training.nondigits import fonts_for
 from digitlab.training.pages import compose
 from digitlab.training.practice_bank import bank_digest, make_bank
 from digitlab.values import FinderEpochRecord, StepRecord

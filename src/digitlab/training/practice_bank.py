@@ -14,10 +14,9 @@ from digitlab.data.mnist import Split
 from digitlab.engine.cpu.desk import Bank
 from digitlab.engine.cpu.thinning import MOST_EDGES, thin_images
 from digitlab.engine.cpu.threads import available_threads, share
-from digitlab.training.nondigits.fonts import Font, draw_letter, find_fonts
-from digitlab.training.nondigits.handwriting import COURSES
-from digitlab.training.nondigits.pen import smooth
-from digitlab.training.nondigits.pool import KINDS, fonts_for, make_nondigits
+from digitlab.training.fonts import Font, draw_letter, find_fonts
+from digitlab.training.handwriting import COURSES, smooth
+from digitlab.training.nondigits import KINDS, fonts_for, make_nondigits
 from digitlab.training.variants import make_variants
 
 __all__ = ["CAPITAL_PX", "bank_digest", "make_bank"]

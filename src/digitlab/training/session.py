@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from digitlab.data.choosing import choose_images
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
@@ -24,34 +24,23 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs.directory import CONFIG, HISTORY, STATE, Run
-from digitlab.runs.locking import RunLock
-from digitlab.runs.summary import rates_set
-from digitlab.training.calibrating import Calibration, calibrate
+from digitlab.runs.history import rates_set
+from digitlab.runs.listing import check_name, find_run, list_runs, new_run, run_in
+from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
+from digitlab.training.calibration import Calibration, calibrate
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import command_for
-from digitlab.training.keeping import kept
+from digitlab.training.keeping import BestWeights, kept, pack_state, unpack_state
 from digitlab.training.material import Material, gather_material
 from digitlab.training.practice import Practice, gather_practice, practice_steps
-from digitlab.training.state import BestWeights, pack_state, unpack_state
 from digitlab.values import EpochRecord, StepRecord
-
-__all__ = ["TrainingSession", "choose_images"]
 
 
 class TrainingSession:
     """One training run, from the first batch or from where it stopped.
 
-    Parameters
-    ----------
-    config : TrainConfig
-        How to train.
-    data : MnistData, optional
-        What to learn from; loaded as ``config.data`` says by default.
-    run : Run, optional
-        Where to keep it; nothing is written without one.
-    architecture : Architecture, optional
-        The network, instead of the one that ``config.network`` names.
+    By default ``data`` is what ``config.data`` says, and ``architecture`` the network that ``config.network`` names;
+    nothing is written without a ``run``. InputError if the network, the data or the number of images cannot be used.
 
     Attributes
     ----------
@@ -61,19 +50,10 @@ class TrainingSession:
         Optimizer steps of the whole run.
     progress : Progress
         How far it is.
-    finished : bool
-        Whether the run came to its end: all epochs are done, or early stopping ended it.
-    stopped_early : bool
-        Whether it was early stopping.
-    diverged : bool
-        Whether the loss became NaN or infinite.
+    finished, stopped_early, diverged : bool
+        Whether all epochs are done, or early stopping ended it; whether that was it; whether the loss became NaN.
     stops_at : tuple of int, or None
         Steps and epochs after which whoever iterates stops, to repeat a run that was stopped there; see ``is_there``.
-
-    Raises
-    ------
-    InputError
-        If the network, the data or the number of images cannot be used.
 
     Examples
     --------
@@ -113,11 +93,8 @@ class TrainingSession:
         self.lock: RunLock | None = None
         self.has_state = False
         self.stops_at: tuple[int, int] | None = None
-        self._start_training()
-
-    def _start_training(self) -> None:
         if isinstance(self.runner, CpuRunner):
-            self.runner.start_training(min(self.config.batch_size, len(self.training)))
+            self.runner.start_training(min(config.batch_size, len(self.training)))
         else:
             self.runner.start_training()
 
@@ -125,10 +102,7 @@ class TrainingSession:
     def resume(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
         """Go on with a run that was interrupted.
 
-        Raises
-        ------
-        RunError
-            If the run is complete or damaged, another session has it, or the data is not what it began with.
+        RunError if the run is complete or damaged, another session has it, or the data is not what it began with.
         """
         lock = run.lock()
         try:
@@ -147,12 +121,8 @@ class TrainingSession:
         """Begin a run anew, to come to the same weights, bit for bit.
 
         Learning rates that were set on the way are set at the same batches again. Of a run that was stopped,
-        ``stops_at`` says where. It is kept nowhere until it is given a ``run``.
-
-        Raises
-        ------
-        RunError
-            If the run is damaged, or the data is not what it began with.
+        ``stops_at`` says where. It is kept nowhere until it is given a ``run``. RunError if the run is damaged, or the
+        data is not what it began with.
         """
         session, where = cls._as_it_began(run, run.read_json(CONFIG), data), HISTORY
         try:
@@ -202,13 +172,7 @@ class TrainingSession:
         self.progress.rates = rates
 
     def restore(self, state: Checkpoint) -> None:
-        """Go back, or on, to a state of this run.
-
-        Raises
-        ------
-        RunError
-            If it is damaged.
-        """
+        """Go back, or on, to a state of this run; RunError if it is damaged."""
         try:
             self.progress, self.best = unpack_state(
                 state, self.model, self.runner, len(self.training), self.config.batch_size
@@ -245,11 +209,6 @@ class TrainingSession:
         """Use another learning rate (its peak, where there is a schedule) from the next batch on.
 
         It is part of the saved state, so that a resumed run goes on with it.
-
-        Raises
-        ------
-        ConfigError
-            If it is none.
         """
         checked = dataclasses.replace(self.config, learning_rate=rate).learning_rate
         self.progress.rates = [(since, before) for since, before in self.progress.rates if since < self.progress.step]
@@ -274,15 +233,9 @@ class TrainingSession:
         """Train, and yield every batch's and epoch's record.
 
         Close the generator, or stop iterating, to interrupt the run; it may be iterated in any thread.
-
-        Raises
-        ------
-        TrainingDivergedError
-            If the loss becomes NaN or infinite; the last good weights are the model's, and are saved.
-        RunError
-            If another session trains this run, or it holds another training already.
-        StorageError
-            If the run directory cannot be written; what it held is untouched.
+        TrainingDivergedError if the loss becomes NaN or infinite: the last good weights are the model's, and are saved.
+        RunError if another session trains this run, or it holds another training already. StorageError if the run
+        directory cannot be written; what it held is untouched.
         """
         return self.train() if self.run is None else kept(self, self.run)
 
@@ -371,6 +324,53 @@ class TrainingSession:
 
     def _metadata(self) -> dict[str, str]:
         return {"data": self.data.source, "data_digest": self.data.digest, "step": str(self.progress.step)}
+
+
+def open_session(
+    config: TrainConfig | None = None,
+    out: str | Path | None = "runs",
+    *,
+    name: str | None = None,
+    force: bool = False,
+    resume: bool = False,
+    repeat: str | Path | None = None,
+) -> TrainingSession:
+    """Open a session without training yet; iterate over its ``records`` to train.
+
+    Parameters are those of ``digitlab.train``; ``out`` may be None for a session that writes nothing. One that repeats
+    a run that was stopped says by ``is_there`` where to stop; a network that learned from corrections has no session.
+    """
+    if repeat is not None:
+        check_alone(config, resume=resume)
+    if resume:
+        folder = Path("runs" if out is None else out)
+        return TrainingSession.resume(run_in(folder, name) if name is not None else _newest_interrupted(folder))
+    if name is not None:
+        check_name(name)
+    # The directory is made last, so that nothing is left behind, or replaced, if something cannot be used.
+    if repeat is not None:
+        session = TrainingSession.repeat(find_run(repeat, "runs" if out is None else out))
+    else:
+        session = TrainingSession(config or TrainConfig())
+    if out is not None:
+        session.run = new_run(out, session.config.network, session.config.seed, name=name, force=force)
+        session.lock = session.run.lock()
+    return session
+
+
+def check_alone(config: TrainConfig | None, *, resume: bool) -> None:
+    """Refuse settings beside a run that is repeated."""
+    if config is not None or resume:
+        raise ConfigError("A run is repeated with its own settings, from the beginning; leave out config and resume.")
+
+
+def _newest_interrupted(out: Path) -> Run:
+    names = [info.name for info in list_runs(out) if info.status == "interrupted"]
+    if not names:
+        raise RunError(
+            f"There is no interrupted run in {out} to go on with. See what there is with: digitlab runs --out {out}"
+        )
+    return run_in(out, names[-1])
 
 
 def _wrong_loss(network: str, is_finder: bool) -> str:

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from digitlab.errors import DigitlabError
-from digitlab.exporting.keras_writer import write_keras
-from digitlab.exporting.onnx_writer import write_onnx
-from digitlab.exporting.tfjs_writer import write_tfjs
+from digitlab.exporting.writers import write_keras, write_onnx, write_tfjs
 from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-from digitlab.network.formats.opening import load_model_file
+from digitlab.network.formats.files import load_model_file
 
 # Programs that made the files there, for other environments than this.
 collect_ignore = ["files"]

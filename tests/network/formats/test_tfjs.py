@@ -1,3 +1,5 @@
+"""TensorFlow.js models, and weights in fewer bits."""
+
 from __future__ import annotations
 
 import json
@@ -9,11 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from digitlab.exporting.tfjs_writer import write_tfjs
+from digitlab.errors import ConfigError, RunError
+from digitlab.exporting.writers import write_tfjs
 from digitlab.network import Checkpoint
-from digitlab.network.formats.opening import load_model_file
-from digitlab.network.formats.tfjs import is_layers_model
+from digitlab.network.formats.files import load_model_file
+from digitlab.network.formats.tfjs import (
+    QUANTIZATIONS,
+    dequantized,
+    is_layers_model,
+    quantized,
+)
 
 SHARD = "group1-shard1of1.bin"
 Edit = Callable[[dict[str, Any]], object]
@@ -195,6 +206,10 @@ def change(index: int, **values: Any) -> Edit:
         (change(0, name=["x"]), "damaged"),
         (change(0, quantization={"dtype": "int4"}), "quantized in another way"),
         (change(0, quantization="uint8"), "quantized in another way"),
+        *(
+            (change(0, quantization={"dtype": word}), "in another way")
+            for word in (["uint8"], {"a": 1}, None, 8, "int8")
+        ),
         (lambda document: weights_of(document).pop(), "bytes"),
         (lambda document: document.update(weightsManifest=None), "no weightsManifest"),
         (lambda document: document.update(weightsManifest=[[]]), "damaged"),
@@ -231,3 +246,44 @@ def test_models_are_told_from_other_json(folder: Path, tmp_path: Path) -> None:
     assert is_layers_model(folder / "model.json")
     assert not is_layers_model(tmp_path / "network.json")
     assert not is_layers_model(tmp_path / "none.json")
+
+
+WEIGHTS = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-1000, 1000, width=32, allow_subnormal=False))
+
+
+@given(weights=WEIGHTS, kind=st.sampled_from(["uint8", "uint16"]))
+def test_weights_come_back_to_within_half_a_step_and_zero_stays_zero(weights: np.ndarray, kind: str) -> None:
+    weights[0] = 0.0
+    content, description = quantized(weights, kind)
+    back = dequantized(content, description)
+    assert len(content) == len(weights) * np.dtype(QUANTIZATIONS[kind]).itemsize
+    assert back.dtype == np.float32
+    assert back[0] == 0.0
+    assert np.abs(back - weights).max() <= description["scale"] * 0.501 + 1e-6 * np.abs(weights).max()
+
+
+@given(weights=WEIGHTS)
+def test_half_precision_keeps_eleven_bits(weights: np.ndarray) -> None:
+    back = dequantized(*quantized(weights, "float16"))
+    assert np.all(np.abs(back - weights) <= np.maximum(np.abs(weights) * 2.0**-11, 2.0**-25))
+
+
+def test_equal_weights_are_kept() -> None:
+    for kind in QUANTIZATIONS:
+        for value in (0.0, 1.0, -2.0):
+            np.testing.assert_allclose(dequantized(*quantized(np.full(3, value, np.float32), kind)), value, rtol=1e-6)
+
+
+def test_what_cannot_be_stored_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="uint8, uint16, float16"):
+        quantized(np.zeros(1, np.float32), "int4")
+    with pytest.raises(ConfigError, match="does not fit into float16"):
+        quantized(np.array([1e6], np.float32), "float16")
+    for wrong in (
+        {"min": None, "scale": 1},
+        {"min": 0, "scale": float("inf")},
+        {"min": 0},
+        {"min": "0", "scale": True},
+    ):
+        with pytest.raises(RunError, match="min or scale"):
+            dequantized(b"", {"dtype": "uint8"} | wrong)

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from digitlab.errors import RunError
 
-__all__ = ["Hdf5Error", "Hdf5File"]
-
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DATASPACE, _DATATYPE, _EXTERNAL, _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x01, 0x03, 0x07, 0x08, 0x10, 0x11
 _CONTIGUOUS, _COMPACT = 1, 0
@@ -40,18 +38,7 @@ class Hdf5Error(RunError):
 
 @dataclass
 class Hdf5File:
-    """A file in memory.
-
-    Parameters
-    ----------
-    content : bytes
-        All of it.
-
-    Raises
-    ------
-    Hdf5Error
-        If it is not an HDF5 file of the classic layout.
-    """
+    """A file in memory, which must be an HDF5 file of the classic layout."""
 
     content: bytes
     _steps: int = field(default=0, init=False)
@@ -65,25 +52,7 @@ class Hdf5File:
         (self._root,) = struct.unpack_from("<Q", start, 64)
 
     def array(self, path: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Read one array.
-
-        Parameters
-        ----------
-        path : str
-            Such as ``layers/dense/vars/0``.
-        shape : tuple of int
-            What it must have.
-
-        Returns
-        -------
-        ndarray
-            float32, from 16, 32 or 64 bits.
-
-        Raises
-        ------
-        Hdf5Error
-            If it is missing, has another shape, or is damaged.
-        """
+        """Read the array at a path such as ``layers/dense/vars/0``, which must have this shape, as float32."""
         address = self._root
         for name in path.split("/"):
             address = self._member(address, name, path)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.network.formats.untrusted import MOST_WEIGHT_BYTES, read_whole, shown, unusable
-
-__all__ = ["Graph", "Node", "read_graph"]
+from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, shown, unusable
 
 _MOST_NODES = 1_000
 _MOST_DIMENSIONS = 8
@@ -22,20 +20,22 @@ _BYTE = 2
 # TensorProto's numbers for FLOAT, INT32, INT64, FLOAT16 and DOUBLE.
 _NUMERIC = (1, 6, 7, 10, 11)
 _SINGLE, _WHOLE, _TEXT, _TENSOR, _WHOLES = 1, 2, 3, 4, 7
+#: What is computed from given numbers and from shapes: exporters write ``x.view(n, -1)`` as six operations.
+COMPUTABLE = frozenset(
+    ["Cast", "Concat", "Constant", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"]
+)
+# Shapes are short; nothing here may grow beyond what the file holds.
+_MOST_VALUES = 1_024
+
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operation.
+    """One operation: its kind (``Conv``; with its domain if that is not ONNX's own), and the names of its tensors.
 
-    Attributes
-    ----------
-    kind : str
-        Such as ``Conv``; with its domain if that is not ONNX's own.
-    inputs, outputs : tuple of str
-        Names of tensors.
-    attributes : mapping
-        Numbers, texts, tuples of whole numbers and arrays; others are None.
+    ``attributes`` are numbers, texts, tuples of whole numbers and arrays; others are None.
     """
 
     kind: str
@@ -43,51 +43,23 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
-    def whole(self, name: str, default: int) -> int:
-        """Return an attribute that is a whole number."""
-        return int(self._typed(name, int, default))
-
-    def number(self, name: str, default: float) -> float:
-        """Return an attribute that is a number."""
-        return float(self._typed(name, float, default))
-
-    def text(self, name: str, default: str) -> str:
-        """Return an attribute that is a text."""
-        return str(self._typed(name, str, default))
-
-    def wholes(self, name: str) -> tuple[int, ...] | None:
-        """Return an attribute that is several whole numbers; None if it is not there."""
-        found: tuple[int, ...] | None = self._typed(name, tuple, None)
-        return found
-
-    def _typed(self, name: str, kind: type, default: Any) -> Any:
-        if name not in self.attributes:
-            return default
-        if not isinstance(self.attributes[name], kind):
+    def get(self, name: str, default: _Value) -> _Value:
+        """Return an attribute that is of the kind of ``default``, and that where it is not there."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, type(default)):
             raise NetworkError(f"its attribute {name} is of the wrong kind; export the model again.")
-        return self.attributes[name]
+        return value
+
+    def wholes(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """Return an attribute that is several whole numbers; ``default`` if it is not there, or empty."""
+        return self.get(name, default) or default
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A network as ONNX sees it.
+    """A network as ONNX sees it: nodes in the order in which they are run, and weights and other given numbers.
 
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    nodes : tuple of Node
-        In the order in which they are run.
-    constants : dict of str to ndarray
-        Weights and other given numbers.
-    input, output : str
-        What goes in and comes out.
-    input_shape : tuple of int
-        Without the batch.
-    takes_bytes : bool
-        Whether pixels go in as whole numbers, 0 to 255.
-    class_names, metadata : object
-        What the file says they are, unchecked; None if it does not.
+    ``input_shape`` is without the batch. ``class_names`` and ``metadata`` are what the file says, unchecked, or None.
     """
 
     name: str
@@ -102,15 +74,7 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """Parse an ONNX file that anybody may have written.
-
-    Raises
-    ------
-    RunError
-        If it is missing, damaged, or needs what digitlab does not read.
-    ConfigError
-        If the package ``onnx`` is not installed.
-    """
+    """Parse an ONNX file that anybody may have written."""
     content = read_whole(path, MOST_WEIGHT_BYTES)
     try:
         import onnx
@@ -118,10 +82,10 @@ def read_graph(path: Path) -> Graph:
     except ImportError:
         raise ConfigError('Reading ONNX needs the package onnx. Install it: pip install "digitlab[export]"') from None
     try:
-        graph = onnx.ModelProto.FromString(content)
+        model = onnx.ModelProto.FromString(content)
     except (DecodeError, ValueError, RecursionError):
         raise unusable(path, "it is damaged or not an ONNX file. Save the model again.") from None
-    model, graph = graph, graph.graph
+    graph = model.graph
     if len(graph.node) > _MOST_NODES or not graph.node:
         raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
     if graph.sparse_initializer or model.functions:
@@ -199,3 +163,82 @@ def _property(model: Any, key: str) -> Any:
             except ValueError:
                 return None
     return None
+
+
+def computed(node: Node, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return what one of the ``COMPUTABLE`` operations makes of given arrays."""
+    try:
+        return _computed(node.kind, inputs, node.attributes)
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, ArithmeticError):
+        raise NetworkError(f"its operation {node.kind} on given numbers is damaged; export the model again.") from None
+
+
+def _computed(kind: str, inputs: Sequence[NDArray[Any]], attributes: Mapping[str, Any]) -> NDArray[Any]:
+    if kind == "Constant":
+        values = map(attributes.get, ("value", "value_int", "value_ints", "value_float"))
+        given = next((np.asarray(value) for value in values if value is not None), np.array(""))
+        if given.dtype.kind not in "iuf":
+            raise ValueError("no number")
+        return given
+    if kind in ("Concat", "Gather", "Unsqueeze") and sum(array.size for array in inputs) > _MOST_VALUES:
+        raise ValueError("too large")
+    data = inputs[0]
+    if kind in ("Gather", "Slice") and data.ndim != 1:
+        raise ValueError("not a shape")
+    if kind == "Concat":
+        return np.concatenate([array.ravel() for array in inputs])
+    if kind == "Gather":
+        _, indices = inputs
+        if indices.ndim > 1:
+            raise ValueError("not a shape")
+        return np.asarray(data[indices])
+    if kind == "Slice":
+        starts, ends = inputs[1:3] if len(inputs) > 1 else (np.array(attributes[name]) for name in ("starts", "ends"))
+        step = int(inputs[4].ravel()[0]) if len(inputs) > 4 else 1
+        return data[slice(int(starts.ravel()[0]), int(ends.ravel()[0]), step)]
+    if kind == "Squeeze":
+        return data.squeeze()
+    if kind == "Transpose":
+        return data.transpose(attributes.get("perm"))
+    if kind == "Reshape":
+        return data.reshape([int(n) for n in inputs[1].ravel()])
+    return data.ravel() if kind == "Unsqueeze" else data
+
+
+def same_border(size: int, window: int, stride: int) -> tuple[int, int]:
+    """Return the pixels that ``same`` adds before and behind, as Keras defines it: the larger half behind.
+
+    >>> same_border(28, 4, 1), same_border(13, 3, 2)
+    ((1, 2), (1, 1))
+    """
+    total = max(0, (-(-size // stride) - 1) * stride + window - size)
+    return total // 2, total - total // 2
+
+
+def padding_of(node: Node, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> str:
+    """Return ``valid`` or ``same`` for a node whose window goes over an image of ``sizes``; ONNX counts pixels."""
+    same = [same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True)]
+    automatic = node.get("auto_pad", "NOTSET")
+    if automatic == "VALID":
+        return "valid"
+    if automatic == "SAME_UPPER" or (automatic == "SAME_LOWER" and all(a == b for a, b in same)):
+        return "same"
+    pads = node.wholes("pads", (0, 0, 0, 0))
+    if automatic != "NOTSET" or len(pads) != 4:
+        raise NetworkError("its border is one that digitlab does not have; use valid or same.")
+    border = [(pads[0], pads[2]), (pads[1], pads[3])]
+    if node.get("ceil_mode", 0):
+        # What a last, cut-off window reads beyond the image is a border behind.
+        border = [(a, b + -(n + a + b - k) % s) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)]
+    if border == [(0, 0), (0, 0)]:
+        return "valid"
+    # A border that no window reaches is none.
+    reached = [
+        (a, max(0, ((n + a + b - k) // s) * s + k - n - a))
+        for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)
+    ]
+    if reached == [(0, 0), (0, 0)]:
+        return "valid"
+    if reached == same:
+        return "same"
+    raise NetworkError(f"its border of {pads} pixels is one that digitlab does not have; use valid or same.")

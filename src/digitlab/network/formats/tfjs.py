@@ -12,25 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.errors import NetworkError, RunError
+from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.keras_config import ForeignStack, read_keras_config
-from digitlab.network.formats.quantization import QUANTIZATIONS, dequantized, is_quantization, item_bytes
-from digitlab.network.formats.untrusted import (
+from digitlab.network.formats.files import (
+    MODEL_JSON,
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
-    finite,
-    kept_metadata,
-    named_classes,
+    checkpoint_in,
     parse_json,
     read_whole,
     shown,
     unusable,
 )
+from digitlab.network.formats.keras import ForeignStack, read_keras_config
 
-__all__ = ["MODEL_JSON", "is_layers_model", "read_tfjs"]
-
-MODEL_JSON = "model.json"
+#: By name: how a weight is stored.
+QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
 _MOST_SHARDS = 1_000
 _MOST_WEIGHTS = 1_000
 # What a shard may be called: nothing that leads out of the folder, on any system.
@@ -45,8 +42,8 @@ class _Stored:
 
     @property
     def n_bytes(self) -> int:
-        size = 4 if self.quantization is None else item_bytes(str(self.quantization.get("dtype")))
-        return math.prod(self.shape) * size
+        dtype = "<f4" if self.quantization is None else QUANTIZATIONS[self.quantization["dtype"]]
+        return math.prod(self.shape) * np.dtype(dtype).itemsize
 
 
 def is_layers_model(path: Path) -> bool:
@@ -59,18 +56,7 @@ def is_layers_model(path: Path) -> bool:
 
 
 def read_tfjs(path: Path) -> Checkpoint:
-    """Read a TensorFlow.js layers model that anybody may have written.
-
-    Parameters
-    ----------
-    path : Path
-        ``model.json``, or the folder with it.
-
-    Raises
-    ------
-    RunError
-        If it is missing, damaged, hostile, or holds a network that digitlab cannot run; the message says what.
-    """
+    """Read a TensorFlow.js layers model that anybody may have written: ``model.json``, or the folder with it."""
     if path.is_dir():
         path = path / MODEL_JSON
     document = parse_json(path, read_whole(path, MOST_JSON_BYTES), "it")
@@ -97,11 +83,9 @@ def read_tfjs(path: Path) -> Checkpoint:
     except (NetworkError, RunError) as error:
         text = str(error)
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
-    finite(path, ordered)
     told = document.get("userDefinedMetadata")
     told = told if isinstance(told, Mapping) else {}
-    class_names = named_classes(told.get("class_names"), network.n_classes)
-    return Checkpoint(network, tuple(ordered.values()), class_names, kept_metadata(told.get("digitlab")))
+    return checkpoint_in(path, network, ordered, told.get("class_names"), told.get("digitlab"))
 
 
 def _topology(document: Mapping[str, Any]) -> ForeignStack:
@@ -153,10 +137,10 @@ def _stored(weight: Any) -> _Stored:
         raise RunError(f"the shape of its weight {shown(name)} cannot be one of a layer.")
     if weight.get("dtype") != "float32":
         raise RunError(f"its weight {shown(name)} is {shown(weight.get('dtype'))}; digitlab's are float32.")
-    if quantization is not None and (
-        not isinstance(quantization, Mapping) or not is_quantization(quantization.get("dtype"))
-    ):
-        raise RunError(f"its weight {shown(name)} is quantized in another way than {', '.join(QUANTIZATIONS)}.")
+    if quantization is not None:
+        kind = quantization.get("dtype") if isinstance(quantization, Mapping) else None
+        if not isinstance(kind, str) or kind not in QUANTIZATIONS:
+            raise RunError(f"its weight {shown(name)} is quantized in another way than {', '.join(QUANTIZATIONS)}.")
     return _Stored(name, tuple(shape), quantization)
 
 
@@ -170,10 +154,10 @@ def _shards(path: Path, shards: list[str], n_bytes: int) -> memoryview:
     return memoryview(b"".join(parts))
 
 
-def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Return the weights in the network's order, found by the last two words of their names: layer/part."""
     by_place = {"/".join(name.split(":")[0].split("/")[-2:]): array for name, array in arrays.items()}
-    ordered = {}
+    ordered = []
     for layer, shapes in stack.learning:
         for part, shape in zip(("kernel", "bias"), shapes, strict=False):
             place = f"{layer.name}/{part}"
@@ -182,7 +166,46 @@ def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> 
                 raise RunError(f"the weight {shown(place)} of its network is missing.")
             if array.shape != shape:
                 raise RunError(f"the weight {shown(place)} should have the shape {shape}; it has {array.shape}.")
-            ordered[place] = array
+            ordered.append(array)
     if by_place:
         raise RunError(f"it holds a weight {shown(next(iter(by_place)))} that its network does not have.")
     return ordered
+
+
+def quantized(weights: NDArray[np.float32], kind: str) -> tuple[bytes, dict[str, Any]]:
+    """Return weights in fewer bits, little endian in C order, and how to read them: ``dtype``, ``min`` and ``scale``.
+
+    The whole numbers are affine: ``weight = scale * number + min``, one scale and min an array, chosen so that zero
+    stays exactly zero where the weights have both signs (Jacob et al. 2018, equation 1).
+
+    >>> content, description = quantized(np.array([-1, 0, 1.55], np.float32), "uint8")
+    >>> list(content), {key: round(value, 4) for key, value in description.items() if key != "dtype"}
+    ([0, 100, 255], {'min': -1.0, 'scale': 0.01})
+    """
+    if kind not in QUANTIZATIONS:
+        raise ConfigError(f"Weights can be stored as {', '.join(QUANTIZATIONS)}, not as {kind!r}.")
+    if kind == "float16":
+        largest = float(np.abs(weights).max(initial=0.0))
+        if largest > float(np.finfo(np.float16).max):
+            raise ConfigError(f"A weight of {largest:g} does not fit into float16; choose uint16.")
+        return weights.astype("<f2").tobytes(), {"dtype": kind}
+    most = np.iinfo(QUANTIZATIONS[kind]).max
+    low, high = float(weights.min(initial=0.0)), float(weights.max(initial=0.0))
+    scale = (high - low) / most or 1.0
+    # The bounds above include zero, and it shall be one of the steps.
+    low = -round(-low / scale) * scale
+    numbers = np.clip(np.round((weights.astype(np.float64) - low) / scale), 0, most)
+    return numbers.astype(QUANTIZATIONS[kind]).tobytes(), {"dtype": kind, "min": low, "scale": scale}
+
+
+def dequantized(content: bytes, description: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return the weights that ``quantized`` stored, of a known ``dtype``, as a row of float32."""
+    numbers = np.frombuffer(content, QUANTIZATIONS[description["dtype"]])
+    if numbers.dtype.kind == "f":
+        return numbers.astype(np.float32)
+    affine = [description.get(name) for name in ("min", "scale")]
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in affine):
+        raise RunError("its quantized weights lack a min or scale. Save the model again.")
+    low, scale = np.array(affine, np.float64)
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers * scale + low, np.float32)

@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import ui
 
-from digitlab.errors import DigitlabError, InputError
-from digitlab.evaluation.charts import reliability_chart
+from digitlab.data.mnist import MnistData
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import DigitlabError, InputError, RunError
+from digitlab.evaluation.comparison import TestAnswers, answer_test_images
+from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
+from digitlab.evaluation.finish import is_own_data
 from digitlab.evaluation.markup import percent
-from digitlab.studio.accuracy_view import AccuracyView, class_table
-from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.evaluated import Evaluated, evaluate_kept_run, evaluate_training
-from digitlab.studio.image_choice import choose_test_images
-from digitlab.studio.image_list import Answers, ImageList
-from digitlab.studio.matrix import ConfusionMatrix, count_cells
+from digitlab.evaluation.svg import reliability_chart, standalone_svg
+from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
-from digitlab.studio.picture import matrix_svg, png_of_svg, standalone_svg
-from digitlab.studio.refreshing import Refreshing
-from digitlab.studio.run_list import run_lines
-from digitlab.studio.selection import MISTAKES, Selection
-from digitlab.studio.subject import subject_of
-from digitlab.values import CLASS_NAMES
-
-__all__ = ["EvaluationTab", "build"]
+from digitlab.studio.run_list import open_run, run_lines
+from digitlab.studio.stream import Refreshing
+from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.charts import png_of_svg
+from digitlab.studio.widgets.controls import choose_test_images
+from digitlab.studio.widgets.evaluation_views import AccuracyView, ConfusionMatrix, class_table
+from digitlab.studio.widgets.image_list import Answers, ImageList
+from digitlab.values import CLASS_NAMES, Evaluation
 
 _NAME = "Evaluation"
 _HERE = "The training here"
+# Evaluations that are remembered.
+_MOST_EVALUATIONS = 32
 _log = logging.getLogger("digitlab.studio")
+T = TypeVar("T")
 
 
 def build(page: Page) -> None:
@@ -46,7 +55,7 @@ class EvaluationTab:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._subject = subject_of(page)
+        self._subject = page.subject
         self._selection = MISTAKES
         self._drawn: Evaluated | None = None
         self._build()
@@ -167,8 +176,7 @@ class EvaluationTab:
         self._draw_accuracy(found)
         self._matrix.show_counts(found.evaluation.confusion_matrix)
         calibration = found.evaluation.calibration
-        # The report's class for a bar has another meaning in the page's stylesheets.
-        self._reliability.set_content(reliability_chart(calibration).replace('class="bar"', 'class="reliability-bar"'))
+        self._reliability.set_content(reliability_chart(calibration))
         self._calibration.set_text(f"Expected calibration error {percent(calibration.expected_calibration_error)}")
         # Going on with a training changes the answers, not what somebody is looking at.
         await self._show_images(found, keep_page=True)
@@ -177,14 +185,14 @@ class EvaluationTab:
         self._accuracy.draw(found.evaluation, self._selection, found.n_all, found.accuracy_on_all)
 
     async def _show_images(self, found: Evaluated, *, keep_page: bool) -> None:
-        answers = [Answers("", found.probabilities)]
+        answers = found.answers
         await self._images.show(
             self._selection.sentence(found.evaluation.confusion_matrix, found.evaluation.class_names),
-            self._selection.indices(found.labels, found.probabilities),
-            found.images,
-            found.labels,
-            answers,
-            numbers=found.numbers,
+            self._selection.indices(answers.labels, answers.probabilities),
+            answers.images,
+            answers.labels,
+            [Answers("", answers.probabilities)],
+            numbers=answers.places,
             keep_page=keep_page,
         )
 
@@ -237,14 +245,105 @@ class EvaluationTab:
         return Exports(png=png, svg=svg, csv=table, json=lambda: self._found().evaluation.calibration.to_dict())
 
     def _image_table(self) -> Rows:
-        found = self._found()
+        found = self._found().answers
         columns = ("image", "label", "predicted", *(f"p_{name.lower()}" for name in found.evaluation.class_names))
         chosen = self._selection.indices(found.labels, found.probabilities).tolist()
         answers = ((i, found.probabilities[i]) for i in chosen)
         return columns, [
-            (int(found.numbers[i]), int(found.labels[i]), int(row.argmax()), *row.tolist()) for i, row in answers
+            (int(found.places[i]), int(found.labels[i]), int(row.argmax()), *row.tolist()) for i, row in answers
         ]
 
     def _image_records(self) -> list[dict[str, Any]]:
         columns, rows = self._image_table()
         return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """A network in words, its answers to some of ``n_all`` test images, and its accuracy on all where that is known."""
+
+    what: str
+    answers: TestAnswers
+    n_all: int
+    accuracy_on_all: float | None = None
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Its figures on these images."""
+        return self.answers.evaluation
+
+
+class _Remembered:
+    """What was computed lately, for all pages; what is asked for twice at once is computed once."""
+
+    def __init__(self, _: Trainer) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        with self._lock:
+            found: Future[T] | None = self._known.get(key)
+            is_mine = found is None
+            if found is None:
+                found = self._known[key] = Future()
+                if len(self._known) > _MOST_EVALUATIONS:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(key)
+        if is_mine:
+            try:
+                found.set_result(compute())
+            except BaseException as error:
+                with self._lock:
+                    self._known.pop(key, None)
+                found.set_exception(error)
+        return found.result()
+
+
+def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: int | None) -> TestAnswers:
+    """Evaluate the network of the nearest recorded step at or before ``step`` (None: the newest) on test images."""
+    moment = trainer.moment(step)
+
+    def compute() -> TestAnswers:
+        model = Sequential.from_architecture(moment.architecture, moment.weights)
+        return answer_test_images(model, data, n_images)
+
+    return trainer.own(_Remembered).get((moment.generation, moment.step, n_images), compute)
+
+
+def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_images: int | None) -> Evaluated:
+    """Evaluate the training at a step (None: the newest) on so many test images (None: all)."""
+    moment = trainer.moment(step)
+    answers = evaluate_at(trainer, moment.step, data, n_images)
+    what = f"{moment.architecture.name}, "
+    what += f"batch {moment.step:,} of {trainer.n_steps:,}" if moment.step else "untrained"
+    if step is not None:
+        what += ", time travel"
+    elif trainer.state == "training":
+        what += ", live"
+    whole = trainer.evaluation
+    # The finished network may be that of another epoch, or have its last bias moved.
+    is_last = moment.step == trainer.step_done and not (trainer.config.best_weights or trainer.config.not_a_digit)
+    on_all = whole.accuracy if whole is not None and is_last and moment.generation == trainer.generation else None
+    return Evaluated(what, answers, len(data.test), on_all)
+
+
+def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: int | None) -> Evaluated:
+    """Evaluate a finished run on so many test images (None: all); InputError if it cannot be."""
+    run = open_run(trainer, name)
+    if not run.has(MODEL):
+        raise RunError(f"The run {name} has no model yet; finish its training, or choose another run.")
+    try:
+        key = (name, (run.path / MODEL).stat().st_mtime_ns, n_images)
+    except OSError:  # a link to nowhere, say
+        run.load_model()
+        raise
+
+    def compute() -> Evaluated:
+        model = Sequential.from_checkpoint(run.load_model())
+        answers = answer_test_images(model, data, n_images)
+        if not is_own_data(run, data):
+            return Evaluated(f"{model.name}, run {name}, which was trained on other data", answers, len(data.test))
+        return Evaluated(f"{model.name}, run {name}", answers, len(data.test), run.info().test_accuracy)
+
+    return trainer.own(_Remembered).get(key, compute)

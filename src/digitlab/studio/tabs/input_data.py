@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,12 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.evaluation.markup import percent
-from digitlab.studio.bar_table import Bar, bar_svg, bar_table
-from digitlab.studio.card import Exports, Rows, card
-from digitlab.studio.class_statistics import class_counts, draw_examples, mean_images
-from digitlab.studio.example_digits import Digit, ExampleDigits, side_by_side
+from digitlab.evaluation.svg import Bar, bar_svg
 from digitlab.studio.page import Page
-from digitlab.studio.pixel_view import PixelDialog
-from digitlab.studio.tabs.data_source import build_source_card
+from digitlab.studio.widgets.bar_table import bar_table
+from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.digit_views import Digit, ExampleDigits, PixelDialog, side_by_side
 from digitlab.values import CLASS_NAMES
-
-__all__ = ["build"]
 
 #: As many as the codelab shows, and how many a grid holds at most.
 N_AT_FIRST, N_AT_MOST = 20, 200
@@ -210,3 +208,69 @@ def _counts_table(split: Split, counts: NDArray[np.int64]) -> str:
         for (name, bar), n in zip(_count_bars(counts), counts.tolist(), strict=True)
     ]
     return bar_table(f"Number of {split.name} images of each class", ("Class", "# Samples", "Share"), rows)
+
+
+_LICENCE = "https://creativecommons.org/licenses/by-sa/3.0/"
+
+
+def build_source_card(page: Page) -> None:
+    """Build the card into the current container."""
+    with card("About the Data", help="data_source"):
+        ui.html(_facts(page), sanitize=False)
+
+
+def _facts(page: Page) -> str:
+    data = page.data
+    is_packaged = page.trainer.config.data is None
+    facts = [("Source", escape(data.source))]
+    if is_packaged:
+        facts = [
+            ("Title", "The MNIST database of handwritten digits"),
+            ("Authors", "Yann LeCun and Corinna Cortes"),
+            (
+                "Licence",
+                f'<a href="{_LICENCE}" target="_blank" rel="noopener noreferrer">Creative Commons '
+                "Attribution-ShareAlike 3.0</a>; files recompressed, bytes unchanged",
+            ),
+            ("Here", "In the package; nothing is fetched from a network"),
+        ]
+    n_splits = (len(data.training), len(data.validation), len(data.test))
+    facts += [
+        ("Images", "{:,} training, {:,} validation, {:,} test; 28 × 28 pixels, 0 to 255".format(*n_splits)),
+        ("Fingerprint", f'<code title="{escape(data.digest)}">{escape(data.digest[:16])}</code>'),
+    ]
+    return f'<dl class="facts">{"".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)}</dl>'
+
+
+# Splits are few and never change, and several pages ask for the same: the last few answers are kept.
+@lru_cache(maxsize=6)
+def class_counts(split: Split) -> NDArray[np.int64]:
+    """Return how many images of each class there are, int64 (10,)."""
+    counts = np.bincount(split.labels, minlength=len(CLASS_NAMES)).astype(np.int64)
+    counts.setflags(write=False)
+    return counts
+
+
+@lru_cache(maxsize=6)
+def mean_images(split: Split) -> NDArray[np.uint8]:
+    """Return the mean image of each class, uint8 (10, 28, 28), 0-255; black where a class has no image."""
+    means = np.zeros((len(CLASS_NAMES), *split.images.shape[1:]), np.uint8)
+    for label in range(len(CLASS_NAMES)):
+        chosen = np.flatnonzero(split.labels == label)
+        if chosen.size:
+            sums = np.zeros(split.images.shape[1:], np.int64)
+            # In parts, because a class of a mapped set of any size need not fit into memory.
+            for part in np.array_split(chosen, -(-chosen.size // 4096)):
+                sums += split.images[part].sum(axis=0, dtype=np.int64)
+            means[label] = np.rint(sums / chosen.size)
+    means.setflags(write=False)
+    return means
+
+
+def draw_examples(split: Split, n: int, seed: int, label: int | None = None) -> NDArray[np.intp]:
+    """Draw at most ``n`` images at random, without replacement; intp (m,), positions in the split.
+
+    For a seed, fewer are the first of more; so "more" adds to what is seen and changes nothing.
+    """
+    among = np.arange(len(split)) if label is None else np.flatnonzero(split.labels == label)
+    return np.random.default_rng(seed).permutation(among)[:n]

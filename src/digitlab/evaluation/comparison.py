@@ -1,0 +1,417 @@
+"""Two runs beside each other: what was set differently, how they learned, and where they disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.data.mnist import MnistData, choose_images, chosen_places
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import DigitlabError, InputError, RunError
+from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.finish import own_folder
+from digitlab.evaluation.markup import listed, percent
+from digitlab.metrics import confusion_matrix
+from digitlab.network.architecture import Architecture
+from digitlab.network.layers import Conv2D, Dense, Layer
+from digitlab.runs.listing import find_run
+from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
+from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
+
+__all__ = ["Comparison", "compare"]
+
+# What several settings tell of.
+_GROUPS = {
+    "the network": ("network", "layers", "initializers", "parameters"),
+    "the data": ("data", "data digest"),
+    "what was changed on the way": ("changed on the way",),
+    "where it was stopped": ("stopped after batch",),
+}
+# Chooses the same test images for every model.
+_SEED = 0
+# No result depends on it.
+_IRRELEVANT = ("threads",)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDifference(Value):
+    """A setting that the two runs do not share; None where a run has none."""
+
+    name: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun(Value):
+    """One of the two: its history and its evaluation.
+
+    ``is_complete`` is False for a run that was interrupted; the weights are then those of its last saved step.
+    ``on_the_way`` says in words what happened to it besides its settings.
+    """
+
+    name: str
+    n_parameters: int
+    is_complete: bool
+    steps: tuple[StepRecord, ...]
+    epochs: tuple[EpochRecord, ...]
+    evaluation: Evaluation
+    on_the_way: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement(Value):
+    """A test image that the two answer differently.
+
+    ``index`` counts within the evaluated images and ``place`` within the whole test set, both from 0.
+    """
+
+    index: int
+    place: int
+    label: int
+    a: Prediction
+    b: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Value):
+    """Two runs on the same test images.
+
+    Attributes
+    ----------
+    a, b : ComparedRun
+        In the order in which they were chosen.
+    settings : tuple of SettingDifference
+        What was set differently.
+    confusion_difference : tuple of tuple of int
+        The confusion matrix of ``b`` minus that of ``a``: rows are true labels, columns predicted ones.
+    disagreements : tuple of Disagreement
+        Those that the two are surest about first.
+    n_only_a_right, n_only_b_right, n_both_wrong : int
+        The disagreements, counted; together they are all.
+    p_value : float
+        How likely as uneven a split between "only a is right" and "only b is right", or a more uneven one, would be if
+        both were equally good (McNemar 1947, the exact test).
+    """
+
+    a: ComparedRun
+    b: ComparedRun
+    settings: tuple[SettingDifference, ...]
+    confusion_difference: tuple[tuple[int, ...], ...]
+    disagreements: tuple[Disagreement, ...]
+    n_only_a_right: int
+    n_only_b_right: int
+    n_both_wrong: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TestAnswers:
+    """A model's answers to some test images, all about the same ones.
+
+    float32 (n, n_classes), rows sum to 1; uint8 (n, 28, 28) and (n,); intp (n,), the images' places in the test set.
+    """
+
+    __test__ = False  # for pytest: no test
+
+    evaluation: Evaluation
+    probabilities: NDArray[np.float32]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    places: NDArray[np.intp]
+
+
+def answer_test_images(model: Sequential, data: MnistData, n_images: int | None = None) -> TestAnswers:
+    """Answer test images, by default all; the same ``n_images`` of them for every model."""
+    n = len(data.test) if n_images is None else min(n_images, len(data.test))
+    images, labels = choose_images(data.test, n, _SEED)
+    probabilities = model.predict(images)
+    evaluation = evaluate(_Answered(probabilities), images, labels, class_names=model.class_names)
+    return TestAnswers(evaluation, probabilities, images, labels, chosen_places(data.test, n, _SEED))
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """Answers that are there already, for `evaluate`."""
+
+    probabilities: NDArray[np.float32]
+
+    def predict(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        return self.probabilities
+
+
+def compare(
+    a: Run | str | Path,
+    b: Run | str | Path,
+    data: MnistData | None = None,
+    n_images: int | None = None,
+    *,
+    out: str | Path = "runs",
+) -> Comparison:
+    """Compare two runs on the same test images.
+
+    Parameters
+    ----------
+    a, b : Run, str or Path
+        Runs, their directories or their names in ``out``. Complete, or interrupted: then the last saved weights are
+        taken.
+    data : MnistData, optional
+        Its test images are answered by both; those of the first run's data by default.
+    n_images : int, optional
+        How many of them; all by default.
+    out : str or Path
+        The folder of runs.
+
+    Returns
+    -------
+    Comparison
+        Both evaluations, the settings that differ, the images answered differently, and McNemar's exact test.
+
+    Raises
+    ------
+    RunError
+        If a run is missing or damaged, or has no weights yet, or they tell different numbers of classes apart.
+    InputError
+        If a network does not take such images.
+    """
+    run_a, run_b = (run if isinstance(run, Run) else find_run(run, out) for run in (a, b))
+    if data is None:
+        data = MnistData.load(own_folder(run_a))
+    side_a, answers_a = _side(run_a, data, n_images)
+    side_b, answers_b = _side(run_b, data, n_images)
+    labels = answers_a.labels
+    n_classes, n_other = (len(side.evaluation.class_names) for side in (side_a, side_b))
+    if n_classes != n_other:
+        raise RunError(
+            f"{run_a.name} tells {n_classes} classes apart and {run_b.name} {n_other}; choose two runs with the same "
+            f"classes."
+        )
+    chosen_a, chosen_b = answers_a.probabilities.argmax(axis=1), answers_b.probabilities.argmax(axis=1)
+    matrix = confusion_matrix(labels, chosen_b, n_classes) - confusion_matrix(labels, chosen_a, n_classes)
+    differ = chosen_a != chosen_b
+    n_a, n_b = int((differ & (chosen_a == labels)).sum()), int((differ & (chosen_b == labels)).sum())
+    return Comparison(
+        a=side_a,
+        b=side_b,
+        settings=tuple(_differences(run_a, side_a, run_b, side_b)),
+        confusion_difference=tuple(tuple(row) for row in matrix.tolist()),
+        disagreements=_disagreements(np.flatnonzero(differ), answers_a, answers_b),
+        n_only_a_right=n_a,
+        n_only_b_right=n_b,
+        n_both_wrong=int(differ.sum()) - n_a - n_b,
+        p_value=_sign_test(n_a, n_b),
+    )
+
+
+def _side(run: Run, data: MnistData, n_images: int | None) -> tuple[ComparedRun, TestAnswers]:
+    checkpoint = run.load_model() if run.has(MODEL) else run.load_state()
+    try:
+        answers = answer_test_images(Sequential.from_checkpoint(checkpoint), data, n_images)
+    except InputError as error:
+        raise InputError(f"{run.name} cannot be compared on {data.source}: {error}") from None
+    history, info = run.history(), _info(run)
+    side = ComparedRun(
+        name=run.name,
+        n_parameters=checkpoint.architecture.n_parameters,
+        is_complete=run.has(MODEL),
+        steps=tuple(record for record in history if isinstance(record, StepRecord)),
+        epochs=tuple(record for record in history if isinstance(record, EpochRecord)),
+        evaluation=answers.evaluation,
+        on_the_way=info.on_the_way if info is not None else (),
+    )
+    return side, answers
+
+
+def _info(run: Run) -> RunInfo | None:
+    """Return what a list says of a run; None where its description is damaged, whose weights can be compared still."""
+    try:
+        return run.info()
+    except RunError:
+        return None
+
+
+def _disagreements(where: NDArray[np.intp], a: TestAnswers, b: TestAnswers) -> tuple[Disagreement, ...]:
+    sureness = a.probabilities[where].max(axis=1) + b.probabilities[where].max(axis=1)
+    return tuple(
+        Disagreement(
+            index=int(i),
+            place=int(a.places[i]),
+            label=int(a.labels[i]),
+            a=_prediction(i, a.probabilities[i]),
+            b=_prediction(i, b.probabilities[i]),
+        )
+        for i in where[np.argsort(-sureness, kind="stable")]
+    )
+
+
+def _prediction(index: int, probabilities: NDArray[np.float32]) -> Prediction:
+    label = int(probabilities.argmax())
+    return Prediction(f"test#{index}", label, float(probabilities[label]), tuple(probabilities.tolist()))
+
+
+def _sign_test(n_a: int, n_b: int) -> float:
+    n, ways, tail = n_a + n_b, 1, 0
+    for k in range(min(n_a, n_b) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
+    return min(1.0, float(Fraction(2 * tail, 2**n)))
+
+
+def _differences(run_a: Run, side_a: ComparedRun, run_b: Run, side_b: ComparedRun) -> Iterator[SettingDifference]:
+    told = [_settings(run, side) for run, side in ((run_a, side_a), (run_b, side_b))]
+    for name in dict.fromkeys([*told[0], *told[1]]):
+        a, b = told[0].get(name), told[1].get(name)
+        if a != b:
+            yield SettingDifference(name, a, b)
+
+
+def _settings(run: Run, side: ComparedRun) -> dict[str, Any]:
+    """Return what a run was made with, by name; for people."""
+    description = run.read_json(CONFIG)
+    config, data = description.get("config"), description.get("data")
+    config = config if isinstance(config, Mapping) else {}
+    settings = {name: value for name, value in config.items() if name not in _IRRELEVANT}
+    if isinstance(data, Mapping):
+        settings["data"] = data.get("source")
+        settings["data digest"] = data.get("digest")
+    settings |= _layers(description.get("network"))
+    settings["parameters"] = side.n_parameters
+    info = _info(run)
+    settings["changed on the way"] = ", ".join(info.changes) if info is not None and info.changes else None
+    if not side.is_complete:
+        settings["stopped after batch"] = int(run.load_state().metadata.get("step", 0))
+    return settings
+
+
+def _layers(form: Any) -> dict[str, str]:
+    """Return the layers in one line, without their names, and how they begin in another; for people."""
+    try:
+        layers = Architecture.from_dict(form).layers
+    except InputError:
+        return {}
+    beginnings = [
+        f"{type(layer).__name__} {layer.kernel_initializer}, {layer.bias_initializer}"
+        for layer in layers
+        if isinstance(layer, Conv2D | Dense)
+    ]
+    return {
+        "layers": ", ".join(" ".join([type(layer).__name__, *_choices(layer)]) for layer in layers),
+        "initializers": "; ".join(beginnings),
+    }
+
+
+def _choices(layer: Layer) -> Iterator[str]:
+    """Return what was chosen of a layer: ``8``, ``5 x 5``, ``relu``."""
+    for entry in fields(layer):
+        value = getattr(layer, entry.name)
+        is_implied = value == entry.default or (entry.name == "strides" and value == getattr(layer, "pool_size", None))
+        if entry.name == "name" or entry.name.endswith("_initializer") or is_implied:
+            continue
+        if isinstance(value, tuple):
+            value = " x ".join(map(str, value))
+        yield f"{entry.name}={value}" if isinstance(value, bool) or entry.name == "strides" else str(value)
+
+
+def unlike(comparison: Comparison) -> str:
+    """Say in what the two were not trained alike; empty where they were.
+
+    Two runs that differ in one thing alone tell what that one is worth; others do not.
+    """
+    groups = dict.fromkeys(
+        next((group for group, names in _GROUPS.items() if s.name in names), s.name.replace("_", " "))
+        for s in comparison.settings
+    )
+    if not groups:
+        return ""
+    if len(groups) == 1:
+        return f"A and B were trained alike but for one thing: {listed(list(groups))}."
+    return (
+        f"A and B were not trained alike: they differ in {listed(list(groups))}. What sets their figures apart "
+        "may come from any of these."
+    )
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say on how many images the two differ, and whether that tells them apart by McNemar's exact test."""
+    n_a, n_b, n_wrong = comparison.n_only_a_right, comparison.n_only_b_right, comparison.n_both_wrong
+    n = n_a + n_b + n_wrong
+    if n == 0:
+        return f"They give the same answer to all {comparison.a.evaluation.n_images:,} images."
+    told = (
+        f"They disagree on {n:,} of the same {comparison.a.evaluation.n_images:,} images: only A is right on {n_a:,}, "
+        f"only B on {n_b:,}, and on {n_wrong:,} both are wrong. "
+    )
+    chance = f"of two equally good ones, so uneven a split comes up in {percent(comparison.p_value, 1)} of cases."
+    if comparison.p_value < 0.05:
+        better = "A" if n_a > n_b else "B"
+        return f"{told}So {better} is the better reader: {chance}"
+    return f"{told}That does not tell which is better: {chance}"
+
+
+def setting_text(value: Any) -> str:
+    """Return the value of a setting for people."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return str(value)
+
+
+# ---- two networks, each by the runs that there are of it ----
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkResult(Value):
+    """A complete run of a network: its settings but the network, with the data and what was changed on the way."""
+
+    run: str
+    settings: tuple[tuple[str, Any], ...]
+    val_accuracy: float | None
+    test_accuracy: float | None
+
+
+def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
+    """Return the complete ones of the runs by the network that they trained, in their order."""
+    found: list[list[NetworkResult]] = [[] for _ in networks]
+    for run, info in runs:
+        if info.status != "complete":
+            continue
+        try:
+            description = run.read_json(CONFIG)
+            network = Architecture.from_dict(description["network"])
+            settings = {name: value for name, value in description["config"].items() if name not in _IRRELEVANT}
+            settings["data"] = description["data"]["digest"]
+            settings["changed on the way"] = "; ".join(info.changes)
+        except (DigitlabError, KeyError, AttributeError, TypeError):
+            continue  # the list of runs says what is wrong with it
+        settings.pop("network", None)  # compared by its layers
+        result = NetworkResult(run.name, tuple(sorted(settings.items())), info.val_accuracy, info.test_accuracy)
+        for wanted, results in zip(networks, found, strict=True):
+            if network.layers == wanted.layers:
+                results.append(result)
+    return found
+
+
+def unlike_settings(first: NetworkResult, second: NetworkResult) -> list[str]:
+    """Return the names of the settings that two runs do not share."""
+    a, b = dict(first.settings), dict(second.settings)
+    return [name.replace("_", " ") for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+
+
+def fair_pair(
+    first: Sequence[NetworkResult], second: Sequence[NetworkResult]
+) -> tuple[NetworkResult | None, NetworkResult | None, bool]:
+    """Return the first run of each network with the same settings, or just the first ones; and whether they are."""
+    for a in first:
+        for b in second:
+            if a.settings == b.settings:
+                return a, b, True
+    return (first[0] if first else None), (second[0] if second else None), False

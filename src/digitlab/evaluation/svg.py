@@ -1,0 +1,407 @@
+"""Drawings as SVG: charts, confusion matrices and bars; no library, no script, readable without colour vision.
+
+Every line has its own Okabe-Ito colour (M. Okabe and K. Ito 2008, "Color universal design"), and differs from others by
+dashes and markers too. Within a page, charts take its colours: those here are presentation attributes that a style
+sheet may override through the classes ``series-0``, ``series-1`` ... As files they bring a light ground of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from digitlab.errors import InputError
+from digitlab.evaluation.axes import Axis, Column, finite_range, log_axis, nice_axis, thinned, tick_text
+from digitlab.metrics import wilson_interval
+from digitlab.values import Calibration
+
+#: Okabe-Ito without yellow (lost on white) and black (lost on a dark page).
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GROUND, INK = "#ffffff", "#16181d"
+FONT = 'font-family="system-ui, sans-serif"'
+
+#: Pixels a character of the legend may take; generous, because fonts differ.
+CHARACTER_WIDTH = 8.0
+LEGEND_ROW = 19
+#: More markers than this would hide their line.
+MOST_MARKERS = 60
+#: A line with more points than this is drawn thin, or it would be a block.
+MOST_BOLD_POINTS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where things stand in a chart, in pixels of the drawing."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    bottom: int
+    title_y: int
+    legend_y: int
+    font_px: int
+
+
+#: A chart within a page, and one that is a file of its own.
+IN_PAGE = Frame(440, 280, left=56, right=412, bottom=232, title_y=18, legend_y=40, font_px=12)
+FILE = Frame(720, 420, left=84, right=692, bottom=356, title_y=28, legend_y=50, font_px=13)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart; values that are not finite leave a gap.
+
+    ``marked`` lines are dashed with a marker at every point: how validation is drawn.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    marked: bool = False
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    y_range: tuple[float, float] | None = None,
+) -> str:
+    """Draw lines over a common x axis, within a page; returns one ``<svg>`` element.
+
+    ``y_range`` fixes the ends of the y axis, and values beyond them are drawn at the edge; by default it ends at round
+    numbers around the data.
+
+    Examples
+    --------
+    >>> line_chart([Series("loss", [1, 2], [2.3, 0.4])], title="loss", x_label="Batch", y_label="Value")[:4]
+    '<svg'
+    """
+    if y_range is not None and not (np.isfinite(y_range).all() and y_range[0] < y_range[1]):
+        raise InputError(f"y_range is {y_range}; pass (low, high) with low < high, for example (0, 1).")
+    frame, columns = IN_PAGE, [_sorted_columns(line) for line in series]
+    legend, top = _legend(frame, [_entry(k, series[k], y) for k, (_, y) in enumerate(columns)])
+    xs = [x for x, _ in columns]
+    x_range, whole = finite_range(xs), all(bool((x == np.round(x)).all()) for x in xs)
+    every_epoch = whole and x_range[1] - x_range[0] <= 10
+    x_axis = nice_axis(x_range, frame.left, frame.right, n_ticks=10 if every_epoch else 6, whole=whole)
+    y_values = y_range or finite_range([y[np.isfinite(x)] for x, y in columns])
+    y_axis = nice_axis(y_values, frame.bottom, top, widen=y_range is None)
+    body = [_grid(frame, x_axis, y_axis, x_label, y_label), legend]
+    for number, (line, (x, y)) in enumerate(zip(series, columns, strict=True)):
+        body.append(_line(number, line, x_axis.position(x), y_axis, y))
+    if not any(np.isfinite(y).any() for _, y in columns):
+        middle = f'x="{(frame.left + frame.right) / 2:g}" y="{(top + frame.bottom) / 2:g}"'
+        body.append(f'<text {middle} text-anchor="middle">no data</text>')
+    told = "; ".join(_told(line, y) for line, (_, y) in zip(series, columns, strict=True)) or "no lines"
+    return _chart(frame, title, f"Lines of {y_label} over {x_label}. {told}.", body)
+
+
+def reliability_chart(calibration: Calibration, *, title: str = "Calibration") -> str:
+    """Draw accuracy against confidence, within a page; a well calibrated model lies on the diagonal.
+
+    A bar is the accuracy of one bin, the dot sits at the bin's mean confidence, and the whisker is the 95 % Wilson
+    interval, long where few answers speak.
+    """
+    frame, color = IN_PAGE, PALETTE[0]
+    perfect = f'fill="none" stroke="{PALETTE[1]}" stroke-width="1.5" stroke-dasharray="2 5" stroke-linecap="round"'
+
+    def whisker(x: float, y: float) -> str:
+        return f'<path class="series series-0" d="M{x + 6} {y - 7}v14" stroke="{color}"/>{_marker(0, x + 6, y)}'
+
+    def diagonal(x: float, y: float) -> str:
+        return f'<path class="diagonal" d="M{x} {y}h22" {perfect}/>'
+
+    legend, top = _legend(frame, [("accuracy, 95 % interval", whisker), ("perfect", diagonal)])
+    x_axis = nice_axis((0.0, 1.0), frame.left, frame.right)
+    y_axis = nice_axis((0.0, 1.0), frame.bottom, top)
+    body = [_grid(frame, x_axis, y_axis, "Confidence", "Accuracy")]
+    filled = [b for b in calibration.bins if b.n_images]
+    for b in filled:
+        left, right, height = x_axis.at(b.low), x_axis.at(b.high), y_axis.at(b.accuracy)
+        low, high = wilson_interval(round(b.accuracy * b.n_images), b.n_images)
+        x = x_axis.at(b.confidence)
+        body.append(
+            f"<g><title>Confidence {b.low:.0%} to {b.high:.0%}: {b.n_images:,} images, "
+            f"mean confidence {b.confidence:.1%}, accuracy {b.accuracy:.1%}</title>"
+            f'<rect class="reliability-bar" x="{left + 1:.1f}" y="{height:.1f}" '
+            f'width="{max(right - left - 2, 1):.1f}" height="{frame.bottom - height:.1f}" fill="{color}" '
+            f'fill-opacity="0.22"/><path class="series series-0" '
+            f'd="M{x:.1f} {y_axis.at(low):.1f}V{y_axis.at(high):.1f}" stroke="{color}" stroke-width="1.5"/>'
+            f"{_marker(0, x, height)}</g>"
+        )
+    body += [f'<path class="diagonal" d="M{frame.left} {frame.bottom}L{frame.right} {top}" {perfect}/>', legend]
+    error = calibration.expected_calibration_error
+    told = "; ".join(f"at {b.confidence:.1%} {b.accuracy:.1%} of {b.n_images}" for b in filled)
+    return _chart(frame, title, f"Accuracy over confidence, expected calibration error {error:.4f}: {told}.", body)
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One measured point: its median, the smallest and largest value around it, and what is written beside it."""
+
+    x: float
+    median: float
+    min: float
+    max: float
+    label: str = ""
+
+    @classmethod
+    def on_line(cls, x: float, y: float) -> Dot:
+        """Return a point without a spread, for a line that was computed."""
+        return cls(x, y, y, y)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Points of one name: ``measured`` with dots and ranges, else a dashed line through them."""
+
+    name: str
+    dots: Sequence[Dot]
+    measured: bool = True
+    joined: bool = False
+
+
+def spread_chart(
+    traces: Sequence[Trace],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+    log: str = "",
+    x_ticks: Sequence[float] = (),
+) -> str:
+    """Draw measurements with the range around each, as a file of its own.
+
+    Axes go from 0 to a round number above all values, or as far as a range says; those that ``log`` names ("x", "xy")
+    are logarithmic, and ``x_ticks`` are ticks for such a one.
+    """
+    frame = FILE
+    xs = [dot.x for trace in traces for dot in trace.dots]
+    ys = [y for trace in traces for dot in trace.dots for y in (dot.min, dot.max)]
+    legend, top = _legend(frame, [(trace.name, partial(_key, k, trace)) for k, trace in enumerate(traces)])
+    across, upward = (frame.left, frame.right), (frame.bottom, top)
+    x_axis = log_axis(xs, *across, x_ticks) if "x" in log else _linear_axis(xs, *across, x_range)
+    y_axis = log_axis(ys, *upward) if "y" in log else _linear_axis(ys, *upward, y_range)
+    body = [_grid(frame, x_axis, y_axis, x_label, y_label), legend]
+    # Computed lines first, so that they lie below what was measured.
+    for number, trace in sorted(enumerate(traces), key=lambda item: item[1].measured):
+        body.append(_trace(number, trace, x_axis, y_axis))
+    told = "; ".join(
+        f"{trace.name}: " + ", ".join(f"{dot.median:.4g} at {dot.x:,.6g}" for dot in trace.dots) for trace in traces
+    )
+    return standalone_svg(_chart(frame, title, f"{y_label} over {x_label}. {told}.", body))
+
+
+def _chart(frame: Frame, title: str, description: str, body: Sequence[str]) -> str:
+    return (
+        f'<svg class="chart" role="img" viewBox="0 0 {frame.width} {frame.height}" {FONT} '
+        f'font-size="{frame.font_px}" fill="currentColor"><title>{escape(title)}</title>'
+        f"<desc>{escape(description)}</desc>"
+        f'<text class="title" x="{frame.left}" y="{frame.title_y}" font-size="{frame.font_px + 2}" font-weight="600">'
+        f"{escape(title)}</text>{''.join(body)}</svg>"
+    )
+
+
+def _sorted_columns(line: Series) -> tuple[Column, Column]:
+    x, y = np.asarray(line.x, dtype=np.float64), np.asarray(line.y, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise InputError(
+            f"The series {line.name!r} has {x.size} x and {y.size} y values; pass one y value for each x value."
+        )
+    placed = np.isfinite(x)
+    x, y = x[placed], y[placed]
+    order = np.argsort(x, kind="stable")
+    return x[order], y[order]
+
+
+def _linear_axis(values: Sequence[float], start: float, end: float, span: tuple[float, float] | None) -> Axis:
+    whole = all(value == round(value) for value in values)
+    span_or_all = span or (0.0, max(values, default=0.0) or 1.0)
+    return nice_axis(span_or_all, start, end, n_ticks=6, whole=whole, widen=span is None)
+
+
+def _grid(frame: Frame, x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> str:
+    left, right, bottom = frame.left, frame.right, frame.bottom
+    xs = [(x_axis.at(tick), tick_text(tick)) for tick in x_axis.ticks]
+    ys = [(y_axis.at(tick), tick_text(tick)) for tick in y_axis.ticks]
+    parts = ['<g class="grid" stroke="currentColor" stroke-opacity="0.16">']
+    parts += [f'<path d="M{left} {y:.1f}H{right}"/>' for y, _ in ys]
+    parts += [f'<path d="M{x:.1f} {bottom}v4"/>' for x, _ in xs]
+    parts.append(f'<path d="M{left} {bottom}H{right}" stroke-opacity="0.5"/></g><g class="ticks">')
+    parts += [f'<text x="{left - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>' for y, text in ys]
+    parts += [f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{text}</text>' for x, text in xs]
+    parts.append(
+        f'</g><text class="label" x="{(left + right) / 2:g}" y="{bottom + 40}" text-anchor="middle">{escape(x_label)}'
+        f'</text><text class="label" transform="translate({frame.font_px + 2} {(y_axis.end + bottom) / 2:g}) '
+        f'rotate(-90)" text-anchor="middle">{escape(y_label)}</text>'
+    )
+    return "".join(parts)
+
+
+def _legend(frame: Frame, entries: Sequence[tuple[str, Callable[[float, float], str]]]) -> tuple[str, int]:
+    """Return the legend of texts with what draws the sign before each, and where the chart may begin below it."""
+    parts, x, y = [], float(frame.left), frame.legend_y
+    for text, draw in entries:
+        width = 36 + CHARACTER_WIDTH * len(text)
+        if x > frame.left and x + width > frame.right:
+            x, y = float(frame.left), y + LEGEND_ROW
+        parts.append(f'{draw(round(x), y - 4)}<text x="{x + 28:.0f}" y="{y}">{escape(text)}</text>')
+        x += width
+    return f'<g class="legend">{"".join(parts)}</g>', y + LEGEND_ROW - 6
+
+
+def _line(number: int, line: Series, positions: Column, y_axis: Axis, values: Column) -> str:
+    kept = thinned(positions, values)
+    commands, broken = [], True
+    heights = y_axis.position(np.where(np.isfinite(values), values, y_axis.low))
+    for i in kept:
+        if not np.isfinite(values[i]):
+            broken = True
+            continue
+        # A lone point is a line of length 0, which its round cap makes a dot.
+        commands.append(f"{'M' if broken else 'L'}{positions[i]:.1f} {heights[i]:.1f}{'h0' if broken else ''}")
+        broken = False
+    width = 2 if kept.size <= MOST_BOLD_POINTS else 1
+    parts = [_stroke(number, "".join(commands), dashed=line.marked, width=width)] if commands else []
+    if line.marked and kept.size <= MOST_MARKERS:
+        order = [i for i in kept if np.isfinite(values[i])]
+        parts += [_marker(number, positions[i], heights[i], f"{line.name} {values[i]:.4g}") for i in order]
+    return "".join(parts)
+
+
+def _entry(number: int, line: Series, y: Column) -> tuple[str, Callable[[float, float], str]]:
+    def draw(x: float, y: float) -> str:
+        stroke = _stroke(number, f"M{x} {y}h22", dashed=line.marked)
+        return stroke + (_marker(number, x + 11, y) if line.marked else "")
+
+    text = line.name if len(line.name) <= 40 else line.name[:39] + "…"
+    return f"{text} {y[-1]:.4g}" if y.size else text, draw
+
+
+def _told(line: Series, y: Column) -> str:
+    finite = y[np.isfinite(y)]
+    if finite.size == 0:
+        return f"{line.name}: no values"
+    return (
+        f"{line.name}: {y.size} points between {finite.min():.4g} and {finite.max():.4g}, "
+        f"first {finite[0]:.4g}, last {finite[-1]:.4g}"
+    )
+
+
+def _trace(number: int, trace: Trace, x_axis: Axis, y_axis: Axis) -> str:
+    places = [(x_axis.at(dot.x), y_axis.at(dot.median)) for dot in trace.dots]
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    if not trace.measured:
+        return _stroke(number, path, dashed=True)
+    parts = [_stroke(number, path)] if trace.joined else []
+    for order, (dot, (x, y)) in enumerate(zip(trace.dots, places, strict=True)):
+        low, high = y_axis.at(dot.min), y_axis.at(dot.max)
+        ends = "".join(f"M{x - 5:.1f} {end:.1f}h10" for end in (low, high))
+        parts.append(_stroke(number, f"M{x:.1f} {low:.1f}V{high:.1f}{ends}") + _mark(number, x, y))
+        if dot.label:
+            # In turn below to the right and above to the left: neighbors on a rising curve stay apart.
+            place, anchor = (
+                (f'x="{x - 10:.1f}" y="{y - 8:.1f}"', "end")
+                if order % 2
+                else (f'x="{x + 10:.1f}" y="{y + 17:.1f}"', "start")
+            )
+            parts.append(f'<text {place} text-anchor="{anchor}">{escape(dot.label)}</text>')
+    return "".join(parts)
+
+
+def _key(number: int, trace: Trace, x: float, y: float) -> str:
+    return _mark(number, x + 11, y) if trace.measured else _stroke(number, f"M{x} {y}h22", dashed=True)
+
+
+def _stroke(number: int, path: str, *, dashed: bool = False, width: int = 2) -> str:
+    dashes = ' stroke-dasharray="6 5"' if dashed else ""
+    return (
+        f'<path class="series series-{number % len(PALETTE)}" d="{path}" fill="none" '
+        f'stroke="{PALETTE[number % len(PALETTE)]}" stroke-width="{width}" stroke-linejoin="round" '
+        f'stroke-linecap="round"{dashes}/>'
+    )
+
+
+def _marker(number: int, x: float, y: float, told: str = "") -> str:
+    inner = f"<title>{escape(told)}</title>" if told else ""
+    color = PALETTE[number % len(PALETTE)]
+    return (
+        f'<circle class="marker series-{number % len(PALETTE)}" cx="{x:.1f}" cy="{y:.1f}" r="3.4" '
+        f'fill="{color}" stroke="{color}">{inner}</circle>'
+    )
+
+
+def _mark(number: int, x: float, y: float) -> str:
+    """A dot or a square in turn, for eyes that do not tell the colours apart."""
+    color = PALETTE[number % len(PALETTE)]
+    if number % 2:
+        return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{color}"/>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{color}"/>'
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A number as text, and the length of its bar as a fraction of the longest."""
+
+    text: str
+    length: float
+
+
+def bar_svg(title: str, rows: Sequence[tuple[str, Bar]]) -> str:
+    """Draw a named bar below the other."""
+    parts = [f'<text x="16" y="27" font-size="16" font-weight="600">{escape(title)}</text>']
+    for i, (name, bar) in enumerate(rows):
+        y, width = 44 + 26 * i, 380 * min(max(bar.length, 0.0), 1.0)
+        parts.append(
+            f'<text x="118" y="{y + 15}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="130" y="{y + 2}" width="{width:.1f}" height="18" rx="3" fill="#2456d6"/>'
+            f'<text x="{138 + width:.1f}" y="{y + 15}">{escape(bar.text)}</text>'
+        )
+    head = f'<svg role="img" viewBox="0 0 640 {56 + 26 * len(rows)}" {FONT} font-size="14" fill="{INK}">'
+    return standalone_svg(f"{head}<title>{escape(title)}</title>{''.join(parts)}</svg>")
+
+
+def standalone_svg(svg: str) -> str:
+    """Return an ``<svg>`` element with a ``viewBox`` as a file of its own, dark on white.
+
+    Examples
+    --------
+    >>> standalone_svg('<svg viewBox="0 0 40 20"><path d="M0 0"/></svg>')[:72]
+    '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" style="co'
+    """
+    found = re.match(r'<svg\b([^>]*?\bviewBox="0 0 ([0-9.]+) ([0-9.]+)"[^>]*)>', svg)
+    if found is None:
+        raise InputError("The picture is no <svg> element with a viewBox; draw it with digitlab.evaluation.svg.")
+    attributes, width, height = found.groups()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" style="color: {INK}"{attributes}>'
+        f'<rect width="{width}" height="{height}" fill="{GROUND}"/>{svg[found.end() :]}\n'
+    )
+
+
+def png_data_uri(image: ArrayLike) -> str:
+    """Return a grey image, uint8 (height, width), as ``data:image/png;base64,...``, which fetches nothing."""
+    from PIL import Image
+
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.size == 0:
+        raise InputError(
+            f"The image has dtype {pixels.dtype} and shape {pixels.shape}, but uint8 (height, width) is expected; "
+            "pass images as uint8 (n, 28, 28), 0-255."
+        )
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=9)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,235 @@
+"""Model files that anybody may have written: told apart by name, read within bounds, answered with a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.data import storage
+from digitlab.errors import NetworkError, RunError
+from digitlab.network.architecture import Architecture, is_name
+from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from digitlab.values import CLASS_NAMES
+
+#: What TensorFlow.js calls every model.
+MODEL_JSON = "model.json"
+_PICKLE = "it is a pickle, which can run any code when it is opened, so digitlab never opens one"
+_OLD_KERAS = (
+    "digitlab reads no whole-model HDF5 files. In Keras, save it as .keras: "
+    "keras.saving.load_model('model.h5').save('model.keras')"
+)
+#: What others write that digitlab does not open, and what to do instead.
+_REFUSED = {
+    ".h5": _OLD_KERAS,
+    ".hdf5": _OLD_KERAS,
+    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
+    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
+    ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
+    ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
+}
+_READ = (".safetensors", ".json", ".keras", ".onnx")
+#: A network of 64 layers has a description of some 50 kB.
+MOST_JSON_BYTES = 2**20
+#: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
+MOST_WEIGHT_BYTES = 2**28
+_LONGEST_WORD = 80
+_LONGEST_TEXT, _MOST_TEXTS = 1000, 32
+_SCALE_TOLERANCE = 1e-6
+_LARGEST_INPUT = 2**24
+_LONGEST_KIND = 60
+#: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
+_INSTEAD = {
+    "Activation": "relu inside the network and softmax at its end",
+    "AveragePool": "max pooling",
+    "AveragePooling2D": "MaxPooling2D",
+    "BatchNormalization": "a network without it, or one whose normalization was folded into the layer before",
+    "DepthwiseConv2D": "Conv2D",
+    "ELU": "ReLU",
+    "GlobalAveragePool": "flattening",
+    "GlobalAveragePooling2D": "Flatten",
+    "GlobalMaxPooling2D": "MaxPooling2D and Flatten",
+    "LeakyReLU": "ReLU",
+    "LeakyRelu": "ReLU",
+    "PReLU": "ReLU",
+    "SeparableConv2D": "Conv2D",
+    "Sigmoid": "ReLU, or softmax at the end",
+    "SpatialDropout2D": "Dropout",
+    "Tanh": "ReLU",
+}
+
+
+def is_model_file(name: str | Path) -> bool:
+    """Tell whether a name means a model file, or a folder with a TensorFlow.js model, and not a run.
+
+    >>> is_model_file("model.onnx"), is_model_file("latest")
+    (True, False)
+    """
+    path = Path(name)
+    if path.suffix.lower() in (*_READ, *_REFUSED):
+        return not (path.is_dir() and (path / "config.json").is_file())
+    try:
+        return (path / MODEL_JSON).is_file() and not (path / "config.json").exists()
+    except (OSError, ValueError):
+        return False
+
+
+def load_model_file(name: str | Path) -> Checkpoint:
+    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it."""
+    path = Path(name)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return load_checkpoint(path)
+    if suffix == ".keras":
+        from digitlab.network.formats.keras import read_keras_archive
+
+        return read_keras_archive(path)
+    if suffix == ".onnx":
+        from digitlab.network.formats.onnx import read_onnx
+
+        return read_onnx(path)
+    if suffix in _REFUSED:
+        raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
+    if suffix == ".json" or path.is_dir():
+        from digitlab.network.formats.tfjs import read_tfjs
+
+        return read_tfjs(path)
+    raise RunError(
+        f"{path} is not a model that digitlab reads: a run, .safetensors, TensorFlow.js' model.json, .keras or .onnx."
+    )
+
+
+def unusable(path: Path, why: str) -> RunError:
+    """Return the error that names the file and what is wrong with it; ``why`` ends with the next step."""
+    return RunError(f"The model {path} cannot be used: {why}")
+
+
+def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> bytes:
+    """Read an ordinary file of bounded size, which lies in ``folder``, links followed, if that is given."""
+    try:
+        if folder is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+            raise unusable(path, "it lies outside the model's folder. Copy the model's files into one folder.")
+        return storage.read_ordinary(path, most_bytes)
+    except FileNotFoundError:
+        raise RunError(f"There is no file {path}. Check the name and the folder.") from None
+    except RunError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unusable(
+            path, f"it cannot be read ({storage.reason_of(error)}). Check its name and permissions."
+        ) from None
+
+
+def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
+    """Return the JSON object in ``content``, which is the file ``path`` or a part of it called ``what``."""
+    if len(content) > MOST_JSON_BYTES:
+        raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
+    try:
+        document = storage.parse_json(content)
+    except ValueError as error:
+        raise unusable(path, f"{what} cannot be read as JSON ({error}). Save the model again.") from None
+    if not isinstance(document, dict):
+        raise unusable(path, f"{what} should hold a JSON object. Save the model again.")
+    return document
+
+
+def checkpoint_in(
+    path: Path, network: Architecture, weights: Sequence[NDArray[np.float32]], class_names: Any, metadata: Any
+) -> Checkpoint:
+    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none."""
+    n = network.n_classes
+    is_fitting = isinstance(class_names, Sequence) and len(class_names) == n
+    if not is_fitting or not all(_is_text(name, _LONGEST_WORD) and name for name in class_names):
+        class_names = CLASS_NAMES if n == len(CLASS_NAMES) else [str(k) for k in range(n)]
+    try:
+        return Checkpoint(network, tuple(weights), tuple(class_names), kept_metadata(metadata))
+    except RunError as error:
+        raise unusable(path, f"{error} Save the model again.") from None
+
+
+def kept_metadata(given: Any) -> dict[str, str]:
+    """Return what a file says of its network besides: short texts by short names, and nothing else."""
+    items = given.items() if isinstance(given, Mapping) else ()
+    return dict([item for item in items if all(_is_text(word, _LONGEST_TEXT) for word in item)][:_MOST_TEXTS])
+
+
+def _is_text(word: Any, most: int) -> bool:
+    return isinstance(word, str) and word.isprintable() and len(word) <= most
+
+
+def shown(value: Any) -> str:
+    """Return a value of the file as it may stand in a sentence: short and printable."""
+    text = value if isinstance(value, str) else type(value).__name__
+    return repr(text if len(text) <= _LONGEST_WORD else text[: _LONGEST_WORD - 3] + "...")
+
+
+def lacking(kind: str, *, position: int) -> NetworkError:
+    """Return the error for a layer that digitlab does not have, with what to use instead."""
+    kind = kind if kind.replace(".", "").isidentifier() and len(kind) <= _LONGEST_KIND else "something unknown"
+    if "Lambda" in kind:
+        why = "it is code, and digitlab runs no code from a file. Express it with other layers."
+    elif kind in _INSTEAD:
+        why = f"digitlab does not have it; use {_INSTEAD[kind]}."
+    else:
+        why = "digitlab does not have it. It runs Conv2D, MaxPooling2D, Flatten, Dropout, Dense, relu and softmax."
+    return NetworkError(f"Layer {position} is {kind}: {why}")
+
+
+def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
+    """Tell whether this is what digitlab does to pixels of 0 to 255 itself: dividing by 255."""
+    return abs(scale * 255.0 - 1.0) <= _SCALE_TOLERANCE and offset == 0.0
+
+
+class Stack:
+    """Layers that are added one by one, as other programs describe them: activations come as layers of their own."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+
+    def add(self, layer: Layer) -> None:
+        """Add a layer; its name is kept if it can be."""
+        taken = {other.name for other in self.layers}
+        if not is_name(layer.name) or layer.name in taken:
+            layer = dataclasses.replace(layer, name="")
+        self.layers.append(layer)
+
+    def activate(self, activation: str, position: int) -> None:
+        """Add an activation that stands by itself, by making it part of the layer whose sums it is for.
+
+        Max-pooling and ReLU may change places, since ReLU is monotonic.
+        """
+        if activation == "linear":
+            return
+        passable = (MaxPooling2D, Flatten, Dropout) if activation == "relu" else (Dropout,)
+        for i in reversed(range(len(self.layers))):
+            layer = self.layers[i]
+            if isinstance(layer, Conv2D | Dense) and layer.activation in ("linear", activation):
+                self.layers[i] = dataclasses.replace(layer, activation=activation)
+                return
+            if not isinstance(layer, passable):
+                break
+        raise NetworkError(
+            f"Layer {position} is a {activation} that does not follow a linear Conv2D or Dense; "
+            "in digitlab an activation belongs to one of these."
+        )
+
+    def finish(self, input_shape: Sequence[int], name: str) -> Architecture:
+        """Return the network; one that ends in logits gets a softmax, which changes no answer."""
+        last = self.layers[-1] if self.layers else None
+        if isinstance(last, Dense) and last.activation == "linear":
+            self.layers[-1] = dataclasses.replace(last, activation="softmax")
+        shape = tuple(input_shape)
+        # Before anything multiplies them: a file may say 10**18.
+        if not shape or math.prod(shape) > _LARGEST_INPUT:
+            raise NetworkError(f"Its input shape {shape} cannot be one of images.")
+        usable = name.isprintable() and 1 <= len(name) <= 100
+        architecture = Architecture(self.layers, shape, name if usable else "sequential")
+        architecture.n_classes  # noqa: B018 - says so if the network does not end in probabilities
+        return architecture

@@ -1,0 +1,226 @@
+"""Which network reads, the shipped one, the one trained here or that of a run; and how one goes on learning."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from digitlab.data.mnist import MnistData
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import DigitlabError, RunError
+from digitlab.evaluation.finish import evaluate_and_report
+from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
+from digitlab.reading.apart import Apart
+from digitlab.reading.reader import Reader
+from digitlab.runs.listing import check_name, run_in
+from digitlab.runs.run import MODEL, Run
+from digitlab.studio.run_list import run_lines
+from digitlab.studio.trainer import Trainer
+from digitlab.training.corrections import Corrections
+from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune
+from digitlab.training.keeping_fine_tuned import keep_fine_tuned
+from digitlab.values import CLASS_NAMES
+
+#: The network that comes with digitlab, and the one of the training on this page.
+SHIPPED, TRAINED = "shipped", "trained"
+
+_RUN = "run "
+_MOST_KEPT = 4
+
+
+def of_run(name: str) -> str:
+    """Return the choice that means a run."""
+    return _RUN + name
+
+
+class Readers:
+    """Gives readers, and keeps those that were asked for lately; safe to call from any thread.
+
+    A choice is ``SHIPPED``, ``TRAINED`` or what ``of_run`` gives. Runs are read from files: ask off the event loop.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[object, ...], Reader] = {}
+
+    def choices(self) -> dict[str, str]:
+        """Return what there is to choose, with its name for people."""
+        of_runs = [of_run(line.name) for line in run_lines(self._trainer) if line.has_model]
+        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED, *of_runs)}
+
+    def name(self, choice: str) -> str:
+        """Return what people call a choice."""
+        if choice.startswith(_RUN):
+            return f"Run {choice.removeprefix(_RUN)}"
+        return {SHIPPED: "The shipped reader", TRAINED: "The network trained here"}[choice]
+
+    def about(self, choice: str) -> str:
+        """Say in a sentence what one has to know of a choice."""
+        if choice != TRAINED:
+            return ""
+        network, step = self._trainer.architecture, self._trainer.step_done
+        if step == 0:
+            return f"{network.name} has not been trained yet, so it guesses."
+        eleventh = "" if network.n_classes > len(CLASS_NAMES) else ' It has no answer "not a digit".'
+        return f"{network.name} after {step:,} batches.{eleventh}"
+
+    def checkpoint(self, choice: str) -> Checkpoint:
+        """Return the network and weights of a choice."""
+        if choice == SHIPPED:
+            return load_checkpoint(SHIPPED_FILE)
+        if choice == TRAINED:
+            moment = self._trainer.moment(None)
+            model = Sequential.from_architecture(moment.architecture, moment.weights, threads=1)
+            return Checkpoint(moment.architecture, tuple(moment.weights), model.class_names)
+        return self._run(choice).load_model()
+
+    def reader(self, choice: str) -> Reader:
+        """Return what reads."""
+        key = self._key(choice)
+        with self._lock:
+            kept = self._kept.pop(key, None)
+        made = kept if kept is not None else self._made(choice)
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+        return made
+
+    def _made(self, choice: str) -> Reader:
+        if choice == SHIPPED:
+            return Reader()
+        if choice == TRAINED:
+            moment = self._trainer.moment(None)
+            return Reader(Sequential.from_architecture(moment.architecture, moment.weights, threads=1))
+        return Reader(self._run(choice).path / MODEL)
+
+    def _run(self, choice: str) -> Run:
+        if self._trainer.out is None or not choice.startswith(_RUN):
+            raise RunError("This Studio keeps no runs; choose another network.")
+        return run_in(self._trainer.out, check_name(choice.removeprefix(_RUN)))
+
+    def _key(self, choice: str) -> tuple[object, ...]:
+        if choice == TRAINED:
+            return choice, self._trainer.generation, self._trainer.step_done
+        if choice == SHIPPED:
+            return (choice,)
+        path = self._run(choice).path / MODEL
+        return choice, path.stat().st_mtime_ns if path.exists() else 0
+
+
+def readers_of(trainer: Trainer) -> Readers:
+    """Return the readers of a trainer; all pages share them."""
+    return trainer.own(Readers)
+
+
+_LOG = logging.getLogger(__name__)
+
+
+class _CancelledError(Exception):
+    """Somebody does not want it any more."""
+
+
+class Learning:
+    """One fine-tuning at a time in this process. Attributes may be read from any thread.
+
+    ``origin`` is the choice that the last one began with, ``tuned`` what came of it, and ``choice`` what it became:
+    empty while it is not taken, since what reads worse is taken only by ``take``. ``fraction`` of it is done, and
+    ``message`` says what failed.
+    """
+
+    def __init__(
+        self,
+        data: MnistData,
+        out: Path | None,
+        corrections: Corrections | None,
+        readers: Readers,
+        folder: str | None = None,
+    ) -> None:
+        self._folder = folder
+        self._data, self._out, self._corrections, self._readers = data, out, corrections, readers
+        self._lock = threading.Lock()
+        self._is_cancelled = False
+        self.is_running, self.fraction, self.message = False, 0.0, ""
+        self.origin, self.choice = "", ""
+        self.tuned: FineTuned | None = None
+        self.options = FineTuningOptions()
+
+    def start(self, choice: str, photos: Sequence[KnownPhoto] = (), apart: Apart | None = None) -> threading.Thread:
+        """Let the network of a choice learn, and see how it reads photos then, apart; returns at once."""
+        if self._out is None or self._corrections is None:
+            raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+        with self._lock:
+            if self.is_running:
+                raise RunError("A network is learning from the corrections already; wait for it, or cancel it.")
+            self.is_running, self._is_cancelled = True, False
+        self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
+        thread = threading.Thread(
+            target=self._run, args=(choice, self._corrections, photos, apart), name="digitlab-learning", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def cancel(self) -> None:
+        """End it at the next step; nothing is kept."""
+        self._is_cancelled = True
+
+    def take(self) -> None:
+        """Keep what was learned as a run of its own, whether or not it reads worse."""
+        with self._lock:
+            if self.tuned is None or self._out is None or self.choice:
+                raise RunError("There is nothing to take; let a network learn from the corrections first.")
+            origin = self._readers.name(self.origin)
+            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
+            evaluate_and_report(run, self._data)
+            self.choice = of_run(run.name)
+
+    def drop(self) -> None:
+        """Forget what was learned and not taken."""
+        if not self.choice:
+            self.tuned = None
+
+    def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto], apart: Apart | None) -> None:
+        try:
+            images, labels = corrections.arrays()
+            start = self._readers.checkpoint(choice)
+            self.tuned = fine_tune(
+                start, images, labels, self._data, self.options, photos=photos, apart=apart, on_step=self._note
+            )
+            if not self.tuned.is_worse:
+                self.take()
+        except _CancelledError:
+            self.message = "Cancelled; nothing was kept."
+        except DigitlabError as error:
+            self.message = str(error)
+        except Exception as error:
+            _LOG.exception("Learning from corrections failed.")
+            self.message = f"Learning ended with an unforeseen error: {error!r:.200}. Nothing was kept."
+        finally:
+            self.is_running = False
+
+    def _note(self, step: int, n_steps: int) -> None:
+        if self._is_cancelled:
+            raise _CancelledError
+        self.fraction = step / n_steps
+
+
+def corrections_of(trainer: Trainer) -> Corrections | None:
+    """Return the corrections beside a trainer's folder of runs; None where nothing is written."""
+    return trainer.own(_corrections_beside)
+
+
+def _corrections_beside(trainer: Trainer) -> Corrections | None:
+    return None if trainer.out is None else Corrections(trainer.out.absolute().parent / "corrections")
+
+
+def learning_of(trainer: Trainer) -> Learning:
+    """Return what learns in this process."""
+    return trainer.own(_learning)
+
+
+def _learning(trainer: Trainer) -> Learning:
+    return Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data)

@@ -1,0 +1,369 @@
+"""The Runs tab: every kept run in a list, its report, its evaluation, its export, and two of them compared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from nicegui import ui
+
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import DigitlabError
+from digitlab.evaluation.comparison import compare
+from digitlab.evaluation.finish import evaluate_and_report
+from digitlab.evaluation.markup import percent
+from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
+from digitlab.network.formats.tfjs import QUANTIZATIONS
+from digitlab.studio.page import Page
+from digitlab.studio.run_list import RunLine, open_run, report_url, run_lines
+from digitlab.studio.stream import Refreshing
+from digitlab.studio.tabs.runs.comparison_view import ComparisonView
+from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.controls import choose_test_images
+from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+
+_NAME = "Runs"
+# How often the folder is looked at while the tab is seen: runs are made at the terminal, too.
+_LOOK_EVERY_S = 2.0
+# With so many runs chosen.
+_NEXT_STEPS = (
+    "Choose two runs in the list to compare them.",
+    "Choose one more run to compare with it.",
+    "Comparing ...",
+)
+_log = logging.getLogger("digitlab.studio")
+
+
+def build(page: Page) -> None:
+    """Build the tab into the current container."""
+    RunsTab(page)
+
+
+class RunsTab:
+    """The list, and below it the comparison of the two runs that are chosen in it."""
+
+    def __init__(self, page: Page) -> None:
+        self._page, self._subject = page, page.subject
+        self._lines: list[RunLine] = []
+        self._chosen: list[str] = []
+        self._build()
+        self._looking = Refreshing(self._look, gap_s=0.5, name="digitlab studio list of runs")
+        self._comparing = Refreshing(self._compare, gap_s=0.2, name="digitlab studio comparison")
+        page.on_tab(lambda name: self._looking.ask(at_once=True) if name == _NAME else None)
+        page.on_state(lambda _: self._look_if_seen())
+        self._subject.on_change(self._subject_changed)
+        ui.timer(_LOOK_EVERY_S, self._look_if_seen)
+        self._looking.ask()
+
+    def _build(self) -> None:
+        exports = Exports(name="runs", csv=lambda: run_table(self._lines), json=lambda: run_records(self._lines))
+        with card("Runs", help="runs", exports=exports):
+            self._table = SortableTable("Runs", RUN_COLUMNS, heading_column=1, on_action=self._act)
+            self._none = ui.label().classes("muted")
+            self._none.set_visibility(False)
+        with ui.element("div").classes("toolbar"):
+            choose_test_images(self._page)
+            self._swap = ui.button("Swap A and B", on_click=self._swap_runs).props("outline")
+            self._status = ui.label().classes("evaluated muted").props('role="status"')
+        self._comparison = ComparisonView(self._page)
+        self._exporting = ExportDialog(self._page)
+        self._tell_choice()
+
+    # ---- the list ----
+
+    def _look_if_seen(self) -> None:
+        if self._page.tab == _NAME:
+            self._looking.ask()
+
+    async def _look(self) -> None:
+        try:
+            lines = await asyncio.to_thread(run_lines, self._page.trainer)
+        except DigitlabError as error:
+            self._say_none(str(error), is_error=True)
+            return
+        if not self._page.is_open:
+            return
+        known = {line.name for line in lines}
+        if any(name not in known for name in self._chosen):
+            self._chosen = [name for name in self._chosen if name in known]
+            self._choice_changed()
+        self._lines = lines
+        self._draw()
+
+    def _draw(self) -> None:
+        rows = run_rows(self._lines, self._chosen, self._page.trainer)
+        if rows != list(self._table.rows):
+            self._table.show(rows)
+        self._table.set_visibility(bool(rows))
+        if rows:
+            self._none.set_visibility(False)
+        elif self._page.trainer.out is None:
+            self._say_none("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+        else:
+            self._say_none("There are no runs yet. Start a training in the Training tab; it is kept here.")
+
+    def _say_none(self, sentence: str, *, is_error: bool = False) -> None:
+        self._none.set_text(sentence)
+        self._none.classes(add="error" if is_error else "muted", remove="muted" if is_error else "error")
+        self._none.set_visibility(True)
+
+    async def _act(self, name: str, action: str) -> None:
+        if action == "compare":
+            self._toggle(name)
+        elif action == "evaluate":
+            self._subject.choose_run(name)
+            self._page.set_tab("Evaluation")
+            # The button that had the focus is hidden now; whoever uses the keyboard goes on from the tab.
+            self._page.client.run_javascript("document.getElementById('tab-evaluation')?.focus()")
+        elif action == "report":
+            await self._write_report(name)
+        elif action == "export":
+            self._exporting.open(name)
+
+    async def _write_report(self, name: str) -> None:
+        page = self._page
+        try:
+            run = open_run(page.trainer, name)
+            await asyncio.to_thread(evaluate_and_report, run, page.data)
+        except DigitlabError as error:
+            page.notify(str(error), "error")
+            return
+        page.notify(f"The report of {name} is written.")
+        self._looking.ask(at_once=True)
+
+    # ---- comparing ----
+
+    def _toggle(self, name: str) -> None:
+        if name in self._chosen:
+            self._chosen.remove(name)
+        else:
+            # A third one takes the place of the one that was chosen last, so that A stays for a series of comparisons.
+            self._chosen = [*self._chosen[:1], name]
+        self._choice_changed()
+        self._draw()
+
+    def _swap_runs(self) -> None:
+        self._chosen.reverse()
+        self._choice_changed()
+        self._draw()
+
+    def _choice_changed(self) -> None:
+        self._tell_choice()
+        if len(self._chosen) == 2:
+            self._comparing.ask(at_once=True)
+        else:
+            self._comparison.hide()
+
+    def _tell_choice(self) -> None:
+        n = len(self._chosen)
+        self._swap.set_enabled(n == 2)
+        self._tell(_NEXT_STEPS[n])
+
+    def _tell(self, sentence: str, *, is_error: bool = False) -> None:
+        self._status.set_text(sentence)
+        self._status.classes(add="error" if is_error else "muted", remove="muted" if is_error else "error")
+
+    def _subject_changed(self) -> None:
+        if len(self._chosen) == 2:
+            self._comparing.ask(at_once=True)
+
+    async def _compare(self) -> None:
+        chosen, n_images = tuple(self._chosen), self._subject.n_images
+        if len(chosen) != 2:
+            return
+        try:
+            a, b = (open_run(self._page.trainer, name) for name in chosen)
+            comparison = await asyncio.to_thread(compare, a, b, self._page.data, n_images)
+        except DigitlabError as error:
+            self._comparison.hide()
+            self._tell(str(error), is_error=True)
+            return
+        except Exception as error:
+            _log.exception("A comparison failed")
+            self._comparison.hide()
+            self._tell(f"The comparison failed: {error}. Choose two other runs, or reload the page.", is_error=True)
+            return
+        # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
+        if self._page.is_open and chosen == tuple(self._chosen):
+            await self._comparison.show(comparison)
+            self._tell(f"A is {chosen[0]}, B is {chosen[1]}.")
+
+
+#: The table's columns.
+RUN_COLUMNS = (
+    Column("Compare", can_sort=False),
+    Column("Name"),
+    Column("Status"),
+    Column("val_acc", is_number=True),
+    Column("Test acc", is_number=True),
+    Column("Evaluate", can_sort=False, is_hidden=True),
+    Column("Report", can_sort=False, is_hidden=True),
+    Column("Export", can_sort=False, is_hidden=True),
+    Column("Began"),
+    Column("Network"),
+    Column("Seed", is_number=True),
+    Column("Epochs", is_number=True),
+    Column("Changed settings"),
+)
+
+_ACTIVE = ("training", "paused")
+_FIELDS = (
+    "name", "began", "network", "changed_settings", "seed", "epochs_done", "epochs", "status", "val_accuracy",
+    "test_accuracy", "problem",
+)  # fmt: skip
+
+
+def run_rows(lines: Sequence[RunLine], chosen: Sequence[str], trainer: Trainer) -> list[Row]:
+    """Return a row for every run; those that are chosen are marked A and B."""
+    here = trainer.run.name if trainer.run is not None and trainer.state in _ACTIVE else ""
+    return [_row(line, chosen, trainer.state if line.name == here else "") for line in lines]
+
+
+def run_table(lines: Sequence[RunLine]) -> Rows:
+    """Return the runs as a table to be saved."""
+    records = run_records(lines)
+    return _FIELDS, [[record[name] for name in _FIELDS] for record in records]
+
+
+def run_records(lines: Sequence[RunLine]) -> list[dict[str, Any]]:
+    """Return the runs as plain values to be saved; None is what a damaged run does not tell."""
+    records = []
+    for line in lines:
+        info = line.info.to_dict() if line.info is not None else {}
+        known = {"name": line.name, "began": line.began.isoformat(timespec="seconds"), "problem": line.problem}
+        known |= {"changed_settings": line.changed, "status": info.get("status", "damaged")}
+        records.append({name: known.get(name, info.get(name)) for name in _FIELDS})
+    return records
+
+
+def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
+    name = line.name
+    letter = "AB"[chosen.index(name)] if name in chosen else ""
+    began = Cell(f"{line.began:%Y-%m-%d %H:%M}", order=line.began.timestamp())
+    info = line.info
+    if info is None:
+        nothing = Cell("", order=None)
+        # The sentence takes the place of both accuracies, the evaluation, the report and the export.
+        problem = Cell(line.problem, order=None, look="error long-text", span=5)
+        told = (Cell("damaged"), problem, nothing, nothing, nothing, nothing, began, nothing, nothing, nothing, nothing)
+        return Row(name, (Cell(""), Cell(name), *told))
+    cells = (
+        _check(line, letter),
+        Cell(name),
+        Cell(state or info.status),
+        _accuracy(info.val_accuracy),
+        _accuracy(info.test_accuracy, info.problem),
+        Cell("Evaluate", kind="button", action="evaluate", says=f"Evaluate {name}") if line.has_model else Cell(""),
+        _report(line),
+        Cell("Export", kind="button", action="export", says=f"Export {name}") if line.has_model else Cell(""),
+        began,
+        Cell(info.network),
+        Cell(f"{info.seed}", order=info.seed),
+        Cell(f"{info.epochs_done}/{info.epochs}", order=info.epochs_done),
+        Cell(line.changed or "none", order=line.changed, look="long-text" if line.changed else "muted"),
+    )
+    return Row(name, cells, is_marked=bool(letter))
+
+
+def _check(line: RunLine, letter: str) -> Cell:
+    if not line.has_weights:
+        return Cell("")
+    return Cell(letter, kind="check", action="compare", says=f"Compare {line.name}", is_on=bool(letter))
+
+
+def _report(line: RunLine) -> Cell:
+    if line.has_report:
+        return Cell("Report", kind="link", href=report_url(line.name), says=f"Report of {line.name}, in a new tab")
+    if line.has_model:
+        return Cell("Write report", kind="button", action="report", says=f"Write the report of {line.name}")
+    return Cell("")
+
+
+def _accuracy(fraction: float | None, problem: str = "") -> Cell:
+    if problem:
+        return Cell("damaged", order=None, look="error", says=f"damaged: {problem}")
+    return Cell("", order=None) if fraction is None else Cell(percent(fraction), order=fraction)
+
+
+_TITLES = {
+    "tfjs": "TensorFlow.js: a layers model, as a ZIP file",
+    "keras": "Keras: a .keras file",
+    "onnx": "ONNX: an .onnx file",
+    "web": "A page to draw on and hand out, as a ZIP file",
+}
+_AS_THEY_ARE = "float32"
+_MISSING = 'Keras and ONNX files need two more packages: pip install "digitlab[export]"'
+_log = logging.getLogger("digitlab.studio")
+
+
+class ExportDialog:
+    """Exports a run with ``digitlab.export``, which reads back what it has written and asks the runtimes there are."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.name = ""
+        formats = formats_here()
+        with ui.dialog() as self._dialog, ui.element("div").classes("studio-dialog export-dialog"):
+            self._dialog.props('aria-labelledby="export-dialog-title"')
+            with ui.element("div").classes("dialog-head"):
+                self._title = ui.label().classes("dialog-title")
+                self._title.props('id="export-dialog-title" role="heading" aria-level="2"')
+                ui.button(icon="close", on_click=self._dialog.close).props(
+                    'flat round dense aria-label="Close"'
+                ).classes("icon-button")
+            self._format = ui.select(
+                {name: _TITLES[name] for name in formats}, value=formats[0], label="For", on_change=self._tell_format
+            )
+            widths = {_AS_THEY_ARE: "as they are, 32 bits"} | {name: f"quantized to {name}" for name in QUANTIZATIONS}
+            self._quantize = ui.select(widths, value=_AS_THEY_ARE, label="Weights")
+            if len(formats) < len(_TITLES):
+                ui.label(_MISSING).classes("muted")
+            self._button = ui.button("Export", on_click=self.export)
+            self._told = ui.element("div").classes("export-told").props('role="status"')
+
+    def open(self, name: str) -> None:
+        """Show the dialog for a run."""
+        self.name = name
+        self._title.set_text(f"Export {name}")
+        self._told.clear()
+        self._tell_format()
+        self._dialog.open()
+
+    async def export(self) -> None:
+        """Export as is chosen, tell what came of it, and have the browser save the file."""
+        name, format = self.name, str(self._format.value)
+        quantize = None if format != "tfjs" or self._quantize.value == _AS_THEY_ARE else str(self._quantize.value)
+        self._button.disable()
+        self._say(["Exporting and verifying ..."])
+        try:
+            report, file = await asyncio.to_thread(self._exported, name, format, quantize)
+        except DigitlabError as error:
+            self._say([str(error)], is_error=True)
+        except Exception as error:
+            _log.exception("An export failed")
+            self._say([f"The export failed: {error}. Choose another format, or another run."], is_error=True)
+        else:
+            self._say([f"{file.name}, {len(file.content):,} bytes.", *report.sentences()])
+            ui.download.content(file.content, file.name, file.media_type)
+        finally:
+            self._button.enable()
+
+    def _exported(self, name: str, format: str, quantize: str | None) -> tuple[ExportReport, ExportedFile]:
+        checkpoint = open_run(self._page.trainer, name).load_model()
+        model = Sequential.from_checkpoint(checkpoint)
+        data, metadata = self._page.data, checkpoint.metadata
+        return export_packed(model, name, format=format, quantize=quantize, data=data, metadata=metadata)
+
+    def _tell_format(self) -> None:
+        self._quantize.set_visibility(self._format.value == "tfjs")
+
+    def _say(self, sentences: list[str], *, is_error: bool = False) -> None:
+        if not self._page.is_open:
+            return
+        self._told.clear()
+        with self._told:
+            for sentence in sentences:
+                ui.label(sentence).classes("error" if is_error else "")

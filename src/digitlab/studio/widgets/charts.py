@@ -1,0 +1,185 @@
+"""Live line charts, fed with new points only and drawn in the browser by ECharts as NiceGUI bundles it; and pictures.
+
+What is to be saved as a picture is drawn by the browser that shows it, and several are put beside each other here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import nicegui.elements.echart  # noqa: F401  (makes ECharts known to the page)
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+from PIL import Image
+
+from digitlab.errors import InputError, StorageError
+from digitlab.studio.page import Page
+
+#: New points by the curve's name: the x values and the y values.
+Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+# Digits after which nobody could see a difference, and which keep the messages short.
+_DIGITS = 6
+_PICTURE_TIMEOUT_S = 10.0
+# Where the y axis ends before there is data. Somewhat above ln 10 = 2.303, the loss of guessing among ten classes: most
+# trainings begin there, and the axis stays as it is.
+_Y_FIRST = 2.5
+_PREFIX = "data:image/png;base64,"
+_SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)"[^>]*?\bheight="([\d.]+)"')
+_RASTERIZE = """
+return await (async (svg, scale) => {
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(svg);
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth * scale;
+  canvas.height = image.naturalHeight * scale;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
+})(%s, %d);
+"""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of a chart: its name, a CSS variable, and whether it is dashed with a mark at every point."""
+
+    name: str
+    color: str = "--series-1"
+    marked: bool = False
+
+
+class LiveChart(ui.element, component="../static/live_chart.js"):
+    """A chart that grows; ``label`` is for screen readers, and the first curve carries the cursor.
+
+    The x axis goes from 0 to ``x_max``, the y axis to ``y_max`` or where the data is.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        label: str,
+        curves: Sequence[Curve],
+        *,
+        x_name: str,
+        y_name: str = "Value",
+        x_max: float = 1,
+        y_max: float | None = None,
+    ) -> None:
+        super().__init__()
+        self._page, self._curves = page, tuple(curves)
+        self.n_points = dict.fromkeys((curve.name for curve in curves), 0)
+        self._props |= {"label": label, "x-name": x_name, "y-name": y_name, "x-max": x_max, "y-first": _Y_FIRST}
+        if y_max is not None:
+            self._props["y-max"] = y_max
+        self._props["series"] = [
+            {"name": curve.name, "color": curve.color, "kind": "marked" if curve.marked else "plain"}
+            for curve in curves
+        ]
+
+    def append(self, points: Points) -> None:
+        """Add points to the curves; what was there before is not sent again."""
+        if not any(len(xs) for xs, _ in points.values()):
+            return
+        columns = []
+        for curve in self._curves:
+            xs, ys = points.get(curve.name, ((), ()))
+            self.n_points[curve.name] += len(xs)
+            columns.append([list(xs), _rounded(ys)])
+        self._page.send(self, "append", columns)
+
+    def restart(self, x_max: float) -> None:
+        """Remove all points and the cursor, and let the x axis end elsewhere."""
+        self.n_points = dict.fromkeys(self.n_points, 0)
+        self._page.send(self, "restart", x_max)
+
+    def set_cursor(self, x: float | None, values: Mapping[str, float] | None = None) -> None:
+        """Mark one x and show the curves' values there; with None those of the newest points."""
+        self._page.send(self, "setCursor", x, dict(values or {}))
+
+    def on_pick(self, f: Callable[[int], Any]) -> Self:
+        """Call ``f`` with the x where somebody clicked."""
+
+        def handle(event: GenericEventArguments) -> None:
+            f(int(event.args))
+
+        self.on("pick", handle)
+        return self
+
+    async def png(self) -> bytes:
+        """Return the chart as it is seen, as a PNG file."""
+        uri = await self._picture("png")
+        return base64.b64decode(uri.partition(",")[2])
+
+    async def svg(self) -> str:
+        """Return the chart as it is seen, as SVG."""
+        return await self._picture("svg")
+
+    async def _picture(self, kind: str) -> str:
+        picture = await self.run_method("picture", kind, timeout=_PICTURE_TIMEOUT_S)
+        if not isinstance(picture, str):
+            raise StorageError("The browser gave no picture of the chart; reload the page and try again.")
+        return picture
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    return [float(f"{value:.{_DIGITS}g}") for value in values]
+
+
+async def png_of_svg(svg: str, *, scale: int = 2) -> bytes:
+    """Let the browser draw an SVG file and return it as PNG, with ``scale`` pixels for each unit."""
+    answer = await ui.run_javascript(_RASTERIZE % (json.dumps(svg), scale), timeout=10.0)
+    try:
+        if isinstance(answer, str) and answer.startswith(_PREFIX):
+            return base64.b64decode(answer.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        pass
+    raise InputError("The browser could not draw the picture; save it as SVG instead.")
+
+
+def png_side_by_side(pictures: Sequence[bytes]) -> bytes:
+    """Return PNG files as one, from left to right."""
+    try:
+        images = [Image.open(io.BytesIO(picture), formats=["PNG"]).convert("RGB") for picture in pictures]
+    except OSError as error:
+        raise StorageError(f"The browser gave a picture that cannot be read ({error}); try again.") from None
+    whole = Image.new(
+        "RGB", (sum(image.width for image in images), max(image.height for image in images)), images[0].getpixel((0, 0))
+    )
+    left = 0
+    for image in images:
+        whole.paste(image, (left, 0))
+        left += image.width
+    file = io.BytesIO()
+    whole.save(file, "PNG")
+    return file.getvalue()
+
+
+def svg_side_by_side(pictures: Sequence[str]) -> str:
+    """Return SVG pictures as one, from left to right.
+
+    Examples
+    --------
+    >>> one = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="5"></svg>'
+    >>> svg_side_by_side([one, one]).count('<svg')
+    3
+    """
+    parts, left, height = [], 0.0, 0.0
+    for picture in pictures:
+        found = _SIZE.search(picture)
+        if found is None:
+            raise StorageError("The browser gave a picture without a size; try again.")
+        parts.append(picture[found.start() :].replace("<svg", f'<svg x="{left:g}"', 1))
+        left, height = left + float(found[1]), max(height, float(found[2]))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left:g}" height="{height:g}">\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )

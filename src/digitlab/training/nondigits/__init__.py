@@ -1,1 +1,0 @@
-"""What is no digit: letters, marks, pieces and joins of digits, made for practice."""
