@@ -95,7 +95,7 @@ def find_cells(
     shrunk = cv2.GaussianBlur(light, (0, 0), 0.4 / scale) if scale < 0.6 else light
     strip = cv2.warpAffine(shrunk, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     best: tuple[list[Boxed], list[int]] = [], chosen
-    most = (0, False, 0)
+    most = (-len(chosen), False, 0)
     for is_tick, columns in _borders(ink_contrast(np.asarray(strip, np.float32), bright_ink, _HEIGHT_PX)):
         at = np.array([left + column / scale for column in columns])
         on_border = np.abs(at - xs[:, None]).min(1, initial=np.inf) < _ON_BORDER * height
@@ -105,8 +105,9 @@ def find_cells(
             # What is read as a digit is no border.
             free = at[np.abs(at[:, None] - marks.x[digits]).min(1, initial=np.inf) >= _ON_BORDER * height]
             found = _boxes(free, marks, digits, height, slope, level, _PRICES[is_tick])
-            # Whichever hold the most digits; borders before ticks.
-            fit = (sum(len(box.marks) == 1 for box in found), not is_tick, len(found))
+            # Whichever hold the most digits and leave out the fewest; borders before ticks.
+            n_out = len(digits) - sum(len(box.marks) for box in found)
+            fit = (sum(len(box.marks) == 1 for box in found) - n_out, not is_tick, len(found))
             if fit > most and len(found) > 2 * lines.any():
                 most, best = fit, (found, digits)
     return best

@@ -320,7 +320,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_images": 10_000,
         "validation_images": 512,
         "batch_size": 8,
-        "epochs": 27,
+        "epochs": 48,
         "optimizer": "adamw",
         "learning_rate": 0.0015,
         "schedule": "one-cycle",
