@@ -340,6 +340,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_real_photos_are_read_alike_by_any_number_of_workers(call: Any, photos: Path) -> None:
     one = call("read", photos, "--csv", "--workers", "1")
     assert one.code == 1

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 # Replaces the folder "it", and is killed at the call that is named.
 KILLED = """
 import os, pathlib, shutil, sys
-from digitlab.data import bench as benches
+from digitlab.data import storage as benches
 killing, exchanges = sys.argv[1], sys.argv[2] == "True"
 if not exchanges:
     benches._exchanged = lambda one, other: False

@@ -66,6 +66,7 @@ def test_an_export_is_packed_into_one_file_and_leaves_nothing_behind(
         assert {name.removeprefix("my-net/").partition("/")[0] for name in names} == set(report.files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["tfjs", "keras", "onnx"])
 def test_an_exported_reader_reads_as_the_shipped_one(tmp_path: Path, format: str) -> None:
     shipped = load_model_file(SHIPPED)

@@ -1,7 +1,5 @@
 """The page to hand out: what is in the folder, and its scripts under Node beside digitlab.
 
-pytestmark = pytest.mark.slow
-
 Tolerance: 1e-4 of a probability or a pixel, as promised; JavaScript's sums are of doubles and differ by some 1e-7.
 """
 
@@ -22,6 +20,8 @@ import digitlab as dl
 from digitlab.errors import ConfigError, ExportError, StorageError
 from digitlab.exporting import page_writer, verify
 from digitlab.reading.frame import frame
+
+pytestmark = pytest.mark.slow
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed.")

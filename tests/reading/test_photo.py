@@ -149,6 +149,7 @@ def test_files_are_checked_before_they_are_read(tmp_path: Path) -> None:
     assert open_photo(io.BytesIO(GOOD["png"]())).source == "image"
 
 
+@pytest.mark.slow
 def test_a_document_is_read_page_by_page(reader: Reader) -> None:
     document = pdf(drawing("1"), drawing("22"), drawing("4"))
     pages = list(open_pages(document))

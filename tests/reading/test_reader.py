@@ -46,6 +46,7 @@ NOTHING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTHING)
 def test_nothing_is_read_where_nothing_is_written(reader: Reader, name: str) -> None:
     assert reader.read(NOTHING[name]).text == ""
@@ -116,6 +117,7 @@ def test_min_confidence_refuses_what_is_unsure(reader: Reader, compose) -> None:
     assert any(refused.reason == "unsure" and refused.best is not None for refused in strict.refused)
 
 
+@pytest.mark.slow
 def test_render_draws_on_the_upright_photo(reader: Reader, compose) -> None:
     page = compose(1, n_numbers=6, most_digits=4, size=(900, 500))
     lying = np.ascontiguousarray(np.rot90(page.pixels))
@@ -148,6 +150,7 @@ def test_every_step_is_explained(reader: Reader, compose) -> None:
     assert reader.explain(NOTHING["white"]).reading.text == ""
 
 
+@pytest.mark.slow
 def test_the_switches_show_why_the_steps_are_there(reader: Reader) -> None:
     test = MnistData.load().test
     canvases = []

@@ -618,6 +618,7 @@ def test_what_is_said_of_another_sheet_or_is_no_correction_changes_nothing(
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_reads_where_it_is_no_worse_and_can_be_left_again(
     trainer: Trainer, kept: Corrections
 ) -> None:
@@ -719,6 +720,7 @@ def test_a_studio_without_a_folder_keeps_nothing_and_says_so(trainer: Trainer) -
 # ---- the page as a whole ----
 
 
+@pytest.mark.slow
 def test_document_that_never_ends_is_given_up_and_the_next_photo_is_read(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -261,6 +261,7 @@ async def exported(user: User, tab: RunsTab, format: str, quantize: str = "float
     return response.content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "ending", "inside"),
     [
@@ -303,6 +304,7 @@ def test_quantized_export_tells_what_it_costs(trainer: Trainer, three: Sequence[
     look_at_runs(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_export_that_fails_says_why_and_can_be_tried_again(trainer: Trainer, three: Sequence[str]) -> None:
     assert trainer.out is not None
     weights = trainer.out / three[0] / "model.safetensors"

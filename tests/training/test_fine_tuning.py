@@ -23,6 +23,7 @@ from digitlab.training.composed_page import compose_page
 from digitlab.training.fine_tuning import Figure, FineTuned, FineTuningOptions, KnownPhoto, fine_tune
 from digitlab.training.keeping_fine_tuned import keep_fine_tuned, repeat_fine_tuned
 
+WHOLE_PAGE = fine_tuning._PAGE
 OPTIONS = FineTuningOptions(replay_images=1000, batch_size=64, learning_rate=0.003)
 
 
@@ -60,16 +61,16 @@ def wrong(trained: dl.Sequential, data: dl.MnistData) -> tuple[np.ndarray, np.nd
 
 
 @pytest.fixture(autouse=True)
-def _short_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read seven digits before and after, which takes a tenth of the time; marked tests read the whole page."""
-    if request.node.get_closest_marker("slow") is None:
-        monkeypatch.setattr(fine_tuning, "_PAGE", (4, 3))
+def _short_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read seven digits before and after, which takes a tenth of the time."""
+    monkeypatch.setattr(fine_tuning, "_PAGE", (4, 3))
 
 
 @pytest.mark.slow
 def test_corrections_are_learned_and_mnist_is_not_forgotten(
-    start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData
+    start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fine_tuning, "_PAGE", WHOLE_PAGE)
     told: list[tuple[int, int]] = []
     tuned = fine_tune(start, *wrong, data, OPTIONS, on_step=lambda *at: told.append(at))
     assert (tuned.corrections.n, tuned.corrections.right_before, tuned.n_left_out) == (6, 0, 0)
@@ -90,6 +91,7 @@ def test_corrections_are_learned_and_mnist_is_not_forgotten(
     assert tuned.checkpoint.metadata["temperature"] == "1.5"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_on_any_number_of_threads(
     start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData
 ) -> None:
@@ -177,6 +179,7 @@ def test_a_run_that_learned_from_corrections_is_repeated_bit_for_bit(
         repeat_fine_tuned(run, tmp_path / "runs", data=data)
 
 
+@pytest.mark.slow
 def test_photos_of_ones_own_are_read_before_and_after(data: dl.MnistData) -> None:
     start = load_checkpoint(SHIPPED)
     page = compose_page(data.validation, seed=1, numbers=(3, 2), digit_px=42)

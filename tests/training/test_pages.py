@@ -22,11 +22,13 @@ def crops(bank):
     return compose(bank, N, seed=1)
 
 
+@pytest.mark.slow
 def test_a_bank_is_the_same_every_time(bank, digits):
     again = make_bank(digits.training, seed=0, fonts=[Font(BUILT_IN)], threads=1)
     assert bank_digest(again) == bank_digest(bank)
 
 
+@pytest.mark.slow
 def test_a_bank_is_of_its_split_alone(bank, digits):
     assert bank_digest(make_bank(digits.validation, seed=0, fonts=[Font(BUILT_IN)])) != bank_digest(bank)
     assert {image.tobytes() for image in digits.training.images} <= {image.tobytes() for image in bank.images}
