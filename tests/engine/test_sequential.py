@@ -240,5 +240,5 @@ def test_a_network_that_does_not_end_in_a_softmax_is_an_error() -> None:
 
 
 def test_labels_that_are_not_one_hot_are_refused() -> None:
-    with pytest.raises(DataError, match="single 1 in every row"):
+    with pytest.raises(DataError, match="one-hot rows of 10 with a single 1"):
         codelab_cnn().labelled(np.zeros((2, 28, 28), np.uint8), np.full((2, 10), 0.1))

@@ -68,7 +68,9 @@ def wrap_labelled(architecture: Architecture, images: NDArray[Any], labels: Arra
     DataError
         If they do not fit together or to this network.
     """
-    wrapped, numbers = wrap_images(architecture, images), class_numbers(labels, architecture.n_classes)
+    # A network that answers with maps has no classes, and says so.
+    numbers = class_numbers(labels, architecture.n_classes)
+    wrapped = wrap_images(architecture, images)
     if len(numbers) != len(wrapped):
         raise DataError(
             f"There are {len(wrapped):,} images but {len(numbers):,} labels; give one label for every image."
