@@ -23,7 +23,7 @@ Composing = Callable[[str, int], list[Any]]
 Judging = Callable[..., Any]
 
 #: What is asked is in the test; what is reached, and why not more, is in docs/measurements/reading.md.
-NOT_YET = pytest.mark.xfail(reason="asked for and not reached yet", strict=False)
+NOT_YET = pytest.mark.xfail(reason="asked for and not reached yet", strict=True)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,6 @@ def test_rows_of_boxes_have_as_many_digits_as_are_expected(pictures: Composing, 
     assert sum(one.n_whole for one in found) >= len(found) - 1
 
 
-@NOT_YET
 @pytest.mark.slow
 def test_an_x_a_dash_or_nothing_in_a_box_is_told_as_empty(pictures: Composing, judged: Judging) -> None:
     found = judged(pictures("blanks", 20))
@@ -128,8 +127,8 @@ def assert_places(picture: Any, reading: Reading) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [pytest.param(text, marks=NOT_YET) for text in ("12/05/2024", "3/4", "1/2")]
-    + ["7,8", "12.50", "14:35", "3x4", "31-12-1999", "555-0199", "7=7"],
+    [pytest.param(text, marks=NOT_YET) for text in ("12/05/2024", "3/4", "1/2", "3x4")]
+    + ["7,8", "12.50", "14:35", "31-12-1999", "555-0199", "7=7"],
 )
 def test_what_stands_between_numbers_is_told_and_no_digit(kinds: ModuleType, reader: Reader, text: str) -> None:
     picture = kinds.separated(np.random.default_rng([SEED, 3]), text, n_lines=1)

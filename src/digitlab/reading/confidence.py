@@ -16,9 +16,9 @@ from digitlab.reading.finder import Marks, common_area
 __all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
 
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
-_POWERS = (1.5, 0.22, 0.2, 0.31, 3.5, -0.4, -45.0, -3.08, 2.9, 1.5, -5.1)
+_POWERS = (1.91, 0.4, 0.2, 0.2, 2.73, -0.3, -26.8, -3.73, 2.52, 1.4, -4.95)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
-_WHICH = (0.62, 0.49, 0.6)
+_WHICH = (0.5, 0.5, 0.65)
 # Log odds that no evidence exceeds: one mark in a thousand that looks like nothing else is none.
 _SUREST = 6.8
 # A number's odds: the power of the product of its digits' and a constant.

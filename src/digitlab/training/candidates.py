@@ -78,7 +78,9 @@ def compose_candidates(
             boxes, which = _judged(finder, contrast, _centred(crops.boxes[of_crop]), crops.labels[of_crop], rng)
             some = slice(done, min(n, done + len(which)))
             patches[some] = cut_patches([(1.0, contrast)], boxes[: some.stop - done])
-            for place in np.flatnonzero(rng.random(some.stop - done) < _CUT_CLOSE):
+            # Drawn for all of a crop's candidates, so that where a set ends does not matter.
+            is_cut = rng.random(len(which)) < _CUT_CLOSE
+            for place in np.flatnonzero(is_cut[: some.stop - done]):
                 patches[done + place] = _cut_close(grey, boxes[place], rng)
             labels[some] = which[: some.stop - done]
             done = some.stop
