@@ -274,7 +274,7 @@ def test_a_network_comes_from_a_json_file(tmp_path):
 
 
 def test_an_unknown_network_gets_the_nearest():
-    with pytest.raises(NetworkError, match="Did you mean codelab_cnn"):
+    with pytest.raises(NetworkError, match="Did you mean 'codelab_cnn'"):
         TrainConfig(network="codelab_cmn").build_architecture()
 
 

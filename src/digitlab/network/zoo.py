@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
-from digitlab.errors import NetworkError
+from digitlab.errors import NetworkError, did_you_mean
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
@@ -155,7 +154,5 @@ def architecture(name: str) -> Architecture:
     key = name.replace("-", "_")
     known = ZOO | FINDERS
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise NetworkError(f"There is no network {name!r}.{hint} The zoo has {', '.join(known)}.")
+        raise NetworkError(f"There is no network {name!r}.{did_you_mean(key, known)} The zoo has {', '.join(known)}.")
     return known[key]()

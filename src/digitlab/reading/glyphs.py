@@ -23,7 +23,6 @@ _SLOPES = np.linspace(-0.32, 0.32, 9)  # of rules that run through
 _RULED = 0.8  # of the columns beside the box are dark along a rule, on either side
 _OWN = 0.5  # of a connected piece of ink lies within the box: then it is the digit's
 
-_CLOSE = 0.2  # of the height: a stroke so close to a digit is one of its strokes
 _ALL_OVER = 0.94  # of a picture: what is as wide and as high is its frame
 _LARGER = 1.1  # times the area: a box that is hardly larger is the same
 
@@ -67,7 +66,7 @@ def cut_out(light: NDArray[np.float32], marks: Marks, bright_ink: bool) -> list[
 
 
 def all_ink(light: NDArray[np.float32], box: _Box, bright_ink: bool) -> _Box | None:
-    """Return the box of all ink that belongs to what is in a box: strokes that run out of it, and those close by.
+    """Return the box of all ink of what is in a box, with the strokes that run out of it.
 
     None where that is hardly more than the box itself, or runs all over the picture.
     """
@@ -84,22 +83,18 @@ def all_ink(light: NDArray[np.float32], box: _Box, bright_ink: bool) -> _Box | N
     level = _stroke_level(inside)
     mask = (contrast > _EDGE * level).view(np.uint8)
     n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
-    lefts, tops, wide, high, area = stats.T
-    rights, bottoms = lefts + wide, tops + high
     within = np.bincount(labels[max(0, top) : bottom + 1, max(0, left) : right + 1].ravel(), minlength=n)
     own = within > 0.1 * within[1:].sum()
-    is_margin = (lefts == 0) | (tops == 0) | (rights == size[0]) | (bottoms == size[1])
-    gap_x = np.maximum(lefts - right, left - rights)
-    gap_y = np.maximum(tops - bottom, top - bottoms)
-    own |= (np.maximum(gap_x, gap_y) < _CLOSE * _HEIGHT_PX) & (area > 0.05 * area[own].sum()) & ~is_margin
-    own[0] = False
+    own[0] = False  # the paper
     if not own.any():
         return None
+    lefts, tops, wide, high, _ = stats.T
+    rights, bottoms = lefts + wide, tops + high
     found = lefts[own].min() / scale, tops[own].min() / scale, rights[own].max() / scale, bottoms[own].max() / scale
     if (found[2] - found[0]) > _ALL_OVER * width and (found[3] - found[1]) > _ALL_OVER * height:
         return None
-    area = (found[2] - found[0]) * (found[3] - found[1])
-    return found if area > _LARGER * (box[2] - box[0]) * (box[3] - box[1]) else None
+    covered = (found[2] - found[0]) * (found[3] - found[1])
+    return found if covered > _LARGER * (box[2] - box[0]) * (box[3] - box[1]) else None
 
 
 def _stroke_level(inside: NDArray[np.float32]) -> float:

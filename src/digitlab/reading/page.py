@@ -273,12 +273,11 @@ def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answer
 def _with_box(marks: Marks, box: tuple[float, float, float, float]) -> Marks:
     """The same mark with another box, for which the finder spoke less surely."""
     left, top, right, bottom = box
-    middle = np.array([(left + right) / 2]), np.array([(top + bottom) / 2])
     answers = np.sqrt(marks.answers)
     return dataclasses.replace(
         marks,
-        x=middle[0],
-        y=middle[1],
+        x=np.array([(left + right) / 2]),
+        y=np.array([(top + bottom) / 2]),
         width=np.array([right - left]),
         height=np.array([bottom - top]),
         answers=answers / answers.sum(1, keepdims=True),
