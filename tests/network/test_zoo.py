@@ -64,9 +64,7 @@ def test_a_hyphen_is_as_good_as_an_underscore() -> None:
 
 
 def test_an_unknown_network_is_answered_with_the_nearest_and_the_whole_zoo() -> None:
-    with pytest.raises(
-        NetworkError, match=r"'codlab_cnn'\. Did you mean 'codelab_cnn'\? The zoo has codelab_cnn,"
-    ):
+    with pytest.raises(NetworkError, match=r"'codlab_cnn'\. Did you mean 'codelab_cnn'\? The zoo has codelab_cnn,"):
         architecture("codlab_cnn")
     with pytest.raises(NetworkError, match=r"'xyz'\. The zoo has"):
         architecture("xyz")
