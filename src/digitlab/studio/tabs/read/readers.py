@@ -82,10 +82,13 @@ class Readers:
         """Return what reads."""
         key = self._key(choice)
         with self._lock:
-            kept = self._kept.pop(key, None)
-        made = kept if kept is not None else self._made(choice)
+            if key in self._kept:
+                self._kept[key] = self._kept.pop(key)
+                return self._kept[key]
+        made = self._made(choice)
         with self._lock:
-            self._kept[key] = made
+            # Of two threads that made it at once, both get the first's.
+            made = self._kept.setdefault(key, made)
             while len(self._kept) > _MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return made
