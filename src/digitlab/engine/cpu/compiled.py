@@ -20,6 +20,7 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 
 from digitlab.data.cache import cache_folder
@@ -113,9 +114,41 @@ def seal_cache() -> None:
 atexit.register(seal_cache)
 
 
+class _Part(JITCodeLibrary):  # type: ignore[misc]
+    """The instructions of a kernel: optimised and made machine code only as part of an entry point, once."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that only other kernels call; it becomes part of them."""
-    return _compile(function, no_cpython_wrapper=True)
+    compiled = _compile(function, no_cpython_wrapper=True)
+    compile_anyhow = compiled.compile
+
+    def compile_as_part(signature: Any) -> Any:
+        codegen = compiled.targetctx.codegen()
+        with global_compiler_lock:
+            before, codegen._library_class = codegen._library_class, _Part
+            codegen.set_env = lambda name, env: None  # nobody calls it from Python
+            try:
+                return compile_anyhow(signature)
+            finally:
+                if before is not _Part:
+                    del codegen._library_class, codegen.set_env
+
+    compiled.compile = compile_as_part
+    return compiled
 
 
 def inlined(function: Callable[..., Any]) -> Any:
