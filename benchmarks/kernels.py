@@ -10,14 +10,13 @@ import numba
 import numpy as np
 
 from digitlab.data.mnist import MnistData
-from digitlab.engine.cpu import convolution, dense, optimizing
-from digitlab.engine.cpu.gathering import gather
-from digitlab.engine.cpu.kernel_gradient import kernel_gradient
-from digitlab.engine.cpu.lanes import LANES, add_products, load, store
-from digitlab.engine.cpu.memory import Images
-from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE
-from digitlab.engine.cpu.program import Program
+from digitlab.engine.cpu import convolution, dense, update
+from digitlab.engine.cpu.blocks import gather
+from digitlab.engine.cpu.convolution import kernel_gradient
+from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, Program
 from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.cpu.tiles import LANES, add_products, load, store
+from digitlab.engine.images import Images
 from digitlab.engine.optimizers import ADAM_RULE, Adam
 from digitlab.network.architecture import Architecture
 
@@ -118,7 +117,7 @@ def _run(
                 op, tape, layout.tape, _BLOCKS, 0, op.n_weights // op.filters, scratch, gradients
             )
         else:
-            optimizing.optimize(params, older, gradients, m, v, 0, len(params), ADAM_RULE, rates)
+            update.optimize(params, older, gradients, m, v, 0, len(params), ADAM_RULE, rates)
 
 
 class Block:

@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 
 from digitlab.data.mnist import MnistData
-from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.maps_runner import MapsRunner
-from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.cpu.threads import available_threads
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.crops import STRIDE, Crops
+from digitlab.engine.images import Images
 from digitlab.engine.optimizers import Adam
 from digitlab.network.zoo import ZOO, architecture
 from kernels import Block, measured_kernels, multiply_adds

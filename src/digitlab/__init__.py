@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from digitlab.data.idx import read_idx, write_idx
     from digitlab.data.mnist import MnistData
-    from digitlab.engine.digit_classifier import DigitClassifier
-    from digitlab.engine.history import History
-    from digitlab.engine.loading import load_model
+    from digitlab.engine.callbacks import History
     from digitlab.engine.optimizers import SGD, Adam, AdamW
-    from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
+    from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn, load_model
+    from digitlab.engine.sklearn_bridge import DigitClassifier
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
@@ -38,12 +37,12 @@ _HOMES = {
     "Architecture": "network.architecture",
     "Conv2D": "network.layers",
     "Dense": "network.layers",
-    "DigitClassifier": "engine.digit_classifier",
+    "DigitClassifier": "engine.sklearn_bridge",
     "DigitlabError": "errors",
     "Dropout": "network.layers",
     "Evaluation": "values",
     "Flatten": "network.layers",
-    "History": "engine.history",
+    "History": "engine.callbacks",
     "MaxPooling2D": "network.layers",
     "MnistData": "data.mnist",
     "Prediction": "values",
@@ -59,7 +58,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
     "fast_cnn": "engine.sequential",
-    "load_model": "engine.loading",
+    "load_model": "engine.sequential",
     "read": "reading.reader",
     "read_idx": "data.idx",
     "train": "evaluation.train",

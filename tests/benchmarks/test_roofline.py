@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.program import build_program
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.network.zoo import ZOO, architecture
 
 

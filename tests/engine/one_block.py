@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.lanes import LANES
-from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.program import POOL
 from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.cpu.tiles import LANES
+from digitlab.engine.images import Images
 from digitlab.engine.optimizers import SGD, Optimizer
 from digitlab.network import Architecture
 

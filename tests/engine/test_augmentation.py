@@ -14,7 +14,7 @@ from scipy.ndimage import convolve, generate_binary_structure, grey_dilation, gr
 
 import digitlab as dl
 from digitlab.engine.augmentation import AUGMENTATIONS, Augmentation, augmented
-from digitlab.engine.cpu import draws
+from digitlab.engine.cpu import augmenting
 from digitlab.errors import ConfigError, DataError
 from digitlab.training.config import AUGMENTATION_NAMES
 
@@ -31,25 +31,25 @@ def images():
 def draws_of(n, seed=0, epoch=1):
     """The random numbers as the engine draws them: a row an image, from a stream of the seed and the epoch."""
     rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(4, epoch)))
-    return rng.random((n, draws.N_DRAWS), np.float32).astype(np.float64)
+    return rng.random((n, augmenting.N_DRAWS), np.float32).astype(np.float64)
 
 
 def warped(image, ranges, draw):
     """What the docstring says of geometry, in float64, with SciPy's splines and SciPy's interpolation."""
     either = 2 * draw - 1
     y, x = np.mgrid[:28, :28].astype(float)
-    shift = ranges.shift * either[[draws.RIGHT, draws.DOWN]]
+    shift = ranges.shift * either[[augmenting.RIGHT, augmenting.DOWN]]
     u, v = x - 13.5 - shift[0], y - 13.5 - shift[1]
-    u = u + ranges.shear * either[draws.SHEAR] * v
-    angle = math.radians(ranges.rotation) * either[draws.TURN]
-    size = math.exp(ranges.scale * either[draws.SCALE])
-    stretch = math.exp(ranges.aspect / 2 * either[draws.ASPECT])
+    u = u + ranges.shear * either[augmenting.SHEAR] * v
+    angle = math.radians(ranges.rotation) * either[augmenting.TURN]
+    size = math.exp(ranges.scale * either[augmenting.SCALE])
+    stretch = math.exp(ranges.aspect / 2 * either[augmenting.ASPECT])
     at_x = size * stretch * (math.cos(angle) * u - math.sin(angle) * v) + 13.5
     at_y = size / stretch * (math.sin(angle) * u + math.cos(angle) * v) + 13.5
     # Knots every seven pixels; the first arrow's curve is centred on pixel -7.
     basis = BSpline.basis_element(np.arange(-2, 3), extrapolate=False)
-    reach = np.array([np.nan_to_num(basis(np.arange(28) / 7 + 1 - k)) for k in range(draws.GRID)])
-    arrows = ranges.elastic * either[draws.ARROWS :].reshape(draws.GRID, 2, draws.GRID)
+    reach = np.array([np.nan_to_num(basis(np.arange(28) / 7 + 1 - k)) for k in range(augmenting.GRID)])
+    arrows = ranges.elastic * either[augmenting.ARROWS :].reshape(augmenting.GRID, 2, augmenting.GRID)
     bend = np.einsum("ky,kal,lx->ayx", reach, arrows, reach)
     return map_coordinates(image.astype(float), [at_y + bend[1], at_x + bend[0]], order=1, mode="grid-constant")
 
@@ -86,7 +86,7 @@ def test_strokes_grow_and_shrink_as_in_scipy(images, name):
     for image, changed, draw in zip(images, own, draws_of(60), strict=False):
         padded = np.pad(image.astype(float), 1)
         change = (grey_dilation if name == "thicken" else grey_erosion)(padded, footprint=cross)[1:-1, 1:-1]
-        amount = 0.5 * draw[draws.STROKE] if name == "thicken" else 0.5 * (1 - draw[draws.STROKE])
+        amount = 0.5 * draw[augmenting.STROKE] if name == "thicken" else 0.5 * (1 - draw[augmenting.STROKE])
         expected = image + amount * (change - image)
         # Whatever becomes of its edges, the brightest pixel of the ink stays as bright as it was.
         np.testing.assert_allclose(changed, expected * (image.max() / expected.max()), atol=0.51)
@@ -96,7 +96,7 @@ def test_blur_mixes_a_pixel_with_its_four_neighbors(images):
     own = augmented(images[:60], Augmentation(blur=1.0), seed=0, epoch=1)
     mean = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
     for image, changed, draw in zip(images, own, draws_of(60), strict=False):
-        amount = max(0.0, 2 * draw[draws.BLUR] - 1)
+        amount = max(0.0, 2 * draw[augmenting.BLUR] - 1)
         expected = image + amount * (convolve(image.astype(float), mean, mode="constant") - image)
         np.testing.assert_allclose(changed, expected, atol=0.51)
 
@@ -104,7 +104,7 @@ def test_blur_mixes_a_pixel_with_its_four_neighbors(images):
 def test_noise_has_its_spread_and_leaves_half_of_the_images_alone():
     grey = np.full((2000, 28, 28), 128, np.uint8)
     own = augmented(grey, Augmentation(noise=0.1), seed=0, epoch=1)
-    amount = 25.5 * np.maximum(0, 2 * draws_of(2000)[:, draws.NOISE] - 1)
+    amount = 25.5 * np.maximum(0, 2 * draws_of(2000)[:, augmenting.NOISE] - 1)
     spread = own.std(axis=(1, 2))
     assert (spread[amount == 0] == 0).all()
     assert (amount == 0).mean() == pytest.approx(0.5, abs=0.05)

@@ -20,7 +20,7 @@ import pytest
 from networks import digits
 
 from digitlab.engine.cpu import compiled
-from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D

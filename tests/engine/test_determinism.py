@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks import digits
 
-from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import AdamW
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture

@@ -7,8 +7,8 @@ import pytest
 from networks import digits
 from one_block import OneBlock
 
-from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.program import DROPOUT
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten
 from digitlab.network.layers import Layer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digitlab.engine.cpu.maps_runner import FinderLosses, MapsRunner
 from digitlab.engine.crops import N_MAPS, Crops
-from digitlab.engine.fitting import crop_steps
+from digitlab.engine.loop import crop_steps
 from digitlab.engine.optimizers import SGD, Adam, AdamW
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError, TrainingDivergedError

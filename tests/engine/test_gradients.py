@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from networks import ODD, digits
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.lanes import LANES
-from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.cpu.tiles import LANES
+from digitlab.engine.images import Images
 from digitlab.engine.optimizers import SGD
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
 from digitlab.network.layers import Layer

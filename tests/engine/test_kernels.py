@@ -14,8 +14,8 @@ import reference
 from networks import ODD, digits
 from one_block import OneBlock
 
-from digitlab.engine.cpu.lanes import LANES
 from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, POOL
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import SGD, Adam, AdamW
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from networks import digits
 
-from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.engine.fitting import LabelledImages, Progress, steps
+from digitlab.engine.images import Images, LabelledImages
+from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import Adam
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from digitlab.values import EpochRecord, StepRecord

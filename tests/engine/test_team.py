@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from digitlab.engine.cpu import claiming, team
+from digitlab.engine.cpu import team
 from digitlab.engine.cpu.compiled import entry_point
 from digitlab.engine.cpu.team import Team
 
@@ -18,29 +18,29 @@ def count(worker, patience, board, n_tasks, n_phases, done, by):
     """Count which task was done how often, and by whom."""
     n_rounds = 0
     if worker == 0:
-        claiming.open_phase(board, n_tasks)
+        team.open_phase(board, n_tasks)
     while True:
-        ticket = claiming.claim(board)
+        ticket = team.claim(board)
         if ticket >= 0:
-            done[(ticket >> 32) - 1, claiming.task_of(ticket)] += 1
+            done[(ticket >> 32) - 1, team.task_of(ticket)] += 1
             by[worker] += 1
             n_rounds = 0
-            claiming.finish(board)
-        elif worker == 0 and claiming.is_finished(board):
-            if claiming.phase_of(board) == n_phases:
+            team.finish(board)
+        elif worker == 0 and team.is_finished(board):
+            if team.phase_of(board) == n_phases:
                 return
-            claiming.open_phase(board, n_tasks)
+            team.open_phase(board, n_tasks)
         else:
             n_rounds += 1
             if worker > 0 and n_rounds > patience:
                 return
-            claiming.rest(n_rounds)
+            team.rest(n_rounds)
 
 
 @pytest.mark.parametrize("n_helpers", [0, 1, 3])
 def test_every_task_of_every_phase_is_done_once(n_helpers: int) -> None:
     n_tasks, n_phases = 7, 2_000
-    board, done, by = claiming.new_board(), np.zeros((n_phases, n_tasks), np.int64), np.zeros(4, np.int64)
+    board, done, by = team.new_board(), np.zeros((n_phases, n_tasks), np.int64), np.zeros(4, np.int64)
     helpers = [
         threading.Thread(target=count, args=(1 + k, 10_000, board, n_tasks, n_phases, done, by))
         for k in range(n_helpers)
@@ -55,14 +55,14 @@ def test_every_task_of_every_phase_is_done_once(n_helpers: int) -> None:
 
 
 def test_as_many_tasks_as_there_may_be() -> None:
-    n = claiming.MOST_TASKS
+    n = team.MOST_TASKS
     done, by = np.zeros((1, n), np.int64), np.zeros(1, np.int64)
-    count(0, 0, claiming.new_board(), n, 1, done, by)
+    count(0, 0, team.new_board(), n, 1, done, by)
     assert (done == 1).all()
 
 
 def test_helper_that_finds_nothing_returns() -> None:
-    count(1, 100, claiming.new_board(), 1, 1, np.zeros((1, 1), np.int64), np.zeros(2, np.int64))
+    count(1, 100, team.new_board(), 1, 1, np.zeros((1, 1), np.int64), np.zeros(2, np.int64))
 
 
 def test_team_calls_everybody_and_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

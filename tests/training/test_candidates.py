@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digitlab.engine.cpu.desk import CROP_PX
 from digitlab.engine.crops import CENTERS, N_MAPS, PRIOR_LOGIT, STRIDE
+from digitlab.engine.drawing.sketching import CROP_PX
 from digitlab.errors import ConfigError
 from digitlab.reading.finder import candidates, shipped
 from digitlab.reading.second_look import PATCH_PX

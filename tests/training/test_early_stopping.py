@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from digitlab.engine import fitting
+from digitlab.engine import loop
 from digitlab.errors import TrainingDivergedError
 from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
@@ -24,7 +24,7 @@ def session(digits, monkeypatch):
 
     def trained(losses, run=None, **changes):
         given = iter(losses)
-        monkeypatch.setattr(fitting, "cross_entropy", lambda *_: next(given))
+        monkeypatch.setattr(loop, "cross_entropy", lambda *_: next(given))
         session = TrainingSession(dataclasses.replace(SMALL, **changes), digits, run)
         weights = [session.model.runner.parameters for record in session.records() if isinstance(record, EpochRecord)]
         return session, weights

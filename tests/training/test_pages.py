@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digitlab.engine.cpu.composing import compose_crop
-from digitlab.engine.cpu.desk import CROP_PX, MOST_MARKS, new_desk
 from digitlab.engine.crops import IGNORED, SEPARATORS
+from digitlab.engine.drawing.composing import compose_crop
+from digitlab.engine.drawing.sketching import CROP_PX, MOST_MARKS, new_desk
 from digitlab.reading.contrast import local_contrast
 from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.pages import compose, compose_greys, compose_sheet

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digitlab.data.mnist import choose_images
-from digitlab.engine.fitting import batch_order
+from digitlab.engine.loop import batch_order
 from digitlab.errors import ConfigError, DataError, NetworkError, TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network import Architecture, Dense, Flatten

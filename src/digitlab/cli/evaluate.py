@@ -50,8 +50,7 @@ def evaluate(
         Print the evaluation as one JSON object.
     """
     from digitlab.data.mnist import MnistData
-    from digitlab.engine.loading import load_model
-    from digitlab.engine.sequential import Sequential
+    from digitlab.engine.sequential import Sequential, load_model
     from digitlab.errors import DataError
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
     from digitlab.evaluation.pixel_scale import scale_warning

@@ -127,7 +127,7 @@ def read(
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
     from digitlab.cli.predict import warn_of_scale
     from digitlab.engine.cpu.threads import available_threads
-    from digitlab.engine.loading import load_model
+    from digitlab.engine.sequential import load_model
     from digitlab.evaluation.markup import duration
     from digitlab.network.formats.files import is_model_file
     from digitlab.reading.many import read_many

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.augmenting import augment_images
-from digitlab.engine.cpu.draws import N_DRAWS, RANGES, SIDE
+from digitlab.engine.cpu.augmenting import N_DRAWS, RANGES, SIDE, augment_images
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.errors import ConfigError, DataError
 

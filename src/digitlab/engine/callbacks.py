@@ -1,14 +1,12 @@
-"""Whom ``fit`` tells of what happens: Keras' protocol, so that Keras' own callbacks can listen too."""
+"""Whom ``fit`` tells of what happens, and what it returns: Keras' protocol, so that its callbacks can listen too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from digitlab.engine.history import History
 from digitlab.values import EpochRecord, StepRecord
-
-__all__ = ["Callback", "Listeners"]
 
 # Keras' own on_train_batch_end calls on_batch_end: whoever has the first is not asked for the second.
 _BATCH_BEGINS = ("on_train_batch_begin", "on_batch_begin")
@@ -107,3 +105,18 @@ class Listeners:
             method = next((getattr(callback, name) for name in methods if hasattr(callback, name)), None)
             if method is not None:
                 method(*numbers, dict(logs))
+
+
+@dataclass(frozen=True)
+class History:
+    """What ``fit`` returns: all records, and Keras' ``history`` dictionary of a list an epoch."""
+
+    steps: tuple[StepRecord, ...]
+    epochs: tuple[EpochRecord, ...]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """``loss``, ``accuracy`` and, if validated, ``val_loss`` and ``val_accuracy``: one number an epoch."""
+        names = ["loss", "accuracy", "val_loss", "val_accuracy"]
+        columns = {name: [getattr(epoch, name) for epoch in self.epochs] for name in names}
+        return {name: values for name, values in columns.items() if None not in values}

@@ -8,8 +8,6 @@ from typing import ClassVar
 
 from digitlab.errors import ConfigError, did_you_mean
 
-__all__ = ["SCHEDULES", "SGD", "Adam", "AdamW", "Optimizer", "OptimizerStep", "scheduled_rate"]
-
 #: Numbers by which the kernels know the two families of update rules.
 ADAM_RULE, SGD_RULE = 0, 1
 
@@ -161,3 +159,37 @@ def scheduled_rate(schedule: str, peak: float, step: int, n_steps: int) -> float
 
 def _check_rate(rate: float) -> None:
     _check(0.0 < rate < math.inf, f"learning_rate must be a finite number above 0; got {rate}.")
+
+
+class LiveRate:
+    """What callbacks know as ``model.optimizer``.
+
+    Parameters
+    ----------
+    name : str
+        The optimizer's.
+    schedule, peak, n_steps
+        As for ``scheduled_rate``.
+    """
+
+    def __init__(self, name: str, schedule: str, peak: float, n_steps: int) -> None:
+        self.name = name
+        self._schedule, self._peak, self._n_steps = schedule, peak, n_steps
+        self._step = 0
+        self._set: float | None = None
+
+    def of_step(self, step: int) -> float:
+        """Return the rate of the step that comes after ``step`` others."""
+        self._step = step
+        return self.learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the step that was taken last, or is taken now; what is set here holds from the next one on."""
+        return scheduled_rate(self._schedule, self._peak, self._step, self._n_steps) if self._set is None else self._set
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        if not 0.0 < float(rate) < math.inf:
+            raise ConfigError(f"learning_rate must be a finite number above 0; got {rate}.")
+        self._set = float(rate)

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.engine.callbacks import Callback, Listeners
+from digitlab.engine.callbacks import Callback, History, Listeners
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
-from digitlab.engine.fitting import LabelledImages, crop_epochs, steps
-from digitlab.engine.history import History
-from digitlab.engine.inputs import wrap_images, wrap_labelled, wrap_pages
+from digitlab.engine.images import LabelledImages, wrap_images, wrap_labelled, wrap_pages
 from digitlab.engine.keras_bridge import keras_network, to_keras
-from digitlab.engine.live_rate import LiveRate
-from digitlab.engine.optimizers import Adam, Optimizer
+from digitlab.engine.loop import crop_epochs, steps
+from digitlab.engine.optimizers import Adam, LiveRate, Optimizer
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.layers import Layer
 from digitlab.network.zoo import architecture as architecture_of
+from digitlab.runs.listing import open_model
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
-
-__all__ = ["LOSSES", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
 
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
@@ -454,3 +452,25 @@ def dense_baseline(seed: int = 0) -> Sequential:
 def fast_cnn(seed: int = 0) -> Sequential:
     """Return the network of ``--preset fast`` with fresh weights."""
     return Sequential.from_architecture(architecture_of("fast_cnn"), seed=seed)
+
+
+def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | None = None) -> Sequential:
+    """Load a trained model.
+
+    Parameters
+    ----------
+    path : str or Path
+        A run directory, the name of a run in ``out``, ``latest``, or a model file: a checkpoint (``.safetensors``), a
+        TensorFlow.js layers model (``model.json`` or its folder), a ``.keras`` of Keras 3, or an ``.onnx``. Files of
+        others are read by whitelist: nothing in them is run, and a layer that digitlab lacks is named.
+    out : str or Path
+        The folder of runs.
+    threads : int, optional
+        Threads that share the work; all cores by default.
+
+    Raises
+    ------
+    RunError
+        If there is none, or it is damaged or not usable; the message says which file and what to do.
+    """
+    return Sequential.from_checkpoint(open_model(path, out), threads=threads)

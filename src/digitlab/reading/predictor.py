@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.loading import load_model
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Sequential, load_model
 from digitlab.errors import NetworkError
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.desk import Bank
 from digitlab.engine.crops import IGNORED
+from digitlab.engine.drawing.sketching import Bank
 from digitlab.reading.contrast import local_contrast
 from digitlab.reading.finder import Network, candidates
 from digitlab.reading.second_look import cut_patches

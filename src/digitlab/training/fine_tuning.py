@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.augmentation import AUGMENTATIONS, Augmentation, augmented
-from digitlab.engine.fitting import LabelledImages, steps
-from digitlab.engine.inputs import wrap_labelled
+from digitlab.engine.images import LabelledImages, wrap_labelled
+from digitlab.engine.loop import steps
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, InputError, RunError

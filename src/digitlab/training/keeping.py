@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from digitlab.data.storage import parse_json
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.engine.fitting import Progress
+from digitlab.engine.loop import Progress
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError, TrainingDivergedError
 from digitlab.network.checkpoint import Checkpoint

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.augmentation import AUGMENTATIONS, augmented
-from digitlab.engine.fitting import LabelledImages
-from digitlab.engine.inputs import wrap_labelled
+from digitlab.engine.images import LabelledImages, wrap_labelled
 from digitlab.errors import ConfigError
 from digitlab.network.architecture import Architecture
 from digitlab.training.config import TrainConfig

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu import sheets
-from digitlab.engine.cpu.composing import CROP_PX, MOST_MARKS, Bank, compose_crop, new_desk
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.crops import SEPARATORS, Crops
+from digitlab.engine.drawing import composing
+from digitlab.engine.drawing.composing import compose_crop
+from digitlab.engine.drawing.sketching import CROP_PX, MOST_MARKS, Bank, new_desk
 from digitlab.reading.contrast import local_contrast
 
 __all__ = ["PracticeSheet", "WrittenSign", "compose", "compose_greys", "compose_sheet"]
@@ -123,7 +124,7 @@ def compose_sheet(bank: Bank, index: int, *, seed: int, is_turned: bool = False)
     height = float(np.exp(rng.uniform(np.log(_HEIGHTS[0]), np.log(min(_HEIGHTS[1], side / 12)))))
     desk, image = new_desk(side), np.zeros((side, side), np.float32)
     boxes, labels, lines, numbers = np.zeros((MOST_MARKS, 4), np.float32), *np.zeros((3, MOST_MARKS), np.int64)
-    n = sheets.compose_sheet(bank, desk, seed, index, height, image, boxes, labels, lines, numbers)
+    n = composing.compose_sheet(bank, desk, seed, index, height, image, boxes, labels, lines, numbers)
     signs = [
         WrittenSign(
             str(label) if label < len(_DIGIT_NAMES) else SEPARATORS[label - len(_DIGIT_NAMES)],

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
-from digitlab.engine.cpu.desk import Bank
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.crops import Crops
-from digitlab.engine.fitting import Progress, crop_steps
+from digitlab.engine.drawing.sketching import Bank
+from digitlab.engine.loop import Progress, crop_steps
 from digitlab.network.architecture import Architecture
 from digitlab.training.config import TrainConfig
 from digitlab.training.finder_score import FinderScore, score_maps

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from digitlab.data.mnist import Split
-from digitlab.engine.cpu.desk import Bank
-from digitlab.engine.cpu.thinning import MOST_EDGES, thin_images
 from digitlab.engine.cpu.threads import available_threads, share
+from digitlab.engine.drawing.sketching import Bank
+from digitlab.engine.drawing.thinning import MOST_EDGES, thin_images
 from digitlab.training.fonts import Font, draw_letter, find_fonts
 from digitlab.training.handwriting import COURSES, smooth
 from digitlab.training.nondigits import KINDS, fonts_for, make_nondigits

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from digitlab.data.mnist import MnistData
-from digitlab.engine.cpu.composing import CROP_PX
 from digitlab.engine.crops import IGNORED, SEPARATORS, Crops
+from digitlab.engine.drawing.sketching import CROP_PX
 from digitlab.training.pages import compose_greys
 from digitlab.training.practice_bank import make_bank
 

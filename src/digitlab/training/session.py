@@ -18,7 +18,7 @@ import numpy as np
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.engine.fitting import Progress, steps
+from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import scheduled_rate
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError

@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from digitlab.engine.cpu import convolution, dense, dropout, pooling
-from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
+from digitlab.engine.cpu.blocks import gather
 from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
-from digitlab.engine.cpu.gathering import gather
-from digitlab.engine.cpu.kernel_gradient import kernel_gradient
-from digitlab.engine.cpu.lanes import LANES
-from digitlab.engine.cpu.operations import CONV, CONV_POOL, DENSE, POOL
+from digitlab.engine.cpu.convolution import kernel_gradient
+from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, POOL
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
-from digitlab.engine.cpu.updating import update_part
+from digitlab.engine.cpu.team import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
+from digitlab.engine.cpu.tiles import LANES
+from digitlab.engine.cpu.update import update_part
 
 __all__ = ["take_part"]
 
@@ -103,7 +103,7 @@ def take_part(
 ):  # fmt: skip
     """Work on one batch as thread 0, or on whatever comes as one of the others until nothing does for a while.
 
-    A batch that is learned has two phases (``claiming.py``): the slots, then the parts of the parameters. One that is
+    A batch that is learned has two phases (``team.py``): the slots, then the parts of the parameters. One that is
     only answered has the first; whatever learning needs may then be empty.
 
     Parameters

@@ -1,7 +1,7 @@
 """Chance: a stream of random numbers inside kernels, from two numbers that name it and nothing else.
 
 SplitMix64 (Steele, Lea and Flood 2014): a counter, mixed. A stream is an array of one uint64; whoever draws moves it
-on.
+on. Where a number must be the same whoever asks for it, and whenever, it is a hash of its place instead: ``mixed``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import math
 
 import numpy as np
 
-from digitlab.engine.cpu.compiled import kernel
-
-__all__ = ["begin_stream", "between", "bits", "chance", "draw", "even", "normal", "one_of"]
+from digitlab.engine.cpu.compiled import inlined, kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -81,3 +79,16 @@ def chance(stream, probability):
 def one_of(stream, n):
     """Return a whole number in [0, n)."""
     return min(int(draw(stream) * n), n - 1)
+
+
+@inlined
+def mixed(bits):
+    """Mix 32 bits so that every input bit changes every output bit with probability one half.
+
+    The multiply-xorshift finaliser "lowbias32" found by C. Wellons (2018).
+    """
+    bits = np.uint32(bits ^ (bits >> np.uint32(16)))
+    bits = np.uint32(bits * np.uint32(0x7FEB352D))
+    bits = np.uint32(bits ^ (bits >> np.uint32(15)))
+    bits = np.uint32(bits * np.uint32(0x846CA68B))
+    return np.uint32(bits ^ (bits >> np.uint32(16)))

@@ -25,7 +25,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from digitlab.data.cache import cache_folder
 from digitlab.data.storage import read_ordinary, replacing
-from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.cpu.tiles import LANES
 
 __all__ = ["entry_point", "inlined", "kernel", "seal_cache"]
 
@@ -48,7 +48,8 @@ _HAS_SAVED = threading.Event()
 
 def _digest() -> str:
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__} {LANES}".encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    engine = Path(__file__).parents[1]
+    for source in [*sorted(engine.glob("*/*.py")), engine / "crops.py", engine / "optimizers.py"]:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -114,7 +115,7 @@ def seal_cache() -> None:
 atexit.register(seal_cache)
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]
+class _Part(JITCodeLibrary):
     """The instructions of a kernel: optimised and made machine code only as part of an entry point, once."""
 
     def _optimize_functions(self, module: Any) -> None:
@@ -124,7 +125,6 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
         pass
 
     def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
         self._finalized = True
 
     def get_pointer_to_function(self, name: str) -> int:

@@ -17,7 +17,7 @@ image by image. When the whole batch is through, a tile of 8 inputs x ``LANES`` 
 from __future__ import annotations
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES, add_scaled, load, store, store_rows, transposed, zeros
+from digitlab.engine.cpu.tiles import LANES, add_scaled, load, store, store_rows, transposed, zeros
 
 __all__ = ["bias_gradient", "kernel_gradient_rows", "record"]
 

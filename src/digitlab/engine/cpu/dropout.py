@@ -17,12 +17,12 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from digitlab.engine.cpu.blocks import KEYS
+from digitlab.engine.cpu.chance import mixed
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.gathering import KEYS
-from digitlab.engine.cpu.hashing import mixed
-from digitlab.engine.cpu.lanes import LANES
-from digitlab.engine.cpu.vectors import (
+from digitlab.engine.cpu.tiles import (
     I64,
+    LANES,
     VECTOR,
     pointer_to,
     read_vector,

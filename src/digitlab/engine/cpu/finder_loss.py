@@ -19,8 +19,6 @@ import numpy as np
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.crops import CENTERS, DIGITS, IGNORED, PLACES, PRIOR_LOGIT, SEPARATOR_MAPS, SIZES, STRIDE, USUAL_PX
 
-__all__ = ["count_marks", "finder_loss", "n_room"]
-
 # The Gaussian around a mark: parts of its width and height, and cells, that its sigma is; the least width as a part of
 # the height, for ones.
 _SIGMA, _LEAST_SIGMA, _LEAST_WIDTH = 0.16, 0.6, 0.35

@@ -4,18 +4,18 @@ In plain words, the same convolution as in ``convolution.py``::
 
     z[y, x, f] = bias[f] + sum over ky, kx, c of  x[y + ky, x + kx, c] * kernel[ky, kx, c, f]
 
-but one vector holds ``LANES`` filters f of one page, not one value of ``LANES`` images (``rows.py``). Convolutions of
-3 x 3 take fewer multiplications on the way of ``winograd.py``. Threads share the rows of every map.
+but one vector holds ``LANES`` filters f of one page, not one value of ``LANES`` images (``map_rows.py``). Convolutions
+of 3 x 3 take fewer multiplications on the way of ``winograd.py``. Threads share the rows of every map.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from digitlab.engine.cpu.claiming import claim, finish, is_dismissed, is_finished, open_phase, rest, task_of
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.lanes import LANES, load, store
-from digitlab.engine.cpu.rows import LINEAR, RELU, convolve_and_pool_row, convolve_row
+from digitlab.engine.cpu.map_rows import LINEAR, RELU, convolve_and_pool_row, convolve_row
+from digitlab.engine.cpu.team import claim, finish, is_dismissed, is_finished, open_phase, rest, task_of
+from digitlab.engine.cpu.tiles import LANES, load, store
 from digitlab.engine.cpu.winograd import WINDOWS, convolve_lifted
 
 __all__ = ["answer_page", "compute_rows", "load_rows"]

@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.cpu.winograd import N_LIFTED, WINDOWS
 from digitlab.errors import DataError, NetworkError
 from digitlab.network.architecture import Architecture

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu import maps, maps_training
-from digitlab.engine.cpu.claiming import dismiss, new_board
+from digitlab.engine.cpu.blocks import aligned, scratch_room
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.engine.cpu.finder_loss import n_room
 from digitlab.engine.cpu.maps_program import MapsNetwork, MapsPlan, build_maps_network, plan_page, plan_training
-from digitlab.engine.cpu.memory import aligned, scratch_room
+from digitlab.engine.cpu.team import dismiss, new_board
 from digitlab.engine.cpu.threads import available_threads, submit
-from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.crops import N_MAPS, Crops
 from digitlab.engine.optimizers import OptimizerStep
 from digitlab.errors import ConfigError, NetworkError

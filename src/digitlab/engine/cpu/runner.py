@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu import batch, single
-from digitlab.engine.cpu.claiming import new_board
+from digitlab.engine.cpu.blocks import WorkerMemory, aligned, scratch_room
 from digitlab.engine.cpu.compiled import seal_cache
-from digitlab.engine.cpu.memory import Images, WorkerMemory, aligned, scratch_room
 from digitlab.engine.cpu.program import build_program
-from digitlab.engine.cpu.team import Team
+from digitlab.engine.cpu.team import Team, new_board
 from digitlab.engine.cpu.threads import available_threads, share
-from digitlab.engine.cpu.vectors import LANES
+from digitlab.engine.cpu.tiles import LANES
+from digitlab.engine.images import Images
 from digitlab.engine.optimizers import OptimizerStep
 from digitlab.errors import ConfigError
 from digitlab.network.architecture import Architecture

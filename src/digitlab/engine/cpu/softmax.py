@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu.tiles import LANES
 
 __all__ = ["loss_and_gradient", "probabilities"]
 

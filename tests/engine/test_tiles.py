@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from digitlab.engine.cpu import lanes
-from digitlab.engine.cpu.lanes import LANES
+from digitlab.engine.cpu import tiles
+from digitlab.engine.cpu.tiles import LANES
 
 # Tiles need their size when they are compiled; two rows and three columns cannot be confused with each other.
 ROWS, COLUMNS = 2, 3
@@ -26,77 +26,77 @@ def tile_at(array: np.ndarray, start: int, n: int) -> np.ndarray:
 
 @njit
 def _write_zeros(out, start):
-    lanes.store(lanes.zeros(SIZE), out, start)
+    tiles.store(tiles.zeros(SIZE), out, start)
 
 
 @njit
 def _write_splat(numbers, i, out, start):
-    lanes.store(lanes.splat(SIZE, numbers, i), out, start)
+    tiles.store(tiles.splat(SIZE, numbers, i), out, start)
 
 
 @njit
 def _copy(numbers, i, out, start):
-    lanes.store(lanes.load(SIZE, numbers, i), out, start)
+    tiles.store(tiles.load(SIZE, numbers, i), out, start)
 
 
 @njit
 def _copy_rows(numbers, i, out, start, stride):
-    lanes.store_rows(lanes.load(SIZE, numbers, i), out, start, stride)
+    tiles.store_rows(tiles.load(SIZE, numbers, i), out, start, stride)
 
 
 @njit
 def _add_rows(numbers, i, out, start, stride):
-    lanes.add_rows(lanes.load(SIZE, numbers, i), ROWS, out, start, stride)
+    tiles.add_rows(tiles.load(SIZE, numbers, i), ROWS, out, start, stride)
 
 
 @njit
 def _add_scaled(numbers, i, step, vectors, j, out, start):
-    lanes.store(lanes.add_scaled(lanes.load(SIZE, out, start), numbers, i, step, vectors, j), out, start)
+    tiles.store(tiles.add_scaled(tiles.load(SIZE, out, start), numbers, i, step, vectors, j), out, start)
 
 
 @njit
 def _add_windows(numbers, i, vectors, j, step, row, out, start):
-    lanes.store(lanes.add_windows(lanes.load(8, out, start), numbers, i, vectors, j, step, row), out, start)
+    tiles.store(tiles.add_windows(tiles.load(8, out, start), numbers, i, vectors, j, step, row), out, start)
 
 
 @njit
 def _repeat(numbers, i, out):
-    lanes.store(lanes.repeated(lanes.load(2, numbers, i), 3), out, 0)
+    tiles.store(tiles.repeated(tiles.load(2, numbers, i), 3), out, 0)
 
 
 @njit
 def _is_zero(numbers, i):
-    return lanes.is_zero(numbers, i)
+    return tiles.is_zero(numbers, i)
 
 
 @njit
 def _add_products(a, i, b, j, out, start):
-    lanes.store(lanes.add_products(lanes.load(SIZE, out, start), ROWS, a, i, b, j), out, start)
+    tiles.store(tiles.add_products(tiles.load(SIZE, out, start), ROWS, a, i, b, j), out, start)
 
 
 @njit
 def _add(a, i, j, out, start):
-    lanes.store(lanes.added(lanes.load(SIZE, a, i), lanes.load(SIZE, a, j)), out, start)
+    tiles.store(tiles.added(tiles.load(SIZE, a, i), tiles.load(SIZE, a, j)), out, start)
 
 
 @njit
 def _transpose_rows(rows, positions, offset, out, start):
-    lanes.store(lanes.transposed(lanes.load_rows(rows, positions, offset)), out, start)
+    tiles.store(tiles.transposed(tiles.load_rows(rows, positions, offset)), out, start)
 
 
 @njit
 def _copy_positions(rows, positions, offset, out, start):
-    lanes.store(lanes.load_rows(rows, positions, offset), out, start)
+    tiles.store(tiles.load_rows(rows, positions, offset), out, start)
 
 
 @njit
 def _sum_lanes(numbers, i, out, start):
-    lanes.store(lanes.lane_sums(lanes.load(LANES, numbers, i)), out, start)
+    tiles.store(tiles.lane_sums(tiles.load(LANES, numbers, i)), out, start)
 
 
 def test_a_block_has_as_many_images_as_a_vector_register_has_numbers() -> None:
     assert LANES in (4, 8, 16)
-    assert lanes.REGISTERS in (16, 32)
+    assert tiles.REGISTERS in (16, 32)
 
 
 def test_zeros_are_written_over_exactly_their_place(numbers: np.ndarray) -> None:

@@ -6,10 +6,8 @@ import math
 
 from digitlab.engine.cpu.chance import between, chance, draw, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.sketching import add_mark, clear_box, curve, disc, grow_box, line, through, word
-from digitlab.engine.cpu.writing import FONT, OTHERS, PRESENT, RADIUS, STRENGTH, sign, write_row
-
-__all__ = ["doodle", "giant_strokes", "print_text", "scatter_marks", "small_print", "strew_dots"]
+from digitlab.engine.drawing.sketching import add_mark, clear_box, curve, disc, grow_box, line, through, word
+from digitlab.engine.drawing.writing import FONT, OTHERS, PRESENT, RADIUS, STRENGTH, sign, write_row
 
 _IGNORED = -1
 

@@ -36,7 +36,6 @@ else:
     except ImportError:
         _Estimator = object
 
-__all__ = ["DigitClassifier"]
 
 _BYTE = 255.0
 # What the largest value of a set of images is usually: shares of ink, scikit-learn's load_digits, bytes, 16 bits.

@@ -6,10 +6,8 @@ import math
 
 from digitlab.engine.cpu.chance import between, chance, draw, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.sketching import clear_box, curve, line
-from digitlab.engine.cpu.writing import FONT, RADIUS, STRENGTH, choose_hand, sign
-
-__all__ = ["fill_form", "frame_box", "rule_page"]
+from digitlab.engine.drawing.sketching import clear_box, curve, line
+from digitlab.engine.drawing.writing import FONT, RADIUS, STRENGTH, choose_hand, sign
 
 # What stands around the cells.
 _GRID, _BOXES, _COMB, _DOTTED, _SUDOKU, _NOTHING = range(6)

@@ -28,7 +28,8 @@ whole vocabulary of the kernels:
 ======================  =====================================================================================
 
 Networks that answer with maps put the filters of one page side by side instead; what their kernels do besides stands
-in ``pixels.py`` and ``winograd_tiles.py``.
+in ``map_rows.py`` and ``winograd.py``. Below, the functions come after the handful of LLVM instructions that all of
+them are made of.
 
 ``n`` must be known when a kernel is compiled. Nothing checks bounds here: the program that calls the kernels lays out
 every array once and knows them (``program.py``).
@@ -39,47 +40,113 @@ Compilers rarely keep sums in registers across three nested loops by themselves;
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
+import numba
 from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic, models, register_model
 
-from digitlab.engine.cpu.multiplying import TileType, add_products, add_rows, add_scaled, add_windows
-from digitlab.engine.cpu.vectors import (
-    I64,
-    LANES,
-    REGISTERS,
-    VECTOR,
-    exchanged,
-    pointer_to,
-    read_vector,
-    repeat,
-    vector_code,
-    write_vector,
-)
+_config: Any = numba.config
 
-__all__ = [
-    "LANES",
-    "REGISTERS",
-    "add_products",
-    "add_rows",
-    "add_scaled",
-    "add_windows",
-    "added",
-    "is_zero",
-    "lane_sums",
-    "larger",
-    "largest_of_pairs",
-    "load",
-    "load_rows",
-    "rectified",
-    "repeated",
-    "splat",
-    "store",
-    "store_rows",
-    "transposed",
-    "zeros",
-]
+
+def _has(feature: str) -> bool:
+    # The same two variables by which Numba itself can be told to compile for a smaller processor.
+    if _config.CPU_NAME or _config.CPU_FEATURES:
+        return f"+{feature}" in (_config.CPU_FEATURES or "")
+    return bool(llvm.get_host_cpu_features().get(feature, False))
+
+
+#: float32 numbers in one vector register, and so images in one block.
+LANES = 16 if _has("avx512f") else 8 if _has("avx") else 4
+
+#: Vector registers of the processor: x86 has 32 from AVX-512 on and 16 before, 64-bit ARM has 32.
+REGISTERS = 32 if LANES == 16 or platform.machine().lower() in ("aarch64", "arm64") else 16
+
+I64 = ir.IntType(64)
+_FLOAT = ir.FloatType()
+VECTOR = ir.VectorType(_FLOAT, LANES)
+
+
+def vector_code(function: Callable[..., Any]) -> Any:
+    """Make a function that kernels can call and that writes its instructions itself."""
+    return intrinsic(function)
+
+
+def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """Emit the address of ``array.flat[index]``."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
+
+
+def _vector_pointer(builder: Any, pointer: Any, n_vectors: int) -> Any:
+    return builder.bitcast(builder.gep(pointer, [I64(n_vectors * LANES)]), VECTOR.as_pointer())
+
+
+def read_vector(builder: Any, pointer: Any, n_vectors: int = 0) -> Any:
+    """Emit the load of the vector that begins ``n_vectors`` after the pointer."""
+    vector = builder.load(_vector_pointer(builder, pointer, n_vectors))
+    vector.align = 4
+    return vector
+
+
+def write_vector(builder: Any, vector: Any, pointer: Any, n_vectors: int = 0) -> None:
+    """Emit the store of a vector to where the ``n_vectors``-th after the pointer stands."""
+    builder.store(vector, _vector_pointer(builder, pointer, n_vectors)).align = 4
+
+
+def repeat(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def repeat_integer(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(ir.VectorType(I64, LANES), ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    # fmuladd becomes one fused instruction where the processor has it, and a product and a sum elsewhere.
+    name = f"llvm.fmuladd.v{LANES}f32"
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), name)
+    return builder.call(function, [a, b, c])
+
+
+def exchanged(builder: Any, rows: list[Any]) -> list[Any]:
+    """Emit the exchange of rows and columns of LANES vectors."""
+    step = LANES // 2
+    while step:
+        # Exchange the off-diagonal blocks of step x step; then do the same inside every block.
+        exchanged = list(rows)
+        low = [k if not k & step else LANES + k - step for k in range(LANES)]
+        high = [k + step if not k & step else LANES + k for k in range(LANES)]
+        for r in (r for r in range(LANES) if not r & step):
+            for target, order in ((r, low), (r + step, high)):
+                mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), order)
+                exchanged[target] = builder.shuffle_vector(rows[r], rows[r + step], mask)
+        rows = exchanged
+        step //= 2
+    return rows
+
+
+class TileType(types.Type):
+    """The Numba type of a tile of ``n`` vectors."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        super().__init__(name=f"Tile({n} x {LANES})")
+
+
+@register_model(TileType)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, data_model_manager: Any, tile: TileType) -> None:
+        super().__init__(data_model_manager, tile, ir.ArrayType(VECTOR, tile.n))
 
 
 @vector_code
@@ -301,3 +368,93 @@ def is_zero(typing_context: Any, array: Any, index: Any) -> Any:
         return builder.icmp_unsigned("==", bits, ir.IntType(LANES)(0))
 
     return types.boolean(array, index), generate
+
+
+@vector_code
+def add_rows(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Add a tile to ``array``: ``n`` rows, the first at ``array[index]``, each ``stride`` numbers after the last."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    rows = n.literal_value
+    columns = tile.n // rows
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        position = args[3]
+        for p in range(rows):
+            pointer = pointer_to(context, builder, array, args[2], position)
+            for q in range(columns):
+                total = builder.fadd(read_vector(builder, pointer, q), builder.extract_value(args[0], p * columns + q))
+                write_vector(builder, total, pointer, q)
+            position = builder.add(position, args[4])
+        return context.get_dummy_value()
+
+    # Positions are int64, so that the loop above can add the stride to them.
+    return types.none(tile, n, array, types.int64, types.int64), generate
+
+
+@vector_code
+def add_scaled(typing_context: Any, tile: Any, numbers: Any, i: Any, step: Any, vectors: Any, j: Any) -> Any:
+    """Return the tile with ``numbers[i + r * step]`` times the vector at ``vectors[j]`` added to its vector r."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        scalar = pointer_to(context, builder, numbers, args[1], args[2])
+        vector = read_vector(builder, pointer_to(context, builder, vectors, args[4], args[5]))
+        position = I64(0)
+        for r in range(tile.n):
+            number = repeat(builder, builder.load(builder.gep(scalar, [position])))
+            position = builder.add(position, args[3])
+            total = multiply_add(builder, number, vector, builder.extract_value(value, r))
+            value = builder.insert_value(value, total, r)
+        return value
+
+    return tile(tile, numbers, i, types.int64, vectors, j), generate
+
+
+@vector_code
+def add_windows(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any, step: Any, row: Any) -> Any:
+    """Return the tile with ``numbers[i + r]`` times pixel k of a window added to its vector ``k * n / 4 + r``.
+
+    The pixels stand at ``vectors[j]``, ``j + step``, ``j + row`` and ``j + row + step``.
+    """
+    n = tile.n // 4
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        scalar = pointer_to(context, builder, numbers, args[1], args[2])
+        second = builder.add(args[4], args[6])
+        places = (args[4], builder.add(args[4], args[5]), second, builder.add(second, args[5]))
+        pixels = [read_vector(builder, pointer_to(context, builder, vectors, args[3], place)) for place in places]
+        for r in range(n):
+            number = repeat(builder, builder.load(builder.gep(scalar, [I64(r)])))
+            for k, pixel in enumerate(pixels):
+                total = multiply_add(builder, number, pixel, builder.extract_value(value, k * n + r))
+                value = builder.insert_value(value, total, k * n + r)
+        return value
+
+    i64 = types.int64
+    return tile(tile, numbers, i64, vectors, i64, i64, i64), generate
+
+
+@vector_code
+def add_products(typing_context: Any, tile: Any, n: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
+    """Return the tile, ``n`` rows of vectors, with every product of a vector at ``a[i]`` and one at ``b[j]`` added."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    rows = n.literal_value
+    columns = tile.n // rows
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = args[0]
+        first = pointer_to(context, builder, a, args[2], args[3])
+        second = pointer_to(context, builder, b, args[4], args[5])
+        across = [read_vector(builder, second, q) for q in range(columns)]
+        for p in range(rows):
+            down = read_vector(builder, first, p)
+            for q in range(columns):
+                k = p * columns + q
+                total = multiply_add(builder, down, across[q], builder.extract_value(value, k))
+                value = builder.insert_value(value, total, k)
+        return value
+
+    return tile(tile, n, a, i, b, j), generate

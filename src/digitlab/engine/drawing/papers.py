@@ -8,20 +8,7 @@ import numpy as np
 
 from digitlab.engine.cpu.chance import between, bits, chance, draw, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.desk import CONTRAST
-
-__all__ = [
-    "cloud",
-    "cover_up",
-    "ground",
-    "lay_beyond_line",
-    "lay_paper",
-    "photograph",
-    "put_ink",
-    "shapes_instead",
-    "shine",
-    "threshold",
-]
+from digitlab.engine.drawing.sketching import CONTRAST
 
 _ONE, _ZERO, _HALF = np.float32(1.0), np.float32(0.0), np.float32(0.5)
 _GRAIN_MASK = np.uint64(0xFFFF)

@@ -11,29 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.maps_runner import MapsRunner
-from digitlab.engine.cpu.memory import Images
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
+from digitlab.engine.images import LabelledImages
 from digitlab.engine.optimizers import Optimizer
 from digitlab.errors import TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
 from digitlab.values import CropsRecord, EpochRecord, StepRecord
 
-__all__ = ["LabelledImages", "Progress", "batch_order", "crop_epochs", "crop_steps", "steps"]
-
 # Nats a batch. Adam with a learning rate of a million rarely overflows; its loss of 1e21 is as lost as NaN.
 _MOST_LOSS = 1e6
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Images with their labels, int64 (n,)."""
-
-    images: Images
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Gathering: put the images of one block side by side, one in every lane.
+"""Blocks: the memory of a thread, and the images of one block gathered in it side by side, one in every lane.
 
 In plain words::
 
@@ -14,11 +14,10 @@ convolution leaves out products with the zeros beside it.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.lanes import LANES, is_zero, load_rows, store, transposed
-
-__all__ = ["BOTTOM", "KEYS", "LEFT", "PLACES", "RIGHT", "TOP", "gather", "ink_seen_by"]
+from digitlab.engine.cpu.tiles import LANES, is_zero, load_rows, store, transposed
 
 #: Numbers that a worker keeps of a block: where its images begin; the first and past the last row and column with ink
 #: in any of them; and, for dropout, one key for every image.
@@ -104,3 +103,36 @@ def ink_seen_by(op, places, is_first):
             places[RIGHT] + op.border_left,
         )
     return 0, op.height + op.kernel_height - 1, 0, op.width + op.kernel_width - 1
+
+
+# float32 numbers that a kernel may leave and take up again.
+_SCRATCH = 16 * LANES
+
+
+def aligned(n: int) -> NDArray[np.float32]:
+    """Return n zeros that begin on a cache line, with room behind them for the rest of a vector."""
+    # Vectors that begin on a cache line are loaded in one access, and the last may reach beyond the end.
+    raw = np.zeros(n + 16 + LANES, np.float32)
+    offset = (-raw.ctypes.data % 64) // 4
+    return raw[offset : offset + n]
+
+
+def scratch_room() -> NDArray[np.float32]:
+    """Return room for what a kernel leaves and takes up again."""
+    return aligned(_SCRATCH)
+
+
+class WorkerMemory:
+    """What one thread writes to.
+
+    Parameters
+    ----------
+    n_floats, n_winners : int
+        float32 numbers for values and gradients, and bytes for pooling winners.
+    """
+
+    def __init__(self, n_floats: int, n_winners: int) -> None:
+        self.values = aligned(n_floats)
+        self.scratch = scratch_room()
+        self.winners = np.zeros(max(1, n_winners), np.uint8)
+        self.places = np.zeros(PLACES, np.int64)

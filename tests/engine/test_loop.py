@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from networks import digits
 
-from digitlab.engine.fitting import batch_order
+from digitlab.engine.loop import batch_order
 from digitlab.engine.optimizers import SGD, Adam, Optimizer
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, TrainingDivergedError

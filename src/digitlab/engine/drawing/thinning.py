@@ -12,8 +12,6 @@ import numpy as np
 
 from digitlab.engine.cpu.compiled import entry_point, kernel
 
-__all__ = ["EDGE_UNITS", "MOST_EDGES", "thin_images"]
-
 _SIDE = 28
 _FINE = 2
 _LARGE = _SIDE * _FINE + 2

@@ -9,7 +9,7 @@ import math
 
 from digitlab.engine.cpu.chance import between, chance, draw, even, normal, one_of
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.sketching import (
+from digitlab.engine.drawing.sketching import (
     add_mark,
     clear_box,
     curve,
@@ -20,8 +20,6 @@ from digitlab.engine.cpu.sketching import (
     through,
     word,
 )
-
-__all__ = ["any_separator", "choose_hand", "sign", "write_row", "write_separator"]
 
 # Which habit stands where.
 STROKED, RADIUS, THRESHOLD, SOFTNESS, SLANT, SLANT_SPREAD, TURN_SPREAD, ASPECT = range(8)

@@ -1,20 +1,50 @@
-"""What people pass in, checked once: images and labels as the engine takes them."""
+"""Images and labels as the engine takes them, checked once."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.engine.cpu.memory import Images
-from digitlab.engine.fitting import LabelledImages
 from digitlab.errors import DataError
 from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 
-__all__ = ["wrap_images", "wrap_labelled", "wrap_pages"]
+
+@dataclass(frozen=True)
+class Images:
+    """Images as rows of values: uint8 (n, values), 0-255, or float32 (n, values); the other one is empty."""
+
+    as_bytes: NDArray[np.uint8]
+    as_floats: NDArray[np.float32]
+
+    @classmethod
+    def from_array(cls, images: NDArray[np.uint8] | NDArray[np.float32], n_values: int) -> Images:
+        """Wrap an array of images without copying it, if it is contiguous uint8 or float32."""
+        rows: NDArray[Any] = np.ascontiguousarray(images).reshape(len(images), n_values)
+        if not rows.flags.writeable:
+            rows = rows.copy()  # Numba would compile every kernel once more for arrays that are read-only
+        empty = (0, n_values)
+        if rows.dtype == np.uint8:
+            return cls(rows, np.empty(empty, np.float32))
+        return cls(np.empty(empty, np.uint8), rows.astype(np.float32, copy=False))
+
+    def __len__(self) -> int:
+        return max(len(self.as_bytes), len(self.as_floats))
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their labels, int64 (n,)."""
+
+    images: Images
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
