@@ -15,7 +15,7 @@ from digitlab.engine.cpu.blocks import gather
 from digitlab.engine.cpu.convolution import kernel_gradient
 from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, Program
 from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.engine.cpu.tiles import LANES, add_products, load, store
+from digitlab.engine.cpu.tiles import LANES, add_products, address, load, store
 from digitlab.engine.images import Images
 from digitlab.engine.optimizers import ADAM_RULE, Adam
 from digitlab.network.architecture import Architecture
@@ -99,7 +99,7 @@ def _run(
 ):  # fmt: skip
     for _ in range(times):
         if kind == GATHER:
-            gather(bytes_, floats, order, 0, LANES, layout, places, memory)
+            gather(address(bytes_, 0), address(floats, 0), len(bytes_) > 0, order, 0, LANES, layout, places, memory)
         elif kind == FORWARD:
             convolution.convolve(op, params, memory)
         elif kind == POOLED:

@@ -178,7 +178,7 @@ NETWORK = Architecture(
 _TRAIN = f"""
 import json, sys
 import numpy as np
-from digitlab.engine.cpu import lanes
+from digitlab.engine.cpu import tiles
 from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture
@@ -189,7 +189,7 @@ model = Sequential.from_architecture(network, seed=0)
 history = model.fit(data["images"], data["labels"], batch_size=50, epochs=2, optimizer=Adam(0.002))
 losses, answers = [r.loss for r in history.steps], model.predict(data["images"])
 np.savez(sys.argv[3], *model.get_weights(), losses=losses, answers=answers, alone=model.predict(data["images"][:1]))
-print(json.dumps({{"lanes": lanes.LANES, "numbers": {[0.0, 2.0, 4.0]}}}))
+print(json.dumps({{"lanes": tiles.LANES, "numbers": {[0.0, 2.0, 4.0]}}}))
 """
 
 

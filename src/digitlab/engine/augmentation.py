@@ -13,8 +13,6 @@ from digitlab.engine.cpu.augmenting import N_DRAWS, RANGES, SIDE, augment_images
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.errors import ConfigError, DataError
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "augmented"]
-
 # One of the streams that come from a seed: 0 draws weights, 1 the order of an epoch, 2 dropout, 3 chosen images.
 _STREAM = 4
 _TASK = 512
@@ -109,31 +107,10 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
 def augmented(
     images: NDArray[np.uint8], augmentation: Augmentation, *, seed: int, epoch: int, threads: int | None = None
 ) -> NDArray[np.uint8]:
-    """Return the images as one epoch sees them.
+    """Return the images, uint8 (n, 28, 28), 0-255, as one epoch sees them.
 
     What becomes of an image depends on its place, the seed and the epoch (and, where a neighbor reaches in, on the
-    other images), and on nothing else.
-
-    Parameters
-    ----------
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark.
-    augmentation : Augmentation
-        How far to go.
-    seed, epoch : int
-        0 or more.
-    threads : int, optional
-        Threads that share the work; all cores by default.
-
-    Returns
-    -------
-    ndarray
-        uint8 (n, 28, 28), 0-255.
-
-    Raises
-    ------
-    DataError
-        If ``images`` has another dtype or shape.
+    other images), and on nothing else. Raises ``DataError`` if ``images`` has another dtype or shape.
     """
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
         raise DataError(

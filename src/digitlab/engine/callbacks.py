@@ -47,17 +47,7 @@ class Callback(Protocol):
 
 
 class Listeners:
-    """The callbacks of one ``fit``.
-
-    Parameters
-    ----------
-    callbacks : iterable of Callback
-        Whom to tell.
-    model : Sequential
-        What is trained.
-    epochs, n_batches : int
-        Epochs at most, and batches in each.
-    """
+    """The callbacks of one ``fit`` of so many epochs at most, of ``n_batches`` each."""
 
     def __init__(self, callbacks: Iterable[Any], model: Any, epochs: int, n_batches: int) -> None:
         self._callbacks, self._model, self._epochs, self._n_batches = list(callbacks), model, epochs, n_batches

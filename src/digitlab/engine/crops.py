@@ -13,21 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "CENTERS",
-    "DIGITS",
-    "IGNORED",
-    "N_MAPS",
-    "PLACES",
-    "PRIOR_LOGIT",
-    "SEPARATORS",
-    "SEPARATOR_MAPS",
-    "SIZES",
-    "STRIDE",
-    "USUAL_PX",
-    "Crops",
-]
-
 #: What may part two numbers, in the order of the finder's maps; their labels come after the ten digits'.
 SEPARATORS = "/-.,:x="
 #: The label of what is neither learned nor held against the finder: half a digit at the paper's edge, say.

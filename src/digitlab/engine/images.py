@@ -48,13 +48,7 @@ class LabelledImages:
 
 
 def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
-    """Check images and wrap them for the engine.
-
-    Raises
-    ------
-    DataError
-        If they have another shape or dtype than the network takes.
-    """
+    """Check images, of a shape and dtype that the network takes, and wrap them for the engine."""
     array = np.asarray(images)
     shape = architecture.input_shape
     n_values = math.prod(shape)
@@ -68,13 +62,7 @@ def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
 
 
 def wrap_pages(architecture: Architecture, images: ArrayLike) -> NDArray[Any]:
-    """Check images for a network that answers with maps: uint8 or float32 (n, height, width, channels), n >= 1.
-
-    Raises
-    ------
-    DataError
-        If they have another shape or dtype than the network takes.
-    """
+    """Check images for a network that answers with maps: uint8 or float32 (n, height, width, channels), n >= 1."""
     array, channels = np.asarray(images), architecture.input_shape[2]
     if array.ndim == 3 and channels == 1:
         array = array[..., None]
@@ -91,13 +79,7 @@ def wrap_pages(architecture: Architecture, images: ArrayLike) -> NDArray[Any]:
 
 
 def wrap_labelled(architecture: Architecture, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
-    """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.
-
-    Raises
-    ------
-    DataError
-        If they do not fit together or to this network.
-    """
+    """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine."""
     # A network that answers with maps has no classes, and says so.
     numbers = class_numbers(labels, architecture.n_classes)
     wrapped = wrap_images(architecture, images)

@@ -17,8 +17,6 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.formats.keras import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
 
-__all__ = ["keras_backend", "keras_network", "to_keras"]
-
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -29,17 +27,9 @@ def keras_backend() -> str | None:
 
 
 def keras_network(model: Any) -> tuple[Architecture, list[NDArray[np.float32]]]:
-    """Return the network and the weights of a Keras model.
+    """Return the network and the weights of a built Keras model of layers that digitlab has, one after the other.
 
-    Parameters
-    ----------
-    model : keras.Sequential or keras.Model
-        Built, and of layers that digitlab has, one after the other.
-
-    Raises
-    ------
-    NetworkError
-        If it is something else; the message names the layer.
+    Raises ``NetworkError`` if it is something else; the message names the layer.
     """
     kind = type(model).__name__
     if isinstance(model, type) or not hasattr(model, "get_config") or not hasattr(model, "get_weights"):
@@ -61,13 +51,7 @@ def keras_network(model: Any) -> tuple[Architecture, list[NDArray[np.float32]]]:
 
 
 def to_keras(network: Architecture, weights: list[NDArray[np.float32]]) -> Any:
-    """Return a ``keras.Sequential`` of the same layers, names and weights, on whichever backend Keras uses.
-
-    Raises
-    ------
-    ConfigError
-        If Keras or a backend for it is missing.
-    """
+    """Return a ``keras.Sequential`` of the same layers, names and weights, on whichever backend Keras uses."""
     backend = keras_backend()
     if backend is not None:
         os.environ.setdefault("KERAS_BACKEND", backend)

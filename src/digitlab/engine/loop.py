@@ -99,42 +99,15 @@ def steps(
     progress: Progress | None = None,
     of_epoch: Callable[[int], LabelledImages] | None = None,
 ) -> Iterator[StepRecord | EpochRecord]:
-    """Train, and yield a record for every batch and every epoch.
+    """Train, and yield a record for every batch and, after its last batch, for every epoch.
 
-    Parameters
-    ----------
-    runner : CpuRunner
-        Holds the weights and the optimizer's moments, which change while the generator runs.
-    training : LabelledImages
-        What to learn from.
-    batch_size, epochs : int
-        Images a step, and passes over the training images.
-    optimizer : Adam or SGD
-        The rule of the step.
-    learning_rate : callable
-        The rate of a step, given the number of steps done before it.
-    shuffle, seed : bool, int
-        Whether every epoch has an order of its own, and where its randomness comes from.
-    label_smoothing : float
-        Part of the truth that is spread over all classes, 0-1.
-    validation : LabelledImages, optional
-        Evaluated at the end of every epoch.
-    progress : Progress, optional
-        Where to go on; it is kept up to date, so that the run can be resumed after any record. The runner must hold
-        the weights and moments of that moment.
-    of_epoch : callable, optional
-        Gives what to learn from in an epoch, from 1, in place of ``training``: as many images, changed at random.
+    Stop iterating and training stops. The runner must hold the weights and moments of ``progress``, which is kept up to
+    date, so that the run can be resumed after any record. ``learning_rate`` gives the rate of a step, given the number
+    of steps done before it; ``of_epoch`` what to learn from in an epoch, from 1, in place of ``training``: as many
+    images, changed at random. Part ``label_smoothing``, 0-1, of the truth is spread over all classes.
 
-    Yields
-    ------
-    StepRecord or EpochRecord
-        The epoch's record comes after that of its last batch.
-
-    Raises
-    ------
-    TrainingDivergedError
-        If the loss is no longer finite or is above a million nats, or the weights are no longer finite; the weights
-        are those of before.
+    Raises ``TrainingDivergedError`` if the loss is no longer finite or is above a million nats, or the weights are no
+    longer finite; the weights are those of before.
     """
     n = len(training)
     n_batches = -(-n // batch_size)
@@ -202,36 +175,12 @@ def crop_steps(
     clip_norm: float = 0.0,
     steps_done: int = 0,
 ) -> Iterator[CropsRecord]:
-    """Train a finder and give a record for every batch.
+    """Train a finder and yield a record for every batch; ``of_batch`` gives the crops of a step.
 
-    Parameters
-    ----------
-    runner : MapsRunner
-        Ready (``start_training``). To go on with a run it must hold the weights and moments of that moment; the result
-        is then the same, bit for bit on processors with the same vector instructions, as if the run had never stopped.
-    of_batch : callable
-        Gives the crops of a step, given the number of steps done before it.
-    n_steps, steps_done : int
-        Steps of the whole run, and those done already.
-    optimizer : Adam or SGD
-        The rule of the step.
-    learning_rate : callable
-        The rate of a step, given the number of steps done before it.
-    label_smoothing : float
-        Part of the truth that is spread over all classes, 0-1.
-    clip_norm : float
-        Gradients whose norm is longer are shortened to this; 0 for never.
-
-    Yields
-    ------
-    CropsRecord
-        One a step.
-
-    Raises
-    ------
-    TrainingDivergedError
-        If the loss is no longer finite or is above a million, or the weights are no longer finite; the weights are
-        those of before.
+    Both functions are given the number of steps done before. The runner is ready (``start_training``); to go on with a
+    run it must hold the weights and moments of that moment, and the result is the same, bit for bit on processors with
+    the same vector instructions, as if the run had never stopped. Gradients whose norm is longer are shortened to
+    ``clip_norm``; 0 for never. Raises ``TrainingDivergedError`` as ``steps`` does.
     """
     runner.remember()
     for done in range(steps_done, n_steps):
@@ -270,13 +219,7 @@ def crop_epochs(
     label_smoothing: float = 0.0,
     validation: Crops | None = None,
 ) -> Iterator[StepRecord | EpochRecord]:
-    """Train a finder on crops that stay the same, as ``steps`` trains on images; accuracies are those of the marks.
-
-    Yields
-    ------
-    StepRecord or EpochRecord
-        The epoch's record comes after that of its last batch.
-    """
+    """Train a finder on crops that stay the same, as ``steps`` trains on images; accuracies are those of the marks."""
     n_batches = -(-len(training) // batch_size)
 
     def of_batch(step: int) -> Crops:

@@ -162,15 +162,7 @@ def _check_rate(rate: float) -> None:
 
 
 class LiveRate:
-    """What callbacks know as ``model.optimizer``.
-
-    Parameters
-    ----------
-    name : str
-        The optimizer's.
-    schedule, peak, n_steps
-        As for ``scheduled_rate``.
-    """
+    """What callbacks know as ``model.optimizer``: the rate that the schedule says, or that a callback has set."""
 
     def __init__(self, name: str, schedule: str, peak: float, n_steps: int) -> None:
         self.name = name

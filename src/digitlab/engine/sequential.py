@@ -150,13 +150,7 @@ class Sequential:
 
     @property
     def runner(self) -> CpuRunner:
-        """What runs a network that answers one digit.
-
-        Raises
-        ------
-        NetworkError
-            If the network answers with maps.
-        """
+        """What runs a network that answers one digit; NetworkError if it answers with maps."""
         if self._runner is None:
             self.architecture.n_classes  # noqa: B018 - says what such a network can be used for
         assert self._runner is not None
@@ -164,13 +158,7 @@ class Sequential:
 
     @property
     def maps_runner(self) -> MapsRunner:
-        """What runs a network that answers with maps.
-
-        Raises
-        ------
-        NetworkError
-            If the network answers one digit.
-        """
+        """What runs a network that answers with maps; NetworkError if it answers one digit."""
         if self._maps_runner is None:
             raise NetworkError(
                 f"{self.name} answers images of one size with probabilities; a network that answers with maps has "
@@ -283,13 +271,7 @@ class Sequential:
         return answers
 
     def labelled(self, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
-        """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine.
-
-        Raises
-        ------
-        DataError
-            If they do not fit together or to this network.
-        """
+        """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine."""
         return wrap_labelled(self.architecture, images, labels)
 
     def steps(

@@ -28,7 +28,7 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.chance import mixed
-from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
+from digitlab.engine.cpu.compiled import entry_point, kernel
 
 #: Pixels on a side, and arrows of the elastic grid on a side.
 SIDE, GRID = 28, 7
@@ -72,7 +72,7 @@ _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _SPACING = 7
 
 
-@inlined
+@kernel
 def _either(draw):
     """From [0, 1) to [-1, 1)."""
     return np.float32(2.0) * draw - _ONE
@@ -88,7 +88,7 @@ def _spline(t, weights):
     weights[2] = _ONE - weights[0] - weights[1] - weights[3]
 
 
-@inlined
+@kernel
 def _between(images, index, y, x):
     """Return the value of an image between its pixels, 0-255; beyond its edges there is nothing."""
     value = _ZERO
@@ -106,18 +106,9 @@ def _between(images, index, y, x):
 
 @kernel
 def warp(images, index, ranges, draws, scratch, image):
-    """Write the image with its geometry changed, 0-255.
+    """Write image number ``index`` of uint8 (n, 28, 28) with its geometry changed, 0-255; its neighbor is any of them.
 
-    Parameters
-    ----------
-    images, index : ndarray, int
-        uint8 (n, 28, 28), and which of them; its neighbor is any of them.
-    ranges : record
-        Of type ``RANGES``; angles in radians.
-    draws : ndarray
-        float32 (N_DRAWS,) in [0, 1).
-    scratch, image : ndarray
-        float32 (32,), and (28, 28), written.
+    ``ranges`` is of type ``RANGES`` with angles in radians, ``draws`` float32 (N_DRAWS,), ``scratch`` float32 (32,).
     """
     angle = ranges.rotation * _either(draws[TURN])
     sine, cosine = np.float32(math.sin(angle)), np.float32(math.cos(angle))
@@ -162,13 +153,13 @@ def warp(images, index, ranges, draws, scratch, image):
             image[y, x] = value
 
 
-@inlined
+@kernel
 def _sometimes(draw):
     """From [0, 1) to [0, 1), with 0 for half of the draws."""
     return max(_ZERO, np.float32(2.0) * draw - _ONE)
 
 
-@inlined
+@kernel
 def _four(image, y, x):
     """Return the pixels above, below, left and right."""
     above = image[y - 1, x] if y > 0 else _ZERO
@@ -290,22 +281,10 @@ def _print(ranges, draws, image, out):
 
 @entry_point
 def augment_images(images, first, last, ranges, draws, scratch, image, before, out):
-    """Augment the images ``first`` to ``last``.
+    """Augment the images, uint8 (n, 28, 28), from ``first`` to before ``last``, into the same rows of ``out``.
 
-    Parameters
-    ----------
-    images : ndarray
-        uint8 (n, 28, 28), 0-255, ink bright on dark.
-    first, last : int
-        Which of them; half-open.
-    ranges : record
-        Of type ``RANGES``; angles in radians.
-    draws : ndarray
-        float32 (n, N_DRAWS) in [0, 1).
-    scratch, image, before : ndarray
-        float32 (32,) and two (28, 28): this thread's own memory.
-    out : ndarray
-        uint8 (n, 28, 28), rows ``first`` to ``last`` written.
+    ``ranges`` is of type ``RANGES`` with angles in radians, ``draws`` float32 (n, N_DRAWS) in [0, 1); ``scratch``,
+    ``image`` and ``before``, float32 (32,) and two (28, 28), are this thread's own.
     """
     for index in range(first, last):
         own = draws[index]

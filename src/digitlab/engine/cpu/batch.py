@@ -12,18 +12,16 @@ import numpy as np
 
 from digitlab.engine.cpu import convolution, dense, dropout, pooling
 from digitlab.engine.cpu.blocks import gather
-from digitlab.engine.cpu.compiled import entry_point, inlined, kernel
+from digitlab.engine.cpu.compiled import entry_point, kernel
 from digitlab.engine.cpu.convolution import kernel_gradient
 from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, POOL
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
 from digitlab.engine.cpu.team import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
-from digitlab.engine.cpu.tiles import LANES
+from digitlab.engine.cpu.tiles import LANES, address
 from digitlab.engine.cpu.update import update_part
 
-__all__ = ["take_part"]
 
-
-@inlined
+@kernel
 def _forward(ops, params, memory, winners, places, training, salt, first_image):
     for index in range(len(ops)):
         op = ops[index]
@@ -48,7 +46,7 @@ def _stop_at_zero(op, memory):
                 memory[op.dy + i] = 0.0
 
 
-@inlined
+@kernel
 def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start, salt, first_image):
     for index in range(len(ops) - 1, -1, -1):
         op = ops[index]
@@ -72,26 +70,26 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
             dropout.drop_gradient(op, memory, salt, first_image, places)
 
 
-@inlined
+@kernel
 def _take_slot(
-    ops, layout, bytes_, floats, order, n_images, labels, slot, n_slots, training, params, flipped,
+    ops, layout, bytes_, floats, is_bytes, order, n_images, labels, slot, n_slots, training, params, flipped,
     memory, winners, places, d_lanes, tape, losses, corrects, salt, smoothing, out,
 ):  # fmt: skip
     """Take every ``n_slots``-th block, from block ``slot`` on, forward and, if training, backward."""
-    d_slot = d_lanes[slot]
     if training:
-        d_slot[:] = 0.0
+        for i in range(layout.lane_gradients):
+            d_lanes[i] = 0.0
     scale = np.float32(1.0 / n_images)
     for block in range(slot, -(-n_images // LANES), n_slots):
         first = block * LANES
         n = min(LANES, n_images - first)
-        gather(bytes_, floats, order, first, n, layout, places, memory)
+        gather(bytes_, floats, is_bytes, order, first, n, layout, places, memory)
         _forward(ops, params, memory, winners, places, training, salt, first)
         if training:
             losses[block], corrects[block] = loss_and_gradient(
                 memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale, smoothing
             )
-            _backward(ops, flipped, memory, winners, places, d_slot, tape, block * layout.tape, salt, first)
+            _backward(ops, flipped, memory, winners, places, d_lanes, tape, block * layout.tape, salt, first)
         else:
             probabilities(memory, layout.logits, layout.n_classes, out, first, n)
 
@@ -138,6 +136,9 @@ def take_part(
     out : ndarray
         float32 (n_images, n_classes), written: the probabilities, if the batch is only answered.
     """
+    # Addresses from here on: how large everything is, the program says.
+    board, order, labels = address(board, 0), address(order, 0), address(labels, 0)
+    counts, rates = address(counts, 0), address(rates, 0)
     n_rounds = 0
     if worker == 0:
         open_phase(board, counts[1])
@@ -149,14 +150,17 @@ def take_part(
             n_slots, n_blocks = counts[1], -(-counts[0] // LANES)
             if (ticket >> 32) % 2 == 1:
                 _take_slot(
-                    ops, layout, bytes_, floats, order, counts[0], labels, task, n_slots, counts[2] > 0, params,
-                    flipped, memory, winners, places, d_lanes, tape, losses, corrects, counts[3],
-                    rates[5], out,
+                    ops, layout, address(bytes_, 0), address(floats, 0), len(bytes_) > 0, order, counts[0], labels,
+                    task, n_slots, counts[2] > 0, address(params, 0), address(flipped, 0), address(memory, 0),
+                    address(winners, 0), address(places, 0), address(d_lanes, task * layout.lane_gradients),
+                    address(tape, 0), address(losses, 0), address(corrects, 0), counts[3], rates[5], address(out, 0),
                 )  # fmt: skip
             else:
+                before = address(older, counts[5] * older.shape[1])
                 faults[task] = update_part(
-                    ops, layout, task, counts[2], n_slots, n_blocks, d_lanes, tape, scratch,
-                    params, older[counts[5]], flipped, gradients, m, v, counts[4], rates,
+                    ops, layout, task, counts[2], n_slots, n_blocks, address(d_lanes, 0), address(tape, 0),
+                    address(scratch, 0), address(params, 0), before, address(flipped, 0), address(gradients, 0),
+                    address(m, 0), address(v, 0), counts[4], rates,
                 )  # fmt: skip
             finish(board)
         elif worker == 0 and is_finished(board):

@@ -39,23 +39,11 @@ def _note_box(layout, memory, places):
 
 
 @kernel
-def gather(bytes_, floats, order, first, n_images, layout, places, memory):
-    """Write one block of images; lanes without an image repeat the first one.
+def gather(bytes_, floats, is_bytes, order, first, n_images, layout, places, memory):
+    """Write one block of images, ``order[first : first + n_images]``; lanes without an image repeat the first one.
 
-    Parameters
-    ----------
-    bytes_, floats : ndarray
-        uint8 (n, values) or float32 (n, values); the other one is empty.
-    order : ndarray
-        int64, which images.
-    first, n_images : int
-        The block is ``order[first : first + n_images]``.
-    layout : record
-        Where to: ``image_height`` rows of ``image_width`` values, ``image_row`` numbers apart, from ``image`` on.
-    places : ndarray
-        int64 (PLACES,), written: see there.
-    memory : ndarray
-        The worker's float32 memory.
+    ``bytes_`` or ``floats``, as ``is_bytes`` says, is where uint8 or float32 (n, values) begin. ``places``, int64
+    (PLACES,), is written: see there.
     """
     height, width, row = layout.image_height, layout.image_width, layout.image_row
     if row == width * LANES:  # no border: the whole image is one row
@@ -69,19 +57,14 @@ def gather(bytes_, floats, order, first, n_images, layout, places, memory):
             to = layout.image + y * row + x * LANES
             if width < LANES:
                 for lane in range(LANES):
-                    image = places[lane] // n_values
-                    value = (
-                        np.float32(bytes_[image, y * width + x]) / np.float32(255.0)
-                        if len(bytes_)
-                        else floats[image, y * width + x]
-                    )
-                    memory[to + lane] = value
+                    at = places[lane] + y * width + x
+                    memory[to + lane] = np.float32(bytes_[at]) / np.float32(255.0) if is_bytes else floats[at]
                 x += 1
                 continue
             # The last square overlaps the one before rather than reaching beyond the image.
             x = min(x, width - LANES)
             to = layout.image + y * row + x * LANES
-            if len(bytes_):
+            if is_bytes:
                 store(transposed(load_rows(bytes_, places, y * width + x)), memory, to)
             else:
                 store(transposed(load_rows(floats, places, y * width + x)), memory, to)
@@ -123,13 +106,7 @@ def scratch_room() -> NDArray[np.float32]:
 
 
 class WorkerMemory:
-    """What one thread writes to.
-
-    Parameters
-    ----------
-    n_floats, n_winners : int
-        float32 numbers for values and gradients, and bytes for pooling winners.
-    """
+    """What one thread writes to: float32 numbers for values and gradients, and bytes for pooling winners."""
 
     def __init__(self, n_floats: int, n_winners: int) -> None:
         self.values = aligned(n_floats)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from digitlab.engine.cpu.compiled import inlined, kernel
+from digitlab.engine.cpu.compiled import kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -81,7 +81,7 @@ def one_of(stream, n):
     return min(int(draw(stream) * n), n - 1)
 
 
-@inlined
+@kernel
 def mixed(bits):
     """Mix 32 bits so that every input bit changes every output bit with probability one half.
 

@@ -27,19 +27,19 @@ from digitlab.data.cache import cache_folder
 from digitlab.data.storage import read_ordinary, replacing
 from digitlab.engine.cpu.tiles import LANES
 
-__all__ = ["entry_point", "inlined", "kernel", "seal_cache"]
-
 _CHECKSUMS = "checksums"
 _MOST_BYTES = 2**26  # of a file of code: the largest have some 2 MB
 
 # error_model="numpy": no test for a division by zero inside the loops. _nrt=False: kernels allocate nothing, so no
-# code for counting references, which makes compiling a fifth faster.
+# code for counting references, which makes compiling a fifth faster. no_rewrites: kernels hold no expressions of whole
+# arrays, which is what Numba would look for.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
     "_nrt": False,
     "no_cfunc_wrapper": True,
+    "no_rewrites": True,
 }
 
 _config: Any = numba.config
@@ -149,11 +149,6 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     compiled.compile = compile_as_part
     return compiled
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function as part of each kernel that calls it: one level less to optimise again."""
-    return _compile(function, inline="always")
 
 
 def entry_point(function: Callable[..., Any]) -> Any:

@@ -19,8 +19,6 @@ from __future__ import annotations
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.tiles import LANES, add_scaled, load, store, store_rows, transposed, zeros
 
-__all__ = ["bias_gradient", "kernel_gradient_rows", "record"]
-
 _ROWS = 8
 
 

@@ -32,8 +32,6 @@ from digitlab.engine.cpu.tiles import (
     write_vector,
 )
 
-__all__ = ["copy", "drop", "drop_gradient"]
-
 
 @kernel
 def _note_keys(op, salt, first_image, places):

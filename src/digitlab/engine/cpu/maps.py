@@ -18,8 +18,6 @@ from digitlab.engine.cpu.team import claim, finish, is_dismissed, is_finished, o
 from digitlab.engine.cpu.tiles import LANES, load, store
 from digitlab.engine.cpu.winograd import WINDOWS, convolve_lifted
 
-__all__ = ["answer_page", "compute_rows", "load_rows"]
-
 # Tasks of one map's rows: so many that a thread that is late holds up the others for little.
 _TASKS = 16
 

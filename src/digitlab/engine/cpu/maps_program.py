@@ -24,8 +24,6 @@ from digitlab.errors import DataError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, MaxPooling2D
 
-__all__ = ["MAP_OP", "MapsNetwork", "MapsPlan", "build_maps_network", "plan_page", "plan_training"]
-
 #: One convolution, with the 2 x 2 max-pooling behind it if there is one. Positions count float32 numbers in the memory
 #: of a page, or in the packed weights (``weights``, ``bias``, ``flipped``, ``lifted``); -1 for none.
 MAP_OP = np.dtype(

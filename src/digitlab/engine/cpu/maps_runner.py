@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +12,16 @@ from numpy.typing import NDArray
 
 from digitlab.engine.cpu import maps, maps_training
 from digitlab.engine.cpu.blocks import aligned, scratch_room
-from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.engine.cpu.finder_loss import n_room
 from digitlab.engine.cpu.maps_program import MapsNetwork, MapsPlan, build_maps_network, plan_page, plan_training
+from digitlab.engine.cpu.runner import Runner
 from digitlab.engine.cpu.team import dismiss, new_board
-from digitlab.engine.cpu.threads import available_threads, submit
+from digitlab.engine.cpu.threads import submit
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.crops import N_MAPS, Crops
 from digitlab.engine.optimizers import OptimizerStep
-from digitlab.errors import ConfigError, NetworkError
+from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
-
-__all__ = ["FinderLosses", "MapsRunner"]
 
 # Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
 _MOST_SLOTS = 8
@@ -80,91 +77,31 @@ class _Memory:
         self.room = np.zeros(n_room(*plan.out_shape[:2]), np.float32)
 
 
-class MapsRunner:
-    """Runs one fully convolutional network on the processor's cores.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Convolutions, and 2 x 2 max-poolings behind them.
-    n_threads : int, optional
-        Threads to share the work; all cores by default. Results do not depend on it.
-
-    Attributes
-    ----------
-    is_finite : bool
-        Whether all weights and moments were finite numbers after the last batch.
-
-    Raises
-    ------
-    ConfigError
-        If ``n_threads`` is below 1.
-    NetworkError
-        If the network holds another layer.
-    """
+class MapsRunner(Runner):
+    """Runs one fully convolutional network, with 2 x 2 max-poolings, on the processor's cores."""
 
     def __init__(self, architecture: Architecture, n_threads: int | None = None) -> None:
-        self.architecture = architecture
-        if n_threads is not None and n_threads < 1:
-            raise ConfigError(f"threads must be at least 1, or left out for all cores; got {n_threads}.")
-        self.n_threads = n_threads or available_threads()
         self.network = build_maps_network(architecture)
-        self._params = aligned(self.network.n_parameters)
+        super().__init__(architecture, n_threads, self.network.n_parameters)
         self._packed = aligned(self.network.n_packed)
         self._flipped = aligned(self.network.n_flipped)
         self._lifted = aligned(self.network.n_lifted)
         self._page_memory: list[_PageMemory] = []
         self._plan: tuple[tuple[int, int], MapsPlan] | None = None
         self._crop_plan: tuple[tuple[int, ...], MapsPlan, list[_Memory]] | None = None
-        self.is_finite = True
-        self._n_batches = 0
         self._make_room(0)
 
-    @property
-    def parameters(self) -> NDArray[np.float32]:
-        """A copy of all weights as one flat float32 array, in Keras' order."""
-        return self._params.copy()
-
-    @parameters.setter
-    def parameters(self, values: NDArray[np.float32]) -> None:
+    def _spread_parameters(self) -> None:
         network = self.network
-        self._params[:] = values
         self._packed[network.places] = self._params
         turned = network.flipped_places >= 0
         self._flipped[network.flipped_places[turned]] = self._params[turned]
         maps_training.lift_now(network.ops, self._packed, self._flipped, self._lifted)
 
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Return copies of all weights, in Keras' order and layout."""
-        arrays, start = [], 0
-        for shape in self.architecture.weight_shapes:
-            size = math.prod(shape)
-            arrays.append(self._params[start : start + size].reshape(shape).copy())
-            start += size
-        return arrays
-
-    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
-        """Set all weights, in Keras' order and layout."""
-        self.parameters = np.concatenate([np.ravel(w) for w in weights]).astype(np.float32)
-
     def predict(self, page: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the maps of one page.
+        """Return the maps, float32 (height, width, maps), of a page, uint8 or float32 (height, width, channels).
 
-        Parameters
-        ----------
-        page : ndarray
-            uint8, 0-255, or float32 (height, width, channels), of any size that leaves something of the maps.
-
-        Returns
-        -------
-        ndarray
-            float32 (height, width, maps), as high and wide as the poolings leave it. Memory besides it is bounded
-            whatever the page's size.
-
-        Raises
-        ------
-        DataError
-            If the page is too small.
+        The poolings leave so much of height and width; memory besides is bounded whatever the page's size.
         """
         height, width = page.shape[:2]
         plan = self._planned(height, width)
@@ -196,19 +133,8 @@ class MapsRunner:
         self._page_memory.append(memory)
         return out
 
-    @property
-    def gradients(self) -> NDArray[np.float32]:
-        """A copy of the last batch's gradients as one flat float32 array, in the order of ``parameters``."""
-        return self._gradients.copy()
-
     def start_training(self) -> None:
-        """Make room for learning and forget the optimizer's moments.
-
-        Raises
-        ------
-        NetworkError
-            If the network does not answer with the finder's maps.
-        """
+        """Make room for learning and forget the optimizer's moments; NetworkError if the maps are not the finder's."""
         self._check_maps()
         self._make_room(self.network.n_parameters)
         self.remember()
@@ -221,21 +147,9 @@ class MapsRunner:
             )
 
     def _make_room(self, n_parameters: int) -> None:
-        """Make what the threads share while they learn; all of it is empty for who only answers."""
-        self._older = np.zeros((2, n_parameters), np.float32)
-        self._gradients = aligned(n_parameters)
-        self.first_moment = aligned(n_parameters)
-        self.second_moment = aligned(n_parameters)
+        self._make_learning_room(n_parameters)
         self._sums = aligned(_MOST_SLOTS * self.network.n_packed if n_parameters else 0).reshape(_MOST_SLOTS, -1)
         self._faults, self._squares = np.zeros(maps_training.N_PARTS, np.int64), np.zeros(maps_training.N_PARTS)
-
-    def remember(self) -> None:
-        """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
-        self._older[:] = self._params
-
-    def take_back(self, n_batches: int) -> None:
-        """Put the weights in place that were there before the last batch or, for 2, before the one before it, too."""
-        self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
 
     def train_batch(
         self,
@@ -245,26 +159,11 @@ class MapsRunner:
         label_smoothing: float = 0.0,
         clip_norm: float = 0.0,
     ) -> FinderLosses:
-        """Learn from one batch.
+        """Learn from one batch, the ``chosen`` crops, int64, at least one; return the losses before the step.
 
-        Parameters
-        ----------
-        crops : Crops
-            Any number of them.
-        chosen : ndarray
-            int64, at least one: which crops make the batch.
-        step : OptimizerStep
-            What to do with the gradients.
-        label_smoothing : float
-            Part of the truth that is spread over all classes, 0-1; the gradients follow it, the loss does not.
-        clip_norm : float
-            Gradients whose norm over all weights is longer than this are shortened to it (Pascanu, Mikolov and Bengio
-            2013); 0 for never.
-
-        Returns
-        -------
-        FinderLosses
-            Before the step.
+        Part ``label_smoothing``, 0-1, of the truth is spread over all classes; the gradients follow it, the loss does
+        not. Gradients whose norm over all weights is longer than ``clip_norm`` are shortened to it (Pascanu, Mikolov
+        and Bengio 2013); 0 for never.
         """
         self._n_batches += 1
         return self._work(crops, chosen, step, label_smoothing, clip_norm)
@@ -325,10 +224,6 @@ class MapsRunner:
         if kept is None or kept[0] != (height, width):
             kept = self._plan = (height, width), plan_page(self.network, height, width)
         return kept[1]
-
-    def seal(self) -> None:
-        """Note the compiled code's checksums, once everything that was wanted has been compiled."""
-        seal_cache()
 
 
 def _plain(array: NDArray[Any], dtype: type) -> NDArray[Any]:

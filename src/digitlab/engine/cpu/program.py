@@ -86,6 +86,7 @@ LAYOUT = np.dtype(
             "d_logits",
             "n_classes",
             "tape",
+            "lane_gradients",
         )
     ]
 )
@@ -103,7 +104,7 @@ class Program:
         ``image``, ``image_row``, ``image_height``, ``image_width``, ``image_channels``: where the block of images
         stands, and its size (the width counts values, pixels x channels). ``logits``, ``d_logits``: the last layer's
         sums and their gradients. ``n_classes``: how many there are. ``tape``: float32 numbers that dense layers keep
-        for one block.
+        for one block. ``lane_gradients``: those of one slot.
     memory : int
         float32 numbers that a worker needs for training; the first ``forward_memory`` suffice for prediction.
     largest_map : int
@@ -270,6 +271,7 @@ def build_program(architecture: Architecture) -> Program:
     for op in ops:
         for field in ("dy", "dz", "dx"):
             op[field] += planner.forward if op[field] >= 0 else 0
+    lane_gradients += LANES * LANES  # a square tile may be read at the last number
     layout = np.zeros(1, LAYOUT)
     layout[0] = (
         image.first,
@@ -281,6 +283,7 @@ def build_program(architecture: Architecture) -> Program:
         ops[-1]["dy"],
         n_classes,
         tape,
+        lane_gradients,
     )
     return Program(
         ops=ops,
@@ -291,7 +294,7 @@ def build_program(architecture: Architecture) -> Program:
         n_winners=winners,
         n_parameters=weights,
         n_flipped=flipped,
-        n_lane_gradients=lane_gradients + LANES * LANES,  # a square tile may be read at the last number
+        n_lane_gradients=lane_gradients,
     )
 
 

@@ -21,8 +21,6 @@ from digitlab.errors import ConfigError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Dropout
 
-__all__ = ["CpuRunner"]
-
 # Gradients are summed in this many slots, whatever the number of threads: it bounds the threads that can help.
 _MOST_SLOTS = 8
 # Blocks of images that a thread answers before it takes more: few enough that all threads have some, so many that
@@ -33,49 +31,20 @@ _SMALL = 1_000
 _NO_ANSWERS = np.zeros((0, 0), np.float32)
 
 
-class CpuRunner:
-    """Runs one network on the processor's cores.
+class Runner:
+    """What runs a network: its weights, and those from before the last two batches.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        Its last layer is Dense with a softmax.
-    n_threads : int, optional
-        Threads to share the work; all cores by default. Results do not depend on it.
-
-    Attributes
-    ----------
-    has_dropout : bool
-        Whether the network has a dropout layer, and a step needs a number of its own.
-    is_finite : bool
-        Whether all weights and moments were finite numbers after the last batch.
-
-    Raises
-    ------
-    ConfigError
-        If ``n_threads`` is below 1.
-    NetworkError
-        If the last layer is not Dense with a softmax.
+    ``is_finite``: whether all weights and moments were finite numbers after the last batch.
     """
 
-    def __init__(self, architecture: Architecture, n_threads: int | None = None) -> None:
+    def __init__(self, architecture: Architecture, n_threads: int | None, n_parameters: int) -> None:
         self.architecture = architecture
         if n_threads is not None and n_threads < 1:
             raise ConfigError(f"threads must be at least 1, or left out for all cores; got {n_threads}.")
         self.n_threads = n_threads or available_threads()
-        self.has_dropout = any(isinstance(layer, Dropout) for layer in architecture.layers)
         self.is_finite = True
         self._n_batches = 0
-        self.program = build_program(architecture)
-        ops = self.program.ops
-        self._multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
-        self._params = aligned(self.program.n_parameters)
-        self._flipped = aligned(max(1, self.program.n_flipped))
-        self._training_memory: list[WorkerMemory] = []
-        self._team = Team(1)
-        self._prediction_memory: list[WorkerMemory] = []
-        self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self._make_room(0, 0)
+        self._params = aligned(n_parameters)
 
     @property
     def parameters(self) -> NDArray[np.float32]:
@@ -85,11 +54,18 @@ class CpuRunner:
     @parameters.setter
     def parameters(self, values: NDArray[np.float32]) -> None:
         self._params[:] = values
-        for op in self.program.ops[self.program.ops["flipped"] >= 0]:
-            # As the input gradient wants them: the last two axes exchanged, and from right to left.
-            shape = (op["kernel_height"], op["kernel_width"], op["channels"], op["filters"])
-            kernel = self._params[op["weights"] :][: op["n_weights"]].reshape(shape)
-            self._flipped[op["flipped"] :][: op["n_weights"]] = kernel[:, ::-1].swapaxes(2, 3).ravel()
+        self._spread_parameters()
+
+    def _spread_parameters(self) -> None:
+        """Write the weights once more as other kernels want them."""
+        raise NotImplementedError
+
+    def _make_learning_room(self, n_parameters: int) -> None:
+        """Make what the threads share while they learn; all of it is empty for who only answers."""
+        self._older = np.zeros((2, n_parameters), np.float32)
+        self._gradients = aligned(n_parameters)
+        self.first_moment = aligned(n_parameters)
+        self.second_moment = aligned(n_parameters)
 
     @property
     def gradients(self) -> NDArray[np.float32]:
@@ -98,16 +74,52 @@ class CpuRunner:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """Return copies of all weights, in Keras' order and layout."""
-        arrays, start = [], 0
-        for shape in self.architecture.weight_shapes:
-            size = math.prod(shape)
-            arrays.append(self._params[start : start + size].reshape(shape).copy())
-            start += size
-        return arrays
+        shapes = self.architecture.weight_shapes
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        return [flat.reshape(shape) for flat, shape in zip(np.split(self.parameters, ends[:-1]), shapes, strict=True)]
 
     def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
         """Set all weights, in Keras' order and layout."""
         self.parameters = np.concatenate([np.ravel(w) for w in weights]).astype(np.float32)
+
+    def remember(self) -> None:
+        """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
+        self._older[:] = self._params
+
+    def take_back(self, n_batches: int) -> None:
+        """Put the weights in place that were there before the last batch or, for 2, before the one before it, too."""
+        self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
+
+    def seal(self) -> None:
+        """Note the compiled code's checksums, once everything that was wanted has been compiled."""
+        seal_cache()
+
+
+class CpuRunner(Runner):
+    """Runs one network, whose last layer is Dense with a softmax, on the processor's cores.
+
+    ``has_dropout``: whether a step needs a number of its own.
+    """
+
+    def __init__(self, architecture: Architecture, n_threads: int | None = None) -> None:
+        self.program = build_program(architecture)
+        super().__init__(architecture, n_threads, self.program.n_parameters)
+        self.has_dropout = any(isinstance(layer, Dropout) for layer in architecture.layers)
+        ops = self.program.ops
+        self._multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
+        self._flipped = aligned(max(1, self.program.n_flipped))
+        self._training_memory: list[WorkerMemory] = []
+        self._team = Team(1)
+        self._prediction_memory: list[WorkerMemory] = []
+        self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self._make_room(0, 0)
+
+    def _spread_parameters(self) -> None:
+        for op in self.program.ops[self.program.ops["flipped"] >= 0]:
+            # As the input gradient wants them: the last two axes exchanged, and from right to left.
+            shape = (op["kernel_height"], op["kernel_width"], op["channels"], op["filters"])
+            kernel = self._params[op["weights"] :][: op["n_weights"]].reshape(shape)
+            self._flipped[op["flipped"] :][: op["n_weights"]] = kernel[:, ::-1].swapaxes(2, 3).ravel()
 
     def start_training(self, batch_size: int) -> None:
         """Make room for batches of ``batch_size`` images and forget the optimizer's moments."""
@@ -123,7 +135,7 @@ class CpuRunner:
     def _make_room(self, batch_size: int, n_slots: int) -> None:
         """Make what the threads share; all of it is empty for who only answers."""
         program, n_blocks = self.program, -(-batch_size // LANES)
-        n_parameters = program.n_parameters if batch_size else 0
+        self._make_learning_room(program.n_parameters if batch_size else 0)
         self._d_lanes = aligned(n_slots * program.n_lane_gradients).reshape(n_slots, program.n_lane_gradients)
         self._tape = aligned(n_blocks * int(program.layout["tape"]))
         self._losses = np.zeros(n_blocks, np.float64)
@@ -133,18 +145,6 @@ class CpuRunner:
         self._counts = np.zeros(6, np.int64)
         self._rates = np.zeros(6, np.float32)
         self._faults = np.zeros(self.n_threads, np.int64)
-        self._older = np.zeros((2, n_parameters), np.float32)
-        self._gradients = aligned(n_parameters)
-        self.first_moment = aligned(n_parameters)
-        self.second_moment = aligned(n_parameters)
-
-    def remember(self) -> None:
-        """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
-        self._older[:] = self._params
-
-    def take_back(self, n_batches: int) -> None:
-        """Put the weights in place that were there before the last batch or, for 2, before the one before it, too."""
-        self.parameters = self._older[(self._n_batches - n_batches + 1) % 2]
 
     def train_batch(
         self,
@@ -155,27 +155,12 @@ class CpuRunner:
         salt: int,
         label_smoothing: float = 0.0,
     ) -> tuple[float, int]:
-        """Learn from one batch.
+        """Learn from one batch; return its mean cross-entropy in nats and its right answers, both before the step.
 
-        Parameters
-        ----------
-        images, labels : Images, ndarray
-            All training images, and int64 (len(order),): the labels *of this batch*.
-        order : ndarray
-            int64, which images make the batch; at most the ``batch_size`` given to ``start_training``.
-        step : OptimizerStep
-            What to do with the gradients.
-        salt : int
-            A number of this step's own, from 0 to 2**32 - 1; only dropout asks for it.
-        label_smoothing : float
-            Part of the truth that is spread over all classes, 0-1; the gradients follow it, the loss does not.
-
-        Returns
-        -------
-        loss : float
-            Mean cross-entropy of the batch in nats before the step.
-        n_correct : int
-            Right answers before the step.
+        ``images`` are all images, ``order`` (int64) says which make the batch, at most as many as ``start_training``
+        was told, and ``labels`` (int64) are those of the batch. ``salt``, from 0 to 2**32 - 1, is this step's own; only
+        dropout asks for it. Part ``label_smoothing``, 0-1, of the truth is spread over all classes; the gradients
+        follow it, the loss does not.
         """
         program, memory, n = self.program, self._training_memory, len(order)
         n_blocks = -(-n // LANES)
@@ -256,7 +241,3 @@ class CpuRunner:
         )
         self._single_memory.append((values, scratch))
         return out
-
-    def seal(self) -> None:
-        """Note the compiled code's checksums, once everything that was wanted has been compiled."""
-        seal_cache()

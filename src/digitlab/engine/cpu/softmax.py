@@ -22,8 +22,6 @@ import numpy as np
 from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.tiles import LANES
 
-__all__ = ["loss_and_gradient", "probabilities"]
-
 
 @kernel
 def loss_and_gradient(memory, logits, d_logits, n_classes, labels, first, n_images, scale, smoothing):
@@ -62,7 +60,7 @@ def loss_and_gradient(memory, logits, d_logits, n_classes, labels, first, n_imag
 
 @kernel
 def probabilities(memory, logits, n_classes, out, first, n_images):
-    """Write the probabilities of one block to the rows of ``out`` that begin at ``first``."""
+    """Write the probabilities of one block to ``out``, float32 (n, n_classes), from row ``first`` on."""
     for lane in range(n_images):
         largest = memory[logits + lane]
         for k in range(1, n_classes):
@@ -70,7 +68,7 @@ def probabilities(memory, logits, n_classes, out, first, n_images):
         total = np.float32(0.0)
         for k in range(n_classes):
             exponential = math.exp(memory[logits + k * LANES + lane] - largest)
-            out[first + lane, k] = exponential
+            out[(first + lane) * n_classes + k] = exponential
             total += exponential
         for k in range(n_classes):
-            out[first + lane, k] /= total
+            out[(first + lane) * n_classes + k] /= total

@@ -167,15 +167,10 @@ _PATIENCE = 10_000
 
 
 class Team:
-    """The calling thread, number 0, and its helpers.
+    """The calling thread, number 0, and its helpers: ``n_workers`` in all.
 
     A helper stays within compiled code from batch to batch for as long as they follow one another quickly. Nobody
     depends on it: where it does not come, the caller does all the work.
-
-    Parameters
-    ----------
-    n_workers : int
-        Threads, the caller included.
     """
 
     def __init__(self, n_workers: int) -> None:
@@ -185,15 +180,10 @@ class Team:
         self._material: object = None
 
     def work(self, part: Callable[[int, int, NDArray[np.int64]], None], material: object) -> None:
-        """Do one batch.
+        """Do one batch: call ``part`` with the number of the thread, its patience and the board.
 
-        Parameters
-        ----------
-        part : callable
-            Called with the number of the thread, its patience and the board: ``batch.take_part`` on arrays that stay
-            the same from batch to batch.
-        material : object
-            Stands for those arrays: where it is another one than before, helpers begin anew.
+        ``material`` stands for the arrays that ``part`` works on: where it is another one than before, helpers begin
+        anew.
         """
         if material is not self._material:
             # Helpers still hold the arrays of before.

@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-__all__ = ["available_threads", "share", "submit"]
-
 
 def available_threads() -> int:
     """Return the number of processor cores that this process may use."""

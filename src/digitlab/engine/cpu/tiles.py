@@ -23,6 +23,7 @@ whole vocabulary of the kernels:
 ``rectified(t)``        the tile with zeros where its numbers are below zero
 ``larger(t, u)``         of two tiles of one size, the larger number at each place
 ``largest_of_pairs(t)`` a tile of half the size: vectors 0 and 1, 2 and 3 and so on, the larger number of each
+``address(a, i)``       where ``a[i]`` stands, in place of an array that begins there
 ``is_zero(a, i)``       whether all numbers of the vector at ``a[i]`` are zero
 ``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
 ======================  =====================================================================================
@@ -77,8 +78,9 @@ def vector_code(function: Callable[..., Any]) -> Any:
 
 
 def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """Emit the address of ``array.flat[index]``."""
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
+    """Emit the address of ``array.flat[index]``; an ``address`` may stand for the array."""
+    is_address = isinstance(array_type, types.CPointer)
+    return builder.gep(array if is_address else context.make_array(array_type)(context, builder, array).data, [index])
 
 
 def _vector_pointer(builder: Any, pointer: Any, n_vectors: int) -> Any:
@@ -147,6 +149,19 @@ class TileType(types.Type):
 class _TileModel(models.PrimitiveModel):
     def __init__(self, data_model_manager: Any, tile: TileType) -> None:
         super().__init__(data_model_manager, tile, ir.ArrayType(VECTOR, tile.n))
+
+
+@vector_code
+def address(typing_context: Any, array: Any, index: Any) -> Any:
+    """Return the address of ``array.flat[index]``, which is read and written like an array.
+
+    An array brings its sizes and strides along into every kernel that is called: much to compile, and not used.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return pointer_to(context, builder, array, args[0], args[1])
+
+    return types.CPointer(array.dtype)(array, types.int64), generate
 
 
 @vector_code

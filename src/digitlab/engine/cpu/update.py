@@ -16,10 +16,10 @@ SGD with momentum: ``m = momentum * m - rate * g; parameter += m``, and with Nes
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from digitlab.engine.cpu import dense
-from digitlab.engine.cpu.compiled import inlined, kernel
+from digitlab.engine.cpu.compiled import kernel
 from digitlab.engine.cpu.program import DENSE
 from digitlab.engine.cpu.tiles import LANES, added, lane_sums, load, store
 from digitlab.engine.optimizers import ADAM_RULE
@@ -41,7 +41,7 @@ def optimize(params, before, gradients, m, v, begin, end, rule, rates):
             m[i] += (g - m[i]) * a
             v[i] += (g * g - v[i]) * b
             params[i] -= params[i] * shrink
-            params[i] -= m[i] * rate / (np.sqrt(v[i]) + epsilon)
+            params[i] -= m[i] * rate / (math.sqrt(v[i]) + epsilon)
     else:
         for i in range(begin, end):
             before[i] = params[i]
@@ -49,14 +49,14 @@ def optimize(params, before, gradients, m, v, begin, end, rule, rates):
             params[i] -= params[i] * shrink
             params[i] += m[i] * a - gradients[i] * rate if b > 0.0 else m[i]
     for i in range(begin, end):
-        n_bad += not (np.isfinite(params[i]) and np.isfinite(m[i]) and np.isfinite(v[i]))
+        # A finite number less itself is zero; infinite or NaN it is NaN, which is not zero.
+        n_bad += (params[i] - params[i]) + (m[i] - m[i]) + (v[i] - v[i]) != 0.0
     return n_bad
 
 
 @kernel
-def _convolution_gradients(op, d_lanes, n_slots, begin, end, scratch, gradients):
-    """Add up slots, then lanes, for the kernel's numbers ``begin`` to ``end`` (the biases come after the kernel)."""
-    size = d_lanes.shape[1]
+def _convolution_gradients(op, d_lanes, size, n_slots, begin, end, scratch, gradients):
+    """Add up slots, ``size`` numbers apart, then lanes, for the numbers ``begin`` to ``end`` of kernel and biases."""
     for j in range(begin, end, LANES):
         at = op.d_weights + j * LANES
         sums = load(LANES, d_lanes, at)
@@ -80,7 +80,7 @@ def _flip(op, params, flipped, begin, end):
             flipped[to + f * channels] = params[at + f]
 
 
-@inlined
+@kernel
 def update_part(
     ops, layout, part, n_parts, n_slots, n_blocks, d_lanes, tape, scratch,
     params, before, flipped, gradients, m, v, rule, rates,
@@ -89,7 +89,7 @@ def update_part(
 
     Returns how many of the new parameters and moments are not finite.
     """
-    n_bad = 0
+    n_bad, size = 0, layout.lane_gradients
     for index in range(len(ops)):
         op = ops[index]
         if op.weights < 0:
@@ -101,10 +101,10 @@ def update_part(
             if part == 0 and op.bias >= 0:
                 dense.bias_gradient(op, tape, layout.tape, n_blocks, gradients)
         else:
-            _convolution_gradients(op, d_lanes, n_slots, begin * op.filters, end * op.filters, scratch, gradients)
+            _convolution_gradients(op, d_lanes, size, n_slots, begin * op.filters, end * op.filters, scratch, gradients)
             if part == 0 and op.bias >= 0:
                 _convolution_gradients(
-                    op, d_lanes, n_slots, op.n_weights, op.n_weights + op.filters, scratch, gradients
+                    op, d_lanes, size, n_slots, op.n_weights, op.n_weights + op.filters, scratch, gradients
                 )
         first, last = op.weights + begin * op.filters, op.weights + end * op.filters
         n_bad += optimize(params, before, gradients, m, v, first, last, rule, rates)

@@ -231,25 +231,10 @@ def _judge(desk, quarters, image, boxes, labels):
 
 @entry_point
 def compose_crop(bank, desk, seed, index, image, boxes, labels):
-    """Compose one crop.
+    """Compose crop number ``index`` of a seed into ``image``, float32 (144, 144), 0-1, grey before local contrast.
 
-    Parameters
-    ----------
-    bank : Bank
-        What it is composed of.
-    desk : Desk
-        This thread's memory.
-    seed, index : int
-        Which crop it is: the same ones give the same.
-    image : ndarray
-        float32 (144, 144), 0-1, written: grey before local contrast.
-    boxes, labels : ndarray
-        float32 (MOST_MARKS, 4) and int64 (MOST_MARKS,), written.
-
-    Returns
-    -------
-    int
-        How many marks there are.
+    ``boxes`` and ``labels``, float32 (MOST_MARKS, 4) and int64 (MOST_MARKS,), are written; how many is returned. The
+    desk is this thread's memory. The same seed and index give the same crop.
     """
     stream = desk.stream
     begin_stream(stream, seed, index)
@@ -392,28 +377,11 @@ def _lay_table(stream, desk, left, top, right, bottom):
 
 @entry_point
 def compose_sheet(bank, desk, seed, index, height, image, boxes, labels, lines, numbers):
-    """Compose one sheet.
+    """Compose sheet number ``index`` of a seed, its digits about ``height`` pixels high, into ``image``, 0-1.
 
-    Parameters
-    ----------
-    bank : Bank
-        What it is composed of.
-    desk : Desk
-        Its planes are at least as large as the image, and square.
-    seed, index : int
-        Which sheet it is: the same ones give the same.
-    height : float
-        Of its digits, in pixels, about.
-    image : ndarray
-        float32 (side, side), 0-1, written.
-    boxes, labels, lines, numbers : ndarray
-        float32 (MOST_MARKS, 4), and int64 (MOST_MARKS,): written for every digit and separator, its line, from 0, and
-        its number within the line.
-
-    Returns
-    -------
-    int
-        How many digits and separators there are.
+    The desk's planes are as large as the image, float32 (side, side). ``boxes``, float32 (MOST_MARKS, 4), and
+    ``labels``, ``lines`` and ``numbers``, int64 (MOST_MARKS,), are written for every digit and separator: its line,
+    from 0, and its number within the line. How many there are is returned.
     """
     stream = desk.stream
     begin_stream(stream, seed, index)

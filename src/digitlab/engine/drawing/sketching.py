@@ -258,24 +258,11 @@ def _formed(form, u, v):
 
 @kernel
 def stroked_sign(plane, view, edges, middle_x, middle_y, form, radius, brush, brush_turn, strength, box):
-    """Ink a sign along its edges with a pen.
+    """Ink a sign along its edges, uint8 (n, 4) as ``thinning`` gives them, with a pen.
 
-    Parameters
-    ----------
-    edges : ndarray
-        uint8 (n, 4), see ``thinning``.
-    middle_x, middle_y : float
-        Of the sign's box, in pixels of its image.
-    form : ndarray
-        float64 (12,): see ``_formed``.
-    radius : float
-        Half the pen's width, in pixels of the plane.
-    brush, brush_turn : float
-        How much thinner across a direction, 0-1, and which; 0 for a round pen.
-    strength : float
-        0-1.
-    box : ndarray
-        float64 (4,), grown by the ink.
+    ``middle_x`` and ``middle_y`` are those of the sign's box in pixels of its image, ``form`` is float64 (12,) as for
+    ``_formed``, ``radius`` half the pen's width in pixels of the plane. ``brush``, 0-1, is how much thinner the pen is
+    across the direction ``brush_turn``; 0 for a round one. ``box``, float64 (4,), is grown by the ink.
     """
     sine, cosine = math.sin(brush_turn), math.cos(brush_turn)
     for k in range(len(edges)):

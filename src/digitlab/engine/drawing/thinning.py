@@ -141,20 +141,10 @@ def _thin(image, threshold, ink, marked, edges):
 
 @entry_point
 def thin_images(images, first, last, threshold, ink, marked, edges, counts):
-    """Write the edges of images from ``first`` to before ``last``.
+    """Write the edges of images, uint8 (n, 28, 28), ink bright, from ``first`` to before ``last``.
 
-    Parameters
-    ----------
-    images : ndarray
-        uint8 (n, 28, 28), ink bright.
-    first, last : int
-        Which of them.
-    threshold : float
-        What is ink, 0-255.
-    ink, marked : ndarray
-        uint8 (58, 58), of this thread's own, written.
-    edges, counts : ndarray
-        uint8 (n, MOST_EDGES, 4): x, y, x, y in ninths of a pixel; and int64 (n,), written.
+    What is above ``threshold``, 0-255, is ink. ``ink`` and ``marked``, uint8 (58, 58), are this thread's own.
+    ``edges``, uint8 (n, MOST_EDGES, 4), x, y, x, y in ninths of a pixel, and ``counts``, int64 (n,), are written.
     """
     for i in range(first, last):
         counts[i] = _thin(images[i], threshold, ink, marked, edges[i])
