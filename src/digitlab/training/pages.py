@@ -16,7 +16,7 @@ from digitlab.engine.crops import SEPARATORS, Crops
 from digitlab.engine.drawing import composing
 from digitlab.engine.drawing.composing import compose_crop
 from digitlab.engine.drawing.sketching import CROP_PX, MOST_MARKS, Bank, new_desk
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 
 __all__ = ["PracticeSheet", "WrittenSign", "compose", "compose_greys", "compose_sheet"]
 
