@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from digitlab.values import EpochRecord, StepRecord
 
+__all__ = ["Callback", "History"]
+
 # Keras' own on_train_batch_end calls on_batch_end: whoever has the first is not asked for the second.
 _BATCH_BEGINS = ("on_train_batch_begin", "on_batch_begin")
 _BATCH_ENDS = ("on_train_batch_end", "on_batch_end")

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from digitlab.errors import ConfigError, did_you_mean
 
+__all__ = ["SGD", "Adam", "AdamW"]
+
 #: Numbers by which the kernels know the two families of update rules.
 ADAM_RULE, SGD_RULE = 0, 1
 

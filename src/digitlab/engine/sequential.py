@@ -25,6 +25,8 @@ from digitlab.network.zoo import architecture as architecture_of
 from digitlab.runs.listing import open_model
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
+__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
+
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
 

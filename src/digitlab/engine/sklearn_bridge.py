@@ -16,6 +16,8 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, MaxPooling2D
 from digitlab.network.zoo import architecture as architecture_of
 
+__all__ = ["DigitClassifier"]
+
 if TYPE_CHECKING:
 
     class _Estimator:

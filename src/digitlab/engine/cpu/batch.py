@@ -122,7 +122,7 @@ def take_part(
         int64 (6,): images of the batch, slots, parts (0 to answer only), salt, the optimizer's rule, and which row of
         ``older`` to write.
     rates : ndarray
-        float32 (5,): the optimizer's rate and settings.
+        float32 (6,): the optimizer's rate and settings, and label smoothing.
     params, older, flipped, gradients, m, v : ndarray
         float32: the parameters; (2, n), those of before; the exchanged copies; the gradients; the moments.
     memory, scratch, winners, places
