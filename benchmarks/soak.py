@@ -30,9 +30,9 @@ import numpy as np
 from digitlab.data.mnist import MnistData
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.reading.small_image import small_image
-from measuring import RESULTS, made_by, parser_of, positive, rss_bytes
+from measuring import RESULTS, made_by, parser_of, publish, read_json, rss_bytes
 from servers import FORM, Server, digitlab_server, form, png
-from serving import publish
+from serving import PAGE, to_markdown
 
 _SAMPLES = 60
 _RETRIES = 50
@@ -276,15 +276,13 @@ def soak(n_requests: int, connections: int, folder: Path) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Soak and write; return 0, or 1 where something was wrong."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = parser_of("soak", __doc__.split("\n")[0])
+    parser = parser_of("soak", __doc__, requests=(30_000, "in all"), connections=(8, "at a time"))
     parser.set_defaults(out=RESULTS / "serving.json")
-    parser.add_argument("--requests", type=positive, default=30_000, metavar="N")
-    parser.add_argument("--connections", type=positive, default=8, metavar="N")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="digitlab-soak-") as name:
         result = soak(options.requests, options.connections, Path(name))
-    publish(options.out, {"soak": result | made_by("soak", argv)})
+    result |= made_by("soak", argv)
+    publish(options.out, read_json(options.out) | {"soak": result}, to_markdown, PAGE.name)
     print(*result["problems"], sep="\n", file=sys.stderr)
     return 1 if result["problems"] or result["n_5xx"] else 0
 
