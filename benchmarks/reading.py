@@ -1,15 +1,14 @@
 """How well does digitlab read? Any folders of pictures with a ``truth.tsv``, scored in one run.
 
-    python benchmarks/reading.py FOLDER... [--cases DIR] [--composed 24] [--quick] [--jobs 2] [--check]
+    python benchmarks/reading.py FOLDER... [--cases DIR] [--quick] [--jobs 2] [--check]
         [--model RUN] [--out reading.json] [--against earlier.json] [--pictures DIR] [--failed] [--publish]
 
 Prints the accuracy of digits and of whole pictures with 95 % intervals, what was refused, whether confidence can be
 trusted, and which of the bars in ``reading.toml`` are reached; ``--check`` makes the exit code 1 where one is not.
 ``--quick`` answers at most 100 pictures a folder, in the ways that have a bar. ``--out`` keeps all figures as JSON,
 ``--against`` tells what became right or wrong since, ``--publish`` makes docs/measurements/reading.md from them, and
-``--pictures`` writes sheets of what failed, with what was read drawn on the photos. ``--composed`` reads so many
-pictures of each kind of ``reading_composed.py`` as well. Columns of ``truth.tsv``: see ``reading_folders.py``; files
-beside the folders are passed over.
+``--pictures`` writes sheets of what failed, with what was read drawn on the photos. Columns of ``truth.tsv``: see
+``reading_folders.py``; files beside the folders are passed over.
 
 Pictures of one digit are answered twice: as one digit (``Reader.read_digit``, the way of ``digitlab predict``) and as a
 photo (``Reader.read``, the way of ``digitlab read``). ``--cases`` asks the situations of ``reading.toml`` as well.
@@ -23,7 +22,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,8 +31,7 @@ from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
 from digitlab.training.environment import environment
 from measuring import say, write_json
-from reading_composed import KINDS, Found, readings
-from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, measure_cases, read_truth, text_of
+from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, measure_cases, read_truth
 from reading_page import failures_image, figures, may_be_shown, publish, write_sheet
 from reading_scores import Answer, area_under_roc, bars_of, refused_at, score, trust, verdicts
 
@@ -43,8 +40,6 @@ QUICK = 100
 QUICK_OF = {"kaggle_90x140": 400}
 #: Pictures of a folder or kind on a sheet of the documents.
 MOST_SHOWN = 12
-#: Says of a composed picture that all digits were read, and not all in their places or boxes.
-NOT_WHOLE = " (not in place)"
 
 #: Writes sheets of what failed: name, way, answers, and the photos by the answers' file.
 Writer = Callable[[str, str, Sequence[Answer], Mapping[str, Any]], None]
@@ -109,26 +104,6 @@ def measure(
     }
 
 
-def measure_composed(n_pictures: int, reader: Reader, write: Writer) -> dict[str, dict[str, Any]]:
-    """Read composed pictures of every kind; return the counts of ``composed_scores.Found`` by kind."""
-    kinds = {}
-    for kind in KINDS if n_pictures else ():
-        found, answers, photos = Found(), [], {}
-        for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, 0, reader)):
-            found += judged
-            truth = " ".join("".join(filter(str.isdecimal, line)) for line in picture.lines)
-            surest = max((digit.confidence for digit in reading.digits), default=0.0)
-            # Where digits stand matters here, so what is right is what was found right in its place.
-            text = truth if judged.is_whole else text_of(reading) + NOT_WHOLE * (text_of(reading) == truth)
-            told = "|".join(picture.lines) or picture.kind
-            answers.append(Answer(f"{kind} {k}", truth, text, told, surest, 1 - surest, 0.0, reading))
-            photos[f"{kind} {k}"] = picture.pixels
-        write(kind, "composed", answers, photos)
-        kinds[kind] = asdict(found)
-        say(f"composed, {kind}: {sum(answer.is_right for answer in answers)} of {n_pictures} whole")
-    return kinds
-
-
 def writer(pictures: Path | None, shown: list[dict[str, Any]] | None) -> Writer:
     """Return what writes sheets of what failed: into a folder, and of what may be shown into docs/images."""
 
@@ -137,7 +112,7 @@ def writer(pictures: Path | None, shown: list[dict[str, Any]] | None) -> Writer:
             write_sheet(answers, photos, pictures / f"{name}-{way}.png")
         if shown is None or way == "digit":
             return
-        free = [answer for answer in answers if way == "composed" or may_be_shown(name, answer.file)]
+        free = [answer for answer in answers if may_be_shown(name, answer.file)]
         n_wrong = write_sheet(free, photos, failures_image(name), n_most=MOST_SHOWN)
         if n_wrong:
             shown.append({"name": name, "n": len(free), "n_wrong": n_wrong})
@@ -181,7 +156,6 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add("folders", type=Path, nargs="+", metavar="FOLDER", help="pictures and a truth.tsv")
     add("--cases", type=Path, metavar="DIR", help="a folder of cases to ask as well")
-    add("--composed", type=int, default=0, metavar="N", help="composed pictures of each kind as well")
     add("--model", help="a run or a .safetensors file instead of the shipped reader")
     add("--quick", action="store_true", help="at most 100 pictures a folder, in the ways with a bar")
     add("--jobs", type=int, default=1, metavar="N", help="processes, one core each (default 1, all cores)")
@@ -207,9 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     switches = [truth.name for truth in truths] + ["--quick"] * options.quick
     switches += [f"--most {options.most}"] if options.most else []
     switches += ["--cases cases"] if options.cases else []
-    switches += [f"--composed {options.composed}"] if options.composed else []
     result |= {
-        "composed": measure_composed(options.composed, reader, write),
         "shown": shown,
         "cases": measure_cases(options.cases, reader) if options.cases else [],
         "model": Path(options.model).name if options.model else "the shipped reader",

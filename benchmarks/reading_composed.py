@@ -19,7 +19,7 @@ import argparse
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -237,19 +237,14 @@ def _straightened(mark: Mark, reading: Reading) -> tuple[float, float]:
     )
 
 
-def readings(kind: str, n_pictures: int, seed: int, reader: Reader) -> Iterator[tuple[Composed, Reading, Found]]:
-    """Compose and read pictures of a kind, one after the other, and judge each."""
+def read_kind(kind: str, n_pictures: int, seed: int, folder: Path) -> Found:
+    """Read pictures of a kind; those that were not read as a whole are drawn into the folder and told."""
+    found, reader = Found(), Reader()
     options = ReadingOptions(grid=(9, 9)) if kind == "sudokus" else ReadingOptions()
     for k in range(n_pictures):
         picture = composed(kind, seed, k)
         reading = reader.read(picture.pixels, options)
-        yield picture, reading, judge(picture, reading)
-
-
-def read_kind(kind: str, n_pictures: int, seed: int, folder: Path) -> Found:
-    """Read pictures of a kind; those that were not read as a whole are drawn into the folder and told."""
-    found = Found()
-    for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, seed, Reader())):
+        judged = judge(picture, reading)
         found += judged
         if not judged.is_whole or judged.n_texts < judged.n_lines:
             reading.render(picture.pixels).save(folder / f"read-{k:03d}.png")

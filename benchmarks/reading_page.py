@@ -106,8 +106,6 @@ def figures(result: dict[str, Any]) -> str:
         ]
     if result["trust"]["n"]:
         parts += ["## Can a confidence be trusted?", _trust(result["trust"])]
-    if result["composed"]:
-        parts += ["## Composed pictures", _composed(result["composed"])]
     if result["cases"]:
         parts += ["## Situations that people report", _cases(result["cases"])]
     if result["bars"]:
@@ -180,32 +178,6 @@ def _trust(found: dict[str, Any]) -> str:
     )
 
 
-def _composed(kinds: dict[str, dict[str, Any]]) -> str:
-    """Return how well composed pictures were read, whose digits' places are known."""
-    rows = []
-    for kind, found in kinds.items():
-        n = found["n_pictures"]
-        rows.append(
-            [
-                kind,
-                str(n),
-                *(_of(found[name], found[of]) for name, of in (("n_right", "n_digits"), ("n_whole", "n_lines"))),
-                f"{found['n_extra'] / n:.2f}",
-                _of(found["n_texts"], found["n_lines"]) if kind == "separated" else "",
-                _of(found["n_cells_right"], found["n_cells"]),
-                "" if found["n_digits"] else _of(found["n_empty"], n),
-                f"{100 * found['surest_extra']:.2f} %" if found["n_extra"] else "",
-            ]
-        )
-    headings = ["", "pictures", "digits right and in place", "lines whole", "extra a picture", "texts with separators"]
-    return "\n\n".join(
-        [
-            "Written with MNIST's test digits by `benchmarks/reading_composed.py`; every digit's place is known.",
-            markdown_table([*headings, "boxes", "empty", "surest of the extra"], rows),
-        ]
-    )
-
-
 def _cases(rows: Sequence[dict[str, Any]]) -> str:
     """Return what was read in situations that people report."""
     cells = [
@@ -260,11 +232,8 @@ def _origins(result: dict[str, Any]) -> str:
 
 def _shown(shown: dict[str, Any]) -> str:
     """A sheet of failures with whose pictures they are."""
-    name = shown["name"]
-    if (known := KNOWN["folders"].get(name)) is not None:
-        told = f"`{name}`: {known['what']}; from {known['origin']}, {known['licence']}."
-    else:
-        told = f"Composed, {name}. The digits are MNIST's test digits, by Yann LeCun and Corinna Cortes, CC BY-SA 3.0."
+    name, known = shown["name"], KNOWN["folders"][shown["name"]]
+    told = f"`{name}`: {known['what']}; from {known['origin']}, {known['licence']}."
     n_wrong = f"{shown['n_wrong']} of {shown['n']} pictures are not read as a whole."
     return f"{told} {n_wrong}\n\n![What is read wrongly: {name}](../images/{failures_image(name).name})"
 

@@ -295,8 +295,8 @@ def measure(n_rounds: int, quick: bool) -> dict[str, Any]:
 def publish(result: dict[str, Any], folder: Path) -> None:
     """Write the JSON, the page and its charts below a folder."""
     write_json(folder / "benchmarks/results/scaling.json", result)
-    for name, svg in charts(result).items():
-        write(folder / f"docs/images/scaling-{name}.svg", svg)
+    for name, section in sections(result).items():
+        write(folder / f"docs/images/scaling-{name}.svg", section.svg)
     write(folder / "docs/measurements/scaling.md", to_markdown(result))
 
 
@@ -353,24 +353,24 @@ class Line:
         return self.intercept + self.slope * x
 
 
-def charts(result: dict[str, Any]) -> dict[str, str]:
-    """Return the charts as SVG, under the last words of their files' names."""
-    return {
-        "images": _images_chart(result["images"]),
-        "networks": _networks_chart(result["networks"]),
-        "threads": _threads_chart(result["threads"]),
-        "memory": _memory_chart(result["memory"]),
-    }
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its heading, a sentence or more, a table, and a chart as SVG."""
+
+    title: str
+    told: str
+    table: str
+    svg: str
+
+
+def sections(result: dict[str, Any]) -> dict[str, Section]:
+    """Return the parts of the page under their names, which are the last words of the charts' files."""
+    tellers = {"images": _images, "networks": _networks, "threads": _threads, "memory": _memory}
+    return {name: tell(result[name]) for name, tell in tellers.items()}
 
 
 def to_markdown(result: dict[str, Any]) -> str:
     """Return the page for the documentation."""
-    sections = (
-        ("Images", "images", _images_text),
-        ("Arithmetic", "networks", _networks_text),
-        ("Threads", "threads", _threads_text),
-        ("Memory", "memory", _memory_text),
-    )
     machine, versions, n_rounds = result["machine"], result["versions"], result["n_rounds"]
     rounds = "one round" if n_rounds == 1 else f"{n_rounds} rounds"
     told = [
@@ -379,9 +379,11 @@ def to_markdown(result: dict[str, Any]) -> str:
         f"next; shown are the median and, as bars and in brackets, the smallest and largest value of {rounds}. Ratios "
         "are taken within a round.",
     ]
-    for title, key, text in sections:
-        told += [f"## {title}", f"![{title}](../images/scaling-{key}.svg)", *text(result[key])]
-    others = [busy for _, key, _ in sections for busy in result[key]["other_cores"]]
+    others = []
+    for name, part in sections(result).items():
+        image = f"![{part.title}](../images/scaling-{name}.svg)"
+        told += [f"## {part.title}", image, part.told, part.table]
+        others += result[name]["other_cores"]
     if max(others, default=0) > QUIET_CORES:
         told.append(f"Not a quiet machine: other programs kept up to {max(others):.2f} cores busy during a round.")
     told.append(
@@ -391,13 +393,14 @@ def to_markdown(result: dict[str, Any]) -> str:
     return page(*told)
 
 
-def _images_text(part: dict[str, Any]) -> list[str]:
+def _images(part: dict[str, Any]) -> Section:
     points, line = part["points"], part["line"]
-    first, last = points[0], points[-1]
-    times = last["n_images"] / first["n_images"]
+    dots = [_dot(point["n_images"], point["seconds"]) for point in points]
+    traces = [Trace("median, smallest and largest", dots)]
     told = (
-        f"An epoch of codelab_cnn in batches of {part['batch_size']}: {times:g} times the images take "
-        f"{_times(last['runs'], first['runs'])} times the time."
+        f"An epoch of codelab_cnn in batches of {part['batch_size']}: "
+        f"{points[-1]['n_images'] / points[0]['n_images']:g} times the images take "
+        f"{_times(points[-1]['runs'], points[0]['runs'])} times the time."
     )
     if line:
         told += (
@@ -406,38 +409,29 @@ def _images_text(part: dict[str, Any]) -> list[str]:
             f"{1e3 * line['residual']:.2f} ms, and no median lies further from it than {100 * line['worst']:.1f} % of "
             "itself."
         )
+        ends = [Dot.on_line(x, Line(**line).at(x)) for x in (dots[0].x, dots[-1].x)]
+        traces.append(Trace("straight line, least squares", ends, measured=False))
     rows = [
         [f"{p['n_images']:,}", _text(p["seconds"], 4), f"{1e6 * p['seconds']['median'] / p['n_images']:.2f}"]
         for p in points
     ]
-    return [told, markdown_table(["images", "seconds an epoch", "µs an image"], rows)]
-
-
-def _images_chart(part: dict[str, Any]) -> str:
-    dots = [_dot(point["n_images"], point["seconds"]) for point in part["points"]]
-    traces = [Trace("median, smallest and largest", dots)]
-    if part["line"]:
-        line = Line(**part["line"])
-        ends = [Dot.on_line(x, line.at(x)) for x in (dots[0].x, dots[-1].x)]
-        traces.append(Trace("straight line, least squares", ends, measured=False))
-    return spread_chart(
+    svg = spread_chart(
         traces,
         title=f"An epoch of codelab_cnn, batches of {part['batch_size']}",
         x_label="Training images",
         y_label="Seconds an epoch",
     )
+    return Section("Images", told, markdown_table(["images", "seconds an epoch", "µs an image"], rows), svg)
 
 
-def _networks_text(part: dict[str, Any]) -> list[str]:
-    points = part["points"]
+def _networks(part: dict[str, Any]) -> Section:
+    points, size = part["points"], part["batch_size"]
     least, most = points[0], points[-1]
-    rates = {p["network"]: part["batch_size"] * p["multiply_adds"] / p["ms_per_batch"]["median"] / 1e6 for p in points}
+    rates = {p["network"]: size * p["multiply_adds"] / p["ms_per_batch"]["median"] / 1e6 for p in points}
     slowest, fastest = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
-    line = Line.through(
-        [math.log10(p["multiply_adds"]) for p in points], [math.log10(p["ms_per_batch"]["median"]) for p in points]
-    )
+    line = Line.through(*([math.log10(n) for n in ns] for ns in _columns(points, "multiply_adds", "ms_per_batch")))
     told = (
-        f"A batch of {part['batch_size']}: from {least['network']} to {most['network']} a network has "
+        f"A batch of {size}: from {least['network']} to {most['network']} a network has "
         f"{most['multiply_adds'] / least['multiply_adds']:,.0f} times the multiply-adds, and training takes "
         f"{_times(most['runs'], least['runs'])} times the time."
     )
@@ -451,31 +445,22 @@ def _networks_text(part: dict[str, Any]) -> list[str]:
         f"through {rates[slowest]:.1f} thousand million a second, and {fastest} through {rates[fastest]:.1f}."
     )
     rows = [
-        [
-            p["network"],
-            f"{p['n_parameters']:,}",
-            f"{p['multiply_adds']:,}",
-            _text(p["ms_per_batch"], 2),
-            f"{rates[p['network']]:.1f}",
-        ]
-        for p in points
+        [name, f"{p['n_parameters']:,}", f"{p['multiply_adds']:,}", _text(p["ms_per_batch"], 2), f"{rates[name]:.1f}"]
+        for name, p in ((p["network"], p) for p in points)
     ]
     header = ["network", "parameters", "multiply-adds an image, forward", "ms a batch", "10⁹ multiply-adds a second"]
-    return [told, markdown_table(header, rows)]
-
-
-def _networks_chart(part: dict[str, Any]) -> str:
-    dots = [_dot(p["multiply_adds"], p["ms_per_batch"], p["network"]) for p in part["points"]]
-    return spread_chart(
+    dots = [_dot(p["multiply_adds"], p["ms_per_batch"], p["network"]) for p in points]
+    svg = spread_chart(
         [Trace("median, smallest and largest", dots, joined=True)],
         log="xy",
-        title=f"Training on a batch of {part['batch_size']}, network by network",
+        title=f"Training on a batch of {size}, network by network",
         x_label="Multiply-adds an image, forward (logarithmic)",
         y_label="Milliseconds a batch (logarithmic)",
     )
+    return Section("Arithmetic", told, markdown_table(header, rows), svg)
 
 
-def _threads_text(part: dict[str, Any]) -> list[str]:
+def _threads(part: dict[str, Any]) -> Section:
     points, cores = part["points"], part["cores"]
     if cores == 1:
         told = "This machine has one core, so there is nothing to share."
@@ -485,61 +470,53 @@ def _threads_text(part: dict[str, Any]) -> list[str]:
         told = f"With {cores} threads, on as many cores, training is faster than with one: {told}."
     rows = [[p["network"], str(p["threads"]), _text(p["seconds"], 3), _text(p["speedup"], 2)] for p in points]
     header = ["network", "threads", f"seconds an epoch of {points[0]['n_images']:,}", "times as fast as with one"]
-    return [told, markdown_table(header, rows)]
-
-
-def _threads_chart(part: dict[str, Any]) -> str:
-    points, cores = part["points"], part["cores"]
-    names = list(dict.fromkeys(p["network"] for p in points))
-    own = {name: [_dot(p["threads"], p["speedup"]) for p in points if p["network"] == name] for name in names}
+    own: dict[str, list[Dot]] = {}
+    for p in points:
+        own.setdefault(p["network"], []).append(_dot(p["threads"], p["speedup"]))
     traces = [Trace(name, dots, joined=True) for name, dots in own.items()]
     traces.append(Trace("as many times as threads", [Dot.on_line(x, x) for x in (1, cores)], measured=False))
-    return spread_chart(
+    svg = spread_chart(
         traces,
         title="Threads, on a machine of " + ("one core" if cores == 1 else f"{cores} cores"),
         x_label="Threads",
         y_label="Times as fast as with one thread",
     )
+    return Section("Threads", told, markdown_table(header, rows), svg)
 
 
-def _memory_text(part: dict[str, Any]) -> list[str]:
-    points = part["points"]
-    first, last = points[0], points[-1]
+def _memory(part: dict[str, Any]) -> Section:
+    points, first, last = part["points"], part["points"][0], part["points"][-1]
+    keys = {"growth_bytes": "added to the process", "engine_bytes": "the engine's arrays"}
     least, most = (point["growth_bytes"]["median"] / _MIB for point in (first, last))
     told = (
         f"Training codelab_cnn for {part['n_batches']} batches adds {least:.1f} MiB to the process at a batch of "
         f"{first['batch_size']:,} images, and {most:.1f} MiB at {last['batch_size']:,}, where the engine's arrays are "
         f"{last['engine_bytes']['median'] / _MIB:.1f} MiB."
     )
-    sizes = [p["batch_size"] for p in points]
-    lines = [Line.through(sizes, [p[key]["median"] for p in points]) for key in ("growth_bytes", "engine_bytes")]
+    lines = [Line.through(*_columns(points, "batch_size", key)) for key in keys]
     if lines[0] and lines[1]:
         told += (
             f" By the straight lines through the medians, each image more in a batch takes {lines[0].slope / _KIB:.2f} "
             f"KiB, and {lines[1].slope / _KIB:.2f} KiB of arrays."
         )
     told += " The images themselves, and the compiled kernels, are in memory before and not counted."
-    rows = [
-        [f"{p['batch_size']:,}", _text(p["growth_bytes"], 2, 1 / _MIB), _text(p["engine_bytes"], 2, 1 / _MIB)]
-        for p in points
-    ]
-    return [told, markdown_table(["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"], rows)]
-
-
-def _memory_chart(part: dict[str, Any]) -> str:
-    own = {
-        name: [_dot(p["batch_size"], p[key], scale=1 / _MIB) for p in part["points"]]
-        for key, name in (("growth_bytes", "added to the process"), ("engine_bytes", "the engine's arrays"))
-    }
-    sizes = [p["batch_size"] for p in part["points"]]
-    return spread_chart(
+    rows = [[f"{p['batch_size']:,}", *(_text(p[key], 2, 1 / _MIB) for key in keys)] for p in points]
+    header = ["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"]
+    own = {name: [_dot(p["batch_size"], p[key], scale=1 / _MIB) for p in points] for key, name in keys.items()}
+    svg = spread_chart(
         [Trace(name, dots, joined=True) for name, dots in own.items()],
         log="xy",
-        x_ticks=sizes,
+        x_ticks=[p["batch_size"] for p in points],
         title="Memory that training codelab_cnn takes, at its peak",
         x_label="Images a batch (logarithmic)",
         y_label="MiB (logarithmic)",
     )
+    return Section("Memory", told, markdown_table(header, rows), svg)
+
+
+def _columns(points: Sequence[dict[str, Any]], x: str, spread: str) -> tuple[list[float], list[float]]:
+    """Return the points' x and the medians over it."""
+    return [p[x] for p in points], [p[spread]["median"] for p in points]
 
 
 def _dot(x: float, spread: dict[str, float], label: str = "", scale: float = 1.0) -> Dot:

@@ -131,8 +131,8 @@ def test_charts_are_files_with_a_ground_of_their_own_and_named_axes(benchmark):
         "threads": "Times as fast as with one thread",
         "memory": "Images a batch (logarithmic)",
     }
-    for name, svg in benchmark.charts(result(benchmark)).items():
-        root = ElementTree.fromstring(svg)
+    for name, section in benchmark.sections(result(benchmark)).items():
+        root = ElementTree.fromstring(section.svg)
         assert root.tag == f"{SVG}svg"
         ground = root.find(f"{SVG}rect")
         assert (ground.get("width"), ground.get("fill")) == (root.get("width"), "#ffffff"), name
@@ -140,8 +140,8 @@ def test_charts_are_files_with_a_ground_of_their_own_and_named_axes(benchmark):
 
 
 def test_every_point_is_drawn_within_the_axes(benchmark):
-    for name, svg in benchmark.charts(result(benchmark, cores=4)).items():
-        dots = [element for element in ElementTree.fromstring(svg) if element.tag == f"{SVG}circle"]
+    for name, section in benchmark.sections(result(benchmark, cores=4)).items():
+        dots = [element for element in ElementTree.fromstring(section.svg) if element.tag == f"{SVG}circle"]
         inside = [dot for dot in dots if FILE.legend_y < float(dot.get("cy")) <= FILE.bottom]
         assert len(inside) == {"images": 6, "networks": 6, "threads": 4, "memory": 5}[name]
         assert all(FILE.left <= float(dot.get("cx")) <= FILE.right for dot in inside)
@@ -169,7 +169,7 @@ def test_page_says_when_the_machine_was_not_quiet(benchmark):
 def test_page_of_one_core_claims_no_speed_up(benchmark):
     alone = result(benchmark, cores=1)
     assert "has one core, so there is nothing to share" in benchmark.to_markdown(alone)
-    assert len(benchmark.charts(alone)) == 4
+    assert len(benchmark.sections(alone)) == 4
 
 
 def test_everything_is_written_below_the_folder(benchmark, tmp_path):
