@@ -1,7 +1,5 @@
 """Does the default run learn as well as Keras does? Ten seeds each, the same images and settings.
 
-    python benchmarks/agreement.py [--seeds 10]
-
 For every seed all learn from the same 5,500 training images and are measured on the same 1,000 validation images, in
 an order of their own. Keras runs twice: with initial weights of its own, which asks whether the initialisers are alike
 too, and with digitlab's, which asks about the training alone and leaves out the luck of the draw. Writes

@@ -1,7 +1,5 @@
 """What does it cost that a photo is read in a process of its own? At most 5 ms were asked for.
 
-    python benchmarks/apart.py [--times 40] [--out FILE]
-
 A photo goes over to the process as it is when it is read, and what comes back is what would: nothing to speak of for
 ``digitlab read`` and the API, the pixels that are worked on for the Studio. Reading itself, which takes as long here as
 there, is left out, and so is what varies with it. Times are the clock's, from the asking to the beginning there and

@@ -1,7 +1,5 @@
 """Measure the codelab's job on digitlab, PyTorch, TensorFlow and JAX, in turn on the same cores.
 
-``python benchmarks/codelab.py [--rounds 5] [--out FILE] [--peers digitlab,torch,tensorflow,keras-jax] [--envs .venvs]``
-
 The job: the codelab's network of 5,994 parameters, 5,500 images, 10 epochs of shuffled batches of 512, validation on
 1,000 images at each epoch's end, all cores. Rules, the same for every contestant:
 

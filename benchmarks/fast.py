@@ -1,7 +1,5 @@
 """How good is ``--preset fast``, and how long does it take? Ten seeds, the whole test set.
 
-    python benchmarks/fast.py [--seeds 10]
-
 Writes ``benchmarks/results/fast.json`` and ``docs/measurements/fast.md``.
 """
 

@@ -1,8 +1,5 @@
 """Measure how fast the finder's network answers a page, by digitlab and ONNX Runtime, in turn on the same cores.
 
-``python benchmarks/finder_page.py [--rounds 5] [--calls 10] [--out FILE] [--peers digitlab,onnxruntime]
-[--envs .venvs]``
-
 One page of 1024 x 768 pixels, from a float32 array to the maps, with all cores and with the ONNX file that digitlab
 writes. The rules are in ``peers/jobs.py``; a contestant whose maps differ from digitlab's by more than 1e-4 of the
 largest number fails.

@@ -1,8 +1,5 @@
 """Measure how fast images are answered by digitlab, PyTorch and ONNX Runtime, in turn on the same cores.
 
-``python benchmarks/inference.py [--rounds 5] [--images 10000] [--calls 2000] [--out FILE]
-[--peers digitlab,torch,onnxruntime] [--envs .venvs]``
-
 The codelab's network and that of the fast preset, with the same weights for everybody. Two groups of quantities: images
 a second when all MNIST test images are answered, and the microseconds of a call that answers one image, from a float32
 array to an array of probabilities. The rules are in ``peers/jobs.py``; a contestant whose probabilities differ from

@@ -139,7 +139,7 @@ def publish(out: Path, result: Any, to_markdown: Callable[[Any], str], page: str
     """Write a result and print its page, which becomes the documentation's where the kept result was written."""
     write_json(out, result)
     text = to_markdown(result)
-    if page and out.parent == RESULTS:
+    if page and out.resolve().parent == RESULTS:
         write(PAGES / page, text)
     print(text)
 

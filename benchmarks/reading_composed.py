@@ -19,7 +19,7 @@ import argparse
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -172,11 +172,6 @@ def judge(picture: Composed, reading: Reading) -> Found:
         n_empty=int(not reading.digits),
         surest_extra=max((digit.confidence for digit in extra), default=0.0),
     )
-
-
-def total(found: Iterable[Found]) -> Found:
-    """Return the sum."""
-    return sum(found, Found())
 
 
 def in_place(picture: Composed, reading: Reading) -> tuple[int, list[Digit]]:

@@ -216,10 +216,6 @@ def _claimed(part: dict[str, Any]) -> list[str]:
     return [percent(part["confidence"], 1), share(part)] if part["n"] else ["", ""]
 
 
-def _of(n: int, of: int) -> str:
-    return f"{percent(n / of, 1)} of {of}" if of else ""
-
-
 def _mark(is_right: bool) -> str:
     return "yes" if is_right else "**no**"
 

@@ -1,7 +1,5 @@
 """How fast is reading, and how much memory does it take? Photos and scans from their files' bytes, drawn digits.
 
-    python benchmarks/reading_speed.py [--runs 20] [--check] [--out benchmarks/results/reading_speed.json]
-
 A photo of 12 megapixels with 40 digits (``compose``), a page of A4 scanned at 300 dots an inch, and a digit as
 the page's pad gives it, all composed from MNIST's test digits. Kernels are compiled and the reader is open before
 anything is timed. Asked for are less than a second for photo and scan, less than 10 ms for the digit, and less than 600

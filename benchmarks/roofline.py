@@ -1,7 +1,5 @@
 """How near is every kernel to what this machine can do at most?
 
-    python benchmarks/roofline.py [--rounds 7] [--out benchmarks/results/roofline.json]
-
 First the machine: multiply-adds that stay in the registers, and the copy of an array far larger than the caches, on one
 core and on all at once. Then, for every network of the zoo, each kernel by itself on one block of images that lies in
 the core's cache, as it does in training; at last whole batches as ``fit`` trains them, forward, backward, gradients and

@@ -1,7 +1,5 @@
 """How does training scale with images, arithmetic, threads and the batch? Measured on the processor, told and drawn.
 
-    python benchmarks/scaling.py [--rounds 5] [--out FOLDER] [--quick]
-
 - seconds an epoch over 1,000 to 55,000 images, with a straight line fitted to them;
 - milliseconds a batch over the multiply-adds of the network: the zoo's, and the codelab's with other filters;
 - the speed-up of one thread, two, and so on to all cores;

@@ -1,7 +1,5 @@
 """How many requests a second does the API answer, and how soon? Beside plain FastAPI with ONNX Runtime.
 
-    python benchmarks/serving.py [--rounds 3] [--seconds 5] [--connections 1,16,64] [--out FILE]
-
 Both servers hold the network of the shipped reader, run in the same interpreter with the same versions of FastAPI and
 uvicorn, and stay up all the time; wrk puts load on one at a time. A round measures every load and number of connections
 on both, one right after the other, who is first changing with the round; a ratio is taken within a round. Each

@@ -1,7 +1,5 @@
 """Ten minutes' worth of requests to the API, good and bad, in a row: is every answer right, and the memory flat?
 
-    python benchmarks/soak.py [--requests 30000] [--connections 8] [--out FILE]
-
 30,000 are as many as come in ten minutes at 50 a second; here they come as fast as they are answered. Two thirds are
 good: single images and small batches in every form, and now and then a photo. Their answers are compared with what the
 library says in this process: the same label, probabilities within 1e-4, the same digits on the photo. The others are

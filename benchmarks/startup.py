@@ -1,8 +1,5 @@
 """Measure whole processes, from the start of the command to its end: digitlab's beside an equivalent PyTorch script.
 
-``python benchmarks/startup.py [--rounds 7] [--cold-rounds 3] [--out FILE]
-[--peers digitlab-train,torch-train,digitlab-help,digitlab-first] [--envs .venvs]``
-
 - ``digitlab-train``: ``digitlab train``, the codelab's run with evaluation on the test set and the report;
 - ``torch-train``: a script that imports PyTorch, reads the same MNIST, trains and evaluates alike, and prints the
   accuracy of every class and the confusion matrix;

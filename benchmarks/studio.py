@@ -1,7 +1,5 @@
 """What does the page cost the training, and does it stay quick and small over a long run? In a real Chromium.
 
-    python benchmarks/studio.py [--rounds 5] [--batches 5000]
-
 First the default run of 110 batches in one Studio, in turn with a page that is open and live on its Training tab and
 with none: the order changes with every round, and the ratio is taken within a round. "None" begins when the server has
 forgotten the page; the browser is there all the time. A page is new in each round, and at rest before the run begins.

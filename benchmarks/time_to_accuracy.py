@@ -1,8 +1,5 @@
 """Measure seconds of training against the accuracy on the MNIST test images, a seed a round.
 
-``python benchmarks/time_to_accuracy.py [--rounds 10] [--slow-rounds 2] [--example-rounds 1] [--out FILE]
-[--peers digitlab-fast,...] [--envs .venvs]``
-
 - ``digitlab-PRESET``: a preset as it is;
 - ``torch-PRESET``: the same on PyTorch: network, initial weights, batch size, optimizer and the learning rate of every
   step are digitlab's, the rest of the randomness its own; the longer recipe runs in the first rounds only;

@@ -44,7 +44,8 @@ def judged(benchmark_modules: Callable[[str], ModuleType], reader: Reader) -> Ju
 
     def judge_all(found: list[Any], **options: Any) -> Any:
         asked = ReadingOptions(**options)
-        return scores.total(scores.judge(picture, reader.read(picture.pixels, asked)) for picture in found)
+        judged = (scores.judge(picture, reader.read(picture.pixels, asked)) for picture in found)
+        return sum(judged, scores.Found())
 
     return judge_all
 
