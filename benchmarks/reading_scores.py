@@ -16,8 +16,18 @@ from numpy.typing import ArrayLike
 from digitlab.metrics import wilson_interval
 from digitlab.reading.reading import Reading
 
+#: What is known of the folders that are measured on, by name; which cases there are, and what is told where.
+KNOWN: dict[str, Any] = tomllib.loads(Path(__file__).with_name("reading.toml").read_text("utf-8"))
 #: Shares of the pictures to answer, at which the accuracy of the surest answers is told.
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
+#: Bounds of the ten bins of confidence: narrow where most numbers are, and where it matters.
+BOUNDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+#: Claims that are told by themselves: of the numbers that claim at least so much, how many are right.
+CLAIMS = (0.9, 0.99, 0.999)
+#: Where nothing stands, nothing is to be read as surely as this.
+CERTAIN = 0.999
+#: Of the numbers that claim 99 %, so many are right.
+TRUSTED = 0.985
 
 
 @dataclass(frozen=True)
@@ -162,14 +172,6 @@ def _plain(text: str) -> str:
     return text.replace(" ", "")
 
 
-#: Bounds of the ten bins of confidence: narrow where most numbers are, and where it matters.
-BOUNDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-#: Claims that are told by themselves: of the numbers that claim at least so much, how many are right.
-CLAIMS = (0.9, 0.99, 0.999)
-#: Where nothing stands, nothing is to be read as surely as this.
-CERTAIN = 0.999
-
-
 @dataclass(frozen=True)
 class ReadNumber:
     """A number that was read: on which picture, its digits, its confidence in [0, 1], and whether it stands there."""
@@ -276,12 +278,6 @@ def _certain_extra(answer: Answer) -> int:
     digits = answer.reading.digits
     places = aligned(answer.truth.replace(" ", ""), "".join(str(digit.value) for digit in digits))
     return sum(place is None and digit.confidence >= CERTAIN for place, digit in zip(places, digits, strict=True))
-
-
-#: What is known of the folders that are measured on, by name; which cases there are, and what is told where.
-KNOWN: dict[str, Any] = tomllib.loads(Path(__file__).with_name("reading.toml").read_text("utf-8"))
-#: Of the numbers that claim 99 %, so many are right.
-TRUSTED = 0.985
 
 
 def bars_of(name: str) -> list[tuple[str, str, float]]:
