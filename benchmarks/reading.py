@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import DigitlabError
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
+from digitlab.reading.reading import ReadingOptions
 from digitlab.training.environment import environment
 from measuring import say, write_json
 from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, measure_cases, read_truth
