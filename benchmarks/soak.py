@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,30 +174,20 @@ def _photo(images: np.ndarray) -> np.ndarray:
     return paper
 
 
-class Client:
-    """One connection to the server, opened anew whenever it was closed."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._connection = self._connected()
-
-    def ask(self, request: Request) -> tuple[int, bytes]:
-        """Return the status and the content of the answer; 0 where the connection was closed before it."""
-        try:
-            self._connection.request(request.method, request.path, request.body, dict(request.headers))
-            answer = self._connection.getresponse()
-            content = answer.read()
-            if answer.will_close:
-                self._connection.close()
-            return answer.status, content
-        except (OSError, http.client.HTTPException):
-            # A refused body may end the connection before the answer is seen; and some close it themselves.
-            self._connection.close()
-            self._connection = self._connected()
-            return 0, b""
-
-    def _connected(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
+def ask(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
+    """Return the status and the content of the answer; 0 where the connection was closed before it."""
+    try:
+        connection.request(request.method, request.path, request.body, dict(request.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException):
+        # A refused body may end the connection before the answer is seen; and some close it themselves. The next
+        # request opens it anew.
+        connection.close()
+        return 0, b""
+    if answer.will_close:
+        connection.close()
+    return answer.status, content
 
 
 def send_all(server: Server, every: Sequence[Kind], n_requests: int, connections: int) -> dict[str, Any]:
@@ -217,19 +208,22 @@ def send_all(server: Server, every: Sequence[Kind], n_requests: int, connections
                 problems.append(f"{kind.name}: {told} {content[:200].decode('utf-8', 'replace')}")
 
     def send(seed: int) -> None:
-        rng, client = np.random.default_rng(seed), Client(server.port)
-        for n in range(seed + 1, n_requests + 1, connections):
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)) as connection:
+            send_part(connection, np.random.default_rng(seed), range(seed + 1, n_requests + 1, connections))
+
+    def send_part(connection: http.client.HTTPConnection, rng: np.random.Generator, numbers: range) -> None:
+        for n in numbers:
             if n > warm_up and n % step == 0:
                 memory.append({"requests": n, "rss_bytes": rss_bytes(server.process.pid)})
             kind = every[rng.choice(len(parts), p=parts / parts.sum())]
             request = kind.make(rng)
-            status, content = client.ask(request)
+            status, content = ask(connection, request)
             for _ in range(_RETRIES):
                 if status not in (429, 503) or not kind.is_good:
                     break
                 note(kind, status, True)
                 time.sleep(0.02)
-                status, content = client.ask(request)
+                status, content = ask(connection, request)
             is_right = status in kind.statuses and (status != 200 or request.check(content))
             note(kind, status, is_right, content)
 
