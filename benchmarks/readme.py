@@ -145,13 +145,11 @@ def first_table() -> str:
         f"{entry['summary']['training_s']['median']:.0f} s of `--preset accurate`; mean of {entry['n']} seeds"
     )
     photos = [entry for entry in reading["entries"] if entry["way"] == "photo" and "digits" in entry]
-    n, whole, n_digits, right, extra = (
-        sum(entry[measure][key] for entry in photos)
-        for measure, key in (("whole", "n"), ("whole", "n_right"), *(("digits", k) for k in ("n", "n_right", "n_extra")))
-    )
+    n, whole = (sum(entry["whole"][key] for entry in photos) for key in ("n", "n_right"))
+    n_digits, right, extra = (sum(entry["digits"][key] for entry in photos) for key in ("n", "n_right", "n_extra"))
     read = (
-        f"**{right / n_digits:.1%}** of {n_digits:,} digits that people wrote on {n} photos and scans, and {extra} read "
-        f"where none stands: {whole} without any mistake, **{n - whole} ({(n - whole) / n:.0%}) with one or more**"
+        f"**{right / n_digits:.1%}** of {n_digits:,} digits that people wrote on {n} photos and scans, and {extra} "
+        f"read where none stands; {whole} without a mistake, **{n - whole} ({1 - whole / n:.0%}) with one or more**"
     )
     rows = [["time to learn", learned], ["accuracy", reached], ["photos read", read]]
     return markdown_table(["", "measured"], [[name, re.sub(r"(\d)%", r"\1 %", text)] for name, text in rows])

@@ -9,9 +9,9 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT / "src"), str(_ROOT / "docs" / "tools")]
 
-import generated_pages
+import generated_pages  # noqa: E402
 
-import digitlab
+import digitlab  # noqa: E402
 
 project = "digitlab"
 author = "digitlab contributors"
@@ -41,6 +41,20 @@ nitpicky = True
 nitpick_ignore_regex = [(r"py:(class|exc|obj)", r".*")]
 
 
+def _relink(app: Any, name: str, source: list[str]) -> None:
+    """Let links to papers lead to their pages; in the repository they lead to the papers."""
+    folder = (_ROOT / "docs" / name).parent
+    source[0] = generated_pages.relinked(source[0], _ROOT, folder, folder)
+
+
+def _is_foreign(app: Any, kind: str, name: str, found: Any, is_skipped: bool, options: Any) -> bool | None:
+    """Leave out what other libraries put into a class."""
+    home = str(getattr(found, "__module__", None) or "digitlab")
+    return None if home.startswith("digitlab") else True
+
+
 def setup(app: Any) -> None:
     """Write the pages that are made from the program before Sphinx looks for pages."""
     app.connect("builder-inited", lambda _: generated_pages.write_all(_ROOT))
+    app.connect("source-read", _relink)
+    app.connect("autodoc-skip-member", _is_foreign)

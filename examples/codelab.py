@@ -1,12 +1,10 @@
 """The TensorFlow.js codelab "Handwritten digit recognition with CNNs", in Python.
 
-    python examples/codelab.py
+python examples/codelab.py
 """
 
 import digitlab as dl
 from digitlab import Conv2D, Dense, Flatten, MaxPooling2D
-
-CLASSES = "Zero One Two Three Four Five Six Seven Eight Nine".split()
 
 
 def build_model() -> dl.Sequential:
@@ -30,7 +28,7 @@ def main() -> None:
     model.summary()
     images, labels = data.next_train_batch(5500)
     model.fit(images, labels, batch_size=512, epochs=10, validation_data=data.next_validation_batch(1000))
-    report = dl.evaluate(model, *data.next_test_batch(500), class_names=CLASSES)
+    report = dl.evaluate(model, *data.next_test_batch(500))
     for row in report.per_class:
         print(f"{row.name:6} {row.accuracy:.3f} of {row.n_images}")
     print(f"all    {report.accuracy:.3f} of {report.n_images}")

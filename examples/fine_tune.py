@@ -2,8 +2,9 @@
 
     python examples/fine_tune.py my-digits
 
-The folder holds images of one digit each, whose names begin with it: 3.png, 3-again.jpg, 7_b.png. They are framed as
-MNIST's images are, and repeated among MNIST's, because a network that learns from a few images alone forgets the others.
+The folder holds images of one digit each, whose names begin with it: 3.png, 3-again.jpg, 7_b.png. They are framed
+as MNIST's images are, and repeated among MNIST's, because a network that learns from a few images alone forgets the
+others.
 """
 
 import sys

@@ -6,7 +6,7 @@ Called by docs/conf.py. The pages are not kept in the repository, so that none c
 - ``docs/reference/commands.md`` from what ``--help`` says,
 - ``docs/reference/http.md`` from ``/openapi.json``,
 - ``docs/reference/glossary.md`` from what ``digitlab learn`` says,
-- ``docs/project/*.md`` from the Markdown files of the repository's root.
+- ``docs/project/*.md`` from the papers that stand beside what they are about: ARCHITECTURE, model cards and others.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,18 @@ HEADINGS = {
     "values": "Results",
     "errors": "Errors",
 }
-#: The files of the root that are pages too, with the links that differ from there to here.
-PAPERS = {"ARCHITECTURE.md": "architecture.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+#: The papers that are pages too, and how they are called there.
+PAPERS = {
+    "ARCHITECTURE.md": "architecture.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "examples/README.md": "examples.md",
+    "src/digitlab/reading/model/MODEL_CARD.md": "model-card.md",
+    "src/digitlab/reading/model/FINDER_CARD.md": "finder-card.md",
+    "src/digitlab/reading/model/SECOND_LOOK_CARD.md": "second-look-card.md",
+}
+_LINK = re.compile(r"\[((?:[^\[\]]|`[^`]*`)*)\]\(([^)\s]+)\)")
 
 
 def write_all(root: Path) -> None:
@@ -44,7 +55,10 @@ def write_all(root: Path) -> None:
         "reference/commands.md": commands_page(),
         "reference/http.md": http_page(),
         "reference/glossary.md": glossary_page(),
-        **{f"project/{to}": _from_root((root / name).read_text("utf-8")) for name, to in PAPERS.items()},
+        **{
+            f"project/{to}": relinked((root / name).read_text("utf-8"), root, (root / name).parent, docs / "project")
+            for name, to in PAPERS.items()
+        },
     }
     for name, text in pages.items():
         file = docs / name
@@ -59,14 +73,14 @@ def python_page() -> str:
 
     groups: dict[str, list[str]] = {}
     for name in digitlab.__all__:
-        home = digitlab._HOMES[name].partition(".")[0]
+        home = getattr(digitlab, name).__module__.split(".")[1]
         groups.setdefault(home, []).append(name)
     parts = [
-        "# Python\n\nEverything is in `import digitlab as dl`, and is imported when it is first used. The names and what they "
-        "take stay as they are within a version's first number.\n"
+        "# Python\n\nEverything is in `import digitlab as dl`, and is imported when it is first used. The names and "
+        "what they take stay as they are within a version's first number.\n"
     ]
-    for home in sorted(groups, key=list(HEADINGS).index):
-        parts.append(f"## {HEADINGS[home]}\n\n```{{eval-rst}}\n.. currentmodule:: digitlab\n")
+    for home in sorted(groups, key=[*HEADINGS, *groups].index):
+        parts.append(f"## {HEADINGS.get(home, home.title())}\n\n```{{eval-rst}}\n.. currentmodule:: digitlab\n")
         for name in sorted(groups[home], key=str.lower):
             found = getattr(digitlab, name)
             if isinstance(found, type):
@@ -147,8 +161,8 @@ def glossary_page() -> str:
     titles = _learn()
     parts = [
         "# Glossary",
-        "The same texts that the page shows beside its charts and `digitlab learn TERM` in the terminal, which also tell the "
-        "numbers of a network of yours. Here they are those of the codelab's.",
+        "The same texts that the page shows beside its charts and `digitlab learn TERM` in the terminal, which also "
+        "tell the numbers of a network of yours. Here they are those of the codelab's.",
     ]
     for name, title in sorted(titles.items(), key=lambda pair: pair[1].strip("“”").lower()):
         found = _learn(name)
@@ -176,15 +190,23 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\*_`<\[$])", r"\\\1", text)
 
 
-def _from_root(text: str) -> str:
-    """Return a file of the root as it stands in docs/project: its links lead where they led."""
+def relinked(text: str, root: Path, old: Path, new: Path) -> str:
+    """Return a page of the folder ``old`` as it stands in ``new``: its links lead where they led.
+
+    A link to a paper leads to its page. A folder is no page, so its link is dropped and its name stays.
+    """
 
     def moved(match: re.Match[str]) -> str:
-        begin, target = match[1], match[2]
-        if re.match(r"(https?:|#|mailto:)", target):
+        words, target = match[1], match[2]
+        if re.match(r"(https?:|mailto:|#)", target):
             return match[0]
-        file, _, anchor = target.partition("#")
-        file = PAPERS.get(file, f"../{file.removeprefix('docs/')}" if file.startswith("docs/") else f"../../{file}")
-        return f"{begin}({file}{'#' + anchor if anchor else ''})"
+        file, sharp, place = target.partition("#")
+        path = Path(os.path.normpath(old / file))
+        if path.is_dir():
+            return words
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+        if name in PAPERS:
+            path = root / "docs" / "project" / PAPERS[name]
+        return f"[{words}]({Path(os.path.relpath(path, new)).as_posix()}{sharp}{place})"
 
-    return re.sub(r"(\])\(([^)\s]+)\)", moved, text)
+    return _LINK.sub(moved, text)

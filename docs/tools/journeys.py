@@ -154,17 +154,14 @@ def follow_photo(tracer: Tracer) -> Journey:
 def follow_request(tracer: Tracer) -> Journey:
     """Follow an image of 28 x 28 pixels through ``POST /api/predict`` of ``digitlab serve``."""
     from digitlab import MnistData
-    from digitlab.serving.limits import ServingOptions
-    from digitlab.serving.server import run_server
+    from digitlab.cli.app import main as run_command
 
     image = _png(MnistData.load().test.images[0].reshape(28, 28))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = threading.Thread(
-        target=run_server, args=(ServingOptions(),), kwargs={"port": port, "log": False}, daemon=True
-    )
-    server.start()
+    command = ["serve", "--port", str(port), "--no-log"]
+    threading.Thread(target=run_command, args=(command,), daemon=True).start()
     end = time.monotonic() + _PATIENCE_S
     while True:
         try:

@@ -72,7 +72,10 @@ def test_fine_tuning_learns_own_images_and_keeps_mnist(digits: Path):
 
 
 @pytest.mark.interop
-def test_tensorflowjs_answers_with_an_exported_network(tfjs: Callable[..., str], tmp_path: Path):
+def test_tensorflowjs_answers_with_an_exported_network(
+    tfjs: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NODE_PATH", str(ROOT / "tests" / "tfjs" / "node_modules"))
     data = dl.MnistData.load()
     model = dl.dense_baseline()
     model.fit(data.training.images[:5000], data.training.labels[:5000], epochs=3)
