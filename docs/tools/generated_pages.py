@@ -140,7 +140,7 @@ def http_page() -> str:
                 parts.append("\n".join(["| parameter | what |", "| --- | --- |", *rows]))
             if body := operation.get("requestBody"):
                 parts.append("Takes " + ", ".join(f"`{kind}`" for kind in body["content"]) + ".")
-            rows = [f"| {code} | {_line(one['description'])} |" for code, one in operation["responses"].items()]
+            rows = [f"| {code} | {_line(one['description'])} |" for code, one in sorted(operation["responses"].items())]
             parts.append("\n".join(["| answer | what |", "| --- | --- |", *rows]))
     return "\n\n".join(parts) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -63,8 +64,10 @@ def test_every_public_name_is_in_the_reference(generated: ModuleType):
 
 def test_every_path_of_the_api_is_in_the_reference(generated: ModuleType):
     page = generated.http_page()
-    for path in ("GET /api/health", "POST /api/predict", "POST /api/read"):
-        assert f"## {path}\n" in page
+    pinned = json.loads((ROOT / "tests" / "pins" / "openapi.json").read_text("utf-8"))
+    for path, methods in pinned["paths"].items():
+        for method in methods:
+            assert f"## {method.upper()} {path}\n" in page
 
 
 def test_every_term_is_in_the_glossary(generated: ModuleType):
@@ -81,6 +84,33 @@ def test_links_of_a_paper_lead_from_its_page_where_they_led(generated: ModuleTyp
     )
     moved = generated.relinked(text, ROOT, ROOT, ROOT / "docs" / "project")
     assert moved == "[a](../tutorial/codelab.md#x) b [c](benchmarks.md) [d](https://example.org) [e](#e)"
+
+
+def shown_lines(prefix: str) -> set[str]:
+    """Return the lines of all pages' and papers' blocks of shell that begin with a word, without their comments."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "examples").glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    blocks = [block for page in pages for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+    lines = {re.split(r"\s+#", line)[0].strip() for block in blocks for line in block.splitlines()}
+    return {line for line in lines if re.match(rf"{prefix}\b", line)}
+
+
+def test_every_command_that_is_shown_exists_with_its_options(generated: ModuleType):
+    sections = dict(re.findall(r"^## digitlab (\S+)\n(.*?)(?=^## |\Z)", generated.commands_page(), re.M | re.S))
+    lines = shown_lines("digitlab") - {"digitlab", "digitlab --version"}
+    assert len(lines) > 30
+    for line in lines:
+        command = line.split()[1]
+        assert command in sections, line
+        for option in OPTION.findall(line):
+            assert re.search(rf"^\* `[^`]*{option}\b", sections[command], re.MULTILINE), line
+
+
+def test_every_make_that_is_shown_is_a_target():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    lines = shown_lines("make")
+    assert len(lines) > 5
+    for line in lines:
+        assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), line
 
 
 @pytest.mark.slow
