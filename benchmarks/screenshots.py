@@ -184,6 +184,7 @@ def learning(chromium: Any, address: str) -> bytes:
         page.mouse.move(0, 0)
         page.evaluate("() => document.activeElement?.blur()")
         page.wait_for_timeout(_SETTLE_MS if batch in (_BATCHES[0], _BATCHES[-1]) else _SETTLE_MS / 3)
+        print(f"batch {batch}", flush=True)
         frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     context.close()
     first, *others = frames

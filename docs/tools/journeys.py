@@ -227,7 +227,7 @@ def main() -> None:
         blocks = {f"journey-{name}": to_markdown(journey) for name, journey in found.items()}
         ARCHITECTURE.write_text(filled(text, blocks), "utf-8")
     for name, journey in found.items():
-        print(f"{TITLES[name]}: {len(journey)} files")
+        print(f"{TITLES[name]}: {len(journey)} files, {len(journey.kernels)} of them compiled")
         for file in journey.called:
             print(f"  {file.relative_to(PACKAGE)}")
         for file in journey.kernels:

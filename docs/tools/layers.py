@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "images" / "layers.svg"
 
-_WIDTH, _HEIGHT, _GAP, _LEFT = 900, 34, 8, 40
+_WIDTH, _HEIGHT, _GAP, _LEFT = 980, 34, 8, 40
 
 
 def layers() -> list[tuple[str, str]]:
