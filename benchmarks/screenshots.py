@@ -63,7 +63,8 @@ def _read(page: Any) -> None:
 
 
 _LEARNING = "learning"
-_LEARNING_SIZE = (1120, 620)  # pixels: the commands, the charts of the batches, the filters, the first test digits
+_LEARNING_SIZE = (1280, 830)  # pixels: the commands, the charts of the batches, the filters, the first test digits
+_LEARNING_SCALE = 0.75
 #: Batches after which the page is taken; at first most happens.
 _BATCHES = (
     0,
@@ -184,8 +185,9 @@ def learning(chromium: Any, address: str) -> bytes:
         page.mouse.move(0, 0)
         page.evaluate("() => document.activeElement?.blur()")
         page.wait_for_timeout(_SETTLE_MS if batch in (_BATCHES[0], _BATCHES[-1]) else _SETTLE_MS / 3)
-        print(f"batch {batch}", flush=True)
-        frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+        with Image.open(io.BytesIO(page.screenshot())) as frame:
+            size = [round(_LEARNING_SCALE * side) for side in frame.size]
+            frames.append(frame.convert("RGB").resize(size, Image.Resampling.LANCZOS))
     context.close()
     first, *others = frames
     durations = [_FRAME_MS] * len(others) + [_LAST_FRAME_MS]
