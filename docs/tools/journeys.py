@@ -99,7 +99,8 @@ def _gather(code: CodeType, names: dict[str, Any], compiled: dict[int, Any]) -> 
 def _named(code: CodeType, names: dict[str, Any]) -> Iterator[Any]:
     for name in code.co_names:
         found = names.get(name)
-        candidates = [getattr(found, other, None) for other in code.co_names] if isinstance(found, ModuleType) else []
+        is_own = isinstance(found, ModuleType) and found.__name__.startswith("digitlab.")
+        candidates = [getattr(found, other, None) for other in code.co_names] if is_own else []
         for one in (found, *candidates):
             kinds = {kind.__name__ for kind in type(one).__mro__}
             if kinds & {"Dispatcher", "_Intrinsic"} and str(one.__module__).startswith("digitlab."):
