@@ -179,7 +179,9 @@ def follow_request(tracer: Tracer) -> Journey:
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         answer.read()
-        time.sleep(0.05)  # what is counted and logged comes after the answer
+        time.sleep(
+            0.25
+        )  # what is counted and logged comes after the answer, and the server looks around ten times a second
 
     for _ in range(3):
         ask()
