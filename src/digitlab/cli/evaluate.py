@@ -95,7 +95,7 @@ def show_evaluation(evaluation: Evaluation, images: str) -> None:
 
 def headline(evaluation: Evaluation, images: str) -> Text:
     """Return accuracy with its interval, mistakes and loss in one line."""
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     low, high = evaluation.interval
     n_wrong = evaluation.n_images - evaluation.n_correct
@@ -110,7 +110,7 @@ def headline(evaluation: Evaluation, images: str) -> Text:
 
 def per_class_table(evaluation: Evaluation) -> Table:
     """Return the table Class | Accuracy | # Samples | Precision | Recall | F1."""
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     table = results_table("Per-class accuracy")
     table.add_column("Class")

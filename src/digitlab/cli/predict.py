@@ -195,7 +195,7 @@ def predictions_table(
 
     ``refused`` are the places of those images, from 0, on which there is no digit.
     """
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     table = results_table()
     table.add_column("Source", overflow="fold")

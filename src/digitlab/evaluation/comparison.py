@@ -16,12 +16,12 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.evaluation.finish import own_folder
-from digitlab.evaluation.markup import listed, percent
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.runs.listing import find_run
 from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
+from digitlab.text import listed, percent
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
 __all__ = ["Comparison", "compare"]

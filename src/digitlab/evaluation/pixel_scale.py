@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
-from digitlab.evaluation.markup import percent
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
 __all__ = ["scale_warning", "scale_warning_on_mnist"]

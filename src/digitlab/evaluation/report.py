@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.report_cards import (
     accuracy_card,
     architecture_card,
@@ -26,6 +25,7 @@ from digitlab.evaluation.report_cards import (
     timings_card,
     training_card,
 )
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
 #: Styles and images come from the page itself and scripts from nowhere, whatever a text in the page may say.

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from digitlab.errors import InputError
 from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells
-from digitlab.evaluation.markup import duration, percent
 from digitlab.evaluation.svg import Series, line_chart, png_data_uri, reliability_chart
+from digitlab.text import duration, percent
 from digitlab.values import ClassReport, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
 LAYER_HEADINGS = ("Layer Name", "Output Shape", "# Of Params", "Trainable")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer, Shape
+from digitlab.text import size_text
 from digitlab.values import Value
 
 _BYTES = 4
@@ -104,16 +105,3 @@ def cost_of(architecture: Architecture) -> Cost:
         n_values=math.prod(architecture.input_shape) + sum(layer.n_values for layer in layers),
         layers=layers,
     )
-
-
-def size_text(n_bytes: int) -> str:
-    """Return a size for people.
-
-    Examples
-    --------
-    >>> [size_text(n) for n in (40, 23_976, 3_500_000)]
-    ['40 bytes', '23.4 KiB', '3.3 MiB']
-    """
-    if n_bytes < 1024:
-        return f"{n_bytes} bytes"
-    return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 1024**2 else f"{n_bytes / 1024**2:.1f} MiB"

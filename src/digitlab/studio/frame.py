@@ -13,9 +13,9 @@ from nicegui import app, ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from digitlab import __version__
-from digitlab.evaluation.markup import percent
 from digitlab.studio.page import Page
 from digitlab.studio.startup import Opening
+from digitlab.text import percent
 
 #: Where stylesheets and scripts are kept, and the path under which the page finds them.
 STATIC = Path(__file__).parent / "static"

@@ -56,6 +56,19 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def size_text(n_bytes: int) -> str:
+    """Return a size for people.
+
+    Examples
+    --------
+    >>> [size_text(n) for n in (40, 23_976, 3_500_000)]
+    ['40 bytes', '23.4 KiB', '3.3 MiB']
+    """
+    if n_bytes < 1024:
+        return f"{n_bytes} bytes"
+    return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 1024**2 else f"{n_bytes / 1024**2:.1f} MiB"
+
+
 def epoch_line(record: EpochRecord, n_epochs: int) -> str:
     """Return an epoch in one line of text: its number of ``n_epochs``, losses in nats, accuracies and speed.
 
