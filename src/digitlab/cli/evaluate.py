@@ -53,8 +53,8 @@ def evaluate(
     from digitlab.engine.loading import load_model
     from digitlab.engine.sequential import Sequential
     from digitlab.errors import DataError
+    from digitlab.evaluation.evaluate import scale_warning
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
-    from digitlab.evaluation.pixel_scale import scale_warning
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 

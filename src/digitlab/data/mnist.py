@@ -30,6 +30,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def at(self, places: NDArray[np.intp]) -> Split:
+        """Return the images at these places, for the same purpose; all of them in their order without a copy."""
+        if np.array_equal(places, np.arange(len(self))):
+            return self
+        return Split(self.name, self.images[places], self.labels[places])
+
 
 class MnistData:
     """The three splits of a set of digits, and their batches in a seeded random order.
@@ -210,7 +216,7 @@ def _whole_number(name: str, value: Any, *, at_least: int) -> int:
 _STREAM = 3
 
 
-def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
+def choose_images(split: Split, n: int, seed: int) -> NDArray[np.intp]:
     """Choose ``n`` images of a split at random, without replacement; all of them in their order if ``n`` is the number.
 
     For a seed, fewer images are the first of more. Returns intp (n,), their places in the split.
@@ -225,9 +231,3 @@ def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
         return np.arange(n)
     rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM,)))
     return rng.permutation(len(split))[:n]
-
-
-def choose_images(split: Split, n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the images and labels at ``chosen_places``, uint8 (n, 28, 28) and (n,); all of them without a copy."""
-    places = chosen_places(split, n, seed)
-    return (split.images, split.labels) if n == len(split) else (split.images[places], split.labels[places])

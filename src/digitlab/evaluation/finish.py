@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DigitlabError, RunError
@@ -85,8 +83,8 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
             f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
             f"What it finds on validation crops stands in its run's report."
         )
-    images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
-    return evaluate(model, images, labels, class_names=model.class_names)
+    chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
+    return evaluate(model, chosen.images, chosen.labels, class_names=model.class_names)
 
 
 def own_folder(run: Run | None) -> str | None:
@@ -151,7 +149,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     history = run.history()
     architecture = Architecture.from_dict(description.get("network", {}))
     n_examples = min(_N_EXAMPLES, config.get("train_images", _N_EXAMPLES), len(data.training))
-    examples, example_labels = choose_images(data.training, n_examples, config["seed"])
+    examples = data.training.at(choose_images(data.training, n_examples, config["seed"]))
     info = run.info()
     page = render_report(
         ReportInput(
@@ -170,8 +168,8 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
             steps=[record for record in history if isinstance(record, StepRecord)],
             epochs=[record for record in history if isinstance(record, EpochRecord)],
             evaluation=evaluation,
-            example_images=examples,
-            example_labels=example_labels.astype(np.int64),
+            example_images=examples.images,
+            example_labels=examples.labels,
             mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes] if evaluation else []],
             timings=_timings(run),
         )

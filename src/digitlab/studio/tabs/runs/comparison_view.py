@@ -10,9 +10,9 @@ import numpy as np
 from nicegui import ui
 
 from digitlab.errors import InputError
-from digitlab.evaluation.axes import thinned
 from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, unlike, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
+from digitlab.evaluation.svg import thinned
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart, png_of_svg
