@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
 
-__all__ = ["MnistData"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
@@ -116,26 +114,9 @@ class MnistData:
         )
 
     def next_train_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the next training images and their labels.
+        """Return the next training images, float32 (n, 28, 28, 1) in [0, 1], and labels, float32 (n, 10), one-hot.
 
-        Each image comes once before any comes again; then the same order begins anew.
-
-        Parameters
-        ----------
-        n : int
-            1 or more; may be more than there are images.
-
-        Returns
-        -------
-        images : ndarray
-            float32 (n, 28, 28, 1) in [0, 1], ink bright on dark.
-        labels : ndarray
-            float32 (n, 10), one-hot.
-
-        Raises
-        ------
-        ConfigError
-            If ``n`` is not an int of 1 or more.
+        Each image comes once before any comes again; then the same order begins anew. ``n`` may be more than there are.
         """
         return self._train_batches.next(n)
 
@@ -165,8 +146,6 @@ def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
     """Turn integers (n,) below ``n_classes`` into float32 (n, n_classes), with a one in the label's place.
 
-    Examples
-    --------
     >>> one_hot([2, 0], n_classes=3)
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)

@@ -24,8 +24,6 @@ from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
 from digitlab.text import listed, percent
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
-__all__ = ["Comparison", "compare"]
-
 # What several settings tell of.
 _GROUPS = {
     "the network": ("network", "layers", "initializers", "parameters"),

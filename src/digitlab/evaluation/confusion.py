@@ -43,8 +43,6 @@ class Selection:
 
     With neither, all mistakes.
 
-    Examples
-    --------
     >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
     >>> Selection(label=1).indices(np.array([0, 1, 1]), probabilities).tolist()
     [2, 1]
@@ -57,8 +55,6 @@ class Selection:
     def from_page(cls, args: Any, n_classes: int) -> Self | None:
         """Read what a browser sent, which may be anything; None where it is no selection.
 
-        Examples
-        --------
         >>> Selection.from_page({"label": 4, "predicted": 9}, 10)
         Selection(label=4, predicted=9)
         >>> Selection.from_page({"label": 12, "predicted": None}, 10) is None
@@ -94,8 +90,6 @@ class Selection:
     def sentence(self, matrix: Matrix, names: Sequence[str]) -> str:
         """Say what is selected and how many images that are.
 
-        Examples
-        --------
         >>> Selection(label=0, predicted=1).sentence([[9, 1], [2, 8]], ("Zero", "Six"))
         'label Zero, predicted Six: 1 image, 10.0 % of the Zeros'
         >>> Selection(predicted=1).sentence([[9, 1], [2, 8]], ("Zero", "Six"))
@@ -127,8 +121,6 @@ MISTAKES = Selection()
 def count_cells(matrix: Matrix, names: Sequence[str]) -> list[list[dict[str, str]]]:
     """Return for every cell its count, its part of the row, its shade and what it says to a screen reader.
 
-    Examples
-    --------
     >>> count_cells([[98, 2], [0, 5]], ("Zero", "One"))[0][1]
     {'n': '2', 'part': '2.0 %', 'shade': 'wrong-4', 'says': 'label Zero, predicted One: 2 images, 2.0 % of the Zeros'}
     """
@@ -156,8 +148,6 @@ def difference_cells(
 ) -> list[list[dict[str, str]]]:
     """Return the cells of a difference, second minus first; both matrices are of the same images.
 
-    Examples
-    --------
     >>> difference_cells([[9, 1], [0, 8]], [[10, 0], [0, 8]], ("Zero", "One"), "A", "B")[0][1]["says"]
     'label Zero, predicted One: 1 image in A, 0 images in B, 1 fewer in B'
     """
@@ -185,8 +175,6 @@ def difference_cells(
 def shade(part: float, scale: Sequence[float]) -> int:
     """Return 0 for nothing, else which step of the scale a fraction belongs to, from 1.
 
-    Examples
-    --------
     >>> [shade(part, RIGHT) for part in (0, 0.5, 0.51, 1.0)]
     [0, 1, 2, 3]
     """
@@ -245,8 +233,6 @@ def matrix_svg(title: str, names: Sequence[str], cells: Sequence[Sequence[dict[s
 def _plural(name: str) -> str:
     """Return the name of a class for several of it.
 
-    Examples
-    --------
     >>> _plural("Four"), _plural("Six")
     ('Fours', 'Sixes')
     """

@@ -26,7 +26,6 @@ from digitlab.values import CLASS_NAMES, Calibration, ClassReport, Evaluation, M
 if TYPE_CHECKING:
     from digitlab.engine.sequential import Sequential
 
-__all__ = ["Predictor", "evaluate"]
 
 #: A float32 softmax over ten classes sums to 1 within about 1e-6; more than this is a row of something else.
 ROW_SUM_TOLERANCE = 1e-3

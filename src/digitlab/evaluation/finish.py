@@ -28,11 +28,6 @@ def finish(session: TrainingSession, timings: dict[str, float]) -> tuple[Evaluat
     """Evaluate the run of a session that is finished, and write its report; None where test images cannot judge it.
 
     ``timings`` are the seconds of the stages before; they are kept in the run, and those of its own are added.
-
-    Raises
-    ------
-    StorageError
-        If a file cannot be written; what was there is untouched.
     """
     run = session.run
     assert run is not None  # a session that writes nothing has nothing to finish
@@ -69,15 +64,7 @@ def compile_seconds(batch_seconds: Sequence[float]) -> float:
 
 
 def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
-    """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses.
-
-    Raises
-    ------
-    ConfigError
-        If there are not so many images.
-    InputError
-        If the model is not one for such images and labels, or answers with maps.
-    """
+    """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses."""
     if model.architecture.answers_maps:
         raise ConfigError(
             f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
@@ -102,13 +89,6 @@ def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) 
     """Evaluate a run on all test images of its own data, and keep that as its ``evaluation.json``.
 
     ``model`` is the run's, if it is at hand; read from the run by default.
-
-    Raises
-    ------
-    RunError
-        If the data is not the run's own, or there is no model.
-    StorageError
-        If the file cannot be written; what was there is untouched.
     """
     if not is_own_data(run, data):
         raise RunError(
@@ -138,11 +118,6 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     """Write ``report.html`` from the run's files; the images come from ``data``, that it was trained with.
 
     ``evaluation`` is that on all test images, or None of a network that they cannot judge: its epochs tell then.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written; what was there is untouched.
     """
     description = run.read_json(CONFIG)
     config = run.settings()

@@ -90,8 +90,6 @@ def line_chart(
     ``y_range`` fixes the ends of the y axis, and values beyond them are drawn at the edge; by default it ends at round
     numbers around the data.
 
-    Examples
-    --------
     >>> line_chart([Series("loss", [1, 2], [2.3, 0.4])], title="loss", x_label="Batch", y_label="Value")[:4]
     '<svg'
     """
@@ -385,8 +383,6 @@ def bar_svg(title: str, rows: Sequence[tuple[str, Bar]]) -> str:
 def standalone_svg(svg: str) -> str:
     """Return an ``<svg>`` element with a ``viewBox`` as a file of its own, dark on white.
 
-    Examples
-    --------
     >>> standalone_svg('<svg viewBox="0 0 40 20"><path d="M0 0"/></svg>')[:72]
     '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" style="co'
     """
@@ -447,8 +443,6 @@ class Axis:
 def finite_range(columns: Iterable[Column]) -> tuple[float, float]:
     """Return the smallest range, never empty, that holds all finite values.
 
-    Examples
-    --------
     >>> finite_range([np.array([1.0, np.nan, 3.0]), np.array([2.0])])
     (1.0, 3.0)
     >>> finite_range([])
@@ -480,8 +474,6 @@ def nice_axis(
 
     ``whole`` allows ticks at whole numbers only, for steps and epochs; ``widen`` lets the axis begin and end at a tick.
 
-    Examples
-    --------
     >>> nice_axis((0.3, 2.1), 0, 100, widen=True).ticks
     (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
     >>> nice_axis((1, 3), 0, 100, whole=True).ticks
@@ -517,8 +509,6 @@ def log_axis(values: Sequence[float], start: float, end: float, ticks: Sequence[
 def tick_text(value: float) -> str:
     """Return a short text for a tick or a figure.
 
-    Examples
-    --------
     >>> [tick_text(v) for v in (0.0, 0.25, 1.0, 12000.0, 3e-7)]
     ['0', '0.25', '1', '12,000', '3e-07']
     """

@@ -19,8 +19,6 @@ from digitlab.errors import NetworkError, did_you_mean
 from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize, settings_of
 from digitlab.values import Value
 
-__all__ = ["Architecture", "SummaryRow"]
-
 _LONGEST_NAME = 100
 _MOST_LAYERS = 64
 _MOST_PARAMETERS = 50_000_000
@@ -137,13 +135,7 @@ class Architecture:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes that the last layer tells apart.
-
-        Raises
-        ------
-        NetworkError
-            If the last layer is not Dense with a softmax.
-        """
+        """Number of classes that the last layer tells apart; a NetworkError if it is not Dense with a softmax."""
         last = self.layers[-1]
         if self.answers_maps:
             raise NetworkError(
@@ -168,13 +160,7 @@ class Architecture:
         return sum(math.prod(shape) for shape in self.weight_shapes)
 
     def initial_weights(self, seed: int) -> list[NDArray[np.float32]]:
-        """Draw all weights, in Keras' order and layout; the same for the same seed, a whole number from 0.
-
-        Raises
-        ------
-        NetworkError
-            If the seed is negative.
-        """
+        """Draw all weights, in Keras' order and layout; the same for the same seed, a whole number from 0."""
         if seed < 0:
             raise NetworkError(f"The seed of the initial weights must be a whole number of at least 0; got {seed}.")
         rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(0,)))
@@ -208,13 +194,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Architecture:
-        """Build a network from its JSON form.
-
-        Raises
-        ------
-        NetworkError
-            If something is missing, unknown or of the wrong kind; the message names it.
-        """
+        """Build a network from its JSON form; a NetworkError names what is missing, unknown or of the wrong kind."""
         if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
             raise NetworkError('A network\'s JSON form is an object with "layers", a list; this is not one.')
         input_shape = config.get("input_shape", [28, 28, 1])

@@ -61,8 +61,6 @@ class Cost(Value):
 def multiply_adds(layer: Layer, input_shape: Shape) -> int:
     """Return the multiply-adds of one image in one layer; a border of zeros counts as pixels.
 
-    Examples
-    --------
     >>> multiply_adds(Conv2D(8, 5), (28, 28, 1))
     115200
     >>> multiply_adds(Dense(10), (256,))
@@ -90,8 +88,6 @@ def layer_cost(layer: Layer, input_shape: Shape) -> LayerCost:
 def cost_of(architecture: Architecture) -> Cost:
     """Return what one image costs in a network.
 
-    Examples
-    --------
     >>> from digitlab.network.zoo import architecture
     >>> cost = cost_of(architecture("codelab_cnn"))
     >>> cost.n_parameters, cost.multiply_adds

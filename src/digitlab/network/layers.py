@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from digitlab.errors import NetworkError
 
-__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "MaxPooling2D"]
-
 #: Whole numbers; None for a height or width that is the image's own.
 Shape = tuple[Any, ...]
 

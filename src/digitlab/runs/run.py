@@ -43,8 +43,6 @@ from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkp
 from digitlab.runs.history import HistoryFile, Record, Steering, changes_told, read_records
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
-__all__ = ["Run"]
-
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
 MODEL, STATE, START = "model.safetensors", "state.safetensors", "start.safetensors"
 EVALUATION, TIMINGS, REPORT = "evaluation.json", "timings.json", "report.html"
@@ -118,14 +116,9 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> Run:
-        """Make a new run directory.
+        """Make a new run directory; ``force`` replaces a run of that name, and nothing else.
 
-        Raises
-        ------
-        RunError
-            If something of that name exists and ``force`` is False, or it is not a run.
-        StorageError
-            If it cannot be made; what existed is as it was.
+        RunError if something is in the way; StorageError if it cannot be made, and what existed is as it was.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,13 +144,7 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Open a run that exists.
-
-        Raises
-        ------
-        RunError
-            If the folder is not a run.
-        """
+        """Open a run that exists; RunError if the folder is not one."""
         run = cls(Path(path))
         if not os.path.isdir(run.path):
             raise RunError(f"There is no run {run.path}. See what there is with: digitlab runs")
@@ -204,13 +191,7 @@ class Run:
         return content
 
     def settings(self) -> dict[str, Any]:
-        """Read its settings, by name.
-
-        Raises
-        ------
-        RunError
-            If they are damaged.
-        """
+        """Read its settings, by name; RunError if they are damaged."""
         return self._settings_in(self.read_json(CONFIG))
 
     def _settings_in(self, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,13 +221,7 @@ class Run:
         save_checkpoint(self.path / name, checkpoint)
 
     def load_model(self) -> Checkpoint:
-        """Read the model.
-
-        Raises
-        ------
-        RunError
-            If there is none yet, or it is damaged.
-        """
+        """Read the model; RunError if there is none yet, or it is damaged."""
         if not self.has(MODEL):
             raise RunError(f"The run {self.path} has no model yet; go on with it by: {self.resume_command()}")
         return load_checkpoint(self.path / MODEL)
@@ -280,33 +255,15 @@ class Run:
         return HistoryFile(self.path / HISTORY, n_records)
 
     def history(self) -> list[Record]:
-        """Read the records of batches and epochs; a last line that was cut off by a crash is left out.
-
-        Raises
-        ------
-        RunError
-            If a line before the last is not a record.
-        """
+        """Read the records of batches and epochs; a last line that was cut off by a crash is left out."""
         return [record for record, _ in read_records(self.path / HISTORY) if not isinstance(record, Steering)]
 
     def steering(self) -> list[Steering]:
-        """Read what was done to the training on the way, in its order.
-
-        Raises
-        ------
-        RunError
-            If a line before the last is not a record.
-        """
+        """Read what was done to the training on the way, in its order."""
         return [record for record, _ in read_records(self.path / HISTORY) if isinstance(record, Steering)]
 
     def info(self) -> RunInfo:
-        """Summarise the run for a list.
-
-        Raises
-        ------
-        RunError
-            If its settings or history are damaged.
-        """
+        """Summarise the run for a list; RunError if its settings or history are damaged."""
         description = self.read_json(CONFIG)
         config = self._settings_in(description)
         epochs: list[EpochRecord] = []
