@@ -77,16 +77,6 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 1
     return counts.astype(np.int64).reshape(n_classes, n_classes)
 
 
-def per_class_accuracy(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> NDArray[np.float64]:
-    """Return the fraction of each class's images answered rightly, float64 (n_classes,); 0 where there are none.
-
-    >>> per_class_accuracy([0, 0, 1], [0, 1, 1], n_classes=2).tolist()
-    [0.5, 1.0]
-    """
-    matrix = confusion_matrix(labels, predicted, n_classes)
-    return _ratio(matrix.diagonal(), matrix.sum(axis=1))
-
-
 def precision_recall_f1(
     matrix: ArrayLike,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

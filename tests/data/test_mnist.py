@@ -202,11 +202,11 @@ def test_one_hot_puts_a_one_in_the_place_of_the_label():
 
 
 def test_one_hot_names_the_first_label_out_of_range():
-    with pytest.raises(DataError, match=r"label at index 1 is 10; 0 to 9 was expected"):
+    with pytest.raises(DataError, match=r"labels holds 10 at position 1, but class numbers are 0 to 9"):
         one_hot([3, 10, 11])
-    with pytest.raises(DataError, match=r"label at index 0 is -1"):
+    with pytest.raises(DataError, match=r"labels holds -1 at position 0"):
         one_hot([-1])
-    with pytest.raises(DataError, match=r"float64 \(1,\)"):
+    with pytest.raises(DataError, match="dtype float64"):
         one_hot([0.5])
     with pytest.raises(DataError, match=r"\(1, 2\)"):
         one_hot([[1, 2]])

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitlab.errors import InputError
-from digitlab.evaluation import ReportInput, evaluate, render_report
+from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.report import ReportInput, render_report
 from digitlab.values import CLASS_NAMES, EpochRecord, StepRecord
 
 VOID = {"meta", "link", "img", "br", "col"}

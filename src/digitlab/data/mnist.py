@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
+from digitlab.metrics import class_numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,18 +152,9 @@ def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
            [1., 0., 0.]], dtype=float32)
     """
     n_classes = _whole_number("n_classes", n_classes, at_least=1)
-    values = np.asarray(labels)
-    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
-        raise DataError(f"Labels are {values.dtype} {values.shape}; integers (n,) were expected: a label an image.")
-    wrong = (values < 0) | (values >= n_classes)
-    if wrong.any():
-        index = int(np.argmax(wrong))
-        raise DataError(
-            f"The label at index {index} is {values[index]}; 0 to {n_classes - 1} was expected. "
-            "Correct it, or pass a larger n_classes."
-        )
+    values = class_numbers(labels, n_classes)
     rows = np.zeros((len(values), n_classes), np.float32)
-    rows[np.arange(len(values)), values.astype(np.intp)] = 1
+    rows[np.arange(len(values)), values] = 1
     return rows
 
 

@@ -134,7 +134,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
             command=run.repeat_command() if info.changes else str(description.get("command", "")),
             on_the_way=info.on_the_way,
             config=config,
-            environment=_environment(run),
+            environment=_kept(run, ENVIRONMENT),
             summary_rows=[
                 (row.name, str(("batch", *row.output_shape)).replace("'", ""), row.n_parameters, row.trainable)
                 for row in architecture.summary()
@@ -159,20 +159,14 @@ def _note(architecture: Architecture, data: MnistData, evaluation: Evaluation | 
     return f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images."
 
 
-def _environment(run: Run) -> dict[str, Any]:
+def _kept(run: Run, name: str) -> dict[str, Any]:
+    """Return one of the run's JSON files; nothing where it is missing or damaged, which spoils no report."""
     try:
-        return run.read_json(ENVIRONMENT)
+        return run.read_json(name)
     except DigitlabError:
         return {}
 
 
 def _timings(run: Run) -> dict[str, float]:
-    try:
-        found = run.read_json(TIMINGS)
-    except DigitlabError:
-        return {}
-    return {stage: float(seconds) for stage, seconds in found.items() if _is_duration(seconds)}
-
-
-def _is_duration(seconds: Any) -> bool:
-    return isinstance(seconds, int | float) and 0 <= seconds < _LONGEST_S
+    found = _kept(run, TIMINGS).items()
+    return {stage: float(s) for stage, s in found if isinstance(s, int | float) and 0 <= s < _LONGEST_S}

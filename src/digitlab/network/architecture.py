@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json, read_ordinary, reason_of
 from digitlab.errors import NetworkError, did_you_mean
-from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize, settings_of
+from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, are_counts, initialize, settings_of
 from digitlab.values import Value
 
 _LONGEST_NAME = 100
@@ -71,9 +71,7 @@ class Architecture:
             raise NetworkError(f"A network's name has 1 to {_LONGEST_NAME} printable characters; got {name!r}.")
         shape: Shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
         sizes = shape[2:] if len(shape) == 3 and shape[:2] == (None, None) else shape
-        if len(shape) not in (1, 3) or not all(
-            isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes
-        ):
+        if len(shape) not in (1, 3) or not are_counts(sizes):
             raise NetworkError(
                 f"input_shape must be (height, width, channels), (None, None, channels) or (features,); "
                 f"got {input_shape!r}."
@@ -279,21 +277,13 @@ def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 def read_network(path: Path) -> Architecture:
     """Read a network's JSON form of at most 1 MB from a file that anybody may have written; errors name the file."""
     try:
-        return parse_network(read_ordinary(path, _MOST_JSON_BYTES))
+        return Architecture.from_dict(parse_json(read_ordinary(path, _MOST_JSON_BYTES)))
     except FileNotFoundError:
         raise NetworkError(f"There is no file {path}. Check the name and the folder.") from None
     except NetworkError as error:
         raise NetworkError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
-        raise NetworkError(f"{path} cannot be read as a network's JSON form: {reason_of(error)}.") from None
-
-
-def parse_network(content: bytes) -> Architecture:
-    """Build a network from what should be its JSON form."""
-    try:
-        values = parse_json(content)
-    except ValueError as error:
         raise NetworkError(
-            f"This cannot be read as a network's JSON form: {error}. A network's to_dict() shows what it looks like."
+            f"{path} cannot be read as a network's JSON form: {reason_of(error)}. A network's to_dict() shows what it "
+            "looks like."
         ) from None
-    return Architecture.from_dict(values)

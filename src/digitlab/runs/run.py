@@ -30,13 +30,13 @@ from typing import Any
 
 from digitlab.data.storage import (
     bench,
+    locked_folder,
     parse_json,
     read_ordinary,
     reason_of,
     replace_folder,
     replacing,
     sweep,
-    try_lock,
 )
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -319,7 +319,13 @@ class RunLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = _locked(path)
+        try:
+            self._descriptor = locked_folder(path)
+        except BlockingIOError:
+            raise RunError(
+                f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on "
+                "with the run by --resume."
+            ) from None
 
     def release(self) -> None:
         """Let others have the run."""
@@ -330,23 +336,6 @@ class RunLock:
     def __del__(self) -> None:
         if getattr(self, "_descriptor", None) is not None:
             self.release()
-
-
-def _locked(path: Path) -> int | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None  # whatever is wrong with it is told by who reads or writes it
-    is_ours = try_lock(descriptor)
-    if is_ours:
-        return descriptor
-    os.close(descriptor)
-    if is_ours is None:
-        return None
-    raise RunError(
-        f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on with the "
-        f"run by --resume."
-    )
 
 
 def _make_way(path: Path) -> None:
