@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import InputError
-from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells
+from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells, shades_css
 from digitlab.evaluation.svg import Series, line_chart, png_data_uri, reliability_chart
 from digitlab.text import duration, percent
 from digitlab.values import CLASS_NAMES, ClassReport, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
@@ -77,7 +77,7 @@ def render_report(report_input: ReportInput) -> str:
     sections = "".join(f'<section id="{name}"><h2>{title}</h2>\n{cards}</section>\n' for name, title, cards in groups)
     notes = [r.note] * bool(r.note) + [f"On the way: {'; '.join(r.on_the_way)}."] * bool(r.on_the_way)
     note = "\n".join(f'<p class="note">{escape(sentence)}</p>' for sentence in notes)
-    style = files("digitlab.evaluation").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("digitlab.evaluation").joinpath("report.css").read_text(encoding="utf-8") + shades_css()
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
