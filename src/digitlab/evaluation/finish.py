@@ -135,16 +135,11 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
             on_the_way=info.on_the_way,
             config=config,
             environment=_kept(run, ENVIRONMENT),
-            summary_rows=[
-                (row.name, str(("batch", *row.output_shape)).replace("'", ""), row.n_parameters, row.trainable)
-                for row in architecture.summary()
-            ],
-            n_params=architecture.n_parameters,
+            network=architecture,
             steps=[record for record in history if isinstance(record, StepRecord)],
             epochs=[record for record in history if isinstance(record, EpochRecord)],
             evaluation=evaluation,
-            example_images=examples.images,
-            example_labels=examples.labels,
+            examples=examples,
             mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes] if evaluation else []],
             timings=_timings(run),
         )

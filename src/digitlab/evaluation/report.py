@@ -12,11 +12,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from digitlab.errors import InputError
+from digitlab.data.mnist import Split
 from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells, shades_css
 from digitlab.evaluation.svg import Series, line_chart, png_data_uri, reliability_chart
+from digitlab.network.architecture import Architecture
 from digitlab.text import duration, percent
 from digitlab.values import CLASS_NAMES, ClassReport, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
@@ -29,17 +30,12 @@ _FINDER_HEADINGS = ("Epoch", "Found", "Missed", "Called wrongly", "Extra a crop"
 _BIN_HEADINGS = ("Confidence", "# Samples", "Mean confidence", "Accuracy")
 
 
-def _no_images() -> NDArray[np.uint8]:
-    return np.zeros((0, 28, 28), dtype=np.uint8)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReportInput:
     """What a report is made of; a part that is left out is said to be missing.
 
-    ``on_the_way`` is what was done to the run besides its settings, ``summary_rows`` are layer name, output shape,
-    parameters and trainable, ``mistake_images``, uint8 (m, 28, 28), belong to ``evaluation.mistakes``, and ``timings``
-    are seconds a stage, in the order in which they are shown.
+    ``on_the_way`` is what was done to the run besides its settings, ``mistake_images``, uint8 (m, 28, 28), belong to
+    ``evaluation.mistakes``, and ``timings`` are seconds a stage, in the order in which they are shown.
     """
 
     title: str
@@ -48,14 +44,12 @@ class ReportInput:
     on_the_way: Sequence[str] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    summary_rows: Sequence[tuple[str, str, int, bool]] = ()
-    n_params: int = 0
+    network: Architecture | None = None
     steps: Sequence[StepRecord] = ()
     epochs: Sequence[EpochRecord] = ()
     evaluation: Evaluation | None = None
-    example_images: NDArray[np.uint8] = field(default_factory=_no_images)
-    example_labels: NDArray[np.integer[Any]] | Sequence[int] = ()
-    mistake_images: NDArray[np.uint8] = field(default_factory=_no_images)
+    examples: Split | None = None
+    mistake_images: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 28, 28), np.uint8))
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -68,8 +62,8 @@ def render_report(report_input: ReportInput) -> str:
     r = report_input
     names = r.evaluation.class_names if r.evaluation else CLASS_NAMES
     groups = (
-        ("input-data", "Input Data", _examples_card(r.example_images, r.example_labels, names)),
-        ("model", "Model", _architecture_card(r.summary_rows, r.n_params) + _training_card(r.steps, r.epochs)),
+        ("input-data", "Input Data", _examples_card(r.examples, names)),
+        ("model", "Model", _architecture_card(r.network) + _training_card(r.steps, r.epochs)),
         ("evaluation", "Evaluation", _evaluation_cards(r)),
         ("run", "Run", _timings_card(r.timings) + _settings_card(r.config, r.command, r.environment, r.on_the_way)),
     )
@@ -128,18 +122,13 @@ def _key_figures(r: ReportInput) -> str:
         n_wrong = r.evaluation.n_images - r.evaluation.n_correct
         figures.append(("Accuracy", percent(r.evaluation.accuracy), f"{percent(low)} to {percent(high)}"))
         figures.append(("Mistakes", f"{n_wrong:,}", f"of {r.evaluation.n_images:,} images"))
-    if r.n_params:
-        figures.append(("Parameters", f"{r.n_params:,}", f"in {len(r.summary_rows)} layers"))
+    if r.network:
+        figures.append(("Parameters", f"{r.network.n_parameters:,}", f"in {len(r.network.layers)} layers"))
     if r.epochs:
         n_steps = r.epochs[-1].step
         figures.append(("Epochs", f"{r.epochs[-1].epoch:,}", f"{n_steps:,} steps"))
-        figures.append(
-            (
-                "Training speed",
-                f"{median(e.images_per_s for e in r.epochs):,.0f}",
-                "images per second of computing",
-            )
-        )
+        speed = median(epoch.images_per_s for epoch in r.epochs)
+        figures.append(("Training speed", f"{speed:,.0f}", "images per second of computing"))
     return "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(detail)}</small></dd></div>"
         for name, value, detail in figures
@@ -149,40 +138,32 @@ def _key_figures(r: ReportInput) -> str:
 # ---- the cards; every text is escaped here ----
 
 
-def _examples_card(images: ArrayLike, labels: ArrayLike, class_names: Sequence[str]) -> str:
-    """Return some digits with their labels; images are uint8 (k, 28, 28), labels integer (k,)."""
+def _examples_card(examples: Split | None, class_names: Sequence[str]) -> str:
     name, title = "input-data-examples", "Input Data Examples"
-    digits, numbers = np.asarray(images), np.asarray(labels)
-    if len(digits) != len(numbers):
-        raise InputError(
-            f"There are {len(digits)} example_images and {len(numbers)} example_labels; pass one label for each image."
-        )
-    if len(digits) == 0:
+    if not examples:
         return _empty_card(name, title, "No examples were kept.")
-    figures = []
-    for image, number in zip(digits, numbers, strict=True):
-        if not 0 <= number < len(class_names):
-            raise InputError(
-                f"example_labels holds {number}, but the classes are 0 to {len(class_names) - 1}; correct the label."
-            )
-        label = escape(class_names[int(number)])
-        figures.append(
-            f'<figure><img src="{png_data_uri(image)}" width="56" height="56" alt="Handwritten digit">'
-            f"<figcaption>{label}</figcaption></figure>\n"
-        )
+    figures = (
+        f'<figure><img src="{png_data_uri(image)}" width="56" height="56" alt="Handwritten digit">'
+        f"<figcaption>{escape(class_names[label])}</figcaption></figure>\n"
+        for image, label in zip(examples.images, examples.labels, strict=True)
+    )
     return _card(name, title, f'<div class="digits">{"".join(figures)}</div>')
 
 
-def _architecture_card(rows: Sequence[tuple[str, str, int, bool]], n_params: int) -> str:
-    """Return the table of layers: name, output shape, parameters, trainable."""
+def _architecture_card(network: Architecture | None) -> str:
     name, title = "model-architecture", "Model Architecture"
-    if not rows:
+    if network is None:
         return _empty_card(name, title, "No network was described.")
     cells = (
-        (escape(layer), escape(shape), f"{count:,}", "yes" if trainable else "no")
-        for layer, shape, count, trainable in rows
+        (
+            escape(row.name),
+            escape(str(("batch", *row.output_shape)).replace("'", "")),
+            f"{row.n_parameters:,}",
+            "yes" if row.trainable else "no",
+        )
+        for row in network.summary()
     )
-    lead = f'<p class="lead"><strong>{n_params:,}</strong> parameters in {len(rows)} layers.</p>'
+    lead = f'<p class="lead"><strong>{network.n_parameters:,}</strong> parameters in {len(network.layers)} layers.</p>'
     return _card(name, title, lead + _table(title, _LAYER_HEADINGS, cells, numbers=(2,)))
 
 
@@ -314,21 +295,15 @@ def _confusion_card(evaluation: Evaluation) -> str:
     return _card("confusion-matrix", "Confusion Matrix", body)
 
 
-def _mistakes_card(evaluation: Evaluation, mistake_images: ArrayLike) -> str:
+def _mistakes_card(evaluation: Evaluation, mistake_images: NDArray[np.uint8]) -> str:
     """Return the most confident wrong answers; ``mistake_images`` is uint8 (m, 28, 28), aligned with them."""
-    images = np.asarray(mistake_images)
     mistakes = evaluation.mistakes
-    if len(images) != len(mistakes):
-        raise InputError(
-            f"There are {len(mistakes)} mistakes and {len(images)} mistake_images; "
-            "pass images[[mistake.index for mistake in evaluation.mistakes]]."
-        )
     if not mistakes:
         text = "No image was answered wrongly." if evaluation.n_correct == evaluation.n_images else "None were kept."
         return _card("worst-mistakes", "Worst mistakes", f"<p>{text}</p>")
     names = evaluation.class_names
     figures = []
-    for mistake, image in zip(mistakes, images, strict=True):
+    for mistake, image in zip(mistakes, mistake_images, strict=True):
         label, answer = escape(names[mistake.label]), escape(names[mistake.predicted])
         figures.append(
             f'<figure title="image {mistake.index}"><img src="{png_data_uri(image)}" width="112" height="112" '
