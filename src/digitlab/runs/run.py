@@ -52,10 +52,10 @@ FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS,
 
 # The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
 _MOST_BYTES = 2**22
-# What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
-_TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+# What lists and reports need of a run's settings, and the least that their numbers can be.
+_NEEDED = ("network", "seed", "epochs")
+_LEAST = {"seed": 0, "epochs": 1, "early_stopping": 0, "train_images": 1}
 _DAMAGED = "its evaluation is damaged. Make it again with: digitlab evaluate {name}"
-_OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,24 +197,15 @@ class Run:
     def _settings_in(self, description: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings in its ``config.json``, which anybody may have written, checked as far as lists need."""
         config = description.get("config")
-        wrong = ""
         if not isinstance(config, dict):
-            config, wrong = {}, f"'config' is {config!r:.80}"
+            wrong = f"'config' is {config!r:.80}"
+        elif missing := [name for name in _NEEDED if name not in config]:
+            wrong = f"its setting {missing[0]!r} is missing"
+        elif bad := [name for name, value in config.items() if not _can_be(name, value)]:
+            wrong = f"its setting {bad[0]!r} is {config[bad[0]]!r:.80}"
         else:
-            for name in (_TEXT, *_NUMBERS):
-                if name not in config:
-                    wrong = f"its setting {name!r} is missing"
-            for name, value in config.items():
-                least = (_NUMBERS | _OTHER_NUMBERS).get(name)
-                if least is not None and (type(value) is not int or value < least):
-                    wrong = f"its setting {name!r} is {value!r:.80}"
-                if name in (_TEXT, "data") and not isinstance(value, str) and (value is not None or name == _TEXT):
-                    wrong = f"its setting {name!r} is {value!r:.80}"
-        if wrong:
-            raise RunError(
-                f"{self.path / CONFIG} holds no settings of a run: {wrong}. The run is damaged; train it again."
-            )
-        return config
+            return config
+        raise RunError(f"{self.path / CONFIG} holds no settings of a run: {wrong}. The run is damaged; train it again.")
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write the model or the state, whole or not at all."""
@@ -297,6 +288,15 @@ class Run:
             resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
             problem=_DAMAGED.format(name=self.name) if is_evaluated and not is_known else "",
         )
+
+
+def _can_be(name: str, value: Any) -> bool:
+    """Tell whether a setting can have this value, as far as lists and reports need it."""
+    if name in _LEAST:
+        return type(value) is int and value >= _LEAST[name]
+    if name == "network":
+        return isinstance(value, str)
+    return name != "data" or value is None or isinstance(value, str)
 
 
 def _status(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
