@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import Dot, Trace, spread_chart
+from digitlab.text import percent
 from measuring import read_json, write, write_json
 from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
 from reading_scores import COVERAGES

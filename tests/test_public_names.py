@@ -43,12 +43,6 @@ def test_every_name_can_be_imported_and_has_a_docstring(name):
     assert getattr(digitlab, name).__doc__
 
 
-@pytest.mark.parametrize("name", digitlab.__all__)
-def test_every_home_exports_its_name(name):
-    home = importlib.import_module(f"digitlab.{digitlab._HOMES[name]}")
-    assert name in home.__all__
-
-
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'digitlab' has no attribute 'cnn'"):
         digitlab.cnn  # noqa: B018
