@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import measuring
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from digitlab.reading.reading import Reading
 from digitlab.reading.render import upright_pixels
+from digitlab.text import percent
 from measuring import IMAGES, PAGES, read_json, write, write_json
 from reading_scores import COVERAGES, KNOWN, Answer, aligned
-from readme import README, filled
+from readme import TABLES, filled, write_first
 from tables import markdown_table
 
 RESULTS = measuring.RESULTS / "reading.json"
@@ -320,7 +320,7 @@ def readme_table(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         parts.append(" ".join(told) + _busy(speed["load"], speed["environment"]["threads"]))
     parts.append(
         "In brackets: 95 % intervals. All figures, what is refused, and known limits: "
-        "[reading what people write](docs/measurements/reading.md)."
+        "[reading what people write](reading.md)."
     )
     return "\n\n".join(parts)
 
@@ -338,7 +338,8 @@ def write_again() -> None:
     write(COVERAGE, coverage_chart(result))
     if result["trust"]["n"]:
         write(RELIABILITY, reliability_chart(result))
-    write(README, filled(README.read_text("utf-8"), {"reading": readme_table(result, speed)}))
+    write(TABLES, filled(TABLES.read_text("utf-8"), {"reading": readme_table(result, speed)}))
+    write_first()
 
 
 def failures_image(name: str) -> Path:
