@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from digitlab.engine.sequential import codelab_cnn
 from digitlab.training.config import TrainConfig
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
 from measuring import PAGES, parser_of, positive, write, write_json

@@ -15,7 +15,7 @@ from typing import Any
 from digitlab.data.mnist import MnistData
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.training.config import preset
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from digitlab.training.session import TrainingSession
 from measuring import PAGES, parser_of, positive, write, write_json
 from tables import page

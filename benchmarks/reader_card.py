@@ -21,8 +21,7 @@ from card import Shipped, filled, share
 from digitlab.data.mnist import MnistData, Split
 from digitlab.metrics import calibration_bins, expected_calibration_error
 from digitlab.training.calibration import LOST_DIGITS, REFUSED_DIGITS, with_temperature
-from digitlab.training.config import TrainConfig
-from digitlab.training.environment import command_for
+from digitlab.training.config import TrainConfig, command_for
 from digitlab.training.nondigits import KINDS, Nondigits, make_nondigits
 
 N_NONDIGITS = 5_000

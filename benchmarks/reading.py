@@ -32,7 +32,7 @@ from composed_scores import Found
 from digitlab.errors import DigitlabError
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from reading_cases import measure_cases
 from reading_composed import KINDS, readings
 from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, read_truth, text_of

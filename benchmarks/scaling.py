@@ -46,7 +46,7 @@ import digitlab as dl
 from digitlab.engine import cpu
 from digitlab.network.cost import cost_of
 from digitlab.network.zoo import ZOO, architecture
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from measuring import ROOT, Spread, describe_machine, in_turn, made_by, other_cpu_s, positive, write, write_json
 from scaling_page import Line, charts, to_markdown
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from measuring import PAGES, describe_machine, in_turn, parser_of, positive, write, write_json
 from studio_process import StudioProcess, browser
 from tables import markdown_table, page, was_busy

@@ -9,10 +9,8 @@ from digitlab.engine.cpu.composing import compose_crop
 from digitlab.engine.cpu.desk import CROP_PX, MOST_MARKS, new_desk
 from digitlab.engine.crops import IGNORED, SEPARATORS
 from digitlab.reading.contrast import local_contrast
-from digitlab.training.fonts import BUILT_IN, Font
-from digitlab.training.pages import compose, compose_greys, compose_sheet
-from digitlab.training.practice_bank import bank_digest, make_bank
-from digitlab.training.practice_sheet import draw_sheet
+from digitlab.training.letters import BUILT_IN, Font
+from digitlab.training.pages import bank_digest, compose, compose_sheet, draw_sheet, make_bank
 
 N = 60
 
@@ -61,7 +59,7 @@ def test_other_seeds_and_other_numbers_give_other_crops(bank, crops):
 
 
 def test_crops_are_local_contrast_of_what_a_camera_sees(bank, crops):
-    greys = compose_greys(bank, 5, seed=1)
+    greys = compose(bank, 5, seed=1, is_grey=True)
     assert greys.images.min() >= 0
     assert greys.images.max() <= 1
     assert np.array_equal(greys.boxes, crops.boxes[: crops.starts[5]])
@@ -147,6 +145,6 @@ def test_a_sheet_tells_what_is_written_line_by_line(bank):
 
 
 def test_a_drawn_sheet_shows_marks_in_their_colors(bank):
-    drawn = draw_sheet(compose_greys(bank, 6, seed=1), columns=3)
+    drawn = draw_sheet(compose(bank, 6, seed=1, is_grey=True), columns=3)
     assert drawn.shape == (2 * 288 + 3, 3 * 288 + 6, 3)
     assert (drawn == (0, 140, 40)).all(2).any()
