@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -284,11 +285,8 @@ def keep_fine_tuned(
     }
     run.write_json(CONFIG, described)
     run.write_json(ENVIRONMENT, environment(Sequential.from_checkpoint(tuned.checkpoint).runner.n_threads))
-    history = run.open_history()
-    try:
+    with closing(run.open_history()) as history:
         history.append(tuned.records)
-    finally:
-        history.close()
     if tuned.start is not None:
         run.save(START, tuned.start)
     run.save(MODEL, tuned.checkpoint)
