@@ -8,7 +8,7 @@ import pytest
 from digitlab.engine.cpu.composing import compose_crop
 from digitlab.engine.cpu.desk import CROP_PX, MOST_MARKS, new_desk
 from digitlab.engine.crops import IGNORED, SEPARATORS
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 from digitlab.training.letters import BUILT_IN, Font
 from digitlab.training.pages import bank_digest, compose, compose_sheet, draw_sheet, make_bank
 

@@ -32,11 +32,10 @@ from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.apart import Apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_page
 from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Box, Digit
+from digitlab.reading.reading import Box, Digit, ReadingOptions
 from digitlab.runs.history import Record
 from digitlab.runs.listing import new_run
 from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, START, Run

@@ -23,7 +23,7 @@ from digitlab.engine.cpu.composing import CROP_PX, MOST_MARKS, Bank, compose_cro
 from digitlab.engine.cpu.thinning import MOST_EDGES, thin_images
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.crops import IGNORED, SEPARATORS, Crops
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 from digitlab.training.letters import Font, find_fonts, penned_word, printed_digits, printed_word
 from digitlab.training.nondigits import KINDS, fonts_for, make_nondigits
 from digitlab.training.variants import make_variants

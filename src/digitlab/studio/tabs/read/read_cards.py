@@ -17,7 +17,7 @@ from digitlab.errors import DigitlabError, InputError
 from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.reading.reading import REASONS, Box, Number
-from digitlab.reading.table import safe_cell
+from digitlab.reading.results_file import safe_cell
 from digitlab.studio.tabs.read.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read.read_elements import Correct, NumbersTable, PhotoSource, PhotoView
 from digitlab.studio.tabs.read.readers import corrections_of, learning_of
