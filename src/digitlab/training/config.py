@@ -229,9 +229,13 @@ class TrainConfig:
                 raise ConfigError(_unknown("setting", name, known))
         return cls(**values)
 
-    def changed(self, by_preset: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return only what differs from the defaults, or from these with what a preset changes of them."""
-        before = {field.name: field.default for field in dataclasses.fields(self)} | dict(by_preset or {})
+    def changed(self) -> dict[str, Any]:
+        """Return only what differs from the defaults."""
+        return self._other_than({})
+
+    def _other_than(self, start: Mapping[str, Any]) -> dict[str, Any]:
+        """What differs from the defaults with the changes of a preset."""
+        before = {field.name: field.default for field in dataclasses.fields(self)} | dict(start)
         return {name: getattr(self, name) for name in before if getattr(self, name) != before[name]}
 
 
@@ -329,7 +333,7 @@ def command_for(config: TrainConfig) -> str:
     >>> command_for(TrainConfig(**PRESETS["fast"], seed=3))
     'digitlab train --preset fast --seed 3'
     """
-    by_preset = {name: config.changed(start) for name, start in PRESETS.items()}
+    by_preset = {name: config._other_than(start) for name, start in PRESETS.items()}
     # A preset cannot be undone by an option that has no word for "none".
     usable = {name: changes for name, changes in by_preset.items() if None not in changes.values()}
     best = min(usable, key=lambda name: len(usable[name]))
