@@ -22,8 +22,8 @@ from digitlab.engine.crops import (
 )
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.finish import evaluate_run, write_report
-from digitlab.evaluation.markup import epoch_line
 from digitlab.runs.run import HISTORY, Run
+from digitlab.text import epoch_line
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.finder_training import FinderScore, find_peaks, score_maps
 from digitlab.training.letters import BUILT_IN, Font
