@@ -53,6 +53,12 @@ def test_crops_do_not_depend_on_threads_or_on_how_many_are_composed(bank, crops)
     assert np.array_equal(alone.labels, crops.labels[marks])
 
 
+def test_a_crop_does_not_depend_on_those_before_it(bank):
+    many = compose(bank, 60, seed=0, threads=1, is_grey=True)
+    for k, image in enumerate(many.images):
+        assert np.array_equal(compose(bank, 1, seed=0, first=k, is_grey=True).images[0], image), k
+
+
 def test_other_seeds_and_other_numbers_give_other_crops(bank, crops):
     assert not np.array_equal(compose(bank, 1, seed=2).images[0], crops.images[0])
     assert len({image.tobytes() for image in crops.images}) > 0.9 * N  # some are nothing but white

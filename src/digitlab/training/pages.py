@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.cpu import sheets
 from digitlab.engine.cpu.composing import CROP_PX, MOST_MARKS, Bank, compose_crop, new_desk
+from digitlab.engine.cpu.desk import CONTRAST
 from digitlab.engine.cpu.thinning import MOST_EDGES, thin_images
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.crops import IGNORED, SEPARATORS, Crops
@@ -160,6 +161,9 @@ def compose(
 
     def task(worker: int, k: int) -> None:
         grey = greys[worker]
+        # Noise is bounded by how dark the ink is. Where there is no page, hence no ink, this would be that of the crop
+        # before, whichever that was.
+        desks[worker].habits[CONTRAST] = 1.0
         counts[k] = compose_crop(bank, desks[worker], seed, first + k, grey, boxes[k], labels[k])
         images[k, :, :, 0] = grey if is_grey else local_contrast(grey)
 
