@@ -116,7 +116,10 @@ atexit.register(seal_cache)
 
 
 class _Part(JITCodeLibrary):
-    """The instructions of a kernel: optimised and made machine code only as part of an entry point, once."""
+    """The instructions of a kernel: optimised and made machine code only as part of an entry point, once.
+
+    Numba would do both for every kernel by itself, which nobody calls, and again within everybody who calls it.
+    """
 
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
