@@ -11,9 +11,9 @@ import pytest
 import digitlab as dl
 from digitlab.errors import DataError, NetworkError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from digitlab.studio.tabs import evaluation as tab
-from digitlab.studio.tabs.evaluation import evaluate_at
-from digitlab.studio.tabs.training.live_views import answer_digits, filters_of
+from digitlab.studio.tabs import evaluation_tab as tab
+from digitlab.studio.tabs.evaluation_tab import evaluate_at
+from digitlab.studio.tabs.training_tab import answer_digits, filters_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 

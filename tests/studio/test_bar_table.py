@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from digitlab.evaluation.svg import Bar
-from digitlab.studio.widgets.bar_table import bar_table
+from digitlab.studio.widgets.tables import bar_table
 
 
 def test_names_are_escaped_and_bars_end_where_the_longest_does() -> None:

@@ -14,12 +14,11 @@ from digitlab.errors import DigitlabError
 from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs import evaluation
-from digitlab.studio.tabs.evaluation import EvaluationTab
+from digitlab.studio.tabs import evaluation_tab as evaluation
+from digitlab.studio.tabs.evaluation_tab import EvaluationTab
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
-from digitlab.studio.widgets.image_list import ImageList
-from digitlab.studio.widgets.sortable_table import SortableTable
+from digitlab.studio.widgets.digit_views import ImageList
+from digitlab.studio.widgets.tables import ConfusionMatrix, SortableTable
 
 Scenario = Callable[[User, EvaluationTab, Page], Awaitable[None]]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from visiting import User, only, until, visit
 
 from digitlab.evaluation.confusion import MISTAKES, Selection
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
+from digitlab.studio.widgets.tables import ConfusionMatrix
 from digitlab.values import CLASS_NAMES
 
 MATRIX = [[900 * (label == answer) + 7 * (label + 2 == answer) for answer in range(10)] for label in range(10)]

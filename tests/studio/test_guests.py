@@ -15,7 +15,8 @@ from nicegui import Client
 from visiting import User, visit
 
 from digitlab.serving.connections import STUCK_S, Stuck
-from digitlab.studio import app, guests
+from digitlab.studio import access as guests
+from digitlab.studio import app
 from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer

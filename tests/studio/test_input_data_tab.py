@@ -13,8 +13,8 @@ import digitlab as dl
 from digitlab.data.mnist import Split
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs import input_data
-from digitlab.studio.tabs.input_data import class_counts, draw_examples, mean_images
+from digitlab.studio.tabs import input_data_tab as input_data
+from digitlab.studio.tabs.input_data_tab import class_counts, draw_examples, mean_images
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.digit_views import ExampleDigits, PixelView
 from digitlab.values import CLASS_NAMES

@@ -19,12 +19,12 @@ from digitlab.reading.change import Change
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.read import read_desk as desks
-from digitlab.studio.tabs.read import readers
-from digitlab.studio.tabs.read import sheet as sheets
-from digitlab.studio.tabs.read.read_cards import CorrectionList, number_rows, records
-from digitlab.studio.tabs.read.read_desk import Desk, find_desk
-from digitlab.studio.tabs.read.read_elements import (
+from digitlab.studio.tabs import read_desk as desks
+from digitlab.studio.tabs import readers
+from digitlab.studio.tabs import sheet as sheets
+from digitlab.studio.tabs.read_cards import CorrectionList, number_rows, records
+from digitlab.studio.tabs.read_desk import Desk, find_desk
+from digitlab.studio.tabs.read_elements import (
     DrawnAnswer,
     DrawPad,
     NumbersTable,
@@ -33,8 +33,8 @@ from digitlab.studio.tabs.read.read_elements import (
     StepsView,
     as_change,
 )
-from digitlab.studio.tabs.read.read_tab import ReadTab
-from digitlab.studio.tabs.read.readers import SHIPPED, TRAINED, of_run
+from digitlab.studio.tabs.read_tab import ReadTab
+from digitlab.studio.tabs.readers import SHIPPED, TRAINED, of_run
 from digitlab.studio.trainer import Trainer
 from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections

@@ -17,11 +17,11 @@ from digitlab.evaluation.train import train
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route, report_url
-from digitlab.studio.tabs.runs.runs_tab import RunsTab
+from digitlab.studio.tabs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
-from digitlab.studio.widgets.image_list import ImageList
+from digitlab.studio.widgets.digit_views import ImageList
+from digitlab.studio.widgets.tables import ConfusionMatrix
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from visiting import User, until, visit
 
-from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
 
 COLUMNS = (Column("Name"), Column("Size", is_number=True), Column("Do", can_sort=False, is_hidden=True))
 ROWS = [

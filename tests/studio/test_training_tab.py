@@ -19,9 +19,9 @@ from visiting import User, only, until, visit
 from digitlab.network import Architecture, Dense, Dropout, Flatten
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.training import training_tab
-from digitlab.studio.tabs.training.commands import Command, ProgressLine
-from digitlab.studio.tabs.training.live_views import AnswerView
+from digitlab.studio.tabs import training_tab
+from digitlab.studio.tabs.training_controls import Command, ProgressLine
+from digitlab.studio.tabs.training_tab import AnswerView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.controls import LiveSlider

@@ -22,19 +22,22 @@ from digitlab.serving.guard import checked_token, is_loopback
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
-from digitlab.studio.access import Access
+from digitlab.studio.access import (
+    MOST_MESSAGE_BYTES,
+    Access,
+    Polled,
+    Socket,
+    add_page,
+    keep_few_unseen,
+    take_odd_events,
+)
 from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
-from digitlab.studio.guests import MOST_MESSAGE_BYTES, Polled, Socket, add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route
 from digitlab.studio.startup import Opening, announce, say
-from digitlab.studio.tabs import evaluation, input_data
-from digitlab.studio.tabs.model import model_tab
-from digitlab.studio.tabs.read import read_tab
-from digitlab.studio.tabs.read.read_desk import PROCESSES, add_read_routes
-from digitlab.studio.tabs.runs import runs_tab
-from digitlab.studio.tabs.training import training_tab
+from digitlab.studio.tabs import evaluation_tab, input_data_tab, model_tab, read_tab, runs_tab, training_tab
+from digitlab.studio.tabs.read_desk import PROCESSES, add_read_routes
 
 
 class BesideThePage:
@@ -98,10 +101,10 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
 
 #: What builds each tab.
 BUILDERS: dict[str, Callable[[Page], None]] = {
-    "Input Data": input_data.build,
+    "Input Data": input_data_tab.build,
     "Model": model_tab.build,
     "Training": training_tab.build,
-    "Evaluation": evaluation.build,
+    "Evaluation": evaluation_tab.build,
     "Read": read_tab.build,
     "Runs": runs_tab.build,
 }

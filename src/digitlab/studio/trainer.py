@@ -23,8 +23,7 @@ from digitlab.network.architecture import Architecture
 from digitlab.runs.history import Record
 from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
-from digitlab.studio.job import Job
-from digitlab.studio.recording import Recording
+from digitlab.studio.job import Job, Recording
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation

@@ -260,7 +260,7 @@ class Pace:
         return (after - before) / (now - began)
 
 
-class ProgressLine(ui.element, component="../../static/progress_line.js"):
+class ProgressLine(ui.element, component="../static/progress_line.js"):
     """A bar and a line of text: batch, epoch, time left, images a second."""
 
     def __init__(self, page: Page) -> None:

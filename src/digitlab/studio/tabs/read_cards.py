@@ -18,11 +18,11 @@ from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.reading.reading import REASONS, Box, Number
 from digitlab.reading.table import safe_cell
-from digitlab.studio.tabs.read.read_desk import PROCESSES, Desk
-from digitlab.studio.tabs.read.read_elements import Correct, NumbersTable, PhotoSource, PhotoView
-from digitlab.studio.tabs.read.readers import corrections_of, learning_of
-from digitlab.studio.tabs.read.sheet import Sheet, overlay
-from digitlab.studio.tabs.training.commands import Command, ProgressLine
+from digitlab.studio.tabs.read_desk import PROCESSES, Desk
+from digitlab.studio.tabs.read_elements import Correct, NumbersTable, PhotoSource, PhotoView
+from digitlab.studio.tabs.readers import corrections_of, learning_of
+from digitlab.studio.tabs.sheet import Sheet, overlay
+from digitlab.studio.tabs.training_controls import Command, ProgressLine
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
@@ -236,7 +236,7 @@ _NONE = "Nothing was corrected yet. Choose a digit or a refused mark above and s
 _NO_FOLDER = "This Studio keeps nothing; start it with a folder for runs: digitlab studio --out runs"
 
 
-class CorrectionList(ui.element, component="../../static/correction_list.js"):
+class CorrectionList(ui.element, component="../static/correction_list.js"):
     """The corrections, each with its image; a button removes it."""
 
     def __init__(self, on_remove: Callable[[int], Any]) -> None:

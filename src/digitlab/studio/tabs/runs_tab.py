@@ -16,14 +16,13 @@ from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.evaluation.markup import percent
 from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
 from digitlab.network.formats.tfjs import QUANTIZATIONS
-from digitlab.studio.page import Page
+from digitlab.studio.page import Page, Refreshing
 from digitlab.studio.run_list import RunLine, open_run, report_url, run_lines
-from digitlab.studio.stream import Refreshing
-from digitlab.studio.tabs.runs.comparison_view import ComparisonView
+from digitlab.studio.tabs.comparison_view import ComparisonView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images
-from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
 
 _NAME = "Runs"
 # How often the folder is looked at while the tab is seen: runs are made at the terminal, too.

@@ -15,12 +15,11 @@ from digitlab.errors import DigitlabError, InputError
 from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box
-from digitlab.studio.page import Page
-from digitlab.studio.stream import Refreshing
-from digitlab.studio.tabs.read.read_cards import CorrectionsCard, NumbersCard, PhotoCard
-from digitlab.studio.tabs.read.read_desk import PROCESSES, Desk
-from digitlab.studio.tabs.read.read_elements import DrawnAnswer, DrawPad, StepsView
-from digitlab.studio.tabs.read.readers import TRAINED, corrections_of
+from digitlab.studio.page import Page, Refreshing
+from digitlab.studio.tabs.read_cards import CorrectionsCard, NumbersCard, PhotoCard
+from digitlab.studio.tabs.read_desk import PROCESSES, Desk
+from digitlab.studio.tabs.read_elements import DrawnAnswer, DrawPad, StepsView
+from digitlab.studio.tabs.readers import TRAINED, corrections_of
 from digitlab.studio.widgets.card import card
 
 __all__ = ["ReadTab", "build"]

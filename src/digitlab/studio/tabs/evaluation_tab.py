@@ -23,15 +23,14 @@ from digitlab.evaluation.finish import is_own_data
 from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import reliability_chart, standalone_svg
 from digitlab.runs.run import MODEL
-from digitlab.studio.page import Page
+from digitlab.studio.page import Page, Refreshing
 from digitlab.studio.run_list import open_run, run_lines
-from digitlab.studio.stream import Refreshing
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import png_of_svg
 from digitlab.studio.widgets.controls import choose_test_images
-from digitlab.studio.widgets.evaluation_views import AccuracyView, ConfusionMatrix, class_table
-from digitlab.studio.widgets.image_list import Answers, ImageList
+from digitlab.studio.widgets.digit_views import Answers, ImageList
+from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table
 from digitlab.values import CLASS_NAMES, Evaluation
 
 _NAME = "Evaluation"

@@ -19,8 +19,8 @@ from digitlab.reading.change import Change
 from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reading import Box
 from digitlab.reading.steps import Step
-from digitlab.studio.tabs.read.read_desk import PROCESSES, READ_PATH, Desk
-from digitlab.studio.tabs.read.sheet import EDITS, Sheet, answer_of, steps_of_sheet
+from digitlab.studio.tabs.read_desk import PROCESSES, READ_PATH, Desk
+from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, steps_of_sheet
 
 _ACCEPT = "image/*,.pdf,application/pdf"
 _MOST_PX = 2**31
@@ -82,7 +82,7 @@ class _Correctable(ui.element):
         self.on("correct", correct)
 
 
-class DrawnAnswer(_Correctable, component="../../static/drawn_answer.js"):
+class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
     """The answer to what is drawn; ``on_correct`` is told what somebody says of a mark.
 
     ``keeps`` says whether corrections are kept to learn from.
@@ -98,7 +98,7 @@ class DrawnAnswer(_Correctable, component="../../static/drawn_answer.js"):
         self.run_method("show", answer_of(sheet), 0)
 
 
-class DrawPad(ui.element, component="../../static/draw_pad.js"):
+class DrawPad(ui.element, component="../static/draw_pad.js"):
     """The sheet to draw on, and what shows the answers."""
 
     def __init__(self, desk: Desk, answer: DrawnAnswer) -> None:
@@ -106,7 +106,7 @@ class DrawPad(ui.element, component="../../static/draw_pad.js"):
         self._props.update({"url": f"{READ_PATH.format(key=desk.key)}/drawing", "answer": answer.id})
 
 
-class PhotoSource(ui.element, component="../../static/photo_source.js"):
+class PhotoSource(ui.element, component="../static/photo_source.js"):
     """Where photos come in; ``on_example`` shows an example instead."""
 
     def __init__(self, desk: Desk, on_example: Callable[[], Any]) -> None:
@@ -115,7 +115,7 @@ class PhotoSource(ui.element, component="../../static/photo_source.js"):
         self.on("example", on_example, [])
 
 
-class PhotoView(_Correctable, component="../../static/photo_view.js"):
+class PhotoView(_Correctable, component="../static/photo_view.js"):
     """A photo with a box around every mark, and what can be done to it.
 
     ``on_edit`` is told the sheet's serial, what is to be done to the photo, and the rectangle where it needs one.
@@ -161,7 +161,7 @@ class PhotoView(_Correctable, component="../../static/photo_view.js"):
         self.update()
 
 
-class NumbersTable(_Correctable, component="../../static/numbers_table.js"):
+class NumbersTable(_Correctable, component="../static/numbers_table.js"):
     """The numbers of all photos, each to be typed over; ``on_show`` is told which photo somebody wants to see."""
 
     def __init__(self, on_correct: Correct, on_show: Callable[[int], Any]) -> None:
@@ -191,7 +191,7 @@ _SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
 )
 
 
-class StepsView(ui.element, component="../../static/reading_steps.js"):
+class StepsView(ui.element, component="../static/reading_steps.js"):
     """The steps of the desk's subject, as pictures.
 
     ``on_switch`` is told the option and its value when a step is switched on or off.

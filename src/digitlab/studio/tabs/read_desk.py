@@ -29,8 +29,8 @@ from digitlab.reading.reading import Box
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import RefusedError
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.read.readers import SHIPPED, Readers, readers_of
-from digitlab.studio.tabs.read.sheet import (
+from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
+from digitlab.studio.tabs.sheet import (
     Sheet,
     answer_of,
     edited,

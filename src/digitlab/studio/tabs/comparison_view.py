@@ -17,9 +17,8 @@ from digitlab.evaluation.markup import percent
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart, png_of_svg
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
-from digitlab.studio.widgets.image_list import Answers, ImageList
-from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.digit_views import Answers, ImageList
+from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable
 from digitlab.values import CLASS_NAMES
 
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"
