@@ -474,7 +474,7 @@ def _follow_link(content: bytes, _: Path, __: random.Random) -> object:
 
 def _network_documents() -> list[bytes]:
     from digitlab.network.zoo import architecture
-    from digitlab.studio.tabs.model_tab import network_document
+    from digitlab.studio.trainer import network_document
 
     return [network_document(architecture(name)).encode() for name in ("codelab_cnn", "dense_baseline")]
 

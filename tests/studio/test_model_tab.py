@@ -21,8 +21,9 @@ from digitlab.runs.run import CONFIG
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs import model_tab
-from digitlab.studio.tabs.model_tab import MOST_BYTES, network_document, results_here
-from digitlab.studio.trainer import Trainer
+from digitlab.studio.tabs.model_tab import MOST_BYTES
+from digitlab.studio.tabs.network_cards import results_here
+from digitlab.studio.trainer import Trainer, network_document
 from digitlab.studio.widgets.card import facts_of
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import open_session
@@ -41,7 +42,7 @@ class Visit:
 
     def build(self) -> None:
         self.page = Page(self._trainer, self._trainer.data, ui.context.client, self._lesson)
-        self.tab = model_tab._Model(self.page)
+        self.tab = model_tab.ModelTab(self.page)
 
     def field(self, position: int, name: str) -> Any:
         return list(self.tab.rows.values())[position - 1]._fields[name]

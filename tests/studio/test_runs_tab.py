@@ -177,7 +177,7 @@ def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequen
 def test_run_is_loaded_into_the_evaluation(trainer: Trainer, three: Sequence[str]) -> None:
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
         await act(tab, three[1], "evaluate")
-        assert page.subject.run_name == three[1]
+        assert page.run_name == three[1]
         assert page.tab == "Evaluation"
 
     look_at_runs(trainer, scenario)

@@ -1,4 +1,4 @@
-"""Who may talk to the Studio: the token, and the checks against other websites.
+"""Who may talk to the Studio, and how much: the token, the checks against other websites, and odd guests.
 
 Everything passes here, pages, files and the websocket, before NiceGUI sees it. On this machine alone (a loopback
 address) no token is needed, but a website that the user visits could still try to reach the Studio through the browser:
@@ -60,6 +60,39 @@ _NOTHING_HERE = "404: there is nothing at this address; the Studio is at /\n"
 _WRONG_HOST = "403: the Studio answers only to the address that the terminal shows; open that one.\n"
 _WRONG_ORIGIN = "403: the Studio talks only to its own page; open the address that the terminal shows.\n"
 
+_BASE = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+}
+#: For everything that is not the page itself: it may load nothing.
+HEADERS = _BASE | {"content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+
+#: Pages whose browser has not come yet: more than a class that opens them at once, each some megabyte.
+MOST_UNSEEN = 50
+#: Of what a browser sends in one piece, over a websocket or as the body of a request.
+MOST_MESSAGE_BYTES = 1_000_000
+
+_LOG = logging.getLogger(__name__)
+
+# Who prints what is wrong with an event, from the connection up to the element that it is for.
+_TELLING = ("uvicorn.error", "engineio.server", "socketio.server", "nicegui")
+
+_SOCKETS = "/_nicegui_ws/"
+_BODY_S = 10.0
+_OF_LENGTH = (b"content-length", b"transfer-encoding")
+# Characters that wait for a browser to take them: a whole page has a million.
+_MOST_WAITING = 32_000_000
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+# Clients that no browser has connected to yet, the oldest first.
+_unseen: dict[Client, None] = {}
+
 
 class Access:
     """Lets requests and websockets through to an ASGI app, or answers them with a sentence.
@@ -111,7 +144,9 @@ class Access:
             return PlainTextResponse(_WRONG_ORIGIN, 403)
         if is_other_site(headers.get("sec-fetch-site", "")) and not _is_click(scope, headers):
             return PlainTextResponse(_WRONG_ORIGIN, 403)
-        return self._missing(scope, headers) or _nowhere(scope)
+        # The system knows no names with a zero in them.
+        nowhere = PlainTextResponse(_NOTHING_HERE, 404) if "\0" in scope["path"] else None
+        return self._missing(scope, headers) or nowhere
 
     def _missing(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
         """Return what is answered to somebody without the token, or who comes with it for the first time."""
@@ -158,11 +193,6 @@ def _is_click(scope: Scope, headers: Mapping[str, str]) -> bool:
     )
 
 
-def _nowhere(scope: Scope) -> Response | None:
-    """Return that there is nothing where no file can be: the system knows no names with a zero in them."""
-    return PlainTextResponse(_NOTHING_HERE, 404) if "\0" in scope["path"] else None
-
-
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     response.headers.update(HEADERS)
     if scope["type"] == "http":
@@ -182,20 +212,6 @@ def _cookie_name(scope: Scope) -> str:
     # Cookies do not know ports; two Studios on one machine must not take each other's away.
     port = (scope.get("server") or ("", 0))[1]
     return f"digitlab_{port}"
-
-
-_BASE = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-}
-#: For everything that is not the page itself: it may load nothing.
-HEADERS = _BASE | {"content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
-
-_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
 class Guarded:
@@ -260,25 +276,12 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
-#: Pages whose browser has not come yet: more than a class that opens them at once, each some megabyte.
-MOST_UNSEEN = 50
-#: Of what a browser sends in one piece, over a websocket or as the body of a request.
-MOST_MESSAGE_BYTES = 1_000_000
-
-_LOG = logging.getLogger(__name__)
-
-# Who prints what is wrong with an event, from the connection up to the element that it is for.
-_TELLING = ("uvicorn.error", "engineio.server", "socketio.server", "nicegui")
-
-_SOCKETS = "/_nicegui_ws/"
-_BODY_S = 10.0
-_OF_LENGTH = (b"content-length", b"transfer-encoding")
-# Characters that wait for a browser to take them: a whole page has a million.
-_MOST_WAITING = 32_000_000
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-
-# Clients that no browser has connected to yet, the oldest first.
-_unseen: dict[Client, None] = {}
+# ---- guests: whoever asks for a page and never shows it, or sends what no page sends ----
+#
+# NiceGUI is made for browsers that do as they are told. It builds a whole page for every address, keeps each for a
+# minute until its browser comes, prints a traceback for every event that is none, and keeps what was sent in parts, or
+# could not be sent, for as long as it takes. A Studio is open to whatever else runs on the machine, so these are held
+# here.
 
 
 def add_page(build: Callable[..., Any]) -> None:
@@ -378,9 +381,7 @@ class Polled:
         try:
             async with self._bodies.of(scope, receive) as body:
                 messages = iter([{"type": "http.request", "body": body, "more_body": False}])
-                headers = [
-                    pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")
-                ]
+                headers = [pair for pair in scope["headers"] if pair[0] not in _OF_LENGTH]
                 length = (b"content-length", b"%d" % len(body))
 
                 async def received() -> Message:

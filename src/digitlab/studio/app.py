@@ -36,8 +36,13 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route
 from digitlab.studio.startup import Opening, announce, say
-from digitlab.studio.tabs import evaluation_tab, input_data_tab, model_tab, read_tab, runs_tab, training_tab
+from digitlab.studio.tabs.evaluation_tab import EvaluationTab
+from digitlab.studio.tabs.input_data_tab import InputDataTab
+from digitlab.studio.tabs.model_tab import ModelTab
 from digitlab.studio.tabs.read_desk import PROCESSES, add_read_routes
+from digitlab.studio.tabs.read_tab import ReadTab
+from digitlab.studio.tabs.runs_tab import RunsTab
+from digitlab.studio.tabs.training_tab import build_training_tab
 
 
 class BesideThePage:
@@ -100,13 +105,13 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
 
 
 #: What builds each tab.
-BUILDERS: dict[str, Callable[[Page], None]] = {
-    "Input Data": input_data_tab.build,
-    "Model": model_tab.build,
-    "Training": training_tab.build,
-    "Evaluation": evaluation_tab.build,
-    "Read": read_tab.build,
-    "Runs": runs_tab.build,
+BUILDERS: dict[str, Callable[[Page], object]] = {
+    "Input Data": InputDataTab,
+    "Model": ModelTab,
+    "Training": build_training_tab,
+    "Evaluation": EvaluationTab,
+    "Read": ReadTab,
+    "Runs": RunsTab,
 }
 
 

@@ -110,19 +110,10 @@ class Job:
     """One training: its thread, its records, its recording, and what people want of it.
 
     The commands are given with ``changed`` held, which is told of everything that changes. ``config`` is how it was
-    asked for; the session's may name a file with the network instead.
-
-    Attributes
-    ----------
-    state : str
-        ``idle`` before ``begin``, then ``training`` or ``paused``, and in the end ``finished``, ``stopped`` or
-        ``failed``.
-    message : str
-        A sentence for people: what failed and what to do.
-    records : list
-        All records so far; it only grows, by about 230 bytes a batch.
-    evaluation : Evaluation or None
-        On all test images, once the finished run has it.
+    asked for; the session's may name a file with the network instead. ``state`` is ``idle`` before ``begin``, then
+    ``training`` or ``paused``, and in the end ``finished``, ``stopped`` or ``failed``; ``message`` says to people what
+    failed and what to do. ``records`` only grow, by about 230 bytes a batch, and ``evaluation`` is on all test images,
+    once the finished run has it.
     """
 
     def __init__(

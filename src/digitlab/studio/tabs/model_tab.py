@@ -2,205 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 from nicegui import events, ui
 
 from digitlab.data.storage import parse_json
-from digitlab.errors import DigitlabError, NetworkError
-from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
-from digitlab.evaluation.markup import listed, percent
-from digitlab.evaluation.svg import Bar
+from digitlab.errors import NetworkError
 from digitlab.explanation.facts import plural, times
 from digitlab.network.architecture import Architecture
-from digitlab.network.cost import Cost, cost_of, size_text
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.page import Page
-from digitlab.studio.run_list import open_run, run_lines
-from digitlab.studio.tabs.layer_editor import CheckedNetwork, LayerActions, LayerEditor, LayerRow
-from digitlab.studio.trainer import Trainer
+from digitlab.studio.tabs.layer_editor import (
+    INPUT_SHAPE,
+    SETTINGS,
+    CheckedLayer,
+    CheckedNetwork,
+    LayerDraft,
+    LayerEditor,
+    Setting,
+)
+from digitlab.studio.tabs.network_cards import ComparisonCard, CostCard
+from digitlab.studio.trainer import network_document
 from digitlab.studio.widgets.card import ExplanationDialog, Exports, Rows, card
-from digitlab.studio.widgets.tables import bar_table
-
-_PAIR = ("codelab_cnn", "dense_baseline")
-# Runs are looked through from the newest on, and no further than this.
-_MOST_RUNS = 200
-
-
-class CostCard:
-    """Parameters, memory and multiply-adds of one image, as sums and layer by layer."""
-
-    def __init__(self) -> None:
-        self._cost: Cost | None = None
-        exports = Exports(name="cost-of-one-image", csv=self._rows, json=self._document)
-        with card("Cost of One Image", help="cost", exports=exports):
-            self._figures = ui.html("", sanitize=False)
-            with ui.element("div").classes("table-scroll"):
-                self._table = ui.html("", sanitize=False)
-
-    def show(self, network: Architecture) -> None:
-        """Show what one image costs in a network."""
-        cost = self._cost = cost_of(network)
-        figures = (
-            ("Parameters", f"{cost.n_parameters:,}", f"{size_text(cost.weights_bytes)} of memory"),
-            ("Multiply-adds", f"{cost.multiply_adds:,}", "for one answer; about 3 × as many to learn from it"),
-            (
-                "Values",
-                f"{cost.n_values:,}",
-                f"{size_text(cost.values_bytes)}: the image and what the layers make of it",
-            ),
-        )
-        self._figures.set_content(
-            '<dl class="figures">'
-            + "".join(
-                f'<div><dt>{a}</dt><dd class="num">{b}</dd><dd class="muted">{c}</dd></div>' for a, b, c in figures
-            )
-            + "</dl>"
-        )
-        most = [max(1, *(getattr(layer, name) for layer in cost.layers)) for name in ("n_parameters", "multiply_adds")]
-        rows = [
-            (
-                layer.name,
-                (
-                    Bar(f"{layer.n_parameters:,}", layer.n_parameters / most[0]),
-                    Bar(f"{layer.multiply_adds:,}", layer.multiply_adds / most[1]),
-                ),
-            )
-            for layer in cost.layers
-        ]
-        self._table.set_content(
-            bar_table("Cost of one image in each layer", ("Layer Name", "Parameters", "Multiply-adds"), rows)
-        )
-
-    def _rows(self) -> Rows:
-        layers = () if self._cost is None else self._cost.layers
-        columns = ("Layer Name", "Kind", "Parameters", "Multiply-adds", "Values")
-        return columns, [(x.name, x.kind, x.n_parameters, x.multiply_adds, x.n_values) for x in layers]
-
-    def _document(self) -> dict[str, Any]:
-        return {} if self._cost is None else self._cost.to_dict()
-
-
-class ComparisonCard:
-    """The codelab's network and the dense one side by side, with the results of their runs where there are any."""
-
-    def __init__(self, page: Page, choose: Callable[[str], None]) -> None:
-        self._page = page
-        self._networks = [of_zoo(name) for name in _PAIR]
-        self._costs = [cost_of(network) for network in self._networks]
-        self._results: tuple[NetworkResult | None, NetworkResult | None] = (None, None)
-        exports = Exports(name="with-and-without-convolutions", csv=self._rows, json=self._document)
-        with card("With and Without Convolutions", help="dense_baseline", exports=exports):
-            # Before the figures that it is about.
-            self._warning = ui.label().classes("unlike").props('role="status"')
-            with ui.element("div").classes("table-scroll"):
-                self._table = ui.html("", sanitize=False).classes("pair-table")
-            self._sentence = ui.label().props('role="status"')
-            with ui.element("div").classes("toolbar"):
-                for name in _PAIR:
-                    ui.button(f"Use {name}", on_click=lambda name=name: choose(name)).props("outline")
-        self._draw(False)
-
-    async def refresh(self) -> None:
-        """Look for runs of the two, and show what they have reached."""
-        found = await asyncio.to_thread(results_here, self._page.trainer, self._networks)
-        if self._page.client.is_deleted:
-            return
-        a, b, is_fair = fair_pair(*found)
-        self._results = (a, b)
-        self._draw(is_fair)
-
-    def _draw(self, is_fair: bool) -> None:
-        columns, rows = self._rows()
-        cells = [(name, [_shown(cell) for cell in both]) for name, *both in rows]
-        self._table.set_content(bar_table("Two networks of about equal size", columns, cells))
-        warning = "" if is_fair else self._unlike()
-        self._warning.set_text(warning)
-        self._warning.set_visibility(bool(warning))
-        self._sentence.set_text(self._told(is_fair))
-
-    def _unlike(self) -> str:
-        a, b = self._results
-        names = [] if a is None or b is None else unlike_settings(a, b)
-        if not names:
-            return ""
-        return (
-            f"These two runs were not trained alike: they differ in {listed(names)}. Their figures do not tell what "
-            "convolutions are worth; train both with the same settings for a fair comparison."
-        )
-
-    def _told(self, is_fair: bool) -> str:
-        convolutional, dense = self._costs
-        ratio = convolutional.multiply_adds / dense.multiply_adds
-        told = (
-            f"About as many parameters, and {ratio:,.0f} times the arithmetic: a convolution uses its numbers at every "
-            "place. "
-        )
-        missing = [name for name, result in zip(_PAIR, self._results, strict=True) if result is None]
-        if missing:
-            which = "both: choose one" if len(missing) == 2 else f"{missing[0]} too: choose it"
-            return f"{told}To see what that is worth, train {which} here and press Start in the Training tab."
-        errors = [None if r is None or r.val_accuracy is None else 1 - r.val_accuracy for r in self._results]
-        if not is_fair or None in errors or not errors[0] or not errors[1]:
-            return told
-        times_more = errors[1] / errors[0]
-        return f"{told}On the validation images the dense network made {times_more:.1f} times as many mistakes."
-
-    def _rows(self) -> Rows:
-        a, b = self._results
-        pair = list(zip(self._networks, self._costs, strict=True))
-        rows: list[tuple[Any, ...]] = [
-            ("Layers", *(_chain(network) for network, _ in pair)),
-            ("Parameters", *(cost.n_parameters for _, cost in pair)),
-            ("Multiply-adds", *(cost.multiply_adds for _, cost in pair)),
-            ("Validation accuracy", *(None if r is None or r.val_accuracy is None else r.val_accuracy for r in (a, b))),
-            ("Test accuracy", *(None if r is None or r.test_accuracy is None else r.test_accuracy for r in (a, b))),
-            ("Run", *("" if r is None else r.run for r in (a, b))),
-        ]
-        return ("", *_PAIR), rows
-
-    def _document(self) -> list[dict[str, Any]]:
-        return [
-            {"network": cost.name, "n_parameters": cost.n_parameters, "multiply_adds": cost.multiply_adds}
-            | ({} if r is None else {"run": r.run, "val_accuracy": r.val_accuracy, "test_accuracy": r.test_accuracy})
-            for cost, r in zip(self._costs, self._results, strict=True)
-        ]
-
-
-def results_here(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
-    """Return the complete runs of each network in the trainer's folder, the newest first; it reads files."""
-    lines = run_lines(trainer)[:_MOST_RUNS]
-    return results_of(((open_run(trainer, x.name), x.info) for x in lines if x.info is not None), networks)
-
-
-def _chain(network: Architecture) -> str:
-    # Lines may break between shapes and not within one.
-    return " → ".join(times(shape).replace(" ", "\u00a0") for shape in network.shapes)
-
-
-def _shown(cell: Any) -> str:
-    if isinstance(cell, float):
-        return percent(cell)
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    return str(cell) if cell else "–"
-
+from digitlab.studio.widgets.controls import mark
 
 #: A network of 64 layers takes some 20 kB.
 MOST_BYTES = 300_000
-_INPUT_SHAPE = (28, 28, 1)
+_TOO_LARGE = f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000} kB."
 
+# Which text explains a kind of layer.
+_TOPICS = {
+    "Conv2D": "convolution",
+    "MaxPooling2D": "max_pooling",
+    "Flatten": "flatten",
+    "Dropout": "dropout",
+    "Dense": "dense",
+}
 
-def network_document(architecture: Architecture) -> str:
-    """Return the JSON document of a network; ``digitlab train --network FILE.json`` reads it too."""
-    return json.dumps(architecture.to_dict(), indent=2) + "\n"
+# What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.
+_READ_FILE = f"""async (event) => {{
+    const [file] = event.target.files;
+    if (!file) return;
+    let text = file.size > {MOST_BYTES} ? null : await file.text();
+    event.target.value = "";
+    try {{ if (text !== null) text = JSON.stringify(JSON.parse(text)); }} catch {{ text = text.slice(0, 100); }}
+    emit(text);
+}}"""
 
 
 def read_network_document(content: bytes) -> Architecture:
@@ -214,7 +66,7 @@ def read_network_document(content: bytes) -> Architecture:
     digitlab.errors.NetworkError: This file is not JSON. Choose one that was downloaded here, or that to_dict() gives.
     """
     if len(content) > MOST_BYTES:
-        raise too_large()
+        raise NetworkError(_TOO_LARGE)
     try:
         values = parse_json(content)
     except ValueError:
@@ -222,56 +74,15 @@ def read_network_document(content: bytes) -> Architecture:
             "This file is not JSON. Choose one that was downloaded here, or that to_dict() gives."
         ) from None
     network = Architecture.from_dict(values)
-    if network.input_shape != _INPUT_SHAPE:
+    if network.input_shape != INPUT_SHAPE:
         raise NetworkError(
-            f"This network takes inputs of shape {network.input_shape}; the digits here are {_INPUT_SHAPE}. "
-            f'Set "input_shape" to {list(_INPUT_SHAPE)}.'
+            f"This network takes inputs of shape {network.input_shape}; the digits here are {INPUT_SHAPE}. "
+            f'Set "input_shape" to {list(INPUT_SHAPE)}.'
         )
     return network
 
 
-def too_large() -> NetworkError:
-    """Return what is said of a file that is too large."""
-    return NetworkError(f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000} kB.")
-
-
-def architecture_table(checked: CheckedNetwork) -> str:
-    """Return the table as HTML, with a dash for what a wrong layer leaves open; everything in it is escaped."""
-    rows = []
-    for layer in checked.layers:
-        shape = "–" if layer.output_shape is None else times(layer.output_shape)
-        n = "–" if layer.cost is None else f"{layer.cost.n_parameters:,}"
-        wrong = ' class="is-wrong"' if layer.error else ""
-        rows.append(
-            f'<tr{wrong}><th scope="row">{escape(layer.name)}</th><td>{shape}</td><td class="num">{n}</td>'
-            "<td>yes</td></tr>"
-        )
-    total = "–" if checked.architecture is None else f"{checked.architecture.n_parameters:,}"
-    return (
-        '<table class="table summary-table"><caption class="sr-only">Model Architecture</caption><thead><tr>'
-        '<th scope="col">Layer Name</th><th scope="col">Output Shape</th><th scope="col" class="num"># Of Params</th>'
-        f'<th scope="col">Trainable</th></tr></thead><tbody>{"".join(rows)}</tbody>'
-        f'<tfoot><tr><th scope="row">Total</th><td></td><td class="num">{total}</td><td></td></tr></tfoot></table>'
-    )
-
-
-# What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.
-_READ_FILE = f"""async (event) => {{
-    const [file] = event.target.files;
-    if (!file) return;
-    let text = file.size > {MOST_BYTES} ? null : await file.text();
-    event.target.value = "";
-    try {{ if (text !== null) text = JSON.stringify(JSON.parse(text)); }} catch {{ text = text.slice(0, 100); }}
-    emit(text);
-}}"""
-
-
-def build(page: Page) -> None:
-    """Build the tab into the current container."""
-    _Model(page)
-
-
-class _Model:
+class ModelTab:
     """The editor, its rows, and what they say of the network."""
 
     def __init__(self, page: Page) -> None:
@@ -280,8 +91,7 @@ class _Model:
         self.told = page.network
         self.editor = LayerEditor(self.told)
         self.rows: dict[int, LayerRow] = {}
-        self.explanation = ExplanationDialog(page)
-        self.actions = LayerActions(self.change, self.move, self.remove, self.explanation.open)
+        self.explanation = page.own(ExplanationDialog)
         exports = Exports(name="model-architecture", csv=self.table_rows, json=self.table_document)
         with card("Model Architecture", help="network", exports=exports, classes="model-card"):
             self.build_toolbar()
@@ -289,7 +99,11 @@ class _Model:
             with ui.element("div").classes("model-columns"):
                 with ui.element("div").classes("model-editor"):
                     self.list = ui.element("ol").classes("layers").props('aria-label="Layers, from input to output"')
-                    self.build_adding()
+                    with ui.element("div").classes("toolbar adding").props('role="group" aria-label="Add a layer"'):
+                        ui.label("Add").classes("muted")
+                        for kind in LAYERS:
+                            button = ui.button(kind, icon="add", on_click=lambda kind=kind: self.add(kind))
+                            button.props(f'outline dense aria-label="Add {kind}"')
                 with ui.element("div").classes("table-scroll"):
                     self.table = ui.html("", sanitize=False)
         with ui.element("div").classes("grid-2"):
@@ -297,17 +111,13 @@ class _Model:
             self.comparison = ComparisonCard(page, self.choose)
         self.draw_rows()
         self.show(self.editor.check())
-        page.on_settings(self.follow)
-        page.on_tab(self.refresh_runs)
-        page.on_state(self.refresh_runs)
-
-    # ---- building ----
+        page.on(self.follow, "settings")
+        page.on(self.refresh_runs, "tab", "state")
 
     def build_toolbar(self) -> None:
         with ui.element("div").classes("toolbar"):
-            self.select = ui.select([*ZOO], label="Network", on_change=lambda event: self.choose(event.value)).classes(
-                "field-network"
-            )
+            self.select = ui.select([*ZOO], label="Network", on_change=lambda event: self.choose(event.value))
+            self.select.classes("field-network")
             self.undo_button = ui.button("Undo", icon="undo", on_click=self.undo).props("outline")
             self.save_button = ui.button("Save as JSON", icon="download", on_click=self.save).props("outline")
             # Not ui.upload: its route takes files without end, and keeps the page for as long as the process lives.
@@ -316,24 +126,12 @@ class _Model:
             pick = f"() => getHtmlElement({file.id}).click()"
             ui.button("Open JSON", icon="upload_file").props("outline").on("click", js_handler=pick)
 
-    def build_adding(self) -> None:
-        with ui.element("div").classes("toolbar adding").props('role="group" aria-label="Add a layer"'):
-            ui.label("Add").classes("muted")
-            for kind in LAYERS:
-                ui.button(kind, icon="add", on_click=lambda kind=kind: self.add(kind)).props(
-                    f'outline dense aria-label="Add {kind}"'
-                )
-
     # ---- what people do ----
 
     def choose(self, name: str) -> None:
         if name in ZOO and self.editor.check().architecture != of_zoo(name):
-            self.load(of_zoo(name))
-
-    def load(self, network: Architecture) -> None:
-        self.editor.load(network)
-        self.draw_rows()
-        self.changed()
+            self.editor.load(of_zoo(name))
+            self.changed()
 
     def change(self, key: int, setting: str, value: Any) -> None:
         self.editor.change(key, setting, value)
@@ -341,7 +139,6 @@ class _Model:
 
     def add(self, kind: str) -> None:
         key = self.editor.add(kind)
-        self.draw_rows()
         self.changed()
         self.rows[key].focus_field()
 
@@ -349,40 +146,33 @@ class _Model:
         keys = list(self.rows)
         at = keys.index(key)
         self.editor.remove(key)
-        self.draw_rows()
         self.changed()
-        neighbours = [*keys[at + 1 :], *reversed(keys[:at])]
-        if neighbours:
-            self.rows[neighbours[0]].focus_remove()
+        if neighbours := [*keys[at + 1 :], *reversed(keys[:at])]:
+            _focus(self.rows[neighbours[0]].remove_button)
 
     def move(self, key: int, by: int) -> None:
         self.editor.move(key, by)
-        self.draw_rows()
         self.changed()
         self.rows[key].focus_move(by)
 
     def undo(self) -> None:
         self.editor.undo()
-        self.draw_rows()
         self.changed()
 
     def save(self) -> None:
         network = self.editor.check().architecture
         if network is not None:
-            ui.download.content(
-                network_document(network).encode(), f"{_file_stem(network.name)}.json", "application/json"
-            )
+            name = f"{_file_stem(network.name)}.json"
+            ui.download.content(network_document(network).encode(), name, "application/json")
 
     def read(self, event: events.GenericEventArguments) -> None:
-        try:
+        with self.page.telling_errors():
             if not isinstance(event.args, str):
-                raise too_large()
+                raise NetworkError(_TOO_LARGE)
             network = read_network_document(event.args.encode("utf-8", "replace"))
-        except DigitlabError as error:
-            self.page.notify(str(error), "error")
-            return
-        self.load(network)
-        self.page.notify(f"{network.name} is open, with {len(network.layers)} layers.", "success")
+            self.editor.load(network)
+            self.changed()
+            self.page.notify(f"{network.name} is open, with {len(network.layers)} layers.", "success")
 
     # ---- what the page says elsewhere ----
 
@@ -395,7 +185,7 @@ class _Model:
             self.draw_rows()
             self.show(self.editor.check())
 
-    async def refresh_runs(self, _: str) -> None:
+    async def refresh_runs(self) -> None:
         if self.page.tab == "Model" and self.page.trainer.state != "training":
             await self.comparison.refresh()
 
@@ -404,15 +194,13 @@ class _Model:
     def draw_rows(self) -> None:
         """Make, move and remove rows until they are those of the editor; rows that stay keep what is typed."""
         drafts = self.editor.drafts
-        wanted = {draft.key for draft in drafts}
-        for key in [key for key in self.rows if key not in wanted]:
+        for key in self.rows.keys() - {draft.key for draft in drafts}:
             self.rows.pop(key).element.delete()
-        for draft in drafts:
+        for position, draft in enumerate(drafts):
             if draft.key not in self.rows:
                 with self.list:
-                    self.rows[draft.key] = LayerRow(draft, self.actions)
+                    self.rows[draft.key] = LayerRow(self, draft)
             self.rows[draft.key].take(draft)
-        for position, draft in enumerate(drafts):
             element = self.rows[draft.key].element
             if self.list.default_slot.children[position] is not element:
                 element.move(self.list, position)
@@ -420,6 +208,7 @@ class _Model:
 
     def changed(self) -> None:
         """Show what the layers give now, and let the next training take it, if it can be trained."""
+        self.draw_rows()
         checked = self.editor.check()
         network = checked.architecture
         if network is not None:
@@ -431,30 +220,25 @@ class _Model:
         self.show(checked)
 
     def show(self, checked: CheckedNetwork) -> None:
-        n_layers = len(checked.layers)
         for position, layer in enumerate(checked.layers, start=1):
-            self.rows[layer.draft.key].show(layer, position, n_layers, checked.wrong_at)
+            self.rows[layer.draft.key].show(layer, position, len(checked.layers), checked.wrong_at)
         self.table.set_content(architecture_table(checked))
         self.undo_button.set_enabled(self.editor.can_undo)
         network = checked.architecture
         self.save_button.set_enabled(network is not None)
-        self.status.set_text(self._status(checked))
-        self.status.classes(add="" if network else "error", remove="error" if network else "")
         if network is not None:
+            n = plural(network.n_parameters, "parameter")
+            self.status.set_text(f"{n}. The next training takes {network.name} as it is here.")
             self.cost.show(network)
-        self._show_name(checked.name)
-
-    def _status(self, checked: CheckedNetwork) -> str:
-        network = checked.architecture
-        if network is not None:
-            return f"{plural(network.n_parameters, 'parameter')}. The next training takes {network.name} as it is here."
-        where = f"Layer {checked.wrong_at} cannot work as it is; it says why." if checked.wrong_at else checked.error
-        return f"{where} Until then, training takes {self.page.network.name}."
-
-    def _show_name(self, name: str) -> None:
-        options = [*ZOO] if name in ZOO else [*ZOO, name]
-        if self.select.options != options or self.select.value != name:
-            self.select.set_options(options, value=name)
+        else:
+            where = (
+                f"Layer {checked.wrong_at} cannot work as it is; it says why." if checked.wrong_at else checked.error
+            )
+            self.status.set_text(f"{where} Until then, training takes {self.page.network.name}.")
+        mark(self.status, "error", network is None)
+        options = [*ZOO] if checked.name in ZOO else [*ZOO, checked.name]
+        if self.select.options != options or self.select.value != checked.name:
+            self.select.set_options(options, value=checked.name)
 
     # ---- what is given away ----
 
@@ -465,11 +249,142 @@ class _Model:
 
     def table_document(self) -> dict[str, Any]:
         network = self.page.network
-        return network.to_dict() | {
-            "n_parameters": network.n_parameters,
-            "summary": [row.to_dict() for row in network.summary()],
-        }
+        rows = [row.to_dict() for row in network.summary()]
+        return network.to_dict() | {"n_parameters": network.n_parameters, "summary": rows}
 
 
 def _file_stem(name: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)[:60].strip("-") or "network"
+
+
+def architecture_table(checked: CheckedNetwork) -> str:
+    """Return the table as HTML, with a dash for what a wrong layer leaves open; everything in it is escaped."""
+    rows = []
+    for layer in checked.layers:
+        shape = "–" if layer.output_shape is None else times(layer.output_shape)
+        n = "–" if layer.cost is None else f"{layer.cost.n_parameters:,}"
+        wrong = ' class="is-wrong"' if layer.error else ""
+        name = f'<th scope="row">{escape(layer.name)}</th>'
+        rows.append(f'<tr{wrong}>{name}<td>{shape}</td><td class="num">{n}</td><td>yes</td></tr>')
+    total = "–" if checked.architecture is None else f"{checked.architecture.n_parameters:,}"
+    return (
+        '<table class="table summary-table"><caption class="sr-only">Model Architecture</caption><thead><tr>'
+        '<th scope="col">Layer Name</th><th scope="col">Output Shape</th><th scope="col" class="num"># Of Params</th>'
+        f'<th scope="col">Trainable</th></tr></thead><tbody>{"".join(rows)}</tbody>'
+        f'<tfoot><tr><th scope="row">Total</th><td></td><td class="num">{total}</td><td></td></tr></tfoot></table>'
+    )
+
+
+class LayerRow:
+    """One layer in the editor: its fields, what it makes of its input, and what is wrong with it.
+
+    A list item that stays while its layer does, so that nobody loses the field in which they type.
+    """
+
+    def __init__(self, model: ModelTab, draft: LayerDraft) -> None:
+        self._model, self.key, self.kind = model, draft.key, draft.kind
+        self._fields: dict[str, Any] = {}
+        self._marked = (False, "")
+        with ui.element("li").classes("layer").props("tabindex=-1") as self.element:
+            with ui.element("div").classes("layer-head"):
+                self._number = ui.label().classes("layer-number num").props('aria-hidden="true"')
+                ui.label(self.kind).classes("layer-kind")
+                self._name = ui.label().classes("layer-name muted")
+                help = ui.button("?", on_click=lambda: model.explanation.open(_TOPICS[self.kind]))
+                help.props(f'flat round dense aria-label="Explain {self.kind}"').classes("icon-button")
+            with ui.element("div").classes("layer-buttons"):
+                self._up = _icon("arrow_upward", lambda: model.move(self.key, -1))
+                self._down = _icon("arrow_downward", lambda: model.move(self.key, 1))
+                self.remove_button = _icon("close", lambda: model.remove(self.key))
+            rare = [setting for setting in SETTINGS[self.kind] if setting.rare]
+            with ui.element("div").classes("layer-fields"):
+                for setting in SETTINGS[self.kind]:
+                    if not setting.rare:
+                        self._build_field(setting, draft)
+            with ui.element("div").classes("layer-foot"):
+                self._result = ui.label().classes("layer-result num")
+                if rare:
+                    with ui.element("details").classes("layer-more"):
+                        with ui.element("summary"):
+                            ui.label("Bias and initial weights")
+                        with ui.element("div").classes("layer-fields"):
+                            for setting in rare:
+                                self._build_field(setting, draft)
+
+    def _build_field(self, setting: Setting, draft: LayerDraft) -> None:
+        def changed(event: Any) -> None:
+            self._model.change(self.key, setting.name, event.value)
+
+        title, value = setting.title, draft.settings.get(setting.name)
+        field: Any
+        if setting.form == "choice":
+            field = ui.select(list(setting.choices), value=value, label=title, on_change=changed)
+        elif setting.form == "flag":
+            field = ui.checkbox(title, value=bool(value), on_change=changed)
+        elif setting.form == "size":
+            field = ui.input(title, value=value, on_change=changed).props('inputmode="numeric" autocomplete="off"')
+            if setting.may_be_empty:
+                field.props('placeholder="as the window"')
+        else:
+            field = ui.number(title, value=value, step=0.05 if setting.form == "fraction" else 1, on_change=changed)
+        kind = setting.form if setting.form in ("choice", "flag", "size") else "number"
+        self._fields[setting.name] = field.classes(f"field-{kind}")
+
+    def show(self, checked: CheckedLayer, position: int, n_layers: int, wrong_at: int) -> None:
+        """Show what became of the layer, at a position from 1; ``wrong_at`` is the first layer that is wrong, or 0."""
+        self._number.set_text(str(position))
+        self._name.set_text(checked.name)
+        self.element.props(f'aria-label="Layer {position}, {checked.name}"')
+        self._up.set_enabled(position > 1)
+        self._down.set_enabled(position < n_layers)
+        for button, what in ((self._up, "Move up"), (self._down, "Move down"), (self.remove_button, "Remove")):
+            button.props(f'aria-label="{what}: layer {position}, {checked.name}"')
+        self._result.set_text(_result_text(checked, wrong_at))
+        wrong = (bool(checked.error), checked.wrong_setting)
+        if wrong != self._marked:
+            self._marked = wrong
+            # A class and not Quasar's error, which NiceGUI takes away again when it validates what is typed.
+            mark(self.element, "is-wrong", wrong[0])
+            for name, field in self._fields.items():
+                mark(field, "is-wrong", name == wrong[1])
+                field.props(add='aria-invalid="true"') if name == wrong[1] else field.props(remove="aria-invalid")
+
+    def take(self, draft: LayerDraft) -> None:
+        """Fill the fields with what a draft holds, after an undo."""
+        for name, field in self._fields.items():
+            if field.value != draft.settings.get(name):
+                field.set_value(draft.settings.get(name))
+
+    def focus_field(self) -> None:
+        """Put the keyboard's focus into the first field, or on the button that removes the layer."""
+        _focus(next(iter(self._fields.values()), self.remove_button))
+
+    def focus_move(self, by: int) -> None:
+        """Put the focus back on the button that moved the layer, or on the row where it can go no further."""
+        button = self._up if by < 0 else self._down
+        _focus(button if button.enabled else self.element)
+
+
+def _icon(icon: str, action: Callable[[], None]) -> ui.button:
+    return ui.button(icon=icon, on_click=action).props("flat round dense").classes("icon-button")
+
+
+def _result_text(checked: CheckedLayer, wrong_at: int) -> str:
+    if checked.error:
+        return checked.error
+    if checked.output_shape is None or checked.cost is None:
+        return f"waits for layer {wrong_at}"
+    parts = [times(checked.output_shape)]
+    if checked.cost.n_parameters:
+        parts.append(plural(checked.cost.n_parameters, "parameter"))
+    if checked.cost.multiply_adds:
+        parts.append(plural(checked.cost.multiply_adds, "multiply-add"))
+    return "→ " + " · ".join(parts)
+
+
+def _focus(element: ui.element) -> None:
+    # After the browser has moved or made the element, which it does when it has drawn what was sent before.
+    element.client.run_javascript(
+        f"requestAnimationFrame(() => {{ const e = document.getElementById('{element.html_id}');"
+        " (e?.matches('input, button, li') ? e : e?.querySelector('input, button'))?.focus(); })"
+    )

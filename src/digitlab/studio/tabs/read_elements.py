@@ -1,29 +1,51 @@
-"""The tab's own elements: the sheet to draw on, the answer to it, where photos come in, a photo with its marks, and
-every step from it to the network."""
+"""What the tab Read is built from: the sheet to draw on and the answer to it, photos with their marks, the numbers on
+them, and every step from a photo to the network."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import io
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
-from nicegui import events, ui
+from nicegui import ui
 from numpy.typing import NDArray
-from PIL import Image
 
 from digitlab.errors import InputError
+from digitlab.evaluation.markup import percent
+from digitlab.explanation.facts import plural
 from digitlab.reading.change import Change
 from digitlab.reading.options import ReadingOptions
-from digitlab.reading.reading import Box
+from digitlab.reading.reading import REASONS, Box, Number
 from digitlab.reading.steps import Step
+from digitlab.reading.table import safe_cell
 from digitlab.studio.tabs.read_desk import PROCESSES, READ_PATH, Desk
-from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, steps_of_sheet
+from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, image_file, overlay, steps_of_sheet
+from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.controls import Scripted, copy_button
+from digitlab.training.composed_page import compose_page
 
 _ACCEPT = "image/*,.pdf,application/pdf"
 _MOST_PX = 2**31
+_NO_NUMBERS = "What stands on a photo is listed here."
+_READ_ANEW = "The photo was read anew, without your corrections of it. What is kept to learn from stays."
+_COPIED, _NOT_COPIED = (
+    "The numbers are copied.",
+    "The browser does not let pages copy; select the numbers and copy them yourself.",
+)
+_NOTHING = "Draw something or choose a photo, and every step of the way to the network is shown here."
+
+#: The switches: the step they stand at, the option, its value where it is on and off, and what it says.
+_SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
+    ("original", "turn", True, False, "Turn it upright"),
+    ("original", "straighten", True, False, "Straighten it"),
+    ("grey", "invert", "auto", "never", "Find out whether the ink is dark"),
+    ("contrast", "flatten", True, False, "Compare with what is around"),
+    ("frames", "center", True, False, "Centre each digit"),
+)
 
 #: Told what somebody says of a place: the sheet's serial, and what stands there; a box where what was read holds.
 Correct = Callable[[int, Change | Box], Any]
@@ -70,16 +92,16 @@ def as_change(given: Any) -> tuple[int, Change | Box] | None:
         return None
 
 
-class _Correctable(ui.element):
+class _Correctable(Scripted):
     """Something in which can be said what is otherwise."""
 
     def _listen(self, on_correct: Correct) -> None:
-        def correct(event: events.GenericEventArguments) -> None:
-            told = as_change(event.args)
+        def correct(sent: dict[str, Any]) -> None:
+            told = as_change(sent)
             if told is not None:
                 on_correct(*told)
 
-        self.on("correct", correct)
+        self.on_values("correct", correct)
 
 
 class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
@@ -98,7 +120,7 @@ class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
         self.run_method("show", answer_of(sheet), 0)
 
 
-class DrawPad(ui.element, component="../static/draw_pad.js"):
+class DrawPad(Scripted, component="../static/draw_pad.js"):
     """The sheet to draw on, and what shows the answers."""
 
     def __init__(self, desk: Desk, answer: DrawnAnswer) -> None:
@@ -106,7 +128,7 @@ class DrawPad(ui.element, component="../static/draw_pad.js"):
         self._props.update({"url": f"{READ_PATH.format(key=desk.key)}/drawing", "answer": answer.id})
 
 
-class PhotoSource(ui.element, component="../static/photo_source.js"):
+class PhotoSource(Scripted, component="../static/photo_source.js"):
     """Where photos come in; ``on_example`` shows an example instead."""
 
     def __init__(self, desk: Desk, on_example: Callable[[], Any]) -> None:
@@ -130,35 +152,83 @@ class PhotoView(_Correctable, component="../static/photo_view.js"):
         self._props["isEdited"] = False
         self._listen(on_correct)
 
-        async def edit(event: events.GenericEventArguments) -> None:
-            args = event.args if isinstance(event.args, dict) else {}
-            serial, kind, box = args.get("serial"), args.get("kind"), as_box(args.get("box"))
+        def edit(sent: dict[str, Any]) -> Any:
+            serial, kind, box = sent.get("serial"), sent.get("kind"), as_box(sent.get("box"))
             if type(serial) is int and kind in (*EDITS, "reset") and (box or kind not in ("crop", "hide")):
-                await on_edit(serial, kind, box)
+                return on_edit(serial, kind, box)
+            return None
 
-        self.on("edit", edit)
+        self.on_values("edit", edit)
 
     def show(self, sheet: Sheet, at: int) -> None:
         """Show the sheet that is the desk's ``at``-th."""
-        reading = sheet.reading
-        address = f"{READ_PATH.format(key=self._desk.key)}/photo/{at}?of={sheet.serial}"
         marks = []
         for mark in sheet.marks:
             number = sheet.number_of(mark)
             told = None if number is None else {"box": list(number.box), "value": number.value}
             marks.append(mark.to_page() | {"number": told})
-        self._props.update(
-            {
-                "src": address,
-                "name": sheet.title,
-                "width": reading.width,
-                "height": reading.height,
-                "marks": marks,
-                "serial": sheet.serial,
-                "isEdited": sheet.is_edited,
-            }
+        self.give(
+            src=f"{READ_PATH.format(key=self._desk.key)}/photo/{at}?of={sheet.serial}",
+            name=sheet.title,
+            width=sheet.reading.width,
+            height=sheet.reading.height,
+            marks=marks,
+            serial=sheet.serial,
+            isEdited=sheet.is_edited,
         )
-        self.update()
+
+
+class PhotoCard:
+    """Photos and pages, one of them shown."""
+
+    def __init__(self, desk: Desk, on_correct: Correct, *, keeps: bool) -> None:
+        self._desk, self._n_examples = desk, 0
+        with card("Read a photo", help="own_photos", classes="photo-card"):
+            PhotoSource(desk, self._example)
+            with ui.element("div").classes("toolbar photo-bar") as self._bar:
+                self._choice = ui.select({}, label="Photo", on_change=self._choose).classes("field-photo")
+                ui.button("Put all away", on_click=desk.clear).props("outline")
+            self.view = PhotoView(desk, on_correct, self._edit, keeps=keeps)
+        self.draw()
+        desk.page.on(self.draw, "photos", "corrected")
+
+    def draw(self) -> None:
+        """Show the photo that is chosen."""
+        desk, sheet = self._desk, self._desk.shown
+        self._bar.set_visibility(sheet is not None)
+        self.view.set_visibility(sheet is not None)
+        if sheet is not None:
+            names = {k: f"{k + 1}. {other.title}" for k, other in enumerate(desk.sheets)}
+            self._choice.set_options(names, value=desk.at)
+            self.view.show(sheet, desk.at)
+
+    async def _choose(self) -> None:
+        at = self._choice.value
+        if isinstance(at, int) and at != self._desk.at:
+            self._desk.focus(on_drawing=False)
+            await self._desk.show(at)
+
+    async def _edit(self, serial: int, kind: str, box: Box | None) -> None:
+        desk = self._desk
+        had_changes = desk.shown is not None and bool(desk.shown.changes)
+        desk.focus(on_drawing=False)
+        with desk.page.telling_errors():
+            try:
+                await desk.edit(serial, kind, box)
+            finally:
+                self.view.run_method("idle")
+            if had_changes and desk.shown is not None and not desk.shown.changes:
+                desk.page.notify(_READ_ANEW)
+
+    async def _example(self) -> None:
+        desk = self._desk
+        seed, self._n_examples = self._n_examples, self._n_examples + 1
+
+        def example() -> bytes:
+            return image_file(compose_page(desk.page.data.test, seed=seed).pixels, "PNG")
+
+        with desk.page.telling_errors():
+            await desk.take_file("example.png", await asyncio.to_thread(example))
 
 
 class NumbersTable(_Correctable, component="../static/numbers_table.js"):
@@ -168,30 +238,123 @@ class NumbersTable(_Correctable, component="../static/numbers_table.js"):
         super().__init__()
         self._props.update({"rows": [], "at": 0, "hasFiles": False})
         self._listen(on_correct)
-
-        async def show(event: events.GenericEventArguments) -> None:
-            if type(event.args) is int:
-                await on_show(event.args)
-
-        self.on("show", show)
-
-    def show(self, rows: list[dict[str, Any]], at: int, *, has_files: bool) -> None:
-        """Show these rows, the ``at``-th photo being the one that is shown."""
-        self._props.update({"rows": rows, "at": at, "hasFiles": has_files})
-        self.update()
+        self.on_number("show", on_show)
 
 
-#: The switches: the step they stand at, the option, its value where it is on and off, and what it says.
-_SWITCHES: tuple[tuple[str, str, Any, Any, str], ...] = (
-    ("original", "turn", True, False, "Turn it upright"),
-    ("original", "straighten", True, False, "Straighten it"),
-    ("grey", "invert", "auto", "never", "Find out whether the ink is dark"),
-    ("contrast", "flatten", True, False, "Compare with what is around"),
-    ("frames", "center", True, False, "Centre each digit"),
-)
+class NumbersCard:
+    """The numbers of all photos, and as text those of the one that is shown."""
+
+    def __init__(self, desk: Desk, on_correct: Correct) -> None:
+        self._desk = desk
+        exports = Exports(name="reading", png=self._overlay, csv=self._rows, json=self._records)
+        with card("Numbers", help="confidence", exports=exports, classes="numbers-card"):
+            self._says = ui.label().classes("muted").props('role="status"')
+            with ui.element("pre").classes("numbers-text num") as self._text:
+                self._content = ui.html("", sanitize=False)
+            self._text.props('tabindex="0" aria-label="The numbers as text"')
+            self.table = NumbersTable(on_correct, self._show)
+            self._refused = ui.html("", sanitize=False)
+            script = "window.studio.copyText(document.querySelector('.numbers-text').textContent)"
+            self._copy = copy_button(desk.page, "Copy as text", script, _COPIED, _NOT_COPIED)
+            self._copy.props("icon=content_copy")
+        self.draw()
+        desk.page.on(self.draw, "photos", "corrected")
+
+    def draw(self) -> None:
+        """Show what stands on the photos."""
+        desk, sheet = self._desk, self._desk.shown
+        text = "" if sheet is None else sheet.reading.text
+        for element in (self._text, self._copy):
+            element.set_visibility(bool(text))
+        self._says.set_text(_NO_NUMBERS if sheet is None else _sentence(sheet))
+        self._content.set_content(escape(text))
+        self.table.give(rows=list(_lines(desk.sheets)), at=desk.at, hasFiles=len(desk.sheets) > 1)
+        self._refused.set_content("" if sheet is None else _refused(sheet))
+
+    async def _show(self, at: int) -> None:
+        self._desk.focus(on_drawing=False)
+        await self._desk.show(at)
+
+    # Photos that are not shown may still have been read by another network: what is saved is of one reader.
+
+    async def _rows(self) -> Rows:
+        return number_rows(await self._desk.catch_up())
+
+    async def _records(self) -> list[dict[str, Any]]:
+        return records(await self._desk.catch_up())
+
+    def _overlay(self) -> bytes:
+        sheet = self._desk.shown
+        if sheet is None:
+            raise InputError("There is no photo yet. Choose one, or show the example.")
+        return overlay(sheet)
 
 
-class StepsView(ui.element, component="../static/reading_steps.js"):
+def _numbers(sheet: Sheet) -> Iterator[tuple[int, int, Number]]:
+    for at_line, line in enumerate(sheet.reading.lines, 1):
+        for at, number in enumerate(line.numbers, 1):
+            yield at_line, at, number
+
+
+def number_rows(sheets: list[Sheet]) -> Rows:
+    """Return a row for every number of the sheets."""
+    columns = ("file", "page", "line", "number", "digits", "confidence", "corrected", "left", "top", "right", "bottom")
+    rows = []
+    for sheet in sheets:
+        name, page = safe_cell(sheet.photo.source), sheet.photo.page
+        for at_line, at, number in _numbers(sheet):
+            is_corrected = "yes" if sheet.is_corrected(number) else ""
+            rows.append((name, page, at_line, at, number.value, number.confidence, is_corrected, *number.box))
+    return columns, rows
+
+
+def records(sheets: list[Sheet]) -> list[dict[str, Any]]:
+    """Return the sheets' readings as plain JSON types, each number telling whether somebody has corrected it."""
+    told = []
+    for sheet in sheets:
+        plain = sheet.reading.to_dict()
+        described = (of_number for line in plain["lines"] for of_number in line["numbers"])
+        for (_, _, number), of_number in zip(_numbers(sheet), described, strict=True):
+            of_number["corrected"] = sheet.is_corrected(number)
+        told.append(plain)
+    return told
+
+
+def _lines(sheets: list[Sheet]) -> Iterator[dict[str, Any]]:
+    """What the table in the browser is told."""
+    for k, sheet in enumerate(sheets):
+        for at_line, _, number in _numbers(sheet):
+            yield {
+                "serial": sheet.serial,
+                "at": k,
+                "title": sheet.title,
+                "line": at_line,
+                "box": list(number.box),
+                "value": number.value,
+                "sure": percent(min(number.confidence, 1.0), 1),
+                "corrected": sheet.is_corrected(number),
+            }
+
+
+def _sentence(sheet: Sheet) -> str:
+    reading = sheet.reading
+    if not reading.digits:
+        return "No digit was found on this photo."
+    turned = f", after turning it by {reading.turned}°" if reading.turned else ""
+    skew = f"{' and' if turned else ', after'} straightening it by {abs(reading.skew):.1f}°" if reading.skew else ""
+    return f"{plural(len(reading.numbers), 'number')}, {plural(len(reading.digits), 'digit')}{turned}{skew}."
+
+
+def _refused(sheet: Sheet) -> str:
+    reasons = Counter(refused.reason for refused in sheet.reading.refused)
+    if not reasons:
+        return ""
+    items = "".join(f'<li><b class="num">{n} ×</b> {escape(REASONS[why])}</li>' for why, n in reasons.most_common())
+    head = f'<h3 class="refused-head">{plural(reasons.total(), "mark")} refused</h3>'
+    return f'{head}<ul class="refused-list">{items}</ul>'
+
+
+class StepsView(Scripted, component="../static/reading_steps.js"):
     """The steps of the desk's subject, as pictures.
 
     ``on_switch`` is told the option and its value when a step is switched on or off.
@@ -202,54 +365,46 @@ class StepsView(ui.element, component="../static/reading_steps.js"):
         self._desk = desk
         self._props.update({"steps": [], "about": _NOTHING, "text": "", "corrected": None})
 
-        async def switch(event: events.GenericEventArguments) -> None:
-            args = event.args if isinstance(event.args, dict) else {}
+        def switch(sent: dict[str, Any]) -> Any:
             for _, option, value, other, _ in _SWITCHES:
-                if option == args.get("name"):
-                    await on_switch(option, value if args.get("on") is True else other)
+                if option == sent.get("name"):
+                    return on_switch(option, value if sent.get("on") is True else other)
+            return None
 
-        self.on("switch", switch)
+        self.on_values("switch", switch)
 
     async def refresh(self) -> None:
         """Show the steps of what the strip is about now."""
         desk, sheet = self._desk, self._desk.subject
         if sheet is None:
-            self._show([], _NOTHING, "")
+            self.give(steps=[], about=_NOTHING, text="")
             return
-        steps = await asyncio.to_thread(lambda: self._steps(sheet))
+
+        def steps_now() -> list[dict[str, Any]]:
+            steps = steps_of_sheet(sheet, None if sheet is desk.drawn else PROCESSES)
+            return [_to_page(step, desk.options, on_drawing=desk.is_about_drawing) for step in steps]
+
+        steps = await asyncio.to_thread(steps_now)
         subject = desk.subject
         if not self.is_deleted and subject is not None and subject.serial == sheet.serial:
             what = "Your drawing" if desk.is_about_drawing else sheet.title
-            self._show(steps, f"{what}, read by {_small(desk.readers.name(desk.choice))}.", sheet.found.text)
+            reader = desk.readers.name(desk.choice, in_sentence=True)
+            text = sheet.found.text.replace("\n", " · ")
+            self.give(steps=steps, about=f"{what}, read by {reader}.", text=text)
             self.retell()
 
     def retell(self) -> None:
         """Say what somebody has corrected in what the strip is about."""
         sheet = self._desk.subject
         is_otherwise = sheet is not None and sheet.reading.text != sheet.found.text
-        self._props["corrected"] = sheet.reading.text.replace("\n", " · ") if sheet and is_otherwise else None
-        self.update()
-
-    def _steps(self, sheet: Sheet) -> list[dict[str, Any]]:
-        desk = self._desk
-        steps = steps_of_sheet(sheet, None if sheet is desk.drawn else PROCESSES)
-        return [_to_page(step, desk.options, on_drawing=desk.is_about_drawing) for step in steps]
-
-    def _show(self, steps: list[dict[str, Any]], about: str, text: str) -> None:
-        self._props.update({"steps": steps, "about": about, "text": text.replace("\n", " · ")})
-        self.update()
-
-
-_NOTHING = "Draw something or choose a photo, and every step of the way to the network is shown here."
+        self.give(corrected=sheet.reading.text.replace("\n", " · ") if sheet and is_otherwise else None)
 
 
 def step_picture(picture: NDArray[np.uint8]) -> str:
     """Return a step's picture, uint8 (h, w) or (h, w, 3), as a data URI."""
-    image = Image.fromarray(picture)
-    file = io.BytesIO()
-    is_photo = image.mode == "RGB" and image.width * image.height > 40_000
-    image.save(file, "JPEG" if is_photo else "PNG", **({"quality": 82} if is_photo else {"compress_level": 1}))
-    return f"data:image/{'jpeg' if is_photo else 'png'};base64,{base64.b64encode(file.getvalue()).decode()}"
+    if picture.ndim == 3 and picture.shape[0] * picture.shape[1] > 40_000:
+        return f"data:image/jpeg;base64,{base64.b64encode(image_file(picture, 'JPEG', quality=82)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(image_file(picture, 'PNG', compress_level=1)).decode()}"
 
 
 def _to_page(step: Step, options: ReadingOptions, *, on_drawing: bool) -> dict[str, Any]:
@@ -266,7 +421,3 @@ def _to_page(step: Step, options: ReadingOptions, *, on_drawing: bool) -> dict[s
         "isPixels": step.name == "frames",
         "switches": switches,
     }
-
-
-def _small(name: str) -> str:
-    return name[0].lower() + name[1:]

@@ -22,20 +22,17 @@ from digitlab.evaluation.confusion import (
 from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import Bar
 from digitlab.studio.widgets.card import Rows
+from digitlab.studio.widgets.controls import Scripted
 from digitlab.values import Evaluation
+
+# What is seen before there is anything to count: nothing jumps when there is.
+_EMPTY = [[{"n": "", "part": "", "shade": "wrong-0", "says": "not counted yet"}] * 10] * 10
 
 
 def bar_table(caption: str, headings: Sequence[str], rows: Sequence[tuple[str, Sequence[Bar | str]]]) -> str:
-    """Return an HTML table; everything in it is escaped here.
+    """Return an HTML table: a name in each row, and a bar or a number's text in each further column.
 
-    Parameters
-    ----------
-    caption : str
-        For screen readers.
-    headings : sequence of str
-        One a column, that of the rows' names first.
-    rows : sequence of (str, cells)
-        A name, and a bar or a number's text for each further column.
+    Everything in it is escaped here; the caption is for screen readers.
     """
     head = "".join(
         f'<th scope="col"{"" if column == 0 else " class=num"}>{escape(heading)}</th>'
@@ -75,24 +72,10 @@ class Column:
 class Cell:
     """What stands in a cell.
 
-    Attributes
-    ----------
-    text : str
-        Plain text.
-    order : float, str or None
-        What the column is sorted by; None is always last. The text where it is left out.
-    kind : str
-        ``text``; ``button`` and ``check`` report ``action`` when used; ``link`` opens ``href`` in a new tab.
-    action, href : str
-        For those kinds.
-    says : str
-        What a screen reader says instead of the text.
-    is_on : bool
-        Whether a check is set.
-    look : str
-        A class of the stylesheet.
-    span : int
-        How many columns it takes; the cells in the others follow nevertheless, and are not seen.
+    The column is sorted by ``order``, by the text where it is left out, and None is always last. Of the kinds,
+    ``button`` and ``check`` report ``action`` when used, and ``link`` opens ``href`` in a new tab. A screen reader
+    ``says`` something else than the text, ``is_on`` is about a check, ``look`` is a class of the stylesheet, and
+    ``span`` how many columns it takes; the cells in the others follow nevertheless, and are not seen.
     """
 
     text: str
@@ -121,83 +104,47 @@ class Row:
     is_marked: bool = False
 
 
-class SortableTable(ui.element, component="../static/sortable_table.js"):
-    """A table whose headings sort it."""
+class SortableTable(Scripted, component="../static/sortable_table.js"):
+    """A table whose headings sort it, at a click or the Enter key, in the browser, without asking the server."""
 
     def __init__(
         self,
         name: str,
         columns: Sequence[Column],
         *,
-        sorted_by: int | None = None,
-        descending: bool = False,
         heading_column: int = 0,
         on_action: Callable[[str, str], Any] | None = None,
     ) -> None:
         super().__init__()
-        self._on_action = on_action
-        self._actions: set[tuple[str, str]] = set()
         self.rows: tuple[Row, ...] = ()
+        heads = [{"title": c.title, "number": c.is_number, "sorts": c.can_sort, "hidden": c.is_hidden} for c in columns]
         self._props.update(
-            {
-                "name": name,
-                "columns": [
-                    {"title": c.title, "number": c.is_number, "sorts": c.can_sort, "hidden": c.is_hidden}
-                    for c in columns
-                ],
-                "rows": [],
-                "by": sorted_by,
-                "descending": descending,
-                "heading": heading_column,
-            }
+            {"name": name, "columns": heads, "rows": [], "by": None, "descending": False, "heading": heading_column}
         )
-        self.on("act", self._act)
+
+        def act(sent: dict[str, Any]) -> Any:
+            key, action = str(sent.get("row")), str(sent.get("action"))
+            # Only what the table offers: the browser may send anything.
+            offered = any(row.key == key and cell.action == action for row in self.rows for cell in row.cells)
+            return on_action(key, action) if action and offered and on_action is not None else None
+
+        self.on_values("act", act)
 
     def show(self, rows: Sequence[Row]) -> None:
         """Replace all rows; the order that somebody chose stays."""
         self.rows = tuple(rows)
-        self._actions = {(row.key, cell.action) for row in rows for cell in row.cells if cell.action}
-        self._props["rows"] = [
-            {"key": row.key, "marked": row.is_marked, "cells": [cell.to_dict() for cell in row.cells]} for row in rows
-        ]
-        self.update()
-
-    def _act(self, event: events.GenericEventArguments) -> Any:
-        args = event.args if isinstance(event.args, dict) else {}
-        row, action = str(args.get("row")), str(args.get("action"))
-        # Only what the table offers: the browser may send anything.
-        if (row, action) in self._actions and self._on_action is not None:
-            return self._on_action(row, action)
-        return None
+        told = [{"key": r.key, "marked": r.is_marked, "cells": [cell.to_dict() for cell in r.cells]} for r in rows]
+        self.give(rows=told)
 
 
-#: The codelab's three columns, and what they leave open.
-CLASS_COLUMNS = (
-    Column("Class"),
-    Column("Accuracy", is_number=True),
-    Column("# Samples", is_number=True),
-    Column("95 % interval", is_number=True),
-    Column("Precision", is_number=True),
-    Column("Recall", is_number=True),
-    Column("F1", is_number=True),
-)
-
-# What is seen before there is anything to count: nothing jumps when there is.
-_EMPTY = [[{"n": "", "part": "", "shade": "wrong-0", "says": "not counted yet"}] * 10] * 10
-
-
-class ConfusionMatrix(ui.element, component="../static/matrix.js"):
+class ConfusionMatrix(Scripted, component="../static/matrix.js"):
     """Labels down, predictions across; arrow keys move in it, and a cell, a row or a column can be chosen.
 
     ``on_choose`` is told what was chosen; `MISTAKES` when it was let go again. ``label`` is for screen readers.
     """
 
     def __init__(
-        self,
-        names: Sequence[str],
-        on_choose: Callable[[Selection], Any] | None = None,
-        *,
-        label: str = "Confusion matrix",
+        self, names: Sequence[str], on_choose: Callable[[Selection], Any], *, label: str = "Confusion matrix"
     ) -> None:
         super().__init__()
         self.names = tuple(names)
@@ -219,23 +166,19 @@ class ConfusionMatrix(ui.element, component="../static/matrix.js"):
             [Selection(label=k).sentence(matrix, self.names) for k in range(len(self.names))],
             [Selection(predicted=k).sentence(matrix, self.names) for k in range(len(self.names))],
         ]
-        self._draw(count_cells(matrix, self.names), sums, COUNT_LEGEND)
+        self.give(cells=count_cells(matrix, self.names), sums=sums, legend=COUNT_LEGEND)
 
     def show_difference(self, first: Matrix, second: Matrix, first_name: str, second_name: str) -> None:
         """Draw the second model's counts minus the first's: blue where the first has more, orange where the second."""
         sums = [[f"{what} {name}" for name in self.names] for what in ("label", "predicted")]
         titles = legend(less=(f"More often in {first_name}", MORE), more=(f"More often in {second_name}", MORE))
-        self._draw(difference_cells(first, second, self.names, first_name, second_name), sums, titles)
+        cells = difference_cells(first, second, self.names, first_name, second_name)
+        self.give(cells=cells, sums=sums, legend=titles)
 
     def choose(self, selection: Selection) -> None:
         """Mark what is chosen, without telling ``on_choose``."""
         self.chosen = selection
-        self._props["chosen"] = {"label": selection.label, "predicted": selection.predicted}
-        self.update()
-
-    def _draw(self, cells: list[list[dict[str, str]]], sums: list[list[str]], titles: list[dict[str, Any]]) -> None:
-        self._props["cells"], self._props["sums"], self._props["legend"] = cells, sums, titles
-        self.update()
+        self.give(chosen={"label": selection.label, "predicted": selection.predicted})
 
     def _choose(self, event: events.GenericEventArguments) -> Any:
         selection = Selection.from_page(event.args, len(self.names))
@@ -243,7 +186,14 @@ class ConfusionMatrix(ui.element, component="../static/matrix.js"):
             return None
         self.choose(MISTAKES if selection == self.chosen else selection)
         # Returned, so that NiceGUI awaits it where it is a coroutine.
-        return self._on_choose(self.chosen) if self._on_choose else None
+        return self._on_choose(self.chosen)
+
+
+#: The codelab's three columns, and what they leave open.
+CLASS_COLUMNS = (
+    Column("Class"),
+    *(Column(t, is_number=True) for t in ("Accuracy", "# Samples", "95 % interval", "Precision", "Recall", "F1")),
+)
 
 
 class AccuracyView:
@@ -288,28 +238,20 @@ def images_sentence(n_images: int, n_all: int, accuracy_on_all: float | None = N
 
 def class_rows(evaluation: Evaluation, chosen: Selection) -> Sequence[Row]:
     """Return the rows of the table; the name of each class is a button."""
-    return [
-        Row(
-            key=str(report.label),
-            cells=(
-                Cell(
-                    report.name,
-                    order=report.label,
-                    kind="button",
-                    action="choose",
-                    says=f"{report.name}: show its images",
-                ),
-                Cell(percent(report.accuracy, 1), order=report.accuracy),
-                Cell(f"{report.n_images:,}", order=report.n_images),
-                Cell(_interval(*report.interval), order=report.interval[0]),
-                Cell(percent(report.precision, 1), order=report.precision),
-                Cell(percent(report.recall, 1), order=report.recall),
-                Cell(f"{report.f1:.3f}", order=report.f1),
-            ),
-            is_marked=chosen == Selection(label=report.label),
+    rows = []
+    for r in evaluation.per_class:
+        low, high = r.interval
+        cells = (
+            Cell(r.name, order=r.label, kind="button", action="choose", says=f"{r.name}: show its images"),
+            Cell(percent(r.accuracy, 1), order=r.accuracy),
+            Cell(f"{r.n_images:,}", order=r.n_images),
+            Cell(f"{100 * low:.1f} to {100 * high:.1f} %", order=low),
+            Cell(percent(r.precision, 1), order=r.precision),
+            Cell(percent(r.recall, 1), order=r.recall),
+            Cell(f"{r.f1:.3f}", order=r.f1),
         )
-        for report in evaluation.per_class
-    ]
+        rows.append(Row(str(r.label), cells, is_marked=chosen == Selection(label=r.label)))
+    return rows
 
 
 def class_table(evaluation: Evaluation) -> Rows:
@@ -318,10 +260,6 @@ def class_table(evaluation: Evaluation) -> Rows:
     return columns, [
         (r.name, r.accuracy, r.n_images, *r.interval, r.precision, r.recall, r.f1) for r in evaluation.per_class
     ]
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
 def _figure(unit: str, rank: str) -> tuple[ui.label, ui.label]:

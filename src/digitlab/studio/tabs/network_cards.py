@@ -1,0 +1,167 @@
+"""Two cards of the tab Model: the cost of one image, and the codelab's network beside a dense one of equal size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
+from digitlab.evaluation.markup import listed, percent
+from digitlab.evaluation.svg import Bar
+from digitlab.explanation.facts import times
+from digitlab.network.architecture import Architecture
+from digitlab.network.cost import Cost, cost_of, size_text
+from digitlab.network.zoo import architecture as of_zoo
+from digitlab.studio.page import Page
+from digitlab.studio.run_list import open_run, run_lines
+from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.controls import say
+from digitlab.studio.widgets.tables import bar_table
+
+_PAIR = ("codelab_cnn", "dense_baseline")
+# Runs are looked through from the newest on, and no further than this.
+_MOST_RUNS = 200
+
+
+class CostCard:
+    """Parameters, memory and multiply-adds of one image, as sums and layer by layer."""
+
+    def __init__(self) -> None:
+        self._cost: Cost | None = None
+        exports = Exports(name="cost-of-one-image", csv=self._rows, json=self._document)
+        with card("Cost of One Image", help="cost", exports=exports):
+            self._figures = ui.html("", sanitize=False)
+            with ui.element("div").classes("table-scroll"):
+                self._table = ui.html("", sanitize=False)
+
+    def show(self, network: Architecture) -> None:
+        """Show what one image costs in a network."""
+        cost = self._cost = cost_of(network)
+        values = f"{size_text(cost.values_bytes)}: the image and what the layers make of it"
+        figures = (
+            ("Parameters", f"{cost.n_parameters:,}", f"{size_text(cost.weights_bytes)} of memory"),
+            ("Multiply-adds", f"{cost.multiply_adds:,}", "for one answer; about 3 × as many to learn from it"),
+            ("Values", f"{cost.n_values:,}", values),
+        )
+        told = (f'<div><dt>{a}</dt><dd class="num">{b}</dd><dd class="muted">{c}</dd></div>' for a, b, c in figures)
+        self._figures.set_content(f'<dl class="figures">{"".join(told)}</dl>')
+        names = ("n_parameters", "multiply_adds")
+        most = {name: max(1, *(getattr(layer, name) for layer in cost.layers)) for name in names}
+        rows = [
+            (layer.name, [Bar(f"{getattr(layer, name):,}", getattr(layer, name) / most[name]) for name in names])
+            for layer in cost.layers
+        ]
+        headings = ("Layer Name", "Parameters", "Multiply-adds")
+        self._table.set_content(bar_table("Cost of one image in each layer", headings, rows))
+
+    def _rows(self) -> Rows:
+        layers = () if self._cost is None else self._cost.layers
+        columns = ("Layer Name", "Kind", "Parameters", "Multiply-adds", "Values")
+        return columns, [(x.name, x.kind, x.n_parameters, x.multiply_adds, x.n_values) for x in layers]
+
+    def _document(self) -> dict[str, Any]:
+        return {} if self._cost is None else self._cost.to_dict()
+
+
+class ComparisonCard:
+    """The codelab's network and the dense one side by side, with the results of their runs where there are any."""
+
+    def __init__(self, page: Page, choose: Callable[[str], None]) -> None:
+        self._page = page
+        self._networks = [of_zoo(name) for name in _PAIR]
+        self._costs = [cost_of(network) for network in self._networks]
+        self._results: tuple[NetworkResult | None, NetworkResult | None] = (None, None)
+        exports = Exports(name="with-and-without-convolutions", csv=self._rows, json=self._document)
+        with card("With and Without Convolutions", help="dense_baseline", exports=exports):
+            # Before the figures that it is about.
+            self._warning = ui.label().classes("unlike").props('role="status"')
+            with ui.element("div").classes("table-scroll"):
+                self._table = ui.html("", sanitize=False).classes("pair-table")
+            self._sentence = ui.label().props('role="status"')
+            with ui.element("div").classes("toolbar"):
+                for name in _PAIR:
+                    ui.button(f"Use {name}", on_click=lambda name=name: choose(name)).props("outline")
+        self._draw(False)
+
+    async def refresh(self) -> None:
+        """Look for runs of the two, and show what they have reached."""
+        found = await asyncio.to_thread(results_here, self._page.trainer, self._networks)
+        if self._page.is_open:
+            a, b, is_fair = fair_pair(*found)
+            self._results = (a, b)
+            self._draw(is_fair)
+
+    def _draw(self, is_fair: bool) -> None:
+        columns, rows = self._rows()
+        cells = [(name, [_shown(cell) for cell in both]) for name, *both in rows]
+        self._table.set_content(bar_table("Two networks of about equal size", columns, cells))
+        say(self._warning, "" if is_fair else self._unlike())
+        self._sentence.set_text(self._told(is_fair))
+
+    def _unlike(self) -> str:
+        a, b = self._results
+        names = [] if a is None or b is None else unlike_settings(a, b)
+        if not names:
+            return ""
+        return (
+            f"These two runs were not trained alike: they differ in {listed(names)}. Their figures do not tell what "
+            "convolutions are worth; train both with the same settings for a fair comparison."
+        )
+
+    def _told(self, is_fair: bool) -> str:
+        convolutional, dense = self._costs
+        ratio = convolutional.multiply_adds / dense.multiply_adds
+        told = (
+            f"About as many parameters, and {ratio:,.0f} times the arithmetic: a convolution uses its numbers at every "
+            "place. "
+        )
+        missing = [name for name, result in zip(_PAIR, self._results, strict=True) if result is None]
+        if missing:
+            which = "both: choose one" if len(missing) == 2 else f"{missing[0]} too: choose it"
+            return f"{told}To see what that is worth, train {which} here and press Start in the Training tab."
+        errors = [None if r is None or r.val_accuracy is None else 1 - r.val_accuracy for r in self._results]
+        if not is_fair or not errors[0] or not errors[1]:
+            return told
+        return (
+            f"{told}On the validation images the dense network made {errors[1] / errors[0]:.1f} times as many mistakes."
+        )
+
+    def _rows(self) -> Rows:
+        results = self._results
+        rows: list[tuple[Any, ...]] = [
+            ("Layers", *(_chain(network) for network in self._networks)),
+            ("Parameters", *(cost.n_parameters for cost in self._costs)),
+            ("Multiply-adds", *(cost.multiply_adds for cost in self._costs)),
+            ("Validation accuracy", *(None if r is None else r.val_accuracy for r in results)),
+            ("Test accuracy", *(None if r is None else r.test_accuracy for r in results)),
+            ("Run", *("" if r is None else r.run for r in results)),
+        ]
+        return ("", *_PAIR), rows
+
+    def _document(self) -> list[dict[str, Any]]:
+        return [
+            {"network": cost.name, "n_parameters": cost.n_parameters, "multiply_adds": cost.multiply_adds}
+            | ({} if r is None else {"run": r.run, "val_accuracy": r.val_accuracy, "test_accuracy": r.test_accuracy})
+            for cost, r in zip(self._costs, self._results, strict=True)
+        ]
+
+
+def results_here(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
+    """Return the complete runs of each network in the trainer's folder, the newest first; it reads files."""
+    lines = run_lines(trainer)[:_MOST_RUNS]
+    return results_of(((open_run(trainer, x.name), x.info) for x in lines if x.info is not None), networks)
+
+
+def _chain(network: Architecture) -> str:
+    # Lines may break between shapes and not within one.
+    return " → ".join(times(shape).replace(" ", "\u00a0") for shape in network.shapes)
+
+
+def _shown(cell: Any) -> str:
+    if isinstance(cell, float):
+        return percent(cell)
+    return f"{cell:,}" if isinstance(cell, int) else str(cell or "–")
