@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from digitlab.engine.crops import CENTERS, DIGITS, N_MAPS, PLACES, PRIOR_LOGIT, SIZES, STRIDE, USUAL_PX
 from digitlab.reading.cells import find_cells, find_grid
 from digitlab.reading.confidence import is_digit, which_digit
-from digitlab.reading.contrast import local_contrast
 from digitlab.reading.finder import Marks, find_marks, find_turn, pyramid, scales
 from digitlab.reading.glyphs import all_ink, cut_out, is_bright_ink
-from digitlab.reading.light import grey
-from digitlab.reading.lines import are_parts, find_skew, group_lines
-from digitlab.reading.numbers import read_line
-from digitlab.reading.options import ReadingOptions
-from digitlab.reading.upright import rotated, rotated_size
+from digitlab.reading.light import grey, local_contrast
+from digitlab.reading.lines import are_parts, find_skew, group_lines, read_line
+from digitlab.reading.photo import rotated, rotated_size
+from digitlab.reading.reading import ReadingOptions
 
 
 def marks_at(places: list[tuple[float, float]], width: float = 20, height: float = 30, p: float = 0.9) -> Marks:

@@ -108,7 +108,7 @@ def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tup
     if indices:
         raise DataError(f"{path} is a single image; --index is for IDX files. Leave it out.")
     from digitlab.data.storage import open_ordinary
-    from digitlab.reading.small_image import small_image
+    from digitlab.reading.predictor import small_image
 
     pixels = None
     try:
@@ -172,7 +172,7 @@ def _is_image(word: Path, out: Path) -> bool:
 
 
 def _note_bright_ground(digits: Sequence[DigitImage], network: Predictor, *, invert: bool) -> None:
-    from digitlab.reading.small_image import has_bright_ground
+    from digitlab.reading.predictor import has_bright_ground
 
     images = ((digit.source, network.as_it_is(digit, invert=invert)) for digit in digits if digit.is_given)
     sources = [source for source, image in images if image is not None and has_bright_ground(image)]

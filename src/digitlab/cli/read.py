@@ -25,7 +25,7 @@ from digitlab.cli.parameters import NUMBER, AsJson, WholeNumber
 from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, unique_names
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
-from digitlab.reading.options import ReadingOptions, grid_of
+from digitlab.reading.reading import ReadingOptions, grid_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -288,7 +288,7 @@ class _Screen:
 
     def show(self, result: FileReading) -> None:
         """Print what became of a file."""
-        from digitlab.reading.table import COLUMNS, csv_text, table_rows
+        from digitlab.reading.results_file import COLUMNS, csv_text, table_rows
 
         self._timer.cancel()
         if self._style == "json":

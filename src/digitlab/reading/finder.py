@@ -21,23 +21,8 @@ from numpy.typing import NDArray
 
 from digitlab.engine.crops import CENTERS, DIGITS, PLACES, PRIOR_LOGIT, SEPARATOR_MAPS, SIZES, STRIDE, USUAL_PX
 from digitlab.engine.sequential import Sequential
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 from digitlab.runs.listing import open_model
-
-__all__ = [
-    "SHIPPED_FINDER",
-    "Level",
-    "Marks",
-    "Network",
-    "candidates",
-    "common_area",
-    "find_marks",
-    "find_one",
-    "find_turn",
-    "pyramid",
-    "shipped",
-    "together",
-]
 
 # Heights, in pixels of a level, of the digits that the finder knows.
 _LEAST_PX, _MOST_PX = 14.0, 34.0
@@ -104,16 +89,9 @@ class Marks:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level of the pyramid and what the finder says of it.
+    """One level of the pyramid: its pixels a pixel of the page, its local contrast without the margin, and its heat.
 
-    Attributes
-    ----------
-    scale : float
-        Pixels of the level a pixel of the page.
-    contrast : ndarray
-        float32 (h, w): what the finder saw, without the margin.
-    heat : ndarray
-        float32 (h / 4, w / 4), 0-1: the probability that a digit's centre is here.
+    ``heat``, float32 (h / 4, w / 4), 0-1, is the probability that a digit's centre is here.
     """
 
     scale: float

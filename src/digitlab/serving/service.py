@@ -17,9 +17,8 @@ import numpy as np
 from digitlab.errors import DataError, NetworkError
 from digitlab.reading.apart import Apart, EndedError
 from digitlab.reading.many import read_pages_apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.predictor import Answer, DigitImage, Predictor
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 from digitlab.serving.accounting import Measures
 from digitlab.serving.batching import Batcher
 from digitlab.serving.bodies import Asked, Bodies, File

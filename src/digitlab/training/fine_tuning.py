@@ -30,11 +30,10 @@ from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.apart import Apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_page
 from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Box, Digit
+from digitlab.reading.reading import Box, Digit, ReadingOptions
 from digitlab.runs.history import Record
 from digitlab.training.composed_page import ComposedPage, compose_page
 from digitlab.training.nondigits import make_nondigits

@@ -19,7 +19,7 @@ from nicegui import ui
 from digitlab.errors import DigitlabError
 from digitlab.explanation.facts import Explanation, Facts
 from digitlab.explanation.topics import TOPICS, find_topic
-from digitlab.reading.table import safe_cell
+from digitlab.reading.results_file import safe_cell
 from digitlab.studio.page import Page, current_page
 from digitlab.studio.widgets.charts import png_of_svg
 
