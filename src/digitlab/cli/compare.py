@@ -68,7 +68,7 @@ def compare(
 def _tables(comparison: Comparison) -> list[Table]:
     """Return the figures of both runs, and the settings that differ, if any."""
     from digitlab.evaluation.comparison import setting_text
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     figures = results_table("Two runs compared")
     for heading in ("", "Run"):

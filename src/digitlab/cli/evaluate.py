@@ -53,8 +53,8 @@ def evaluate(
     from digitlab.engine.loading import load_model
     from digitlab.engine.sequential import Sequential
     from digitlab.errors import DataError
+    from digitlab.evaluation.evaluate import scale_warning
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
-    from digitlab.evaluation.pixel_scale import scale_warning
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
@@ -95,7 +95,7 @@ def show_evaluation(evaluation: Evaluation, images: str) -> None:
 
 def headline(evaluation: Evaluation, images: str) -> Text:
     """Return accuracy with its interval, mistakes and loss in one line."""
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     low, high = evaluation.interval
     n_wrong = evaluation.n_images - evaluation.n_correct
@@ -110,7 +110,7 @@ def headline(evaluation: Evaluation, images: str) -> Text:
 
 def per_class_table(evaluation: Evaluation) -> Table:
     """Return the table Class | Accuracy | # Samples | Precision | Recall | F1."""
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     table = results_table("Per-class accuracy")
     table.add_column("Class")

@@ -86,7 +86,7 @@ def predict(
 
 def warn_of_scale(model: Sequential) -> None:
     """Say so where a network of somebody's own was trained with pixels in another scale, it seems."""
-    from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
+    from digitlab.evaluation.evaluate import scale_warning_on_mnist
 
     if warning := scale_warning_on_mnist(model):
         say(warning, style="yellow")
@@ -195,7 +195,7 @@ def predictions_table(
 
     ``refused`` are the places of those images, from 0, on which there is no digit.
     """
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     table = results_table()
     table.add_column("Source", overflow="fold")

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitlab.cli.output import COMPILING
-from digitlab.evaluation.markup import duration, epoch_line, percent
+from digitlab.text import duration, epoch_line, percent
 from digitlab.values import EpochRecord, FinderEpochRecord, StepRecord
 
 _STOPPING = " Stopping after this batch; Ctrl-C again ends at once."

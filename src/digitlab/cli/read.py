@@ -128,11 +128,11 @@ def read(
     from digitlab.cli.predict import warn_of_scale
     from digitlab.engine.cpu.threads import available_threads
     from digitlab.engine.loading import load_model
-    from digitlab.evaluation.markup import duration
     from digitlab.network.formats.files import is_model_file
     from digitlab.reading.many import read_many
     from digitlab.reading.results_file import ResultsFile
     from digitlab.runs.listing import checkpoint_of
+    from digitlab.text import duration
 
     began = time.perf_counter()
     photos = find_photos(files)
@@ -340,7 +340,7 @@ class _Screen:
 
 
 def _rows(result: FileReading, file: str) -> Iterator[list[RenderableType]]:
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
 
     for reading in result.readings:
         name = f"{file}, page {reading.page}" if len(result.readings) > 1 else file

@@ -49,8 +49,8 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     """Return the list of runs, without their networks where there is little room."""
     from rich.text import Text
 
-    from digitlab.evaluation.markup import percent
     from digitlab.runs.run import DamagedRun, RunInfo
+    from digitlab.text import percent
 
     table = results_table()
     table.add_column("Run", overflow="fold")

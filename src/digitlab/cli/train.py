@@ -323,7 +323,7 @@ def _show(
 
 def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     """Return how good a network is that single test digits are not for."""
-    from digitlab.evaluation.markup import percent
+    from digitlab.text import percent
     from digitlab.values import EpochRecord, FinderEpochRecord
 
     last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
@@ -346,7 +346,7 @@ def _show_places(run: Run, report: Path) -> None:
 
 def timings_table(timings: Mapping[str, float]) -> Table:
     """Return what took how long, with a bar for each stage."""
-    from digitlab.evaluation.markup import duration
+    from digitlab.text import duration
 
     table = results_table("What took how long")
     table.add_column("Stage")

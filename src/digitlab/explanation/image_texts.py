@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from digitlab.evaluation.markup import percent
 from digitlab.explanation.facts import Explanation, Facts, Topic, plural, times
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from digitlab.evaluation.markup import percent
 from digitlab.explanation.facts import Explanation, Facts, Topic, plural
 from digitlab.metrics import wilson_interval
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
 

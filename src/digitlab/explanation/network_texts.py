@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from digitlab.evaluation.markup import listed, percent
 from digitlab.explanation.facts import Explanation, Facts, Placed, Topic, plural, times
-from digitlab.network.cost import size_text
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from digitlab.text import listed, percent, size_text
 
 
 def _network(facts: Facts) -> Explanation:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from digitlab.engine.optimizers import Adam
-from digitlab.evaluation.markup import percent
 from digitlab.explanation.facts import Explanation, Facts, Topic, plural
+from digitlab.text import percent
 
 
 def _training(facts: Facts) -> Explanation:

@@ -13,10 +13,11 @@ from nicegui import app, ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from digitlab import __version__
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.confusion import SHADES
 from digitlab.studio.page import Page
 from digitlab.studio.startup import Opening
 from digitlab.studio.widgets.controls import copy_button, mark, say
+from digitlab.text import percent
 
 #: Where stylesheets and scripts are kept, and the path under which the page finds them.
 STATIC = Path(__file__).parent / "static"
@@ -33,6 +34,7 @@ ICON = (
 def set_up_theme() -> None:
     """Serve the stylesheets and scripts, and give NiceGUI's elements a quiet look. Once a process."""
     # Age 0: the browser asks every time whether a file has changed, and mostly hears that it has not.
+    app.add_static_file(local_file=SHADES, url_path=f"{_PATH}/{SHADES.name}", max_cache_age=0)
     app.add_static_files(_PATH, STATIC, max_cache_age=0)
     ui.button.default_props("unelevated no-caps :ripple=false")
     for field in (ui.select, ui.number, ui.input):

@@ -278,7 +278,9 @@ def _check_network(model: Sequential) -> bool:
 def _replayed(
     data: MnistData, options: FineTuningOptions, has_eleventh: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    images, labels = choose_images(data.training, min(options.replay_images, len(data.training)), options.seed)
+    n_replayed = min(options.replay_images, len(data.training))
+    chosen = data.training.at(choose_images(data.training, n_replayed, options.seed))
+    images, labels = chosen.images, chosen.labels
     if has_eleventh:
         n = max(1, round(len(images) * _NONDIGITS / (1 - _NONDIGITS)))
         others = make_nondigits(n, data.training, seed=options.seed)

@@ -15,7 +15,6 @@ from nicegui import ui
 from numpy.typing import NDArray
 
 from digitlab.errors import InputError
-from digitlab.evaluation.markup import percent
 from digitlab.explanation.facts import plural
 from digitlab.reading.change import Change
 from digitlab.reading.reading import REASONS, Box, Number, ReadingOptions
@@ -25,6 +24,7 @@ from digitlab.studio.tabs.read_desk import PROCESSES, READ_PATH, Desk
 from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, image_file, overlay, steps_of_sheet
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import Scripted, copy_button
+from digitlab.text import percent
 from digitlab.training.composed_page import compose_page
 
 _ACCEPT = "image/*,.pdf,application/pdf"

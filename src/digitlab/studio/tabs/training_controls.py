@@ -11,9 +11,9 @@ from typing import Any
 
 from nicegui import background_tasks, ui
 
-from digitlab.evaluation.markup import duration
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.controls import Command, LiveSlider, Scripted, mark
+from digitlab.text import duration
 from digitlab.values import StepRecord
 
 # Slowest first, in equal ratios.

@@ -14,10 +14,10 @@ import numpy as np
 from nicegui import ui
 from numpy.typing import NDArray
 
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.studio.widgets.card import dialog
 from digitlab.studio.widgets.controls import Scripted
+from digitlab.text import percent
 
 #: Images on a page: divisible by 2, 3, 4, 6, 8 and 12, so that rows of most widths are full.
 PAGE_SIZE = 24

@@ -19,10 +19,10 @@ from digitlab.evaluation.confusion import (
     difference_cells,
     legend,
 )
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import Bar
 from digitlab.studio.widgets.card import Rows
 from digitlab.studio.widgets.controls import Scripted
+from digitlab.text import percent
 from digitlab.values import Evaluation
 
 # What is seen before there is anything to count: nothing jumps when there is.
