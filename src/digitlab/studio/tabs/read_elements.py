@@ -25,7 +25,7 @@ from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, image_file, over
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import Scripted, copy_button
 from digitlab.text import percent
-from digitlab.training.composed_page import compose_page
+from digitlab.training.pages import compose_page
 
 _ACCEPT = "image/*,.pdf,application/pdf"
 _MOST_PX = 2**31
