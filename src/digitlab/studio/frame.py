@@ -45,7 +45,8 @@ def set_up_theme() -> None:
 
 def add_theme() -> None:
     """Give the page being built its stylesheets and its script."""
-    sheets = ["studio.css", *sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")]
+    own = sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")
+    sheets = ["studio.css", SHADES.name, *own]
     links = [f'<link rel="stylesheet" href="{_PATH}/{name}?v={__version__}">' for name in sheets]
     script = f'<script type="module" src="{_PATH}/studio.js?v={__version__}"></script>'
     ui.add_head_html("\n".join([*links, script]))
