@@ -474,13 +474,13 @@ def _follow_link(content: bytes, _: Path, __: random.Random) -> object:
 
 def _network_documents() -> list[bytes]:
     from digitlab.network.zoo import architecture
-    from digitlab.studio.tabs.model.model_tab import network_document
+    from digitlab.studio.trainer import network_document
 
     return [network_document(architecture(name)).encode() for name in ("codelab_cnn", "dense_baseline")]
 
 
 def _open_network(content: bytes, _: Path, __: random.Random) -> object:
-    from digitlab.studio.tabs.model.model_tab import read_network_document
+    from digitlab.studio.tabs.model_tab import read_network_document
 
     return read_network_document(content)
 
@@ -494,7 +494,7 @@ def _events() -> list[bytes]:
 
 
 def _take_event(content: bytes, _: Path, __: random.Random) -> object:
-    from digitlab.studio.tabs.read.read_elements import as_box, as_change
+    from digitlab.studio.tabs.read_elements import as_box, as_change
 
     try:
         event = json.loads(content)

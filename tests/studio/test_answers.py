@@ -11,9 +11,9 @@ import pytest
 import digitlab as dl
 from digitlab.errors import DataError, NetworkError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from digitlab.studio.tabs import evaluation as tab
-from digitlab.studio.tabs.evaluation import evaluate_at
-from digitlab.studio.tabs.training.live_views import answer_digits, filters_of
+from digitlab.studio.tabs import evaluation_tab as tab
+from digitlab.studio.tabs.evaluation_tab import evaluate_at
+from digitlab.studio.tabs.training_tab import answer_digits, filters_of
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 
@@ -80,7 +80,7 @@ def test_a_network_that_learns_nothing_has_no_filters():
 def test_digits_are_answered_with_the_weights_of_the_step(digits, trained):
     images = digits.test.images[:20]
     for step in (0, 7, 12):
-        _, weights = trained.weights_at(step)
+        weights = trained.moment(step).weights
         predictions = answer_digits(trained.architecture, weights, images)
         probabilities = dl.Sequential.from_architecture(trained.architecture, weights).predict(images)
         assert np.array([p.probabilities for p in predictions]) == pytest.approx(probabilities)
@@ -90,12 +90,12 @@ def test_digits_are_answered_with_the_weights_of_the_step(digits, trained):
 
 
 def test_no_digits_have_no_answers(digits, trained):
-    _, weights = trained.weights_at(None)
+    weights = trained.moment(None).weights
     assert answer_digits(trained.architecture, weights, digits.test.images[:0]) == []
 
 
 def test_answers_that_are_no_numbers_are_told(digits, trained):
-    _, weights = trained.weights_at(None)
+    weights = trained.moment(None).weights
     with pytest.raises(TrainingDivergedError, match="Look at an earlier step"):
         answer_digits(trained.architecture, [w * np.float32(1e30) for w in weights], digits.test.images[:3])
 
@@ -107,7 +107,7 @@ def test_everything_of_an_evaluation_is_about_the_same_images(digits, trained, n
     assert np.array_equal(digits.test.images[found.places], images)
     n = n_images or 40
     assert evaluation.n_images == len(probabilities) == len(images) == len(labels) == n
-    model = dl.Sequential.from_architecture(trained.architecture, trained.weights_at(8)[1])
+    model = dl.Sequential.from_architecture(trained.architecture, trained.moment(8).weights)
     assert np.array_equal(model.predict(images), probabilities)
     assert evaluation == dl.evaluate(model, images, labels)
     for mistake in evaluation.mistakes:

@@ -17,7 +17,7 @@ from visiting import User, until, visit
 from digitlab.errors import StorageError
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.training.commands import Pace
+from digitlab.studio.tabs.training_controls import Pace
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import Curve, LiveChart, png_side_by_side, svg_side_by_side
 from digitlab.values import StepRecord

@@ -10,7 +10,7 @@ import digitlab as dl
 from digitlab.evaluation.comparison import Comparison, compare
 from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.runs.run import Run
-from digitlab.studio.tabs.runs.comparison_view import (
+from digitlab.studio.tabs.comparison_view import (
     EVERYBODY,
     NOBODY,
     ONLY_A,

@@ -14,12 +14,11 @@ from digitlab.errors import DigitlabError
 from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs import evaluation
-from digitlab.studio.tabs.evaluation import EvaluationTab
+from digitlab.studio.tabs import evaluation_tab as evaluation
+from digitlab.studio.tabs.evaluation_tab import EvaluationTab
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
-from digitlab.studio.widgets.image_list import ImageList
-from digitlab.studio.widgets.sortable_table import SortableTable
+from digitlab.studio.widgets.digit_views import ImageList
+from digitlab.studio.widgets.tables import ConfusionMatrix, SortableTable
 
 Scenario = Callable[[User, EvaluationTab, Page], Awaitable[None]]
 
@@ -44,7 +43,7 @@ async def drawn(tab: EvaluationTab, what: str = "") -> None:
 
 def answers_of(trainer: Trainer, step: int | None = None) -> np.ndarray:
     """Return the answers to all test images by another way than the tab's."""
-    _, weights = trainer.weights_at(step)
+    weights = trainer.moment(step).weights
     return dl.Sequential.from_architecture(trainer.architecture, weights).predict(trainer.data.test.images)
 
 
@@ -190,12 +189,12 @@ def test_finished_run_is_evaluated_as_it_was_kept(trained: Trainer) -> None:
 
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab, "untrained")
-        page.subject.choose_run(name)
+        page.evaluate_run(name)
         await drawn(tab, f"run {name}")
         assert tab._drawn is not None
         np.testing.assert_array_equal(tab._drawn.answers.probabilities, expected)
         await until(lambda: tab._model.value == name)
-        page.subject.choose_run("")
+        page.evaluate_run("")
         await drawn(tab, "untrained")
 
     evaluate_on_page(trained, scenario)
@@ -204,10 +203,10 @@ def test_finished_run_is_evaluated_as_it_was_kept(trained: Trainer) -> None:
 def test_run_that_is_gone_is_told_in_a_sentence_and_the_tab_goes_on(trained: Trainer) -> None:
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab)
-        page.subject.choose_run("gone")
+        page.evaluate_run("gone")
         await until(lambda: "There is no run 'gone'" in tab._status.text)
         assert "error" in tab._status.classes
-        page.subject.choose_run("")
+        page.evaluate_run("")
         await until(lambda: tab._status.text.startswith("dense_baseline"))
         assert "error" not in tab._status.classes
 
@@ -228,7 +227,7 @@ def test_everything_on_the_page_is_about_one_set(mnist: dl.MnistData) -> None:
 
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         for n_images, n in ((500, 500), (None, 10_000)):
-            page.subject.choose_images(n_images)
+            page.evaluate_on(n_images)
             await until(lambda n=n: tab._drawn is not None and tab._drawn.evaluation.n_images == n)
             assert tab._drawn is not None
             found = tab._drawn.evaluation

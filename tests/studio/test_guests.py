@@ -15,7 +15,7 @@ from nicegui import Client
 from visiting import User, visit
 
 from digitlab.serving.connections import STUCK_S, Stuck
-from digitlab.studio import app, guests
+from digitlab.studio import access, app
 from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
@@ -36,7 +36,7 @@ def test_page_that_was_left_is_freed_with_all_its_tabs(trainer: Trainer) -> None
         client = user.client
         with user:
             page = current_page()
-            page.subject.on_change(page.follow)
+            page.on(page.follow, "subject")
         for name in app.BUILDERS:
             page.set_tab(name)
         left = weakref.ref(page)
@@ -57,9 +57,9 @@ def test_page_that_was_left_is_freed_with_all_its_tabs(trainer: Trainer) -> None
 def test_pages_that_no_browser_shows_are_few_and_the_shown_one_stays(trainer: Trainer) -> None:
     async def scenario(user: User) -> None:
         shown = user.client
-        for _ in range(guests.MOST_UNSEEN + 10):
+        for _ in range(access.MOST_UNSEEN + 10):
             assert (await user.http_client.get("/")).status_code == 200
-        assert len(Client.instances) <= guests.MOST_UNSEEN + 2
+        assert len(Client.instances) <= access.MOST_UNSEEN + 2
         assert not shown.is_deleted  # type: ignore[union-attr]
 
     visit(app.set_up_page(Opened(trainer)), scenario)
@@ -71,15 +71,15 @@ def test_pages_that_no_browser_shows_are_few_and_the_shown_one_stays(trainer: Tr
 @pytest.mark.parametrize("content", ['51-["event",{"_placeholder":true,"num":0}]', '59999999-["event"]', "61-[]"])
 def test_messages_with_parts_that_are_no_text_are_refused(content: str) -> None:
     with pytest.raises(ValueError, match="parts that are no text"):
-        guests._Plain(encoded_packet=content)
-    assert guests._Plain(encoded_packet='2["event",{}]').data == ["event", {}]
+        access._Plain(encoded_packet=content)
+    assert access._Plain(encoded_packet='2["event",{}]').data == ["event", {}]
 
 
 def test_who_takes_nothing_of_what_is_sent_is_sent_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "_MOST_WAITING", 1_000)
+    monkeypatch.setattr(access, "_MOST_WAITING", 1_000)
 
     async def go() -> None:
-        waiting = guests._Waiting()
+        waiting = access._Waiting()
         for _ in range(3):
             await waiting.put(Packet(data="x" * 200))
         assert (waiting.qsize(), (await waiting.get()).data) == (3, "x" * 200)
@@ -114,7 +114,7 @@ def test_websocket_whose_client_takes_nothing_ends() -> None:
 def test_bodies_of_browsers_without_websockets_are_bounded(
     monkeypatch: pytest.MonkeyPatch, chunks: list[bytes | None], headers: dict[str, str], status: int
 ) -> None:
-    monkeypatch.setattr(guests, "_BODY_S", 0.05)
+    monkeypatch.setattr(access, "_BODY_S", 0.05)
     sent: list[Any] = []
     rest = iter(chunks)
     n_left = len(chunks)
@@ -138,5 +138,5 @@ def test_bodies_of_browsers_without_websockets_are_bounded(
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "POST", "path": "/_nicegui_ws/socket.io/", "headers": raw}
-    asyncio.run(guests.Polled(page)(scope, receive, send))
+    asyncio.run(access.Polled(page)(scope, receive, send))
     assert sent[0]["status"] == status

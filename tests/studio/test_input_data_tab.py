@@ -13,8 +13,8 @@ import digitlab as dl
 from digitlab.data.mnist import Split
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs import input_data
-from digitlab.studio.tabs.input_data import class_counts, draw_examples, mean_images
+from digitlab.studio.tabs import input_data_tab as input_data
+from digitlab.studio.tabs.input_data_tab import class_counts, draw_examples, mean_images
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.digit_views import ExampleDigits, PixelView
 from digitlab.values import CLASS_NAMES
@@ -23,7 +23,7 @@ from digitlab.values import CLASS_NAMES
 @pytest.fixture
 def root(trainer: Trainer, digits: dl.MnistData) -> Callable[[], None]:
     def build() -> None:
-        input_data.build(Page(trainer, digits, ui.context.client, LessonLink()))
+        input_data.InputDataTab(Page(trainer, digits, ui.context.client, LessonLink()))
 
     return build
 
@@ -211,7 +211,7 @@ def test_what_no_digit_can_send_opens_nothing(root: Callable[[], None]) -> None:
 def test_counts_are_saved_as_table_document_and_picture(trainer: Trainer, digits: dl.MnistData) -> None:
     async def scenario(user: User) -> None:
         with user:
-            tab = input_data._InputData(Page(trainer, digits, user.client, LessonLink()))
+            tab = input_data.InputDataTab(Page(trainer, digits, user.client, LessonLink()))
         columns, rows = tab.counts_rows()
         assert columns == ("Class", "# Samples", "Share")
         assert [row[1] for row in rows] == class_counts(digits.training).tolist()
@@ -237,7 +237,7 @@ def test_another_data_set_is_told_by_its_source(digits: dl.MnistData) -> None:
     trainer = Trainer(digits, None, data_folder="fashion")
 
     def build() -> None:
-        input_data.build(Page(trainer, digits, ui.context.client, LessonLink()))
+        input_data.InputDataTab(Page(trainer, digits, ui.context.client, LessonLink()))
 
     async def scenario(user: User) -> None:
         facts = next(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
 from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.studio.tabs.model.layer_editor import SETTINGS, STARTING, LayerEditor, build_layer, settings_of
-from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document, read_network_document
+from digitlab.studio.tabs.layer_editor import SETTINGS, STARTING, LayerEditor, build_layer, settings_of
+from digitlab.studio.tabs.model_tab import MOST_BYTES, read_network_document
+from digitlab.studio.trainer import network_document
 
 
 def key_of(editor: LayerEditor, position: int) -> int:

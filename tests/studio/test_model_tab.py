@@ -20,11 +20,11 @@ from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxP
 from digitlab.runs.run import CONFIG
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.model import model_tab
-from digitlab.studio.tabs.model.cost_cards import results_here
-from digitlab.studio.tabs.model.model_tab import MOST_BYTES, network_document
-from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.explanation_dialog import facts_of
+from digitlab.studio.tabs import model_tab
+from digitlab.studio.tabs.model_tab import MOST_BYTES
+from digitlab.studio.tabs.network_cards import results_here
+from digitlab.studio.trainer import Trainer, network_document
+from digitlab.studio.widgets.card import facts_of
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import open_session
 from digitlab.values import StepRecord
@@ -42,7 +42,7 @@ class Visit:
 
     def build(self) -> None:
         self.page = Page(self._trainer, self._trainer.data, ui.context.client, self._lesson)
-        self.tab = model_tab._Model(self.page)
+        self.tab = model_tab.ModelTab(self.page)
 
     def field(self, position: int, name: str) -> Any:
         return list(self.tab.rows.values())[position - 1]._fields[name]

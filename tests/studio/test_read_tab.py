@@ -19,12 +19,11 @@ from digitlab.reading.change import Change
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.read import read_desk as desks
-from digitlab.studio.tabs.read import readers
-from digitlab.studio.tabs.read import sheet as sheets
-from digitlab.studio.tabs.read.read_cards import CorrectionList, number_rows, records
-from digitlab.studio.tabs.read.read_desk import Desk, find_desk
-from digitlab.studio.tabs.read.read_elements import (
+from digitlab.studio.tabs import read_desk as desks
+from digitlab.studio.tabs import readers
+from digitlab.studio.tabs import sheet as sheets
+from digitlab.studio.tabs.read_desk import Desk, find_desk
+from digitlab.studio.tabs.read_elements import (
     DrawnAnswer,
     DrawPad,
     NumbersTable,
@@ -32,9 +31,11 @@ from digitlab.studio.tabs.read.read_elements import (
     PhotoView,
     StepsView,
     as_change,
+    number_rows,
+    records,
 )
-from digitlab.studio.tabs.read.read_tab import ReadTab
-from digitlab.studio.tabs.read.readers import SHIPPED, TRAINED, of_run
+from digitlab.studio.tabs.read_tab import CorrectionList, ReadTab
+from digitlab.studio.tabs.readers import SHIPPED, TRAINED, of_run
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
 from digitlab.training.fine_tuning import Figure, FineTuningOptions
@@ -472,7 +473,7 @@ def test_the_network_trained_here_reads_with_the_weights_of_now(trainer: Trainer
         await until(lambda: page.trainer.state == "finished" and "after 12 batches" in tab._about.text)
         sheet = await tab.desk.take_drawing(drawn(3))
         assert sheet.reader is tab.desk.readers.reader(TRAINED)
-        for read, trained in zip(sheet.reader.answers.model.get_weights(), trainer.weights_at(None)[1], strict=True):
+        for read, trained in zip(sheet.reader.answers.model.get_weights(), trainer.moment(None).weights, strict=True):
             np.testing.assert_array_equal(read, trained)
         assert tab.desk.readers.reader(TRAINED).answers.knows_not_a_digit is False
 

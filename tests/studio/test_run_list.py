@@ -14,7 +14,7 @@ import digitlab as dl
 from digitlab.errors import RunError, StorageError
 from digitlab.runs.run import Run
 from digitlab.studio.run_list import RunList, add_report_route, read_report, report_url
-from digitlab.studio.tabs.runs.runs_tab import RUN_COLUMNS, run_records, run_rows, run_table
+from digitlab.studio.tabs.runs_tab import RUN_COLUMNS, run_records, run_rows, run_table
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
 

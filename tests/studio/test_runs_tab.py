@@ -17,11 +17,11 @@ from digitlab.evaluation.train import train
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route, report_url
-from digitlab.studio.tabs.runs.runs_tab import RunsTab
+from digitlab.studio.tabs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
-from digitlab.studio.widgets.image_list import ImageList
+from digitlab.studio.widgets.digit_views import ImageList
+from digitlab.studio.widgets.tables import ConfusionMatrix
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
 
@@ -177,7 +177,7 @@ def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequen
 def test_run_is_loaded_into_the_evaluation(trainer: Trainer, three: Sequence[str]) -> None:
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
         await act(tab, three[1], "evaluate")
-        assert page.subject.run_name == three[1]
+        assert page.run_name == three[1]
         assert page.tab == "Evaluation"
 
     look_at_runs(trainer, scenario)

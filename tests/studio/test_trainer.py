@@ -37,7 +37,8 @@ def test_before_the_first_start_there_is_an_untrained_codelab_network(mnist, out
     assert trainer.config == TrainConfig()
     assert trainer.n_steps == 110
     assert trainer.records_since(0) == ([], 0)
-    step, weights = trainer.weights_at(None)
+    moment = trainer.moment(None)
+    step, weights = moment.step, moment.weights
     assert step == 0
     assert same(weights, trainer.architecture.initial_weights(0))
     assert not out.exists()
@@ -58,7 +59,7 @@ def test_a_training_gives_the_records_and_weights_of_the_session_alone(trainer, 
     records, weights = trained_alone(digits)
     assert trainer.state == "finished"
     assert timeless(trainer.records_since(0)[0]) == timeless(records)
-    assert same(trainer.weights_at(None)[1], weights)
+    assert same(trainer.moment(None).weights, weights)
     assert (trainer.generation, trainer.n_steps, trainer.step_done) == (1, 12, 12)
 
 
@@ -68,7 +69,8 @@ def test_every_batch_has_its_weights(trainer, digits):
     session = TrainingSession(SMALL, digits)
     for record in session.records():
         if isinstance(record, StepRecord):
-            step, weights = trainer.weights_at(record.step)
+            moment = trainer.moment(record.step)
+            step, weights = moment.step, moment.weights
             assert step == record.step
             assert same(weights, session.model.get_weights())
 
@@ -87,7 +89,7 @@ def test_a_finished_run_is_as_complete_as_one_made_at_the_terminal(trainer, digi
     assert trainer.evaluation.n_images == 40
     assert isinstance(trainer.evaluation, Evaluation)
     assert run.history() == trainer.records_since(0)[0]
-    assert same(run.load_model().weights, trainer.weights_at(None)[1])
+    assert same(run.load_model().weights, trainer.moment(None).weights)
     assert set(run.read_json(TIMINGS)) == {"compile", "train", "evaluate"}
     assert run.name in (run.path / REPORT).read_text()
 
@@ -125,7 +127,7 @@ def test_an_edited_network_is_trained_and_its_run_can_be_repeated(trainer, digit
     config = TrainConfig.from_dict(trainer.run.read_json(CONFIG)["config"])
     assert config.build_architecture() == EDITED
     assert config.network in trainer.run.read_json(CONFIG)["command"]
-    assert same(trained_alone(digits, config)[1], trainer.weights_at(None)[1])
+    assert same(trained_alone(digits, config)[1], trainer.moment(None).weights)
     assert [info.name for info in list_runs(out)] == [trainer.run.name]
     assert "my-network" in trainer.run.name
 
@@ -195,8 +197,8 @@ def test_reset_goes_back_to_the_untrained_network_and_keeps_the_run(trainer, dig
         assert (trainer.state, trainer.owner, trainer.run, trainer.generation) == ("idle", "", None, 2)
         assert (trainer.config, trainer.architecture.name) == (SMALL, "dense_baseline")
         assert trainer.records_since(0)[0] == []
-        assert trainer.weights_at(None)[0] == 0
-        assert same(trainer.weights_at(None)[1], trainer.architecture.initial_weights(SMALL.seed))
+        assert trainer.moment(None).step == 0
+        assert same(trainer.moment(None).weights, trainer.architecture.initial_weights(SMALL.seed))
         trainer.close()
         assert run.info().status == "interrupted"
         session = TrainingSession.resume(run, digits)
@@ -254,5 +256,5 @@ def test_a_long_run_stays_within_the_memory_budget(digits):
     assert trainer.recording.n_bytes <= budget
     steps = trainer.recording.steps()
     assert (steps[0], steps[-1]) == (0, 240)
-    assert trainer.weights_at(239)[0] == max(step for step in steps if step <= 239)
+    assert trainer.moment(239).step == max(step for step in steps if step <= 239)
     trainer.close()

@@ -47,7 +47,7 @@ def test_a_training_that_diverges_fails_with_a_sentence_and_another_can_be_start
     train(trainer, dataclasses.replace(SMALL, optimizer="sgd", learning_rate=1e9))
     assert trainer.state == "failed"
     assert "Try a learning rate ten times smaller" in trainer.message
-    assert all(np.isfinite(w).all() for w in trainer.weights_at(None)[1])
+    assert all(np.isfinite(w).all() for w in trainer.moment(None).weights)
     train(trainer)
     assert (trainer.state, trainer.message) == ("finished", "")
 
@@ -68,7 +68,7 @@ def test_a_full_disk_fails_with_a_sentence_and_the_run_can_be_gone_on_with(train
         monkeypatch.setattr(HistoryFile, "append", append)
         trainer.resume()
         wait_for_state(trainer, "finished")
-        assert same(trainer.weights_at(None)[1], trained_alone(digits)[1])
+        assert same(trainer.moment(None).weights, trained_alone(digits)[1])
         wait_for_evaluation(trainer)
         assert timeless(trainer.run.history()) == timeless(trained_alone(digits)[0])
 

@@ -61,7 +61,7 @@ def test_the_last_step_finishes_the_training(trainer):
 def test_stepping_gives_the_weights_of_training_at_once(trainer, digits):
     with paused_at(trainer, 12):
         wait_for_state(trainer, "finished")
-        assert same(trainer.weights_at(None)[1], trained_alone(digits)[1])
+        assert same(trainer.moment(None).weights, trained_alone(digits)[1])
 
 
 def test_step_while_training_pauses_after_one_more_batch(trainer):
@@ -84,7 +84,7 @@ def test_a_paused_training_goes_on_where_it_was(trainer, digits):
     trainer.resume()
     assert trainer.state == "training"
     wait_for_state(trainer, "finished")
-    assert same(trainer.weights_at(None)[1], trained_alone(digits)[1])
+    assert same(trainer.moment(None).weights, trained_alone(digits)[1])
 
 
 def test_a_slow_training_waits_between_batches_and_hears_of_another_speed_at_once(trainer):
@@ -123,7 +123,7 @@ def test_a_stopped_run_can_be_gone_on_with_in_place(trainer, digits):
         assert trainer.generation == generation
         assert timeless(trainer.records_since(0)[0]) == timeless(records)
         assert trainer.recording.steps() == list(range(13))
-        assert same(trainer.weights_at(None)[1], weights)
+        assert same(trainer.moment(None).weights, weights)
         wait_for_evaluation(trainer)
         assert timeless(trainer.run.history()) == timeless(records)
         assert trainer.run.info().status == "complete"
@@ -156,7 +156,7 @@ def test_a_training_without_a_folder_can_be_stopped_and_gone_on_with(digits):
         wait_for_state(trainer, "stopped")
         trainer.resume()
         wait_for_state(trainer, "finished")
-    assert same(trainer.weights_at(None)[1], trained_alone(digits)[1])
+    assert same(trainer.moment(None).weights, trained_alone(digits)[1])
     trainer.close()
 
 
@@ -171,8 +171,8 @@ def test_an_interrupted_run_of_the_folder_can_be_gone_on_with(trainer, digits, o
     assert (other.owner, other.state, other.step_done) == ("me", "paused", 6)
     other.resume()
     wait_for_state(other, "finished")
-    assert same(other.weights_at(None)[1], trained_alone(digits)[1])
-    assert other.weights_at(2)[0] == 6
+    assert same(other.moment(None).weights, trained_alone(digits)[1])
+    assert other.moment(2).step == 6
     other.close()
 
 
@@ -225,7 +225,7 @@ def test_a_changed_learning_rate_outlives_stopping(trainer, digits):
     for record in session.records():
         if record.step == 2:
             session.set_learning_rate(0.05)
-    assert same(trainer.weights_at(None)[1], session.model.get_weights())
+    assert same(trainer.moment(None).weights, session.model.get_weights())
 
 
 def test_a_learning_rate_that_was_set_just_before_stopping_is_kept_in_the_run(trainer):

@@ -19,9 +19,9 @@ from visiting import User, only, until, visit
 from digitlab.network import Architecture, Dense, Dropout, Flatten
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.training import training_tab
-from digitlab.studio.tabs.training.commands import Command, ProgressLine
-from digitlab.studio.tabs.training.live_views import AnswerView
+from digitlab.studio.tabs import training_tab
+from digitlab.studio.tabs.training_controls import Command, ProgressLine
+from digitlab.studio.tabs.training_tab import AnswerView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.controls import LiveSlider
@@ -84,7 +84,7 @@ def look(trainer: Trainer, scenario: Scenario, *, lesson: LessonLink = LESSON, *
     def root() -> None:
         page = Page(trainer, trainer.data, ui.context.client, lesson, **settings)
         pages.append(page)
-        training_tab.build(page)
+        training_tab.build_training_tab(page)
         page.follow()
 
     async def go(user: User) -> None:
@@ -384,7 +384,7 @@ def test_replay_goes_through_the_training_and_can_be_ended(trainer: Trainer) -> 
 
     async def scenario(tab: Tab) -> None:
         seen: list[int | None] = []
-        tab.page.on_cursor(seen.append)
+        tab.page.on(lambda: seen.append(tab.page.cursor), "cursor")
         await until(lambda: tab.command("Replay").enabled)
         tab.press("Replay")
         await until(lambda: len(seen) >= 3)
@@ -423,7 +423,7 @@ def test_page_that_does_not_own_the_training_only_watches(trainer: Trainer) -> N
         def watching() -> None:
             page = Page(trainer, trainer.data, ui.context.client, LESSON)
             pages.append(page)
-            training_tab.build(page)
+            training_tab.build_training_tab(page)
             page.follow()
 
         await watcher_user.open("/watch")

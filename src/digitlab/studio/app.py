@@ -22,19 +22,27 @@ from digitlab.serving.guard import checked_token, is_loopback
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
-from digitlab.studio.access import Access
+from digitlab.studio.access import (
+    MOST_MESSAGE_BYTES,
+    Access,
+    Polled,
+    Socket,
+    add_page,
+    keep_few_unseen,
+    take_odd_events,
+)
 from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
-from digitlab.studio.guests import MOST_MESSAGE_BYTES, Polled, Socket, add_page, keep_few_unseen, take_odd_events
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route
 from digitlab.studio.startup import Opening, announce, say
-from digitlab.studio.tabs import evaluation, input_data
-from digitlab.studio.tabs.model import model_tab
-from digitlab.studio.tabs.read import read_tab
-from digitlab.studio.tabs.read.read_desk import PROCESSES, add_read_routes
-from digitlab.studio.tabs.runs import runs_tab
-from digitlab.studio.tabs.training import training_tab
+from digitlab.studio.tabs.evaluation_tab import EvaluationTab
+from digitlab.studio.tabs.input_data_tab import InputDataTab
+from digitlab.studio.tabs.model_tab import ModelTab
+from digitlab.studio.tabs.read_desk import PROCESSES, add_read_routes
+from digitlab.studio.tabs.read_tab import ReadTab
+from digitlab.studio.tabs.runs_tab import RunsTab
+from digitlab.studio.tabs.training_tab import build_training_tab
 
 
 class BesideThePage:
@@ -97,13 +105,13 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
 
 
 #: What builds each tab.
-BUILDERS: dict[str, Callable[[Page], None]] = {
-    "Input Data": input_data.build,
-    "Model": model_tab.build,
-    "Training": training_tab.build,
-    "Evaluation": evaluation.build,
-    "Read": read_tab.build,
-    "Runs": runs_tab.build,
+BUILDERS: dict[str, Callable[[Page], object]] = {
+    "Input Data": InputDataTab,
+    "Model": ModelTab,
+    "Training": build_training_tab,
+    "Evaluation": EvaluationTab,
+    "Read": ReadTab,
+    "Runs": RunsTab,
 }
 
 

@@ -16,6 +16,7 @@ from digitlab import __version__
 from digitlab.evaluation.confusion import SHADES
 from digitlab.studio.page import Page
 from digitlab.studio.startup import Opening
+from digitlab.studio.widgets.controls import copy_button, mark, say
 from digitlab.text import percent
 
 #: Where stylesheets and scripts are kept, and the path under which the page finds them.
@@ -52,7 +53,8 @@ def add_theme() -> None:
 
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_COPY = "() => window.studio.copyLink().then((copied) => emit(copied))"
+_COPIED = "The link is copied: it opens this page with these settings, this tab and this step."
+_NOT_COPIED = "The browser does not let pages copy; copy the address from its address bar, it is the same link."
 
 
 def build_waiting(opening: Opening) -> ui.element:
@@ -64,7 +66,7 @@ def build_waiting(opening: Opening) -> ui.element:
     return box
 
 
-def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page], None]]) -> None:
+def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page], object]]) -> None:
     """Build the whole page into the current container.
 
     A tab is built when it is shown for the first time, and from then on only hidden and shown, so that it keeps what
@@ -74,7 +76,8 @@ def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page]
         _brand()
         buttons = _tab_list(page, tabs)
         _status_line(page, opening)
-        _link_button(page)
+        link = copy_button(page, "Copy lesson link", "window.studio.copyLink()", _COPIED, _NOT_COPIED)
+        link.classes("link-button").props("dense")
     panels = {}
     with ui.element("main").classes("studio-main"):
         for name in tabs:
@@ -82,21 +85,19 @@ def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page]
             panels[name].props(f'role="tabpanel" id="panel-{_slug(name)}" aria-labelledby="tab-{_slug(name)}" hidden')
     built = set()
 
-    def show(name: str) -> None:
+    def show() -> None:
+        name = page.tab
         for other, panel in panels.items():
             is_chosen = other == name
             buttons[other].props(f'aria-selected="{str(is_chosen).lower()}" tabindex="{0 if is_chosen else -1}"')
-            if is_chosen:
-                panel.props(remove="hidden")
-            else:
-                panel.props("hidden")
+            panel.props(remove="hidden") if is_chosen else panel.props("hidden")
         if name not in built:
             built.add(name)
             with panels[name]:
                 tabs[name](page)
 
-    page.on_tab(show)
-    show(page.tab)
+    page.on(show, "tab")
+    show()
 
 
 def _brand() -> None:
@@ -104,7 +105,7 @@ def _brand() -> None:
         ui.html("digit<b>lab</b>", sanitize=False)
 
 
-def _tab_list(page: Page, tabs: Mapping[str, Callable[[Page], None]]) -> dict[str, ui.element]:
+def _tab_list(page: Page, tabs: Mapping[str, Callable[[Page], object]]) -> dict[str, ui.element]:
     buttons: dict[str, ui.element] = {}
     with ui.element("div").classes("studio-tabs").props('role="tablist" aria-label="Parts of the Studio"') as tab_list:
         tab_list.on("keydown", js_handler="(event) => window.studio.tabKey(event)")
@@ -126,32 +127,16 @@ def _status_line(page: Page, opening: Opening) -> None:
     def show() -> None:
         waiting = opening.sentence
         line.set_text(waiting or _status(page))
-        said = page.trainer.message
-        if said != message.text:
-            message.set_text(said)
-            message.set_visibility(bool(said))
-        line.classes(add="is-waiting" if waiting else "", remove="" if waiting else "is-waiting")
+        mark(line, "is-waiting", bool(waiting))
+        if page.trainer.message != message.text:
+            say(message, page.trainer.message)
         if opening.is_ready:
             clock.deactivate()
 
     clock = ui.timer(_SECONDS_BETWEEN_LOOKS, show, active=not opening.is_ready)
-    page.on_state(lambda _: show())
-    page.on_generation(show)
+    page.on(show, "state", "generation")
     # A training that waits may be led on batch by batch.
     page.on_records(lambda _: show())
-
-
-def _link_button(page: Page) -> None:
-    button = ui.button("Copy lesson link").props("outline dense").classes("link-button")
-    # Browsers let a page write to the clipboard only while they handle a click, so it is done there.
-    button.on("click", lambda event: _tell_copied(page, event.args), js_handler=_COPY)
-
-
-def _tell_copied(page: Page, copied: object) -> None:
-    if copied:
-        page.notify("The link is copied: it opens this page with these settings, this tab and this step.", "success")
-    else:
-        page.notify("The browser does not let pages copy; copy the address from its address bar, it is the same link.")
 
 
 def _slug(name: str) -> str:

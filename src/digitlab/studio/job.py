@@ -1,4 +1,4 @@
-"""Job: one training in a thread of its own, steered between two batches and never within one."""
+"""Job: one training in a thread of its own, steered between two batches, and the recording of its weights."""
 
 from __future__ import annotations
 
@@ -7,18 +7,101 @@ import logging
 import math
 import threading
 import time
+from bisect import bisect_right
 from contextlib import closing, suppress
+
+import numpy as np
+from numpy.typing import NDArray
 
 from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.finish import compile_seconds, finish, keep_timings
 from digitlab.runs.history import Record
 from digitlab.runs.run import Run
-from digitlab.studio.recording import Recording
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation, StepRecord
 
-__all__ = ["Job"]
+
+class Recording:
+    """Snapshots of a network's weights by step.
+
+    Every step is kept while there is room. Then only every 2nd, 4th, 8th ... is, besides the first, the newest and the
+    ends of the epochs; if those alone are too many, the ends of every 2nd, 4th ... epoch. Adding a snapshot costs the
+    same however many there are, and what was thinned is spread evenly over the run. All methods may be called from any
+    thread. The first and the newest are kept even where they do not fit ``budget_bytes``.
+
+    Examples
+    --------
+    >>> recording = Recording(budget_bytes=4 * 4)
+    >>> for step in range(10):
+    ...     recording.add(step, np.full(1, step, np.float32))
+    >>> recording.steps()
+    [0, 4, 8, 9]
+    >>> recording.at(7)
+    (4, array([4.], dtype=float32))
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._lock = threading.Lock()
+        self._steps: list[int] = []
+        self._weights: list[NDArray[np.float32]] = []
+        self._epoch_ends: dict[int, int] = {}  # step -> epoch
+        self._n_bytes = 0
+        self._stride = self._epoch_stride = 1
+
+    def add(self, step: int, weights: NDArray[np.float32]) -> None:
+        """Keep a snapshot of a step after those before; ``weights``, float32 (n,), must not change any more."""
+        with self._lock:
+            if self._steps and step <= self._steps[-1]:
+                raise ValueError(f"Step {step} does not come after step {self._steps[-1]}.")
+            if len(self._steps) > 1 and not self._is_kept(self._steps[-1]):
+                self._n_bytes -= self._weights[-1].nbytes
+                del self._steps[-1], self._weights[-1]
+            self._steps.append(step)
+            self._weights.append(weights)
+            self._n_bytes += weights.nbytes
+            while self._n_bytes > self._budget_bytes and len(self._steps) > 2:
+                self._thin()
+
+    def end_epoch(self, epoch: int) -> None:
+        """Say that the newest snapshot is that of an epoch's end, from 1."""
+        with self._lock:
+            self._epoch_ends[self._steps[-1]] = epoch
+
+    def steps(self) -> list[int]:
+        """Return the steps that are kept, in order; 0 is before the first batch."""
+        with self._lock:
+            return self._steps.copy()
+
+    def at(self, step: int | None = None) -> tuple[int, NDArray[np.float32]]:
+        """Return the nearest step at or before one (or the first; None: the newest) and its weights, float32 (n,)."""
+        with self._lock:
+            position = len(self._steps) - 1 if step is None else max(0, bisect_right(self._steps, step) - 1)
+            return self._steps[position], self._weights[position]
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the snapshots take."""
+        return self._n_bytes
+
+    def _is_kept(self, step: int) -> bool:
+        epoch = self._epoch_ends.get(step)
+        return step % self._stride == 0 or (epoch is not None and epoch % self._epoch_stride == 0)
+
+    def _thin(self) -> None:
+        # Each call doubles a stride, so that there are few calls in a run, however long it is.
+        if self._stride <= self._steps[-1]:
+            self._stride *= 2
+        else:
+            self._epoch_stride *= 2
+        newest = len(self._steps) - 1
+        kept = [i for i, step in enumerate(self._steps) if i in (0, newest) or self._is_kept(step)]
+        self._steps = [self._steps[i] for i in kept]
+        self._weights = [self._weights[i] for i in kept]
+        self._n_bytes = sum(weights.nbytes for weights in self._weights)
+        self._epoch_ends = {step: epoch for step, epoch in self._epoch_ends.items() if self._is_kept(step)}
+
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,19 +110,10 @@ class Job:
     """One training: its thread, its records, its recording, and what people want of it.
 
     The commands are given with ``changed`` held, which is told of everything that changes. ``config`` is how it was
-    asked for; the session's may name a file with the network instead.
-
-    Attributes
-    ----------
-    state : str
-        ``idle`` before ``begin``, then ``training`` or ``paused``, and in the end ``finished``, ``stopped`` or
-        ``failed``.
-    message : str
-        A sentence for people: what failed and what to do.
-    records : list
-        All records so far; it only grows, by about 230 bytes a batch.
-    evaluation : Evaluation or None
-        On all test images, once the finished run has it.
+    asked for; the session's may name a file with the network instead. ``state`` is ``idle`` before ``begin``, then
+    ``training`` or ``paused``, and in the end ``finished``, ``stopped`` or ``failed``; ``message`` says to people what
+    failed and what to do. ``records`` only grow, by about 230 bytes a batch, and ``evaluation`` is on all test images,
+    once the finished run has it.
     """
 
     def __init__(

@@ -1,10 +1,13 @@
-"""Page: what one browser tab knows, and how its parts hear of each other and of the training."""
+"""Page: what one browser tab knows, how its parts hear of each other, and how the training reaches it."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from nicegui import Client, background_tasks, ui
@@ -13,7 +16,6 @@ from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.studio.lesson import TABS, LessonLink
-from digitlab.studio.stream import Stream
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.values import EpochRecord, StepRecord
@@ -21,40 +23,133 @@ from digitlab.values import EpochRecord, StepRecord
 #: As many test images as the codelab evaluates.
 CODELAB_IMAGES = 500
 
-
-class Subject:
-    """Which run the Evaluation tab is about, "" for the training of this page; and on how many images, None for all."""
-
-    def __init__(self) -> None:
-        self.run_name = ""
-        self.n_images: int | None = CODELAB_IMAGES
-        self._listeners: list[Callable[[], Any]] = []
-
-    def on_change(self, f: Callable[[], Any]) -> None:
-        """Call ``f`` when something was chosen."""
-        self._listeners.append(f)
-
-    def choose_run(self, name: str) -> None:
-        """Look at a run of the folder; at the training of this page for an empty name."""
-        if name != self.run_name:
-            self.run_name = name
-            self._tell()
-
-    def choose_images(self, n: int | None) -> None:
-        """Look at so many test images; None for all."""
-        if n != self.n_images:
-            self.n_images = n
-            self._tell()
-
-    def _tell(self) -> None:
-        for listener in self._listeners:
-            listener()
-
-
-_LOG = logging.getLogger(__name__)
+_SECONDS_BETWEEN_FRAMES = 1 / 12
+# Drawing takes at most this part of the browser's time: it may share the processor with the training.
+_DRAWING_PART = 0.1
+# How long a browser may take to draw a frame before the next is sent all the same.
+_PATIENCE_S = 5.0
 _KINDS: dict[str, Any] = {"info": "info", "success": "positive", "warning": "warning", "error": "negative"}
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 _pages: dict[Client, Page] = {}
+
+
+class Stream:
+    """Watches the trainer for one browser tab.
+
+    What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
+    and rested nine times as long, so that a slow browser gets fewer frames, each with more points, and never falls
+    behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
+    """
+
+    def __init__(
+        self, trainer: Trainer, client: Client, tell: Callable[..., None], status: Callable[[], tuple[Any, ...]]
+    ) -> None:
+        self._trainer, self._client, self._tell, self._status = trainer, client, tell, status
+        self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
+        #: Batches done, as far as the browser tab was told: what all its parts show.
+        self.step = trainer.step_done
+        self._calls: list[tuple[int | None, str, tuple[Any, ...]]] = []
+
+    def told(self) -> list[StepRecord | EpochRecord]:
+        """Return the records that were handed over, for a part of the page that is built later."""
+        if self._generation != self._trainer.generation:
+            return []
+        return self._trainer.records_since(0)[0][: self._n_told]
+
+    def send(self, element: ui.element | None, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of an element's script in the browser, or of the page's own, with the next frame."""
+        self._calls.append((None if element is None else element.id, method, arguments))
+
+    async def follow(self) -> None:
+        """Hand over whatever is new, until the browser tab is gone."""
+        await self._client.connected()
+        status: tuple[Any, ...] | None = None
+        while not self._client.is_deleted:
+            if not self._client.has_socket_connection:
+                await asyncio.sleep(_SECONDS_BETWEEN_FRAMES)
+                continue
+            trainer = self._trainer
+            if trainer.generation != self._generation:
+                self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
+                self.step = 0
+                self._tell("generation")
+            seen = self._status()
+            records, self._cursor = trainer.records_since(self._cursor)
+            self._n_told += len(records)
+            if records:
+                self.step = records[-1].step
+                # Whoever hears that the training has ended has all its records.
+                self._tell("records", records)
+            if seen != status:
+                status = seen
+                self._tell("state")
+            drawing_s = await self._flush()
+            await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, drawing_s * (1 / _DRAWING_PART - 1)))
+
+    async def _flush(self) -> float:
+        """Send the frame, wait until the browser has drawn it, and return how many seconds that took it."""
+        calls, self._calls = self._calls, []
+        if not calls or self._client.is_deleted:
+            return 0.0
+        try:
+            script = f"window.studio.frame({json.dumps(calls)})"
+            took_ms = await self._client.run_javascript(script, timeout=_PATIENCE_S)
+        except TimeoutError:
+            return 0.0
+        return min(_PATIENCE_S, max(0.0, took_ms / 1000)) if isinstance(took_ms, int | float) else 0.0
+
+
+class Refreshing:
+    """Runs a coroutine function when asked to; askings meanwhile become one. To be used on the event loop.
+
+    From the beginning of one time to the beginning of the next ``gap_s`` go by, ``hurried_gap_s`` where somebody waits;
+    and it never takes more than a fifth of the time. ``refresh`` handles its own failures. Askings while it is not
+    wanted are passed over.
+    """
+
+    def __init__(
+        self,
+        refresh: Callable[[], Awaitable[None]],
+        *,
+        gap_s: float,
+        hurried_gap_s: float = 0.1,
+        name: str = "refresh",
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._refresh, self._name, self._is_wanted = refresh, name, is_wanted
+        self._gap_s, self._hurried_gap_s = gap_s, hurried_gap_s
+        self._is_asked = self._is_running = False
+        self._hurry = asyncio.Event()
+        self.n_done = 0
+
+    def ask(self, *, at_once: bool = False) -> None:
+        """Have it done: ``at_once`` when somebody waits for it, else when the gap is over."""
+        if not self._is_wanted():
+            return
+        self._is_asked = True
+        if at_once:
+            self._hurry.set()
+        if not self._is_running:
+            self._is_running = True
+            background_tasks.create(self._go_on(), name=self._name)
+
+    async def _go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._is_asked:
+                self._is_asked = False
+                self._hurry.clear()
+                began = loop.time()
+                await self._refresh()
+                self.n_done += 1
+                took = loop.time() - began
+                await asyncio.sleep(max(0.0, self._hurried_gap_s - took))
+                rest = max(self._gap_s, 5 * took) - (loop.time() - began)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), max(0.0, rest))
+        finally:
+            self._is_running = False
 
 
 def current_page() -> Page:
@@ -65,18 +160,10 @@ def current_page() -> Page:
 class Page:
     """One browser tab. Everything here happens on the event loop.
 
-    Attributes
-    ----------
-    config : TrainConfig
-        What the next start trains with.
-    architecture : Architecture or None
-        The network of the next start where it is one's own; None for the one that ``config.network`` names.
-    cursor : int or None
-        Time travel: the step that is looked at; None follows the newest.
-    tab : str
-        The tab that is shown, as it is called on the page.
-    subject : Subject
-        What is evaluated, for all tabs.
+    ``config`` and ``architecture`` are what the next start trains with, the latter None for the network that
+    ``config.network`` names. ``cursor`` is the step that is looked at, None for the newest; ``tab`` the tab that is
+    shown, as it is called on the page. ``run_name`` is what the Evaluation tab is about, "" for the training of this
+    page, and ``n_images`` on how many test images everything is evaluated, None for all.
     """
 
     def __init__(
@@ -90,10 +177,11 @@ class Page:
         self.trainer, self.data, self.client = trainer, data, client
         self.config, self.architecture = lesson.config, lesson.layers
         self.cursor = lesson.step
-        self.subject = Subject()
+        self.run_name = ""
+        self.n_images: int | None = CODELAB_IMAGES
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
-        self._stream = Stream(trainer, client, self._tell, self._status)
+        self._stream = Stream(trainer, client, self.tell, self._status)
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
         self._own: dict[Callable[[Page], Any], Any] = {}
         _pages[client] = self
@@ -146,30 +234,36 @@ class Page:
 
     def on_records(self, f: Callable[[list[StepRecord | EpochRecord]], Any]) -> None:
         """Call ``f`` with all records since the last call, at most some 12 times a second."""
-        self._listen("records", f)
+        self._listeners.setdefault("records", []).append(f)
         if told := self._stream.told():
             self._call(f, told)
 
-    def on_generation(self, f: Callable[[], Any]) -> None:
-        """Call ``f`` when another training begins or the training is reset: what was drawn is another one's."""
-        self._listen("generation", f)
+    def on(self, f: Callable[[], Any], *events: str) -> None:
+        """Call ``f`` when one of these happens.
 
-    def on_state(self, f: Callable[[str], Any]) -> None:
-        """Call ``f`` with the trainer's state, now and whenever it, its message, or who may steer changes."""
-        self._listen("state", f)
-        self._call(f, self.trainer.state)
+        ``generation``: another training begins, or the training is reset, so that what was drawn is another one's.
+        ``state``: the trainer's state, its message or who may steer has changed; and at once. ``cursor``: another step
+        is looked at. ``settings``: those of the next start have changed. ``tab``: another tab is shown. ``subject``:
+        something else is evaluated.
+        """
+        for event in events:
+            self._listeners.setdefault(event, []).append(f)
+        if "state" in events:
+            self._call(f)
 
-    def on_cursor(self, f: Callable[[int | None], Awaitable[None] | None]) -> None:
-        """Call ``f`` when another step is looked at; None is the newest, live."""
-        self._listen("cursor", f)
+    def refreshing(self, tab: str, refresh: Callable[[], Awaitable[None]], **gaps: float) -> Refreshing:
+        """Return what refreshes a part of a tab: when the tab is shown, and when asked while it is."""
+        made = Refreshing(refresh, name=f"digitlab studio {tab}", is_wanted=lambda: self.tab == tab, **gaps)
+        self.on(lambda: made.ask(at_once=True), "tab")
+        return made
 
-    def on_settings(self, f: Callable[[], Any]) -> None:
-        """Call ``f`` when ``config`` or ``architecture`` of the next start changes."""
-        self._listen("settings", f)
-
-    def on_tab(self, f: Callable[[str], Any]) -> None:
-        """Call ``f`` with the tab's name when another tab is shown."""
-        self._listen("tab", f)
+    @contextmanager
+    def telling_errors(self) -> Iterator[None]:
+        """Tell whoever looks at the page what digitlab says went wrong inside, and go on behind it."""
+        try:
+            yield
+        except DigitlabError as error:
+            self.notify(str(error), "error")
 
     # What the tabs do.
 
@@ -178,7 +272,7 @@ class Page:
         if step != self.cursor:
             self.cursor = step
             self._write_address()
-            self._tell("cursor", step)
+            self.tell("cursor")
 
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
         """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
@@ -186,14 +280,26 @@ class Page:
         if (config, architecture) != (self.config, self.architecture):
             self.config, self.architecture = config, architecture
             self._write_address()
-            self._tell("settings")
+            self.tell("settings")
 
     def set_tab(self, name: str) -> None:
         """Show another tab."""
         if name != self.tab:
             self.tab = name
             self._write_address()
-            self._tell("tab", name)
+            self.tell("tab")
+
+    def evaluate_run(self, name: str) -> None:
+        """Let the Evaluation tab be about a run of the folder; about the training of this page for an empty name."""
+        if name != self.run_name:
+            self.run_name = name
+            self.tell("subject")
+
+    def evaluate_on(self, n_images: int | None) -> None:
+        """Evaluate everything on so many test images; None for all."""
+        if n_images != self.n_images:
+            self.n_images = n_images
+            self.tell("subject")
 
     def notify(self, sentence: str, kind: str = "info") -> None:
         """Show a sentence over the page; an ``error`` or a ``warning`` stays until it is closed."""
@@ -216,10 +322,8 @@ class Page:
             query = ""  # a network that is too large for an address is left out of it
         self._stream.send(None, "setAddress", (query,))
 
-    def _listen(self, event: str, f: Callable[..., Any]) -> None:
-        self._listeners.setdefault(event, []).append(f)
-
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Let those hear of an event who listen; those of the tabs' own have other names."""
         if event == "generation":
             self.set_cursor(None)
         for listener in self._listeners.get(event, ()):
@@ -227,22 +331,24 @@ class Page:
 
     def _call(self, listener: Callable[..., Any], *arguments: Any) -> None:
         # One part's failure is told, and the others go on.
+        async def awaited(result: Awaitable[Any]) -> None:
+            try:
+                await result
+            except Exception as error:
+                self._failed(error)
+
+        if not self.is_open:
+            return
         try:
             with self.client:
                 result = listener(*arguments)
                 if inspect.isawaitable(result):
-                    background_tasks.create(self._awaited(result), name="digitlab studio event", context=self.client)
-        except Exception as error:
-            self._failed(error)
-
-    async def _awaited(self, result: Awaitable[Any]) -> None:
-        try:
-            await result
+                    background_tasks.create(awaited(result), name="digitlab studio event", context=self.client)
         except Exception as error:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        if self.client.is_deleted:
+        if not self.is_open:
             return
         if isinstance(error, DigitlabError):
             self.notify(str(error), "error")

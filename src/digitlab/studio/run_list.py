@@ -13,6 +13,7 @@ from fastapi import Response
 from nicegui import app
 
 from digitlab.errors import DigitlabError, RunError, StorageError
+from digitlab.evaluation.comparison import setting_text
 from digitlab.runs.listing import check_name, may_be_run, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
 from digitlab.studio.trainer import Trainer
@@ -20,6 +21,8 @@ from digitlab.training.config import TrainConfig
 
 # Their times and sizes say whether a line is still true.
 _TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT)
+#: What is said where nothing is kept.
+NO_RUNS = "This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs"
 # Columns of their own, so not among the changed settings.
 _SHOWN_APART = ("network", "seed", "epochs")
 
@@ -28,21 +31,9 @@ _SHOWN_APART = ("network", "seed", "epochs")
 class RunLine:
     """One run in the list.
 
-    Attributes
-    ----------
-    name : str
-        The directory's name.
-    began : datetime
-        When its settings were written, in local time.
-    info : RunInfo or None
-        None where the run is damaged.
-    changed : str
-        What differs from the defaults, besides network, seed and epochs, and what was changed on the way.
-    problem : str
-        Why it cannot be used; empty for a sound run.
-    has_model, has_weights, has_report : bool
-        Whether it can be evaluated, whether it can be compared (an interrupted run has weights too), and whether it has
-        a report.
+    ``began`` is when its settings were written, in local time; ``info`` is None and ``problem`` says why where the run
+    is damaged. ``changed`` is what differs from the defaults, besides network, seed and epochs, and what was changed on
+    the way. With a model it can be evaluated, with weights compared; an interrupted run has weights too.
     """
 
     name: str
@@ -88,14 +79,13 @@ def run_lines(trainer: Trainer) -> list[RunLine]:
 
 
 def _list_of(trainer: Trainer) -> RunList:
-    assert trainer.out is not None
-    return RunList(trainer.out)
+    return RunList(trainer.out or Path())
 
 
 def open_run(trainer: Trainer, name: str) -> Run:
     """Open a run of the trainer's folder, and of no other; RunError if there is none of that name."""
     if trainer.out is None:
-        raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+        raise RunError(NO_RUNS)
     return run_in(trainer.out, check_name(name))
 
 
@@ -115,7 +105,9 @@ def _line(path: Path) -> RunLine:
     info, changed, problem = None, "", ""
     try:
         info = run.info()
-        changed = ", ".join([*_changed_settings(run), *info.on_the_way])
+        config = TrainConfig.from_dict(run.read_json(CONFIG).get("config", {}))
+        settings = {name: value for name, value in config.changed().items() if name not in _SHOWN_APART}
+        changed = ", ".join([*(f"{name} {setting_text(value)}" for name, value in settings.items()), *info.on_the_way])
     except DigitlabError as error:
         # The list is about this folder; its path would only take room.
         problem = str(error).replace(f"{path}{os.sep}", "")
@@ -134,15 +126,6 @@ def _line(path: Path) -> RunLine:
         has_weights=has_model or (info is not None and os.path.isfile(path / STATE)),
         has_report=os.path.isfile(path / REPORT),
     )
-
-
-def _changed_settings(run: Run) -> list[str]:
-    config = TrainConfig.from_dict(run.read_json(CONFIG).get("config", {}))
-    return [f"{name} {_text(value)}" for name, value in config.changed().items() if name not in _SHOWN_APART]
-
-
-def _text(value: object) -> str:
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 #: Where a report is found.

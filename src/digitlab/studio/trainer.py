@@ -23,8 +23,7 @@ from digitlab.network.architecture import Architecture
 from digitlab.runs.history import Record
 from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
-from digitlab.studio.job import Job
-from digitlab.studio.recording import Recording
+from digitlab.studio.job import Job, Recording
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
@@ -174,11 +173,6 @@ class Trainer:
         architecture = job.session.model.architecture
         return Moment(job.generation, real_step, architecture, _in_layers(flat, architecture))
 
-    def weights_at(self, step: int | None) -> tuple[int, list[NDArray[np.float32]]]:
-        """Return the nearest recorded step at or before ``step``, and its weights; the newest for None."""
-        moment = self.moment(step)
-        return moment.step, moment.weights
-
     def wait(self, until: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Block until something holds, asked whenever anything has changed; tell whether it does."""
         with self._changed:
@@ -187,15 +181,8 @@ class Trainer:
     # ---- to steer ----
 
     def _next_job(self, session: TrainingSession, config: TrainConfig, owner: str = "") -> Job:
-        return Job(
-            session,
-            config,
-            Recording(self._budget_bytes),
-            self._changed,
-            generation=self.generation + 1,
-            owner=owner,
-            speed=self.speed,
-        )
+        recording, generation = Recording(self._budget_bytes), self.generation + 1
+        return Job(session, config, recording, self._changed, generation=generation, owner=owner, speed=self.speed)
 
     def start(
         self,
@@ -312,12 +299,9 @@ def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[ND
 
 def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
     """Return the settings for as many images as there are."""
-    n_training, n_validation = len(data.training), len(data.validation)
-    return dataclasses.replace(
-        config,
-        train_images=min(config.train_images, n_training),
-        validation_images=min(config.validation_images, n_validation),
-    )
+    n_training = min(config.train_images, len(data.training))
+    n_validation = min(config.validation_images, len(data.validation))
+    return dataclasses.replace(config, train_images=n_training, validation_images=n_validation)
 
 
 #: Beside the runs: the networks that were edited on the page, by name and content.
@@ -343,8 +327,13 @@ def new_session(
     return session
 
 
+def network_document(architecture: Architecture) -> str:
+    """Return the JSON document of a network; ``digitlab train --network FILE.json`` reads it too."""
+    return json.dumps(architecture.to_dict(), indent=2) + "\n"
+
+
 def _written(network: Architecture, folder: Path) -> Path:
-    content = (json.dumps(network.to_dict(), indent=2) + "\n").encode()
+    content = network_document(network).encode()
     stem = re.sub(r"[^A-Za-z0-9]+", "-", network.name).strip("-")[:40] or "network"
     path = folder / f"{stem}-{zlib.crc32(content):08x}.json"
     try:

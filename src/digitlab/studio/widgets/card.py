@@ -1,4 +1,4 @@
-"""Cards: a heading, a "?" that explains, a menu of what can be saved, and the content."""
+"""Cards: a heading, a "?" that explains, a menu of what can be saved, and the content; and dialogs."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from nicegui import ui
 
 from digitlab.errors import DigitlabError
+from digitlab.explanation.facts import Explanation, Facts
+from digitlab.explanation.topics import TOPICS, find_topic
 from digitlab.reading.results_file import safe_cell
 from digitlab.studio.page import Page, current_page
-from digitlab.studio.widgets.explanation_dialog import ExplanationDialog
+from digitlab.studio.widgets.charts import png_of_svg
 
 #: A table to save: the names of the columns, and the rows.
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
+
+_MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv", "json": "application/json"}
+# Where the training that goes on, or is over, is looked at rather than the settings of the next one.
+_TABS_OF_THE_TRAINING = ("Training", "Evaluation", "Read")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exports:
     """What can be saved of a card; what is None is not in its menu.
 
-    Attributes
-    ----------
-    name : str
-        The files' name, without ending; made from the card's title by default.
-    png, svg : callable, optional
-        Gives a picture: bytes for PNG, text for SVG. May be a coroutine function.
-    csv : callable, optional
-        Gives a table as ``(columns, rows)``. Called off the event loop unless it is a coroutine function.
-    json : callable, optional
-        Gives plain values. Called off the event loop unless it is a coroutine function.
+    ``name`` is that of the files, without ending, by default made from the card's title. The others are called when
+    somebody saves, off the event loop where they are no coroutine functions: ``png`` gives bytes, ``svg`` text,
+    ``csv`` columns and rows, ``json`` plain values. Where ``draws`` is set the browser makes the PNG from the SVG.
     """
 
     name: str = ""
@@ -45,6 +45,22 @@ class Exports:
     svg: Callable[[], str | Awaitable[str]] | None = None
     csv: Callable[[], Rows | Awaitable[Rows]] | None = None
     json: Callable[[], Any] | None = None
+    draws: bool = False
+
+    def kinds(self) -> list[str]:
+        """Return what the menu offers."""
+        return [kind for kind in _MEDIA_TYPES if getattr(self, kind) is not None or (kind == "png" and self.draws)]
+
+    async def content(self, kind: str) -> bytes:
+        """Return the file of a kind."""
+        if kind == "png" and self.draws:
+            return await png_of_svg(str(await _called(self.svg)))
+        return await asyncio.to_thread(_encoded, kind, await _called(getattr(self, kind)))
+
+
+def records_of(rows: Rows) -> list[dict[str, Any]]:
+    """Return a table's rows as plain values by the names of their columns."""
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1]]
 
 
 @contextmanager
@@ -59,7 +75,8 @@ def card(
         with ui.element("div").classes("card-head"):
             ui.label(title).classes("card-title").props('role="heading" aria-level="2"')
             if help is not None:
-                button = ui.button("?", on_click=lambda: _open_help(help)).classes("icon-button help-button")
+                button = ui.button("?", on_click=lambda: explain(current_page(), help))
+                button.classes("icon-button help-button")
                 button.props(f'flat round dense aria-haspopup="dialog" aria-label="Explain: {title}"')
             if exports is not None:
                 _export_menu(title, exports)
@@ -67,40 +84,24 @@ def card(
             yield body
 
 
-def _open_help(topic: str) -> None:
-    current_page().own(_dialog).open(topic)
-
-
-def _dialog(page: Page) -> ExplanationDialog:
-    with page.client.content:
-        return ExplanationDialog(page)
-
-
 def _export_menu(title: str, exports: Exports) -> None:
     stem = exports.name or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    kinds = [kind for kind in ("png", "svg", "csv", "json") if getattr(exports, kind) is not None]
-    if not kinds:
-        return
+
+    async def save(kind: str) -> None:
+        try:
+            content = await exports.content(kind)
+        except (DigitlabError, TimeoutError) as error:
+            current_page().notify(str(error) or "The browser did not answer; try again.", "error")
+            return
+        ui.download.content(content, f"{stem}.{kind}", _MEDIA_TYPES[kind])
+
     button = ui.button(icon="download").props(f'flat round dense aria-label="Save: {title}"').classes("icon-button")
     with button, ui.menu().props("auto-close"):
-        for kind in kinds:
-            ui.menu_item(f"{kind.upper()} file", lambda kind=kind: _save(exports, kind, stem)).mark(f"{stem}.{kind}")
+        for kind in exports.kinds():
+            ui.menu_item(f"{kind.upper()} file", lambda kind=kind: save(kind)).mark(f"{stem}.{kind}")
 
 
-async def _save(exports: Exports, kind: str, stem: str) -> None:
-    try:
-        content = await _called(getattr(exports, kind))
-        data = await asyncio.to_thread(_encoded, kind, content)
-    except (DigitlabError, TimeoutError) as error:
-        current_page().notify(str(error) or "The browser did not answer; try again.", "error")
-        return
-    ui.download.content(data, f"{stem}.{kind}", _MEDIA_TYPES[kind])
-
-
-_MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv", "json": "application/json"}
-
-
-async def _called(function: Callable[[], Any]) -> Any:
+async def _called(function: Any) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function()
     result = await asyncio.to_thread(function)
@@ -118,3 +119,63 @@ def _encoded(kind: str, content: Any) -> bytes:
     if kind == "json":
         return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
     return content if isinstance(content, bytes) else str(content).encode()
+
+
+@contextmanager
+def dialog(classes: str) -> Iterator[tuple[ui.dialog, ui.label]]:
+    """Build a dialog and its title; Escape closes it, and the focus goes back to where it was."""
+    with ui.dialog() as box, ui.element("div").classes(f"studio-dialog {classes}"):
+        with ui.element("div").classes("dialog-head"):
+            title = ui.label().classes("dialog-title").props('role="heading" aria-level="2"')
+            close = ui.button(icon="close", on_click=box.close).classes("icon-button")
+            close.props('flat round dense aria-label="Close"')
+        box.props(f'aria-labelledby="{title.html_id}"')
+        yield box, title
+
+
+class ExplanationDialog:
+    """The dialog in which a term is explained, with ways on to the terms that go with it; one for all terms."""
+
+    def __init__(self, page: Page) -> None:
+        self._page, self.topic = page, ""
+        with page.client.content, dialog("learn-dialog") as (self._dialog, self._title):
+            self._text = ui.html("", sanitize=False).classes("learn-text")
+            self._see = ui.element("nav").classes("toolbar learn-see").props('aria-label="Related"')
+
+    def open(self, term: str) -> None:
+        """Explain a term, with the numbers of now; an unknown one is an `InputError`."""
+        self.topic = find_topic(term)
+        topic = TOPICS[self.topic]
+        self._text.set_content(as_html(topic.explain(facts_of(self._page))))
+        self._title.set_text(topic.title)
+        self._see.clear()
+        with self._see:
+            if topic.see:
+                ui.label("See also").classes("muted")
+            for other in topic.see:
+                button = ui.button(TOPICS[other].title, on_click=lambda other=other: self.open(other))
+                button.props("outline dense").classes("learn-link")
+        self._dialog.open()
+
+
+def explain(page: Page, term: str) -> None:
+    """Explain a term to whoever looks at a page."""
+    page.own(ExplanationDialog).open(term)
+
+
+def facts_of(page: Page) -> Facts:
+    """Return the network, settings and data that the page's tab is about."""
+    trainer = page.trainer
+    if page.tab in _TABS_OF_THE_TRAINING and trainer.state != "idle":
+        return Facts(trainer.architecture, trainer.config, page.data)
+    return Facts(page.network, page.config, page.data)
+
+
+def as_html(explanation: Explanation) -> str:
+    """Return an explanation's paragraphs, everything in them escaped."""
+    first, *others = (f"<p>{escape(paragraph)}</p>" for paragraph in explanation.text)
+    formula = f'<p class="learn-formula">{escape(explanation.formula)}</p>' if explanation.formula else ""
+    here = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in explanation.here)
+    if here:
+        here = f'<div class="learn-here"><h3>In your network</h3>{here}</div>'
+    return first + formula + "".join(others) + here

@@ -6,21 +6,21 @@ What is to be saved as a picture is drawn by the browser that shows it, and seve
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 import nicegui.elements.echart  # noqa: F401  (makes ECharts known to the page)
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 from PIL import Image
 
 from digitlab.errors import InputError, StorageError
 from digitlab.studio.page import Page
+from digitlab.studio.widgets.controls import Scripted
 
 #: New points by the curve's name: the x values and the y values.
 Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -31,7 +31,6 @@ _PICTURE_TIMEOUT_S = 10.0
 # Where the y axis ends before there is data. Somewhat above ln 10 = 2.303, the loss of guessing among ten classes: most
 # trainings begin there, and the axis stays as it is.
 _Y_FIRST = 2.5
-_PREFIX = "data:image/png;base64,"
 _SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)"[^>]*?\bheight="([\d.]+)"')
 _RASTERIZE = """
 return await (async (svg, scale) => {
@@ -56,7 +55,7 @@ class Curve:
     marked: bool = False
 
 
-class LiveChart(ui.element, component="../static/live_chart.js"):
+class LiveChart(Scripted, component="../static/live_chart.js"):
     """A chart that grows; ``label`` is for screen readers, and the first curve carries the cursor.
 
     The x axis goes from 0 to ``x_max``, the y axis to ``y_max`` or where the data is.
@@ -69,14 +68,13 @@ class LiveChart(ui.element, component="../static/live_chart.js"):
         curves: Sequence[Curve],
         *,
         x_name: str,
-        y_name: str = "Value",
         x_max: float = 1,
         y_max: float | None = None,
     ) -> None:
         super().__init__()
         self._page, self._curves = page, tuple(curves)
         self.n_points = dict.fromkeys((curve.name for curve in curves), 0)
-        self._props |= {"label": label, "x-name": x_name, "y-name": y_name, "x-max": x_max, "y-first": _Y_FIRST}
+        self._props |= {"label": label, "x-name": x_name, "y-name": "Value", "x-max": x_max, "y-first": _Y_FIRST}
         if y_max is not None:
             self._props["y-max"] = y_max
         self._props["series"] = [
@@ -92,7 +90,7 @@ class LiveChart(ui.element, component="../static/live_chart.js"):
         for curve in self._curves:
             xs, ys = points.get(curve.name, ((), ()))
             self.n_points[curve.name] += len(xs)
-            columns.append([list(xs), _rounded(ys)])
+            columns.append([list(xs), [float(f"{y:.{_DIGITS}g}") for y in ys]])
         self._page.send(self, "append", columns)
 
     def restart(self, x_max: float) -> None:
@@ -106,17 +104,11 @@ class LiveChart(ui.element, component="../static/live_chart.js"):
 
     def on_pick(self, f: Callable[[int], Any]) -> Self:
         """Call ``f`` with the x where somebody clicked."""
-
-        def handle(event: GenericEventArguments) -> None:
-            f(int(event.args))
-
-        self.on("pick", handle)
-        return self
+        return self.on("pick", lambda event: f(int(event.args)))
 
     async def png(self) -> bytes:
         """Return the chart as it is seen, as a PNG file."""
-        uri = await self._picture("png")
-        return base64.b64decode(uri.partition(",")[2])
+        return base64.b64decode((await self._picture("png")).partition(",")[2])
 
     async def svg(self) -> str:
         """Return the chart as it is seen, as SVG."""
@@ -129,18 +121,12 @@ class LiveChart(ui.element, component="../static/live_chart.js"):
         return picture
 
 
-def _rounded(values: Iterable[float]) -> list[float]:
-    return [float(f"{value:.{_DIGITS}g}") for value in values]
-
-
 async def png_of_svg(svg: str, *, scale: int = 2) -> bytes:
     """Let the browser draw an SVG file and return it as PNG, with ``scale`` pixels for each unit."""
-    answer = await ui.run_javascript(_RASTERIZE % (json.dumps(svg), scale), timeout=10.0)
-    try:
-        if isinstance(answer, str) and answer.startswith(_PREFIX):
-            return base64.b64decode(answer.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
-        pass
+    answer = await ui.run_javascript(_RASTERIZE % (json.dumps(svg), scale), timeout=_PICTURE_TIMEOUT_S)
+    with suppress(ValueError):
+        if isinstance(answer, str) and answer.startswith("data:image/png;base64,"):
+            return base64.b64decode(answer.partition(",")[2], validate=True)
     raise InputError("The browser could not draw the picture; save it as SVG instead.")
 
 
@@ -150,9 +136,8 @@ def png_side_by_side(pictures: Sequence[bytes]) -> bytes:
         images = [Image.open(io.BytesIO(picture), formats=["PNG"]).convert("RGB") for picture in pictures]
     except OSError as error:
         raise StorageError(f"The browser gave a picture that cannot be read ({error}); try again.") from None
-    whole = Image.new(
-        "RGB", (sum(image.width for image in images), max(image.height for image in images)), images[0].getpixel((0, 0))
-    )
+    size = sum(image.width for image in images), max(image.height for image in images)
+    whole = Image.new("RGB", size, images[0].getpixel((0, 0)))
     left = 0
     for image in images:
         whole.paste(image, (left, 0))
@@ -178,8 +163,5 @@ def svg_side_by_side(pictures: Sequence[str]) -> str:
             raise StorageError("The browser gave a picture without a size; try again.")
         parts.append(picture[found.start() :].replace("<svg", f'<svg x="{left:g}"', 1))
         left, height = left + float(found[1]), max(height, float(found[2]))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left:g}" height="{height:g}">\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{left:g}" height="{height:g}">'
+    return "\n".join([head, *parts, "</svg>\n"])

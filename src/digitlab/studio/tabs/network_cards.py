@@ -17,8 +17,9 @@ from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.bar_table import bar_table
 from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.studio.widgets.controls import say
+from digitlab.studio.widgets.tables import bar_table
 from digitlab.text import listed, percent, size_text
 
 _PAIR = ("codelab_cnn", "dense_baseline")
@@ -40,36 +41,22 @@ class CostCard:
     def show(self, network: Architecture) -> None:
         """Show what one image costs in a network."""
         cost = self._cost = cost_of(network)
+        values = f"{size_text(cost.values_bytes)}: the image and what the layers make of it"
         figures = (
             ("Parameters", f"{cost.n_parameters:,}", f"{size_text(cost.weights_bytes)} of memory"),
             ("Multiply-adds", f"{cost.multiply_adds:,}", "for one answer; about 3 × as many to learn from it"),
-            (
-                "Values",
-                f"{cost.n_values:,}",
-                f"{size_text(cost.values_bytes)}: the image and what the layers make of it",
-            ),
+            ("Values", f"{cost.n_values:,}", values),
         )
-        self._figures.set_content(
-            '<dl class="figures">'
-            + "".join(
-                f'<div><dt>{a}</dt><dd class="num">{b}</dd><dd class="muted">{c}</dd></div>' for a, b, c in figures
-            )
-            + "</dl>"
-        )
-        most = [max(1, *(getattr(layer, name) for layer in cost.layers)) for name in ("n_parameters", "multiply_adds")]
+        told = (f'<div><dt>{a}</dt><dd class="num">{b}</dd><dd class="muted">{c}</dd></div>' for a, b, c in figures)
+        self._figures.set_content(f'<dl class="figures">{"".join(told)}</dl>')
+        names = ("n_parameters", "multiply_adds")
+        most = {name: max(1, *(getattr(layer, name) for layer in cost.layers)) for name in names}
         rows = [
-            (
-                layer.name,
-                (
-                    Bar(f"{layer.n_parameters:,}", layer.n_parameters / most[0]),
-                    Bar(f"{layer.multiply_adds:,}", layer.multiply_adds / most[1]),
-                ),
-            )
+            (layer.name, [Bar(f"{getattr(layer, name):,}", getattr(layer, name) / most[name]) for name in names])
             for layer in cost.layers
         ]
-        self._table.set_content(
-            bar_table("Cost of one image in each layer", ("Layer Name", "Parameters", "Multiply-adds"), rows)
-        )
+        headings = ("Layer Name", "Parameters", "Multiply-adds")
+        self._table.set_content(bar_table("Cost of one image in each layer", headings, rows))
 
     def _rows(self) -> Rows:
         layers = () if self._cost is None else self._cost.layers
@@ -103,19 +90,16 @@ class ComparisonCard:
     async def refresh(self) -> None:
         """Look for runs of the two, and show what they have reached."""
         found = await asyncio.to_thread(results_here, self._page.trainer, self._networks)
-        if self._page.client.is_deleted:
-            return
-        a, b, is_fair = fair_pair(*found)
-        self._results = (a, b)
-        self._draw(is_fair)
+        if self._page.is_open:
+            a, b, is_fair = fair_pair(*found)
+            self._results = (a, b)
+            self._draw(is_fair)
 
     def _draw(self, is_fair: bool) -> None:
         columns, rows = self._rows()
         cells = [(name, [_shown(cell) for cell in both]) for name, *both in rows]
         self._table.set_content(bar_table("Two networks of about equal size", columns, cells))
-        warning = "" if is_fair else self._unlike()
-        self._warning.set_text(warning)
-        self._warning.set_visibility(bool(warning))
+        say(self._warning, "" if is_fair else self._unlike())
         self._sentence.set_text(self._told(is_fair))
 
     def _unlike(self) -> str:
@@ -140,21 +124,21 @@ class ComparisonCard:
             which = "both: choose one" if len(missing) == 2 else f"{missing[0]} too: choose it"
             return f"{told}To see what that is worth, train {which} here and press Start in the Training tab."
         errors = [None if r is None or r.val_accuracy is None else 1 - r.val_accuracy for r in self._results]
-        if not is_fair or None in errors or not errors[0] or not errors[1]:
+        if not is_fair or not errors[0] or not errors[1]:
             return told
-        times_more = errors[1] / errors[0]
-        return f"{told}On the validation images the dense network made {times_more:.1f} times as many mistakes."
+        return (
+            f"{told}On the validation images the dense network made {errors[1] / errors[0]:.1f} times as many mistakes."
+        )
 
     def _rows(self) -> Rows:
-        a, b = self._results
-        pair = list(zip(self._networks, self._costs, strict=True))
+        results = self._results
         rows: list[tuple[Any, ...]] = [
-            ("Layers", *(_chain(network) for network, _ in pair)),
-            ("Parameters", *(cost.n_parameters for _, cost in pair)),
-            ("Multiply-adds", *(cost.multiply_adds for _, cost in pair)),
-            ("Validation accuracy", *(None if r is None or r.val_accuracy is None else r.val_accuracy for r in (a, b))),
-            ("Test accuracy", *(None if r is None or r.test_accuracy is None else r.test_accuracy for r in (a, b))),
-            ("Run", *("" if r is None else r.run for r in (a, b))),
+            ("Layers", *(_chain(network) for network in self._networks)),
+            ("Parameters", *(cost.n_parameters for cost in self._costs)),
+            ("Multiply-adds", *(cost.multiply_adds for cost in self._costs)),
+            ("Validation accuracy", *(None if r is None else r.val_accuracy for r in results)),
+            ("Test accuracy", *(None if r is None else r.test_accuracy for r in results)),
+            ("Run", *("" if r is None else r.run for r in results)),
         ]
         return ("", *_PAIR), rows
 
@@ -180,6 +164,4 @@ def _chain(network: Architecture) -> str:
 def _shown(cell: Any) -> str:
     if isinstance(cell, float):
         return percent(cell)
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    return str(cell) if cell else "–"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell or "–")

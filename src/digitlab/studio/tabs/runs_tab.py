@@ -16,13 +16,12 @@ from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
 from digitlab.network.formats.tfjs import QUANTIZATIONS
 from digitlab.studio.page import Page
-from digitlab.studio.run_list import RunLine, open_run, report_url, run_lines
-from digitlab.studio.stream import Refreshing
-from digitlab.studio.tabs.runs.comparison_view import ComparisonView
+from digitlab.studio.run_list import NO_RUNS, RunLine, open_run, report_url, run_lines
+from digitlab.studio.tabs.comparison_view import ComparisonView
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card
-from digitlab.studio.widgets.controls import choose_test_images
-from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.card import Exports, Rows, card, dialog, records_of
+from digitlab.studio.widgets.controls import choose_test_images, tell
+from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
 from digitlab.text import percent
 
 _NAME = "Runs"
@@ -34,55 +33,42 @@ _NEXT_STEPS = (
     "Choose one more run to compare with it.",
     "Comparing ...",
 )
+_NONE_YET = "There are no runs yet. Start a training in the Training tab; it is kept here."
 _log = logging.getLogger("digitlab.studio")
-
-
-def build(page: Page) -> None:
-    """Build the tab into the current container."""
-    RunsTab(page)
 
 
 class RunsTab:
     """The list, and below it the comparison of the two runs that are chosen in it."""
 
     def __init__(self, page: Page) -> None:
-        self._page, self._subject = page, page.subject
+        self._page = page
         self._lines: list[RunLine] = []
         self._chosen: list[str] = []
-        self._build()
-        self._looking = Refreshing(self._look, gap_s=0.5, name="digitlab studio list of runs")
-        self._comparing = Refreshing(self._compare, gap_s=0.2, name="digitlab studio comparison")
-        page.on_tab(lambda name: self._looking.ask(at_once=True) if name == _NAME else None)
-        page.on_state(lambda _: self._look_if_seen())
-        self._subject.on_change(self._subject_changed)
-        ui.timer(_LOOK_EVERY_S, self._look_if_seen)
-        self._looking.ask()
-
-    def _build(self) -> None:
         exports = Exports(name="runs", csv=lambda: run_table(self._lines), json=lambda: run_records(self._lines))
         with card("Runs", help="runs", exports=exports):
             self._table = SortableTable("Runs", RUN_COLUMNS, heading_column=1, on_action=self._act)
-            self._none = ui.label().classes("muted")
-            self._none.set_visibility(False)
+            self._none = ui.label()
+            tell(self._none, "")
         with ui.element("div").classes("toolbar"):
-            choose_test_images(self._page)
+            choose_test_images(page)
             self._swap = ui.button("Swap A and B", on_click=self._swap_runs).props("outline")
-            self._status = ui.label().classes("evaluated muted").props('role="status"')
-        self._comparison = ComparisonView(self._page)
-        self._exporting = ExportDialog(self._page)
-        self._tell_choice()
+            self._status = ui.label().classes("evaluated").props('role="status"')
+        self._comparison = ComparisonView(page)
+        self._exporting = ExportDialog(page)
+        self._looking = page.refreshing(_NAME, self._look, gap_s=0.5)
+        self._comparing = page.refreshing(_NAME, self._compare, gap_s=0.2)
+        self._choice_changed()
+        page.on(self._looking.ask, "state")
+        page.on(lambda: self._comparing.ask(at_once=True), "subject")
+        ui.timer(_LOOK_EVERY_S, self._looking.ask)
 
     # ---- the list ----
-
-    def _look_if_seen(self) -> None:
-        if self._page.tab == _NAME:
-            self._looking.ask()
 
     async def _look(self) -> None:
         try:
             lines = await asyncio.to_thread(run_lines, self._page.trainer)
         except DigitlabError as error:
-            self._say_none(str(error), is_error=True)
+            tell(self._none, str(error), is_error=True)
             return
         if not self._page.is_open:
             return
@@ -98,52 +84,32 @@ class RunsTab:
         if rows != list(self._table.rows):
             self._table.show(rows)
         self._table.set_visibility(bool(rows))
-        if rows:
-            self._none.set_visibility(False)
-        elif self._page.trainer.out is None:
-            self._say_none("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
-        else:
-            self._say_none("There are no runs yet. Start a training in the Training tab; it is kept here.")
-
-    def _say_none(self, sentence: str, *, is_error: bool = False) -> None:
-        self._none.set_text(sentence)
-        self._none.classes(add="error" if is_error else "muted", remove="muted" if is_error else "error")
-        self._none.set_visibility(True)
+        tell(self._none, "" if rows else NO_RUNS if self._page.trainer.out is None else _NONE_YET)
 
     async def _act(self, name: str, action: str) -> None:
+        page = self._page
         if action == "compare":
-            self._toggle(name)
+            if name in self._chosen:
+                self._chosen.remove(name)
+            else:
+                # A third one takes the place of the one that was chosen last, so that A stays for several comparisons.
+                self._chosen = [*self._chosen[:1], name]
+            self._choice_changed()
+            self._draw()
         elif action == "evaluate":
-            self._subject.choose_run(name)
-            self._page.set_tab("Evaluation")
+            page.evaluate_run(name)
+            page.set_tab("Evaluation")
             # The button that had the focus is hidden now; whoever uses the keyboard goes on from the tab.
-            self._page.client.run_javascript("document.getElementById('tab-evaluation')?.focus()")
+            page.client.run_javascript("document.getElementById('tab-evaluation')?.focus()")
         elif action == "report":
-            await self._write_report(name)
+            with page.telling_errors():
+                await asyncio.to_thread(evaluate_and_report, open_run(page.trainer, name), page.data)
+                page.notify(f"The report of {name} is written.")
+                self._looking.ask(at_once=True)
         elif action == "export":
             self._exporting.open(name)
 
-    async def _write_report(self, name: str) -> None:
-        page = self._page
-        try:
-            run = open_run(page.trainer, name)
-            await asyncio.to_thread(evaluate_and_report, run, page.data)
-        except DigitlabError as error:
-            page.notify(str(error), "error")
-            return
-        page.notify(f"The report of {name} is written.")
-        self._looking.ask(at_once=True)
-
     # ---- comparing ----
-
-    def _toggle(self, name: str) -> None:
-        if name in self._chosen:
-            self._chosen.remove(name)
-        else:
-            # A third one takes the place of the one that was chosen last, so that A stays for a series of comparisons.
-            self._chosen = [*self._chosen[:1], name]
-        self._choice_changed()
-        self._draw()
 
     def _swap_runs(self) -> None:
         self._chosen.reverse()
@@ -151,45 +117,35 @@ class RunsTab:
         self._draw()
 
     def _choice_changed(self) -> None:
-        self._tell_choice()
-        if len(self._chosen) == 2:
+        n = len(self._chosen)
+        self._swap.set_enabled(n == 2)
+        tell(self._status, _NEXT_STEPS[n])
+        if n == 2:
             self._comparing.ask(at_once=True)
         else:
             self._comparison.hide()
 
-    def _tell_choice(self) -> None:
-        n = len(self._chosen)
-        self._swap.set_enabled(n == 2)
-        self._tell(_NEXT_STEPS[n])
-
-    def _tell(self, sentence: str, *, is_error: bool = False) -> None:
-        self._status.set_text(sentence)
-        self._status.classes(add="error" if is_error else "muted", remove="muted" if is_error else "error")
-
-    def _subject_changed(self) -> None:
-        if len(self._chosen) == 2:
-            self._comparing.ask(at_once=True)
-
     async def _compare(self) -> None:
-        chosen, n_images = tuple(self._chosen), self._subject.n_images
+        chosen, page = tuple(self._chosen), self._page
         if len(chosen) != 2:
             return
         try:
-            a, b = (open_run(self._page.trainer, name) for name in chosen)
-            comparison = await asyncio.to_thread(compare, a, b, self._page.data, n_images)
+            a, b = (open_run(page.trainer, name) for name in chosen)
+            comparison = await asyncio.to_thread(compare, a, b, page.data, page.n_images)
         except DigitlabError as error:
             self._comparison.hide()
-            self._tell(str(error), is_error=True)
+            tell(self._status, str(error), is_error=True)
             return
         except Exception as error:
             _log.exception("A comparison failed")
             self._comparison.hide()
-            self._tell(f"The comparison failed: {error}. Choose two other runs, or reload the page.", is_error=True)
+            sentence = f"The comparison failed: {error}. Choose two other runs, or reload the page."
+            tell(self._status, sentence, is_error=True)
             return
         # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
-        if self._page.is_open and chosen == tuple(self._chosen):
+        if page.is_open and chosen == tuple(self._chosen):
             await self._comparison.show(comparison)
-            self._tell(f"A is {chosen[0]}, B is {chosen[1]}.")
+            tell(self._status, f"A is {chosen[0]}, B is {chosen[1]}.")
 
 
 #: The table's columns.
@@ -199,9 +155,7 @@ RUN_COLUMNS = (
     Column("Status"),
     Column("val_acc", is_number=True),
     Column("Test acc", is_number=True),
-    Column("Evaluate", can_sort=False, is_hidden=True),
-    Column("Report", can_sort=False, is_hidden=True),
-    Column("Export", can_sort=False, is_hidden=True),
+    *(Column(action, can_sort=False, is_hidden=True) for action in ("Evaluate", "Report", "Export")),
     Column("Began"),
     Column("Network"),
     Column("Seed", is_number=True),
@@ -209,7 +163,6 @@ RUN_COLUMNS = (
     Column("Changed settings"),
 )
 
-_ACTIVE = ("training", "paused")
 _FIELDS = (
     "name", "began", "network", "changed_settings", "seed", "epochs_done", "epochs", "status", "val_accuracy",
     "test_accuracy", "problem",
@@ -218,47 +171,45 @@ _FIELDS = (
 
 def run_rows(lines: Sequence[RunLine], chosen: Sequence[str], trainer: Trainer) -> list[Row]:
     """Return a row for every run; those that are chosen are marked A and B."""
-    here = trainer.run.name if trainer.run is not None and trainer.state in _ACTIVE else ""
+    here = trainer.run.name if trainer.run is not None and trainer.state in ("training", "paused") else ""
     return [_row(line, chosen, trainer.state if line.name == here else "") for line in lines]
 
 
 def run_table(lines: Sequence[RunLine]) -> Rows:
-    """Return the runs as a table to be saved."""
-    records = run_records(lines)
-    return _FIELDS, [[record[name] for name in _FIELDS] for record in records]
-
-
-def run_records(lines: Sequence[RunLine]) -> list[dict[str, Any]]:
-    """Return the runs as plain values to be saved; None is what a damaged run does not tell."""
-    records = []
+    """Return the runs as a table to be saved; None is what a damaged run does not tell."""
+    rows = []
     for line in lines:
         info = line.info.to_dict() if line.info is not None else {}
         known = {"name": line.name, "began": line.began.isoformat(timespec="seconds"), "problem": line.problem}
         known |= {"changed_settings": line.changed, "status": info.get("status", "damaged")}
-        records.append({name: known.get(name, info.get(name)) for name in _FIELDS})
-    return records
+        rows.append([known.get(name, info.get(name)) for name in _FIELDS])
+    return _FIELDS, rows
+
+
+def run_records(lines: Sequence[RunLine]) -> list[dict[str, Any]]:
+    """Return the runs as plain values to be saved."""
+    return records_of(run_table(lines))
 
 
 def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
-    name = line.name
+    name, info = line.name, line.info
     letter = "AB"[chosen.index(name)] if name in chosen else ""
     began = Cell(f"{line.began:%Y-%m-%d %H:%M}", order=line.began.timestamp())
-    info = line.info
     if info is None:
-        nothing = Cell("", order=None)
+        nothing = (Cell("", order=None),) * 4
         # The sentence takes the place of both accuracies, the evaluation, the report and the export.
         problem = Cell(line.problem, order=None, look="error long-text", span=5)
-        told = (Cell("damaged"), problem, nothing, nothing, nothing, nothing, began, nothing, nothing, nothing, nothing)
-        return Row(name, (Cell(""), Cell(name), *told))
+        return Row(name, (Cell(""), Cell(name), Cell("damaged"), problem, *nothing, began, *nothing))
+    check = Cell(letter, kind="check", action="compare", says=f"Compare {name}", is_on=bool(letter))
     cells = (
-        _check(line, letter),
+        check if line.has_weights else Cell(""),
         Cell(name),
         Cell(state or info.status),
         _accuracy(info.val_accuracy),
         _accuracy(info.test_accuracy, info.problem),
-        Cell("Evaluate", kind="button", action="evaluate", says=f"Evaluate {name}") if line.has_model else Cell(""),
+        _button("Evaluate", "evaluate", f"Evaluate {name}") if line.has_model else Cell(""),
         _report(line),
-        Cell("Export", kind="button", action="export", says=f"Export {name}") if line.has_model else Cell(""),
+        _button("Export", "export", f"Export {name}") if line.has_model else Cell(""),
         began,
         Cell(info.network),
         Cell(f"{info.seed}", order=info.seed),
@@ -268,18 +219,14 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
     return Row(name, cells, is_marked=bool(letter))
 
 
-def _check(line: RunLine, letter: str) -> Cell:
-    if not line.has_weights:
-        return Cell("")
-    return Cell(letter, kind="check", action="compare", says=f"Compare {line.name}", is_on=bool(letter))
+def _button(text: str, action: str, says: str) -> Cell:
+    return Cell(text, kind="button", action=action, says=says)
 
 
 def _report(line: RunLine) -> Cell:
     if line.has_report:
         return Cell("Report", kind="link", href=report_url(line.name), says=f"Report of {line.name}, in a new tab")
-    if line.has_model:
-        return Cell("Write report", kind="button", action="report", says=f"Write the report of {line.name}")
-    return Cell("")
+    return _button("Write report", "report", f"Write the report of {line.name}") if line.has_model else Cell("")
 
 
 def _accuracy(fraction: float | None, problem: str = "") -> Cell:
@@ -296,7 +243,6 @@ _TITLES = {
 }
 _AS_THEY_ARE = "float32"
 _MISSING = 'Keras and ONNX files need two more packages: pip install "digitlab[export]"'
-_log = logging.getLogger("digitlab.studio")
 
 
 class ExportDialog:
@@ -306,17 +252,9 @@ class ExportDialog:
         self._page = page
         self.name = ""
         formats = formats_here()
-        with ui.dialog() as self._dialog, ui.element("div").classes("studio-dialog export-dialog"):
-            self._dialog.props('aria-labelledby="export-dialog-title"')
-            with ui.element("div").classes("dialog-head"):
-                self._title = ui.label().classes("dialog-title")
-                self._title.props('id="export-dialog-title" role="heading" aria-level="2"')
-                ui.button(icon="close", on_click=self._dialog.close).props(
-                    'flat round dense aria-label="Close"'
-                ).classes("icon-button")
-            self._format = ui.select(
-                {name: _TITLES[name] for name in formats}, value=formats[0], label="For", on_change=self._tell_format
-            )
+        with dialog("export-dialog") as (self._dialog, self._title):
+            titles = {name: _TITLES[name] for name in formats}
+            self._format = ui.select(titles, value=formats[0], label="For", on_change=self._tell_format)
             widths = {_AS_THEY_ARE: "as they are, 32 bits"} | {name: f"quantized to {name}" for name in QUANTIZATIONS}
             self._quantize = ui.select(widths, value=_AS_THEY_ARE, label="Weights")
             if len(formats) < len(_TITLES):
@@ -336,10 +274,16 @@ class ExportDialog:
         """Export as is chosen, tell what came of it, and have the browser save the file."""
         name, format = self.name, str(self._format.value)
         quantize = None if format != "tfjs" or self._quantize.value == _AS_THEY_ARE else str(self._quantize.value)
+
+        def exported() -> tuple[ExportReport, ExportedFile]:
+            checkpoint = open_run(self._page.trainer, name).load_model()
+            model, data = Sequential.from_checkpoint(checkpoint), self._page.data
+            return export_packed(model, name, format=format, quantize=quantize, data=data, metadata=checkpoint.metadata)
+
         self._button.disable()
         self._say(["Exporting and verifying ..."])
         try:
-            report, file = await asyncio.to_thread(self._exported, name, format, quantize)
+            report, file = await asyncio.to_thread(exported)
         except DigitlabError as error:
             self._say([str(error)], is_error=True)
         except Exception as error:
@@ -351,19 +295,12 @@ class ExportDialog:
         finally:
             self._button.enable()
 
-    def _exported(self, name: str, format: str, quantize: str | None) -> tuple[ExportReport, ExportedFile]:
-        checkpoint = open_run(self._page.trainer, name).load_model()
-        model = Sequential.from_checkpoint(checkpoint)
-        data, metadata = self._page.data, checkpoint.metadata
-        return export_packed(model, name, format=format, quantize=quantize, data=data, metadata=metadata)
-
     def _tell_format(self) -> None:
         self._quantize.set_visibility(self._format.value == "tfjs")
 
     def _say(self, sentences: list[str], *, is_error: bool = False) -> None:
-        if not self._page.is_open:
-            return
-        self._told.clear()
-        with self._told:
-            for sentence in sentences:
-                ui.label(sentence).classes("error" if is_error else "")
+        if self._page.is_open:
+            self._told.clear()
+            with self._told:
+                for sentence in sentences:
+                    ui.label(sentence).classes("error" if is_error else "")

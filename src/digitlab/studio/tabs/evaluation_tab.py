@@ -24,13 +24,11 @@ from digitlab.evaluation.svg import reliability_chart, standalone_svg
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
-from digitlab.studio.stream import Refreshing
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card
-from digitlab.studio.widgets.charts import png_of_svg
-from digitlab.studio.widgets.controls import choose_test_images
-from digitlab.studio.widgets.evaluation_views import AccuracyView, ConfusionMatrix, class_table
-from digitlab.studio.widgets.image_list import Answers, ImageList
+from digitlab.studio.widgets.card import Exports, Rows, card, records_of
+from digitlab.studio.widgets.controls import choose_test_images, tell
+from digitlab.studio.widgets.digit_views import Answers, ImageList
+from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES, Evaluation
 
@@ -42,11 +40,6 @@ _log = logging.getLogger("digitlab.studio")
 T = TypeVar("T")
 
 
-def build(page: Page) -> None:
-    """Build the tab into the current container."""
-    EvaluationTab(page)
-
-
 class EvaluationTab:
     """What is evaluated, its figures, its confusion matrix, and the images that somebody chose.
 
@@ -55,19 +48,14 @@ class EvaluationTab:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._subject = page.subject
         self._selection = MISTAKES
         self._drawn: Evaluated | None = None
         self._build()
-        self._refreshing = Refreshing(self._refresh, gap_s=1.0, name="digitlab studio evaluation")
-        self._offering = Refreshing(self._offer, gap_s=2.0, name="digitlab studio choice of runs")
-        page.on_records(lambda _: self._ask())
-        page.on_state(lambda _: self._shown())
-        page.on_generation(lambda: self._ask(at_once=True))
-        page.on_cursor(lambda _: self._ask(at_once=True))
-        page.on_tab(lambda name: self._shown() if name == _NAME else None)
-        self._subject.on_change(self._subject_changed)
-        self._shown()
+        self._refreshing = page.refreshing(_NAME, self._refresh, gap_s=1.0)
+        self._offering = page.refreshing(_NAME, self._offer, gap_s=2.0)
+        page.on_records(lambda _: self._refreshing.ask())
+        page.on(lambda: self._refreshing.ask(at_once=True), "generation", "cursor")
+        page.on(self._subject_changed, "subject", "state")
 
     def _build(self) -> None:
         with ui.element("div").classes("toolbar"):
@@ -87,21 +75,22 @@ class EvaluationTab:
                 self._matrix = ConfusionMatrix(CLASS_NAMES, partial(self._choose, reveal=True))
             with card("Images", help="mistakes", exports=Exports(csv=self._image_table, json=self._image_records)):
                 with ui.element("div").classes("toolbar"):
-                    self._worst = ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
+                    ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
                 self._images = ImageList(CLASS_NAMES, label="Chosen images")
 
     # ---- what somebody chose ----
 
     def _choose_model(self) -> None:
-        self._subject.choose_run(str(self._model.value or ""))
+        self._page.evaluate_run(str(self._model.value or ""))
 
     def _subject_changed(self) -> None:
-        if self._model.value != self._subject.run_name:
+        name = self._page.run_name
+        if self._model.value != name:
             # Another tab chose it; the choice may not hold it yet.
-            name = self._subject.run_name
-            self._names = {**self._names, name: f"Run {name}"}
+            self._names = {name: f"Run {name}"} | self._names
             self._model.set_options(self._names, value=name)
-        self._shown()
+        self._refreshing.ask(at_once=True)
+        self._offering.ask(at_once=True)
 
     async def _choose(self, selection: Selection, *, reveal: bool = False) -> None:
         self._selection = selection
@@ -114,58 +103,45 @@ class EvaluationTab:
 
     # ---- computing and drawing ----
 
-    def _ask(self, *, at_once: bool = False) -> None:
-        if self._page.tab == _NAME:
-            self._refreshing.ask(at_once=at_once)
-
-    def _shown(self) -> None:
-        self._ask(at_once=True)
-        if self._page.tab == _NAME:
-            self._offering.ask(at_once=True)
-
     async def _offer(self) -> None:
         """Bring the choice of runs up to date."""
+        page = self._page
         try:
-            lines = await asyncio.to_thread(run_lines, self._page.trainer)
+            lines = await asyncio.to_thread(run_lines, page.trainer)
         except DigitlabError as error:
             self._fail(str(error))
             return
-        if not self._page.is_open:
-            return
         names = [line.name for line in lines if line.has_model]
-        if self._subject.run_name and self._subject.run_name not in names:
-            names.append(self._subject.run_name)
-        options = {"": _HERE} | {name: f"Run {name}" for name in names}
-        if options != self._names:
+        options = {"": _HERE} | {name: f"Run {name}" for name in [*names, page.run_name] if name}
+        if page.is_open and options != self._names:
             self._names = options
-            self._model.set_options(options, value=self._subject.run_name)
+            self._model.set_options(options, value=page.run_name)
 
     async def _refresh(self) -> None:
-        page, subject = self._page, self._subject
+        page = self._page
         try:
-            if subject.run_name:
-                evaluate = partial(evaluate_kept_run, page.trainer, page.data, subject.run_name, subject.n_images)
+            if page.run_name:
+                evaluate = partial(evaluate_kept_run, page.trainer, page.data, page.run_name, page.n_images)
             else:
-                evaluate = partial(evaluate_training, page.trainer, page.data, page.cursor, subject.n_images)
+                evaluate = partial(evaluate_training, page.trainer, page.data, page.cursor, page.n_images)
             found = await asyncio.to_thread(evaluate)
         except DigitlabError as error:
             self._fail(str(error))
-            return
         except Exception as error:
             _log.exception("An evaluation failed")
             self._fail(f"The evaluation failed: {error}. Choose another network, or reload the page.")
-            return
-        if page.is_open:
-            await self._draw(found)
+        else:
+            if page.is_open:
+                await self._draw(found)
 
     def _fail(self, sentence: str) -> None:
-        self._status.set_text(sentence)
+        tell(self._status, sentence, is_error=True)
         # Only this is read out: what is evaluated changes with every second of a training.
-        self._status.classes(add="error", remove="muted").props('role="alert"')
+        self._status.props('role="alert"')
 
     async def _draw(self, found: Evaluated) -> None:
-        self._status.set_text(found.what)
-        self._status.classes(add="muted", remove="error").props(remove="role")
+        tell(self._status, found.what)
+        self._status.props(remove="role")
         before, self._drawn = self._drawn, found
         if before is not None and before.evaluation is found.evaluation:
             self._draw_accuracy(found)  # that of all images may be known since
@@ -210,52 +186,45 @@ class EvaluationTab:
         found = self._found()
         return {"network": found.what} | found.evaluation.to_dict()
 
-    def _matrix_svg(self) -> str:
-        evaluation = self._found().evaluation
-        cells = count_cells(evaluation.confusion_matrix, evaluation.class_names)
-        return matrix_svg(f"Confusion matrix: {self._found().what}", evaluation.class_names, cells)
-
     def _matrix_exports(self) -> Exports:
-        async def png() -> bytes:
-            return await png_of_svg(self._matrix_svg())
+        def svg() -> str:
+            found = self._found()
+            names, matrix = found.evaluation.class_names, found.evaluation.confusion_matrix
+            return matrix_svg(f"Confusion matrix: {found.what}", names, count_cells(matrix, names))
 
         def table() -> Rows:
-            evaluation = self._found().evaluation
-            rows = zip(evaluation.class_names, evaluation.confusion_matrix, strict=True)
-            return ("label", *evaluation.class_names), [(name, *counts) for name, counts in rows]
+            found = self._found().evaluation
+            rows = zip(found.class_names, found.confusion_matrix, strict=True)
+            return ("label", *found.class_names), [(name, *counts) for name, counts in rows]
 
         def plain() -> dict[str, Any]:
-            evaluation = self._found().evaluation
-            return {"class_names": evaluation.class_names, "confusion_matrix": evaluation.confusion_matrix}
+            found = self._found().evaluation
+            return {"class_names": found.class_names, "confusion_matrix": found.confusion_matrix}
 
-        return Exports(png=png, svg=self._matrix_svg, csv=table, json=plain)
+        return Exports(svg=svg, draws=True, csv=table, json=plain)
 
     def _calibration_exports(self) -> Exports:
         def svg() -> str:
             return standalone_svg(reliability_chart(self._found().evaluation.calibration))
 
-        async def png() -> bytes:
-            return await png_of_svg(svg())
-
         def table() -> Rows:
-            columns = ("low", "high", "n_images", "confidence", "accuracy")
             bins = self._found().evaluation.calibration.bins
-            return columns, [(b.low, b.high, b.n_images, b.confidence, b.accuracy) for b in bins]
+            rows = [(b.low, b.high, b.n_images, b.confidence, b.accuracy) for b in bins]
+            return ("low", "high", "n_images", "confidence", "accuracy"), rows
 
-        return Exports(png=png, svg=svg, csv=table, json=lambda: self._found().evaluation.calibration.to_dict())
+        return Exports(svg=svg, draws=True, csv=table, json=lambda: self._found().evaluation.calibration.to_dict())
 
     def _image_table(self) -> Rows:
         found = self._found().answers
         columns = ("image", "label", "predicted", *(f"p_{name.lower()}" for name in found.evaluation.class_names))
-        chosen = self._selection.indices(found.labels, found.probabilities).tolist()
-        answers = ((i, found.probabilities[i]) for i in chosen)
-        return columns, [
-            (int(found.places[i]), int(found.labels[i]), int(row.argmax()), *row.tolist()) for i, row in answers
-        ]
+        rows = []
+        for i in self._selection.indices(found.labels, found.probabilities).tolist():
+            given = found.probabilities[i]
+            rows.append((int(found.places[i]), int(found.labels[i]), int(given.argmax()), *given.tolist()))
+        return columns, rows
 
     def _image_records(self) -> list[dict[str, Any]]:
-        columns, rows = self._image_table()
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return records_of(self._image_table())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from nicegui import core
 
-from digitlab.studio.stream import Refreshing
+from digitlab.studio.page import Refreshing
 
 
 def on_a_loop(scenario: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:

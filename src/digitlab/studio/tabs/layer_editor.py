@@ -19,44 +19,42 @@ from digitlab.network.cost import LayerCost, layer_cost
 from digitlab.network.layers import ACTIVATIONS, INITIALIZERS, LAYERS, PADDINGS, Layer, Shape
 from digitlab.values import CLASS_NAMES
 
+#: Of the digits.
+INPUT_SHAPE = (28, 28, 1)
+
 _SIZES = re.compile(r"\s*(\d{1,9})\s*(?:[x×,;]\s*(\d{1,9})\s*)?", re.IGNORECASE)
+_MOST_UNDO = 100
+_LONGEST_NAME = 100
+_EDITED = "_edited"
+_WANTED = {
+    "size": 'a whole number such as 5, or height and width such as "5 x 3"',
+    "fraction": "a fraction from 0 to below 1",
+    "whole": "a whole number from 1 to 65,536",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One field of a layer's form.
+    """One field of a layer's form: the layer's attribute, what the form calls it, and what is typed.
 
-    Attributes
-    ----------
-    name, title : str
-        The layer's attribute, and what the form calls it.
-    form : {"whole", "fraction", "size", "choice", "flag"}
-        What is typed: a whole number, a fraction, one or two whole numbers (``5`` or ``5 x 3``), one of ``choices``,
-        or yes and no.
-    choices : tuple of str
-        For a choice.
-    least, most : float
-        For numbers.
-    rare : bool
-        Shown only when asked for.
-    may_be_empty : bool
-        Whether nothing typed means None.
+    That is a ``whole`` number, a ``fraction``, a ``size`` of one or two whole numbers (``5`` or ``5 x 3``), one of the
+    ``choices``, or a ``flag``, yes and no. A ``rare`` one is shown only when asked for, and where one ``may_be_empty``
+    nothing typed means None.
     """
 
     name: str
     title: str
     form: Literal["whole", "fraction", "size", "choice", "flag"]
     choices: tuple[str, ...] = ()
-    least: float = 1
-    most: float = 65_536
     rare: bool = False
     may_be_empty: bool = False
 
 
+_PADDING = Setting("padding", "Padding", "choice", PADDINGS)
 _BIAS_AND_START = (
     Setting("use_bias", "Bias", "flag", rare=True),
-    Setting("kernel_initializer", "Initial weights", "choice", tuple(INITIALIZERS), rare=True),
-    Setting("bias_initializer", "Initial biases", "choice", tuple(INITIALIZERS), rare=True),
+    Setting("kernel_initializer", "Initial weights", "choice", INITIALIZERS, rare=True),
+    Setting("bias_initializer", "Initial biases", "choice", INITIALIZERS, rare=True),
 )
 
 #: The fields of each kind of layer, in the order of the form.
@@ -64,17 +62,17 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
     "Conv2D": (
         Setting("filters", "Filters", "whole"),
         Setting("kernel_size", "Kernel size", "size"),
-        Setting("padding", "Padding", "choice", PADDINGS),
+        _PADDING,
         Setting("activation", "Activation", "choice", ("linear", "relu")),
         *_BIAS_AND_START,
     ),
     "MaxPooling2D": (
         Setting("pool_size", "Window", "size"),
         Setting("strides", "Stride", "size", may_be_empty=True),
-        Setting("padding", "Padding", "choice", PADDINGS),
+        _PADDING,
     ),
     "Flatten": (),
-    "Dropout": (Setting("rate", "Rate", "fraction", least=0, most=0.99),),
+    "Dropout": (Setting("rate", "Rate", "fraction"),),
     "Dense": (
         Setting("units", "Units", "whole"),
         Setting("activation", "Activation", "choice", ACTIVATIONS),
@@ -82,19 +80,14 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
     ),
 }
 
+_RELU = {"activation": "relu", "kernel_initializer": "he_normal"}
 #: What a layer that is added begins with.
 STARTING: dict[str, dict[str, Any]] = {
-    "Conv2D": {
-        "filters": 16,
-        "kernel_size": 3,
-        "padding": "same",
-        "activation": "relu",
-        "kernel_initializer": "he_normal",
-    },
+    "Conv2D": {"filters": 16, "kernel_size": 3, "padding": "same", **_RELU},
     "MaxPooling2D": {"pool_size": 2},
     "Flatten": {},
     "Dropout": {"rate": 0.25},
-    "Dense": {"units": 32, "activation": "relu", "kernel_initializer": "he_normal"},
+    "Dense": {"units": 32, **_RELU},
 }
 
 
@@ -108,7 +101,12 @@ def settings_of(layer: Layer) -> dict[str, Any]:
     {'pool_size': '2', 'strides': '2', 'padding': 'valid'}
     """
     values = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name != "name"}
-    return {name: _size_text(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    sizes = {
+        name: str(size[0]) if len(set(size)) == 1 else " x ".join(map(str, size))
+        for name, size in values.items()
+        if isinstance(size, tuple)
+    }
+    return values | sizes
 
 
 def build_layer(kind: str, typed: Mapping[str, Any], name: str = "") -> Layer:
@@ -120,44 +118,19 @@ def build_layer(kind: str, typed: Mapping[str, Any], name: str = "") -> Layer:
 
 
 def _value(kind: str, setting: Setting, typed: Any) -> Any:
+    name, wanted = setting.name, _WANTED.get(setting.form, "")
     if typed is None or typed == "":
         if setting.may_be_empty:
             return None
-        raise NetworkError(f"{kind} {setting.name} is empty; give it {_wanted(setting)}.", field=setting.name)
+        raise NetworkError(f"{kind} {name} is empty; give it {wanted}.", field=name)
     if setting.form == "size":
-        return _size(kind, setting, typed)
+        match = _SIZES.fullmatch(str(typed))
+        if match is None:
+            raise NetworkError(f"{kind} {name} must be {wanted}; got {str(typed)!r:.40}.", field=name)
+        return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
     if setting.form == "whole" and isinstance(typed, float) and abs(typed) < 1e9 and typed == int(typed):
         return int(typed)
     return typed
-
-
-def _size(kind: str, setting: Setting, typed: Any) -> int | tuple[int, int]:
-    match = _SIZES.fullmatch(str(typed))
-    if match is None:
-        raise NetworkError(
-            f"{kind} {setting.name} must be {_wanted(setting)}; got {str(typed)!r:.40}.", field=setting.name
-        )
-    height, width = int(match[1]), match[2]
-    return height if width is None else (height, int(width))
-
-
-def _wanted(setting: Setting) -> str:
-    if setting.form == "size":
-        return 'a whole number such as 5, or height and width such as "5 x 3"'
-    if setting.form == "fraction":
-        return "a fraction from 0 to below 1"
-    return f"a whole number from {setting.least:,} to {setting.most:,}"
-
-
-def _size_text(size: tuple[int, ...]) -> str:
-    return str(size[0]) if len(set(size)) == 1 else " x ".join(map(str, size))
-
-
-# The digits.
-_INPUT_SHAPE = (28, 28, 1)
-_MOST_UNDO = 100
-_LONGEST_NAME = 100
-_EDITED = "_edited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +176,8 @@ class CheckedNetwork:
 class LayerEditor:
     """The layers of a network, changed one at a time, with the way back.
 
+    ``original`` is the network that was loaded last, ``drafts`` are its layers as typed.
+
     Examples
     --------
     >>> from digitlab.network.zoo import architecture
@@ -214,23 +189,13 @@ class LayerEditor:
 
     def __init__(self, architecture: Architecture) -> None:
         self._keys = itertools.count()
-        self._past: list[_State] = []
+        self._past: list[tuple[Architecture, tuple[LayerDraft, ...]]] = []
         self._typing: tuple[int, str] | None = None
-        self._state = _State(architecture, self._drafts_of(architecture))
-
-    @property
-    def original(self) -> Architecture:
-        """The network that was loaded last."""
-        return self._state.original
-
-    @property
-    def drafts(self) -> tuple[LayerDraft, ...]:
-        """The layers as typed."""
-        return self._state.drafts
+        self.original, self.drafts = architecture, self._drafts_of(architecture)
 
     def load(self, architecture: Architecture) -> None:
         """Go on with another network; this too can be taken back."""
-        self._set(_State(architecture, self._drafts_of(architecture)))
+        self._set(self._drafts_of(architecture), original=architecture)
 
     def _drafts_of(self, architecture: Architecture) -> tuple[LayerDraft, ...]:
         automatic = named([dataclasses.replace(layer, name="") for layer in architecture.layers])
@@ -251,7 +216,7 @@ class LayerEditor:
             for draft in self.drafts
         )
         if drafts != self.drafts:
-            self._set(_State(self.original, drafts), typing=(key, setting))
+            self._set(drafts, typing=(key, setting))
 
     def add(self, kind: str) -> int:
         """Add a layer as near to the end as it fits, or where it does least harm; return its key."""
@@ -259,26 +224,26 @@ class LayerEditor:
         n = len(self.drafts)
         # After the last layer only where nothing else works: that is where the answer is given.
         choices = [(*self.drafts[:at], draft, *self.drafts[at:]) for at in (*range(n - 1, -1, -1), n)]
-        self._set(_State(self.original, min(choices, key=lambda drafts: _harm(drafts, draft.key))))
+        self._set(min(choices, key=lambda drafts: _harm(drafts, draft.key)))
         return draft.key
 
     def remove(self, key: int) -> None:
         """Take a layer out."""
-        self._set(_State(self.original, tuple(draft for draft in self.drafts if draft.key != key)))
+        self._set(tuple(draft for draft in self.drafts if draft.key != key))
 
     def move(self, key: int, by: int) -> None:
         """Move a layer towards the end (``by`` above 0) or the beginning, as far as there is room."""
-        at = self._position(key)
+        at = next(i for i, draft in enumerate(self.drafts) if draft.key == key)
         to = min(max(at + by, 0), len(self.drafts) - 1)
         if to != at:
             others = [draft for draft in self.drafts if draft.key != key]
             others.insert(to, self.drafts[at])
-            self._set(_State(self.original, tuple(others)))
+            self._set(tuple(others))
 
     def undo(self) -> None:
         """Take the last change back."""
         if self._past:
-            self._state = self._past.pop()
+            self.original, self.drafts = self._past.pop()
             self._typing = None
 
     def check(self) -> CheckedNetwork:
@@ -292,20 +257,17 @@ class LayerEditor:
         renamed = None if network is None else Architecture(network.layers, network.input_shape, name)
         return dataclasses.replace(checked, name=name, architecture=renamed)
 
-    def _position(self, key: int) -> int:
-        return next(i for i, draft in enumerate(self.drafts) if draft.key == key)
-
-    def _set(self, state: _State, typing: tuple[int, str] | None = None) -> None:
+    def _set(
+        self,
+        drafts: tuple[LayerDraft, ...],
+        *,
+        original: Architecture | None = None,
+        typing: tuple[int, str] | None = None,
+    ) -> None:
         if typing is None or typing != self._typing:
-            self._past = [*self._past, self._state][-_MOST_UNDO:]
+            self._past = [*self._past, (self.original, self.drafts)][-_MOST_UNDO:]
         self._typing = typing
-        self._state = state
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    original: Architecture
-    drafts: tuple[LayerDraft, ...]
+        self.original, self.drafts = original or self.original, drafts
 
 
 def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
@@ -313,7 +275,7 @@ def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
     names = [layer.name for layer in named([build_layer(d.kind, STARTING[d.kind], d.given_name) for d in drafts])]
     checked: list[CheckedLayer] = []
     layers: list[Layer] = []
-    shape: Shape | None = _INPUT_SHAPE
+    shape: Shape | None = INPUT_SHAPE
     for draft, layer_name in zip(drafts, names, strict=True):
         try:
             layer = build_layer(draft.kind, draft.settings, layer_name)
@@ -330,7 +292,7 @@ def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
     if any(layer.error for layer in checked):
         return CheckedNetwork(name, tuple(checked))
     try:
-        network = Architecture(layers, _INPUT_SHAPE, name)
+        network = Architecture(layers, INPUT_SHAPE, name)
     except NetworkError as error:
         if error.layer:
             return _wrong_at(error.layer, name, checked, error)

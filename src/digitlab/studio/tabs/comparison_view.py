@@ -13,16 +13,31 @@ from digitlab.errors import InputError
 from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, unlike, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
 from digitlab.evaluation.svg import thinned
+from digitlab.explanation.facts import plural
 from digitlab.studio.page import Page
-from digitlab.studio.widgets.card import Exports, Rows, card
-from digitlab.studio.widgets.charts import Curve, LiveChart, png_of_svg
-from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
-from digitlab.studio.widgets.image_list import Answers, ImageList
-from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.studio.widgets.card import Exports, Rows, card, records_of
+from digitlab.studio.widgets.charts import Curve, LiveChart
+from digitlab.studio.widgets.controls import say
+from digitlab.studio.widgets.digit_views import Answers, ImageList
+from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"
+# More columns of points than a chart has pixels would not be seen.
+_COLUMNS = 1200
+
+#: Of every chart: what it draws, its card's title, its x axis, and the end of its y axis.
+CURVES = (
+    ("loss", "onBatchEnd: loss", "Batch", None),
+    ("val_loss", "onEpochEnd: val_loss", "Epoch", None),
+    ("val_accuracy", "onEpochEnd: val_acc", "Epoch", 1.0),
+)
+
+EVERYBODY, ONLY_A, ONLY_B, NOBODY = "all", "a", "b", "none"
+
+#: Who is right, as people choose it.
+WHO = {EVERYBODY: "all", ONLY_A: "only A is right", ONLY_B: "only B is right", NOBODY: "both are wrong"}
 
 
 class ComparisonView:
@@ -32,35 +47,69 @@ class ComparisonView:
         self._page = page
         self._drawn: Comparison | None = None
         self._selection, self._who = MISTAKES, EVERYBODY
+        self._charts: dict[str, LiveChart] = {}
         with ui.element("div").classes("comparison") as self._box:
             # Before any figure.
             self._unlike = ui.label().classes("unlike").props('role="status"')
             with ui.element("div").classes("wide-pair"):
-                self._build_figures()
+                exports = Exports(json=lambda: self._found().to_dict())
+                with card("Two runs compared", help="comparison", exports=exports):
+                    self._figures = [_RunFigures("A"), _RunFigures("B", "second")]
+                    self._verdict = ui.label().classes("num").props('role="status"')
                 self._build_settings()
-            self._curves = CurvesView(page)
+            with ui.element("div").classes("grid-3"):
+                for curve in CURVES:
+                    self._build_chart(*curve)
             with ui.element("div").classes("wide-pair"):
                 self._build_matrix()
                 self._build_images()
         self._box.set_visibility(False)
 
-    def _build_figures(self) -> None:
-        with card("Two runs compared", help="comparison", exports=Exports(json=lambda: self._found().to_dict())):
-            self._figures = [_RunFigures("A"), _RunFigures("B", "second")]
-            self._verdict = ui.label().classes("num").props('role="status"')
-
     def _build_settings(self) -> None:
-        exports = Exports(csv=self._settings_table, json=self._settings_records)
-        with card("What was set differently", help="seed", exports=exports):
+        def table() -> Rows:
+            return ("setting", "a", "b"), [(s.name, s.a, s.b) for s in self._found().settings]
+
+        def records() -> list[dict[str, Any]]:
+            return [setting.to_dict() for setting in self._found().settings]
+
+        with card("What was set differently", help="seed", exports=Exports(csv=table, json=records)):
             columns = (Column("Setting"), Column("A", can_sort=False), Column("B", can_sort=False))
             self._settings = SortableTable("Settings that differ", columns)
             self._same = ui.label("Nothing: both runs have the same settings.").classes("muted")
 
-    def _build_matrix(self) -> None:
-        async def png() -> bytes:
-            return await png_of_svg(self._matrix_svg())
+    def _build_chart(self, name: str, title: str, x_name: str, y_max: float | None) -> None:
+        def table() -> Rows:
+            return curve_table(self._found(), name, x_name.lower())
 
-        exports = Exports(png=png, svg=self._matrix_svg, csv=self._matrix_table, json=lambda: self._matrix_table()[1])
+        def look_at(x: int) -> None:
+            """Show both values at one x."""
+            if self._drawn is not None:
+                curves = {"A": curve_of(self._drawn.a, name), "B": curve_of(self._drawn.b, name)}
+                values = {letter: dict(zip(*curve, strict=True)).get(x) for letter, curve in curves.items()}
+                chart.set_cursor(x, {letter: value for letter, value in values.items() if value is not None})
+
+        exports = Exports(png=lambda: chart.png(), svg=lambda: chart.svg(), csv=table, json=lambda: records_of(table()))
+        with card(title, help=x_name.lower(), exports=exports):
+            is_marked = x_name == "Epoch"
+            curves = [Curve("A", "--series-1", marked=is_marked), Curve("B", "--series-2", marked=is_marked)]
+            label = f"{name} of both runs over each {x_name.lower()}"
+            chart = LiveChart(self._page, label, curves, x_name=x_name, y_max=y_max)
+            self._charts[name] = chart.on_pick(look_at)
+
+    def _build_matrix(self) -> None:
+        def svg() -> str:
+            found = self._found()
+            a, b = found.a.evaluation, found.b.evaluation
+            cells = difference_cells(a.confusion_matrix, b.confusion_matrix, a.class_names, "A", "B")
+            return matrix_svg(f"{found.b.name} minus {found.a.name}", a.class_names, cells)
+
+        def table() -> Rows:
+            found = self._found()
+            names = found.a.evaluation.class_names
+            rows = zip(names, found.confusion_difference, strict=True)
+            return ("label", *names), [(name, *counts) for name, counts in rows]
+
+        exports = Exports(svg=svg, draws=True, csv=table, json=lambda: table()[1])
         with card("Difference of the confusion matrices", help="comparison", exports=exports):
             self._matrix = ConfusionMatrix(
                 CLASS_NAMES, partial(self._choose, reveal=True), label="Confusion matrix of B minus that of A"
@@ -68,13 +117,25 @@ class ComparisonView:
             ui.label("On the diagonal more is better; beside it, less is.").classes("muted")
 
     def _build_images(self) -> None:
-        exports = Exports(csv=self._image_table, json=self._image_records)
+        def table() -> Rows:
+            columns = ("image", "label", "predicted_a", "confidence_a", "predicted_b", "confidence_b")
+            return columns, [
+                (d.place, d.label, d.a.label, d.a.confidence, d.b.label, d.b.confidence)
+                for d in disagreeing(self._found(), self._selection, self._who)
+            ]
+
+        exports = Exports(csv=table, json=lambda: records_of(table()))
         with card("Images on which they disagree", help="comparison", exports=exports):
             with ui.element("div").classes("toolbar"):
                 self._shown = ui.select(WHO, value=EVERYBODY, label="Show", on_change=self._choose_who)
                 self._shown.classes("evaluation-set")
-                self._all = ui.button("All images", on_click=lambda: self._choose(MISTAKES)).props("outline")
+                ui.button("All images", on_click=lambda: self._choose(MISTAKES)).props("outline")
             self._images = ImageList(CLASS_NAMES, label="Images on which the runs disagree")
+
+    def _found(self) -> Comparison:
+        if self._drawn is None:
+            raise InputError("There is nothing to save yet; choose two runs.")
+        return self._drawn
 
     def hide(self) -> None:
         """Show nothing: fewer than two runs are chosen."""
@@ -84,23 +145,23 @@ class ComparisonView:
         """Show a comparison; what was chosen in the one before stays chosen."""
         self._drawn = comparison
         self._box.set_visibility(True)
-        names = comparison.a.evaluation.class_names
-        for figures, run in zip(self._figures, (comparison.a, comparison.b), strict=True):
+        a, b = comparison.a, comparison.b
+        for figures, run in zip(self._figures, (a, b), strict=True):
             figures.show(run, len(self._page.data.test))
         self._verdict.set_text(verdict(comparison))
-        warning = unlike(comparison)
-        self._unlike.set_text(warning)
-        self._unlike.set_visibility(bool(warning))
+        say(self._unlike, unlike(comparison))
         rows = settings_rows(comparison)
         self._settings.show(rows)
         self._settings.set_visibility(bool(rows))
         self._same.set_visibility(not rows)
-        self._curves.show(comparison)
+        for name, chart in self._charts.items():
+            of_a, of_b = curve_of(a, name), curve_of(b, name)
+            chart.restart(max([1.0, *of_a[0][-1:], *of_b[0][-1:]]))
+            chart.append({"A": _few(*of_a), "B": _few(*of_b)})
+        names = a.evaluation.class_names
         self._matrix.set_names(names)
         self._images.set_names(names)
-        self._matrix.show_difference(
-            comparison.a.evaluation.confusion_matrix, comparison.b.evaluation.confusion_matrix, "A", "B"
-        )
+        self._matrix.show_difference(a.evaluation.confusion_matrix, b.evaluation.confusion_matrix, "A", "B")
         await self._show_images()
 
     # ---- what somebody chose ----
@@ -136,43 +197,6 @@ class ComparisonView:
             numbers=places,
         )
 
-    # ---- what can be saved ----
-
-    def _found(self) -> Comparison:
-        if self._drawn is None:
-            raise InputError("There is nothing to save yet; choose two runs.")
-        return self._drawn
-
-    def _settings_table(self) -> Rows:
-        return ("setting", "a", "b"), [(s.name, s.a, s.b) for s in self._found().settings]
-
-    def _settings_records(self) -> list[dict[str, Any]]:
-        return [setting.to_dict() for setting in self._found().settings]
-
-    def _matrix_svg(self) -> str:
-        found = self._found()
-        a, b = found.a.evaluation, found.b.evaluation
-        cells = difference_cells(a.confusion_matrix, b.confusion_matrix, a.class_names, "A", "B")
-        return matrix_svg(f"{found.b.name} minus {found.a.name}", a.class_names, cells)
-
-    def _matrix_table(self) -> Rows:
-        found = self._found()
-        names = found.a.evaluation.class_names
-        rows = zip(names, found.confusion_difference, strict=True)
-        return ("label", *names), [(name, *counts) for name, counts in rows]
-
-    def _image_table(self) -> Rows:
-        found = self._found()
-        columns = ("image", "label", "predicted_a", "confidence_a", "predicted_b", "confidence_b")
-        return columns, [
-            (d.place, d.label, d.a.label, d.a.confidence, d.b.label, d.b.confidence)
-            for d in disagreeing(found, self._selection, self._who)
-        ]
-
-    def _image_records(self) -> list[dict[str, Any]]:
-        columns, rows = self._image_table()
-        return [dict(zip(columns, row, strict=True)) for row in rows]
-
 
 class _RunFigures:
     """A letter, a run's name, and its accuracy."""
@@ -186,95 +210,22 @@ class _RunFigures:
 
     def show(self, run: ComparedRun, n_all: int) -> None:
         """Show a run, evaluated on some of ``n_all`` test images."""
-        low, high = run.evaluation.interval
+        (low, high), n = run.evaluation.interval, run.evaluation.n_images
         self._name.set_text(run.name)
         self._accuracy.set_text(percent(run.evaluation.accuracy))
-        n = run.evaluation.n_images
         which = f"of all {n:,} images" if n == n_all else f"of {n:,} of {n_all:,} images (the list tells that of all)"
-        unfinished = "" if run.is_complete else _UNFINISHED
-        self._interval.set_text(
-            f"{percent(low)} to {percent(high)} {which}, {run.n_parameters:,} parameters"
-            + unfinished
-            + "".join(f"; {change}" for change in run.on_the_way)
-        )
+        told = f"{percent(low)} to {percent(high)} {which}, {run.n_parameters:,} parameters"
+        told += "" if run.is_complete else _UNFINISHED
+        self._interval.set_text(told + "".join(f"; {change}" for change in run.on_the_way))
 
 
 def settings_rows(comparison: Comparison) -> Sequence[Row]:
     """Return a row for every setting that the two do not share."""
-    return [
-        Row(
-            s.name,
-            (
-                Cell(s.name.replace("_", " ")),
-                Cell(setting_text(s.a), look="setting"),
-                Cell(setting_text(s.b), look="setting"),
-            ),
-        )
-        for s in comparison.settings
-    ]
-
-
-# More columns of points than a chart has pixels would not be seen.
-_COLUMNS = 1200
-
-#: Of every chart: its card's title, what it draws, its x axis, and the end of its y axis.
-CURVES = (
-    ("loss", "onBatchEnd: loss", "Batch", None),
-    ("val_loss", "onEpochEnd: val_loss", "Epoch", None),
-    ("val_accuracy", "onEpochEnd: val_acc", "Epoch", 1.0),
-)
-
-
-class CurvesView:
-    """Three charts, each with the curves A and B; built into the current container."""
-
-    def __init__(self, page: Page) -> None:
-        self._drawn: Comparison | None = None
-        self._charts: dict[str, LiveChart] = {}
-        with ui.element("div").classes("grid-3"):
-            for name, title, x_name, y_max in CURVES:
-                self._build(page, name, title, x_name, y_max)
-
-    def _build(self, page: Page, name: str, title: str, x_name: str, y_max: float | None) -> None:
-        async def png() -> bytes:
-            return await self._charts[name].png()
-
-        async def svg() -> str:
-            return await self._charts[name].svg()
-
-        def table() -> Rows:
-            return curve_table(self._found(), name, x_name.lower())
-
-        def records() -> list[dict[str, Any]]:
-            columns, rows = table()
-            return [dict(zip(columns, row, strict=True)) for row in rows]
-
-        with card(title, help=x_name.lower(), exports=Exports(png=png, svg=svg, csv=table, json=records)):
-            is_marked = x_name == "Epoch"
-            curves = [Curve("A", "--series-1", marked=is_marked), Curve("B", "--series-2", marked=is_marked)]
-            label = f"{name} of both runs over each {x_name.lower()}"
-            chart = LiveChart(page, label, curves, x_name=x_name, y_max=y_max)
-            self._charts[name] = chart.on_pick(lambda x: self._look_at(name, x))
-
-    def show(self, comparison: Comparison) -> None:
-        """Draw the curves of two runs."""
-        self._drawn = comparison
-        for name, chart in self._charts.items():
-            a, b = (curve_of(run, name) for run in (comparison.a, comparison.b))
-            chart.restart(max([1.0, *a[0][-1:], *b[0][-1:]]))
-            chart.append({"A": _few(*a), "B": _few(*b)})
-
-    def _look_at(self, name: str, x: int) -> None:
-        """Show both values at one x."""
-        if self._drawn is not None:
-            curves = {"A": curve_of(self._drawn.a, name), "B": curve_of(self._drawn.b, name)}
-            values = {letter: dict(zip(*curve, strict=True)).get(x) for letter, curve in curves.items()}
-            self._charts[name].set_cursor(x, {letter: value for letter, value in values.items() if value is not None})
-
-    def _found(self) -> Comparison:
-        if self._drawn is None:
-            raise InputError("There is nothing to save yet; choose two runs.")
-        return self._drawn
+    rows = []
+    for s in comparison.settings:
+        values = (Cell(setting_text(value), look="setting") for value in (s.a, s.b))
+        rows.append(Row(s.name, (Cell(s.name.replace("_", " ")), *values)))
+    return rows
 
 
 def curve_of(run: ComparedRun, name: str) -> tuple[list[float], list[float]]:
@@ -301,12 +252,6 @@ def _few(xs: list[float], ys: list[float]) -> tuple[list[float], list[float]]:
     return [xs[i] for i in kept], [ys[i] for i in kept]
 
 
-EVERYBODY, ONLY_A, ONLY_B, NOBODY = "all", "a", "b", "none"
-
-#: Who is right, as people choose it.
-WHO = {EVERYBODY: "all", ONLY_A: "only A is right", ONLY_B: "only B is right", NOBODY: "both are wrong"}
-
-
 def disagreeing(comparison: Comparison, selection: Selection, who: str = EVERYBODY) -> list[Disagreement]:
     """Return the disagreements in a cell, row or column of either matrix, in their order; ``who`` is a key of `WHO`."""
     found = []
@@ -331,6 +276,4 @@ def sentence(comparison: Comparison, selection: Selection, who: str, n: int) -> 
         parts.append(f"predicted {names[selection.predicted]} by one of the two")
     if who != EVERYBODY:
         parts.append(WHO[who])
-    if selection == MISTAKES and who == EVERYBODY:
-        parts.append("they disagree")
-    return f"{', '.join(parts)}: {n:,} image{'' if n == 1 else 's'}"
+    return f"{', '.join(parts or ['they disagree'])}: {plural(n, 'image')}"

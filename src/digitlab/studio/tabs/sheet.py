@@ -70,11 +70,8 @@ class Mark:
     def _says(self) -> str:
         read = self.read
         if self.found != read:
-            before = ""
-            if isinstance(read, Digit):
-                before = f"; it was read as {read.value}"
-            elif isinstance(read, Refused):
-                before = "; it was refused"
+            refused = "; it was refused" if isinstance(read, Refused) else ""
+            before = f"; it was read as {read.value}" if isinstance(read, Digit) else refused
             return f"{'Not a digit' if self.value is None else self.value}, as you say{before}."
         if isinstance(read, Digit):
             second = read.alternatives[0] if read.alternatives else None
@@ -123,10 +120,8 @@ class Sheet:
 
     def has(self, change: Change) -> bool:
         """Whether there is what a change is about."""
-        boxes = (
-            [number.box for number in self.reading.numbers] if change.is_number else [m.found.box for m in self.marks]
-        )
-        return change.box in boxes
+        numbers, marks = self.reading.numbers, self.marks
+        return change.box in ([one.box for one in numbers] if change.is_number else [one.found.box for one in marks])
 
     def is_corrected(self, number: Number) -> bool:
         """Whether a number of ``reading`` was read otherwise, or less surely than somebody says."""
@@ -201,9 +196,8 @@ def steps_of_sheet(sheet: Sheet, apart: Apart | None = None) -> tuple[Step, ...]
     about = sheet.serial, sheet.photo, asked, sheet.options, sheet.found
     if apart is None:
         return _steps(sheet.reader, *about)
-    steps: tuple[Step, ...] = apart.call(
-        _steps_apart, sheet.reader.origin, *about, source=sheet.photo.source, keys=[sheet.serial]
-    )
+    given = (sheet.reader.origin, *about)
+    steps: tuple[Step, ...] = apart.call(_steps_apart, *given, source=sheet.photo.source, keys=[sheet.serial])
     return steps
 
 
@@ -220,16 +214,18 @@ def known_photo(sheet: Sheet) -> KnownPhoto:
 
 def upright_picture(sheet: Sheet) -> bytes:
     """Return the photo as it was turned and straightened, as JPEG; boxes lie on it as fractions of its sides."""
-    image = Image.fromarray(upright_pixels(sheet.photo.pixels, sheet.reading))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=_QUALITY)
-    return file.getvalue()
+    return image_file(upright_pixels(sheet.photo.pixels, sheet.reading), "JPEG", quality=_QUALITY)
 
 
 def overlay(sheet: Sheet) -> bytes:
     """Return the photo with the boxes and values of its corrected reading, as PNG."""
+    return image_file(sheet.reading.render(sheet.photo.pixels), "PNG")
+
+
+def image_file(image: Image.Image | NDArray[np.uint8], kind: str, **options: Any) -> bytes:
+    """Return an image, uint8 (h, w) or (h, w, 3) where it is an array, as a file of a kind, PNG or JPEG."""
     file = io.BytesIO()
-    sheet.reading.render(sheet.photo.pixels).save(file, "PNG")
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -328,8 +324,9 @@ def _steps(
 def _file_found(
     serials: Sequence[int], content: bytes, source: str, origin: Origin, options: ReadingOptions
 ) -> Iterator[tuple[Photo, Reading, tuple[Mark, ...]]]:
-    reader = reader_of(origin)
-    for serial, page in zip(serials, islice(open_pages(content, len(serials)), len(serials)), strict=False):
+    reader, file = reader_of(origin), io.BytesIO(content)
+    file.name = source  # which is what errors call it
+    for serial, page in zip(serials, islice(open_pages(file, len(serials)), len(serials)), strict=False):
         photo = replace(page, source=source)
         yield photo, *_found(serial, photo, reader, options)
 

@@ -10,7 +10,7 @@ from digitlab import studio
 from digitlab.explanation import TOPICS, Explanation
 from digitlab.explanation.facts import Facts
 from digitlab.network import Architecture, Dense, Flatten
-from digitlab.studio.widgets.explanation_dialog import as_html
+from digitlab.studio.widgets.card import as_html
 from digitlab.training.config import TrainConfig
 
 

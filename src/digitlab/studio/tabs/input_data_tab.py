@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from digitlab.data.mnist import Split
 from digitlab.evaluation.svg import Bar, bar_svg
 from digitlab.studio.page import Page
-from digitlab.studio.widgets.bar_table import bar_table
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.digit_views import Digit, ExampleDigits, PixelDialog, side_by_side
+from digitlab.studio.widgets.tables import bar_table
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
@@ -24,52 +24,42 @@ from digitlab.values import CLASS_NAMES
 N_AT_FIRST, N_AT_MOST = 20, 200
 _LARGEST_SEED = 2**31 - 1
 _ALL = -1
+_LICENCE = "https://creativecommons.org/licenses/by-sa/3.0/"
 
 
-def build(page: Page) -> None:
-    """Build the tab into the current container."""
-    tab = _InputData(page)
-    with ui.element("div").classes("toolbar split-choice"):
-        tab.build_split_choice()
-    with card("Input Data Examples", help="images", classes="examples-card"):
-        tab.build_examples()
-    with ui.element("div").classes("grid-2"):
-        counts = Exports(csv=tab.counts_rows, json=tab.counts_document, svg=tab.counts_svg)
-        with card("Class Counts", help="class_counts", exports=counts):
-            tab.counts = ui.html("", sanitize=False)
-        with card("Mean Image of Each Class", help="mean_image"):
-            tab.build_means()
-    build_source_card(page)
-    ui.timer(0, tab.draw_all, once=True)
-
-
-class _InputData:
+class InputDataTab:
     """What the tab shows: a split, a class or all, a seed, and a number of examples."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.splits = {split.name: split for split in (page.data.training, page.data.validation, page.data.test)}
         self.split: Split = page.data.training
         self.label: int | None = None
         self.seed, self.n_examples = page.config.seed, N_AT_FIRST
         self.shown: NDArray[np.intp] = np.zeros(0, np.intp)
         self.dialog = PixelDialog()
-        self.counts: ui.html
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        data = self.page.data
-        return {split.name: split for split in (data.training, data.validation, data.test)}
-
-    # ---- building ----
-
-    def build_split_choice(self) -> None:
-        names = {name: f"{name.capitalize()} {len(split):,}" for name, split in self.splits.items()}
-        ui.toggle(names, value=self.split.name, on_change=self.choose_split).props(
-            'unelevated no-caps toggle-color=chosen toggle-text-color=chosen role="group" aria-label="Which images"'
-        ).classes("segmented")
-        ui.label(
-            "Training images are learned from, validation images are watched, test images are kept for the end."
-        ).classes("muted")
+        with ui.element("div").classes("toolbar split-choice"):
+            names = {name: f"{name.capitalize()} {len(split):,}" for name, split in self.splits.items()}
+            ui.toggle(names, value=self.split.name, on_change=self.choose_split).props(
+                'unelevated no-caps toggle-color=chosen toggle-text-color=chosen role="group" aria-label="Which images"'
+            ).classes("segmented")
+            ui.label(
+                "Training images are learned from, validation images are watched, test images are kept for the end."
+            ).classes("muted")
+        with card("Input Data Examples", help="images", classes="examples-card"):
+            self.build_examples()
+        with ui.element("div").classes("grid-2"):
+            counts = Exports(csv=self.counts_rows, json=self.counts_document, svg=self.counts_svg)
+            with card("Class Counts", help="class_counts", exports=counts):
+                self.counts = ui.html("", sanitize=False)
+            with card("Mean Image of Each Class", help="mean_image"):
+                self.means_text = ui.label().classes("muted")
+                self.means = ExampleDigits(
+                    "Mean images", lambda i: self.dialog.open(self.mean, i, len(CLASS_NAMES)), size_px=96
+                )
+        with card("About the Data", help="data_source"):
+            ui.html(_facts(page), sanitize=False)
+        ui.timer(0, self.draw_all, once=True)
 
     def build_examples(self) -> None:
         with ui.element("div").classes("toolbar"):
@@ -83,12 +73,6 @@ class _InputData:
         with ui.element("div").classes("toolbar"):
             self.more_button = ui.button(f"{N_AT_FIRST} more", on_click=self.more).props("outline")
             self.shown_text = ui.label().classes("muted num").props('role="status"')
-
-    def build_means(self) -> None:
-        self.means_text = ui.label().classes("muted")
-        self.means = ExampleDigits(
-            "Mean images", lambda i: self.dialog.open(self.mean, i, len(CLASS_NAMES)), size_px=96
-        )
 
     # ---- what people choose ----
 
@@ -118,54 +102,47 @@ class _InputData:
     async def draw_all(self) -> None:
         await self.draw_examples()
         split = self.split
-        counts, means = await asyncio.to_thread(_statistics, split)
-        sprite = await asyncio.to_thread(side_by_side, means)
-        if split is not self.split or self.page.client.is_deleted:
+        counts, sprite = await asyncio.to_thread(lambda: (class_counts(split), side_by_side(mean_images(split))))
+        if split is not self.split or not self.page.is_open:
             return
         self.counts.set_content(_counts_table(split, counts))
-        self.means.show(
-            [Digit(name, f"Mean of all {name}") for name in CLASS_NAMES], sprite, says=f"Mean {split.name} images"
-        )
+        digits = [Digit(name, f"Mean of all {name}") for name in CLASS_NAMES]
+        self.means.show(digits, sprite, says=f"Mean {split.name} images")
         self.means_text.set_text(
             f"All {len(split):,} {split.name} images, a digit at a time, laid over each other: bright where nearly "
             "everybody has ink, a blur where hands differ."
         )
 
     async def draw_examples(self) -> None:
-        wanted = (self.split, self.n_examples, self.seed, self.label)
-        chosen, sprite = await asyncio.to_thread(_drawn, *wanted)
-        if wanted != (self.split, self.n_examples, self.seed, self.label) or self.page.client.is_deleted:
+        wanted = split, n, seed, label = self.split, self.n_examples, self.seed, self.label
+
+        def drawn() -> tuple[NDArray[np.intp], str]:
+            chosen = draw_examples(split, n, seed, label)
+            return chosen, side_by_side(split.images[chosen])
+
+        chosen, sprite = await asyncio.to_thread(drawn)
+        if wanted != (self.split, self.n_examples, self.seed, self.label) or not self.page.is_open:
             return
         self.shown = chosen
-        labels = self.split.labels[chosen].tolist()
-        kind = "" if self.label is None else f", class {CLASS_NAMES[self.label]}"
-        digits = [
-            Digit(str(label), f"{CLASS_NAMES[label]}, image {i:,}")
-            for label, i in zip(labels, chosen.tolist(), strict=True)
-        ]
-        self.grid.show(digits, sprite, says=f"Examples of {self.split.name} images{kind}")
-        n_all = len(self.split) if self.label is None else int(class_counts(self.split)[self.label])
-        self.shown_text.set_text(
-            f"{len(chosen)} of {n_all:,} {self.split.name} images{kind}, drawn with seed {self.seed}"
-        )
+        kind = "" if label is None else f", class {CLASS_NAMES[label]}"
+        pairs = zip(split.labels[chosen].tolist(), chosen.tolist(), strict=True)
+        digits = [Digit(str(digit), f"{CLASS_NAMES[digit]}, image {i:,}") for digit, i in pairs]
+        self.grid.show(digits, sprite, says=f"Examples of {split.name} images{kind}")
+        n_all = len(split) if label is None else int(class_counts(split)[label])
+        self.shown_text.set_text(f"{len(chosen)} of {n_all:,} {split.name} images{kind}, drawn with seed {seed}")
         self.more_button.set_enabled(len(chosen) < min(n_all, N_AT_MOST))
 
     # ---- what is given away ----
 
     def example(self, position: int) -> tuple[NDArray[np.uint8], str, str]:
         index = int(self.shown[position])
-        label = CLASS_NAMES[int(self.split.labels[index])]
-        image = self.split.images[index]
+        label, image = CLASS_NAMES[int(self.split.labels[index])], self.split.images[index]
         inked = int((image > 0).sum())
         return image, f"{label}: {self.split.name} image {index:,}", f"{inked} of {image.size} pixels have ink."
 
     def mean(self, position: int) -> tuple[NDArray[np.uint8], str, str]:
-        n = int(class_counts(self.split)[position])
-        return (
-            mean_images(self.split)[position],
-            f"Mean of all {CLASS_NAMES[position]}",
-            f"The mean of {n:,} {self.split.name} images.",
-        )
+        n, title = int(class_counts(self.split)[position]), f"Mean of all {CLASS_NAMES[position]}"
+        return mean_images(self.split)[position], title, f"The mean of {n:,} {self.split.name} images."
 
     def counts_rows(self) -> Rows:
         counts = class_counts(self.split)
@@ -174,26 +151,12 @@ class _InputData:
 
     def counts_document(self) -> dict[str, Any]:
         counts = dict(zip(CLASS_NAMES, class_counts(self.split).tolist(), strict=True))
-        return {
-            "source": self.page.data.source,
-            "split": self.split.name,
-            "n_images": len(self.split),
-            "counts": counts,
-        }
+        source, split = self.page.data.source, self.split
+        return {"source": source, "split": split.name, "n_images": len(split), "counts": counts}
 
     def counts_svg(self) -> str:
-        return bar_svg(
-            f"Class counts, {len(self.split):,} {self.split.name} images", _count_bars(class_counts(self.split))
-        )
-
-
-def _drawn(split: Split, n: int, seed: int, label: int | None) -> tuple[NDArray[np.intp], str]:
-    chosen = draw_examples(split, n, seed, label)
-    return chosen, side_by_side(split.images[chosen]) if len(chosen) else ""
-
-
-def _statistics(split: Split) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    return class_counts(split), mean_images(split)
+        title = f"Class counts, {len(self.split):,} {self.split.name} images"
+        return bar_svg(title, _count_bars(class_counts(self.split)))
 
 
 def _count_bars(counts: NDArray[np.int64]) -> list[tuple[str, Bar]]:
@@ -203,35 +166,20 @@ def _count_bars(counts: NDArray[np.int64]) -> list[tuple[str, Bar]]:
 
 def _counts_table(split: Split, counts: NDArray[np.int64]) -> str:
     total = max(1, int(counts.sum()))
-    rows = [
-        (name, (bar, percent(n / total, 1)))
-        for (name, bar), n in zip(_count_bars(counts), counts.tolist(), strict=True)
-    ]
+    bars = zip(_count_bars(counts), counts.tolist(), strict=True)
+    rows = [(name, (bar, percent(n / total, 1))) for (name, bar), n in bars]
     return bar_table(f"Number of {split.name} images of each class", ("Class", "# Samples", "Share"), rows)
-
-
-_LICENCE = "https://creativecommons.org/licenses/by-sa/3.0/"
-
-
-def build_source_card(page: Page) -> None:
-    """Build the card into the current container."""
-    with card("About the Data", help="data_source"):
-        ui.html(_facts(page), sanitize=False)
 
 
 def _facts(page: Page) -> str:
     data = page.data
-    is_packaged = page.trainer.config.data is None
     facts = [("Source", escape(data.source))]
-    if is_packaged:
+    if page.trainer.config.data is None:
+        link = f'<a href="{_LICENCE}" target="_blank" rel="noopener noreferrer">Creative Commons '
         facts = [
             ("Title", "The MNIST database of handwritten digits"),
             ("Authors", "Yann LeCun and Corinna Cortes"),
-            (
-                "Licence",
-                f'<a href="{_LICENCE}" target="_blank" rel="noopener noreferrer">Creative Commons '
-                "Attribution-ShareAlike 3.0</a>; files recompressed, bytes unchanged",
-            ),
+            ("Licence", f"{link}Attribution-ShareAlike 3.0</a>; files recompressed, bytes unchanged"),
             ("Here", "In the package; nothing is fetched from a network"),
         ]
     n_splits = (len(data.training), len(data.validation), len(data.test))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.finish import evaluate_and_report
@@ -15,9 +13,8 @@ from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.apart import Apart
 from digitlab.reading.reader import Reader
-from digitlab.runs.listing import check_name, run_in
 from digitlab.runs.run import MODEL, Run
-from digitlab.studio.run_list import run_lines
+from digitlab.studio.run_list import NO_RUNS, open_run, run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections
 from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune, keep_fine_tuned
@@ -28,6 +25,7 @@ SHIPPED, TRAINED = "shipped", "trained"
 
 _RUN = "run "
 _MOST_KEPT = 4
+_LOG = logging.getLogger(__name__)
 
 
 def of_run(name: str) -> str:
@@ -51,11 +49,11 @@ class Readers:
         of_runs = [of_run(line.name) for line in run_lines(self._trainer) if line.has_model]
         return {choice: self.name(choice) for choice in (SHIPPED, TRAINED, *of_runs)}
 
-    def name(self, choice: str) -> str:
-        """Return what people call a choice."""
-        if choice.startswith(_RUN):
-            return f"Run {choice.removeprefix(_RUN)}"
-        return {SHIPPED: "The shipped reader", TRAINED: "The network trained here"}[choice]
+    def name(self, choice: str, *, in_sentence: bool = False) -> str:
+        """Return what people call a choice, at the beginning of a sentence or within."""
+        names = {SHIPPED: "The shipped reader", TRAINED: "The network trained here"}
+        name = names.get(choice) or f"Run {choice.removeprefix(_RUN)}"
+        return name[0].lower() + name[1:] if in_sentence else name
 
     def about(self, choice: str) -> str:
         """Say in a sentence what one has to know of a choice."""
@@ -72,19 +70,26 @@ class Readers:
         if choice == SHIPPED:
             return load_checkpoint(SHIPPED_FILE)
         if choice == TRAINED:
-            moment = self._trainer.moment(None)
-            model = Sequential.from_architecture(moment.architecture, moment.weights, threads=1)
-            return Checkpoint(moment.architecture, tuple(moment.weights), model.class_names)
+            model = self._trained()
+            return Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names)
         return self._run(choice).load_model()
 
     def reader(self, choice: str) -> Reader:
         """Return what reads."""
-        key = self._key(choice)
+        key: tuple[object, ...] = (choice,)
+        if choice == TRAINED:
+            key = choice, self._trainer.generation, self._trainer.step_done
+        elif choice != SHIPPED:
+            path = self._run(choice).path / MODEL
+            key = choice, path.stat().st_mtime_ns if path.exists() else 0
         with self._lock:
             if key in self._kept:
                 self._kept[key] = self._kept.pop(key)
                 return self._kept[key]
-        made = self._made(choice)
+        if choice == SHIPPED:
+            made = Reader()
+        else:
+            made = Reader(self._trained() if choice == TRAINED else self._run(choice).path / MODEL)
         with self._lock:
             # Of two threads that made it at once, both get the first's.
             made = self._kept.setdefault(key, made)
@@ -92,34 +97,17 @@ class Readers:
                 self._kept.pop(next(iter(self._kept)))
         return made
 
-    def _made(self, choice: str) -> Reader:
-        if choice == SHIPPED:
-            return Reader()
-        if choice == TRAINED:
-            moment = self._trainer.moment(None)
-            return Reader(Sequential.from_architecture(moment.architecture, moment.weights, threads=1))
-        return Reader(self._run(choice).path / MODEL)
+    def _trained(self) -> Sequential:
+        moment = self._trainer.moment(None)
+        return Sequential.from_architecture(moment.architecture, moment.weights, threads=1)
 
     def _run(self, choice: str) -> Run:
-        if self._trainer.out is None or not choice.startswith(_RUN):
-            raise RunError("This Studio keeps no runs; choose another network.")
-        return run_in(self._trainer.out, check_name(choice.removeprefix(_RUN)))
-
-    def _key(self, choice: str) -> tuple[object, ...]:
-        if choice == TRAINED:
-            return choice, self._trainer.generation, self._trainer.step_done
-        if choice == SHIPPED:
-            return (choice,)
-        path = self._run(choice).path / MODEL
-        return choice, path.stat().st_mtime_ns if path.exists() else 0
+        return open_run(self._trainer, choice.removeprefix(_RUN))
 
 
 def readers_of(trainer: Trainer) -> Readers:
     """Return the readers of a trainer; all pages share them."""
     return trainer.own(Readers)
-
-
-_LOG = logging.getLogger(__name__)
 
 
 class _CancelledError(Exception):
@@ -134,16 +122,8 @@ class Learning:
     ``message`` says what failed.
     """
 
-    def __init__(
-        self,
-        data: MnistData,
-        out: Path | None,
-        corrections: Corrections | None,
-        readers: Readers,
-        folder: str | None = None,
-    ) -> None:
-        self._folder = folder
-        self._data, self._out, self._corrections, self._readers = data, out, corrections, readers
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer, self._readers = trainer, readers_of(trainer)
         self._lock = threading.Lock()
         self._is_cancelled = False
         self.is_running, self.fraction, self.message = False, 0.0, ""
@@ -153,16 +133,16 @@ class Learning:
 
     def start(self, choice: str, photos: Sequence[KnownPhoto] = (), apart: Apart | None = None) -> threading.Thread:
         """Let the network of a choice learn, and see how it reads photos then, apart; returns at once."""
-        if self._out is None or self._corrections is None:
-            raise RunError("This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs")
+        corrections = corrections_of(self._trainer)
+        if corrections is None:
+            raise RunError(NO_RUNS)
         with self._lock:
             if self.is_running:
                 raise RunError("A network is learning from the corrections already; wait for it, or cancel it.")
             self.is_running, self._is_cancelled = True, False
         self.fraction, self.message, self.origin, self.choice, self.tuned = 0.0, "", choice, "", None
-        thread = threading.Thread(
-            target=self._run, args=(choice, self._corrections, photos, apart), name="digitlab-learning", daemon=True
-        )
+        arguments = (choice, corrections, photos, apart)
+        thread = threading.Thread(target=self._run, args=arguments, name="digitlab-learning", daemon=True)
         thread.start()
         return thread
 
@@ -172,12 +152,13 @@ class Learning:
 
     def take(self) -> None:
         """Keep what was learned as a run of its own, whether or not it reads worse."""
+        trainer = self._trainer
         with self._lock:
-            if self.tuned is None or self._out is None or self.choice:
+            if self.tuned is None or trainer.out is None or self.choice:
                 raise RunError("There is nothing to take; let a network learn from the corrections first.")
             origin = self._readers.name(self.origin)
-            run = keep_fine_tuned(self.tuned, self._data, self._out, origin=origin, folder=self._folder)
-            evaluate_and_report(run, self._data)
+            run = keep_fine_tuned(self.tuned, trainer.data, trainer.out, origin=origin, folder=trainer.config.data)
+            evaluate_and_report(run, trainer.data)
             self.choice = of_run(run.name)
 
     def drop(self) -> None:
@@ -188,9 +169,9 @@ class Learning:
     def _run(self, choice: str, corrections: Corrections, photos: Sequence[KnownPhoto], apart: Apart | None) -> None:
         try:
             images, labels = corrections.arrays()
-            start = self._readers.checkpoint(choice)
+            start, data = self._readers.checkpoint(choice), self._trainer.data
             self.tuned = fine_tune(
-                start, images, labels, self._data, self.options, photos=photos, apart=apart, on_step=self._note
+                start, images, labels, data, self.options, photos=photos, apart=apart, on_step=self._note
             )
             if not self.tuned.is_worse:
                 self.take()
@@ -210,6 +191,11 @@ class Learning:
         self.fraction = step / n_steps
 
 
+def learning_of(trainer: Trainer) -> Learning:
+    """Return what learns in this process."""
+    return trainer.own(Learning)
+
+
 def corrections_of(trainer: Trainer) -> Corrections | None:
     """Return the corrections beside a trainer's folder of runs; None where nothing is written."""
     return trainer.own(_corrections_beside)
@@ -217,12 +203,3 @@ def corrections_of(trainer: Trainer) -> Corrections | None:
 
 def _corrections_beside(trainer: Trainer) -> Corrections | None:
     return None if trainer.out is None else Corrections(trainer.out.absolute().parent / "corrections")
-
-
-def learning_of(trainer: Trainer) -> Learning:
-    """Return what learns in this process."""
-    return trainer.own(_learning)
-
-
-def _learning(trainer: Trainer) -> Learning:
-    return Learning(trainer.data, trainer.out, corrections_of(trainer), readers_of(trainer), trainer.config.data)

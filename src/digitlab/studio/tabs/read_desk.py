@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -28,8 +28,8 @@ from digitlab.reading.reading import Box, ReadingOptions
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import RefusedError
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.read.readers import SHIPPED, Readers, readers_of
-from digitlab.studio.tabs.read.sheet import (
+from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
+from digitlab.studio.tabs.sheet import (
     Sheet,
     answer_of,
     edited,
@@ -42,6 +42,22 @@ from digitlab.studio.tabs.read.sheet import (
 from digitlab.training.fine_tuning import KnownPhoto
 
 T = TypeVar("T")
+
+#: Under which everything is found.
+READ_PATH = "/read/{key}"
+
+#: Of a photo or document, and of a drawing.
+MOST_BYTES, MOST_DRAWING_BYTES = 64_000_000, 1_000_000
+
+# Width and height of a drawing.
+_LEAST_PX, _MOST_PX = 16, 1000
+
+# Those that arrive are held within a number of bytes and a time, as everywhere.
+_FILES, _DRAWINGS = Bodies(MOST_BYTES, 60.0), Bodies(MOST_DRAWING_BYTES, 60.0)
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_GONE = "This page has been away too long; reload it."
+_LOG = logging.getLogger(__name__)
 
 #: Of so many photos is told whether a network that learned still reads them.
 MOST_KNOWN = 8
@@ -66,6 +82,10 @@ class Desk:
     (see ``Readers``). ``sheets`` are the photos and pages, the oldest first, of which the ``at``-th is shown, and
     ``drawn`` is the drawing; the strip of steps ``is_about_drawing`` or about the photo that is shown. What cannot be
     read, or a network that cannot be used, is a `DigitlabError`.
+
+    The page hears of it. ``drawing`` and ``photos``: something else is drawn, shown, or read in it. ``corrected``: the
+    same stands there otherwise, or a photo that is not shown was read again. ``reader``: another network reads, or with
+    other steps.
     """
 
     def __init__(self, page: Page) -> None:
@@ -77,7 +97,6 @@ class Desk:
         self.drawn: Sheet | None = None
         self.is_about_drawing = True
         self._lock = asyncio.Lock()
-        self._listeners: dict[str, list[Callable[[], Any]]] = {}
         _DESKS[self.key] = self
         page.client.on_delete(self._forget)
         _DRAWING_POOL.submit(self._warm_up)
@@ -97,21 +116,6 @@ class Desk:
         """How drawings are read: whoever draws sees what is up, and a single 6 tells nothing."""
         return replace(self.options, turn=False, straighten=False)
 
-    def on(self, event: str, f: Callable[[], Any]) -> None:
-        """Call ``f`` on an event.
-
-        ``drawing`` and ``photos``: something else is drawn, shown, or read in it. ``corrected``: the same stands there
-        otherwise, or a photo that is not shown was read again. ``reader``: another network reads, or with other steps.
-        """
-        self._listeners.setdefault(event, []).append(f)
-
-    def tell(self, event: str) -> None:
-        """Tell those who listen."""
-        if self.page.is_open:
-            for listener in self._listeners.get(event, ()):
-                with self.page.client:
-                    listener()
-
     def known_photos(self) -> list[KnownPhoto]:
         """Return the drawing and the newest photos with what stands on them, as they were read and then corrected."""
         sheets = [*([] if self.drawn is None else [self.drawn]), *self.sheets[-MOST_KNOWN:]]
@@ -126,7 +130,7 @@ class Desk:
             _DRAWING_POOL, lambda: read_sheet(open_photo(drawing), self.readers.reader(choice), options)
         )
         self.is_about_drawing = True
-        self.tell("drawing")
+        self.page.tell("drawing")
         return self.drawn
 
     async def take_file(self, name: str, content: bytes) -> str:
@@ -138,16 +142,13 @@ class Desk:
             # One more than is shown, to see whether there are more.
             return read_file(content, source, self.readers.reader(choice), options, MOST_SHEETS + 1, PROCESSES)
 
-        try:
-            found = await _in(_PHOTO_POOL, read)
-        except DataError as error:
-            raise DataError(_named(str(error), source)) from None
+        found = await _in(_PHOTO_POOL, read)
         has_more, found = len(found) > MOST_SHEETS, found[:MOST_SHEETS]
         sheets = [*self.sheets, *found]
         self.sheets = sheets[-MOST_SHEETS:]
         self.at = len(self.sheets) - len(found)
         self.is_about_drawing = False
-        self.tell("photos")
+        self.page.tell("photos")
         if has_more:
             return f"The first {MOST_SHEETS} pages of {source} are read here; digitlab read at the terminal reads all."
         return f"The newest {MOST_SHEETS} photos are kept here; older ones went." if len(sheets) > MOST_SHEETS else ""
@@ -163,9 +164,9 @@ class Desk:
             await self.read_again()
         except DigitlabError:
             self.choice, self.options = before
-            self.tell("reader")
+            self.page.tell("reader")
             raise
-        self.tell("reader")
+        self.page.tell("reader")
 
     async def read_again(self) -> None:
         """Read the drawing and the photo that is shown again, and after that the other photos."""
@@ -178,7 +179,7 @@ class Desk:
                 again = await self._again(drawn, self.drawing_options)
                 if self.drawn is drawn:  # unless somebody has drawn on
                     self.drawn = again
-                    self.tell("drawing")
+                    self.page.tell("drawing")
             if shown is not None:
                 await self._renew(shown)
         if len(self.sheets) > 1:
@@ -196,7 +197,7 @@ class Desk:
         if not 0 <= at < len(self.sheets):
             return
         self.at, sheet = at, self.sheets[at]
-        self.tell("photos")
+        self.page.tell("photos")
         async with self._lock:
             await self._renew(sheet)
 
@@ -246,14 +247,14 @@ class Desk:
         """Let the strip be about the drawing, or about the photo."""
         if on_drawing != self.is_about_drawing:
             self.is_about_drawing = on_drawing
-            self.tell("drawing" if on_drawing else "photos")
+            self.page.tell("drawing" if on_drawing else "photos")
 
     def clear(self) -> None:
         """Forget all photos."""
         self.sheets, self.at = [], 0
         forget_ways()
         self.is_about_drawing = True
-        self.tell("photos")
+        self.page.tell("photos")
 
     def _warm_up(self) -> None:
         # Loads the network and its kernels, and compiles them on a machine where nobody has read yet, so that the first
@@ -265,7 +266,6 @@ class Desk:
         # Whatever still knows the page, nobody sees it any more.
         self.sheets, self.drawn = [], None
         forget_ways()
-        self._listeners.clear()
 
     async def picture(self, at: int) -> bytes | None:
         """Return a photo as it stands upright, as JPEG; None if there is no such."""
@@ -278,10 +278,10 @@ class Desk:
         """Put another sheet in a sheet's place, if it is still there."""
         if self.drawn is sheet:
             self.drawn = other
-            self.tell(event)
+            self.page.tell(event)
         elif sheet in self.sheets:
             self.sheets[self.sheets.index(sheet)] = other
-            self.tell(event if other is self.shown else "corrected")
+            self.page.tell(event if other is self.shown else "corrected")
 
     async def _renew(self, sheet: Sheet) -> None:
         again = await self._again(sheet, self.options)
@@ -325,60 +325,25 @@ def _shown_name(name: str) -> str:
     return (kept if len(kept) <= _LONGEST_NAME else f"{kept[: _LONGEST_NAME - 1]}…") or "photo"
 
 
-def _named(sentence: str, source: str) -> str:
-    # Bytes have no name of their own.
-    return source + sentence.removeprefix("image") if sentence.startswith("image ") else sentence
-
-
-#: Under which everything is found.
-READ_PATH = "/read/{key}"
-
-#: Of a photo or document, and of a drawing.
-MOST_BYTES, MOST_DRAWING_BYTES = 64_000_000, 1_000_000
-
-# Width and height of a drawing.
-_LEAST_PX, _MOST_PX = 16, 1000
-
-# Those that arrive are held within a number of bytes and a time, as everywhere.
-_FILES, _DRAWINGS = Bodies(MOST_BYTES, 60.0), Bodies(MOST_DRAWING_BYTES, 60.0)
-
-_NO_STORE = {"Cache-Control": "no-store"}
-_GONE = "This page has been away too long; reload it."
-_LOG = logging.getLogger(__name__)
-
-
 def add_read_routes() -> None:
     """Serve them; a second call replaces the first."""
     app.routes[:] = [r for r in app.routes if not str(getattr(r, "path", "")).startswith(READ_PATH)]
 
     @app.post(READ_PATH + "/drawing")
     async def drawing(key: str, width: int, request: Request) -> Response:
-        desk = find_desk(key)
-        if desk is None:
-            return _sentence(_GONE, 404)
-        try:
-            sheet = await desk.take_drawing(_as_drawing(await _body(request, _DRAWINGS), width))
-        except RefusedError as refusal:
-            return _refused(refusal)
-        except DigitlabError as error:
-            return _sentence(str(error), 422)
-        return JSONResponse(answer_of(sheet), headers=_NO_STORE)
+        async def take(desk: Desk, content: bytes) -> Response:
+            return JSONResponse(answer_of(await desk.take_drawing(_as_drawing(content, width))), headers=_NO_STORE)
+
+        return await _taken(key, request, _DRAWINGS, take)
 
     @app.post(READ_PATH + "/file")
     async def file(key: str, request: Request) -> Response:
-        desk = find_desk(key)
-        if desk is None:
-            return _sentence(_GONE, 404)
         name = unquote(request.headers.get("x-file-name", ""))[:1000]
-        try:
-            return _sentence(await desk.take_file(name, await _body(request, _FILES)), 200)
-        except RefusedError as refusal:
-            return _refused(refusal)
-        except DigitlabError as error:
-            return _sentence(str(error), 422)
-        except Exception as error:
-            _LOG.exception("A photo could not be read.")
-            return _sentence(f"This file cannot be read ({type(error).__name__}). Save it as PNG and try again.", 422)
+
+        async def take(desk: Desk, content: bytes) -> Response:
+            return _sentence(await desk.take_file(name, content), 200)
+
+        return await _taken(key, request, _FILES, take)
 
     @app.get(READ_PATH + "/photo/{at}")
     async def photo(key: str, at: int) -> Response:
@@ -398,15 +363,24 @@ def _as_drawing(content: bytes, width: int) -> NDArray[np.uint8]:
 
 
 def _sentence(sentence: str, status: int) -> Response:
-    content: dict[str, Any] = {"sentence": sentence}
-    return JSONResponse(content, status, headers=_NO_STORE)
+    return JSONResponse({"sentence": sentence}, status, headers=_NO_STORE)
 
 
-def _refused(refusal: RefusedError) -> Response:
-    return _sentence(f"{refusal.message} {refusal.next_step or ''}".strip(), refusal.status)
-
-
-async def _body(request: Request, bodies: Bodies) -> bytes:
-    """Read what was sent, and no more than is allowed, whatever its header says."""
-    async with bodies.of(request.scope, request.receive) as content:
-        return content
+async def _taken(
+    key: str, request: Request, bodies: Bodies, take: Callable[[Desk, bytes], Awaitable[Response]]
+) -> Response:
+    """Let a desk take what was sent, no more than is allowed whatever its header says, or say why it cannot."""
+    desk = find_desk(key)
+    if desk is None:
+        return _sentence(_GONE, 404)
+    try:
+        async with bodies.of(request.scope, request.receive) as content:
+            pass
+        return await take(desk, content)
+    except RefusedError as refusal:
+        return _sentence(f"{refusal.message} {refusal.next_step or ''}".strip(), refusal.status)
+    except DigitlabError as error:
+        return _sentence(str(error), 422)
+    except Exception as error:
+        _LOG.exception("A photo could not be read.")
+        return _sentence(f"This file cannot be read ({type(error).__name__}). Save it as PNG and try again.", 422)

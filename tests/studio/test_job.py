@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitlab.studio.recording import Recording
+from digitlab.studio.job import Recording
 
 N_FLOATS = 4
 SNAPSHOT_BYTES = 4 * N_FLOATS

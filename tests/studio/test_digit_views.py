@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from visiting import User, only, until, visit
 
-from digitlab.studio.widgets.image_list import PAGE_SIZE, Answers, ImageList, image_items
+from digitlab.studio.widgets.digit_views import PAGE_SIZE, Answers, ImageList, image_items
 from digitlab.values import CLASS_NAMES
 
 N = 60
