@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from visiting import User, only, until, visit
-
 from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
 from digitlab.values import CLASS_NAMES
+from tests.studio.visiting import User, only, until, visit
 
 MATRIX = [[900 * (label == answer) + 7 * (label + 2 == answer) for answer in range(10)] for label in range(10)]
 

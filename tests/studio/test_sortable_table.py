@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from visiting import User, until, visit
-
 from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from tests.studio.visiting import User, until, visit
 
 COLUMNS = (Column("Name"), Column("Size", is_number=True), Column("Do", can_sort=False, is_hidden=True))
 ROWS = [
