@@ -55,7 +55,7 @@ bench-serving: $(VENV)/installed-test
 
 # Mutated inputs for all parsers, round after round until Ctrl-C; each round has another seed.
 soak: $(VENV)/installed-test
-	$(BIN)/python tests/hostile/rounds.py
+	$(BIN)/python -m tests.hostile.rounds
 
 bench-scaling: $(VENV)/installed
 	$(BIN)/python benchmarks/scaling.py

@@ -28,6 +28,7 @@ from digitlab.training.keeping import environment
 from measuring import describe_machine, in_turn, made_by, parser_of, publish
 from studio_process import StudioProcess, browser
 from tables import markdown_table, page, was_busy
+from visits import visits_told
 
 #: The most that a page may cost the default run.
 ALLOWED = 1.25
@@ -182,6 +183,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         ),
         f"The recording may take {result['recording_budget'] // _MIB} MiB, and is thinned from there on; before, a "
         "snapshot of every batch is kept.",
+        *visits_told(),
         f"digitlab {versions['digitlab']}, NiceGUI {versions['nicegui']}, Chromium {versions['chromium']}, Python "
         f"{versions['python']}, {machine['cores']} cores of {machine['cpu']}{was_busy(machine)}. Made by "
         f"`{result['command']}`.",

@@ -4,7 +4,8 @@
 
 Half of the visits are a browser's, as far as the server can tell: the page, its socket, the handshake, the first
 messages, and gone, on one tab after the other. The others ask for the page and never come back. Before the memory is
-looked at, the server has forgotten all of them. Writes ``benchmarks/results/visits.json``.
+looked at, the server has forgotten all of them. Writes ``benchmarks/results/visits.json``; ``studio.py`` tells it in
+``docs/measurements/studio.md``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from websockets.sync.client import connect
 
 from digitlab.studio.lesson import TABS
-from measuring import describe_machine, made_by, parser_of, positive, write_json
+from measuring import RESULTS, describe_machine, made_by, parser_of, positive, write_json
 from studio_process import StudioProcess
 
 #: How much more memory the last visits may have left than the first.
@@ -62,6 +63,22 @@ def measure(n_visits: int) -> dict[str, Any]:
         studio.close()
     growth = memory[n_visits] - memory[_FIRST]
     return {"rss_bytes": memory, "growth_bytes": growth, "allowed_bytes": ALLOWED_BYTES, "seconds": seconds}
+
+
+def visits_told() -> list[str]:
+    """Return the paragraphs on the last measurement; none where there was none."""
+    path = RESULTS / "visits.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    (first, before), (last, after) = ((int(n), n_bytes / 1e6) for n, n_bytes in found["rss_bytes"].items())
+    return [
+        f"## {last:,} visits",
+        "Half of them a browser's, on one tab after the other, and half requests for the page and nothing more. "
+        f"When the server has forgotten them all it takes {before:.0f} MB after {first:,}, and {after:.0f} MB after "
+        f"{last:,}: {found['growth_bytes'] / 1e6:.1f} MB more, and {found['allowed_bytes'] / 1e6:.0f} MB are allowed. "
+        f"Made by `{found['command']}`.",
+    ]
 
 
 def main(argv: list[str] | None = None) -> int:

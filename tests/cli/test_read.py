@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitlab.cli.read import _recipe
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.errors import DataError
@@ -256,7 +257,12 @@ def test_pictures_of_every_photo_and_every_step(call: Any, reader: FakeReader, f
     Path("more", "2.jpg").write_text("5")
     Path("2.jpg").write_text("5")
     outcome = call("read", ".", "--overlay", "seen", "--explain", "way", "--workers", "1")
-    assert outcome.code == 0
+    told = [line for line in outcome.err.splitlines() if "--explain" in line]
+    assert told == [
+        "Error: 1.png: --explain has drawn the steps of its first page, and not of the other 2 pages. "
+        "Save a page as a picture to see how it is read."
+    ]
+    assert outcome.code == 1
     seen = sorted(str(path.relative_to("seen")) for path in Path("seen").rglob("*.*"))
     assert seen == [
         *("1-page-1.png", "1-page-2.png", "1-page-3.png", "10.png", "2-2.png", "2.jpg", "more/2.jpg", "none.jpg")
@@ -358,11 +364,29 @@ def test_real_pictures_are_written(call: Any, photos: Path, tmp_path: Path) -> N
     assert json.loads(outcome.out)["readings"][0]["text"].replace(" ", "") == "721"
 
 
+def test_a_model_too_large_to_be_one_is_not_read_to_tell_runs_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digitlab.cli.read._MOST_MODEL_BYTES", 10)
+    small, large = tmp_path / "small.onnx", tmp_path / "large.onnx"
+
+    def recipes(path: Path) -> set[str]:
+        words = set()
+        for letter in b"ab":
+            path.write_bytes(bytes([letter]) * (10 if path is small else 11))
+            words.add(_recipe(ReadingOptions(), path))
+        return words
+
+    assert (len(recipes(small)), len(recipes(large))) == (2, 1)
+    os.mkfifo(tmp_path / "pipe.onnx")
+    assert len(_recipe(ReadingOptions(), tmp_path / "pipe.onnx")) == 12
+
+
 @pytest.mark.slow
 def test_a_killed_command_can_be_gone_on_with(photos: Path, tmp_path: Path) -> None:
     folder, table = tmp_path / "many", tmp_path / "r.csv"
     folder.mkdir()
-    for number in range(30):
+    for number in range(16):
         (folder / f"{number}.png").symlink_to(photos / "0.png")
     command = [sys.executable, "-m", "digitlab", "read", str(folder), "--out", str(table)]
     seal_cache()  # so that the other processes need not compile the kernels again
@@ -376,4 +400,4 @@ def test_a_killed_command_can_be_gone_on_with(photos: Path, tmp_path: Path) -> N
         process.wait()
     done = subprocess.run([*command, "--workers", "1"], capture_output=True, text=True, timeout=120)
     assert "already" in done.stderr
-    assert len({row["file"] for row in _rows(table.read_text())}) == 30
+    assert len({row["file"] for row in _rows(table.read_text())}) == 16

@@ -237,6 +237,16 @@ def test_no_more_is_decompressed_than_the_header_promises_and_a_byte(tmp_path, m
     assert n_read == len(GOOD) + 1
 
 
+def test_a_file_of_empty_xz_streams_is_left_soon(tmp_path):
+    """Going on from one to the next costs as much as a megabyte: 5 MB of them took half a minute."""
+    path = tmp_path / "empty.xz"
+    path.write_bytes(lzma.compress(b"") * 1_200)
+    with pytest.raises(DataError, match="more than 1,000 streams"):
+        read_idx(path)
+    path.write_bytes(lzma.compress(b"") * 900 + lzma.compress(struct.pack(">HBBI", 0, 8, 1, 3) + b"123"))
+    assert read_idx(path).tolist() == [49, 50, 51]
+
+
 def test_an_xz_dictionary_beyond_the_memory_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("digitlab.data.storage._XZ_MEMORY_BYTES", 2**20)
     (tmp_path / "hungry").write_bytes(lzma.compress(GOOD, preset=9))

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ import pytest
 from PIL import Image
 
 import digitlab as dl
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
-
-from asking import Process, pdf, photo, png
+from tests.serving.asking import Process, pdf, photo, png
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-from-curl.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import ODD, digits
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.runner import CpuRunner
@@ -22,6 +21,7 @@ from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.images import Images
 from digitlab.engine.optimizers import SGD, Adam, AdamW, Optimizer
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
+from tests.engine.networks import ODD, digits
 
 # Keras 3.15 gives its variables to NumPy in a way that NumPy 2 warns of.
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]

@@ -17,38 +17,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import digits
 
 from digitlab.engine.cpu import compiled
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tests.engine.networks import digits
 
 pytestmark = pytest.mark.slow
 
-_SOURCES = Path(compiled.__file__).parents[3]
+# Of digitlab, and of these tests.
+_PATHS = os.pathsep.join(str(Path(file).parents[n]) for file, n in ((compiled.__file__, 3), (__file__, 2)))
 
-_DOUBLE = f"""
-import json, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+_DOUBLE = """
+import json
 import numpy as np
 from digitlab.engine.cpu.compiled import seal_cache
-from small_kernel import double
+from tests.engine.small_kernel import double
 
 numbers = np.arange(3.0)
 double(numbers)
 seal_cache()
-print(json.dumps({{
+print(json.dumps({
     "numbers": numbers.tolist(),
     "loaded": sum(double.stats.cache_hits.values()),
     "compiled": sum(double.stats.cache_misses.values()),
-}}))
+}))
 """
 
 
 def start(script: str, cache: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"DIGITLAB_CACHE": cache, "PYTHONPATH": str(_SOURCES)} | variables
+    environment = os.environ | {"DIGITLAB_CACHE": cache, "PYTHONPATH": _PATHS} | variables
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import digits
 
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import AdamW
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
+from tests.engine.networks import digits
 
 WITH_DROPOUT = Architecture(
     [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import digits
-from one_block import OneBlock
 
 from digitlab.engine.cpu.program import DROPOUT
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten
 from digitlab.network.layers import Layer
+from tests.engine.networks import digits
+from tests.engine.one_block import OneBlock
 
 SHAPE = (14, 15, 1)
 

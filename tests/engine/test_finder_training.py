@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
-from finder_reference import MAP_NETWORKS, crops_of, finder_loss, weights_of
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.maps_runner import FinderLosses, MapsRunner
@@ -19,6 +17,8 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, architecture
 from digitlab.values import CropsRecord
+from tests.engine import reference
+from tests.engine.finder_reference import MAP_NETWORKS, crops_of, finder_loss, weights_of
 
 #: Maps as large as the crop: every number of every map hangs on parameters of its own.
 BARE = Architecture([Conv2D(N_MAPS, 3, padding="same")], (None, None, 1))

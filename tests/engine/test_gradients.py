@@ -9,10 +9,8 @@ import math
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ODD, digits
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.runner import CpuRunner
@@ -21,6 +19,8 @@ from digitlab.engine.images import Images
 from digitlab.engine.optimizers import SGD
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
 from digitlab.network.layers import Layer
+from tests.engine import reference
+from tests.engine.networks import ODD, digits
 
 Weights = list[NDArray[np.float32]]
 

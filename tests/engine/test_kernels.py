@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
-from networks import ODD, digits
-from one_block import OneBlock
 
 from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, POOL
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import SGD, Adam, AdamW
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
+from tests.engine import reference
+from tests.engine.networks import ODD, digits
+from tests.engine.one_block import OneBlock
 
 NETWORKS = ODD | {"the codelab's": architecture("codelab_cnn")}
 N = LANES - 1  # so that the last lane has no image

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import digits
 
 from digitlab.engine.loop import batch_order
 from digitlab.engine.optimizers import SGD, Adam, Optimizer
@@ -15,6 +14,7 @@ from digitlab.errors import ConfigError, DataError, TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from digitlab.values import StepRecord
+from tests.engine.networks import digits
 
 NETWORK = Architecture(
     [

@@ -6,8 +6,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import reference
-from finder_reference import MAP_NETWORKS, weights_of
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu import maps_runner
@@ -17,6 +15,8 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, NetworkError
 from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.network.checkpoint import load_checkpoint, save_checkpoint
+from tests.engine import reference
+from tests.engine.finder_reference import MAP_NETWORKS, weights_of
 
 SIZES = ((40, 28), (61, 83), (24, 20), (37, 11))
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from networks import digits
 
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.images import Images, LabelledImages
@@ -16,6 +15,7 @@ from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import Adam
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from digitlab.values import EpochRecord, StepRecord
+from tests.engine.networks import digits
 
 NETWORK = Architecture(
     [Conv2D(4, 3, activation="relu"), MaxPooling2D(2), Flatten(), Dropout(0.2), Dense(5, activation="softmax")],

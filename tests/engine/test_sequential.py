@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
-from networks import ODD, digits
 
 from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
 from digitlab.errors import ConfigError, DataError, NetworkError
 from digitlab.network import Architecture, Dense, Flatten
+from tests.engine import reference
+from tests.engine.networks import ODD, digits
 
 SMALL = Architecture([Flatten(), Dense(3, activation="softmax")], (4, 5, 1), "small")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import ODD, digits
 
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from digitlab.network.zoo import ZOO, architecture
+from tests.engine.networks import ODD, digits
 
 NETWORKS = ODD | {name: architecture(name) for name in ZOO}
 NETWORKS["dropout, 17 and 40 filters"] = Architecture(

@@ -1,9 +1,9 @@
 """Mutated inputs for all parsers of digitlab, each tried in this process: a result, or digitlab's own error.
 
-``python inputs.py PARSER SEED FIRST LAST PLACE`` tries the inputs from FIRST up to LAST and prints those that ended in
-something else, a JSON object a line; into the file PLACE it writes which one it tries, so that whoever started it knows
-what has ended it. The same numbers make the same inputs. ``python inputs.py PARSER SEED NUMBER`` tries one and shows
-what comes of it.
+``python -m tests.hostile.inputs PARSER SEED FIRST LAST PLACE`` tries the inputs from FIRST up to LAST and prints those
+that ended in something else, a JSON object a line; into the file PLACE it writes which one it tries, so that whoever
+started it knows what has ended it. The same numbers make the same inputs. With PARSER SEED NUMBER it tries one and
+shows what comes of it.
 """
 
 from __future__ import annotations
@@ -58,9 +58,6 @@ def mutated(content: bytes, others: Sequence[bytes], draw: random.Random) -> byt
         if len(content) > 2_000_000:
             content = content[:2_000_000]
     return content
-
-
-_spot = None
 
 
 def _spot(content: bytes, draw: random.Random) -> int:
@@ -423,12 +420,10 @@ def _open_results(content: bytes, folder: Path, _: random.Random) -> object:
 
 @cache
 def _client() -> object:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving"))
-    from asking import Client
-
     from digitlab.serving.accounting import Lines
     from digitlab.serving.server import guarded_api
     from digitlab.serving.service import Service
+    from tests.serving.asking import Client
 
     return Client(guarded_api(Service(), Lines(None)))
 

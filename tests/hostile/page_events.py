@@ -1,7 +1,7 @@
 """Events that no browser sends, for everything on the pages of a running Studio that listens.
 
-``python page_events.py SEED NUMBER`` starts a Studio, sends it so many, and prints what went wrong. The same numbers
-make the same events.
+``python -m tests.hostile.page_events SEED NUMBER`` starts a Studio, sends it so many, and prints what went
+wrong. The same numbers make the same events.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from inputs import MEMORY_BYTES, SECONDS, VALUES
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 import digitlab as dl
 from digitlab.studio.lesson import TABS
+from tests.hostile.inputs import MEMORY_BYTES, SECONDS, VALUES
 
 __all__ = ["Studio", "every_event"]
 

@@ -1,6 +1,7 @@
 """Try mutated inputs for all parsers in processes of their own: a round for the test, rounds without end by themselves.
 
-``python rounds.py [SEED]`` goes on until Ctrl-C, each round with another seed, and prints what went wrong.
+``python -m tests.hostile.rounds [SEED]`` goes on until Ctrl-C, each round with another seed, and prints what went
+wrong.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from inputs import PARSERS
-from page_events import every_event
-
 import digitlab as dl
 from digitlab.engine.cpu.threads import available_threads
+from tests.hostile.inputs import PARSERS
+from tests.hostile.page_events import every_event
 
 __all__ = ["N_EVENTS", "N_INPUTS", "PROGRAM", "found"]
 
 #: What tries the inputs.
-PROGRAM = Path(__file__).parent / "inputs.py"
+PROGRAM = "tests.hostile.inputs"
 
 # Those whose inputs cost more to try get fewer.
 _FEWER = {"pictures": 1000, "documents": 500, "keras": 500, "runs": 500, "json": 500, "forms": 700}
 _MANY = 800
 _MOST_ENDED = 20
+_PATHS = os.pathsep.join(str(Path(file).parents[n]) for file, n in ((dl.__file__, 1), (__file__, 2)))
 #: Events for the pages of a running Studio.
 N_EVENTS = 2_000
 #: How many a round has besides.
@@ -59,8 +60,8 @@ def _found(parser: str, seed: int, n: int, place: Path) -> Iterator[str]:
     while first < n and n_ended < _MOST_ENDED:
         place.write_bytes(struct.pack("<q", first - 1))
         words = [parser, str(seed), str(first), str(n), str(place)]
-        environment = os.environ | {"PYTHONPATH": str(Path(dl.__file__).parents[1])}
-        done = subprocess.run([sys.executable, str(PROGRAM), *words], capture_output=True, text=True, env=environment)
+        environment = os.environ | {"PYTHONPATH": _PATHS}
+        done = subprocess.run([sys.executable, "-m", PROGRAM, *words], capture_output=True, text=True, env=environment)
         for line in done.stdout.splitlines():
             problem = json.loads(line)
             yield f"{parser} {seed} {problem['number']}: {problem['error']} at {problem['at']}"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inputs import PARSERS
-from page_events import every_event
-from rounds import N_EVENTS, N_INPUTS, PROGRAM, found
+
+from tests.hostile.inputs import PARSERS
+from tests.hostile.page_events import every_event
+from tests.hostile.rounds import N_EVENTS, N_INPUTS, PROGRAM, found
 
 
 @pytest.mark.slow
@@ -19,7 +20,7 @@ from rounds import N_EVENTS, N_INPUTS, PROGRAM, found
 def test_mutated_inputs_give_a_result_or_an_error_of_digitlab(tmp_path: Path, parser: str) -> None:
     problems = found(parser, 1, tmp_path)
     shown = "\n".join(problems[:40])
-    assert not problems, f"{len(problems)} inputs; python {PROGRAM} PARSER SEED NUMBER shows one:\n{shown}"
+    assert not problems, f"{len(problems)} inputs; python -m {PROGRAM} PARSER SEED NUMBER shows one:\n{shown}"
 
 
 def test_there_are_ten_thousand_of_them() -> None:

@@ -72,7 +72,7 @@ def keras_model(network: Architecture) -> Any:
 
 @pytest.mark.interop
 @given(networks())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_names_shapes_and_parameters_are_those_of_keras(network: Architecture) -> None:
     model = keras_model(network)
     theirs = [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]

@@ -165,6 +165,15 @@ def of_dtype(dtype: str) -> Callable[[Path], None]:
     return write
 
 
+def of_shape(shape: list[int]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        size = 0 if 0 in shape else 4
+        head = json.dumps({"x": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+        path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(size))
+
+    return write
+
+
 def nested(path: Path) -> None:
     path.write_bytes(save({"x": KERNEL}, {"digitlab": "[" * 100_000}))
 
@@ -187,6 +196,7 @@ def nested(path: Path) -> None:
         (pickled, "pickle"),
         (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(range(200))), "zip"),
         (foreign, "digitlab did not write it"),
+        *((of_shape(shape), "a shape that no array has") for shape in ([1] * 1000, [0] + [1] * 1000, [0, 2**63])),
         (of_dtype("BF16"), "BF16"),
         (nested, "header"),
         (lambda path: rewritten(path, format=2), "its format is 2"),

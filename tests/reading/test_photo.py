@@ -176,7 +176,7 @@ def test_an_encrypted_document_is_told_so() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(sorted(GOOD)),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12),

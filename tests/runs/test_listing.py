@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from digitlab.errors import RunError
 from digitlab.runs.listing import all_runs, check_name, find_run, free_name, list_runs, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
-from digitlab.values import EpochRecord
+from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
 
 SETTINGS = {"network": "codelab_cnn", "seed": 3, "epochs": 2, "early_stopping": 0}
 
@@ -156,6 +156,28 @@ def test_a_damaged_run_hides_no_other_and_is_named_with_the_reason(out, name, co
     assert reason in found["bad"].problem
     assert [info.name for info in list_runs(out)] == ["good"]
     assert {*found} == {"good", "bad"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "record"),
+    [
+        ({}, lambda k: Resumption(k)),
+        ({}, lambda k: RateChange(k, 0.5)),
+        ({"schedule": "constant"}, lambda k: StepRecord(k, 1, k, 8, 1.0, 0.5, 0.25 + k % 2, 1.0)),
+    ],
+    ids=["resumed", "rates", "rates by their steps"],
+)
+def test_a_history_of_endless_changes_is_no_history(out, monkeypatch, settings, record):
+    """256 MB of them would be gigabytes in the memory of whoever lists runs, and as many words."""
+    monkeypatch.setattr("digitlab.runs.history.MOST_CHANGES", 20)
+    monkeypatch.setattr("digitlab.runs.run.MOST_CHANGES", 20)
+    run = make(out, "a", **settings)
+    make(out, "b", 1)
+    for n, n_good in ((20, 2), (21, 1)):
+        with closing(run.open_history()) as history:
+            history.append([record(k) for k in range(1, n + 1)])
+        assert len(list_runs(out)) == n_good
+    assert "tells of more than 20 changes" in all_runs(out)[0].problem
 
 
 def test_a_run_with_a_damaged_history_is_left_out(out):

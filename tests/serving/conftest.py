@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-# pytest's importlib mode leaves the folder of a test off the path, so that a sibling would not be found.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from asking import Client, Process
-
 import digitlab as dl
 from digitlab.serving.accounting import Lines
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
+from tests.serving.asking import Client, Process
 
 
 @pytest.fixture(scope="session")

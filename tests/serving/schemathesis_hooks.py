@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import schemathesis
-from asking import pdf, png
 from hypothesis import strategies as st
+
+from tests.serving.asking import pdf, png
 
 _IMAGES = st.binary(min_size=784, max_size=784).map(lambda pixels: np.frombuffer(pixels, np.uint8).reshape(28, 28))
 

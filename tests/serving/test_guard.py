@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from asking import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from digitlab.serving.accounting import Lines
 from digitlab.serving.api import OPEN_PATHS, PATHS
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
+from tests.serving.asking import Client
 
 TOKEN = "a-token-of-good-length"
 

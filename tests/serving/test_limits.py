@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from asking import FORM, JSON, RAW, Client, form, pdf, png
 from numpy.typing import NDArray
 
 from digitlab.errors import ConfigError
@@ -18,6 +17,7 @@ from digitlab.serving.accounting import Lines
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
+from tests.serving.asking import FORM, JSON, RAW, Client, form, pdf, png
 
 Images = NDArray[np.uint8]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from asking import BOUNDARY, FORM, JSON, RAW, Client, form, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from digitlab.serving.accounting import Lines
 from digitlab.serving.bodies import asked_of
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
+from tests.serving.asking import BOUNDARY, FORM, JSON, RAW, Client, form, png
 
 Images = NDArray[np.uint8]
 

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from asking import FORM, RAW, Client, form, pdf, photo, png
 from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.serving.bodies import PATTERN, checked_expectation
+from tests.serving.asking import FORM, RAW, Client, form, pdf, photo, png
 
 Images = NDArray[np.uint8]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asking import FORM, RAW, Process, Reply, endless, form, pdf, photo, png
 from numpy.typing import NDArray
 
 from digitlab.cli.app import EXIT_BAD_INPUT, main
 from digitlab.serving import server as serving
 from digitlab.serving.limits import ServingOptions
+from tests.serving.asking import FORM, RAW, Process, Reply, endless, form, pdf, photo, png
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_requests_that_were_accepted_are_answered_before_the_end(
 ) -> None:
     with Process(tmp_path, "--workers", "1") as process:
         replies: list[Reply] = []
-        body = pdf(6)
+        body = pdf(4)
 
         def ask() -> None:
             replies.append(process.ask("POST", "/api/read", body, Content_Type="application/pdf"))
@@ -85,7 +85,7 @@ def test_requests_that_were_accepted_are_answered_before_the_end(
         for thread in threads:
             thread.join()
         assert [reply.status for reply in replies] == [200] * 3
-        assert all(len(reply.json()) == 6 for reply in replies)
+        assert all(len(reply.json()) == 4 for reply in replies)
         with pytest.raises(OSError, match=r"refused|reset"):
             process.ask("GET", "/healthz")
         lines = [json.loads(line) for line in process.log.read_text().splitlines()]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking import RAW, Client
 
 import digitlab as dl
 from digitlab.errors import NetworkError, RunError
@@ -20,6 +19,7 @@ from digitlab.serving.accounting import Lines
 from digitlab.serving.api import PATHS
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
+from tests.serving.asking import RAW, Client
 
 
 def saved(model: dl.Sequential, folder: Path) -> str:

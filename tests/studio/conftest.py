@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,6 @@ import pytest
 import digitlab as dl
 from digitlab.data.mnist import Split
 from digitlab.studio.trainer import Trainer
-
-# pytest's importlib mode leaves the folder of a test off the path, so that a sibling would not be found.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="module", autouse=True)

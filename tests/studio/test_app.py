@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from nicegui import ui
-from visiting import User, until, visit
 from websockets.sync.client import connect
 
 import digitlab as dl
@@ -29,6 +28,7 @@ from digitlab.studio import app, startup
 from digitlab.studio.frame import STATIC
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
+from tests.studio.visiting import User, until, visit
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nicegui import ui
 from PIL import Image
-from visiting import User, until, visit
 
 from digitlab.errors import StorageError
 from digitlab.studio.lesson import LessonLink
@@ -21,6 +20,7 @@ from digitlab.studio.tabs.training_controls import Pace
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import Curve, LiveChart, png_side_by_side, svg_side_by_side
 from digitlab.values import StepRecord
+from tests.studio.visiting import User, until, visit
 
 CURVES = [Curve("loss"), Curve("val_loss", "--series-2", marked=True)]
 

@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from steered import SMALL
 
 import digitlab as dl
 from digitlab.evaluation.comparison import Comparison, compare
@@ -22,6 +21,7 @@ from digitlab.studio.tabs.comparison_view import (
     settings_rows,
 )
 from digitlab.training.session import TrainingSession
+from tests.studio.steered import SMALL
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from visiting import User, only, until, visit
 
 from digitlab.studio.widgets.digit_views import PAGE_SIZE, Answers, ImageList, image_items
 from digitlab.values import CLASS_NAMES
+from tests.studio.visiting import User, only, until, visit
 
 N = 60
 RANDOM = np.random.default_rng(0)

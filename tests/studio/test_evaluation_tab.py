@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 from nicegui import ui
-from steered import SMALL, wait_for_state
-from visiting import User, only, until, visit
 
 import digitlab as dl
 from digitlab.errors import DigitlabError
@@ -19,6 +17,8 @@ from digitlab.studio.tabs.evaluation_tab import EvaluationTab
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.digit_views import ImageList
 from digitlab.studio.widgets.tables import ConfusionMatrix, SortableTable
+from tests.studio.steered import SMALL, wait_for_state
+from tests.studio.visiting import User, only, until, visit
 
 Scenario = Callable[[User, EvaluationTab, Page], Awaitable[None]]
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from engineio.packet import Packet
 from nicegui import Client
-from visiting import User, visit
 
 from digitlab.serving.connections import STUCK_S, Stuck
 from digitlab.studio import access, app
 from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
+from tests.studio.visiting import User, visit
 
 pytestmark = pytest.mark.slow
 

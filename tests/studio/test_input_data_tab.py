@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from nicegui import ui
-from visiting import User, only, until, visit
 
 import digitlab as dl
 from digitlab.data.mnist import Split
@@ -18,6 +17,7 @@ from digitlab.studio.tabs.input_data_tab import class_counts, draw_examples, mea
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.digit_views import ExampleDigits, PixelView
 from digitlab.values import CLASS_NAMES
+from tests.studio.visiting import User, only, until, visit
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from nicegui import ui
-from visiting import User, until, visit
 
 import digitlab as dl
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
@@ -28,6 +27,7 @@ from digitlab.studio.widgets.card import facts_of
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import open_session
 from digitlab.values import StepRecord
+from tests.studio.visiting import User, until, visit
 
 SMALL = TrainConfig(train_images=40, validation_images=20, batch_size=20, epochs=1, threads=1)
 

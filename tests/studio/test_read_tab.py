@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from nicegui import ui
 from PIL import Image, ImageDraw
-from steered import SMALL, wait_for_state
-from visiting import User, only, until, visit
 
 from digitlab.reading.change import Change
 from digitlab.runs.listing import list_runs
@@ -40,6 +38,8 @@ from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
 from digitlab.training.fine_tuning import Figure, FineTuningOptions
 from digitlab.training.pages import compose_page
+from tests.studio.steered import SMALL, wait_for_state
+from tests.studio.visiting import User, only, until, visit
 
 # A page filled with tiles that are a thousandth of a point apart: PDFium draws for hours.
 ENDLESS = (

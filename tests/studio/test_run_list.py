@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from steered import SMALL
-from visiting import User, visit
 
 import digitlab as dl
 from digitlab.errors import RunError, StorageError
@@ -17,6 +15,8 @@ from digitlab.studio.run_list import RunList, add_report_route, read_report, rep
 from digitlab.studio.tabs.runs_tab import RUN_COLUMNS, run_records, run_rows, run_table
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
+from tests.studio.steered import SMALL
+from tests.studio.visiting import User, visit
 
 
 def train(digits: dl.MnistData, path: Path, seed: int = 0, n_records: int | None = None) -> Run:

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nicegui import ui
-from steered import SMALL, wait_for_evaluation, wait_for_state
-from visiting import User, only, until, visit
 
 import digitlab as dl
 from digitlab.evaluation.train import train
@@ -22,6 +20,8 @@ from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.digit_views import ImageList
 from digitlab.studio.widgets.tables import ConfusionMatrix
+from tests.studio.steered import SMALL, wait_for_evaluation, wait_for_state
+from tests.studio.visiting import User, only, until, visit
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from visiting import User, only, until, visit
-
 from digitlab.evaluation.confusion import MISTAKES, Selection
 from digitlab.evaluation.svg import Bar
 from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable, bar_table
 from digitlab.values import CLASS_NAMES
+from tests.studio.visiting import User, only, until, visit
 
 COLUMNS = (Column("Name"), Column("Size", is_number=True), Column("Do", can_sort=False, is_hidden=True))
 ROWS = [

@@ -7,7 +7,16 @@ import json
 import threading
 
 import pytest
-from steered import (
+
+from digitlab.errors import RunError
+from digitlab.network import Architecture
+from digitlab.runs.listing import list_runs
+from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
+from digitlab.studio.trainer import Trainer
+from digitlab.training.config import TrainConfig
+from digitlab.training.session import TrainingSession
+from digitlab.values import EpochRecord, Evaluation, StepRecord
+from tests.studio.steered import (
     EDITED,
     SMALL,
     paused_at,
@@ -20,15 +29,6 @@ from steered import (
     wait_for_records,
     wait_for_state,
 )
-
-from digitlab.errors import RunError
-from digitlab.network import Architecture
-from digitlab.runs.listing import list_runs
-from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, TIMINGS
-from digitlab.studio.trainer import Trainer
-from digitlab.training.config import TrainConfig
-from digitlab.training.session import TrainingSession
-from digitlab.values import EpochRecord, Evaluation, StepRecord
 
 
 def test_before_the_first_start_there_is_an_untrained_codelab_network(mnist, out):

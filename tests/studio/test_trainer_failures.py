@@ -7,7 +7,6 @@ import threading
 
 import numpy as np
 import pytest
-from steered import SMALL, paused_at, same, timeless, train, trained_alone, wait_for_evaluation, wait_for_state
 
 from digitlab.errors import ConfigError, DataError, NetworkError, RunError, StorageError
 from digitlab.network import Architecture, Dense, Flatten
@@ -15,6 +14,16 @@ from digitlab.runs.history import HistoryFile
 from digitlab.runs.run import MODEL, REPORT
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
+from tests.studio.steered import (
+    SMALL,
+    paused_at,
+    same,
+    timeless,
+    train,
+    trained_alone,
+    wait_for_evaluation,
+    wait_for_state,
+)
 
 
 @pytest.mark.parametrize(

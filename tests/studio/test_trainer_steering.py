@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from steered import (
+
+import digitlab as dl
+from digitlab.errors import ConfigError, RunError
+from digitlab.runs.run import Run
+from digitlab.studio.trainer import Trainer
+from digitlab.training.session import TrainingSession
+from digitlab.values import EpochRecord
+from tests.studio.steered import (
     SMALL,
     paused_at,
     same,
@@ -16,13 +23,6 @@ from steered import (
     wait_for_records,
     wait_for_state,
 )
-
-import digitlab as dl
-from digitlab.errors import ConfigError, RunError
-from digitlab.runs.run import Run
-from digitlab.studio.trainer import Trainer
-from digitlab.training.session import TrainingSession
-from digitlab.values import EpochRecord
 
 # Slower than any test: the next batch comes when the speed is changed.
 FOREVER = 1e-6

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 from nicegui import ui
-from steered import SMALL
-from visiting import User, only, until, visit
 
 from digitlab.network import Architecture, Dense, Dropout, Flatten
 from digitlab.studio.lesson import LessonLink
@@ -25,6 +23,8 @@ from digitlab.studio.tabs.training_tab import AnswerView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.controls import LiveSlider
+from tests.studio.steered import SMALL
+from tests.studio.visiting import User, only, until, visit
 
 CHANGES = {name: getattr(SMALL, name) for name in ("train_images", "validation_images", "batch_size", "epochs")}
 LESSON = LessonLink(network="dense_baseline", changes=CHANGES, tab="training")

@@ -33,6 +33,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 # A header may ask for a dictionary of 4 GiB; `xz -9` needs 65 MiB.
 _XZ_MEMORY_BYTES = 2**28
+# An empty one has 32 bytes, and to go on to the next costs as much as a megabyte: a file of nothing else takes minutes.
+_MOST_XZ_STREAMS = 1_000
 #: What a float64 still tells apart. Python would take numbers of any length, and they break what reckons with them.
 MOST_WHOLE = 2**53
 _LONGEST_SHOWN = 20
@@ -208,6 +210,7 @@ class _XzStream:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._n_streams = 0
         self._decompressor = self._new_decompressor()
 
     def read(self, n_bytes: int, /) -> bytes:
@@ -233,9 +236,11 @@ class _XzStream:
             if content:
                 return content
 
-    @staticmethod
-    def _new_decompressor() -> Any:
+    def _new_decompressor(self) -> Any:
         lzma = _lzma()
+        self._n_streams += 1
+        if self._n_streams > _MOST_XZ_STREAMS:
+            raise _XzError(f"it has more than {_MOST_XZ_STREAMS:,} streams")
         return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
 
 

@@ -37,6 +37,7 @@ _DTYPES: dict[str, type[np.float32 | np.int64]] = {"F32": np.float32, "I64": np.
 # Room for the weights and Adam's two moments of the largest network that Architecture allows, 600 MB.
 _LARGEST_FILE_BYTES = 768 * 2**20
 _LARGEST_HEADER_BYTES = 2**20
+_LONGEST_SHOWN = 80
 _views: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
 
 
@@ -189,7 +190,10 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     for name, view in views:
         if view["dtype"] not in _DTYPES:
             raise _unusable(path, f"the tensor {name!r} is {view['dtype']}, and only F32 and I64 can be here.")
-        tensors[name] = _array(_DTYPES[view["dtype"]], view["shape"], view["data"])
+        try:
+            tensors[name] = _array(_DTYPES[view["dtype"]], view["shape"], view["data"])
+        except (ValueError, OverflowError):  # more dimensions, or longer ones, than NumPy has
+            raise _unusable(path, f"the tensor {name[:_LONGEST_SHOWN]!r} has a shape that no array has.") from None
     try:
         note = parse_json(content[8 : 8 + header_bytes])["__metadata__"][_NOTE]
     except (ValueError, KeyError, TypeError):

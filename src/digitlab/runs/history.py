@@ -32,6 +32,8 @@ _KINDS: dict[str, type[Record | Steering]] = {
 _MOST_BYTES = 256 * 2**20
 # A record has some 200 bytes; a line without an end would be all of the file.
 _LONGEST_LINE = 4_096
+#: Of what somebody did to a training; whoever lists runs has all of it in memory, and says each in words.
+MOST_CHANGES = 10_000
 _LONGEST_ORIGIN = 100
 
 
@@ -50,7 +52,7 @@ def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
         with open_ordinary(path) as file:
             if os.fstat(file.fileno()).st_size > _MOST_BYTES:
                 raise RunError(f"{path} is larger than {_MOST_BYTES // 2**20} MB and no history of a run.")
-            end = 0
+            end = n_changes = 0
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), start=1):
                 if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
                     return
@@ -61,11 +63,19 @@ def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
                     raise RunError(
                         f"Line {number} of {path} is not a record. The run is damaged; train it again."
                     ) from None
+                n_changes += isinstance(record, Steering)
+                if n_changes > MOST_CHANGES:
+                    raise too_many_changes(path)
                 yield record, end
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunError(f"{path} cannot be read: {reason_of(error)}. The run is damaged; train it again.") from None
+
+
+def too_many_changes(path: Path) -> RunError:
+    """Return what is said of a history with more than ``MOST_CHANGES``."""
+    return RunError(f"{path} tells of more than {MOST_CHANGES:,} changes and is no history of a run.")
 
 
 def _parsed(line: bytes) -> Record | Steering:

@@ -40,7 +40,15 @@ from digitlab.data.storage import (
 )
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from digitlab.runs.history import HistoryFile, Record, Steering, changes_told, read_records
+from digitlab.runs.history import (
+    MOST_CHANGES,
+    HistoryFile,
+    Record,
+    Steering,
+    changes_told,
+    read_records,
+    too_many_changes,
+)
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
@@ -270,6 +278,8 @@ class Run:
                 not turns or record.learning_rate != turns[-1].learning_rate
             ):
                 turns.append(record)
+                if len(turns) > MOST_CHANGES:
+                    raise too_many_changes(self.path / HISTORY)
         accuracy, is_evaluated = None, self.has(EVALUATION)
         with suppress(DigitlabError):
             accuracy = self.read_json(EVALUATION).get("accuracy") if is_evaluated else None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,22 @@ def test_a_tree_that_contains_itself_is_left() -> None:
     struct.pack_into("<HxxxxxxxxxxxxxxxxxxxxxxxxQ", content, tree + 6, 30_000, tree)
     with pytest.raises(Hdf5Error):
         Hdf5File(bytes(content)).array("a/b/c", (2, 3, 4))
+
+
+def test_messages_that_nobody_asked_for_are_not_kept() -> None:
+    """Headers may overlap: a file of 200 kB can have thousands of messages of 60 kB, each of another kind."""
+    n, size = 4000, 60_000
+    places = 112 + 24 * n
+    pointers = b"".join(struct.pack("<HH4xQQ", 0x10, 16, places + 8 * k, 8) for k in range(n))
+    headers = b"".join(struct.pack("<HH4x", 0x100 + k, size) for k in range(n))
+    head = CONTENT[:96] + struct.pack("<BBHII4x", 1, 0, 2 * n, 1, len(pointers))
+    file = Hdf5File(head + pointers + headers + bytes(size))
+    tracemalloc.start()
+    try:
+        assert dict(file._messages(96)) == {}
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
 
 
 @settings(max_examples=200)

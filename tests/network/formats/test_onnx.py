@@ -278,6 +278,34 @@ def test_subgraphs_within_subgraphs_are_refused(tmp_path: Path, refused: Any) ->
     refused(saved(tmp_path / "deep.onnx", list(graph.node)))
 
 
+def of_fields(*numbers: int, content: bytes = b"") -> bytes:
+    """Return a message in a field of a message, and so on; the first number is the outermost."""
+    for number in reversed(numbers):
+        size = bytes((len(content) >> 7 * i & 127) | (128 if i < 4 else 0) for i in range(5))
+        content = bytes([number << 3 | 2]) + size + content
+    return content
+
+
+@pytest.mark.parametrize(
+    "numbers", [(7,), (7, 1), (7, 1, 5), (7, 5), (7, 13)], ids=["graph", "node", "attribute", "tensor", "value"]
+)
+def test_a_million_empty_messages_are_refused_before_they_are_objects(
+    tmp_path: Path, refused: Any, numbers: tuple[int, ...]
+) -> None:
+    """Two bytes of a file become a hundred in memory."""
+    path = saved(tmp_path / "empty.onnx", [CONV, *TAIL])
+    many = bytes([5 << 3 | 2, 0]) * 2**20 + b"\x12\x00"
+    path.write_bytes(path.read_bytes() + of_fields(*numbers, content=many))
+    assert "bytes besides its weights" in refused(path)
+
+
+@pytest.mark.parametrize("tail", [b"\x3a", b"\x3a\x7f", b"\x08" + b"\xff" * 11, b"\x0b\x0c"])
+def test_messages_that_are_cut_short_are_damaged(tmp_path: Path, refused: Any, tail: bytes) -> None:
+    path = saved(tmp_path / "cut.onnx", [CONV, *TAIL])
+    path.write_bytes(path.read_bytes() + tail)
+    assert "it is damaged" in refused(path)
+
+
 def test_without_the_package_the_way_to_get_it_is_told(
     written: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

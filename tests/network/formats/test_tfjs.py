@@ -80,6 +80,28 @@ def test_several_groups_are_read(folder: Path, checkpoint: Checkpoint) -> None:
     assert same(load_model_file(edited(folder, split)), checkpoint)
 
 
+def test_more_groups_than_the_weights_need_are_refused_before_they_are_read(folder: Path, refused: Any) -> None:
+    """A thousand groups may name one shard: each would be an array of its own."""
+
+    def repeat(document: dict[str, Any]) -> None:
+        [group] = document["weightsManifest"]
+        renamed = [
+            {**group, "weights": [{**weight, "name": f"{i}/{weight['name']}"} for weight in group["weights"]]}
+            for i in range(1000)
+        ]
+        document["weightsManifest"] = [group, *renamed]
+
+    assert "holds more weights than the" in refused(edited(folder, repeat))
+
+
+def test_bytes_that_stand_for_more_weights_than_there_are_are_refused(folder: Path, refused: Any) -> None:
+    def shrink(document: dict[str, Any]) -> None:
+        weight = weights_of(document)[0]
+        weight |= {"shape": [4 * 150], "quantization": {"dtype": "uint8", "min": 0, "scale": 1}}
+
+    assert "holds more weights than the" in refused(edited(folder, shrink))
+
+
 def test_large_models_are_cut_into_shards_of_4_mib(tmp_path: Path) -> None:
     from digitlab.network import Architecture, Dense, Flatten
 
@@ -194,7 +216,7 @@ def change(index: int, **values: Any) -> Edit:
     ("edit", "expected"),
     [
         (change(0, shape=[10**9, 10**9]), "shape"),
-        (change(0, shape=[10**4, 10**4]), "bytes"),
+        (change(0, shape=[10**4, 10**4]), "more weights"),
         (change(0, shape=[-1, 3]), "shape"),
         (change(0, shape=[1.5]), "shape"),
         (change(0, shape="3"), "shape"),
@@ -238,7 +260,7 @@ def test_a_weight_that_no_layer_has_is_refused(folder: Path, refused: Any) -> No
     def add(document: dict[str, Any]) -> None:
         layers_of(document)[0]["config"]["use_bias"] = False
 
-    assert "bytes" in refused(edited(folder, add))
+    assert "more weights" in refused(edited(folder, add))
 
 
 def test_models_are_told_from_other_json(folder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from digitlab.errors import RunError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DATASPACE, _DATATYPE, _EXTERNAL, _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x01, 0x03, 0x07, 0x08, 0x10, 0x11
+# Others are passed over: as many as a damaged file may have, of 64 kB each, would be half a gigabyte.
+_READ = (_DATASPACE, _DATATYPE, _EXTERNAL, _LAYOUT, _SYMBOL_TABLE)
 _CONTIGUOUS, _COMPACT = 1, 0
 # Size in bytes -> (the properties of an IEEE number, little endian: offset, precision, exponent, mantissa, bias).
 _FLOATS: dict[int, tuple[int, ...]] = {
@@ -90,7 +92,7 @@ class Hdf5File:
                 data = self._bytes(place + 8, length)
                 if kind == _CONTINUATION and length >= 16:
                     blocks.append(struct.unpack_from("<QQ", data))
-                else:
+                elif kind in _READ:
                     yield kind, data
                 place += 8 + length
                 n_messages -= 1

@@ -14,7 +14,14 @@ from digitlab.data.storage import parse_json
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, shown, unusable
 
+_Fields = Mapping[int, Any]
 _MOST_NODES = 1_000
+#: Of everything that is no row of numbers. A field, of two bytes if it is empty, may become an object of a hundred.
+_MOST_DESCRIPTION_BYTES, _FIELD_BYTES = 2**21, 50
+# By the numbers of their fields: rows of floats, doubles and raw bytes in tensors; tensors in the attributes of a
+# graph's nodes, and its own; the graph of a model.
+_ROWS: _Fields = {4: None, 9: None, 10: None}
+_MODEL: _Fields = {7: {1: {5: {5: _ROWS}}, 5: _ROWS}}
 _MOST_DIMENSIONS = 8
 _BYTE = 2
 # TensorProto's numbers for FLOAT, INT32, INT64, FLOAT16 and DOUBLE.
@@ -82,9 +89,15 @@ def read_graph(path: Path) -> Graph:
     except ImportError:
         raise ConfigError('Reading ONNX needs the package onnx. Install it: pip install "digitlab[export]"') from None
     try:
-        model = onnx.ModelProto.FromString(content)
+        n_bytes = _description_bytes(content, 0, len(content), _MODEL, _MOST_DESCRIPTION_BYTES)
+        is_large = n_bytes > _MOST_DESCRIPTION_BYTES
+        model = onnx.ModelProto.FromString(b"" if is_large else content)
     except (DecodeError, ValueError, RecursionError):
         raise unusable(path, "it is damaged or not an ONNX file. Save the model again.") from None
+    if is_large:
+        raise unusable(
+            path, f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network."
+        )
     graph = model.graph
     if len(graph.node) > _MOST_NODES or not graph.node:
         raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
@@ -109,6 +122,46 @@ def read_graph(path: Path) -> Graph:
         class_names=_property(model, "class_names"),
         metadata=_property(model, "digitlab"),
     )
+
+
+def _description_bytes(content: bytes, at: int, end: int, inside: _Fields, most: int) -> int:
+    """Count the bytes of a protobuf message that are no rows of numbers, up to more than ``most`` of them.
+
+    ``inside`` are the fields to look into, and with None those that are such rows. ValueError if it is damaged.
+    """
+    n = 0
+    while at < end and n <= most:
+        begin = at
+        key, at = _varint(content, at)
+        kind, size = key & 7, 0
+        if kind == 0:
+            _, at = _varint(content, at)
+        elif kind == 2:
+            size, at = _varint(content, at)
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError("a group")
+        if at + size > end:
+            raise ValueError("cut short")
+        n += at - begin + _FIELD_BYTES
+        deeper = inside.get(key >> 3, ()) if kind == 2 else ()
+        if isinstance(deeper, Mapping):
+            n += _description_bytes(content, at, at + size, deeper, most - n)
+        elif deeper is not None:
+            n += size
+        at += size
+    return n
+
+
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """Read a whole number of up to ten bytes; return it and where it ends."""
+    value = 0
+    for i, byte in enumerate(content[at : at + 10]):
+        value |= (byte & 127) << 7 * i
+        if byte < 128:
+            return value, at + i + 1
+    raise ValueError("cut short")
 
 
 def _node(path: Path, node: Any) -> Node:
