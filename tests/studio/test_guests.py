@@ -7,11 +7,12 @@ import gc
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from engineio.packet import Packet
-from nicegui import Client
+from nicegui import Client, core
+from nicegui.app.app import prune_tab_storage
 
 from digitlab.serving.connections import STUCK_S, Stuck
 from digitlab.studio import access, app
@@ -54,7 +55,11 @@ def test_page_that_was_left_is_freed_with_all_its_tabs(trainer: Trainer) -> None
     visit(app.set_up_page(Opened(trainer)), scenario)
 
 
-def test_pages_that_no_browser_shows_are_few_and_the_shown_one_stays(trainer: Trainer) -> None:
+def test_pages_that_no_browser_shows_are_few_and_the_shown_one_stays(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_unseen", {})
+
     async def scenario(user: User) -> None:
         shown = user.client
         for _ in range(access.MOST_UNSEEN + 10):
@@ -137,6 +142,59 @@ def test_bodies_of_browsers_without_websockets_are_bounded(
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "POST", "path": "/_nicegui_ws/socket.io/", "headers": raw}
+    scope = {"type": "http", "method": "POST", "path": "/_nicegui_ws/socket.io/", "headers": raw, "query_string": b""}
     asyncio.run(access.Polled(page)(scope, receive, send))
+    assert sent[0]["status"] == status
+
+
+def test_what_a_tab_could_store_is_forgotten_with_it(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NiceGUI keeps a place for every tab that ever was, for a month."""
+    monkeypatch.setattr(access, "_TAB_S", -1.0)
+
+    async def scenario(user: User) -> None:
+        access.take_odd_events()
+        assert core.app.storage._tabs
+        await prune_tab_storage()
+        assert not core.app.storage._tabs
+
+    visit(app.set_up_page(Opened(trainer)), scenario)
+
+
+def test_names_as_long_as_messages_are_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    kept: list[object] = []
+
+    async def shake(sid: str, names: dict[str, str]) -> bool:
+        kept.append(names)
+        return True
+
+    handler = access._careful("handshake", shake)
+    assert asyncio.run(handler("s", {"tab_id": "x" * 36, "next_message_id": 0})) is True
+    assert asyncio.run(handler("s", {"tab_id": "x" * 36, "document_id": "x" * 999_000})) is None
+    assert len(kept) == 1
+    assert "was not understood: ValueError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("query", "n", "status"),
+    [
+        (b"EIO=4&transport=polling", access.MOST_SESSIONS - 1, 200),
+        (b"EIO=4&transport=polling", access.MOST_SESSIONS, 503),
+        (b"EIO=4&transport=polling&sid=", access.MOST_SESSIONS, 503),
+        (b"EIO=4&transport=polling&sid=abc", access.MOST_SESSIONS, 200),
+    ],
+)
+def test_sessions_of_browsers_without_websockets_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, query: bytes, n: int, status: int
+) -> None:
+    monkeypatch.setattr(core.sio.eio, "sockets", dict.fromkeys(range(n)))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    scope = {"type": "http", "method": "GET", "path": "/_nicegui_ws/socket.io/", "headers": [], "query_string": query}
+    asyncio.run(access.Polled(page)(scope, cast(Any, None), send))
     assert sent[0]["status"] == status

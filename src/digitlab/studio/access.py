@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 
 from nicegui import Client, app, core, ui
 from socketio.exceptions import ConnectionRefusedError
@@ -77,6 +77,10 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 MOST_UNSEEN = 50
 #: Of what a browser sends in one piece, over a websocket or as the body of a request.
 MOST_MESSAGE_BYTES = 1_000_000
+#: Of browsers with and without websockets, each with the head of its request: more than there can be connections.
+MOST_SESSIONS = 1_000
+# NiceGUI has a place for what a browser's tab stores, by a name of the browser's own, for a month. Nothing is stored.
+_TAB_S, _LONGEST_NAME = 60.0, 100
 
 _LOG = logging.getLogger(__name__)
 
@@ -306,6 +310,7 @@ def take_odd_events() -> None:
     """Have events that cannot be handled noted in one line, whatever was in them, and not as a traceback."""
     core.sio.packet_class = _Plain
     core.sio.eio.create_queue = _Waiting
+    core.app.storage.max_tab_storage_age = _TAB_S
     handlers = core.sio.handlers["/"]
     for name, handler in handlers.items():
         handlers[name] = _careful(name, getattr(handler, "of", handler))
@@ -375,7 +380,14 @@ class Polled:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, websocket or lifespan."""
-        if scope["type"] != "http" or not scope["path"].startswith(_SOCKETS) or scope["method"] != "POST":
+        is_polled = scope["type"] == "http" and scope["path"].startswith(_SOCKETS)
+        # engine.io begins a session for every request without one, and forgets it seconds later.
+        if is_polled and len(core.sio.eio.sockets) >= MOST_SESSIONS and b"sid" not in parse_qs(scope["query_string"]):
+            words = "The Studio is shown by too many browsers."
+            refusal = RefusedError(503, words, "Try again later.", retry_after_s=9)
+            await response_of(refusal)(scope, receive, send)
+            return
+        if not is_polled or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         try:
@@ -397,6 +409,8 @@ def _careful(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
 
     async def handled(*arguments: Any) -> Any:
         try:
+            if name == "handshake" and any(len(str(word)) > _LONGEST_NAME for word in arguments[1].values()):
+                raise ValueError("a name that no browser has")
             result = handler(*arguments[:most])
             return await result if inspect.isawaitable(result) else result
         except ConnectionRefusedError:
