@@ -109,7 +109,7 @@ def read(
         Write every photo with boxes and values into this folder.
     explain
         Write a picture of every step of the way into this folder, and a page that shows them (index.html); of a
-        document, its first page's.
+        document, a folder a page.
     workers
         Processes that read at the same time; what is read does not depend on it.
     page_timeout
@@ -158,7 +158,7 @@ def read(
             workers=workers or min(available_threads(), _MOST_WORKERS),
             page_seconds=page_timeout,
         )
-        n_read = n_bad = n_numbers = n_partly = 0
+        n_read = n_bad = n_numbers = 0
         with closing(results):
             for result in results:
                 if table is not None:
@@ -167,9 +167,6 @@ def read(
                 n_read += 1
                 n_bad += result.error is not None
                 n_numbers += sum(len(reading.numbers) for reading in result.readings)
-                if explain is not None and len(result.readings) > 1:
-                    n_partly += 1
-                    screen.tell(_unexplained(result))
                 if interruption.requested:
                     screen.note("Stopping; Ctrl-C: at once")
                     break
@@ -186,7 +183,7 @@ def read(
         kept = f" are in {out}" if out is not None and n_read else ""
         seconds = duration(time.perf_counter() - began)
         say(f"{_files(n_read)}{bad}; {n_numbers:,} number{'' if n_numbers == 1 else 's'}{kept}; {seconds}.")
-    if not n_bad and not n_partly and not photos.problems:
+    if not n_bad and not photos.problems:
         return 0
     return _EXIT_UNREAD if n_read > n_bad or n_before else _EXIT_ALL_UNREAD
 
@@ -226,15 +223,6 @@ def _shown(tasks: Sequence[Task], photos: PhotoFiles) -> dict[str, str]:
     are_unique = len(set(photos.inside)) == len(photos.inside)
     inside = dict(zip(photos.paths, photos.inside, strict=True)) if are_unique else {}
     return {task.name: inside.get(task.name, task.name) for task in tasks}
-
-
-def _unexplained(result: FileReading) -> str:
-    n = len(result.readings) - 1
-    others = "the other page" if n == 1 else f"the other {n:,} pages"
-    return (
-        f"{result.file}: --explain has drawn the steps of its first page, and not of {others}. "
-        "Save a page as a picture to see how it is read."
-    )
 
 
 def _files(n: int) -> str:

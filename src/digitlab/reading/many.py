@@ -137,4 +137,10 @@ def _pages(who: Origin | str | Path | None, options: ReadingOptions, task: Task)
             write_overlay(reading, task.photo, Path(task.overlay), numbered=len(readings) > 1)
             yield None
     if task.explain is not None:
-        write_steps(reader.explain(task.photo, options), Path(task.explain), Path(task.name).name)
+        folder, title = Path(task.explain), Path(task.name).name
+        for number, explained in enumerate(reader.explain_pages(task.photo, options), start=1):
+            if len(readings) > 1:
+                write_steps(explained, folder / f"page-{number}", f"{title}, page {number}")
+            else:
+                write_steps(explained, folder, title)
+            yield None

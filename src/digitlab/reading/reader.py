@@ -109,9 +109,15 @@ class Reader:
 
     def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:
         """Read a photo and return every step of the way as a picture, besides the reading."""
+        return next(self.explain_pages(photo, options))
+
+    def explain_pages(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Iterator[Explained]:
+        """Explain the pages of a document one by one, as ``read_pages`` reads them."""
         from digitlab.reading.steps import explained
 
-        return explained(open_photo(photo), options or ReadingOptions(), self.answers)
+        options = options or ReadingOptions()
+        for page in open_pages(photo, options.most_pages):
+            yield explained(page, options, self.answers)
 
 
 @dataclass(frozen=True)
