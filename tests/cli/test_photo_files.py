@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from digitlab.cli.photo_files import find_photos, unique_names
+from digitlab.cli.read import find_photos, unique_names
 from digitlab.errors import DataError
 
 

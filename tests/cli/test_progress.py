@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from digitlab.cli.output import COMPILING
-from digitlab.cli.progress import TrainingProgress
+from digitlab.cli.terminal import COMPILING
+from digitlab.cli.train import TrainingProgress
 from digitlab.values import EpochRecord, StepRecord
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_shown_if_nothing_is_wanted() -> None:
 
 
 def test_compiling_is_told_when_the_first_batch_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitlab.cli.progress._COMPILING_AFTER_S", 0.0)
+    monkeypatch.setattr("digitlab.cli.train._COMPILING_AFTER_S", 0.0)
     assert COMPILING[:20] in _shown(100, [])
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from digitlab.cli.output import print_json, results_table, say, stdout
-from digitlab.cli.parameters import AsJson, WholeNumber
+from digitlab.cli.terminal import AsJson, WholeNumber, print_json, results_table, say, stdout
 
 if TYPE_CHECKING:
     from rich.table import Table

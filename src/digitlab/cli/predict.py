@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from digitlab.cli.output import print_json, results_table, say, shown, stdout
-from digitlab.cli.parameters import AsJson, WholeNumber
+from digitlab.cli.terminal import AsJson, WholeNumber, print_json, results_table, say, shown, stdout
 from digitlab.errors import DataError
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def _from_idx(path: Path, indices: Sequence[int], limit: int) -> tuple[list[Digi
 
 def _is_image(word: Path, out: Path) -> bool:
     """Whether the first word is an image, and not a run."""
-    from digitlab.cli.photo_files import EXTENSIONS
+    from digitlab.cli.read import EXTENSIONS
     from digitlab.network.formats.files import is_model_file
 
     if is_model_file(word) or word.is_dir() or (out / word).is_dir():

@@ -1,18 +1,42 @@
-"""What is printed where: results to stdout, progress and messages to stderr."""
+"""What the commands share: options, what is printed where (results to stdout, messages to stderr), and Ctrl-C."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import IO, Annotated, Any, Self
 
+from cyclopts import Parameter, Token
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+
+def _converter(kind: type[int] | type[float], words: str) -> Callable[[Any, Sequence[Token]], int | float]:
+    def convert(_: Any, tokens: Sequence[Token]) -> int | float:
+        try:
+            return kind(tokens[0].value)
+        except ValueError:
+            raise ValueError(f"{words} was expected, not {tokens[0].value!r}.") from None
+
+    return convert
+
+
+# Converters for ``cyclopts.Parameter``; its own would round 2.5 to 2 where a whole number is wanted.
+WHOLE_NUMBER, NUMBER = _converter(int, "a whole number"), _converter(float, "a number")
+
+WholeNumber = Annotated[int, Parameter(converter=WHOLE_NUMBER)]
+Number = Annotated[float, Parameter(converter=NUMBER)]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 
 #: What is said where nothing would be seen for a while.
 COMPILING = "Compiling the kernels for this processor, once: some 10 seconds. Later runs begin at once."
@@ -98,3 +122,63 @@ def results_table(title: str = "") -> Table:
         pad_edge=False,
         show_edge=False,
     )
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """While it is entered, the first Ctrl-C or SIGTERM is only noted; a second one ends the process at once.
+
+    A thread of its own hears of the signals, because the main thread does not while a kernel is compiled. ``signal`` is
+    the one that came, if one did.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._undo = ExitStack()
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody wants the work to end."""
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as shells have it."""
+        return 128 + (self.signal or 0)
+
+    def __enter__(self) -> Self:
+        # Python lets only the main thread handle signals; elsewhere nothing changes.
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        heard, told = socket.socketpair()
+        told.setblocking(False)
+        listener = threading.Thread(target=self._listen, args=(heard,), name="digitlab-signals", daemon=True)
+        listener.start()
+        self._undo.callback(heard.close)
+        self._undo.callback(listener.join)
+        self._undo.callback(told.close)
+        self._undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False))
+        for number in _SIGNALS:
+            # A handler that does nothing: the wakeup descriptor has told the listener already.
+            self._undo.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+    def _listen(self, heard: socket.socket) -> None:
+        while numbers := heard.recv(16):
+            for number in numbers:
+                if number not in _SIGNALS:
+                    continue
+                if self.signal is not None:
+                    _end_at_once(128 + number)
+                self.signal = number
+
+
+def _end_at_once(code: int) -> None:
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # a progress bar hides the cursor
+    os._exit(code)
