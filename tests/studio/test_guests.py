@@ -14,7 +14,7 @@ from engineio.packet import Packet
 from nicegui import Client
 from visiting import User, visit
 
-from digitlab.serving.connections import STUCK_S, Stuck
+from digitlab.serving.server import STUCK_S, Stuck
 from digitlab.studio import app, guests
 from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening

@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from digitlab.serving.bodies import Bodies
-from digitlab.serving.connections import Stuck
 from digitlab.serving.guard import RefusedError, response_of
+from digitlab.serving.server import Stuck
 
 #: Pages whose browser has not come yet: more than a class that opens them at once, each some megabyte.
 MOST_UNSEEN = 50
