@@ -141,8 +141,7 @@ def learn(*term: str, network: str = "codelab_cnn", as_json: AsJson = False) -> 
     as_json
         Print one JSON object.
     """
-    from digitlab.explanation.topics import GROUPS, TOPICS, explain, find_topic
-    from digitlab.training.config import TrainConfig
+    from digitlab.explanation.topics import GROUPS, TOPICS, lesson
 
     if not term:
         if as_json:
@@ -152,24 +151,19 @@ def learn(*term: str, network: str = "codelab_cnn", as_json: AsJson = False) -> 
                 _list(heading, {name: topic.title for name, topic in topics.items()})
             stdout().print("Explain one with, for example: digitlab learn convolution")
         return
-    name = find_topic(" ".join(term))
-    topic = TOPICS[name]
-    config = TrainConfig(network=network)
-    architecture = config.build_architecture()
-    found = explain(name, config, architecture=architecture)
+    told = lesson(" ".join(term), network)
     if as_json:
-        document = {"term": name, "title": topic.title, "text": list(found.text), "formula": found.formula}
-        print_json(document | {"network": architecture.name, "here": list(found.here), "see": list(topic.see)})
+        print_json(told)
         return
     console = stdout()
-    first, *others = found.text
-    console.print(topic.title, style="bold")
-    for paragraph in (first, *([f"  {found.formula}"] if found.formula else []), *others):
+    first, *others = told["text"]
+    console.print(told["title"], style="bold")
+    for paragraph in (first, *([f"  {told['formula']}"] if told["formula"] else []), *others):
         console.print(f"\n{paragraph}")
-    if found.here:
-        console.print(f"\nIn {architecture.name}", style="bold")
-        console.print("\n\n".join(found.here))
-    console.print(f"\nSee also: {', '.join(topic.see)}", style="dim")
+    if told["here"]:
+        console.print(f"\nIn {told['network']}", style="bold")
+        console.print("\n\n".join(told["here"]))
+    console.print(f"\nSee also: {', '.join(told['see'])}", style="dim")
 
 
 def _list(heading: str, titles: dict[str, str]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from digitlab.explanation.facts import Explanation, Facts
-from digitlab.explanation.topics import TOPICS, find_topic
+from digitlab.explanation.facts import Facts
+from digitlab.explanation.topics import TOPICS, Explanation, find_topic
 
 if TYPE_CHECKING:
     from digitlab.studio.page import Page
