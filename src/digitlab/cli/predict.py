@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from digitlab.cli.terminal import AsJson, WholeNumber, print_json, results_table, say, shown, stdout
+from digitlab.cli.terminal import AsJson, WholeNumber, folding, print_json, results_table, right, say, shown, stdout
 from digitlab.errors import DataError
 
 if TYPE_CHECKING:
@@ -196,10 +196,7 @@ def predictions_table(
     """
     from digitlab.evaluation.markup import percent
 
-    table = results_table()
-    table.add_column("Source", overflow="fold")
-    table.add_column("Answer")
-    table.add_column("Confidence", justify="right")
+    table = results_table("", folding("Source"), "Answer", right("Confidence"))
     n_shown = max((len(prediction.probabilities) for prediction in predictions), default=0)
     is_wide = width >= _WIDE and n_shown <= 10
     if is_wide:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from digitlab.cli.terminal import (
     AsJson,
     WholeNumber,
+    folding,
     print_json,
     results_table,
+    right,
     say,
     say_error,
     show_command,
@@ -63,14 +65,11 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     from digitlab.evaluation.markup import percent
     from digitlab.runs.run import DamagedRun, RunInfo
 
-    table = results_table()
-    table.add_column("Run", overflow="fold")
-    table.add_column("Status")
-    if width > _NARROW:
-        table.add_column("Network", overflow="fold")
+    is_wide = width > _NARROW
+    is_steered = any(isinstance(info, RunInfo) and info.on_the_way for info in runs)
+    table = results_table("", folding("Run"), "Status", *([folding("Network")] if is_wide else []))
     for heading in ("Epochs", "Validation", "Test"):
         table.add_column(heading, justify="right", no_wrap=True)
-    is_steered = any(isinstance(info, RunInfo) and info.on_the_way for info in runs)
     if is_steered:
         table.add_column("On the way", overflow="fold")
     for info in runs:
@@ -80,7 +79,7 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
         table.add_row(
             shown(info.name),
             Text(info.status, style=_STYLES.get(info.status, "dim")),
-            *([info.network] if width > _NARROW else []),
+            *([info.network] if is_wide else []),
             f"{info.epochs_done}/{info.epochs}",
             "-" if info.val_accuracy is None else percent(info.val_accuracy),
             "-" if info.test_accuracy is None else percent(info.test_accuracy),
@@ -145,19 +144,14 @@ def _tables(comparison: Comparison) -> list[Table]:
     from digitlab.evaluation.comparison import setting_text
     from digitlab.evaluation.markup import percent
 
-    figures = results_table("Two runs compared")
-    for heading in ("", "Run"):
-        figures.add_column(heading, overflow="fold")
-    for heading in ("Accuracy", "95 % interval", "Loss", "# Of Params"):
-        figures.add_column(heading, justify="right")
+    numbers = map(right, ("Accuracy", "95 % interval", "Loss", "# Of Params"))
+    figures = results_table("Two runs compared", folding(""), folding("Run"), *numbers)
     for letter, run in (("A", comparison.a), ("B", comparison.b)):
         found, (low, high) = run.evaluation, run.evaluation.interval
         interval = f"{percent(low)} to {percent(high)}"
         cells = (percent(found.accuracy), interval, f"{found.loss:.4f}", f"{run.n_parameters:,}")
         figures.add_row(letter, shown(run.name), *cells)
-    settings = results_table()
-    for heading in ("Set differently", "A", "B"):
-        settings.add_column(heading, overflow="fold")
+    settings = results_table("", *map(folding, ("Set differently", "A", "B")))
     for setting in comparison.settings:
         texts = (shown(setting_text(value)) for value in (setting.a, setting.b))
         settings.add_row(shown(setting.name.replace("_", " ")), *texts)

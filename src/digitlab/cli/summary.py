@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from digitlab.cli.terminal import AsJson, print_json, results_table, stdout
+from digitlab.cli.terminal import AsJson, print_json, results_table, right, stdout
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,13 +76,8 @@ def _cost(architecture: Architecture) -> Cost:
 
 def _summary_table(architecture: Architecture, cost: Cost | None) -> Table:
     """Return the table Layer Name | Output Shape | # Of Params | Trainable, and what one image costs in each layer."""
-    table = results_table(architecture.name)
-    table.add_column("Layer Name")
-    table.add_column("Output Shape")
-    table.add_column("# Of Params", justify="right")
-    table.add_column("Trainable")
-    for heading in () if cost is None else ("Multiply-adds", "Values"):
-        table.add_column(heading, justify="right")
+    priced = () if cost is None else (right("Multiply-adds"), right("Values"))
+    table = results_table(architecture.name, "Layer Name", "Output Shape", right("# Of Params"), "Trainable", *priced)
     for position, row in enumerate(architecture.summary()):
         shape = ", ".join(["batch", *map(str, row.output_shape)])
         told = (row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")

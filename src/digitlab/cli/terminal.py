@@ -17,7 +17,7 @@ from cyclopts import Parameter, Token
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -112,9 +112,20 @@ def show_command(console: Console, command: str) -> None:
     console.print(Text(f"  {command}", style="bold cyan"), soft_wrap=True)
 
 
-def results_table(title: str = "") -> Table:
+def right(heading: str) -> Column:
+    """Return a column whose cells stand at its right edge, as numbers do."""
+    return Column(heading, justify="right")
+
+
+def folding(heading: str) -> Column:
+    """Return a column whose cells are shown whole, on several lines where there is little room."""
+    return Column(heading, overflow="fold")
+
+
+def results_table(title: str = "", *columns: Column | str) -> Table:
     """Return an empty table in the style of all results."""
     return Table(
+        *columns,
         title=title or None,
         title_justify="left",
         title_style="bold",

@@ -22,6 +22,7 @@ from digitlab.cli.terminal import (
     Interruption,
     print_json,
     results_table,
+    right,
     say,
     show_command,
     stderr,
@@ -166,7 +167,8 @@ def train(
         run = find_run(repeat, out)
         original = _Original(run.path, _weights(run))
         if is_fine_tuned(run):
-            return _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
+            _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
+            return 0
     with Interruption() as interruption:
         session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
         assert session.run is not None  # there is a folder, so there is a run
@@ -208,10 +210,9 @@ def train(
         say("Stopped before the evaluation was written; the trained network is kept. Evaluate it with:")
         show_command(stderr(), f"digitlab evaluate {run.path}")
         raise
-    if as_json or quiet:
-        _print_result(run, report, evaluation, timings, as_json=as_json)
-    else:
-        _show(session, run, report, evaluation, timings)
+    if not as_json and not quiet:
+        _show(session, run, evaluation, timings)
+    _tell_places(run, report, evaluation, timings, as_json=as_json, quiet=quiet)
     return 0
 
 
@@ -221,12 +222,11 @@ def _config(
     """Return what to train, or None for a run that has its own settings."""
     if not resume and repeat is None:
         return preset(preset_name or "codelab", settings)
-    others = ["preset"] * (preset_name is not None) + list(settings)
     if repeat is not None:
-        word, does, others = "--repeat", "makes a run anew with its own settings", ["resume"] * resume + others
+        word, does, others = "--repeat", "makes a run anew with its own settings", ["resume"] * resume
     else:
-        word, does, others = "--resume", "goes on with a run and its own settings", ["force"] * force + others
-    if others:
+        word, does, others = "--resume", "goes on with a run and its own settings", ["force"] * force
+    if others := [*others, *["preset"] * (preset_name is not None), *settings]:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in others)
         raise ConfigError(f"{word} {does}; leave out {options}, or leave out {word} to start anew.")
     return None
@@ -270,7 +270,7 @@ def _tell_repeated(original: _Original, run: Run, *, quiet: bool) -> None:
 
 def _learn_again(
     source: Run, original: _Original, out: Path, name: str | None, *, force: bool, as_json: bool, quiet: bool
-) -> int:
+) -> None:
     """Repeat a run that learned from corrections."""
     from digitlab.cli.evaluate import headline
     from digitlab.data.mnist import MnistData
@@ -281,12 +281,9 @@ def _learn_again(
     _tell_repeated(original, run, quiet=quiet)
     timings: dict[str, float] = {}
     evaluation, report = evaluate_and_report(run, MnistData.load(own_folder(run)), timings=timings)
-    if as_json or quiet:
-        _print_result(run, report, evaluation, timings, as_json=as_json)
-    else:
+    if not as_json and not quiet:
         stdout().print(headline(evaluation, "test images"))
-        _show_places(run, report)
-    return 0
+    _tell_places(run, report, evaluation, timings, as_json=as_json, quiet=quiet)
 
 
 def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quiet: bool) -> None:
@@ -301,22 +298,27 @@ def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quie
         show_command(stderr(), command)
 
 
-def _print_result(
-    run: Run, report: Path, evaluation: Evaluation | None, timings: Mapping[str, float], *, as_json: bool
+def _tell_places(
+    run: Run,
+    report: Path,
+    evaluation: Evaluation | None,
+    timings: Mapping[str, float],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Print the last line of --json, or the run's folder for --quiet."""
-    if not as_json:
+    """Print where the run and its report are, or the last line of --json."""
+    if as_json:
+        document = {"kind": "result", "run": run.info().to_dict(), "report": str(report)}
+        judged = {} if evaluation is None else {"evaluation": evaluation.to_dict()}
+        print_json(document | judged | {"timings": dict(timings)}, indent=None)
+    elif quiet:
         stdout().print(str(run.path), soft_wrap=True)
-        return
-    document: dict[str, Any] = {"kind": "result", "run": run.info().to_dict(), "report": str(report)}
-    if evaluation is not None:
-        document["evaluation"] = evaluation.to_dict()
-    print_json(document | {"timings": dict(timings)}, indent=None)
+    else:
+        stdout().print(f"Run     {run.path}\nReport  {report}", soft_wrap=True)
 
 
-def _show(
-    session: TrainingSession, run: Run, report: Path, evaluation: Evaluation | None, timings: Mapping[str, float]
-) -> None:
+def _show(session: TrainingSession, run: Run, evaluation: Evaluation | None, timings: Mapping[str, float]) -> None:
     from digitlab.cli.evaluate import show_evaluation
 
     console = stdout()
@@ -333,7 +335,6 @@ def _show(
         console.print()
     console.print(timings_table(timings))
     console.print()
-    _show_places(run, report)
 
 
 def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
@@ -353,19 +354,11 @@ def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     return f"Of {n:,} candidates on validation crops {percent(last.val_accuracy)} are answered rightly."
 
 
-def _show_places(run: Run, report: Path) -> None:
-    stdout().print(f"Run     {run.path}", soft_wrap=True)
-    stdout().print(f"Report  {report}", soft_wrap=True)
-
-
 def timings_table(timings: Mapping[str, float]) -> Table:
     """Return what took how long, with a bar for each stage."""
     from digitlab.evaluation.markup import duration
 
-    table = results_table("What took how long")
-    table.add_column("Stage")
-    table.add_column("Time", justify="right")
-    table.add_column("")
+    table = results_table("What took how long", "Stage", right("Time"), "")
     total = sum(timings.values())
     longest = max(timings.values(), default=0.0) or 1.0
     for stage, seconds in timings.items():
