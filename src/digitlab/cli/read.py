@@ -27,6 +27,8 @@ from digitlab.cli.terminal import (
     Interruption,
     Number,
     WholeNumber,
+    Workers,
+    n_workers,
     print_json,
     say,
     shown,
@@ -64,7 +66,6 @@ _EXIT_UNREAD, _EXIT_ALL_UNREAD = 1, 2
 _MOST_BYTES = 400_000_000  # of standard input
 _MOST_MODEL_BYTES = 2**30
 _STANDARD_INPUT_NAME = "standard input"
-_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 _DOUBTFUL = 0.9  # less sure than this is shown in yellow
 _HEADINGS = ("File", "Line", "Read", "Confidence", "Refused")
@@ -90,9 +91,7 @@ def read(
     force: Annotated[bool, Parameter(negative="", group=_RESULTS, show_default=False)] = False,
     overlay: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
     explain: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
-    workers: Annotated[
-        WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")
-    ] = None,
+    workers: Workers = None,
     page_timeout: Number = PAGE_SECONDS,
 ) -> int:
     r"""Read handwritten digits from photos, scans and drawings.
@@ -149,7 +148,6 @@ def read(
     cells = None if grid is None else grid_of(grid)
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
     from digitlab.cli.predict import warn_of_scale
-    from digitlab.engine.cpu.threads import available_threads
     from digitlab.engine.loading import load_model
     from digitlab.evaluation.markup import duration
     from digitlab.network.formats.files import is_model_file
@@ -178,7 +176,7 @@ def read(
             tasks,
             model=checkpoint,
             options=options,
-            workers=workers or min(available_threads(), _MOST_WORKERS),
+            workers=n_workers(workers),
             page_seconds=page_timeout,
         )
         n_read = n_bad = n_numbers = 0

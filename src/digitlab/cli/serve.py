@@ -7,13 +7,12 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from digitlab.cli.terminal import Number, WholeNumber
+from digitlab.cli.terminal import Number, WholeNumber, Workers, n_workers
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.limits import ServingOptions
 
 _LIMITS = Group("Limits", sort_key=1)
 _DEFAULT = ServingOptions()
-_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 
 def serve(
@@ -26,9 +25,7 @@ def serve(
     max_bytes: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_bytes,
     max_images: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_images,
     max_pages: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_pages,
-    workers: Annotated[
-        WholeNumber | None, Parameter(group=_LIMITS, show_default=lambda _: "as many as there are cores, up to 8")
-    ] = None,
+    workers: Annotated[Workers, Parameter(group=_LIMITS)] = None,
     queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.queue,
     timeout: Annotated[Number, Parameter(group=_LIMITS)] = _DEFAULT.timeout_s,
     page_timeout: Annotated[Number, Parameter(group=_LIMITS)] = _DEFAULT.page_timeout_s,
@@ -71,11 +68,9 @@ def serve(
     log
         Write a JSON object a request to standard error, without contents.
     """
-    from digitlab.engine.cpu.threads import available_threads
     from digitlab.serving.server import run_server
 
-    workers = min(available_threads(), _MOST_WORKERS) if workers is None else workers
-    options = ServingOptions(max_bytes, max_images, max_pages, workers, queue, timeout, page_timeout)
+    options = ServingOptions(max_bytes, max_images, max_pages, n_workers(workers), queue, timeout, page_timeout)
     return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
 
 

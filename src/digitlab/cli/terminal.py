@@ -37,6 +37,9 @@ WHOLE_NUMBER, NUMBER = _converter(int, "a whole number"), _converter(float, "a n
 WholeNumber = Annotated[int, Parameter(converter=WHOLE_NUMBER)]
 Number = Annotated[float, Parameter(converter=NUMBER)]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Workers = Annotated[WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")]
+
+_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 #: What is said where nothing would be seen for a while.
 COMPILING = "Compiling the kernels for this processor, once: some 10 seconds. Later runs begin at once."
@@ -105,6 +108,13 @@ def say_error(sentence: str, hint: str = "") -> None:
     console = stderr()
     text = Text.assemble(("Error: ", "bold red"), shown(sentence), f" {hint}" if hint else "")
     console.print(text, soft_wrap=not console.is_terminal)
+
+
+def n_workers(asked: int | None) -> int:
+    """Return how many processes read: as many as somebody asked for, or the default of ``Workers``."""
+    from digitlab.engine.cpu.threads import available_threads
+
+    return min(available_threads(), _MOST_WORKERS) if asked is None else asked
 
 
 def show_command(console: Console, command: str) -> None:
