@@ -183,7 +183,7 @@ class Service:
         if self._loaded is not None:
             self._loaded[1].close()
 
-    async def predict(self, asked: Asked, *, invert: bool = False, patiently: Patiently | None = None) -> list[Answer]:
+    async def predict(self, asked: Asked, *, invert: bool, patiently: Patiently) -> list[Answer]:
         """Answer images; with ``invert`` they have dark ink on bright ground.
 
         ``patiently`` is given what takes long enough for somebody to lose patience, looking for a digit in a picture;
@@ -200,7 +200,7 @@ class Service:
             sources = [f"image#{k}" for k in range(n)] if n > 1 else ["image"]
             answers = [predictor.judged(source, row) for source, row in zip(sources, rows, strict=True)]
         else:
-            answers = await self._of_files(predictor, batcher, asked.files, invert, patiently or _as_it_is)
+            answers = await self._of_files(predictor, batcher, asked.files, invert, patiently)
         self.measures.images.inc(len(answers))
         return answers
 
@@ -364,10 +364,6 @@ def _unless_ended(work: Callable[[Patience], T]) -> Callable[[Patience], T]:
             raise RefusedError(503, "The server is stopping.", "Try again later.", retry_after_s=1) from None
 
     return done
-
-
-async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
-    await work
 
 
 def _warm_up(predictor: Predictor) -> None:
