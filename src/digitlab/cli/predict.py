@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from digitlab.cli.terminal import AsJson, WholeNumber, folding, print_json, results_table, right, say, shown, stdout
+from digitlab.cli.terminal import (
+    AsJson,
+    Flag,
+    WholeNumber,
+    folding,
+    print_json,
+    results_table,
+    right,
+    say,
+    shown,
+    stdout,
+)
 from digitlab.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,7 +42,7 @@ def predict(
     *images: Path,
     index: Annotated[tuple[WholeNumber, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     limit: WholeNumber = 10,
-    invert: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    invert: Flag = False,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:

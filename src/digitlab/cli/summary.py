@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from digitlab.cli.terminal import AsJson, print_json, results_table, right, stdout
+from digitlab.cli.terminal import AsJson, Flag, print_json, results_table, right, stdout
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ def summary(
     /,
     *,
     out: Path = Path("runs"),
-    cost: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    cost: Flag = False,
     examples: Path | None = None,
     as_json: AsJson = False,
 ) -> None:

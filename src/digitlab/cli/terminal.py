@@ -36,7 +36,8 @@ WHOLE_NUMBER, NUMBER = _converter(int, "a whole number"), _converter(float, "a n
 
 WholeNumber = Annotated[int, Parameter(converter=WHOLE_NUMBER)]
 Number = Annotated[float, Parameter(converter=NUMBER)]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+AsJson = Annotated[Flag, Parameter(name="--json")]
 Workers = Annotated[WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")]
 
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels

@@ -19,6 +19,7 @@ from digitlab.cli.terminal import (
     NUMBER,
     WHOLE_NUMBER,
     AsJson,
+    Flag,
     Interruption,
     print_json,
     results_table,
@@ -120,10 +121,10 @@ def train(
     ] = None,
     out: Annotated[Path, Parameter(group=_RUN)] = Path("runs"),
     name: Annotated[str | None, Parameter(group=_RUN)] = None,
-    force: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
-    resume: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
+    force: Annotated[Flag, Parameter(group=_RUN)] = False,
+    resume: Annotated[Flag, Parameter(group=_RUN)] = False,
     repeat: Annotated[str | None, Parameter(group=_RUN)] = None,
-    quiet: Annotated[bool, Parameter(alias="-q", negative="", group=_RUN, show_default=False)] = False,
+    quiet: Annotated[Flag, Parameter(alias="-q", group=_RUN)] = False,
     as_json: Annotated[AsJson, Parameter(group=_RUN)] = False,
 ) -> int:
     """Train a network on handwritten digits, evaluate it and write a report.
