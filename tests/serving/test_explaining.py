@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 from asking import Client
 
-import digitlab as dl
 from digitlab.cli.app import main
 from digitlab.explanation import TOPICS
 from digitlab.network.zoo import ZOO
@@ -19,19 +17,6 @@ from digitlab.serving import service as serving
 from digitlab.serving.accounting import Lines
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
-
-SMALL = dl.TrainConfig(network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=1)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with runs of two seeds, and one that is damaged."""
-    out = tmp_path_factory.mktemp("some") / "runs"
-    (out / "broken").mkdir(parents=True)
-    (out / "broken" / "config.json").write_text("[]")
-    for seed, name in enumerate(("first", "second")):
-        dl.train(dataclasses.replace(SMALL, seed=seed), out, name=name)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +104,7 @@ def test_an_unknown_term_or_network_is_told(client: Client, tmp_path: Path) -> N
     # A file of this machine is no network over HTTP.
     (tmp_path / "net.json").write_text(json.dumps({"layers": []}))
     for network in ("finder_cnn", str(tmp_path / "net.json"), "x" * 1000, ""):
-        assert client.ask("GET", f"/api/learn?term=filter&network={network}").error["code"] == "cannot_be_used"
+        for term in ("", "term=filter&"):
+            assert client.ask("GET", f"/api/learn?{term}network={network}").error["code"] == "cannot_be_used"
     assert client.ask("GET", f"/api/learn?term={'x' * 101}").status == 422
     assert "codelab_cnn" in ZOO

@@ -23,7 +23,6 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from digitlab import __version__
 from digitlab.data.storage import read_ordinary, scratch
 from digitlab.errors import ConfigError, DigitlabError
-from digitlab.explanation.topics import TOPICS
 from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.zoo import ZOO
@@ -298,8 +297,6 @@ def _explaining(service: Service) -> APIRouter:
             str, Query(json_schema_extra={"enum": [*ZOO]}, description="Whose numbers are told.")
         ] = "codelab_cnn",
     ) -> Response:
-        if term is None:
-            return json_response({name: topic.title for name, topic in TOPICS.items()})
         return json_response(await service.learn(term, network))
 
     return router

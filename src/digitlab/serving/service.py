@@ -18,7 +18,7 @@ import numpy as np
 
 from digitlab.errors import DataError, DigitlabError, InputError, NetworkError, RunError
 from digitlab.evaluation.comparison import compare
-from digitlab.explanation.topics import find_topic, lesson
+from digitlab.explanation.topics import TOPICS, find_topic, lesson
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
 from digitlab.network.zoo import FINDERS, ZOO, architecture
@@ -270,13 +270,15 @@ class Service:
 
         return await self._asked(work)
 
-    async def learn(self, term: str, network: str) -> dict[str, Any]:
-        """Explain a term with the numbers of a network of the zoo, as ``digitlab learn --json``.
+    async def learn(self, term: str | None, network: str) -> dict[str, Any]:
+        """Explain a term with the numbers of a network of the zoo, as ``digitlab learn --json``; None lists all.
 
         Raises ``RefusedError`` if there is no such term. Raises ``InputError`` if there is no such network.
         """
         if network not in ZOO:
             raise DataError(f"There is no network {network[:100]!r}; choose one of {', '.join(ZOO)}.")
+        if term is None:
+            return {name: topic.title for name, topic in TOPICS.items()}
 
         def work(patience: Patience) -> dict[str, Any]:
             try:
