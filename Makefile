@@ -8,7 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Two at a time; whoever has nothing left takes half of what the other has.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots clean
+.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots \
+	site architecture package clean
 
 run: $(VENV)/installed
 	$(BIN)/digitlab
@@ -64,6 +65,21 @@ docs: $(VENV)/installed-test
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/fast.py
 
+# docs/ as a site, with the references made from the program; every warning is an error.
+site: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs build/site
+	$(BIN)/python docs/tools/links.py build/site
+	@echo "Open build/site/index.html"
+
+# The picture of the layers and the three journeys of ARCHITECTURE.md.
+architecture: $(VENV)/installed
+	$(BIN)/python docs/tools/layers.py
+	$(BIN)/python docs/tools/journeys.py --write
+
+# What would be published, built and tried in an empty environment; nothing is uploaded.
+package:
+	$(PYTHON) docs/tools/package.py
+
 # The README's pictures, from the real page; needs Debian's Chromium.
 screenshots: $(VENV)/installed-test
 	$(BIN)/python benchmarks/screenshots.py
@@ -82,6 +98,11 @@ $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml | $(VE
 $(VENV)/installed-test: requirements-test.txt $(VENV)/installed
 	@echo "Installing what the tests need ..."
 	$(PIP) install --require-hashes -r requirements-test.txt
+	@touch $@
+
+$(VENV)/installed-docs: requirements-docs.txt $(VENV)/installed
+	@echo "Installing what the site needs ..."
+	$(PIP) install --require-hashes -r requirements-docs.txt
 	@touch $@
 
 clean:

@@ -84,7 +84,7 @@ by the run.
 ## What it is for
 
 Finding the digits on a photo, a scan or a drawing, as the first step of `digitlab read`; the reader's network confirms
-what it proposes. It sees local contrast (`reading/contrast.py`), knows digits 14 to 34 pixels high, and so is slid over
+what it proposes. It sees local contrast (`reading/light.py`), knows digits 14 to 34 pixels high, and so is slid over
 the page at several scales. It is not for letters, and not for decisions about people.
 
 ## What it is, and from what

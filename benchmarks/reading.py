@@ -30,8 +30,8 @@ from typing import Any
 
 from composed_scores import Found
 from digitlab.errors import DigitlabError
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
+from digitlab.reading.reading import ReadingOptions
 from digitlab.training.environment import environment
 from reading_cases import measure_cases
 from reading_composed import KINDS, readings

@@ -32,9 +32,8 @@ from composed_kinds import FORMS, HEIGHTS, form, of_height, separated, sheet_on_
 from composed_photos import Composed, moved
 from composed_scores import Found, judge
 from digitlab.data.mnist import MnistData
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 from reading_folders import TRUTH
 
 #: Widths of pen, as the side of the square that thins (below 0) or thickens the ink.

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
 from digitlab.reading import confidence
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_page
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Box
+from digitlab.reading.reading import Box, ReadingOptions
 from digitlab.training.pages import PracticeSheet, compose_sheet
 from digitlab.training.practice_bank import make_bank
 

@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import DigitlabError
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 from reading_scores import Answer
 
 KINDS = ("digit", "digits", "lines", "letter")

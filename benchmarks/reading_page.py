@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import Dot, Trace, spread_chart
+from digitlab.text import percent
 from measuring import read_json, write, write_json
 from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
 from reading_scores import COVERAGES
-from readme import README, filled
+from readme import TABLES, filled, write_first
 from tables import markdown_table
 
 WAYS = {"digit": "as one digit", "photo": "as a photo"}
@@ -308,7 +308,7 @@ def readme_table(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         parts.append(" ".join(told) + busy(speed["load"], speed["environment"]["threads"]))
     parts.append(
         "In brackets: 95 % intervals. All figures, what is refused, and known limits: "
-        "[reading what people write](docs/measurements/reading.md)."
+        "[reading what people write](reading.md)."
     )
     return "\n\n".join(parts)
 
@@ -326,7 +326,8 @@ def write_again() -> None:
     write(COVERAGE, coverage_chart(result))
     if result["trust"]["n"]:
         write(RELIABILITY, reliability_chart(result))
-    write(README, filled(README.read_text("utf-8"), {"reading": readme_table(result, speed)}))
+    write(TABLES, filled(TABLES.read_text("utf-8"), {"reading": readme_table(result, speed)}))
+    write_first()
 
 
 def failures_image(name: str) -> Path:

@@ -1,9 +1,10 @@
-"""Put the measured tables into the README, between the marks ``<!-- generated:NAME -->``, and fill the contests' pages.
+"""Put what was measured between the marks ``<!-- generated:NAME -->``, and fill the contests' pages.
 
     python benchmarks/readme.py
 
-Reads ``benchmarks/results/codelab.json``, and the other contests' and the roofline's where they exist; those also
-become pages of ``docs/measurements``. Tests compare README and pages with what this would write.
+The README has one table of three rows; the others are in ``docs/measurements/index.md``. Reads
+``benchmarks/results/codelab.json``, and what else was measured; the contests and the roofline also become pages of
+``docs/measurements``. Tests compare README and pages with what this would write.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from measuring import PAGES, RESULTS, ROOT, read_json, write
 from tables import markdown_table, mean_text, paired_ratio
 
 README = ROOT / "README.md"
+#: The page with all tables.
+TABLES = PAGES / "index.md"
 
 #: What is written from which JSON: the page, who makes it, and what the README calls it.
 WRITTEN: dict[str, tuple[str, Callable[[dict[str, Any]], str], str]] = {
@@ -59,7 +62,7 @@ def bench_table(results: dict[str, dict[str, Any]]) -> str:
     rows = [row for name, rows in rows_of if name in results for row in rows(results[name])]
     if not rows:
         return ""
-    links = ", ".join(f"[{w[2]}](docs/measurements/{w[0]})" for name, w in WRITTEN.items() if name in results)
+    links = ", ".join(f"[{w[2]}]({w[0]})" for name, w in WRITTEN.items() if name in results)
     table = markdown_table(["", "digitlab", "others, as a multiple of it"], rows)
     return f"{table}\n\nMedians, contestants in turn on the same cores; spread, versions and commands: {links}."
 
@@ -121,8 +124,39 @@ def _line(
     return [[what, f"{baseline['summary'][key]['median']:,.{digits}f} {unit}", ", ".join(told)]]
 
 
+def first_table() -> str:
+    """Return the README's table: time to learn, accuracy, photos read."""
+    codelab, accuracy, reading = (
+        read_json(RESULTS / f"{name}.json") for name in ("codelab", "time_to_accuracy", "reading")
+    )
+    (own, *others), machine = codelab["entries"], codelab["machine"]
+    ratios = [
+        f"{entry['title']} {entry['ratios']['training_s']['median']:.1f} times as long"
+        for entry in others
+        if "training_s" in entry["ratios"]
+    ]
+    learned = (
+        f"**{own['summary']['training_s']['median']:.2f} s** for the codelab's run on {machine['cores']} cores of "
+        f"{machine['cpu']}; {', '.join(ratios)}"
+    )
+    (entry,) = [entry for entry in accuracy["entries"] if entry["name"] == "digitlab-accurate"]
+    reached = (
+        f"**{mean_text(entry, 'test_accuracy')}** of MNIST's 10,000 test images after "
+        f"{entry['summary']['training_s']['median']:.0f} s of `--preset accurate`; mean of {entry['n']} seeds"
+    )
+    photos = [entry for entry in reading["entries"] if entry["way"] == "photo" and "digits" in entry]
+    n, whole = (sum(entry["whole"][key] for entry in photos) for key in ("n", "n_right"))
+    n_digits, right, extra = (sum(entry["digits"][key] for entry in photos) for key in ("n", "n_right", "n_extra"))
+    read = (
+        f"**{right / n_digits:.1%}** of {n_digits:,} digits that people wrote on {n} photos and scans, and {extra} "
+        f"read where none stands; {whole} without a mistake, **{n - whole} ({1 - whole / n:.0%}) with one or more**"
+    )
+    rows = [["time to learn", learned], ["accuracy", reached], ["photos read", read]]
+    return markdown_table(["", "measured"], [[name, re.sub(r"(\d)%", r"\1 %", text)] for name, text in rows])
+
+
 def filled(readme: str, tables: dict[str, str]) -> str:
-    """Return the README with every marked block replaced."""
+    """Return a text with every marked block replaced."""
     for name, table in tables.items():
         begin, end = f"<!-- generated:{name} -->", f"<!-- /generated:{name} -->"
         block = re.compile(rf"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -130,11 +164,17 @@ def filled(readme: str, tables: dict[str, str]) -> str:
     return readme
 
 
+def write_first() -> None:
+    """Write the README's table."""
+    write(README, filled(README.read_text("utf-8"), {"first": first_table()}))
+
+
 def main() -> None:
-    """Rewrite the README in place, and the pages."""
+    """Rewrite README, tables and pages in place."""
     results = held()
     tables = {"codelab": readme_table(read_json(RESULTS / "codelab.json")), "bench": bench_table(results)}
-    write(README, filled(README.read_text("utf-8"), tables))
+    write(TABLES, filled(TABLES.read_text("utf-8"), tables))
+    write_first()
     write_pages(results)
 
 

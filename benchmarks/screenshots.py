@@ -3,7 +3,8 @@
     python benchmarks/screenshots.py [--only phone ...]
 
 Starts the Studio in a temporary folder, trains the small dense network and then the codelab's run to their ends, and
-saves ``docs/images/*.png`` as Chromium draws them. ``reading-steps`` shows how a photo is read, a sheet on a table
+saves ``docs/images/*.png`` as Chromium draws them. ``learning`` is the animation of the README: the codelab's run,
+taken batch by batch. ``reading-steps`` shows how a photo is read, a sheet on a table
 that is composed of MNIST's test digits. Exits 1 with a sentence where there is no Chromium, or where the
 page complains in the browser's console.
 """
@@ -27,6 +28,9 @@ from studio_process import StudioProcess, browser
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
 #: What a picture may weigh: they are kept in the repository, and in every clone of it.
 MOST_BYTES = 200_000
+
+#: What the animation may weigh.
+MOST_BYTES_MOVING = 1_500_000
 
 _PATIENCE_MS = 60_000
 # Longer than any transition of the page and any redrawing of its charts.
@@ -58,6 +62,42 @@ def _read(page: Any) -> None:
     page.wait_for_timeout(_SETTLE_MS)
 
 
+_LEARNING = "learning"
+_LEARNING_SIZE = (1280, 830)  # pixels: the commands, the charts of the batches, the filters, the first test digits
+_LEARNING_SCALE = 0.75
+#: Batches after which the page is taken; at first most happens.
+_BATCHES = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    10,
+    12,
+    14,
+    16,
+    18,
+    20,
+    22,
+    25,
+    28,
+    31,
+    34,
+    38,
+    42,
+    46,
+    50,
+    55,
+    60,
+    70,
+    80,
+    90,
+    100,
+    110,
+)
+_FRAME_MS, _LAST_FRAME_MS = 220, 3000
 _STEPS = "reading-steps"
 _SHEET = ("sheets", 0, 1)  # kind, seed and number of the composed photo
 _TILES = (3, 270, 24)  # columns; pixels of a picture's side, and of its title
@@ -120,6 +160,45 @@ def small(png: bytes) -> bytes:
     return file.getvalue()
 
 
+def learning(chromium: Any, address: str) -> bytes:
+    """Return the codelab's run as an animated WebP: the page takes one batch at a time, and is taken now and then."""
+    width, height = _LEARNING_SIZE
+    context = chromium.new_context(
+        viewport={"width": width, "height": height}, device_scale_factor=1, reduced_motion="reduce", locale="en-US"
+    )
+    context.set_default_timeout(_PATIENCE_MS)
+    page = context.new_page()
+    page.goto(f"{address}?tab=training")
+    step = page.get_by_role("button", name="Step one batch", exact=True)
+    step.wait_for()
+    page.wait_for_timeout(_SETTLE_MS)
+    frames: list[Image.Image] = []
+    done = 0
+    for batch in _BATCHES:
+        while done < batch:
+            page.wait_for_function(
+                "button => button.ariaDisabled !== 'true'", arg=step.element_handle(), timeout=_PATIENCE_MS
+            )
+            step.click()
+            done += 1
+            page.locator(".progress-text").filter(has_text=f"Batch {done} of").wait_for()
+        page.mouse.move(0, 0)
+        page.evaluate("() => document.activeElement?.blur()")
+        page.wait_for_timeout(_SETTLE_MS if batch in (_BATCHES[0], _BATCHES[-1]) else _SETTLE_MS / 3)
+        with Image.open(io.BytesIO(page.screenshot())) as frame:
+            size = [round(_LEARNING_SCALE * side) for side in frame.size]
+            frames.append(frame.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+    context.close()
+    first, *others = frames
+    durations = [_FRAME_MS] * len(others) + [_LAST_FRAME_MS]
+    file = io.BytesIO()
+    first.save(
+        file, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=70, method=6,
+        minimize_size=True,
+    )  # fmt: skip
+    return file.getvalue()
+
+
 def reading_steps() -> bytes:
     """Return the steps of reading a composed photo, each with its title, as PNG."""
     steps = Reader().explain(composed(*_SHEET).pixels).steps
@@ -140,7 +219,7 @@ def reading_steps() -> bytes:
 
 def main() -> int:
     """Take all pictures."""
-    names = [*(picture.name for picture in PICTURES), _STEPS]
+    names = [*(picture.name for picture in PICTURES), _STEPS, _LEARNING]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     chosen = parser.parse_args().only
@@ -151,8 +230,15 @@ def main() -> int:
     with browser() as chromium:
         studio = StudioProcess()
         try:
-            studio.train(network="dense_baseline")
-            studio.train()
+            if _LEARNING in chosen:
+                moving = learning(chromium, studio.address)
+                (FOLDER / f"{_LEARNING}.webp").write_bytes(moving)
+                print(f"{_LEARNING}: {len(moving) / 1000:.0f} kB")
+                if len(moving) > MOST_BYTES_MOVING:
+                    failures.append(f"{_LEARNING}: {len(moving):,} bytes, more than {MOST_BYTES_MOVING:,}")
+            if {picture.name for picture in PICTURES} & set(chosen):
+                studio.train(network="dense_baseline")
+                studio.train()
             for picture in PICTURES:
                 if picture.name not in chosen:
                     continue

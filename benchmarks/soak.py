@@ -28,8 +28,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.data.mnist import MnistData
-from digitlab.reading.predictor import DigitImage, Predictor
-from digitlab.reading.small_image import small_image
+from digitlab.reading.predictor import DigitImage, Predictor, small_image
 from measuring import RESULTS, made_by, parser_of, positive, rss_bytes
 from servers import FORM, Server, digitlab_server, form, png
 from serving import publish

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-    from digitlab.reading.options import ReadingOptions
     from digitlab.reading.reader import Reader, read
-    from digitlab.reading.reading import Reading
+    from digitlab.reading.reading import Reading, ReadingOptions
     from digitlab.runs.run import Run
     from digitlab.training.config import TrainConfig
     from digitlab.values import Evaluation, Prediction
@@ -49,7 +48,7 @@ _HOMES = {
     "Prediction": "values",
     "Reader": "reading.reader",
     "Reading": "reading.reading",
-    "ReadingOptions": "reading.options",
+    "ReadingOptions": "reading.reading",
     "Run": "runs.run",
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",

@@ -19,19 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = [
-    "ConfigError",
-    "DataError",
-    "DigitlabError",
-    "ExportError",
-    "InputError",
-    "NetworkError",
-    "RunError",
-    "StorageError",
-    "TrainingDivergedError",
-    "did_you_mean",
-]
-
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return the sentence, with a space before it, that offers the nearest of the known names; empty if none is near.

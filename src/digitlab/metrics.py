@@ -16,42 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.errors import DataError, InputError
 from digitlab.values import CalibrationBin
 
-__all__ = [
-    "accuracy",
-    "calibration_bins",
-    "class_numbers",
-    "confusion_matrix",
-    "cross_entropy",
-    "expected_calibration_error",
-    "per_class_accuracy",
-    "precision_recall_f1",
-    "wilson_interval",
-]
-
 #: Keras' backend epsilon: probabilities are kept this far from 0 and 1 before the logarithm.
 PROBABILITY_EPSILON = 1e-7
 
 
 def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
-    """Return the fraction of answers that equal their label.
+    """Return the fraction of answers, integer (n,), n >= 1, that equal their label.
 
-    Parameters
-    ----------
-    labels, predicted : integer (n,), n >= 1
-        True classes and answers.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Raises
-    ------
-    InputError
-        When there is no label, or the lengths differ, or something is not a class number.
-
-    Examples
-    --------
     >>> accuracy([7, 2, 1, 0], [7, 2, 1, 6])
     0.75
     """
@@ -62,36 +33,15 @@ def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def wilson_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a proportion (Wilson 1927).
+    """Return the score interval of a proportion, in [0, 1], at a two-sided coverage in (0, 1) (Wilson 1927).
 
-    It stays within [0, 1] and keeps its coverage near 0 and 1, where a good digit reader lives and where the
-    textbook interval "p plus or minus 1.96 standard errors" does not.
+    It keeps its coverage near 0 and 1, where a good digit reader lives and where the textbook interval "p plus or minus
+    1.96 standard errors" does not.
 
-    Parameters
-    ----------
-    n_correct, n : int
-        Successes and trials, ``0 <= n_correct <= n`` and ``n >= 1``.
-    confidence : float
-        Two-sided coverage, in (0, 1).
-
-    Returns
-    -------
-    (float, float)
-        Lower and upper bound, in [0, 1].
-
-    Raises
-    ------
-    InputError
-        When a number lies outside its range.
-
-    References
-    ----------
     E. B. Wilson (1927), "Probable inference, the law of succession, and statistical inference", JASA 22, 209-212.
     R. G. Newcombe (1998), "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17,
     857-872, method 3.
 
-    Examples
-    --------
     >>> low, high = wilson_interval(81, 263)
     >>> f"{low:.4f} {high:.4f}"
     '0.2553 0.3662'
@@ -115,27 +65,8 @@ def wilson_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> NDArray[np.int64]:
-    """Count how often each label got each answer.
+    """Count how often each label got each answer: int64 (n_classes, n_classes), rows are labels, columns answers.
 
-    Parameters
-    ----------
-    labels, predicted : integer (n,), 0 to n_classes - 1
-        True classes and answers; ``n`` may be 0.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    int64 (n_classes, n_classes)
-        Rows are true labels, columns answers.
-
-    Raises
-    ------
-    InputError
-        When the lengths differ or a class number lies outside 0 to ``n_classes - 1``.
-
-    Examples
-    --------
     >>> confusion_matrix([0, 0, 1], [0, 1, 1], n_classes=2).tolist()
     [[1, 1], [0, 1]]
     """
@@ -146,50 +77,13 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 1
     return counts.astype(np.int64).reshape(n_classes, n_classes)
 
 
-def per_class_accuracy(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> NDArray[np.float64]:
-    """Return, for each class, the fraction of its images answered rightly.
-
-    Parameters
-    ----------
-    labels, predicted, n_classes
-        As for `confusion_matrix`.
-
-    Returns
-    -------
-    float64 (n_classes,)
-        In [0, 1]; 0 for a class without images. It equals the class's recall.
-
-    Examples
-    --------
-    >>> per_class_accuracy([0, 0, 1], [0, 1, 1], n_classes=2).tolist()
-    [0.5, 1.0]
-    """
-    matrix = confusion_matrix(labels, predicted, n_classes)
-    return _ratio(matrix.diagonal(), matrix.sum(axis=1))
-
-
 def precision_recall_f1(
     matrix: ArrayLike,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return each class's precision, recall and F1 from a confusion matrix.
+    """Return each class's precision, recall and F1, float64 (n_classes,), from a confusion matrix.
 
-    Parameters
-    ----------
-    matrix : integer (n_classes, n_classes), >= 0
-        Rows are true labels, columns answers.
+    They are 0 where a quotient is undefined, as with scikit-learn's ``zero_division=0``.
 
-    Returns
-    -------
-    precision, recall, f1 : float64 (n_classes,)
-        In [0, 1]; 0 where a quotient is undefined, as scikit-learn's ``zero_division=0``.
-
-    Raises
-    ------
-    InputError
-        When the matrix is not square or has a negative count.
-
-    Examples
-    --------
     >>> [figure.tolist() for figure in precision_recall_f1([[1, 1], [0, 2]])]
     [[1.0, 0.6666666666666666], [0.5, 1.0], [0.6666666666666666, 0.8]]
     """
@@ -205,25 +99,11 @@ def precision_recall_f1(
 
 
 def cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the mean categorical cross-entropy in nats.
+    """Return the mean categorical cross-entropy in nats of float (n, n_classes), n >= 1, rows summing to 1.
 
     Computed in float64 with the probabilities clipped to [1e-7, 1 - 1e-7], the clipping of Keras'
     ``categorical_crossentropy``: one answer that gives its label no chance costs 16.1 nats and not infinity.
 
-    Parameters
-    ----------
-    probabilities : float (n, n_classes), n >= 1, rows sum to 1
-        The model's answers.
-    labels : integer (n,), 0 to n_classes - 1
-        True classes.
-
-    Raises
-    ------
-    InputError
-        When a shape, a length, a class number or a probability is wrong.
-
-    Examples
-    --------
     >>> round(cross_entropy([[0.5, 0.5], [0.25, 0.75]], [0, 1]), 4)
     0.4904
     """
@@ -233,29 +113,11 @@ def cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def calibration_bins(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15) -> tuple[CalibrationBin, ...]:
-    """Group answers by confidence and compare confidence with accuracy.
+    """Group answers by confidence, the largest probability of a row, and compare it with accuracy.
 
-    The bins have equal width over (0, 1], each ``(low, high]``; the confidence is the largest probability of a
-    row (Guo et al. 2017, section 2).
+    The bins have equal width over (0, 1], each ``(low, high]``; 15 are the literature's habit (C. Guo, G. Pleiss,
+    Y. Sun and K. Q. Weinberger (2017), "On calibration of modern neural networks", ICML, section 2).
 
-    Parameters
-    ----------
-    probabilities, labels
-        As for `cross_entropy`.
-    n_bins : int
-        Number of bins, >= 1; 15 is the literature's habit.
-
-    Returns
-    -------
-    tuple of CalibrationBin
-        ``n_bins`` values in rising order; their ``n_images`` sum to ``n``.
-
-    References
-    ----------
-    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger (2017), "On calibration of modern neural networks", ICML.
-
-    Examples
-    --------
     >>> [(b.n_images, b.accuracy) for b in calibration_bins([[0.4, 0.6], [0.1, 0.9]], [0, 1], n_bins=2)]
     [(0, 0.0), (2, 0.5)]
     """
@@ -283,30 +145,11 @@ def calibration_bins(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 
 
 
 def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:
-    """Return the mean gap between accuracy and confidence, weighted by images.
+    """Return the mean gap between accuracy and confidence, weighted by images, in [0, 1].
 
-    Parameters
-    ----------
-    bins : sequence of CalibrationBin
-        From `calibration_bins`.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 means that "90 % sure" is right nine times out of ten.
-
-    Raises
-    ------
-    InputError
-        When the bins hold no images.
-
-    References
-    ----------
     M. P. Naeini, G. F. Cooper and M. Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian
     binning", AAAI.
 
-    Examples
-    --------
     >>> round(expected_calibration_error(calibration_bins([[0.2, 0.8], [0.2, 0.8]], [1, 0])), 6)
     0.3
     """
@@ -323,13 +166,7 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
 
 
 def class_numbers(values: ArrayLike, n_classes: int | None = None, name: str = "labels") -> NDArray[np.int64]:
-    """Return labels as class numbers, int64 ``(n,)``; where there are ``n_classes``, one-hot rows are taken, too.
-
-    Raises
-    ------
-    DataError
-        When they are neither, or a number is that of no class.
-    """
+    """Return labels as class numbers, int64 ``(n,)``; where there are ``n_classes``, one-hot rows are taken, too."""
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == n_classes and np.isin(array, (0, 1)).all():
         array = array.argmax(axis=1) if (array.sum(axis=1) == 1).all() else array

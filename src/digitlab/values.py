@@ -10,24 +10,6 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-__all__ = [
-    "CLASS_NAMES",
-    "NOT_A_DIGIT",
-    "Calibration",
-    "CalibrationBin",
-    "ClassReport",
-    "CropsRecord",
-    "EpochRecord",
-    "Evaluation",
-    "FinderEpochRecord",
-    "Mistake",
-    "Prediction",
-    "RateChange",
-    "Resumption",
-    "StepRecord",
-    "Value",
-]
-
 #: The ten classes as the codelab names them; the position is the label.
 CLASS_NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
@@ -67,24 +49,9 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord(Value):
-    """One optimizer step: what happened on one batch.
+    """One optimizer step: what happened on one batch, ``n_images`` long, the ``batch``-th of its epoch, both from 1.
 
-    Attributes
-    ----------
-    step : int
-        Optimizer steps done so far in this run, from 1.
-    epoch, batch : int
-        Epoch, from 1, and batch within the epoch, from 1.
-    n_images : int
-        Images in this batch (the last batch of an epoch may be short).
-    loss : float
-        Mean categorical cross-entropy of the batch in nats, before the step.
-    accuracy : float
-        Fraction of the batch answered rightly before the step, in [0, 1].
-    learning_rate : float
-        The rate used for this step.
-    images_per_s : float
-        Images divided by the seconds this step took.
+    ``step`` counts within the run, from 1. ``loss`` (mean cross-entropy, nats) and ``accuracy`` are from before it.
     """
 
     step: int
@@ -99,15 +66,7 @@ class StepRecord(Value):
 
 @dataclass(frozen=True, slots=True)
 class RateChange(Value):
-    """A learning rate that was set while training.
-
-    Attributes
-    ----------
-    step : int
-        Optimizer steps done before it; it counts from the next one on.
-    learning_rate : float
-        The rate; the peak, where there is a schedule.
-    """
+    """A learning rate that was set while training, after ``step`` steps; the peak, where there is a schedule."""
 
     step: int
     learning_rate: float
@@ -122,24 +81,11 @@ class Resumption(Value):
 
 @dataclass(frozen=True, slots=True)
 class CropsRecord(Value):
-    """One optimizer step of a finder: what happened on one batch of crops.
+    """One optimizer step of a finder: what happened on one batch of crops, with ``n_marks`` to learn in them.
 
-    Attributes
-    ----------
-    step : int
-        Optimizer steps done so far in this run, from 1.
-    n_crops, n_marks : int
-        Crops in this batch, and marks to learn in them.
-    loss : float
-        The sum of the three losses, before the step.
-    centers, classes, places : float
-        Focal loss of the heat maps; cross-entropy at the marks in nats; errors of place and size; each by the mark.
-    accuracy : float
-        Fraction of the marks called rightly, in [0, 1]; 0 where there are none.
-    learning_rate : float
-        The rate used for this step.
-    crops_per_s : float
-        Crops divided by the seconds this step took.
+    ``loss`` is the sum of three, before the step: focal loss of the heat maps (``centers``), cross-entropy at the marks
+    in nats (``classes``), errors of place and size (``places``); each by the mark. ``accuracy`` is the fraction of the
+    marks called rightly, 0 where there are none.
     """
 
     step: int
@@ -156,20 +102,11 @@ class CropsRecord(Value):
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord(Value):
-    """One pass over the training images.
+    """One pass over the training images; ``step`` counts the optimizer steps done at its end.
 
-    Attributes
-    ----------
-    epoch, step : int
-        Epoch, from 1, and optimizer steps done at its end.
-    loss, accuracy : float
-        Means over the epoch's images, each measured before its batch's step.
-    val_loss, val_accuracy : float or None
-        On the validation images with the weights at the epoch's end; None without validation images.
-    learning_rate : float
-        The rate of the epoch's last step.
-    images_per_s : float
-        Training images divided by the seconds spent on training them.
+    ``loss`` and ``accuracy`` are means over the epoch's images, each from before its batch's step; ``val_loss`` and
+    ``val_accuracy`` are of the weights at the epoch's end, None without validation images. ``learning_rate`` is that of
+    the last step, ``images_per_s`` counts the seconds spent on training only.
     """
 
     epoch: int
@@ -186,13 +123,8 @@ class EpochRecord(Value):
 class FinderEpochRecord(EpochRecord):
     """One epoch of a finder: its images are crops, its accuracies the share of their marks.
 
-    Attributes
-    ----------
-    n_marks, n_missed, n_wrong, n_extra : int
-        Of the validation crops: digits and separators that are there; those without a centre nearby; those called by
-        another's name; centres where nothing is. All 0 without validation crops.
-    n_crops : int
-        Validation crops.
+    Of the ``n_crops`` validation crops: marks that are there, those without a centre nearby, those called by another's
+    name, and centres where nothing is.
     """
 
     n_marks: int

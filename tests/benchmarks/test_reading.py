@@ -237,7 +237,7 @@ def test_the_page_and_its_chart_are_those_of_the_last_measurement(benchmark_modu
         assert pages.RELIABILITY.read_text("utf-8") == pages.reliability_chart(result)
     for shown in result["shown"]:
         assert pages.failures_image(shown["name"]).exists()
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "docs" / "measurements" / "index.md").read_text("utf-8")
     assert pages.readme_table(result, speed) in readme
     for entry in result["entries"]:
         assert entry["name"] in pages.ORIGINS, "a published folder tells its origin and licence"

@@ -165,9 +165,9 @@ def test_pages_are_written_for_the_contests_that_were_held(readme, startup, tmp_
     assert [path.name for path in (tmp_path / "measurements").iterdir()] == ["startup.md"]
 
 
-def test_readme_holds_the_table_of_the_last_measurement(readme) -> None:
+def test_the_page_of_tables_holds_the_last_measurement(readme) -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "codelab.json").read_text("utf-8"))
-    text = (ROOT / "README.md").read_text("utf-8")
+    text = readme.TABLES.read_text("utf-8")
     assert readme.filled(text, {"codelab": readme.readme_table(result)}) == text
     assert f"| {result['entries'][0]['title']} |" in text
 
@@ -178,9 +178,17 @@ def test_a_contestant_that_could_not_be_installed_is_in_the_table(readme) -> Non
     assert "not measured: pip says no" in readme.readme_table(result)
 
 
-def test_readme_and_pages_hold_the_last_contests(readme) -> None:
+def test_readme_holds_three_rows_of_what_was_measured(readme) -> None:
+    text = readme.README.read_text("utf-8")
+    assert readme.filled(text, {"first": readme.first_table()}) == text
+    rows = readme.first_table().splitlines()[2:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["time to learn", "accuracy", "photos read"]
+    assert "with one or more" in rows[2]
+
+
+def test_tables_and_pages_hold_the_last_contests(readme) -> None:
     held = readme.held()
-    text = (ROOT / "README.md").read_text("utf-8")
+    text = readme.TABLES.read_text("utf-8")
     assert "<!-- generated:bench -->" in text
     assert readme.filled(text, {"bench": readme.bench_table(held)}) == text
     for name, (file, page, _) in readme.WRITTEN.items():

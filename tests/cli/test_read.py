@@ -26,9 +26,8 @@ from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.errors import DataError
 from digitlab.reading import many
 from digitlab.reading.apart import PAGE_SECONDS, UnforeseenError
-from digitlab.reading.options import ReadingOptions
-from digitlab.reading.reading import Box, Digit, Line, Number, Reading, Refused
-from digitlab.reading.table import COLUMNS
+from digitlab.reading.reading import Box, Digit, Line, Number, Reading, ReadingOptions, Refused
+from digitlab.reading.results_file import COLUMNS
 
 
 class FakeReader:

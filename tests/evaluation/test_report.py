@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from digitlab.errors import InputError
-from digitlab.evaluation import ReportInput, evaluate, render_report
+from digitlab.data.mnist import Split
+from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.report import ReportInput, render_report
+from digitlab.network import architecture
 from digitlab.values import CLASS_NAMES, EpochRecord, StepRecord
 
 VOID = {"meta", "link", "img", "br", "col"}
@@ -83,13 +85,11 @@ def full_input():
         command="digitlab train --seed 0",
         config={"epochs": 10, "learning_rate": 0.001, "weight_decay": None, "nested": {"a": [1, 2]}},
         environment={"numpy": "2.4"},
-        summary_rows=[("conv2d", "(24, 24, 8)", 208, True), ("flatten", "(256,)", 0, False)],
-        n_params=5994,
+        network=architecture("codelab_cnn"),
         steps=[step(i, 2.3 / i) for i in range(1, 111)],
         epochs=[epoch(i) for i in range(1, 11)],
         evaluation=evaluation,
-        example_images=images[:20],
-        example_labels=labels[:20],
+        examples=Split("training", images[:20], labels[:20].astype(np.uint8)),
         mistake_images=images[[m.index for m in evaluation.mistakes]],
         timings={"train": 0.684, "evaluate": 0.0913},
     )
@@ -168,7 +168,7 @@ def test_every_confusion_count_is_shown_with_its_row_percent(full_input, html):
 def test_images_come_back_from_the_page_pixel_by_pixel(full_input, html):
     uris = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
     found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri)))) for uri in uris]
-    expected = [*full_input.example_images, *full_input.mistake_images]
+    expected = [*full_input.examples.images, *full_input.mistake_images]
     assert len(found) == len(expected)
     for image, original in zip(found, expected, strict=True):
         assert np.array_equal(image, original)
@@ -184,7 +184,6 @@ def test_hostile_texts_never_become_markup(full_input):
         command=HOSTILE,
         config={HOSTILE: HOSTILE, "list": [HOSTILE]},
         environment={HOSTILE: {HOSTILE: HOSTILE}},
-        summary_rows=[(HOSTILE, HOSTILE, 1, True)],
         timings={HOSTILE: 1.0},
         evaluation=evaluation,
     )
@@ -233,17 +232,3 @@ def test_a_reader_without_mistakes_is_congratulated_not_crashed():
     assert "No image was answered wrongly" in text
     assert "Every image was answered rightly" in text
     assert "100 %" in text
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"example_labels": [1]}, "20 example_images and 1 example_labels"),
-        ({"example_labels": [10] * 20}, "holds 10"),
-        ({"example_images": np.zeros((20, 28, 28), np.float32)}, "uint8"),
-        ({"mistake_images": np.zeros((1, 28, 28), np.uint8)}, "mistakes and 1 mistake_images"),
-    ],
-)
-def test_parts_that_do_not_match_are_refused(full_input, change, words):
-    with pytest.raises(InputError, match=words):
-        render_report(replace(full_input, **change))

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitlab.errors import InputError
-from digitlab.evaluation.axes import log_axis, nice_axis, thinned
 from digitlab.evaluation.svg import (
     IN_PAGE,
     Bar,
     Series,
     bar_svg,
     line_chart,
+    log_axis,
+    nice_axis,
     png_data_uri,
     reliability_chart,
     standalone_svg,
+    thinned,
 )
 from digitlab.metrics import calibration_bins, expected_calibration_error
 from digitlab.values import Calibration

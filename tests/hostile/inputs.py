@@ -213,7 +213,7 @@ def _pictures() -> list[bytes]:
 
 def _open_picture(content: bytes, _: Path, draw: random.Random) -> object:
     from digitlab.reading.photo import open_pages
-    from digitlab.reading.small_image import small_image
+    from digitlab.reading.predictor import small_image
 
     small_image(content)
     return [page.pixels.shape for page in open_pages(content, 3)]
@@ -402,7 +402,7 @@ def _list_run(content: bytes, folder: Path, draw: random.Random) -> object:
 
 
 def _results() -> list[bytes]:
-    from digitlab.reading.table import COLUMNS, csv_text
+    from digitlab.reading.results_file import COLUMNS, csv_text
 
     row = ["a.png", "1", "1", "1", "42", "0.9", "1 2 3 4", "0", "", "12 bytes 2026-01-01T00:00:00Z abc"]
     return [csv_text([COLUMNS, row, row]).encode(), csv_text([COLUMNS]).encode()]

@@ -37,9 +37,8 @@ from digitlab.network.formats.files import load_model_file
 from digitlab.reading.many import FileReading
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading
 from digitlab.reading.results_file import ResultsFile
-from digitlab.runs import Run
 from digitlab.runs.listing import all_runs
-from digitlab.runs.run import MODEL, STATE, DamagedRun
+from digitlab.runs.run import MODEL, STATE, DamagedRun, Run
 from digitlab.training import keeping
 from digitlab.training.corrections import Corrections
 

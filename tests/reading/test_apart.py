@@ -24,8 +24,8 @@ from digitlab.network.zoo import architecture
 from digitlab.reading import pdf
 from digitlab.reading.apart import Apart, EndedError, UnforeseenError, _Pickler, _read, _write
 from digitlab.reading.many import Task, read_many, read_pages_apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
+from digitlab.reading.reading import ReadingOptions
 
 pytestmark = pytest.mark.slow
 

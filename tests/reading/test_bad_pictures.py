@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
+from digitlab.reading.reading import ReadingOptions
 
 RANDOM = np.random.default_rng(0)
 MIN_CONFIDENCE = ReadingOptions().min_confidence

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Box, Digit, Line, Number, Reading
+from digitlab.reading.reading import Box, Digit, Line, Number, Reading, ReadingOptions
 
 SEED = 20_261_127  # nobody debugs with it: the scripts begin from 0
 CERTAIN = 0.999

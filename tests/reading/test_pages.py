@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 
 SEEDS = (0, 1, 2)
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 from digitlab.errors import DataError, DigitlabError
 from digitlab.reading.photo import WORK_PX, open_pages, open_photo
+from digitlab.reading.predictor import small_image
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading
-from digitlab.reading.small_image import small_image
 
 
 def drawing(text: str = "47", size: tuple[int, int] = (240, 160)) -> Image.Image:

@@ -14,9 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 import digitlab as dl
 from digitlab.data.mnist import MnistData
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import REASONS
+from digitlab.reading.reading import REASONS, ReadingOptions
 from digitlab.reading.render import render
 
 

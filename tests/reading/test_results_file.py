@@ -13,8 +13,7 @@ from digitlab.errors import ConfigError, StorageError
 from digitlab.reading import results_file
 from digitlab.reading.many import FileReading
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading, Refused
-from digitlab.reading.results_file import ResultsFile
-from digitlab.reading.table import COLUMNS, safe_cell, table_rows
+from digitlab.reading.results_file import COLUMNS, ResultsFile, safe_cell, table_rows
 
 
 def page(*numbers: str, number: int = 1, refused: int = 0) -> Reading:

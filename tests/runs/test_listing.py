@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitlab.errors import RunError
-from digitlab.runs import find_run, list_runs
-from digitlab.runs.listing import all_runs, check_name, free_name, run_in
+from digitlab.runs.listing import all_runs, check_name, find_run, free_name, list_runs, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, STATE, Run
 from digitlab.values import EpochRecord
 

@@ -12,8 +12,8 @@ import pytest
 from digitlab.engine.crops import PRIOR_LOGIT
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.finish import evaluate_run, write_report
-from digitlab.evaluation.markup import epoch_line
 from digitlab.runs.run import HISTORY, Run
+from digitlab.text import epoch_line
 from digitlab.training import fonts
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.session import TrainingSession

@@ -16,8 +16,8 @@ from digitlab.network import Architecture, Dense, Flatten
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED, Answers
 from digitlab.reading.apart import Apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import open_photo
+from digitlab.reading.reading import ReadingOptions
 from digitlab.training import fine_tuning
 from digitlab.training.composed_page import compose_page
 from digitlab.training.fine_tuning import Figure, FineTuned, FineTuningOptions, KnownPhoto, fine_tune

@@ -8,7 +8,7 @@ import pytest
 from digitlab.engine.cpu.composing import compose_crop
 from digitlab.engine.cpu.desk import CROP_PX, MOST_MARKS, new_desk
 from digitlab.engine.crops import IGNORED, SEPARATORS
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 from digitlab.training.fonts import BUILT_IN, Font
 from digitlab.training.pages import compose, compose_greys, compose_sheet
 from digitlab.training.practice_bank import bank_digest, make_bank

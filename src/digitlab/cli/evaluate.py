@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from digitlab.cli.terminal import AsJson, WholeNumber, print_json, results_table, right, say, stdout
+from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,8 +53,8 @@ def evaluate(
     from digitlab.engine.loading import load_model
     from digitlab.engine.sequential import Sequential
     from digitlab.errors import DataError
+    from digitlab.evaluation.evaluate import scale_warning
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
-    from digitlab.evaluation.pixel_scale import scale_warning
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
@@ -94,8 +95,6 @@ def show_evaluation(evaluation: Evaluation, images: str) -> None:
 
 def headline(evaluation: Evaluation, images: str) -> Text:
     """Return accuracy with its interval, mistakes and loss in one line."""
-    from digitlab.evaluation.markup import percent
-
     low, high = evaluation.interval
     n_wrong = evaluation.n_images - evaluation.n_correct
     return Text.assemble(
@@ -109,8 +108,6 @@ def headline(evaluation: Evaluation, images: str) -> Text:
 
 def per_class_table(evaluation: Evaluation) -> Table:
     """Return the table Class | Accuracy | # Samples | Precision | Recall | F1."""
-    from digitlab.evaluation.markup import percent
-
     numbers = map(right, ("Accuracy", "# Samples", "Precision", "Recall", "F1"))
     table = results_table("Per-class accuracy", "Class", *numbers)
     worst = min((report.accuracy for report in evaluation.per_class if report.n_images), default=0.0)

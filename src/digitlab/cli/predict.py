@@ -23,6 +23,7 @@ from digitlab.cli.terminal import (
     stdout,
 )
 from digitlab.errors import DataError
+from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,7 +97,7 @@ def predict(
 
 def warn_of_scale(model: Sequential) -> None:
     """Say so where a network of somebody's own was trained with pixels in another scale, it seems."""
-    from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
+    from digitlab.evaluation.evaluate import scale_warning_on_mnist
 
     if warning := scale_warning_on_mnist(model):
         say(warning, style="yellow")
@@ -118,7 +119,7 @@ def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tup
     if indices:
         raise DataError(f"{path} is a single image; --index is for IDX files. Leave it out.")
     from digitlab.data.storage import open_ordinary
-    from digitlab.reading.small_image import small_image
+    from digitlab.reading.predictor import small_image
 
     pixels = None
     try:
@@ -182,7 +183,7 @@ def _is_image(word: Path, out: Path) -> bool:
 
 
 def _note_bright_ground(digits: Sequence[DigitImage], network: Predictor, *, invert: bool) -> None:
-    from digitlab.reading.small_image import has_bright_ground
+    from digitlab.reading.predictor import has_bright_ground
 
     images = ((digit.source, network.as_it_is(digit, invert=invert)) for digit in digits if digit.is_given)
     sources = [source for source, image in images if image is not None and has_bright_ground(image)]
@@ -205,8 +206,6 @@ def predictions_table(
 
     ``refused`` are the places of those images, from 0, on which there is no digit.
     """
-    from digitlab.evaluation.markup import percent
-
     table = results_table("", folding("Source"), "Answer", right("Confidence"))
     n_shown = max((len(prediction.probabilities) for prediction in predictions), default=0)
     is_wide = width >= _WIDE and n_shown <= 10

@@ -38,7 +38,8 @@ from digitlab.cli.terminal import (
 )
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
-from digitlab.reading.options import ReadingOptions, grid_of
+from digitlab.reading.reading import ReadingOptions, grid_of
+from digitlab.text import duration, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -150,7 +151,6 @@ def read(
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
     from digitlab.cli.predict import warn_of_scale
     from digitlab.engine.loading import load_model
-    from digitlab.evaluation.markup import duration
     from digitlab.network.formats.files import is_model_file
     from digitlab.reading.many import read_many
     from digitlab.reading.results_file import ResultsFile
@@ -392,7 +392,7 @@ class _Screen:
 
     def show(self, result: FileReading) -> None:
         """Print what became of a file."""
-        from digitlab.reading.table import COLUMNS, csv_text, table_rows
+        from digitlab.reading.results_file import COLUMNS, csv_text, table_rows
 
         self._timer.cancel()
         if self._style == "json":
@@ -444,8 +444,6 @@ class _Screen:
 
 
 def _rows(result: FileReading, file: str) -> Iterator[list[RenderableType]]:
-    from digitlab.evaluation.markup import percent
-
     for reading in result.readings:
         name = f"{file}, page {reading.page}" if len(result.readings) > 1 else file
         refused = f"{len(reading.refused):,}" if reading.refused else ""

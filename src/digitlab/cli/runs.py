@@ -20,6 +20,7 @@ from digitlab.cli.terminal import (
     stderr,
     stdout,
 )
+from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +63,6 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     """Return the list of runs, without their networks where there is little room."""
     from rich.text import Text
 
-    from digitlab.evaluation.markup import percent
     from digitlab.runs.run import DamagedRun, RunInfo
 
     is_wide = width > _NARROW
@@ -142,7 +142,6 @@ def compare(
 def _tables(comparison: Comparison) -> list[Table]:
     """Return the figures of both runs, and the settings that differ, if any."""
     from digitlab.evaluation.comparison import setting_text
-    from digitlab.evaluation.markup import percent
 
     numbers = map(right, ("Accuracy", "95 % interval", "Loss", "# Of Params"))
     figures = results_table("Two runs compared", folding(""), folding("Run"), *numbers)

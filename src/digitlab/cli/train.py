@@ -30,6 +30,7 @@ from digitlab.cli.terminal import (
     stdout,
 )
 from digitlab.errors import ConfigError, TrainingDivergedError
+from digitlab.text import duration, epoch_line, percent
 from digitlab.training.config import PRESETS, TrainConfig, preset
 from digitlab.values import EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
@@ -340,7 +341,6 @@ def _show(session: TrainingSession, run: Run, evaluation: Evaluation | None, tim
 
 def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     """Return how good a network is that single test digits are not for."""
-    from digitlab.evaluation.markup import percent
 
     last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
     if isinstance(last, FinderEpochRecord) and last.n_crops:
@@ -357,8 +357,6 @@ def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
 
 def timings_table(timings: Mapping[str, float]) -> Table:
     """Return what took how long, with a bar for each stage."""
-    from digitlab.evaluation.markup import duration
-
     table = results_table("What took how long", "Stage", right("Time"), "")
     total = sum(timings.values())
     longest = max(timings.values(), default=0.0) or 1.0
@@ -428,8 +426,6 @@ class TrainingProgress:
             return
         self._epoch = record
         if self._lines:
-            from digitlab.evaluation.markup import epoch_line
-
             self._console.print(epoch_line(record, self._n_epochs), soft_wrap=True)
 
     def _say_compiling(self) -> None:
@@ -439,8 +435,6 @@ class TrainingProgress:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-
-        from digitlab.evaluation.markup import duration
 
         step = self._step
         if step is None or self._first_batch is None:
@@ -470,8 +464,6 @@ class TrainingProgress:
         return Group(row, self._figures(step, speed))
 
     def _figures(self, step: StepRecord, images_per_s: float) -> Text:
-        from digitlab.evaluation.markup import percent
-
         epoch = self._epoch
         shown = epoch if epoch is not None and epoch.step == step.step else step
         figures = [("loss", f"{shown.loss:.4f}"), ("accuracy", percent(shown.accuracy))]

@@ -19,8 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.data.storage import compressing, reading, reason_of, replacing
 from digitlab.errors import DataError, StorageError
 
-__all__ = ["read_idx", "write_idx"]
-
 #: The largest content read unless told otherwise: about twice the largest file of EMNIST.
 MAX_BYTES = 2**30
 

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from digitlab.data.sources import read_folder, read_packaged
 from digitlab.errors import ConfigError, DataError
-
-__all__ = ["MnistData"]
+from digitlab.metrics import class_numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +28,12 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def at(self, places: NDArray[np.intp]) -> Split:
+        """Return the images at these places, for the same purpose; all of them in their order without a copy."""
+        if np.array_equal(places, np.arange(len(self))):
+            return self
+        return Split(self.name, self.images[places], self.labels[places])
 
 
 class MnistData:
@@ -110,26 +115,9 @@ class MnistData:
         )
 
     def next_train_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the next training images and their labels.
+        """Return the next training images, float32 (n, 28, 28, 1) in [0, 1], and labels, float32 (n, 10), one-hot.
 
-        Each image comes once before any comes again; then the same order begins anew.
-
-        Parameters
-        ----------
-        n : int
-            1 or more; may be more than there are images.
-
-        Returns
-        -------
-        images : ndarray
-            float32 (n, 28, 28, 1) in [0, 1], ink bright on dark.
-        labels : ndarray
-            float32 (n, 10), one-hot.
-
-        Raises
-        ------
-        ConfigError
-            If ``n`` is not an int of 1 or more.
+        Each image comes once before any comes again; then the same order begins anew. ``n`` may be more than there are.
         """
         return self._train_batches.next(n)
 
@@ -159,25 +147,14 @@ def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
     """Turn integers (n,) below ``n_classes`` into float32 (n, n_classes), with a one in the label's place.
 
-    Examples
-    --------
     >>> one_hot([2, 0], n_classes=3)
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
     n_classes = _whole_number("n_classes", n_classes, at_least=1)
-    values = np.asarray(labels)
-    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
-        raise DataError(f"Labels are {values.dtype} {values.shape}; integers (n,) were expected: a label an image.")
-    wrong = (values < 0) | (values >= n_classes)
-    if wrong.any():
-        index = int(np.argmax(wrong))
-        raise DataError(
-            f"The label at index {index} is {values[index]}; 0 to {n_classes - 1} was expected. "
-            "Correct it, or pass a larger n_classes."
-        )
+    values = class_numbers(labels, n_classes)
     rows = np.zeros((len(values), n_classes), np.float32)
-    rows[np.arange(len(values)), values.astype(np.intp)] = 1
+    rows[np.arange(len(values)), values] = 1
     return rows
 
 
@@ -210,7 +187,7 @@ def _whole_number(name: str, value: Any, *, at_least: int) -> int:
 _STREAM = 3
 
 
-def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
+def choose_images(split: Split, n: int, seed: int) -> NDArray[np.intp]:
     """Choose ``n`` images of a split at random, without replacement; all of them in their order if ``n`` is the number.
 
     For a seed, fewer images are the first of more. Returns intp (n,), their places in the split.
@@ -225,9 +202,3 @@ def chosen_places(split: Split, n: int, seed: int) -> NDArray[np.intp]:
         return np.arange(n)
     rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM,)))
     return rng.permutation(len(split))[:n]
-
-
-def choose_images(split: Split, n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the images and labels at ``chosen_places``, uint8 (n, 28, 28) and (n,); all of them without a copy."""
-    places = chosen_places(split, n, seed)
-    return (split.images, split.labels) if n == len(split) else (split.images[places], split.labels[places])

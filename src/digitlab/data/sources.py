@@ -30,27 +30,14 @@ class PackagedFile:
 
 
 #: The published files in the order training images, training labels, test images, test labels.
-PACKAGED_FILES = (
-    PackagedFile(
-        "train-images-idx3-ubyte.xz",
-        47_040_016,
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    PackagedFile(
-        "train-labels-idx1-ubyte.xz",
-        60_008,
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    PackagedFile(
-        "t10k-images-idx3-ubyte.xz",
-        7_840_016,
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    PackagedFile(
-        "t10k-labels-idx1-ubyte.xz",
-        10_008,
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
+PACKAGED_FILES = tuple(
+    PackagedFile(name, n_bytes, sha256)
+    for name, n_bytes, sha256 in (
+        ("train-images-idx3-ubyte.xz", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        ("train-labels-idx1-ubyte.xz", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        ("t10k-images-idx3-ubyte.xz", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        ("t10k-labels-idx1-ubyte.xz", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    )
 )
 
 PACKAGED_FOLDER = Path(__file__).with_name("files")

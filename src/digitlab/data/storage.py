@@ -304,19 +304,35 @@ def holding(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def locked_folder(folder: Path) -> int | None:
+    """Lock a folder until the descriptor is closed; BlockingIOError if another process has it.
+
+    None where nothing can be locked: whatever is wrong with it is told by who reads or writes it.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (OSError, ValueError):
+        return None
+    is_ours = try_lock(descriptor)
+    if is_ours:
+        return descriptor
+    os.close(descriptor)
+    if is_ours is None:
+        return None
+    raise BlockingIOError
+
+
 def _held(folder: Path) -> int | None:
     give_up = time.monotonic() + _PATIENCE_S
     while True:
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-        except (OSError, ValueError):
-            return None  # whatever is wrong with it is told by who reads or writes it
-        is_ours = try_lock(descriptor)
+        descriptor = None
         with suppress(OSError):
+            descriptor = locked_folder(folder)
             # Somebody may have moved it away meanwhile, and put another in its place.
-            if is_ours is not False and os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            if descriptor is None or os.path.samestat(os.fstat(descriptor), os.stat(folder)):
                 return descriptor
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         if time.monotonic() > give_up:
             raise StorageError(f"{folder} is being written by another process. Wait until it ends, and try again.")
         time.sleep(_TRY_EVERY_S)

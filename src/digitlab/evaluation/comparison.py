@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data.mnist import MnistData, choose_images, chosen_places
+from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
-from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
-from digitlab.evaluation.markup import listed, percent
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.runs.listing import find_run
 from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
+from digitlab.text import listed, percent
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
-
-__all__ = ["Comparison", "compare"]
 
 # What several settings tell of.
 _GROUPS = {
@@ -130,20 +128,11 @@ class TestAnswers:
 def answer_test_images(model: Sequential, data: MnistData, n_images: int | None = None) -> TestAnswers:
     """Answer test images, by default all; the same ``n_images`` of them for every model."""
     n = len(data.test) if n_images is None else min(n_images, len(data.test))
-    images, labels = choose_images(data.test, n, _SEED)
-    probabilities = model.predict(images)
-    evaluation = evaluate(_Answered(probabilities), images, labels, class_names=model.class_names)
-    return TestAnswers(evaluation, probabilities, images, labels, chosen_places(data.test, n, _SEED))
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """Answers that are there already, for `evaluate`."""
-
-    probabilities: NDArray[np.float32]
-
-    def predict(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        return self.probabilities
+    places = choose_images(data.test, n, _SEED)
+    chosen = data.test.at(places)
+    probabilities = model.predict(chosen.images)
+    evaluation = evaluate_answers(probabilities, chosen.labels, class_names=model.class_names)
+    return TestAnswers(evaluation, probabilities, chosen.images, chosen.labels, places)
 
 
 def compare(

@@ -7,16 +7,19 @@ hundred images is seen beside a diagonal of 99 %.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import FONT, GROUND, INK, standalone_svg
+from digitlab.text import percent
 from digitlab.values import NOT_A_DIGIT
 
 Matrix = Sequence[Sequence[int]]
@@ -27,13 +30,8 @@ RIGHT = (0.5, 0.9, 1.0)
 MORE = (0.005, 0.02, 0.05, 1.0)
 
 _CELL, _CELLS_LEFT, _CELLS_TOP = 56, 92, 84
-# The shades of the light page, for a picture that is put on paper.
-_FILLS = {
-    "right": ("#ffffff", "#e3ecf9", "#cadcf4", "#b3cdee"),
-    "wrong": ("#ffffff", "#fff0e2", "#ffdfc2", "#fdc894", "#f8a862", "#e8823a", "#b9551a", "#86360b"),
-    "less": ("#ffffff", "#dbe8fb", "#b0cdf5", "#5f97e3", "#1f57ad"),
-    "more": ("#ffffff", "#ffe9d3", "#fdc894", "#e8823a", "#9c4211"),
-}
+#: How the shades look, light and dark: for the page, the report and pictures.
+SHADES = Path(__file__).with_name("shades.css")
 _DEEP = {"wrong-6", "wrong-7", "more-4", "less-4"}
 
 
@@ -43,8 +41,6 @@ class Selection:
 
     With neither, all mistakes.
 
-    Examples
-    --------
     >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
     >>> Selection(label=1).indices(np.array([0, 1, 1]), probabilities).tolist()
     [2, 1]
@@ -57,8 +53,6 @@ class Selection:
     def from_page(cls, args: Any, n_classes: int) -> Self | None:
         """Read what a browser sent, which may be anything; None where it is no selection.
 
-        Examples
-        --------
         >>> Selection.from_page({"label": 4, "predicted": 9}, 10)
         Selection(label=4, predicted=9)
         >>> Selection.from_page({"label": 12, "predicted": None}, 10) is None
@@ -94,8 +88,6 @@ class Selection:
     def sentence(self, matrix: Matrix, names: Sequence[str]) -> str:
         """Say what is selected and how many images that are.
 
-        Examples
-        --------
         >>> Selection(label=0, predicted=1).sentence([[9, 1], [2, 8]], ("Zero", "Six"))
         'label Zero, predicted Six: 1 image, 10.0 % of the Zeros'
         >>> Selection(predicted=1).sentence([[9, 1], [2, 8]], ("Zero", "Six"))
@@ -127,8 +119,6 @@ MISTAKES = Selection()
 def count_cells(matrix: Matrix, names: Sequence[str]) -> list[list[dict[str, str]]]:
     """Return for every cell its count, its part of the row, its shade and what it says to a screen reader.
 
-    Examples
-    --------
     >>> count_cells([[98, 2], [0, 5]], ("Zero", "One"))[0][1]
     {'n': '2', 'part': '2.0 %', 'shade': 'wrong-4', 'says': 'label Zero, predicted One: 2 images, 2.0 % of the Zeros'}
     """
@@ -156,8 +146,6 @@ def difference_cells(
 ) -> list[list[dict[str, str]]]:
     """Return the cells of a difference, second minus first; both matrices are of the same images.
 
-    Examples
-    --------
     >>> difference_cells([[9, 1], [0, 8]], [[10, 0], [0, 8]], ("Zero", "One"), "A", "B")[0][1]["says"]
     'label Zero, predicted One: 1 image in A, 0 images in B, 1 fewer in B'
     """
@@ -185,8 +173,6 @@ def difference_cells(
 def shade(part: float, scale: Sequence[float]) -> int:
     """Return 0 for nothing, else which step of the scale a fraction belongs to, from 1.
 
-    Examples
-    --------
     >>> [shade(part, RIGHT) for part in (0, 0.5, 0.51, 1.0)]
     [0, 1, 2, 3]
     """
@@ -210,8 +196,16 @@ def legend(**scales: tuple[str, Sequence[float]]) -> list[dict[str, Any]]:
 COUNT_LEGEND = legend(right=("Right, of the row", RIGHT), wrong=("Mistaken, of the row", WRONG))
 
 
+@cache
+def shades_css() -> str:
+    """Return the style of the shades, by the classes that cells have."""
+    return SHADES.read_text(encoding="utf-8")
+
+
 def matrix_svg(title: str, names: Sequence[str], cells: Sequence[Sequence[dict[str, str]]]) -> str:
     """Draw a confusion matrix from the cells of `count_cells` or `difference_cells`, as a file of its own."""
+    # The light ones, which come first, for a picture that is put on paper.
+    fills = dict(re.findall(r"--(\w+-\d): (#\w+)", shades_css().partition("@media")[0]))
     n, middle = len(names), _CELLS_LEFT + len(names) * _CELL / 2
     parts = [
         f'<text x="{_CELLS_LEFT}" y="24" font-size="16" font-weight="600">{escape(title)}</text>',
@@ -227,14 +221,13 @@ def matrix_svg(title: str, names: Sequence[str], cells: Sequence[Sequence[dict[s
     for r, row in enumerate(cells):
         for c, cell in enumerate(row):
             step_of = cell["shade"].split()[0]
-            kind, step = step_of.split("-")
             x, y = _CELLS_LEFT + c * _CELL, _CELLS_TOP + r * _CELL
             middle, line = x + _CELL / 2, y + (27 if cell["part"] else 33)
             parts.append(
                 f'<g fill="{GROUND if step_of in _DEEP else INK}" text-anchor="middle">'
                 f"<title>{escape(cell['says'])}</title>"
                 f'<rect x="{x + 1}" y="{y + 1}" width="{_CELL - 2}" height="{_CELL - 2}" rx="5" '
-                f'fill="{_FILLS[kind][int(step)]}" stroke="#dfe3ea"/>'
+                f'fill="{fills.get(step_of, GROUND)}" stroke="#dfe3ea"/>'
                 f'<text x="{middle:g}" y="{line}" font-size="15">{escape(cell["n"])}</text>'
                 f'<text x="{middle:g}" y="{y + 43}" font-size="11">{escape(cell["part"])}</text></g>'
             )
@@ -245,8 +238,6 @@ def matrix_svg(title: str, names: Sequence[str], cells: Sequence[Sequence[dict[s
 def _plural(name: str) -> str:
     """Return the name of a class for several of it.
 
-    Examples
-    --------
     >>> _plural("Four"), _plural("Six")
     ('Fours', 'Sixes')
     """

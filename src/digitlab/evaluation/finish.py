@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DigitlabError, RunError
@@ -30,11 +28,6 @@ def finish(session: TrainingSession, timings: dict[str, float]) -> tuple[Evaluat
     """Evaluate the run of a session that is finished, and write its report; None where test images cannot judge it.
 
     ``timings`` are the seconds of the stages before; they are kept in the run, and those of its own are added.
-
-    Raises
-    ------
-    StorageError
-        If a file cannot be written; what was there is untouched.
     """
     run = session.run
     assert run is not None  # a session that writes nothing has nothing to finish
@@ -71,22 +64,14 @@ def compile_seconds(batch_seconds: Sequence[float]) -> float:
 
 
 def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
-    """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses.
-
-    Raises
-    ------
-    ConfigError
-        If there are not so many images.
-    InputError
-        If the model is not one for such images and labels, or answers with maps.
-    """
+    """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses."""
     if model.architecture.answers_maps:
         raise ConfigError(
             f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
             f"What it finds on validation crops stands in its run's report."
         )
-    images, labels = choose_images(split, len(split) if n_images is None else n_images, seed)
-    return evaluate(model, images, labels, class_names=model.class_names)
+    chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
+    return evaluate(model, chosen.images, chosen.labels, class_names=model.class_names)
 
 
 def own_folder(run: Run | None) -> str | None:
@@ -104,13 +89,6 @@ def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) 
     """Evaluate a run on all test images of its own data, and keep that as its ``evaluation.json``.
 
     ``model`` is the run's, if it is at hand; read from the run by default.
-
-    Raises
-    ------
-    RunError
-        If the data is not the run's own, or there is no model.
-    StorageError
-        If the file cannot be written; what was there is untouched.
     """
     if not is_own_data(run, data):
         raise RunError(
@@ -140,18 +118,13 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     """Write ``report.html`` from the run's files; the images come from ``data``, that it was trained with.
 
     ``evaluation`` is that on all test images, or None of a network that they cannot judge: its epochs tell then.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written; what was there is untouched.
     """
     description = run.read_json(CONFIG)
     config = run.settings()
     history = run.history()
     architecture = Architecture.from_dict(description.get("network", {}))
     n_examples = min(_N_EXAMPLES, config.get("train_images", _N_EXAMPLES), len(data.training))
-    examples, example_labels = choose_images(data.training, n_examples, config["seed"])
+    examples = data.training.at(choose_images(data.training, n_examples, config["seed"]))
     info = run.info()
     page = render_report(
         ReportInput(
@@ -161,17 +134,12 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
             command=run.repeat_command() if info.changes else str(description.get("command", "")),
             on_the_way=info.on_the_way,
             config=config,
-            environment=_environment(run),
-            summary_rows=[
-                (row.name, str(("batch", *row.output_shape)).replace("'", ""), row.n_parameters, row.trainable)
-                for row in architecture.summary()
-            ],
-            n_params=architecture.n_parameters,
+            environment=_kept(run, ENVIRONMENT),
+            network=architecture,
             steps=[record for record in history if isinstance(record, StepRecord)],
             epochs=[record for record in history if isinstance(record, EpochRecord)],
             evaluation=evaluation,
-            example_images=examples,
-            example_labels=example_labels.astype(np.int64),
+            examples=examples,
             mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes] if evaluation else []],
             timings=_timings(run),
         )
@@ -186,20 +154,14 @@ def _note(architecture: Architecture, data: MnistData, evaluation: Evaluation | 
     return f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images."
 
 
-def _environment(run: Run) -> dict[str, Any]:
+def _kept(run: Run, name: str) -> dict[str, Any]:
+    """Return one of the run's JSON files; nothing where it is missing or damaged, which spoils no report."""
     try:
-        return run.read_json(ENVIRONMENT)
+        return run.read_json(name)
     except DigitlabError:
         return {}
 
 
 def _timings(run: Run) -> dict[str, float]:
-    try:
-        found = run.read_json(TIMINGS)
-    except DigitlabError:
-        return {}
-    return {stage: float(seconds) for stage, seconds in found.items() if _is_duration(seconds)}
-
-
-def _is_duration(seconds: Any) -> bool:
-    return isinstance(seconds, int | float) and 0 <= seconds < _LONGEST_S
+    found = _kept(run, TIMINGS).items()
+    return {stage: float(s) for stage, s in found if isinstance(s, int | float) and 0 <= s < _LONGEST_S}

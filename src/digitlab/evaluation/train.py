@@ -18,8 +18,6 @@ from digitlab.training.keeping_fine_tuned import is_fine_tuned, repeat_fine_tune
 from digitlab.training.session import TrainingSession, check_alone, open_session
 from digitlab.values import EpochRecord, StepRecord
 
-__all__ = ["train", "train_session"]
-
 
 def train(
     config: TrainConfig | None = None,

@@ -6,11 +6,10 @@ import math
 from typing import TypeAlias
 
 from digitlab.engine.optimizers import Adam
-from digitlab.evaluation.markup import listed, percent
 from digitlab.explanation.facts import Facts, Placed, plural, times
 from digitlab.metrics import wilson_interval
-from digitlab.network.cost import size_text
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from digitlab.text import listed, percent, size_text
 from digitlab.values import CLASS_NAMES
 
 # A paragraph, or several.

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json, read_ordinary, reason_of
 from digitlab.errors import NetworkError, did_you_mean
-from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, initialize, settings_of
+from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, are_counts, initialize, settings_of
 from digitlab.values import Value
-
-__all__ = ["Architecture", "SummaryRow"]
 
 _LONGEST_NAME = 100
 _MOST_LAYERS = 64
@@ -73,9 +71,7 @@ class Architecture:
             raise NetworkError(f"A network's name has 1 to {_LONGEST_NAME} printable characters; got {name!r}.")
         shape: Shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
         sizes = shape[2:] if len(shape) == 3 and shape[:2] == (None, None) else shape
-        if len(shape) not in (1, 3) or not all(
-            isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes
-        ):
+        if len(shape) not in (1, 3) or not are_counts(sizes):
             raise NetworkError(
                 f"input_shape must be (height, width, channels), (None, None, channels) or (features,); "
                 f"got {input_shape!r}."
@@ -137,13 +133,7 @@ class Architecture:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes that the last layer tells apart.
-
-        Raises
-        ------
-        NetworkError
-            If the last layer is not Dense with a softmax.
-        """
+        """Number of classes that the last layer tells apart; a NetworkError if it is not Dense with a softmax."""
         last = self.layers[-1]
         if self.answers_maps:
             raise NetworkError(
@@ -168,13 +158,7 @@ class Architecture:
         return sum(math.prod(shape) for shape in self.weight_shapes)
 
     def initial_weights(self, seed: int) -> list[NDArray[np.float32]]:
-        """Draw all weights, in Keras' order and layout; the same for the same seed, a whole number from 0.
-
-        Raises
-        ------
-        NetworkError
-            If the seed is negative.
-        """
+        """Draw all weights, in Keras' order and layout; the same for the same seed, a whole number from 0."""
         if seed < 0:
             raise NetworkError(f"The seed of the initial weights must be a whole number of at least 0; got {seed}.")
         rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(0,)))
@@ -208,13 +192,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Architecture:
-        """Build a network from its JSON form.
-
-        Raises
-        ------
-        NetworkError
-            If something is missing, unknown or of the wrong kind; the message names it.
-        """
+        """Build a network from its JSON form; a NetworkError names what is missing, unknown or of the wrong kind."""
         if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
             raise NetworkError('A network\'s JSON form is an object with "layers", a list; this is not one.')
         input_shape = config.get("input_shape", [28, 28, 1])
@@ -299,21 +277,13 @@ def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 def read_network(path: Path) -> Architecture:
     """Read a network's JSON form of at most 1 MB from a file that anybody may have written; errors name the file."""
     try:
-        return parse_network(read_ordinary(path, _MOST_JSON_BYTES))
+        return Architecture.from_dict(parse_json(read_ordinary(path, _MOST_JSON_BYTES)))
     except FileNotFoundError:
         raise NetworkError(f"There is no file {path}. Check the name and the folder.") from None
     except NetworkError as error:
         raise NetworkError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
-        raise NetworkError(f"{path} cannot be read as a network's JSON form: {reason_of(error)}.") from None
-
-
-def parse_network(content: bytes) -> Architecture:
-    """Build a network from what should be its JSON form."""
-    try:
-        values = parse_json(content)
-    except ValueError as error:
         raise NetworkError(
-            f"This cannot be read as a network's JSON form: {error}. A network's to_dict() shows what it looks like."
+            f"{path} cannot be read as a network's JSON form: {reason_of(error)}. A network's to_dict() shows what it "
+            "looks like."
         ) from None
-    return Architecture.from_dict(values)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Layer, Shape
+from digitlab.text import size_text
 from digitlab.values import Value
 
 _BYTES = 4
@@ -60,8 +61,6 @@ class Cost(Value):
 def multiply_adds(layer: Layer, input_shape: Shape) -> int:
     """Return the multiply-adds of one image in one layer; a border of zeros counts as pixels.
 
-    Examples
-    --------
     >>> multiply_adds(Conv2D(8, 5), (28, 28, 1))
     115200
     >>> multiply_adds(Dense(10), (256,))
@@ -89,8 +88,6 @@ def layer_cost(layer: Layer, input_shape: Shape) -> LayerCost:
 def cost_of(architecture: Architecture) -> Cost:
     """Return what one image costs in a network.
 
-    Examples
-    --------
     >>> from digitlab.network.zoo import architecture
     >>> cost = cost_of(architecture("codelab_cnn"))
     >>> cost.n_parameters, cost.multiply_adds
@@ -104,16 +101,3 @@ def cost_of(architecture: Architecture) -> Cost:
         n_values=math.prod(architecture.input_shape) + sum(layer.n_values for layer in layers),
         layers=layers,
     )
-
-
-def size_text(n_bytes: int) -> str:
-    """Return a size for people.
-
-    Examples
-    --------
-    >>> [size_text(n) for n in (40, 23_976, 3_500_000)]
-    ['40 bytes', '23.4 KiB', '3.3 MiB']
-    """
-    if n_bytes < 1024:
-        return f"{n_bytes} bytes"
-    return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 1024**2 else f"{n_bytes / 1024**2:.1f} MiB"

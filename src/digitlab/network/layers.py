@@ -8,6 +8,7 @@ else a network needs is an error that names the alternative.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.errors import NetworkError
-
-__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "MaxPooling2D"]
 
 #: Whole numbers; None for a height or width that is the image's own.
 Shape = tuple[Any, ...]
@@ -84,10 +83,7 @@ class Conv2D(Layer):
         _count(self.filters, "Conv2D filters")
         object.__setattr__(self, "kernel_size", _pair(self.kernel_size, "Conv2D kernel_size"))
         _one_of(self.padding, PADDINGS, "Conv2D padding")
-        _one_of(self.activation, ("linear", "relu"), "Conv2D activation")
-        _flag(self.use_bias, "Conv2D use_bias")
-        _one_of(self.kernel_initializer, INITIALIZERS, "Conv2D kernel_initializer")
-        _one_of(self.bias_initializer, INITIALIZERS, "Conv2D bias_initializer")
+        _check_learning(self, ("linear", "relu"))
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -215,10 +211,7 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         _count(self.units, "Dense units")
-        _one_of(self.activation, ACTIVATIONS, "Dense activation")
-        _flag(self.use_bias, "Dense use_bias")
-        _one_of(self.kernel_initializer, INITIALIZERS, "Dense kernel_initializer")
-        _one_of(self.bias_initializer, INITIALIZERS, "Dense bias_initializer")
+        _check_learning(self, ACTIVATIONS)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
@@ -265,9 +258,14 @@ def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], stddev: 
     return (values * (stddev / _TRUNCATED_NORMAL_STDDEV)).astype(np.float32)
 
 
+def are_counts(values: Iterable[Any], most: float = math.inf) -> bool:
+    """Tell whether all of these, which may be anything, are whole numbers from 1 to ``most``."""
+    return all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= most for n in values)
+
+
 def _pair(value: Any, what: str) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
-    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in pair):
+    if len(pair) != 2 or not are_counts(pair):
         raise _wrong(what, f"must be a whole number of at least 1, or two of them; got {value!r}.")
     if max(pair) > _LARGEST_KERNEL:
         raise _wrong(what, f"can be at most {_LARGEST_KERNEL}; got {value!r}.")
@@ -280,7 +278,7 @@ def _wrong(what: str, sentence: str) -> NetworkError:
 
 
 def _count(value: Any, what: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_UNITS:
+    if not are_counts([value], _LARGEST_UNITS):
         raise _wrong(what, f"must be a whole number from 1 to {_LARGEST_UNITS:,}; got {value!r}.")
 
 
@@ -289,9 +287,14 @@ def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> None:
         raise _wrong(what, f"must be one of {', '.join(allowed)}; got {value!r}.")
 
 
-def _flag(value: Any, what: str) -> None:
-    if not isinstance(value, bool):
-        raise _wrong(what, f"must be True or False; got {value!r}.")
+def _check_learning(layer: Conv2D | Dense, activations: tuple[str, ...]) -> None:
+    """Check the settings that all layers with weights have."""
+    kind = type(layer).__name__
+    _one_of(layer.activation, activations, f"{kind} activation")
+    if not isinstance(layer.use_bias, bool):
+        raise _wrong(f"{kind} use_bias", f"must be True or False; got {layer.use_bias!r}.")
+    _one_of(layer.kernel_initializer, INITIALIZERS, f"{kind} kernel_initializer")
+    _one_of(layer.bias_initializer, INITIALIZERS, f"{kind} bias_initializer")
 
 
 def _image_shape(layer: str, shape: Shape) -> Shape:

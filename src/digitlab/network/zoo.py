@@ -8,8 +8,6 @@ from digitlab.errors import NetworkError, did_you_mean
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
-__all__ = ["FINDERS", "ZOO", "architecture"]
-
 
 def _codelab_cnn() -> Architecture:
     """Two convolution + max-pool pairs and a softmax: the codelab's network, 5,994 parameters."""
@@ -144,13 +142,7 @@ FINDERS: dict[str, Callable[[], Architecture]] = {"finder_cnn": _finder_cnn, "se
 
 
 def architecture(name: str) -> Architecture:
-    """Return the named network of the zoo.
-
-    Raises
-    ------
-    NetworkError
-        If there is none of that name; the message gives the nearest.
-    """
+    """Return the named network of the zoo; a NetworkError gives the nearest where there is none of that name."""
     key = name.replace("-", "_")
     known = ZOO | FINDERS
     if key not in known:

@@ -13,8 +13,6 @@ from digitlab.errors import ConfigError, NetworkError
 from digitlab.reading.frame import frame_all
 from digitlab.runs.listing import open_model
 
-__all__ = ["SHIPPED", "Answers", "calibration_of"]
-
 #: The reader's network that the package brings.
 SHIPPED = Path(__file__).parent / "model" / "reader.safetensors"
 
@@ -22,21 +20,10 @@ _AT_ONCE = 2048  # glyphs framed and answered at a time: bounds the memory of a 
 
 
 class Answers:
-    """A network that is asked about glyphs.
+    """The network that knows single digits, 10 outputs or 11 with "not a digit" last, and how it is calibrated.
 
-    Parameters
-    ----------
-    model : Sequential, str, Path or None
-        The shipped one by default. 10 outputs, or 11 with "not a digit" last.
-    metadata : mapping of str to str, optional
-        How a ``Sequential`` is calibrated; what a file says otherwise.
-
-    Attributes
-    ----------
-    knows_not_a_digit : bool
-        Whether the network has the eleventh output.
-    refuse_above : float
-        The probability of "not a digit" above which a glyph is refused: one half.
+    A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a ``Sequential``
+    is calibrated; a file says so itself.
     """
 
     def __init__(self, model: Sequential | str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
@@ -61,18 +48,7 @@ class Answers:
         self.refuse_above = 0.5
 
     def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Answer images.
-
-        Parameters
-        ----------
-        images : ndarray
-            float32 (n, 28, 28, 1), 0-1.
-
-        Returns
-        -------
-        ndarray
-            float32 (n, 11): the probability of each digit and last that it is none; rows sum to 1.
-        """
+        """Answer images, float32 (n, 28, 28, 1), 0-1, with float32 (n, 11): each digit, and last that it is none."""
         if len(images) == 0:
             return np.zeros((0, 11), np.float32)
         probabilities = self.model.predict(images)
@@ -95,13 +71,6 @@ class Answers:
 def calibration_of(metadata: Mapping[str, str]) -> tuple[float, float]:
     """Return the temperature of a checkpoint's answers, and the probability of "not a digit" that refuses.
 
-    Raises
-    ------
-    ConfigError
-        If the metadata hold something else than numbers above 0.
-
-    Examples
-    --------
     >>> calibration_of({"temperature": "1.2"})
     (1.2, 0.5)
     """

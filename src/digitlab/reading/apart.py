@@ -28,7 +28,6 @@ from digitlab.errors import ConfigError, DataError, DigitlabError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEMORY_BYTES", "PAGE_SECONDS", "Apart", "EndedError", "UnforeseenError", "is_apart", "limit_memory"]
 
 #: What a page may take: processor time, and memory of the process that reads it.
 PAGE_SECONDS, MEMORY_BYTES = 10.0, 2**30
@@ -63,23 +62,9 @@ def is_apart() -> bool:
 class Apart:
     """Processes that do one job after the other; safe to call from any thread.
 
-    They are begun when they are needed, the second not before the first is warm.
-
-    Parameters
-    ----------
-    most : int
-        Processes at a time.
-    page_seconds : float
-        Processor time that a result may take, in seconds; by the clock it may take six times as long.
-    memory_bytes : int
-        Memory of each process. Held on Linux; elsewhere only time is.
-    reads : bool
-        Have the shipped reader ready in each, and not only what any job needs.
-
-    Raises
-    ------
-    ConfigError
-        If the time is none.
+    They are begun when they are needed, at most ``most``, the second not before the first is warm. A result may take
+    ``page_seconds`` of processor time, and six times as long by the clock; each process so much memory, which is held
+    on Linux. With ``reads`` the shipped reader is ready in each, and not only what any job needs.
     """
 
     def __init__(
@@ -114,27 +99,11 @@ class Apart:
     def each(
         self, function: Callable[..., Iterable[Any]], *arguments: Any, source: str, keys: Sequence[int] = ()
     ) -> Iterator[Any]:
-        """Call a function in a process and hand over what it yields, one by one.
+        """Call a function of a module of digitlab in a process, and hand over what it yields, one by one.
 
-        Parameters
-        ----------
-        function : callable
-            Of a module of digitlab; what it is given and yields can be pickled.
-        source : str
-            What the file is called, for messages.
-        keys : sequence of int
-            What it is about: the process that was given one of them lately does it, if it is free.
-
-        Raises
-        ------
-        DataError
-            If a result took too long or too much memory, or ended the process.
-        DigitlabError
-            What the function has raised.
-        EndedError
-            If ``close`` was called meanwhile.
-        UnforeseenError
-            If the function raised something else.
+        The process that was given one of ``keys`` lately does it, if it is free. ``source`` is what the file is called.
+        Raises DataError if a result took too long or too much memory or ended the process, what the function has raised
+        if that is a DigitlabError, UnforeseenError for anything else, and EndedError if ``close`` was called meanwhile.
         """
         process = self._take(keys)
         is_whole = False

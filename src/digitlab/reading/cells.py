@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from digitlab.reading.finder import Marks
 from digitlab.reading.glyphs import ink_contrast
 
-__all__ = ["Boxed", "find_cells", "find_grid"]
-
 _HEIGHT_PX = 32  # of the digits in the strip in which borders are looked for
 _BEYOND = 14.0  # heights to the left and right of a line's digits, where empty boxes may stand
 _BORDER = (0.64, 0.92)  # a border's reach above and below the middle of writing, in heights; how much of it is dark
@@ -59,18 +57,8 @@ def find_cells(
 ) -> tuple[list[Boxed], list[int]]:
     """Find the boxes that a line's digits stand in, from left to right, and which of its marks are digits then.
 
-    There are none where a line is not in boxes. An upright line that divides it evenly with others is no one.
-
-    Parameters
-    ----------
-    light : ndarray
-        float32 (h, w), 0-1: the page.
-    marks : Marks
-        Its digits.
-    row : sequence of int
-        Those of the line.
-    bright_ink : bool
-        Whether ink is brighter than its ground.
+    There are none where a line is not in boxes. An upright line that divides it evenly with others is no one. ``light``
+    is the page, float32 (h, w), 0-1; ``row`` the marks of the line.
     """
     chosen = list(row)
     xs = marks.x[chosen]
@@ -227,23 +215,10 @@ def find_grid(
     shape: tuple[int, int],
     bright_ink: bool,
 ) -> list[list[Boxed]] | None:
-    """Fit a grid of boxes to the digits of a page, seen at whatever angle.
+    """Fit a grid of boxes, so many rows and columns, to the digits of a page, seen at whatever angle.
 
-    Parameters
-    ----------
-    light, marks, bright_ink
-        As for ``find_cells``.
-    taken : ndarray
-        int64: the marks that are digits.
-    sure : ndarray
-        float64: how probably each mark is one.
-    shape : (int, int)
-        Rows and columns.
-
-    Returns
-    -------
-    list of list of Boxed or None
-        The rows of boxes, each with one mark at most; None where the digits stand in no such grid.
+    ``taken`` are the marks that are digits, ``sure``, float64 (n,), how probably each mark is one. Each box holds one
+    mark at most. None where the digits stand in no such grid.
     """
     n_rows, n_columns = shape
     if len(taken) < 4:

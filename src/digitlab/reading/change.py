@@ -17,8 +17,6 @@ from digitlab.reading.confidence import of_number
 from digitlab.reading.reading import Alternative, Box, Digit, Line, Number, Reading, Refused
 from digitlab.values import Value
 
-__all__ = ["Change", "corrected"]
-
 # A number with more digits is no number that somebody has typed over another.
 _MOST_DIGITS = 60
 # Boxes that share so much of what they cover are of the same ink, though another network or step has read it.

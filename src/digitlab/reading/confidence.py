@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from digitlab.reading.finder import Marks, common_area
 
-__all__ = ["digit_odds", "evidence", "is_digit", "of_number", "which_digit"]
-
 # Powers of the evidence for a digit, as ``evidence`` lists it, and last a constant.
 _POWERS = (1.91, 0.4, 0.2, 0.2, 2.73, -0.3, -26.8, -3.73, 2.52, 1.4, -4.95)
 # Powers of the finder's, the single-digit network's and the second look's probabilities of which digit it is.
@@ -38,23 +36,10 @@ def is_digit(
     again: NDArray[np.float32],
     prior: float | NDArray[np.float64] = 0.0,
 ) -> NDArray[np.float64]:
-    """Return the probability of every candidate that it is a digit.
+    """Return the probability of every candidate that it is a digit: float64 (n,).
 
-    Parameters
-    ----------
-    marks : Marks
-        The finder's candidates of one page.
-    answers : ndarray
-        float32 (n, 11), 0-1: what the single-digit network says of the framed glyphs.
-    again : ndarray
-        float32 (n, 11), 0-1: what the second look says.
-    prior : float or ndarray
-        Log odds that are known besides, for all or for each.
-
-    Returns
-    -------
-    ndarray
-        float64 (n,), 0-1.
+    ``answers`` and ``again``, float32 (n, 11), are what the single-digit network says of the framed glyphs, and the
+    second look; ``prior`` are log odds that are known besides, for all or for each.
     """
     return _probability(digit_odds(evidence(marks, answers, again)) + prior)
 

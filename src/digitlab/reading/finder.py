@@ -21,23 +21,8 @@ from numpy.typing import NDArray
 
 from digitlab.engine.crops import CENTERS, DIGITS, PLACES, PRIOR_LOGIT, SEPARATOR_MAPS, SIZES, STRIDE, USUAL_PX
 from digitlab.engine.sequential import Sequential
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 from digitlab.runs.listing import open_model
-
-__all__ = [
-    "SHIPPED_FINDER",
-    "Level",
-    "Marks",
-    "Network",
-    "candidates",
-    "common_area",
-    "find_marks",
-    "find_one",
-    "find_turn",
-    "pyramid",
-    "shipped",
-    "together",
-]
 
 # Heights, in pixels of a level, of the digits that the finder knows.
 _LEAST_PX, _MOST_PX = 14.0, 34.0
@@ -56,6 +41,7 @@ _LEAST_P = 0.15  # less than this is no candidate
 _CLEAR = 0.7  # in a picture of one digit a candidate so sure ends the search
 _MOST_OF_ONE = 4
 _FEWEST_OF_A_SIZE = 3  # marks that may tell of another size of digits
+_ONE_WAY, _TELLING = [2, 3, 4, 5, 7], 0.1  # digits that are none on their heads; a fifth of a sure one
 # Where less of what is found on a turned page is a digit, it is words on their heads.
 _MOSTLY = 0.62
 # So much for one turn, and so many times as much as for the next, leaves no doubt.
@@ -104,16 +90,9 @@ class Marks:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level of the pyramid and what the finder says of it.
+    """One level of the pyramid: its pixels a pixel of the page, its local contrast without the margin, and its heat.
 
-    Attributes
-    ----------
-    scale : float
-        Pixels of the level a pixel of the page.
-    contrast : ndarray
-        float32 (h, w): what the finder saw, without the margin.
-    heat : ndarray
-        float32 (h / 4, w / 4), 0-1: the probability that a digit's centre is here.
+    ``heat``, float32 (h / 4, w / 4), 0-1, is the probability that a digit's centre is here.
     """
 
     scale: float
@@ -148,25 +127,10 @@ def scales(height: int, width: int) -> list[float]:
 def pyramid(
     grey: NDArray[np.float32], network: Network, chosen: Sequence[float] | None = None, flatten: bool = True
 ) -> tuple[Marks, Marks, list[Level]]:
-    """Slide the finder over the levels of a page.
+    """Run the finder over the levels of a page, float32 (h, w), 0-1: all candidates, the same digit several times.
 
-    Parameters
-    ----------
-    grey : ndarray
-        float32 (h, w), 0-1.
-    network : callable
-        Gives the maps, float32 (h // 4, w // 4, 23), of a page's local contrast, float32 (h, w).
-    chosen : sequence of float, optional
-        Scales of the levels; by default those of ``scales``.
-    flatten : bool
-        False takes one light and one spread for the whole page.
-
-    Returns
-    -------
-    digits, separators : Marks
-        All candidates of all levels, the same digit several times.
-    levels : list of Level
-        For showing them.
+    ``chosen`` are scales other than the usual ones; without ``flatten`` there is one light and one spread for the whole
+    page. Returns digits, separators and the levels, for showing them.
     """
     wanted = scales(*grey.shape) if chosen is None else list(chosen)
     levels: list[Level] = []
@@ -246,17 +210,11 @@ def find_turn(
 ) -> int:
     """Say by how many quarters a page is to be turned clockwise so that its digits stand upright.
 
-    Parameters
-    ----------
-    grey, network, flatten
-        As for ``pyramid``.
-    digits : Marks
-        What was found on the page as it lies: upside-down digits are found too, only less surely.
-    look : callable, optional
-        Says how probably each candidate is a digit, 0-1: letters that lie on their side are less like letters.
+    ``digits`` were found on the page as it lies: upside-down ones are found too, only less surely. ``look`` says how
+    probably each candidate is a digit, 0-1: letters that lie on their side are less like letters.
     """
     windows = _windows((grey.shape[0], grey.shape[1]), digits)
-    sums, all_sure = np.zeros(4), np.full(4, 1e-9)
+    sums, one_way, all_sure = np.zeros(4), np.zeros(4), np.full(4, 1e-9)
     mean_share = np.zeros(4)
     for left, top, right, bottom, scale in windows:
         part = grey[top:bottom, left:right]
@@ -269,14 +227,18 @@ def find_turn(
             share = float(likely.sum()) / max(float(marks.p.sum()), 1e-9)
             sure = np.maximum(marks.p - 0.5, 0) * likely / marks.p * marks.answers.max(1, initial=0)
             sums[turn] += share**2 * float(sure.sum())
+            one_way[turn] += share**2 * float(sure @ marks.answers[:, _ONE_WAY].sum(1))
             mean_share[turn] += share * float(sure.sum())
             all_sure[turn] += float(sure.sum())
         # Most pages are clear after the first window.
         second, best = np.sort(sums)[-2:]
         if best > _CLEAR_TURN[0] and best > _CLEAR_TURN[1] * second:
             break
-    # A page lies as it should unless much speaks against it: 0, 1 and 8 look alike on their heads.
+    # A page lies as it should unless much speaks against it. On its head a 6 is a 9, and 0, 1 and 8 stay what they are:
+    # that it stands there is told by the others alone.
     sums[0] = 1.1 * sums[0] + 0.3
+    if one_way[2] - one_way[0] < _TELLING:
+        sums[2] = 0
     sums[1:][(mean_share / all_sure)[1:] < _MOSTLY] = 0
     return int(np.argmax(sums))
 

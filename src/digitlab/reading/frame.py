@@ -14,8 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIELD_PX", "SIDE_PX", "STROKE_PX", "frame", "frame_all", "stroke_width"]
-
 #: Side of an image, and of the field inside it that the ink is fitted into.
 SIDE_PX = 28
 FIELD_PX = 20
@@ -33,20 +31,10 @@ _FAINT = 0.2  # of the ink's level: what is fainter does not widen the box
 
 
 def frame(ink: NDArray[np.float32], *, center: bool = True) -> NDArray[np.float32]:
-    """Make a 28 x 28 image of one glyph, as MNIST's digits were made.
+    """Make a 28 x 28 image of one glyph, as MNIST's digits were made: float32, 0-1; all 0 where there is no ink.
 
-    Parameters
-    ----------
-    ink : ndarray
-        float32 (h, w), 0-1, bright ink on dark, of any size, with or without a margin.
-    center : bool
-        False leaves out the centring: the ink's box, not its centre of mass, is put in the upper left of the field.
-        It is there to show why centring matters.
-
-    Returns
-    -------
-    ndarray
-        float32 (28, 28), 0-1, ink bright on dark; all 0 where there is no ink.
+    ``ink`` is float32 (h, w), 0-1, bright on dark, of any size, with or without a margin. Without ``center`` its box,
+    not its centre of mass, is put in the upper left of the field: to show why centring matters.
     """
     glyph = _crop(np.asarray(ink, np.float32))
     if glyph is None:

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from digitlab.reading.finder import Marks
 
-__all__ = ["all_ink", "cut_out", "ink_contrast", "is_bright_ink"]
-
 _HEIGHT_PX = 48  # of a digit in its cut-out: more than two pixels for each of the field's 20
 _AROUND = 0.4  # of the larger side: paper around the box, to tell ink from paper by
 _OVER = 0.14  # of the larger side: ink so far beyond the box may still be the digit's
@@ -42,22 +40,7 @@ def is_bright_ink(light: NDArray[np.float32], marks: Marks) -> bool:
 
 
 def cut_out(light: NDArray[np.float32], marks: Marks, bright_ink: bool) -> list[NDArray[np.float32]]:
-    """Cut the ink of candidates out of a page.
-
-    Parameters
-    ----------
-    light : ndarray
-        float32 (h, w), 0-1.
-    marks : Marks
-        Where they are.
-    bright_ink : bool
-        Whether the ink is brighter than its ground.
-
-    Returns
-    -------
-    list of ndarray
-        float32 (h, w), 0-1, ink bright on dark: each with a margin, all 0 where there is no ink.
-    """
+    """Cut the ink of candidates out of a page, float32 (h, w), 0-1: each as float32, bright on dark, with a margin."""
     rivals = _rivals(marks)
     return [
         _ink(light, marks.box(k), bright_ink, [marks.box(int(j)) for j in np.flatnonzero(rivals[k])])

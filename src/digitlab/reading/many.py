@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 
 from digitlab.errors import DataError, DigitlabError, StorageError
 from digitlab.reading.apart import PAGE_SECONDS, Apart, UnforeseenError
-from digitlab.reading.options import ReadingOptions
-from digitlab.reading.pictures import write_overlay, write_steps
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
+from digitlab.reading.render import write_overlay, write_steps
 from digitlab.values import Value
 
 if TYPE_CHECKING:
     # Not loaded by who only asks other processes to read: it takes a second.
     from digitlab.reading.reader import Origin, Reader
 
-__all__ = ["FileReading", "Task", "read_many", "read_pages_apart"]
 
 _FILES_A_PROCESS = 2
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
@@ -29,18 +27,9 @@ _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One file to read.
+    """One file to read: how the result is called, and its path, or what is in it.
 
-    Attributes
-    ----------
-    name : str
-        How the result is called.
-    photo : str or bytes
-        Its path, or what is in it.
-    overlay : str or None
-        Where to write the photo with boxes, without extension; further pages get a number.
-    explain : str or None
-        The folder for a picture of every step.
+    The photo with boxes goes to ``overlay`` (no extension; further pages get a number), all steps to a folder.
     """
 
     name: str
@@ -51,19 +40,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class FileReading(Value):
-    """What became of one file.
-
-    Attributes
-    ----------
-    file : str
-        Its name.
-    readings : tuple of Reading
-        One a page; those before the error if there is one.
-    error : str or None
-        Why it, or the rest of it, could not be read.
-    seconds : float
-        How long it took.
-    """
+    """What became of one file: a reading a page, those before the error if there is one, and the seconds it took."""
 
     file: str
     readings: tuple[Reading, ...]
@@ -79,33 +56,11 @@ def read_many(
     workers: int = 1,
     page_seconds: float = PAGE_SECONDS,
 ) -> Generator[FileReading, None, None]:
-    """Read files and hand them over in their order, as they are ready.
+    """Read files in ``workers`` processes and hand them over in their order, as they are ready.
 
-    What is read does not depend on the number of workers. Closing the iterator waits for the files that are being
-    read, and begins no others.
-
-    Parameters
-    ----------
-    tasks : sequence of Task
-        What to read.
-    model : str or Path, optional
-        A checkpoint; the shipped reader by default.
-    options : ReadingOptions, optional
-        The defaults if left out.
-    workers : int
-        Processes that read. Few files begin fewer: each costs a second to begin with.
-    page_seconds : float
-        Processor time that a page may take; see ``Apart``.
-
-    Yields
-    ------
-    FileReading
-        With its error where a file cannot be read.
-
-    Raises
-    ------
-    DigitlabError
-        If the model cannot be used, or pictures cannot be written.
+    What is read does not depend on the number of workers; few files begin fewer, since each costs a second to begin
+    with. Closing the iterator waits for the files that are being read, and begins no others. A file that cannot be read
+    is told by its error; DigitlabError is raised if the model cannot be used, or pictures cannot be written.
     """
     options = ReadingOptions() if options is None else options
     waiting: deque[Future[FileReading]] = deque()

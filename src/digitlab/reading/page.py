@@ -15,15 +15,10 @@ from digitlab.reading.confidence import is_digit, of_number, which_digit
 from digitlab.reading.finder import Level, Marks, find_marks, find_one, find_turn, shipped, together
 from digitlab.reading.glyphs import all_ink, cut_out, is_bright_ink
 from digitlab.reading.light import grey
-from digitlab.reading.lines import are_parts, find_skew, group_lines
-from digitlab.reading.numbers import read_line
-from digitlab.reading.options import ReadingOptions
-from digitlab.reading.photo import Photo
-from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, Refused
+from digitlab.reading.lines import are_parts, find_skew, group_lines, read_line
+from digitlab.reading.photo import Photo, rotated, rotated_size
+from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, ReadingOptions, Refused
 from digitlab.reading.second_look import look_again, shipped_second
-from digitlab.reading.upright import rotated, rotated_size
-
-__all__ = ["Way", "read_one", "read_page"]
 
 _TAKEN = 0.5  # a candidate at least so probable is a digit
 _PERHAPS = 0.15  # one at least so probable may be, where the numbers are known to be of some kind
@@ -41,24 +36,10 @@ _MOST_MARKS = 1500  # candidates on one page; more are texture
 class Seen:
     """What three networks saw on a page.
 
-    Attributes
-    ----------
-    quarters, skew : int, float
-        How the page lay: quarters that it was turned clockwise, and degrees that it was turned to be level.
-    size : (int, int)
-        Width and height of the photo as it was read, in its own pixels.
-    light : ndarray
-        float32 (h, w), 0-1: the grey page, upright and straightened.
-    levels : tuple of Level
-        The finder's pyramid.
-    marks, separators : Marks
-        All candidates.
-    is_bright : bool
-        Whether the ink is brighter than its ground.
-    glyphs : tuple of ndarray
-        float32 (h, w), 0-1: the ink of every mark, bright on dark.
-    said, again : ndarray
-        float32 (n, 11), 0-1: what the single-digit network says of every glyph, and the second look of every mark.
+    The photo was turned clockwise by so many quarters, then by ``skew`` degrees, and has ``size`` then, width and
+    height in its own pixels. ``light`` is the grey page, float32 (h, w), 0-1; ``glyphs`` the ink of every mark,
+    float32, 0-1, bright on dark; ``said`` and ``again``, float32 (n, 11), what the single-digit network and the second
+    look say of each.
     """
 
     quarters: int
@@ -78,12 +59,8 @@ class Seen:
 class Way(Seen):
     """What was seen, and what became of it, for showing it.
 
-    Attributes
-    ----------
-    sure : ndarray
-        float64 (n,): how probably each mark is a digit, all told.
-    read, refused : tuple of int
-        Which marks were read, in the order of the reading's digits, and which were refused, in that of its refusals.
+    ``sure``, float64 (n,), is how probably each mark is a digit, all told. ``read`` and ``refused`` are marks, in the
+    order of the reading's digits and refusals.
     """
 
     sure: NDArray[np.float64]

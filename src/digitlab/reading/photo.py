@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.storage import read_ordinary
+from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import DataError
-from digitlab.reading.pdf import pdf_pages
+from digitlab.reading.apart import Apart, is_apart
 
 if TYPE_CHECKING:
     from PIL import Image
-
-__all__ = ["MOST_MEGAPIXELS", "WORK_PX", "Photo", "PhotoSource", "open_pages", "open_photo"]
 
 #: What a photo may be: a path, a file's bytes, an open file, a Pillow image, or an array. Pillow's type cannot be named
 #: without importing it.
@@ -47,18 +48,9 @@ _NOT_OPENED = {"EPS", "BUFR", "GRIB", "HDF5", "WMF", "MPEG", "FITS"}
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo or page as it is worked on.
+    """A photo or page as it is worked on: uint8 (h, w) or (h, w, 3), 0-255, red first, shrunk to a handy size.
 
-    Attributes
-    ----------
-    pixels : ndarray
-        uint8 (h, w) or (h, w, 3), 0-255, red first: the photo, shrunk to a handy size.
-    width, height : int
-        Of the photo itself, in pixels, upright as its EXIF data says.
-    source : str
-        The file's name, or "image".
-    page : int
-        From 1.
+    ``width`` and ``height`` are the photo's own, upright as its EXIF data says; ``page`` counts from 1.
     """
 
     pixels: NDArray[np.uint8]
@@ -69,19 +61,10 @@ class Photo:
 
 
 def open_photo(photo: PhotoSource, longest_px: int = WORK_PX) -> Photo:
-    """Open a photo, or the first page of a document.
+    """Open a photo, or the first page of a document, and keep at most ``longest_px`` of its longer side.
 
-    Parameters
-    ----------
-    photo : path, bytes, file, Pillow image or ndarray
-        Arrays are (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or floats from 0 to 1.
-    longest_px : int
-        Longest side of the pixels that are kept.
-
-    Raises
-    ------
-    DataError
-        If it cannot be opened; the message says why and what to do.
+    Arrays are (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or floats from 0 to 1. DataError says why
+    something cannot be opened and what to do.
     """
     return next(open_pages(photo, 1, longest_px))
 
@@ -322,3 +305,93 @@ def _bounded(pixels: NDArray[np.uint8], source: str, longest_px: int, size: tupl
         pixels = np.asarray(cv2.resize(pixels, new, interpolation=cv2.INTER_AREA), np.uint8)
     width, height = size or (width, height)
     return Photo(pixels, width, height, source)
+
+
+_DOTS_PER_POINT = 300 / 72  # at most, as scans have; 72 points are an inch
+_PDFIUM = threading.RLock()  # PDFium must not be called by two threads at once, whatever the documents
+
+
+_MOST_PROCESSES = 8
+
+
+def pdf_pages(
+    content: bytes, source: str, most_pages: int, longest_px: int, first_page: int = 1
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Draw pages of a PDF, in a process that can be ended: each one's number, and uint8 (h, w, 3), red first.
+
+    DataError says that it is damaged, encrypted or empty, or takes too long or too much memory.
+    """
+    arguments = (content, source, most_pages, longest_px, first_page)
+    return _drawn_pages(*arguments) if is_apart() else _processes().each(_drawn_pages, *arguments, source=source)
+
+
+@cache
+def _processes() -> Apart:
+    """What draws for who reads in this process."""
+    return Apart(min(available_threads(), _MOST_PROCESSES), reads=False)
+
+
+def _drawn_pages(
+    content: bytes, source: str, most_pages: int, longest_px: int, first_page: int
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    import pypdfium2
+
+    try:
+        with _PDFIUM:
+            document = pypdfium2.PdfDocument(content)
+            n_pages = len(document)
+    except Exception as error:  # pypdfium2 raises its own error, and others for damaged files
+        if "password" in str(error).lower():
+            raise DataError(f"{source} is encrypted. Save it without a password first.") from None
+        raise DataError(f"{source} is a damaged PDF: {str(error).rstrip('.')}. Save or copy it again.") from None
+    try:
+        if n_pages == 0:
+            raise DataError(f"{source} has no pages. Save it again.")
+        for k in range(first_page - 1, min(n_pages, first_page - 1 + most_pages)):
+            with _PDFIUM:
+                pixels = _drawn(document, k, source, longest_px)
+            yield k + 1, pixels
+    finally:
+        with _PDFIUM:
+            document.close()
+
+
+def _drawn(document: Any, k: int, source: str, longest_px: int) -> NDArray[Any]:
+    try:
+        page = document[k]
+        width, height = page.get_size()
+        scale = min(_DOTS_PER_POINT, longest_px / max(width, height, 1e-3))
+        if min(width, height) * scale < 1:
+            raise DataError(f"Page {k + 1} of {source} is too narrow to be seen. Crop it first.")
+        pixels = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
+        page.close()
+    except DataError:
+        raise
+    except Exception as error:  # pypdfium2 raises its own error, and others for damaged files
+        reason = str(error).rstrip(".")
+        raise DataError(f"Page {k + 1} of {source} is damaged: {reason}. Save it again.") from None
+    return pixels
+
+
+def rotated_size(width: int, height: int, degrees: float) -> tuple[int, int]:
+    """Return width and height of the picture that holds all of one turned by ``degrees``."""
+    angle = np.deg2rad(abs(degrees))
+    sine, cosine = float(np.sin(angle)), float(np.cos(angle))
+    return round(width * cosine + height * sine), round(width * sine + height * cosine)
+
+
+def rotated(picture: NDArray[Any], degrees: float, fill: tuple[int, ...] | None = (0,)) -> NDArray[Any]:
+    """Turn a picture clockwise by a few degrees about its middle, enlarged to ``rotated_size``.
+
+    What lies beyond it is filled with a colour or, for None, with its border.
+    """
+    if degrees == 0:
+        return picture
+    height, width = picture.shape[:2]
+    size = rotated_size(width, height, degrees)
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
+    matrix[:, 2] += [(size[0] - width) / 2, (size[1] - height) / 2]
+    border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill or (0,))
+    )

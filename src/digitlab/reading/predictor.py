@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,30 +19,89 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import NetworkError
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
-from digitlab.reading.small_image import has_bright_ground, is_framed
+from digitlab.reading.reading import ReadingOptions
 from digitlab.runs.listing import checkpoint_of, open_model
 from digitlab.values import Prediction
 
-__all__ = ["Answer", "DigitImage", "Predictor"]
+_SIZE = (28, 28)
+# 28 x 28 pixels need a few hundred bytes; what a drawing program adds about itself may be larger.
+_MOST_BYTES = 5 * 2**20
+# Digits in MNIST cover a fifth of the image: their mean is near 33, and no digit there is above 130.
+_BRIGHT_GROUND = 127
+# Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
+_MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
+_PLACES = np.arange(_SIZE[0])
+# Signature, length and name of the first chunk, width, height, bits, and 0 for grey.
+_PLAIN_PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", 28, 28, 8, 0)
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+
+
+def has_bright_ground(image: NDArray[np.uint8]) -> bool:
+    """Whether an image has dark ink on bright ground, it seems; MNIST has bright ink on dark."""
+    return bool(image.mean() > _BRIGHT_GROUND)
+
+
+def is_framed(image: NDArray[np.uint8]) -> bool:
+    """Whether an image is as MNIST's are: bright ink on black, within 20 x 20, its centre of mass in the middle."""
+    ink = image > image.max() // 8
+    for axis in (0, 1):
+        # What stands in each column, then in each row.
+        sums, places = image.sum(axis, dtype=np.int64), ink.any(axis).nonzero()[0]
+        total = int(sums.sum())
+        if not places.size or total > _BRIGHT_GROUND * image.size or places[-1] - places[0] >= _FIELD_PX:
+            return False
+        if not _MIDDLE_PX[0] * total <= int(sums @ _PLACES) <= _MIDDLE_PX[1] * total:
+            return False
+    return True
+
+
+def small_image(content: bytes) -> NDArray[np.uint8] | None:
+    """Decode an image file of 28 x 28 pixels: uint8; None for one of another size or kind, or one that is damaged.
+
+    In those the digit is to be found first, and who does that tells the damage.
+    """
+    if _is_plain(content):
+        # Most are such files; for the rest, and for damaged ones, Pillow knows more and takes five times as long.
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if decoded is not None and decoded.shape == _SIZE and decoded.dtype == np.uint8:
+            return np.asarray(decoded, np.uint8)
+    from PIL import Image
+
+    if len(content) > _MOST_BYTES:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked here, before a pixel is decoded
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                if getattr(image, "is_animated", False):
+                    return None  # of several pictures, which are not passed over
+                if image.size != _SIZE or (
+                    image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255
+                ):
+                    return None  # of another size, or ink on nothing, whose ground is not known here
+                if image.mode.startswith("I;16"):
+                    return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+                return (
+                    None if image.mode in ("I", "F") else np.array(image if image.mode == "L" else image.convert("L"))
+                )
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return None
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether a file is a PNG of 28 x 28 grey pixels of 8 bits, without transparency or further pictures."""
+    is_like_it = content.startswith(_PLAIN_PNG) and len(content) <= _MOST_BYTES
+    return is_like_it and b"tRNS" not in content and b"acTL" not in content
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DigitImage:
-    """One image of one digit, and where it came from.
+    """One image of one digit: a name for people, and where the digit is looked for unless it can be asked as it is.
 
-    Attributes
-    ----------
-    source : str
-        For people: a file name, or ``file#index``.
-    photo : path, bytes or anything else that a ``Reader`` opens
-        Where the digit is looked for, unless the image can be asked as it is.
-    image : ndarray or None
-        uint8 (28, 28), 0-255; None for a picture of another size or kind.
-    is_given : bool
-        Whether the image is to be asked as it is, however it looks, as those of IDX files are.
+    ``image`` is uint8 (28, 28), 0-255, or None for a picture of another size or kind; one that ``is_given``, as those
+    of IDX files are, is asked as it is, however it looks.
     """
 
     source: str
@@ -49,16 +112,10 @@ class DigitImage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer for one image.
+    """The answer for one image: the most probable class, how probably it is none, and whether it was taken for none.
 
-    Attributes
-    ----------
-    prediction : Prediction
-        The most probable class. Of an image that is refused, ``confidence`` is how probably it is no digit.
-    not_a_digit : float or None
-        The probability that it is none; None from a network that does not know.
-    is_refused : bool
-        Whether it was taken for no digit.
+    Of an image that is refused, the prediction's confidence is how probably it is no digit. ``not_a_digit`` is None
+    from a network that does not know.
     """
 
     prediction: Prediction
@@ -74,27 +131,10 @@ class Answer:
 class Predictor:
     """Answers images of one digit each; safe to call from several threads.
 
-    Parameters
-    ----------
-    model : str, Path or None
-        A run's name or folder, ``latest``, or a file of weights; its network may know other classes than digits. By
-        default the shipped reader, which also tells where there is no digit.
-    runs : Path
-        The folder of runs.
-
-    Attributes
-    ----------
-    reader : Reader or None
-        What finds a digit in a picture; None where the network is not one for digits, and ``why_not`` says why.
-    model : Sequential
-        The network.
-    file : Path
-        Where its weights are.
-
-    Raises
-    ------
-    RunError
-        If there is no such model, or it is damaged.
+    The model is a run's name or folder, ``latest``, or a file of weights, whose network may know other classes than
+    digits; by default the shipped reader, which also tells where there is no digit. ``reader`` is what finds a digit in
+    a picture, None where the network is not one for digits: ``why_not`` says why. RunError is raised for a missing or
+    damaged model.
     """
 
     def __init__(self, model: str | Path | None = None, runs: Path = Path("runs")) -> None:
@@ -119,19 +159,8 @@ class Predictor:
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
         """Answer images, those together that need not be looked for in a picture.
 
-        Parameters
-        ----------
-        digits : sequence of DigitImage
-            The images.
-        invert : bool
-            They have dark ink on bright ground.
-
-        Raises
-        ------
-        DataError
-            If a picture cannot be opened.
-        NetworkError
-            If an image is not 28 x 28, and the network is not one for digits.
+        With ``invert`` they have dark ink on bright ground. Raises DataError if a picture cannot be opened, and
+        NetworkError if it is not 28 x 28 and the network is not one for digits.
         """
         places, images = self.as_they_are(digits, invert=invert)
         rows = self.rows(images) if places else ()
@@ -159,18 +188,7 @@ class Predictor:
         return image if (is_framed(image) if self.is_shipped else not has_bright_ground(image)) else None
 
     def rows(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Ask the network.
-
-        Parameters
-        ----------
-        images : ndarray
-            float32 (n, 28, 28), 0-1, ink bright on dark.
-
-        Returns
-        -------
-        ndarray
-            float32 (n, classes) for ``judged``; rows sum to 1.
-        """
+        """Ask the network: float32 (n, 28, 28), 0-1, ink bright on dark; float32 (n, classes), for ``judged``."""
         return self.model.predict(images) if self.reader is None else self.reader.answers.of_images(images[..., None])
 
     def judged(self, source: str, row: NDArray[np.float32]) -> Answer:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_one, read_page
 from digitlab.reading.photo import PhotoSource, open_pages, open_photo
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 
 if TYPE_CHECKING:
     from digitlab.reading.steps import Explained
 
-__all__ = ["Origin", "Reader", "read", "reader_of", "warm_up"]
+__all__ = ["Reader", "read"]
+
 
 _NUMBERS = count(1)
 _MOST_KEPT = 4
@@ -116,15 +116,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a reader is made of, for other processes.
-
-    Attributes
-    ----------
-    number : int
-        No other reader of the process that it comes from has it.
-    model : Sequential, str, Path or None
-        As for ``Reader``.
-    """
+    """What a reader is made of, for other processes; no other of the process that it comes from has its number."""
 
     number: int
     model: Sequential | str | Path | None

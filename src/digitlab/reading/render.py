@@ -1,21 +1,25 @@
-"""Render: the upright photo with what was read and what was refused drawn on it."""
+"""Render: the photo with what was read and refused drawn on it, and every step of the way, as files to look at."""
 
 from __future__ import annotations
 
+import os
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from digitlab.reading.photo import PhotoSource, open_pages
+from digitlab.errors import StorageError
+from digitlab.reading.photo import PhotoSource, open_pages, rotated
 from digitlab.reading.reading import Box, Reading
-from digitlab.reading.upright import rotated
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["render", "upright_pixels"]
+    from digitlab.reading.steps import Explained
 
 _READ = (0, 140, 60)  # red, green, blue
 _REFUSED = (214, 90, 40)
@@ -23,20 +27,7 @@ _LONGEST_PX = 3000  # of the picture that is drawn on; larger photos are shrunk
 
 
 def render(photo: PhotoSource, reading: Reading) -> Image.Image:
-    """Draw a reading on its photo.
-
-    Parameters
-    ----------
-    photo : path, bytes, file, Pillow image or ndarray
-        What was read.
-    reading : Reading
-        What came of it.
-
-    Returns
-    -------
-    Image
-        Upright; digits in green with their values above them, what was refused in orange.
-    """
+    """Draw a reading on its photo, upright: digits in green with their values above, what was refused in orange."""
     from PIL import Image, ImageDraw, ImageFont
 
     pixels = upright_pixels(photo, reading)
@@ -68,3 +59,85 @@ def upright_pixels(photo: PhotoSource, reading: Reading, longest_px: int = _LONG
     pixels = page.pixels if page.pixels.ndim == 3 else cv2.cvtColor(page.pixels, cv2.COLOR_GRAY2RGB)
     pixels = np.ascontiguousarray(np.rot90(pixels, -reading.turned // 90))
     return np.asarray(rotated(pixels, reading.skew, fill=(255, 255, 255)), np.uint8)
+
+
+#: The page that shows the steps one below the other.
+INDEX = "index.html"
+
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+_QUALITY = 90
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+img {{ max-width: 100%; min-width: min(14rem, 100%); border: 1px solid #8888; image-rendering: auto }}
+h2 {{ margin: 2rem 0 0 }} p {{ margin: .3rem 0 .7rem }} pre {{ font-size: 1.2rem }}
+</style></head><body><h1>{title}</h1>
+<p>{summary}</p>{text}
+{steps}
+</body></html>
+"""
+
+
+def write_overlay(reading: Reading, photo: str | bytes, target: Path, *, numbered: bool = False) -> Path:
+    """Write the photo with boxes and values beside ``target``, which has no extension: as JPEG if it is one, else PNG.
+
+    Missing folders are made; ``numbered`` adds the page's number to the name. StorageError says that it cannot be
+    written.
+    """
+    is_jpeg = isinstance(photo, str) and photo.lower().endswith(_JPEG)
+    name = f"{target.name}-page-{reading.page}" if numbered else target.name
+    path = target.with_name(f"{name}.{'jpg' if is_jpeg else 'png'}")
+    _save(reading.render(photo), path)
+    return path
+
+
+def write_steps(explained: Explained, folder: Path, title: str) -> Path:
+    """Write a picture of every step into a folder, and a page, headed with a title, that shows and explains them.
+
+    Pictures of the same names are replaced. Returns the page. StorageError says what cannot be written.
+    """
+    parts = []
+    for number, step in enumerate(explained.steps, start=1):
+        file = f"{number:02d}-{step.name}.png"
+        _save(Image.fromarray(step.picture), folder / file)
+        parts.append(
+            f"<h2>{number}. {escape(step.title)}</h2>\n<p>{escape(step.sentence)}</p>\n"
+            f'<img src="{escape(file)}" alt="{escape(step.title)}">'
+        )
+    reading = explained.reading
+    n_digits, n_refused = len(reading.digits), len(reading.refused)
+    summary = (
+        f"{n_digits or 'No'} digit{'' if n_digits == 1 else 's'} read, "
+        f"{n_refused} mark{'' if n_refused == 1 else 's'} refused."
+    )
+    text = f"<pre>{escape(reading.text)}</pre>" if reading.text else ""
+    page = _PAGE.format(title=escape(title), summary=summary, text=text, steps="\n".join(parts))
+    path = folder / INDEX
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, "utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise _cannot(path, error) from None
+    return path
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    spare = path.with_name(f".{path.name}.new{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            picture.save(spare, quality=_QUALITY)
+            os.replace(spare, path)
+        finally:
+            spare.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot(path, error) from None
+
+
+def _cannot(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path} cannot be written: {error.strerror or error}. Make room or name another folder, and give the same "
+        "command again."
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,53 @@ from typing import Self
 from digitlab.data.storage import replacing, try_lock
 from digitlab.errors import ConfigError, StorageError
 from digitlab.reading.many import FileReading
-from digitlab.reading.table import COLUMNS, csv_text, safe_cell, table_rows
+from digitlab.reading.reading import Reading
 
-__all__ = ["ResultsFile", "file_state"]
+#: A row a number; a page or file without any has one row with empty cells. ``refused`` counts the page's marks that
+#: were refused. ``state`` stands in a file's last row only, and tells that all its rows are there.
+COLUMNS = ("file", "page", "line", "number", "digits", "confidence", "box", "refused", "error", "state")
+
+# What spreadsheets take for the beginning of a formula, at the beginning of a cell or behind what some of them take for
+# the end of one, quoted or not; the apostrophe itself, so that no two names become one.
+_RISKY = re.compile(r"(?:^|(?<=[;|\t\r\n]))(?=[ ]*[=+\-@\t\r'＝＋－＠].)", re.DOTALL)
+
+
+def table_rows(result: FileReading, state: str = "") -> list[list[str]]:
+    """Return a file's rows; the last has the state: what the file was when it was read, and how it was read.
+
+    >>> table_rows(FileReading("=1.png", (), "There is no such file.", 0.0))
+    [["'=1.png", '', '', '', '', '', '', '', 'There is no such file.', '']]
+    """
+    name = safe_cell(result.file)
+    rows = [[name, *cells, "", ""] for reading in result.readings for cells in _page_cells(reading)]
+    if result.error is not None:
+        rows.append([name, *[""] * 7, safe_cell(result.error), ""])
+    if rows:
+        rows[-1][-1] = state
+    return rows
+
+
+def _page_cells(reading: Reading) -> Iterator[list[str]]:
+    page, refused = str(reading.page), str(len(reading.refused))
+    if not reading.lines:
+        yield [page, "", "", "", "", "", refused]
+    for row, line in enumerate(reading.lines, start=1):
+        for place, number in enumerate(line.numbers, start=1):
+            box = " ".join(map(str, number.box))
+            yield [page, str(row), str(place), number.value, f"{number.confidence:.4f}", box, refused]
+
+
+def safe_cell(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula, and that can be written as UTF-8."""
+    return _RISKY.sub("'", text.encode("utf-8", "backslashreplace").decode())
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as lines of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
 
 _FILE, _ERROR, _STATE = (COLUMNS.index(name) for name in ("file", "error", "state"))
 _MOST_BYTES = 2**30
@@ -26,15 +71,7 @@ _MOST_TRIES = 100
 
 
 def file_state(path: str, recipe: str) -> str:
-    """Return what tells whether a file has changed since: its size and time; and how it is read.
-
-    Parameters
-    ----------
-    path : str
-        A file; nothing of it is read.
-    recipe : str
-        A word for the options and the model.
-    """
+    """Return what tells whether a file has changed since: size and time; and ``recipe``, a word for how it is read."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -46,23 +83,9 @@ def file_state(path: str, recipe: str) -> str:
 class ResultsFile:
     """A CSV file of readings, open to append to; a file's rows are in it whole or not at all.
 
-    Opening it drops what a killed process has left half-written.
-
-    Parameters
-    ----------
-    path : Path
-        Made if it is missing.
-    recipe : str
-        A word for the options and the model: rows that were made otherwise are not gone on with.
-    force : bool
-        Begin anew, whatever is in it.
-
-    Raises
-    ------
-    ConfigError
-        If it is something else than such a table, or was made with other options.
-    StorageError
-        If it cannot be written, or another process is writing it.
+    Opening it drops what a killed process has left half-written. Rows of another recipe (a word for the options and the
+    model) are not gone on with; ``force`` begins anew, whatever is in it. ConfigError says that it is something else
+    than such a table, StorageError that it cannot be written, or that another process is writing it.
     """
 
     def __init__(self, path: Path, recipe: str, *, force: bool = False) -> None:
@@ -92,13 +115,7 @@ class ResultsFile:
         return self._states.get(safe_cell(name)) == file_state(path, self._recipe)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Drop the rows of files that are about to be read again.
-
-        Raises
-        ------
-        StorageError
-            If the table cannot be written; it is as it was.
-        """
+        """Drop the rows of files that are about to be read again; StorageError leaves the table as it was."""
         cells = {safe_cell(name) for name in names}
         rows = self._found()
         kept = [row for row in rows if row[_FILE] not in cells]
@@ -106,13 +123,7 @@ class ResultsFile:
             self._rewrite(kept)
 
     def append(self, result: FileReading, path: str) -> None:
-        """Append a file's rows, all or none of them.
-
-        Raises
-        ------
-        StorageError
-            If they cannot be written; what was there before is kept.
-        """
+        """Append a file's rows, all or none of them: StorageError leaves what was there before."""
         content = csv_text(table_rows(result, file_state(path, self._recipe))).encode()
         size = self._file.seek(0, os.SEEK_END)
         try:

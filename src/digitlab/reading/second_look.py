@@ -20,8 +20,6 @@ from digitlab.engine.sequential import Sequential
 from digitlab.reading.finder import Level, Marks
 from digitlab.runs.listing import open_model
 
-__all__ = ["DIGIT_PX", "PATCH_PX", "SHIPPED_SECOND", "cut_patches", "look_again", "patches_of", "shipped_second"]
-
 #: Sides of a patch, and of the larger side of a candidate's box within it, in pixels: as MNIST's digits are framed,
 #: only with the neighborhood instead of nothing around them.
 PATCH_PX, DIGIT_PX = 44, 20
@@ -75,19 +73,10 @@ def patches_of(levels: Sequence[Level], marks: Marks, size: float = 1.0) -> NDAr
 
 
 def cut_patches(levels: Sequence[tuple[float, NDArray[np.float32]]], boxes: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Cut candidates out of a page, with their surroundings.
+    """Cut candidates out of a page, with their surroundings: uint8 (n, 44, 44), 128 for the usual paper.
 
-    Parameters
-    ----------
-    levels : sequence of (scale, contrast)
-        Pixels of the level a pixel of the page; float32 (h, w) local contrast.
-    boxes : ndarray
-        float64 (n, 4): centres x and y, widths and heights, in pixels of the page.
-
-    Returns
-    -------
-    ndarray
-        uint8 (n, 44, 44): 128 for the usual paper; ink is darker or brighter, as it is on the page.
+    ``levels`` are the pixels of each a pixel of the page, and its local contrast, float32 (h, w); ``boxes``, float64
+    (n, 4), centres x and y, widths and heights, in pixels of the page.
     """
     patches = np.empty((len(boxes), PATCH_PX, PATCH_PX), np.uint8)
     scales = np.log([scale for scale, _ in levels])

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 
 from digitlab.reading.answers import Answers
 from digitlab.reading.frame import SIDE_PX, frame
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 from digitlab.reading.second_look import PATCH_PX, patches_of
-
-__all__ = ["Explained", "Step", "explained", "steps_of"]
 
 _MOST_FRAMES = 60  # shown; the sheet of a full page would be too small to see
 _COLUMNS = 10
@@ -31,19 +28,9 @@ _HIGHEST_PX = 500  # of a level as it is drawn
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of the way.
+    """One step of the way: its name for files and addresses, its title, what happened and why, and the picture.
 
-    Attributes
-    ----------
-    name : str
-        "original", "grey", "contrast", "pyramid", "heat", "second-look", "candidates", "lines" or "frames": for files
-        and addresses.
-    title : str
-        For people.
-    sentence : str
-        What happened and why.
-    picture : ndarray
-        uint8 (h, w) or (h, w, 3), 0-255.
+    The picture is uint8 (h, w) or (h, w, 3), 0-255.
     """
 
     name: str

@@ -88,15 +88,7 @@ def free_name(out: str | Path, network: str, seed: int) -> str:
 
 
 def new_run(out: str | Path, network: str, seed: int, *, name: str | None = None, force: bool = False) -> Run:
-    """Make the directory of a new run: of that name, or of one that is free; ``force`` replaces a run of that name.
-
-    Raises
-    ------
-    RunError
-        If the name is taken or cannot be one.
-    StorageError
-        If it cannot be made.
-    """
+    """Make the directory of a new run: of that name, or of one that is free; ``force`` replaces a run of that name."""
     if name is not None:
         return Run.create(Path(out) / check_name(name), force=force)
     for _ in range(_MOST_TRIES):

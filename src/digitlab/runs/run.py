@@ -30,20 +30,18 @@ from typing import Any
 
 from digitlab.data.storage import (
     bench,
+    locked_folder,
     parse_json,
     read_ordinary,
     reason_of,
     replace_folder,
     replacing,
     sweep,
-    try_lock,
 )
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import HistoryFile, Record, Steering, changes_told, read_records
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
-
-__all__ = ["Run"]
 
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
 MODEL, STATE, START = "model.safetensors", "state.safetensors", "start.safetensors"
@@ -54,10 +52,10 @@ FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS,
 
 # The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
 _MOST_BYTES = 2**22
-# What lists and reports need of a run's settings, and the least that it can be; those of a run must have the first.
-_TEXT, _NUMBERS = "network", {"seed": 0, "epochs": 1}
+# What lists and reports need of a run's settings, and the least that their numbers can be.
+_NEEDED = ("network", "seed", "epochs")
+_LEAST = {"seed": 0, "epochs": 1, "early_stopping": 0, "train_images": 1}
 _DAMAGED = "its evaluation is damaged. Make it again with: digitlab evaluate {name}"
-_OTHER_NUMBERS = {"early_stopping": 0, "train_images": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +116,9 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> Run:
-        """Make a new run directory.
+        """Make a new run directory; ``force`` replaces a run of that name, and nothing else.
 
-        Raises
-        ------
-        RunError
-            If something of that name exists and ``force`` is False, or it is not a run.
-        StorageError
-            If it cannot be made; what existed is as it was.
+        RunError if something is in the way; StorageError if it cannot be made, and what existed is as it was.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,13 +144,7 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Open a run that exists.
-
-        Raises
-        ------
-        RunError
-            If the folder is not a run.
-        """
+        """Open a run that exists; RunError if the folder is not one."""
         run = cls(Path(path))
         if not os.path.isdir(run.path):
             raise RunError(f"There is no run {run.path}. See what there is with: digitlab runs")
@@ -204,49 +191,28 @@ class Run:
         return content
 
     def settings(self) -> dict[str, Any]:
-        """Read its settings, by name.
-
-        Raises
-        ------
-        RunError
-            If they are damaged.
-        """
+        """Read its settings, by name; RunError if they are damaged."""
         return self._settings_in(self.read_json(CONFIG))
 
     def _settings_in(self, description: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings in its ``config.json``, which anybody may have written, checked as far as lists need."""
         config = description.get("config")
-        wrong = ""
         if not isinstance(config, dict):
-            config, wrong = {}, f"'config' is {config!r:.80}"
+            wrong = f"'config' is {config!r:.80}"
+        elif missing := [name for name in _NEEDED if name not in config]:
+            wrong = f"its setting {missing[0]!r} is missing"
+        elif bad := [name for name, value in config.items() if not _can_be(name, value)]:
+            wrong = f"its setting {bad[0]!r} is {config[bad[0]]!r:.80}"
         else:
-            for name in (_TEXT, *_NUMBERS):
-                if name not in config:
-                    wrong = f"its setting {name!r} is missing"
-            for name, value in config.items():
-                least = (_NUMBERS | _OTHER_NUMBERS).get(name)
-                if least is not None and (type(value) is not int or value < least):
-                    wrong = f"its setting {name!r} is {value!r:.80}"
-                if name in (_TEXT, "data") and not isinstance(value, str) and (value is not None or name == _TEXT):
-                    wrong = f"its setting {name!r} is {value!r:.80}"
-        if wrong:
-            raise RunError(
-                f"{self.path / CONFIG} holds no settings of a run: {wrong}. The run is damaged; train it again."
-            )
-        return config
+            return config
+        raise RunError(f"{self.path / CONFIG} holds no settings of a run: {wrong}. The run is damaged; train it again.")
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write the model or the state, whole or not at all."""
         save_checkpoint(self.path / name, checkpoint)
 
     def load_model(self) -> Checkpoint:
-        """Read the model.
-
-        Raises
-        ------
-        RunError
-            If there is none yet, or it is damaged.
-        """
+        """Read the model; RunError if there is none yet, or it is damaged."""
         if not self.has(MODEL):
             raise RunError(f"The run {self.path} has no model yet; go on with it by: {self.resume_command()}")
         return load_checkpoint(self.path / MODEL)
@@ -280,33 +246,15 @@ class Run:
         return HistoryFile(self.path / HISTORY, n_records)
 
     def history(self) -> list[Record]:
-        """Read the records of batches and epochs; a last line that was cut off by a crash is left out.
-
-        Raises
-        ------
-        RunError
-            If a line before the last is not a record.
-        """
+        """Read the records of batches and epochs; a last line that was cut off by a crash is left out."""
         return [record for record, _ in read_records(self.path / HISTORY) if not isinstance(record, Steering)]
 
     def steering(self) -> list[Steering]:
-        """Read what was done to the training on the way, in its order.
-
-        Raises
-        ------
-        RunError
-            If a line before the last is not a record.
-        """
+        """Read what was done to the training on the way, in its order."""
         return [record for record, _ in read_records(self.path / HISTORY) if isinstance(record, Steering)]
 
     def info(self) -> RunInfo:
-        """Summarise the run for a list.
-
-        Raises
-        ------
-        RunError
-            If its settings or history are damaged.
-        """
+        """Summarise the run for a list; RunError if its settings or history are damaged."""
         description = self.read_json(CONFIG)
         config = self._settings_in(description)
         epochs: list[EpochRecord] = []
@@ -342,6 +290,15 @@ class Run:
         )
 
 
+def _can_be(name: str, value: Any) -> bool:
+    """Tell whether a setting can have this value, as far as lists and reports need it."""
+    if name in _LEAST:
+        return type(value) is int and value >= _LEAST[name]
+    if name == "network":
+        return isinstance(value, str)
+    return name != "data" or value is None or isinstance(value, str)
+
+
 def _status(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
     """Return how a run ended, from its settings and history and from which files there are."""
     if has_state:
@@ -362,7 +319,13 @@ class RunLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = _locked(path)
+        try:
+            self._descriptor = locked_folder(path)
+        except BlockingIOError:
+            raise RunError(
+                f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on "
+                "with the run by --resume."
+            ) from None
 
     def release(self) -> None:
         """Let others have the run."""
@@ -373,23 +336,6 @@ class RunLock:
     def __del__(self) -> None:
         if getattr(self, "_descriptor", None) is not None:
             self.release()
-
-
-def _locked(path: Path) -> int | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None  # whatever is wrong with it is told by who reads or writes it
-    is_ours = try_lock(descriptor)
-    if is_ours:
-        return descriptor
-    os.close(descriptor)
-    if is_ours is None:
-        return None
-    raise RunError(
-        f"The run {path} is being trained by another session. Wait until it ends, or stop it and then go on with the "
-        f"run by --resume."
-    )
 
 
 def _make_way(path: Path) -> None:

@@ -26,8 +26,8 @@ from digitlab.errors import ConfigError, DigitlabError
 from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.zoo import ZOO
-from digitlab.reading.options import ReadingOptions, grid_of
 from digitlab.reading.predictor import Predictor
+from digitlab.reading.reading import ReadingOptions, grid_of
 from digitlab.serving import schemas
 from digitlab.serving.bodies import (
     PATTERN,

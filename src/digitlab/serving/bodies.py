@@ -22,8 +22,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive, Scope
 
 from digitlab.errors import DataError
-from digitlab.reading.predictor import DigitImage
-from digitlab.reading.small_image import small_image
+from digitlab.reading.predictor import DigitImage, small_image
 from digitlab.serving.guard import RefusedError
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from digitlab.errors import ConfigError
-from digitlab.evaluation.pixel_scale import scale_warning_on_mnist
+from digitlab.evaluation.evaluate import scale_warning_on_mnist
 from digitlab.network.formats.files import is_model_file
 from digitlab.serving.accounting import Accounted, Lines
 from digitlab.serving.api import OPEN_PATHS, PATHS, PredictDoor, build_api

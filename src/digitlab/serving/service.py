@@ -24,9 +24,8 @@ from digitlab.network.cost import Cost, cost_of
 from digitlab.network.zoo import FINDERS, ZOO, architecture
 from digitlab.reading.apart import Apart, EndedError
 from digitlab.reading.many import read_pages_apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.predictor import Answer, DigitImage, Predictor
-from digitlab.reading.reading import Reading
+from digitlab.reading.reading import Reading, ReadingOptions
 from digitlab.runs.listing import run_in
 from digitlab.runs.run import MODEL, Run
 from digitlab.serving.accounting import Measures

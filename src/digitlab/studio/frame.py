@@ -13,9 +13,10 @@ from nicegui import app, ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from digitlab import __version__
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.confusion import SHADES
 from digitlab.studio.page import Page
 from digitlab.studio.startup import Opening
+from digitlab.text import percent
 
 #: Where stylesheets and scripts are kept, and the path under which the page finds them.
 STATIC = Path(__file__).parent / "static"
@@ -32,6 +33,7 @@ ICON = (
 def set_up_theme() -> None:
     """Serve the stylesheets and scripts, and give NiceGUI's elements a quiet look. Once a process."""
     # Age 0: the browser asks every time whether a file has changed, and mostly hears that it has not.
+    app.add_static_file(local_file=SHADES, url_path=f"{_PATH}/{SHADES.name}", max_cache_age=0)
     app.add_static_files(_PATH, STATIC, max_cache_age=0)
     ui.button.default_props("unelevated no-caps :ripple=false")
     for field in (ui.select, ui.number, ui.input):
@@ -42,7 +44,8 @@ def set_up_theme() -> None:
 
 def add_theme() -> None:
     """Give the page being built its stylesheets and its script."""
-    sheets = ["studio.css", *sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")]
+    own = sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")
+    sheets = ["studio.css", SHADES.name, *own]
     links = [f'<link rel="stylesheet" href="{_PATH}/{name}?v={__version__}">' for name in sheets]
     script = f'<script type="module" src="{_PATH}/studio.js?v={__version__}"></script>'
     ui.add_head_html("\n".join([*links, script]))

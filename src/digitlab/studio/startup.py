@@ -10,8 +10,8 @@ from pathlib import Path
 
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError
-from digitlab.evaluation.markup import epoch_line, percent
 from digitlab.studio.trainer import Trainer
+from digitlab.text import epoch_line, percent
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord

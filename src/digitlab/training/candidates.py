@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from digitlab.engine.cpu.desk import Bank
 from digitlab.engine.crops import IGNORED
-from digitlab.reading.contrast import local_contrast
 from digitlab.reading.finder import Network, candidates
+from digitlab.reading.light import local_contrast
 from digitlab.reading.second_look import cut_patches
 from digitlab.training.pages import compose_greys
 

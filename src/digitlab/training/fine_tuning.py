@@ -30,11 +30,10 @@ from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.apart import Apart
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import read_page
 from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Box, Digit
+from digitlab.reading.reading import Box, Digit, ReadingOptions
 from digitlab.runs.history import Record
 from digitlab.training.composed_page import ComposedPage, compose_page
 from digitlab.training.nondigits import make_nondigits
@@ -279,7 +278,9 @@ def _check_network(model: Sequential) -> bool:
 def _replayed(
     data: MnistData, options: FineTuningOptions, has_eleventh: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    images, labels = choose_images(data.training, min(options.replay_images, len(data.training)), options.seed)
+    n_replayed = min(options.replay_images, len(data.training))
+    chosen = data.training.at(choose_images(data.training, n_replayed, options.seed))
+    images, labels = chosen.images, chosen.labels
     if has_eleventh:
         n = max(1, round(len(images) * _NONDIGITS / (1 - _NONDIGITS)))
         others = make_nondigits(n, data.training, seed=options.seed)

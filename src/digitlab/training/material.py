@@ -67,7 +67,7 @@ def gather_material(config: TrainConfig, data: MnistData, architecture: Architec
     made: list[tuple[str, tuple[str, ...]]] = []
 
     def chosen(split: Split, n: int) -> LabelledImages:
-        source = Split(split.name, *choose_images(split, n, config.seed))
+        source = split.at(choose_images(split, n, config.seed))
         images, labels = [source.images], [source.labels]
         n_all = n / (1 - config.not_a_digit - config.variants)
         if config.variants:

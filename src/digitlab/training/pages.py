@@ -15,7 +15,7 @@ from digitlab.engine.cpu import sheets
 from digitlab.engine.cpu.composing import CROP_PX, MOST_MARKS, Bank, compose_crop, new_desk
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.crops import SEPARATORS, Crops
-from digitlab.reading.contrast import local_contrast
+from digitlab.reading.light import local_contrast
 
 __all__ = ["PracticeSheet", "WrittenSign", "compose", "compose_greys", "compose_sheet"]
 

@@ -36,7 +36,7 @@ from digitlab.network.formats.files import (
     unusable,
 )
 from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
-from digitlab.network.layers import ACTIVATIONS, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Shape
+from digitlab.network.layers import ACTIVATIONS, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Shape, are_counts
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _END, _END_BYTES, _ZIP64_LOCATOR, _LOCATOR_BYTES = b"PK\x05\x06", 22, b"PK\x06\x07", 20
@@ -208,7 +208,7 @@ def _shape(shape: Any, position: int) -> Shape | None:
     if shape is None:
         return None
     inner = list(shape[1:]) if isinstance(shape, list | tuple) else []
-    if len(inner) not in (1, 3) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in inner):
+    if len(inner) not in (1, 3) or not are_counts(inner):
         raise NetworkError(
             f"Layer {position}: its input must be images of a fixed size, (height, width, channels), or a row of "
             "features."

@@ -25,6 +25,7 @@ from digitlab.network.formats.files import (
     unusable,
 )
 from digitlab.network.formats.keras import ForeignStack, read_keras_config
+from digitlab.network.layers import are_counts
 
 #: By name: how a weight is stored.
 QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
@@ -129,11 +130,7 @@ def _stored(weight: Any) -> _Stored:
     if not isinstance(weight, Mapping) or not isinstance(weight.get("name"), str):
         raise RunError("its weightsManifest is damaged. Save the model again.")
     name, shape, quantization = weight["name"], weight.get("shape"), weight.get("quantization")
-    if (
-        not isinstance(shape, list)
-        or not 1 <= len(shape) <= 4
-        or not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MOST_WEIGHT_BYTES for n in shape)
-    ):
+    if not isinstance(shape, list) or not 1 <= len(shape) <= 4 or not are_counts(shape, MOST_WEIGHT_BYTES):
         raise RunError(f"the shape of its weight {shown(name)} cannot be one of a layer.")
     if weight.get("dtype") != "float32":
         raise RunError(f"its weight {shown(name)} is {shown(weight.get('dtype'))}; digitlab's are float32.")

@@ -20,7 +20,6 @@ from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.finish import is_own_data
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import reliability_chart, standalone_svg
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
@@ -32,6 +31,7 @@ from digitlab.studio.widgets.charts import png_of_svg
 from digitlab.studio.widgets.controls import choose_test_images
 from digitlab.studio.widgets.evaluation_views import AccuracyView, ConfusionMatrix, class_table
 from digitlab.studio.widgets.image_list import Answers, ImageList
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES, Evaluation
 
 _NAME = "Evaluation"

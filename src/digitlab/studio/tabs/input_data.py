@@ -12,12 +12,12 @@ from nicegui import ui
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import Bar, bar_svg
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.bar_table import bar_table
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.digit_views import Digit, ExampleDigits, PixelDialog, side_by_side
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
 #: As many as the codelab shows, and how many a grid holds at most.

@@ -16,7 +16,7 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.errors import DigitlabError
-from digitlab.reading.table import safe_cell
+from digitlab.reading.results_file import safe_cell
 from digitlab.studio.page import Page, current_page
 from digitlab.studio.widgets.explanation_dialog import ExplanationDialog
 

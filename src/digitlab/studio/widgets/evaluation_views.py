@@ -17,9 +17,9 @@ from digitlab.evaluation.confusion import (
     difference_cells,
     legend,
 )
-from digitlab.evaluation.markup import percent
 from digitlab.studio.widgets.card import Rows
 from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.text import percent
 from digitlab.values import Evaluation
 
 #: The codelab's three columns, and what they leave open.

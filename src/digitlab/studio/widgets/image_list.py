@@ -14,8 +14,8 @@ import numpy as np
 from nicegui import events, ui
 from numpy.typing import NDArray
 
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
+from digitlab.text import percent
 
 __all__ = ["PAGE_SIZE", "Answers", "ImageList", "image_items"]
 

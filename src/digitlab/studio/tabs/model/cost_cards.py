@@ -9,17 +9,17 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
-from digitlab.evaluation.markup import listed, percent
 from digitlab.evaluation.svg import Bar
 from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
-from digitlab.network.cost import Cost, cost_of, size_text
+from digitlab.network.cost import Cost, cost_of
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.bar_table import bar_table
 from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.text import listed, percent, size_text
 
 _PAIR = ("codelab_cnn", "dense_baseline")
 # Runs are looked through from the newest on, and no further than this.

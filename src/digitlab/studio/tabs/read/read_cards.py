@@ -14,16 +14,16 @@ from nicegui import events, ui
 from PIL import Image
 
 from digitlab.errors import DigitlabError, InputError
-from digitlab.evaluation.markup import percent
 from digitlab.evaluation.svg import png_data_uri
 from digitlab.reading.reading import REASONS, Box, Number
-from digitlab.reading.table import safe_cell
+from digitlab.reading.results_file import safe_cell
 from digitlab.studio.tabs.read.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read.read_elements import Correct, NumbersTable, PhotoSource, PhotoView
 from digitlab.studio.tabs.read.readers import corrections_of, learning_of
 from digitlab.studio.tabs.read.sheet import Sheet, overlay
 from digitlab.studio.tabs.training.commands import Command, ProgressLine
 from digitlab.studio.widgets.card import Exports, Rows, card
+from digitlab.text import percent
 from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned

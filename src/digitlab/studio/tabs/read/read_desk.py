@@ -23,9 +23,8 @@ from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import DataError, DigitlabError
 from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.photo import open_photo
-from digitlab.reading.reading import Box
+from digitlab.reading.reading import Box, ReadingOptions
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import RefusedError
 from digitlab.studio.page import Page

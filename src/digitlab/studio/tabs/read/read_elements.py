@@ -16,8 +16,7 @@ from PIL import Image
 
 from digitlab.errors import InputError
 from digitlab.reading.change import Change
-from digitlab.reading.options import ReadingOptions
-from digitlab.reading.reading import Box
+from digitlab.reading.reading import Box, ReadingOptions
 from digitlab.reading.steps import Step
 from digitlab.studio.tabs.read.read_desk import PROCESSES, READ_PATH, Desk
 from digitlab.studio.tabs.read.sheet import EDITS, Sheet, answer_of, steps_of_sheet

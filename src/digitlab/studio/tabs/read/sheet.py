@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitlab.errors import DataError
-from digitlab.evaluation.markup import percent
 from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change, corrected
 from digitlab.reading.frame import frame_all
-from digitlab.reading.options import ReadingOptions
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo, open_pages
 from digitlab.reading.reader import Origin, Reader, reader_of
-from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, Refused
+from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, ReadingOptions, Refused
 from digitlab.reading.render import upright_pixels
 from digitlab.reading.steps import Step, steps_of
+from digitlab.text import percent
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL
 from digitlab.training.fine_tuning import KnownPhoto
 

@@ -10,16 +10,16 @@ import numpy as np
 from nicegui import ui
 
 from digitlab.errors import InputError
-from digitlab.evaluation.axes import thinned
 from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, unlike, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
-from digitlab.evaluation.markup import percent
+from digitlab.evaluation.svg import thinned
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart, png_of_svg
 from digitlab.studio.widgets.evaluation_views import ConfusionMatrix
 from digitlab.studio.widgets.image_list import Answers, ImageList
 from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"

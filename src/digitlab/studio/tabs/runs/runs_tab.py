@@ -13,7 +13,6 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
 from digitlab.evaluation.comparison import compare
 from digitlab.evaluation.finish import evaluate_and_report
-from digitlab.evaluation.markup import percent
 from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
 from digitlab.network.formats.tfjs import QUANTIZATIONS
 from digitlab.studio.page import Page
@@ -24,6 +23,7 @@ from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images
 from digitlab.studio.widgets.sortable_table import Cell, Column, Row, SortableTable
+from digitlab.text import percent
 
 _NAME = "Runs"
 # How often the folder is looked at while the tab is seen: runs are made at the terminal, too.

@@ -13,10 +13,10 @@ from nicegui import background_tasks, ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from digitlab.errors import DigitlabError
-from digitlab.evaluation.markup import duration
 from digitlab.studio.page import Page
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.controls import LiveSlider
+from digitlab.text import duration
 from digitlab.values import StepRecord
 
 

@@ -10,8 +10,6 @@ from digitlab.values import EpochRecord, FinderEpochRecord
 def listed(names: Sequence[str]) -> str:
     """Return names as a sentence has them.
 
-    Examples
-    --------
     >>> listed(["seed", "epochs", "data"])
     'seed, epochs and data'
     """
@@ -19,12 +17,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def percent(fraction: float, digits: int = 2) -> str:
-    """Return a fraction in [0, 1] as text.
+    """Return a fraction in [0, 1] as text; never 100 % for what is not all, nor 0 % for what is not nothing.
 
-    Never rounds to 100 % what is not all, nor to 0 % what is not nothing.
-
-    Examples
-    --------
     >>> [percent(f) for f in (0.9876, 0.99999, 1.0, 0.00001)]
     ['98.76 %', '>99.99 %', '100 %', '<0.01 %']
     """
@@ -41,8 +35,6 @@ def percent(fraction: float, digits: int = 2) -> str:
 def duration(seconds: float) -> str:
     """Return a time span as text.
 
-    Examples
-    --------
     >>> [duration(s) for s in (0.00042, 0.0123, 0.684, 3.2051, 75.0, 7325.0)]
     ['0.42 ms', '12.3 ms', '684 ms', '3.21 s', '1 min 15 s', '2 h 2 min']
     """
@@ -56,11 +48,20 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def size_text(n_bytes: int) -> str:
+    """Return a size for people.
+
+    >>> [size_text(n) for n in (40, 23_976, 3_500_000)]
+    ['40 bytes', '23.4 KiB', '3.3 MiB']
+    """
+    if n_bytes < 1024:
+        return f"{n_bytes} bytes"
+    return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 1024**2 else f"{n_bytes / 1024**2:.1f} MiB"
+
+
 def epoch_line(record: EpochRecord, n_epochs: int) -> str:
     """Return an epoch in one line of text: its number of ``n_epochs``, losses in nats, accuracies and speed.
 
-    Examples
-    --------
     >>> epoch_line(EpochRecord(2, 22, 1.99, 0.357, 1.7639, 0.696, 0.001, 102_444.0), 10)
     'Epoch  2/10  loss 1.9900  accuracy 35.70 %  val_loss 1.7639  val_accuracy 69.60 %  102,444 images/s'
     """
