@@ -1,7 +1,5 @@
 """Does the default run learn as well as Keras does? Ten seeds each, the same images and settings.
 
-    python benchmarks/agreement.py [--seeds 10]
-
 For every seed all learn from the same 5,500 training images and are measured on the same 1,000 validation images, in
 an order of their own. Keras runs twice: with initial weights of its own, which asks whether the initialisers are alike
 too, and with digitlab's, which asks about the training alone and leaves out the luck of the draw. Writes
@@ -25,7 +23,7 @@ from digitlab.training.config import TrainConfig
 from digitlab.training.environment import environment
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
-from measuring import PAGES, parser_of, positive, write, write_json
+from measuring import made_by, parser_of, publish, say
 from tables import markdown_table, page
 
 OWN, SAME = "Keras on JAX, its own initial weights", "Keras on JAX, digitlab's initial weights"
@@ -96,11 +94,9 @@ def to_markdown(result: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, write JSON and the page."""
-    parser = parser_of("agreement", __doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=positive, default=10, help="runs of each")
-    options = parser.parse_args()
+    options = parser_of("agreement", __doc__, seeds=(10, "runs of each")).parse_args(argv)
     import keras
 
     accuracies: dict[str, list[float]] = {name: [] for name in NAMES}
@@ -109,18 +105,16 @@ def main() -> None:
         accuracies[OWN].append(keras_accuracy(session, seed, None))
         accuracies[SAME].append(keras_accuracy(session, seed, session.model.get_weights()))
         accuracies["digitlab"].append(digitlab_accuracy(session))
-        print(f"seed {seed}: " + ", ".join(f"{name} {100 * values[-1]:.1f} %" for name, values in accuracies.items()))
+        say(f"seed {seed}: " + ", ".join(f"{name} {100 * values[-1]:.1f} %" for name, values in accuracies.items()))
     result: dict[str, Any] = {name: summarise(values) | {"values": values} for name, values in accuracies.items()}
     result |= {
         "n": options.seeds,
         "differences": {name: result["digitlab"]["mean"] - result[name]["mean"] for name in (OWN, SAME)},
         "keras": keras.__version__,
         "environment": environment(os.cpu_count() or 1),
-        "command": f"python benchmarks/agreement.py --seeds {options.seeds}",
+        **made_by("agreement", ["--seeds", str(options.seeds)]),
     }
-    write_json(options.out, result)
-    write(PAGES / "agreement.md", to_markdown(result))
-    print(to_markdown(result))
+    publish(options.out, result, to_markdown, "agreement.md")
 
 
 if __name__ == "__main__":

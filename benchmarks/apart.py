@@ -1,7 +1,5 @@
 """What does it cost that a photo is read in a process of its own? At most 5 ms were asked for.
 
-    python benchmarks/apart.py [--times 40] [--out FILE]
-
 A photo goes over to the process as it is when it is read, and what comes back is what would: nothing to speak of for
 ``digitlab read`` and the API, the pixels that are worked on for the Studio. Reading itself, which takes as long here as
 there, is left out, and so is what varies with it. Times are the clock's, from the asking to the beginning there and
@@ -20,7 +18,7 @@ import numpy as np
 
 from digitlab.reading.apart import Apart
 from digitlab.reading.photo import WORK_PX
-from measuring import describe_machine, made_by, parser_of, positive, write_json
+from measuring import describe_machine, made_by, parser_of, write_json
 
 #: What a photo may cost more.
 ALLOWED_MS = 5.0
@@ -69,10 +67,7 @@ def measure(n_times: int) -> dict[str, dict[str, float]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; return 0, or 1 where a photo costs more than it may."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = parser_of("apart", __doc__.split("\n")[0])
-    parser.add_argument("--times", type=positive, default=40, metavar="N")
-    options = parser.parse_args(argv)
+    options = parser_of("apart", __doc__, times=(40, "photos of each kind")).parse_args(argv)
     machine = describe_machine()
     photos = measure(options.times)
     result = {"photos": photos, "allowed_ms": ALLOWED_MS, "machine": machine, **made_by("apart", argv)}

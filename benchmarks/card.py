@@ -1,4 +1,4 @@
-"""What the cards of the shipped networks share: the run's model and words, intervals, fonts by package.
+"""What the cards of the shipped networks share: a run's model and words, templates from ``cards``, fonts by package.
 
 Every figure of a card is measured by its script or was written down by the run. Test digits are looked at there, once,
 and nothing is chosen by them.
@@ -21,6 +21,7 @@ from digitlab.runs.run import Run
 from digitlab.training.fonts import find_fonts
 
 FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
+TEMPLATES = Path(__file__).with_name("cards")
 
 
 class Shipped:
@@ -45,19 +46,16 @@ class Shipped:
             "n_parameters": self.model.count_params(),
         }
 
-    def ship(self, name: str, card_name: str, card: str) -> None:
-        """Copy the model into the package, with its card, and print the card."""
+    def ship(self, name: str, card_name: str, **more: Any) -> None:
+        """Copy the model into the package with its card, the template of its name filled in, and print the card."""
+        fonts = self.words["nondigits"]["fonts"]
+        told = "\n".join(f"- {package}: {', '.join(files)}" for package, files in packages(fonts).items())
+        template = (TEMPLATES / f"{name}.md").read_text("utf-8")
+        card = template.format(**self.words | {"fonts": told, "n_fonts": len(fonts)} | more)
         FOLDER.mkdir(exist_ok=True)
         shutil.copyfile(self.source, FOLDER / f"{name}.safetensors")
         (FOLDER / card_name).write_text(card, encoding="utf-8")
         print(card)
-
-
-def filled(template: str, words: dict[str, Any], **more: Any) -> str:
-    """Return a card, with the fonts of its training in a list."""
-    fonts = words["nondigits"]["fonts"]
-    told = "\n".join(f"- {name}: {', '.join(files)}" for name, files in packages(fonts).items())
-    return template.format(**words, fonts=told, n_fonts=len(fonts), **more)
 
 
 def packages(names: Sequence[str]) -> dict[str, list[str]]:

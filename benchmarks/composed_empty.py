@@ -113,13 +113,6 @@ def text_page(rng: np.random.Generator) -> Composed:
     return printed(rng) if rng.random() < 0.6 else handwritten(rng)
 
 
-def scene(rng: np.random.Generator) -> Composed:
-    """A texture or something like a photo, without digits."""
-    names = tuple(SCENES)
-    name = names[rng.integers(len(names))]
-    return named_scene(name, rng)
-
-
 def named_scene(name: str, rng: np.random.Generator) -> Composed:
     """A scene of ``SCENES``."""
     size = (420, 560) if rng.random() < 0.7 else (560, 420)

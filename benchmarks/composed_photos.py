@@ -8,9 +8,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from composed_glyphs import Mark
-
 GROUNDS = ("dark", "wood", "checks", "stripes", "granite", "cloth", "tiles")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A digit, and where it is: left, top, right and bottom of its ink in pixels."""
+
+    value: str
+    box: tuple[float, float, float, float]
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The middle of its ink, x and y."""
+        left, top, right, bottom = self.box
+        return (left + right) / 2, (top + bottom) / 2
 
 
 @dataclass(frozen=True, eq=False)

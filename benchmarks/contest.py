@@ -1,35 +1,94 @@
-"""A contest: contestants measured in turn, each in its own virtual environment, told as a table and as JSON.
+"""A contest: contestants measured in turn, each in its own virtual environment, told as JSON and as a page.
 
-The ratio of two contestants is taken within each round. A contestant that cannot be installed or crashes keeps its row,
-with the reason in it. Only the standard library is needed here.
+A contestant is a script of ``peers`` and the environment it runs in; several may share one. Here stands who can
+compete, with pinned versions: the newest that install on Python 3.11. (Some registries serve a torch with CUDA under
+the same version; it computes on the CPU here.) The ratio of two contestants is taken within each round. A contestant
+that cannot be installed or crashes keeps its row, with the reason in it. Only the standard library is needed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
+import os
+import re
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contestants import Peer, PeerError, prepare, run_once, write_job
-from measuring import QUIET_CORES, ROOT, Spread, describe_machine, in_turn, made_by, parser_of, write_json
-from tables import markdown_table
+from measuring import ROOT, Spread, describe_machine, in_turn, made_by, other_cpu_s, parser_of, publish
+
+SCRIPTS = ROOT / "benchmarks" / "peers"
+#: Seconds after which an installation, or a run that sets no other limit, counts as failed.
+TIMEOUT_S = 1_800
+
+_NUMPY = "numpy==2.4.6"
+_KERAS = (_NUMPY, "keras==3.15.1")
+#: What follows ``pip install``, by the name of the environment.
+INSTALL: dict[str, tuple[str, ...]] = {
+    "digitlab": ("-e", "."),
+    "torch": (_NUMPY, "torch==2.13.0"),
+    "tensorflow": (*_KERAS, "tensorflow==2.21.0"),
+    "keras-jax": (*_KERAS, "jax==0.10.2"),
+    "onnxruntime": (_NUMPY, "onnxruntime==1.32.0", "onnx==1.23.2"),
+}
+_TITLES = {
+    "digitlab": "digitlab",
+    "torch": "PyTorch",
+    "tensorflow": "TensorFlow",
+    "keras-jax": "Keras on JAX",
+    "onnxruntime": "ONNX Runtime",
+}
+_SCRIPTS = {"tensorflow": "keras_jobs.py", "keras-jax": "keras_jobs.py"}
+
+
+class PeerError(Exception):
+    """A contestant could not be installed or did not finish; the message is the reason in the table."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A contestant: its script prints one JSON object as its last line, numbers and a dict of ``versions``."""
+
+    name: str
+    title: str  # in the table
+    script: Path
+    install: tuple[str, ...]  # what follows ``pip install``
+    module: str | None = None  # where the running interpreter can import it, that is used, and no environment is made
+    env: str | None = None  # the folder of its environment, which contestants may share; its name by default
+    timeout_s: float = TIMEOUT_S  # after which one run counts as failed
+    job: tuple[str, ...] = ()  # the script's first arguments
+
+
+def contestant(
+    env: str, job: str, *, name: str | None = None, title: str | None = None, timeout_s: float = TIMEOUT_S
+) -> Peer:
+    """Return who does a job in an environment of ``INSTALL``, named as the environment by default."""
+    script = "process_job.py" if job == "process" else _SCRIPTS.get(env, f"{env}_jobs.py")
+    return Peer(
+        name or env,
+        title or _TITLES[env],
+        SCRIPTS / script,
+        INSTALL[env],
+        # digitlab runs in the interpreter of the benchmark, where that has it.
+        module="digitlab" if env == "digitlab" else None,
+        env=env,
+        timeout_s=timeout_s,
+        job=() if job == "process" else (job,),
+    )
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A column of the table: a key of the runs, its title with unit, how it is printed, and whether a ratio follows.
-
-    A run without it counts as failed, unless it is optional.
-    """
+    """A key of the runs, and whether a ratio follows; a run without it counts as failed, unless it is optional."""
 
     key: str
-    title: str
-    digits: int = 2
-    scale: float = 1.0
     ratio: bool = False
     optional: bool = False
 
@@ -38,8 +97,7 @@ class Quantity:
 class Entry:
     """What became of one contestant: its runs so far, and the reason why there are no more (None: nothing failed).
 
-    One that is left out has a reason from the start, and is not run. ``options`` are its own arguments in a round, from
-    1, and ``most_rounds`` is for those that take long.
+    ``options`` are its own arguments in a round, from 1, and ``most_rounds`` is for those that take long.
     """
 
     peer: Peer
@@ -47,24 +105,10 @@ class Entry:
     reason: str | None = None
     options: Callable[[int], Sequence[object]] = lambda number: ()
     most_rounds: int | None = None
-    left_out: bool = False
-
-    def leave_out(self, reason: str) -> None:
-        """Keep the row, with the reason why nothing is measured."""
-        self.reason, self.left_out = reason, True
-
-    def waits(self, number: int) -> bool:
-        """Return whether it takes no part in a round."""
-        return self.reason is not None or (self.most_rounds is not None and number > self.most_rounds)
 
     def values(self, key: str) -> dict[int, float]:
         """Return the value of each round that has one."""
         return {run["round"]: run[key] for run in self.runs if key in run}
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Return the versions that ran, empty when nothing did."""
-        return self.runs[0].get("versions", {}) if self.runs else {}
 
 
 def ratio(entry: Entry, baseline: Entry, key: str) -> Spread | None:
@@ -104,7 +148,7 @@ class Contest:
             "name": entry.peer.name,
             "title": entry.peer.title,
             "install": list(entry.peer.install),
-            "versions": entry.versions,
+            "versions": entry.runs[0].get("versions", {}) if entry.runs else {},
             "n": len(entry.runs),
             "reason": entry.reason,
             "summary": {key: vars(spread) for key, spread in spreads.items() if spread},
@@ -112,53 +156,21 @@ class Contest:
             "runs": entry.runs,
         }
 
-    def table(self) -> str:
-        """Return the outcome as a Markdown table, for the terminal."""
-        header = ["contestant", "n"]
-        for quantity in self.quantities:
-            header += [quantity.title, f"ratio to {self.entries[0].peer.title}"] if quantity.ratio else [quantity.title]
-        told = markdown_table([*header, "versions"], map(self._row, self.entries))
-        circumstances = ", ".join([self.made_by["date"], *(f"{key} {value}" for key, value in self.machine.items())])
-        notes = [
-            f"Median [min, max] of n runs in turn; ratios within a round. {circumstances}.",
-            self.made_by["command"],
-        ]
-        others = [load for entry in self.entries for load in entry.values("other_cores").values()]
-        if max(others, default=0) > QUIET_CORES:
-            notes.insert(0, f"Not a quiet machine: other programs kept up to {max(others):.2f} cores busy.")
-        if self.interrupted:
-            notes.insert(0, f"Interrupted before {self.rounds} rounds were complete.")
-        return "\n".join([f"## {self.title}", "", told, "", *notes])
-
-    def _row(self, entry: Entry) -> list[str]:
-        row = [entry.peer.title, str(len(entry.runs))]
-        for quantity in self.quantities:
-            spread = Spread.of([*entry.values(quantity.key).values()])
-            row.append(spread.text(quantity.digits, quantity.scale) if spread else "-")
-            if quantity.ratio:
-                times = ratio(entry, self.entries[0], quantity.key)
-                row.append(times.text(2, unit="x") if times else "-")
-        remarks = [", ".join(f"{name} {number}" for name, number in entry.versions.items())]
-        remarks += [f"{'not measured' if entry.left_out else 'failed'}: {entry.reason}"] if entry.reason else []
-        return [*row, "; ".join(filter(None, remarks)) or "not reached"]
-
 
 def hold(contest: Contest, envs: Path, arguments: Sequence[str], say: Callable[[str], None]) -> None:
     """Fill the contest's entries in place; Ctrl-C ends it early and keeps the complete runs."""
     pythons: dict[str, Path] = {}
     try:
         for entry in contest.entries:
-            if not entry.reason:
-                say(f"{entry.peer.title}: preparing its environment")
-                try:
-                    pythons[entry.peer.name] = prepare(entry.peer, envs)
-                except PeerError as error:
-                    entry.reason = str(error)
-            if entry.reason:
+            say(f"{entry.peer.title}: preparing its environment")
+            try:
+                pythons[entry.peer.name] = prepare(entry.peer, envs)
+            except PeerError as error:
+                entry.reason = str(error)
                 say(f"{entry.peer.title}: {entry.reason}")
         needed = [quantity.key for quantity in contest.quantities if not quantity.optional]
         for number, entry in in_turn(contest.entries, contest.rounds):
-            if entry.waits(number):
+            if entry.reason is not None or (entry.most_rounds is not None and number > entry.most_rounds):
                 continue
             try:
                 own = map(str, entry.options(number))
@@ -170,62 +182,127 @@ def hold(contest: Contest, envs: Path, arguments: Sequence[str], say: Callable[[
                 say(f"{entry.peer.title}: {entry.reason}")
             else:
                 entry.runs.append({"round": number, **run})
-                key = contest.quantities[0].key
-                say(f"round {number}/{contest.rounds}, {entry.peer.title}: {key} {run[key]:.3f}")
+                say(f"round {number}/{contest.rounds}, {entry.peer.title}: {needed[0]} {run[needed[0]]:.3f}")
     except KeyboardInterrupt:
         contest.interrupted = True
 
 
-def contest_parser(name: str, description: str, peers: Iterable[Peer], rounds: int) -> argparse.ArgumentParser:
-    """Return a parser with the options of every contest; a script may add its own."""
-    known = {peer.name: peer for peer in peers}
+def contest_parser(
+    name: str, doc: str | None, peers: dict[str, Peer], **numbers: tuple[int, str]
+) -> argparse.ArgumentParser:
+    """Return a parser with the options of every contest, and whole numbers as ``parser_of`` takes them."""
 
     def some(text: str) -> list[str]:
         names = list(dict.fromkeys(text.split(",")))
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+        if unknown := [name for name in names if name not in peers]:
+            raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(peers)}")
         return names
 
-    parser = parser_of(name, description, rounds=rounds)
+    parser = parser_of(name, doc, **numbers)
     add = parser.add_argument
-    add("--peers", type=some, default=[*known], metavar="A,B", help=f"of {','.join(known)}; first the baseline")
-    add("--envs", type=_folder, default=ROOT / ".venvs", metavar="FOLDER", help="virtual environments, made and reused")
+    add("--peers", type=some, default=[*peers], metavar="A,B", help=f"of {','.join(peers)}; first the baseline")
+    add("--envs", type=Path, default=ROOT / ".venvs", metavar="FOLDER", help="virtual environments, made and reused")
     return parser
 
 
 def contend(
     name: str,
-    argv: Sequence[str],
+    argv: Sequence[str] | None,
     options: argparse.Namespace,
     title: str,
     quantities: tuple[Quantity, ...],
     entries: list[Entry],
     job: tuple[object, ...],
-    check: Callable[[Path], None] = lambda folder: None,
+    to_markdown: Callable[[dict[str, Any]], str],
+    page: str | None = None,
 ) -> int:
-    """Hold a contest, write its JSON and print its table.
+    """Hold a contest, and publish it.
 
     ``job`` is the name of what the contestants do, and what digitlab is told to write for it into a temporary folder,
-    their first argument; ``check`` may look into it and leave entries out. Returns the exit code: 0, 1 without a run of
-    the baseline, 130 after Ctrl-C.
+    their first argument. Returns the exit code: 0, 1 without a run of the baseline, 130 after Ctrl-C.
     """
     contest = Contest(title, made_by(name, argv), options.rounds, quantities, entries)
+    envs = options.envs.resolve()
     with tempfile.TemporaryDirectory(prefix="digitlab-contest-") as folder:
         try:
-            write_job(str(job[0]), options.envs, [folder, *job[1:]])
-            check(Path(folder))
+            writer = contestant("digitlab", f"write-{job[0]}")
+            run_once(writer, prepare(writer, envs), [folder, *map(str, job[1:])])
         except PeerError as error:
             print(f"What the contestants read could not be written with digitlab: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
-        hold(contest, options.envs, [folder], say=lambda text: print(text, file=sys.stderr, flush=True))
-    write_json(options.out, contest.to_dict())
-    print(contest.table())
+        hold(contest, envs, [folder], say=lambda text: print(text, file=sys.stderr, flush=True))
+    publish(options.out, contest.to_dict(), to_markdown, page)
     if contest.interrupted:
         return 130
     return 0 if contest.entries[0].runs else 1
 
 
-def _folder(text: str) -> Path:
-    return Path(text).resolve()
+def prepare(peer: Peer, envs: Path) -> Path:
+    """Return the contestant's interpreter; make its virtual environment unless a complete one is there.
+
+    Pip's output goes to ``ENV.log`` beside the environment.
+    """
+    if peer.module and importlib.util.find_spec(peer.module):
+        return Path(sys.executable)
+    name = peer.env or peer.name
+    folder = envs / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    # Written last: an environment without it, or made for other versions, is not complete.
+    complete = folder / "complete.json"
+    made_for = json.dumps([sys.version, *peer.install])
+    if complete.exists() and complete.read_text() == made_for:
+        return python
+    envs.mkdir(parents=True, exist_ok=True)
+    with (envs / f"{name}.log").open("w+") as log:
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(folder)],
+            [str(python), "-m", "pip", "install", *peer.install],
+        ):
+            code = _run(command, TIMEOUT_S, stdout=log, stderr=subprocess.STDOUT).returncode
+            if code:
+                log.seek(0)
+                raise PeerError(f"not installed: {last_lines(log.read())}")
+    complete.write_text(made_for)
+    return python
+
+
+def run_once(peer: Peer, python: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """Run the contestant once and return what it reports, with what is seen from outside.
+
+    ``process_s`` is the seconds of the whole process; ``other_cores``, on Linux, the cores that the rest of the machine
+    kept busy meanwhile, on average.
+    """
+    begin, others = time.perf_counter(), other_cpu_s()
+    command = [str(python), str(peer.script), *peer.job, *arguments]
+    done = _run(command, peer.timeout_s, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen = {"process_s": time.perf_counter() - begin}
+    if others is not None:
+        seen["other_cores"] = round(max(0.0, (other_cpu_s() or others) - others) / seen["process_s"], 3)
+    if done.returncode:
+        raise PeerError(f"exit status {done.returncode}: {last_lines(done.stderr)}")
+    try:
+        return {**json.loads(done.stdout.strip().rpartition("\n")[2]), **seen}
+    except (ValueError, TypeError) as error:
+        raise PeerError(f"its last line is not a JSON object: {last_lines(done.stdout, 1)}") from error
+
+
+def last_lines(text: str, n: int = 3) -> str:
+    """Return pip's last error, else the last lines, in one; without addresses and folders, as it may be published."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    joined = " / ".join(errors[-1:] or lines[-n:]).replace("|", "\\|") or "it said nothing"
+    return re.sub(r"(?<![\w.])(?:/[\w.+@~-]+)+/", "", re.sub(r"\w+://\S+", "(address)", joined))[-500:]
+
+
+def _run(command: list[str], timeout_s: float, **options: Any) -> subprocess.CompletedProcess[str]:
+    # Another project's modules must not get in, and no user's configuration of threads either.
+    dropped = {"PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"}
+    environment = {key: value for key, value in os.environ.items() if key not in dropped} | {"PYTHONNOUSERSITE": "1"}
+    try:
+        return subprocess.run(command, cwd=ROOT, env=environment, timeout=timeout_s, check=False, **options)
+    except subprocess.TimeoutExpired as error:
+        raise PeerError(f"not finished after {timeout_s:g} s") from error
+    except OSError as error:
+        raise PeerError(f"could not be started: {error.strerror}") from error

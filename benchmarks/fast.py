@@ -1,7 +1,5 @@
 """How good is ``--preset fast``, and how long does it take? Ten seeds, the whole test set.
 
-    python benchmarks/fast.py [--seeds 10]
-
 Writes ``benchmarks/results/fast.json`` and ``docs/measurements/fast.md``.
 """
 
@@ -17,7 +15,7 @@ from digitlab.evaluation.evaluate import evaluate
 from digitlab.training.config import preset
 from digitlab.training.environment import environment
 from digitlab.training.session import TrainingSession
-from measuring import PAGES, parser_of, positive, write, write_json
+from measuring import made_by, parser_of, publish, say
 from tables import page
 
 
@@ -45,18 +43,16 @@ def to_markdown(result: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, write JSON and the page."""
-    parser = parser_of("fast", __doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=positive, default=10, help="runs")
-    options = parser.parse_args()
+    options = parser_of("fast", __doc__, seeds=(10, "runs")).parse_args(argv)
     data = MnistData.load()
     accuracies, seconds = [], []
     for seed in range(options.seeds):
         accuracy, took = measure(data, seed)
         accuracies.append(accuracy)
         seconds.append(took)
-        print(f"seed {seed}: {100 * accuracy:.2f} % after {took:.2f} s")
+        say(f"seed {seed}: {100 * accuracy:.2f} % after {took:.2f} s")
     result = {
         "n": options.seeds,
         "mean": statistics.fmean(accuracies),
@@ -65,11 +61,9 @@ def main() -> None:
         "seconds": statistics.median(seconds),
         "all_seconds": seconds,
         "environment": environment(os.cpu_count() or 1),
-        "command": f"python benchmarks/fast.py --seeds {options.seeds}",
+        **made_by("fast", ["--seeds", str(options.seeds)]),
     }
-    write_json(options.out, result)
-    write(PAGES / "fast.md", to_markdown(result))
-    print(to_markdown(result))
+    publish(options.out, result, to_markdown, "fast.md")
 
 
 if __name__ == "__main__":

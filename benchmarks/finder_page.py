@@ -1,8 +1,5 @@
 """Measure how fast the finder's network answers a page, by digitlab and ONNX Runtime, in turn on the same cores.
 
-``python benchmarks/finder_page.py [--rounds 5] [--calls 10] [--out FILE] [--peers digitlab,onnxruntime]
-[--envs .venvs]``
-
 One page of 1024 x 768 pixels, from a float32 array to the maps, with all cores and with the ONNX file that digitlab
 writes. The rules are in ``peers/jobs.py``; a contestant whose maps differ from digitlab's by more than 1e-4 of the
 largest number fails.
@@ -13,30 +10,22 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from contest import Entry, Quantity, contend, contest_parser
-from contestants import contestant
-from measuring import positive
+from contest import Entry, Quantity, contend, contest_parser, contestant
 from tables import circumstances, contest_table, difference, n_runs, page, times
 
 #: The contestants; the first is the baseline.
 PEERS = {env: contestant(env, "page") for env in ("digitlab", "onnxruntime")}
 
-QUANTITIES = (
-    Quantity("page_ms", "a page, ms", digits=0, ratio=True),
-    Quantity("fastest_ms", "fastest call, ms", digits=0, ratio=True),
-    Quantity("difference", "difference, 1e-6", scale=1e6),
-)
+QUANTITIES = (Quantity("page_ms", ratio=True), Quantity("fastest_ms", ratio=True), Quantity("difference"))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Hold the contest; return 0, 1 without a run of the baseline, 130 after Ctrl-C."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = contest_parser("finder_page", "Measure how fast a page is answered.", PEERS.values(), rounds=5)
-    parser.add_argument("--calls", type=positive, default=10, metavar="N", help="calls in a round (default 10)")
-    options = parser.parse_args(argv)
-    title = "The finder's network on a page of 1024 x 768 pixels"
+    numbers = {"rounds": (5, "runs of each"), "calls": (10, "calls in a round")}
+    options = contest_parser("finder_page", __doc__, PEERS, **numbers).parse_args(argv)
+    title, job = "The finder's network on a page of 1024 x 768 pixels", ("page", options.calls)
     entries = [Entry(PEERS[name]) for name in options.peers]
-    return contend("finder_page", argv, options, title, QUANTITIES, entries, ("page", options.calls))
+    return contend("finder_page", argv, options, title, QUANTITIES, entries, job, to_markdown, "finder-page.md")
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -1,8 +1,5 @@
 """Measure how fast images are answered by digitlab, PyTorch and ONNX Runtime, in turn on the same cores.
 
-``python benchmarks/inference.py [--rounds 5] [--images 10000] [--calls 2000] [--out FILE]
-[--peers digitlab,torch,onnxruntime] [--envs .venvs]``
-
 The codelab's network and that of the fast preset, with the same weights for everybody. Two groups of quantities: images
 a second when all MNIST test images are answered, and the microseconds of a call that answers one image, from a float32
 array to an array of probabilities. The rules are in ``peers/jobs.py``; a contestant whose probabilities differ from
@@ -14,9 +11,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from contest import Entry, Quantity, contend, contest_parser
-from contestants import contestant
-from measuring import positive
+from contest import Entry, Quantity, contend, contest_parser, contestant
 from tables import circumstances, contest_table, difference, page, times
 
 #: The contestants; the first is the baseline.
@@ -25,32 +20,20 @@ PEERS = {env: contestant(env, "inference") for env in ("digitlab", "torch", "onn
 NETWORKS = {"codelab": "codelab's network", "fast": "fast preset's network"}
 _HEADINGS = {"codelab": "The codelab's network", "fast": "The network of the fast preset"}
 
-_COLUMNS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("images_per_s", ", images/s", {"digits": 0, "ratio": True}),
-    ("median_us", ", one image, us", {"digits": 1, "ratio": True}),
-    ("p95_us", ", one image, 95 %, us", {"digits": 1}),
-    ("batch_size", ", batch", {"digits": 0}),
-    ("call_threads", ", threads for one", {"digits": 0}),
-    ("difference", ", difference, 1e-6", {"scale": 1e6}),
-)
+_KEYS = ("images_per_s", "median_us", "p95_us", "batch_size", "call_threads", "difference")
 QUANTITIES = tuple(
-    Quantity(f"{key}_{name}", f"{title}{words}", **options)
-    for name, words, options in _COLUMNS
-    for key, title in NETWORKS.items()
+    Quantity(f"{network}_{key}", ratio=key in ("images_per_s", "median_us")) for key in _KEYS for network in NETWORKS
 )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Hold the contest; return 0, 1 without a run of the baseline, 130 after Ctrl-C."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = contest_parser("inference", "Measure how fast images are answered.", PEERS.values(), rounds=5)
-    parser.add_argument("--images", type=positive, default=10_000, metavar="N", help="test images (default 10,000)")
-    parser.add_argument("--calls", type=positive, default=2_000, metavar="N", help="single images (default 2,000)")
-    options = parser.parse_args(argv)
+    numbers = {"rounds": (5, "runs of each"), "images": (10_000, "test images"), "calls": (2_000, "single images")}
+    options = contest_parser("inference", __doc__, PEERS, **numbers).parse_args(argv)
     title = f"Answering: {options.images:,} MNIST test images, and {options.calls:,} single ones"
     entries = [Entry(PEERS[name]) for name in options.peers]
     job = ("inference", options.images, options.calls)
-    return contend("inference", argv, options, title, QUANTITIES, entries, job)
+    return contend("inference", argv, options, title, QUANTITIES, entries, job, to_markdown, "inference.md")
 
 
 def to_markdown(result: dict[str, Any]) -> str:

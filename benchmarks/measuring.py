@@ -1,4 +1,4 @@
-"""What all measurements share: the machine and its noise, rounds in turn, spreads, and the files that are written.
+"""What all measurements share: the machine and its noise, rounds in turn, spreads, options, and what is written.
 
 Only the standard library is needed here.
 """
@@ -11,7 +11,8 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ROOT / "docs" / "measurements"
+IMAGES = ROOT / "docs" / "images"
 #: Cores kept busy by other programs during a run, above which a page says that the machine was not quiet.
 QUIET_CORES = 0.1
 
@@ -95,13 +97,21 @@ def rss_bytes(process: int | str = "self") -> int:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def parser_of(name: str, description: str, rounds: int | None = None) -> argparse.ArgumentParser:
-    """Return a measurement's parser, with ``--out`` for its JSON, and ``--rounds`` where a default is given."""
-    parser = argparse.ArgumentParser(prog=f"python benchmarks/{name}.py", description=description)
+def peak_bytes() -> int | None:
+    """Return the most memory that this process has had; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def parser_of(name: str, doc: str | None, **numbers: tuple[int, str]) -> argparse.ArgumentParser:
+    """Return a measurement's parser: ``--out`` for its JSON, and whole numbers, each with its default and meaning."""
+    parser = argparse.ArgumentParser(prog=f"python benchmarks/{name}.py", description=(doc or "").partition("\n")[0])
     out = RESULTS / f"{name}.json"
     parser.add_argument("--out", type=Path, default=out, metavar="FILE", help="the JSON to write")
-    if rounds is not None:
-        parser.add_argument("--rounds", type=positive, default=rounds, metavar="N", help=f"default {rounds}")
+    for option, (default, meaning) in numbers.items():
+        told = f"{meaning} (default {default:,})"
+        parser.add_argument(f"--{option.replace('_', '-')}", type=positive, default=default, metavar="N", help=told)
     return parser
 
 
@@ -113,10 +123,25 @@ def positive(text: str) -> int:
     return number
 
 
-def made_by(name: str, argv: Sequence[str]) -> dict[str, str]:
+def say(text: str) -> None:
+    """Tell how far a measurement is, beside what it prints."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def made_by(name: str, argv: Sequence[str] | None) -> dict[str, str]:
     """Return the command that repeats a measurement, and the date, as every result has them."""
-    command = f"python benchmarks/{name}.py {shlex.join(argv)}".strip()
+    words = sys.argv[1:] if argv is None else argv
+    command = f"python benchmarks/{name}.py {shlex.join(words)}".strip()
     return {"command": command, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def publish(out: Path, result: Any, to_markdown: Callable[[Any], str], page: str | None = None) -> None:
+    """Write a result and print its page, which becomes the documentation's where the kept result was written."""
+    write_json(out, result)
+    text = to_markdown(result)
+    if page and out.resolve().parent == RESULTS:
+        write(PAGES / page, text)
+    print(text)
 
 
 def write(path: Path, text: str) -> None:

@@ -1,18 +1,17 @@
 """How well does digitlab read? Any folders of pictures with a ``truth.tsv``, scored in one run.
 
-    python benchmarks/reading.py FOLDER... [--cases DIR] [--composed 24] [--quick] [--jobs 2] [--check]
+    python benchmarks/reading.py FOLDER... [--cases DIR] [--quick] [--jobs 2] [--check]
         [--model RUN] [--out reading.json] [--against earlier.json] [--pictures DIR] [--failed] [--publish]
 
 Prints the accuracy of digits and of whole pictures with 95 % intervals, what was refused, whether confidence can be
-trusted, and which of the bars in ``reading_scores.py`` are reached; ``--check`` makes the exit code 1 where one is not.
+trusted, and which of the bars in ``reading.toml`` are reached; ``--check`` makes the exit code 1 where one is not.
 ``--quick`` answers at most 100 pictures a folder, in the ways that have a bar. ``--out`` keeps all figures as JSON,
 ``--against`` tells what became right or wrong since, ``--publish`` makes docs/measurements/reading.md from them, and
-``--pictures`` writes sheets of what failed, with what was read drawn on the photos. ``--composed`` reads so many
-pictures of each kind of ``reading_composed.py`` as well. Columns of ``truth.tsv``: see ``reading_folders.py``; files
-beside the folders are passed over.
+``--pictures`` writes sheets of what failed, with what was read drawn on the photos. Columns of ``truth.tsv``: see
+``reading_folders.py``; files beside the folders are passed over.
 
 Pictures of one digit are answered twice: as one digit (``Reader.read_digit``, the way of ``digitlab predict``) and as a
-photo (``Reader.read``, the way of ``digitlab read``). ``--cases`` asks the situations of ``reading_cases.py`` as well.
+photo (``Reader.read``, the way of ``digitlab read``). ``--cases`` asks the situations of ``reading.toml`` as well.
 """
 
 from __future__ import annotations
@@ -23,30 +22,24 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from composed_scores import Found
 from digitlab.errors import DigitlabError
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import ReadingOptions
 from digitlab.training.environment import environment
-from reading_cases import measure_cases
-from reading_composed import KINDS, readings
-from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, read_truth, text_of
-from reading_page import failures_image, figures, may_be_shown, publish
-from reading_scores import Answer, area_under_roc, refused_at, score, trust, verdicts, ways_with_bars
-from reading_sheet import write_sheet
+from measuring import say, write_json
+from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, measure_cases, read_truth
+from reading_page import failures_image, figures, may_be_shown, publish, write_sheet
+from reading_scores import Answer, area_under_roc, bars_of, refused_at, score, trust, verdicts
 
 #: Pictures a folder with ``--quick``; more where a hundred would hide what is asked for.
 QUICK = 100
 QUICK_OF = {"kaggle_90x140": 400}
 #: Pictures of a folder or kind on a sheet of the documents.
 MOST_SHOWN = 12
-#: Says of a composed picture that all digits were read, and not all in their places or boxes.
-NOT_WHOLE = " (not in place)"
 
 #: Writes sheets of what failed: name, way, answers, and the photos by the answers' file.
 Writer = Callable[[str, str, Sequence[Answer], Mapping[str, Any]], None]
@@ -81,7 +74,7 @@ def measure(
     as_digits: dict[str, list[Answer]] = {}
     as_photos: list[Answer] = []
     for truth in truths:
-        with_bars = ways_with_bars(truth.name)
+        with_bars = {way for way, _, _ in bars_of(truth.name)}
         items = part_of(truth, most or (QUICK_OF.get(truth.name, QUICK) if quick else len(truth.items)))
         for way in WAYS[truth.kind]:
             if quick and with_bars and way not in with_bars:
@@ -99,7 +92,7 @@ def measure(
                 as_photos += answers
             write(truth.name, way, answers, {item.path.name: item.path for item in items})
             seconds = time.perf_counter() - began
-            _say(f"{truth.name}, {way}: {len(answers) - len(wrong)} of {len(answers)} right, {seconds:.1f} s")
+            say(f"{truth.name}, {way}: {len(answers) - len(wrong)} of {len(answers)} right, {seconds:.1f} s")
     return {
         "entries": entries,
         "refusals": refusals(as_digits),
@@ -111,26 +104,6 @@ def measure(
     }
 
 
-def measure_composed(n_pictures: int, reader: Reader, write: Writer) -> dict[str, dict[str, Any]]:
-    """Read composed pictures of every kind; return the counts of ``composed_scores.Found`` by kind."""
-    kinds = {}
-    for kind in KINDS if n_pictures else ():
-        found, answers, photos = Found(), [], {}
-        for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, 0, reader)):
-            found += judged
-            truth = " ".join("".join(filter(str.isdecimal, line)) for line in picture.lines)
-            surest = max((digit.confidence for digit in reading.digits), default=0.0)
-            # Where digits stand matters here, so what is right is what was found right in its place.
-            text = truth if judged.is_whole else text_of(reading) + NOT_WHOLE * (text_of(reading) == truth)
-            told = "|".join(picture.lines) or picture.kind
-            answers.append(Answer(f"{kind} {k}", truth, text, told, surest, 1 - surest, 0.0, reading))
-            photos[f"{kind} {k}"] = picture.pixels
-        write(kind, "composed", answers, photos)
-        kinds[kind] = asdict(found)
-        _say(f"composed, {kind}: {sum(answer.is_right for answer in answers)} of {n_pictures} whole")
-    return kinds
-
-
 def writer(pictures: Path | None, shown: list[dict[str, Any]] | None) -> Writer:
     """Return what writes sheets of what failed: into a folder, and of what may be shown into docs/images."""
 
@@ -139,7 +112,7 @@ def writer(pictures: Path | None, shown: list[dict[str, Any]] | None) -> Writer:
             write_sheet(answers, photos, pictures / f"{name}-{way}.png")
         if shown is None or way == "digit":
             return
-        free = [answer for answer in answers if way == "composed" or may_be_shown(name, answer.file)]
+        free = [answer for answer in answers if may_be_shown(name, answer.file)]
         n_wrong = write_sheet(free, photos, failures_image(name), n_most=MOST_SHOWN)
         if n_wrong:
             shown.append({"name": name, "n": len(free), "n_wrong": n_wrong})
@@ -180,60 +153,52 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="pictures and a truth.tsv")
-    parser.add_argument("--cases", type=Path, metavar="DIR", help="a folder of cases to ask as well")
-    parser.add_argument("--composed", type=int, default=0, metavar="N", help="composed pictures of each kind as well")
-    parser.add_argument("--model", help="a run or a .safetensors file instead of the shipped reader")
-    parser.add_argument("--quick", action="store_true", help="at most 100 pictures a folder, in the ways with a bar")
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes, one core each (default 1, all cores)"
-    )
-    parser.add_argument("--most", type=int, metavar="N", help="at most so many pictures a folder")
-    parser.add_argument("--check", action="store_true", help="exit code 1 where a bar is not reached")
-    parser.add_argument("--failed", action="store_true", help="list what was read wrongly")
-    parser.add_argument("--against", type=Path, metavar="JSON", help="list what changed since an earlier --out")
-    parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="where to write sheets of what failed")
-    parser.add_argument("--publish", action="store_true", help="make docs/measurements/reading.md of it")
+    add = parser.add_argument
+    add("folders", type=Path, nargs="+", metavar="FOLDER", help="pictures and a truth.tsv")
+    add("--cases", type=Path, metavar="DIR", help="a folder of cases to ask as well")
+    add("--model", help="a run or a .safetensors file instead of the shipped reader")
+    add("--quick", action="store_true", help="at most 100 pictures a folder, in the ways with a bar")
+    add("--jobs", type=int, default=1, metavar="N", help="processes, one core each (default 1, all cores)")
+    add("--most", type=int, metavar="N", help="at most so many pictures a folder")
+    add("--check", action="store_true", help="exit code 1 where a bar is not reached")
+    add("--failed", action="store_true", help="list what was read wrongly")
+    add("--against", type=Path, metavar="JSON", help="list what changed since an earlier --out")
+    add("--out", type=Path, help="where to write the figures as JSON")
+    add("--pictures", type=Path, metavar="DIR", help="where to write sheets of what failed")
+    add("--publish", action="store_true", help="make docs/measurements/reading.md of it")
     options = parser.parse_args(argv)
-    before = None if options.against is None else json.loads(options.against.read_text("utf-8"))
+    before = json.loads(options.against.read_text("utf-8")) if options.against else None
     try:
         truths = [read_truth(folder) for folder in options.folders if not folder.is_file()]
         reader = Reader(options.model)
     except (TruthError, DigitlabError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    shown: list[dict[str, Any]] | None = [] if options.publish else None
-    write = writer(options.pictures, shown)
+    shown: list[dict[str, Any]] = []
+    write = writer(options.pictures, shown if options.publish else None)
     with asking(reader, options.model, options.jobs) as ask:
         result = measure(truths, ask, write, quick=options.quick, most=options.most)
-    result["composed"] = measure_composed(options.composed, reader, write)
-    result["shown"] = shown or []
-    result["cases"] = [] if options.cases is None else measure_cases(options.cases, reader)
-    result["model"] = "the shipped reader" if options.model is None else Path(options.model).name
-    result["refuse_above"] = reader.answers.refuse_above
-    switches = " --quick" * options.quick + (f" --most {options.most}" if options.most else "")
-    switches += " --cases cases" if options.cases else ""
-    switches += f" --composed {options.composed}" if options.composed else ""
-    result["command"] = f"python benchmarks/reading.py {' '.join(truth.name for truth in truths)}{switches}"
+    switches = [truth.name for truth in truths] + ["--quick"] * options.quick
+    switches += [f"--most {options.most}"] if options.most else []
+    switches += ["--cases cases"] if options.cases else []
+    result |= {
+        "shown": shown,
+        "cases": measure_cases(options.cases, reader) if options.cases else [],
+        "model": Path(options.model).name if options.model else "the shipped reader",
+        "refuse_above": reader.answers.refuse_above,
+        "command": f"python benchmarks/reading.py {' '.join(switches)}",
+    }
     result["bars"] = verdicts(result)
     if options.out is not None:
-        options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        write_json(options.out, result)
     if options.publish:
         publish(result)
     print(figures(result))
     if options.failed:
-        print("\n## Read wrongly\n")
-        print(failed(result))
+        print(f"\n## Read wrongly\n\n{failed(result)}")
     if before is not None:
-        print("\n## Changed\n")
-        print(changed(before, result))
-    is_missed = not all(row["is_reached"] for row in result["bars"])
-    return 1 if options.check and is_missed else 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        print(f"\n## Changed\n\n{changed(before, result)}")
+    return int(options.check and not all(row["is_reached"] for row in result["bars"]))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from __future__ import annotations
 import argparse
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -27,13 +29,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from composed_empty import SCENES, named_scene, text_page
-from composed_glyphs import Mark
 from composed_kinds import FORMS, HEIGHTS, form, of_height, separated, sheet_on_table, sudoku
-from composed_photos import Composed, moved
-from composed_scores import Found, judge
+from composed_photos import Composed, Mark, moved
 from digitlab.data.mnist import MnistData
 from digitlab.reading.reader import Reader
-from digitlab.reading.reading import Reading, ReadingOptions
+from digitlab.reading.reading import Digit, Reading, ReadingOptions
 from reading_folders import TRUTH
 
 #: Widths of pen, as the side of the square that thins (below 0) or thickens the ink.
@@ -119,19 +119,126 @@ def write_folder(folder: Path, kind: str, n_pictures: int, seed: int) -> None:
     (folder / TRUTH).write_text("".join(rows))
 
 
-def readings(kind: str, n_pictures: int, seed: int, reader: Reader) -> Iterator[tuple[Composed, Reading, Found]]:
-    """Compose and read pictures of a kind, one after the other, and judge each."""
-    options = ReadingOptions(grid=(9, 9)) if kind == "sudokus" else ReadingOptions()
-    for k in range(n_pictures):
-        picture = composed(kind, seed, k)
-        reading = reader.read(picture.pixels, options)
-        yield picture, reading, judge(picture, reading)
+@dataclass(frozen=True)
+class Found:
+    """Counts over pictures: of digits, of lines, of boxes."""
+
+    n_pictures: int = 0
+    n_turned: int = 0  # upright rightly
+    n_digits: int = 0
+    n_right: int = 0  # read where they stand
+    n_extra: int = 0  # read where none stands
+    n_lines: int = 0
+    n_whole: int = 0  # all digits and nothing else was read, as one number where it is a row of boxes
+    n_texts: int = 0  # the text with separators is right
+    n_cells: int = 0
+    n_cells_right: int = 0  # the digit, or that there is none, was told
+    n_empty: int = 0  # pictures on which nothing was read
+    surest_extra: float = 0.0  # the highest confidence of a digit that is none
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all digits were read where they stand, nothing besides, and every box was told."""
+        return self.n_right == self.n_digits and self.n_extra == 0 and self.n_cells_right == self.n_cells
+
+    def __add__(self, other: Found) -> Found:
+        surest = max(self.surest_extra, other.surest_extra)
+        summed = (a + b for a, b in zip(astuple(self), astuple(other), strict=True))
+        return replace(Found(*summed), surest_extra=surest)
+
+
+def judge(picture: Composed, reading: Reading) -> Found:
+    """Compare a reading with what was composed."""
+    right, extra = in_place(picture, reading)
+    read = [[number.value for number in line.numbers] for line in reading.lines]
+    if picture.cells:
+        whole = Counter(picture.lines) & Counter(numbers[0] for numbers in read if len(numbers) == 1)
+    else:
+        digits = ("".join(filter(str.isdecimal, line)) for line in picture.lines)
+        whole = Counter(digits) & Counter("".join(numbers) for numbers in read)
+    texts = Counter(picture.lines) & Counter(line.text for line in reading.lines)
+    return Found(
+        n_pictures=1,
+        n_turned=int(reading.turned == picture.turned),
+        n_digits=len(picture.marks),
+        n_right=right,
+        n_extra=len(extra),
+        n_lines=len(picture.lines),
+        n_whole=sum(whole.values()),
+        n_texts=sum(texts.values()),
+        n_cells=sum(map(len, picture.cells)),
+        n_cells_right=cells_right(picture, reading),
+        n_empty=int(not reading.digits),
+        surest_extra=max((digit.confidence for digit in extra), default=0.0),
+    )
+
+
+def in_place(picture: Composed, reading: Reading) -> tuple[int, list[Digit]]:
+    """Return how many digits were read where they stand, and those that were read where none stands."""
+    if reading.turned != picture.turned:
+        return 0, list(reading.digits)
+    free = [(mark, *_straightened(mark, reading)) for mark in picture.marks]
+    n_right, extra = 0, []
+    for digit in reading.digits:
+        box = digit.box
+        here = [
+            (abs(x - (box.left + box.right) / 2) + abs(y - (box.top + box.bottom) / 2), place)
+            for place, (_, x, y) in enumerate(free)
+            if box.left <= x <= box.right and box.top <= y <= box.bottom
+        ]
+        if not here:
+            extra.append(digit)
+            continue
+        mark, _, _ = free.pop(min(here)[1])
+        n_right += mark.value == str(digit.value)
+    return n_right, extra
+
+
+def cells_right(picture: Composed, reading: Reading) -> int:
+    """Return how many boxes were told as what they hold, each row compared with the row that was read most like it."""
+    if not picture.cells:
+        return 0
+    rows = [tuple(cell.value for cell in line.cells) for line in reading.lines if line.cells]
+    n_right = 0
+    for cells in picture.cells:
+        best = max(rows, key=lambda row: _agreeing(cells, row), default=())
+        if best:
+            n_right += _agreeing(cells, best)
+            rows.remove(best)
+    return n_right
+
+
+def _agreeing(truth: tuple[str, ...], read: tuple[str, ...]) -> int:
+    """How many boxes agree; none where there are more or fewer of them."""
+    return sum(a == b for a, b in zip(truth, read, strict=True)) if len(truth) == len(read) else 0
+
+
+def _straightened(mark: Mark, reading: Reading) -> tuple[float, float]:
+    """Where the middle of a digit is in pixels of the reading, whose photo was turned clockwise by its skew."""
+    x, y = mark.center
+    if reading.skew == 0:
+        return x, y
+    angle = np.deg2rad(reading.skew)
+    sine, cosine = float(np.sin(angle)), float(np.cos(angle))
+    # The straightened picture holds all of the other, so its size tells the other's.
+    spread = cosine**2 - sine**2
+    width = (reading.width * cosine - reading.height * abs(sine)) / spread
+    height = (reading.height * cosine - reading.width * abs(sine)) / spread
+    across, down = x - width / 2, y - height / 2
+    return (
+        reading.width / 2 + across * cosine - down * sine,
+        reading.height / 2 + across * sine + down * cosine,
+    )
 
 
 def read_kind(kind: str, n_pictures: int, seed: int, folder: Path) -> Found:
     """Read pictures of a kind; those that were not read as a whole are drawn into the folder and told."""
-    found = Found()
-    for k, (picture, reading, judged) in enumerate(readings(kind, n_pictures, seed, Reader())):
+    found, reader = Found(), Reader()
+    options = ReadingOptions(grid=(9, 9)) if kind == "sudokus" else ReadingOptions()
+    for k in range(n_pictures):
+        picture = composed(kind, seed, k)
+        reading = reader.read(picture.pixels, options)
+        judged = judge(picture, reading)
         found += judged
         if not judged.is_whole or judged.n_texts < judged.n_lines:
             reading.render(picture.pixels).save(folder / f"read-{k:03d}.png")

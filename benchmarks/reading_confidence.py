@@ -1,7 +1,5 @@
 """Fit how three opinions and their surroundings make a confidence, on composed pages of MNIST's validation digits.
 
-    python benchmarks/reading_confidence.py [--sheets 120] [--model RUN]
-
 Prints the constants of ``reading/confidence.py`` and, for pages that were not fitted on, how many of the digits and
 numbers that claim so much are right.
 """

@@ -1,4 +1,4 @@
-"""Folders of pictures with a ``truth.tsv``: what stands on each of them.
+"""What is read: folders of pictures with a ``truth.tsv``, and situations that people report.
 
 The first column is ``file``; the second names the kind of truth:
 
@@ -29,7 +29,7 @@ from typing import Any
 from digitlab.errors import DigitlabError
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading, ReadingOptions
-from reading_scores import Answer
+from reading_scores import KNOWN, Answer
 
 KINDS = ("digit", "digits", "lines", "letter")
 TRUTH = "truth.tsv"
@@ -180,3 +180,41 @@ def _as_photo(reader: Reader, item: Item) -> tuple[str, float, float, Reading | 
         confidence *= number.confidence
     surest = max((digit.confidence for digit in reading.digits), default=0.0)
     return text_of(reading), confidence if reading.numbers else 0.0, 1 - surest, reading
+
+
+def plain(reading: Reading) -> str:
+    """Return numbers parted by spaces and lines by ``|``; separators are no digits."""
+    return "|".join(" ".join(number.value for number in line.numbers) for line in reading.lines)
+
+
+def predicted(reader: Reader, path: Path) -> str:
+    """Return the answer to a picture of one digit, nothing where it is refused."""
+    probabilities, p_not_a_digit = reader.read_digit(path)
+    return "" if p_not_a_digit > reader.answers.refuse_above else str(int(probabilities.argmax()))
+
+
+ASKS: dict[str, Callable[[Reader, Path], str]] = {
+    "read": lambda reader, path: plain(reader.read(path)),
+    "read --digits 4": lambda reader, path: plain(reader.read(path, ReadingOptions(digits=4))),
+    "predict": predicted,
+}
+
+
+def measure_cases(folder: Path, reader: Reader) -> list[dict[str, Any]]:
+    """Ask all cases of ``reading.toml`` that are in a folder; a row each: what is right, what was read.
+
+    A case has a folder of its own there, whose name begins with its number.
+    """
+    rows = []
+    for case, ask in ((each, ask) for each in KNOWN["cases"] for ask in each["ask"]):
+        path = next(folder.glob(f"{case['number']}-*/{case['file']}"), None)
+        if path is None:
+            continue
+        try:
+            text = ASKS[ask](reader, path)
+        except DigitlabError as error:
+            text = f"error: {error}"
+        told = " or ".join(repr(right) if right else "nothing" for right in case["right"])
+        row = {"case": case["number"], "file": case["file"], "ask": ask, "right": told, "read": text}
+        rows.append(row | {"is_right": text in case["right"]})
+    return rows

@@ -2,32 +2,89 @@
 
     python benchmarks/reading_page.py
 
-makes page, charts and the README's table anew from what was measured, for instance when words were changed.
+makes page, charts and the README's table anew from what was measured, for instance when words were changed. Sheets of
+what was read wrongly, with what was read drawn on the photos, are made while there are photos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
 import measuring
 from digitlab.evaluation.svg import Dot, Trace, spread_chart
+from digitlab.reading.reading import Reading
+from digitlab.reading.render import upright_pixels
 from digitlab.text import percent
-from measuring import read_json, write, write_json
-from reading_origins import LIMITS, ORIGINS, README_ROWS, REASONS, SHOWN
-from reading_scores import COVERAGES
+from measuring import IMAGES, PAGES, read_json, write, write_json
+from reading_scores import COVERAGES, KNOWN, Answer, aligned
 from readme import TABLES, filled, write_first
 from tables import markdown_table
 
-WAYS = {"digit": "as one digit", "photo": "as a photo"}
+RESULTS = measuring.RESULTS / "reading.json"
+SPEED = measuring.RESULTS / "reading_speed.json"
+PAGE = PAGES / "reading.md"
+COVERAGE = IMAGES / "reading-coverage.svg"
+RELIABILITY = IMAGES / "reading-reliability.svg"
+
+_ORIGIN = ("what", "origin", "licence")
+_WAYS = {"digit": "as one digit", "photo": "as a photo"}
+_QUIET_LOAD = 0.5
+_LABEL_PX = 34
+_TEXT, _PALE, _GROUND = "#1f2328", "#656d76", "#d0d7de"
+_RIGHT, _WRONG, _EXTRA, _REFUSED = "#0a7d33", "#d1242f", "#8250df", "#bf8700"
+_LEAST_DRAWN = 20  # a line through fewer pictures would tell nothing
+_LEAST_OF_BIN = 5  # and so would a dot of fewer numbers
+
+
+def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
+    """Return docs/measurements/reading.md."""
+    machine = result["environment"]
+    parts = [
+        "# Reading what people write",
+        "How well digitlab reads pictures that it has not learned from: its networks have learned from MNIST's "
+        f"training images and from what digitlab draws itself. Read with {result['model']}; as one digit, a mark is "
+        f"refused where *not a digit* has a probability above {result['refuse_above']:g}, on a photo also where its "
+        f"best digit has less than {result['min_confidence']:g}. In brackets: 95 % Wilson intervals. These pictures "
+        "were looked at while the way was built, so others may be read less well; none of them is part of digitlab.",
+        _origins(result),
+        figures(result),
+        f"![Accuracy over coverage](../images/{COVERAGE.name})",
+    ]
+    if result["trust"]["n"]:
+        parts.append(f"![How many of the numbers that claim so much are right](../images/{RELIABILITY.name})")
+    missed = [bar["what"] for bar in result["bars"] if not bar["is_reached"]]
+    if missed:
+        parts += ["## Why some is not reached", "\n".join(f"- *{what}*: not looked into." for what in missed)]
+    if speed is not None:
+        parts += ["## Speed", _speed(speed)]
+    parts += ["## Known limits", KNOWN["limits"]]
+    if result["shown"]:
+        parts += [
+            "## What is read wrongly",
+            "The surest mistakes first. Green: right; red: wrong; violet: read where nothing stands; yellow: refused. "
+            "Below each: what stands there, what was read, and its confidence. Shown are pictures whose licence allows "
+            "it, and composed ones.",
+            *map(_shown, result["shown"]),
+        ]
+    parts.append(
+        f"digitlab {machine['digitlab']}, Python {machine['python']}, {machine['threads']} threads of "
+        f"{machine['processor']}. Made by `{result['command']}` on {result['date'][:10]}; with folders of your own, "
+        "the same command tells how well yours are read." + _busy(result["load"], machine["threads"])
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def figures(result: dict[str, Any]) -> str:
     """Return the tables of a measurement."""
     parts = [
         "## Accuracy",
-        accuracy(result),
+        _accuracy(result),
         "*Digits*: of the digits that stand there, those read and in place, in the alignment with the fewest edits; "
         "*extra*: what was read besides. *Whole*: pictures on which all digits and nothing else was read. *As one "
         "digit* is the way of `digitlab predict`, *as a photo* that of `digitlab read`, which may find several digits "
@@ -36,7 +93,7 @@ def figures(result: dict[str, Any]) -> str:
     if result["refusals"]:
         parts += [
             "## Refusing",
-            refusals(result),
+            _refusals(result),
             "How well the probability of *not a digit* parts the two, whatever the threshold; and how much of what is "
             "to be refused is, with the threshold at which 1 % of the digits are lost.",
         ]
@@ -45,28 +102,18 @@ def figures(result: dict[str, Any]) -> str:
             "## Coverage against accuracy",
             "The share of pictures right as a whole among the surest answers, when only this share of all pictures is "
             "answered; the rest would be looked at by people.",
-            coverage(result),
+            _coverage(result),
         ]
     if result["trust"]["n"]:
-        parts += ["## Can a confidence be trusted?", trust(result["trust"])]
-    if result["composed"]:
-        parts += ["## Composed pictures", composed(result["composed"])]
+        parts += ["## Can a confidence be trusted?", _trust(result["trust"])]
     if result["cases"]:
-        parts += ["## Situations that people report", cases(result["cases"])]
+        parts += ["## Situations that people report", _cases(result["cases"])]
     if result["bars"]:
-        parts += ["## What is asked for, and what is reached", bars(result["bars"])]
+        parts += ["## What is asked for, and what is reached", _bars(result["bars"])]
     return "\n\n".join(parts)
 
 
-def share(figures: dict[str, Any] | None) -> str:
-    """Return a proportion with its interval; nothing where there is none."""
-    if figures is None:
-        return ""
-    low, high = figures["interval"]
-    return f"{percent(figures['share'], 1)} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def accuracy(result: dict[str, Any]) -> str:
+def _accuracy(result: dict[str, Any]) -> str:
     """Return the accuracy of every folder."""
     rows = []
     for entry in result["entries"]:
@@ -85,7 +132,7 @@ def accuracy(result: dict[str, Any]) -> str:
     return markdown_table(["", "pictures", "digits", "extra", "whole", "refused rightly", "ms a picture"], rows)
 
 
-def refusals(result: dict[str, Any]) -> str:
+def _refusals(result: dict[str, Any]) -> str:
     """Return how well what is no digit is told from digits."""
     rows = [
         [
@@ -99,7 +146,7 @@ def refusals(result: dict[str, Any]) -> str:
     return markdown_table(["to be refused", "against digits of", "area under the ROC", "refused at 1 % lost"], rows)
 
 
-def coverage(result: dict[str, Any]) -> str:
+def _coverage(result: dict[str, Any]) -> str:
     """Return the accuracy of the surest answers."""
     entries = [entry for entry in result["entries"] if "coverage" in entry]
     shares = [f"{100 * point['coverage']:.0f} %" for point in entries[0]["coverage"]] if entries else []
@@ -107,7 +154,7 @@ def coverage(result: dict[str, Any]) -> str:
     return markdown_table(["answered", *shares], rows)
 
 
-def trust(found: dict[str, Any]) -> str:
+def _trust(found: dict[str, Any]) -> str:
     """Return how many of the numbers that claim so much are right."""
     bins = [
         [f"{100 * part['low']:g} to {100 * part['high']:g} %", str(part["n"]), *_claimed(part)]
@@ -131,33 +178,7 @@ def trust(found: dict[str, Any]) -> str:
     )
 
 
-def composed(kinds: dict[str, dict[str, Any]]) -> str:
-    """Return how well composed pictures were read, whose digits' places are known."""
-    rows = []
-    for kind, found in kinds.items():
-        n = found["n_pictures"]
-        rows.append(
-            [
-                kind,
-                str(n),
-                *(_of(found[name], found[of]) for name, of in (("n_right", "n_digits"), ("n_whole", "n_lines"))),
-                f"{found['n_extra'] / n:.2f}",
-                _of(found["n_texts"], found["n_lines"]) if kind == "separated" else "",
-                _of(found["n_cells_right"], found["n_cells"]),
-                "" if found["n_digits"] else _of(found["n_empty"], n),
-                f"{100 * found['surest_extra']:.2f} %" if found["n_extra"] else "",
-            ]
-        )
-    headings = ["", "pictures", "digits right and in place", "lines whole", "extra a picture", "texts with separators"]
-    return "\n\n".join(
-        [
-            "Written with MNIST's test digits by `benchmarks/reading_composed.py`; every digit's place is known.",
-            markdown_table([*headings, "boxes", "empty", "surest of the extra"], rows),
-        ]
-    )
-
-
-def cases(rows: Sequence[dict[str, Any]]) -> str:
+def _cases(rows: Sequence[dict[str, Any]]) -> str:
     """Return what was read in situations that people report."""
     cells = [
         [row["case"], f"`{row['file']}`", row["ask"], row["right"], row["read"] or "nothing", _mark(row["is_right"])]
@@ -168,7 +189,7 @@ def cases(rows: Sequence[dict[str, Any]]) -> str:
     return markdown_table(["case", "picture", "asked", "right", "read", ""], cells)
 
 
-def bars(rows: Sequence[dict[str, Any]]) -> str:
+def _bars(rows: Sequence[dict[str, Any]]) -> str:
     """Return what is asked and what is reached."""
     n_reached = sum(bar["is_reached"] for bar in rows)
     table = markdown_table(
@@ -178,71 +199,62 @@ def bars(rows: Sequence[dict[str, Any]]) -> str:
     return f"{table}\n\n{n_reached} of {len(rows)} are reached."
 
 
+def share(figures: dict[str, Any] | None) -> str:
+    """Return a proportion with its interval; nothing where there is none."""
+    if figures is None:
+        return ""
+    low, high = figures["interval"]
+    return f"{percent(figures['share'], 1)} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 def _title(entry: dict[str, Any], result: dict[str, Any]) -> str:
     is_twice = sum(other["name"] == entry["name"] for other in result["entries"]) > 1
-    return f"{entry['name']}, {WAYS[entry['way']]}" if is_twice else entry["name"]
+    return f"{entry['name']}, {_WAYS[entry['way']]}" if is_twice else entry["name"]
 
 
 def _claimed(part: dict[str, Any]) -> list[str]:
     return [percent(part["confidence"], 1), share(part)] if part["n"] else ["", ""]
 
 
-def _of(n: int, of: int) -> str:
-    return f"{percent(n / of, 1)} of {of}" if of else ""
-
-
 def _mark(is_right: bool) -> str:
     return "yes" if is_right else "**no**"
 
 
-RESULTS = measuring.RESULTS / "reading.json"
-SPEED = measuring.RESULTS / "reading_speed.json"
-PAGE = measuring.PAGES / "reading.md"
-IMAGES = measuring.ROOT / "docs" / "images"
-COVERAGE = IMAGES / "reading-coverage.svg"
-RELIABILITY = IMAGES / "reading-reliability.svg"
-
-_QUIET_LOAD = 0.5
-_LEAST_DRAWN = 20  # a line through fewer pictures would tell nothing
-_LEAST_OF_BIN = 5  # and so would a dot of fewer numbers
+def _origins(result: dict[str, Any]) -> str:
+    names, known = dict.fromkeys(entry["name"] for entry in result["entries"]), KNOWN["folders"]
+    rows = [[f"`{name}`", *(known[name][key] for key in _ORIGIN)] for name in names if name in known]
+    return markdown_table(["folder", "what", "from", "licence"], rows) if rows else ""
 
 
-def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
-    """Return docs/measurements/reading.md."""
-    machine = result["environment"]
-    parts = [
-        "# Reading what people write",
-        "How well digitlab reads pictures that it has not learned from: its networks have learned from MNIST's "
-        f"training images and from what digitlab draws itself. Read with {result['model']}; as one digit, a mark is "
-        f"refused where *not a digit* has a probability above {result['refuse_above']:g}, on a photo also where its "
-        f"best digit has less than {result['min_confidence']:g}. In brackets: 95 % Wilson intervals. These pictures "
-        "were looked at while the way was built, so others may be read less well; none of them is part of digitlab.",
-        _origins(result),
-        figures(result),
-        f"![Accuracy over coverage](../images/{COVERAGE.name})",
+def _shown(shown: dict[str, Any]) -> str:
+    """A sheet of failures with whose pictures they are."""
+    name, known = shown["name"], KNOWN["folders"][shown["name"]]
+    told = f"`{name}`: {known['what']}; from {known['origin']}, {known['licence']}."
+    n_wrong = f"{shown['n_wrong']} of {shown['n']} pictures are not read as a whole."
+    return f"{told} {n_wrong}\n\n![What is read wrongly: {name}](../images/{failures_image(name).name})"
+
+
+def _speed(speed: dict[str, Any]) -> str:
+    rows = [
+        [entry["title"], str(entry["n"]), entry["median"], entry["range"], entry["processor"], _weight(entry)]
+        for entry in speed["entries"]
     ]
-    if result["trust"]["n"]:
-        parts.append(f"![How many of the numbers that claim so much are right](../images/{RELIABILITY.name})")
-    missed = [bar["what"] for bar in result["bars"] if not bar["is_reached"]]
-    if missed:
-        parts += ["## Why some is not reached", "\n".join(f"- *{what}*: {_reason(what)}" for what in missed)]
-    if speed is not None:
-        parts += ["## Speed", _speed(speed)]
-    parts += ["## Known limits", LIMITS]
-    if result["shown"]:
-        parts += [
-            "## What is read wrongly",
-            "The surest mistakes first. Green: right; red: wrong; violet: read where nothing stands; yellow: refused. "
-            "Below each: what stands there, what was read, and its confidence. Shown are pictures whose licence allows "
-            "it, and composed ones.",
-        ]
-    parts += [_shown(shown) for shown in result["shown"]]
-    parts.append(
-        f"digitlab {machine['digitlab']}, Python {machine['python']}, {machine['threads']} threads of "
-        f"{machine['processor']}. Made by `{result['command']}` on {result['date'][:10]}; with folders of your own, "
-        "the same command tells how well yours are read." + busy(result["load"], machine["threads"])
+    return (
+        markdown_table(["", "n", "median", "smallest to largest", "processor time", "peak memory"], rows)
+        + f"\n\n{speed['note']} Made by `{speed['command']}` on {speed['date'][:10]}."
+        + _busy(speed["load"], speed["environment"]["threads"])
     )
-    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _weight(entry: dict[str, Any]) -> str:
+    return f"{entry['peak_bytes'] / 1e6:.0f} MB" if entry.get("peak_bytes") else ""
+
+
+def _busy(load: float, n_threads: int) -> str:
+    """Return a sentence where other programs made times too long, from the load average before the measurement."""
+    if load < _QUIET_LOAD:
+        return ""
+    return f" Other programs were running (load {load:.1f} on {n_threads} threads), so times are too long."
 
 
 def coverage_chart(result: dict[str, Any]) -> str:
@@ -295,17 +307,17 @@ def readme_table(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
     """Return the README's short table."""
     entries = {(entry["name"], entry["way"]): entry for entry in result["entries"]}
     rows = []
-    for name, way, measure in README_ROWS:
+    for name, way, measure in KNOWN["readme"]:
         entry = entries.get((name, way))
         if entry is not None:
             told = {"whole": "right", "refused": "refused, as they should be", "digits": "of the digits right"}[measure]
-            rows.append([ORIGINS[name][0], f"{share(entry[measure])} {told}", str(entry[measure]["n"])])
+            rows.append([KNOWN["folders"][name]["what"], f"{share(entry[measure])} {told}", str(entry[measure]["n"])])
     parts = [markdown_table(["pictures that it has not learned from", "", "n"], rows)]
     if speed is not None:
         told = (
             f"{entry['title'][0].upper()}{entry['title'][1:]}: {entry['median']}." for entry in speed["entries"][:2]
         )
-        parts.append(" ".join(told) + busy(speed["load"], speed["environment"]["threads"]))
+        parts.append(" ".join(told) + _busy(speed["load"], speed["environment"]["threads"]))
     parts.append(
         "In brackets: 95 % intervals. All figures, what is refused, and known limits: "
         "[reading what people write](reading.md)."
@@ -337,52 +349,85 @@ def failures_image(name: str) -> Path:
 
 def may_be_shown(name: str, file: str) -> bool:
     """Tell whether the licence of a folder's picture allows to show it."""
-    return name in SHOWN and (not SHOWN[name] or file in SHOWN[name])
+    shown = KNOWN["folders"].get(name, {}).get("shown", ())
+    return shown is True or (shown is not False and file in shown)
 
 
-def busy(load: float, n_threads: int) -> str:
-    """Return a sentence where other programs made times too long, from the load average before the measurement."""
-    if load < _QUIET_LOAD:
-        return ""
-    return f" Other programs were running (load {load:.1f} on {n_threads} threads), so times are too long."
+def cell_of(answers: Sequence[Answer]) -> tuple[int, int, int]:
+    """Return the size of a picture on the sheet in pixels and how many stand side by side: pages want more room."""
+    most = max(len(answer.truth) for answer in answers)
+    if most > 8:
+        return 560, 480, 3
+    return (380, 170, 4) if most > 1 else (200, 150, 7)
 
 
-def _origins(result: dict[str, Any]) -> str:
-    names = list(dict.fromkeys(entry["name"] for entry in result["entries"]))
-    rows = [[f"`{name}`", *ORIGINS[name]] for name in names if name in ORIGINS]
-    return markdown_table(["folder", "what", "from", "licence"], rows) if rows else ""
+def write_sheet(
+    answers: Sequence[Answer], photos: Mapping[str, Path | NDArray[np.uint8]], target: Path, n_most: int = 140
+) -> int:
+    """Write the sheet, the surest mistakes first, and return how many there are; nothing is written without any.
+
+    Digits that stand there are green, others red, what stands beside them violet, what was refused yellow.
+    """
+    wrong = sorted((answer for answer in answers if not answer.is_right), key=lambda answer: -answer.confidence)
+    if not wrong:
+        target.unlink(missing_ok=True)
+        return 0
+    shown = wrong[:n_most]
+    wide, high, n_columns = cell_of(answers)
+    n_rows = -(-len(shown) // n_columns)
+    width, height = wide + 8, high + _LABEL_PX + 8
+    sheet = Image.new("RGB", (width * min(n_columns, len(shown)), height * n_rows), _GROUND)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(12)
+    for place, answer in enumerate(shown):
+        left, top = width * (place % n_columns) + 4, height * (place // n_columns) + 4
+        sheet.paste("#ffffff", (left, top, left + wide, top + height - 8))
+        picture = seen(answer, photos[answer.file], (wide, high))
+        sheet.paste(picture, (left + (wide - picture.width) // 2, top))
+        told = f"{answer.told} -> {answer.text.replace(' ', '|') or 'nothing'}"
+        for row, line in enumerate(_lines(told, wide // 7)):
+            draw.text((left + 4, top + high + 2 + 15 * row), line, _TEXT, font)
+        note = f"{answer.confidence:.3f} {answer.file[-22:]}"
+        if len(told) <= wide // 7:
+            draw.text((left + 4, top + high + 17), note, _PALE, font)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(target, quality=82)
+    return len(wrong)
 
 
-def _reason(what: str) -> str:
-    return REASONS.get(what, "not looked into.")
+def seen(answer: Answer, photo: Path | NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
+    """Return the picture as it was read, at most ``size`` large, with what was read where it was seen."""
+    if answer.reading is None:
+        with Image.open(photo) if isinstance(photo, Path) else Image.fromarray(photo) as image:
+            return ImageOps.contain(ImageOps.exif_transpose(image).convert("RGB"), size)
+    picture = ImageOps.contain(Image.fromarray(upright_pixels(photo, answer.reading)), size)
+    _draw(picture, answer, answer.reading)
+    return picture
 
 
-def _shown(shown: dict[str, Any]) -> str:
-    """A sheet of failures with whose pictures they are."""
-    name = shown["name"]
-    if name in ORIGINS:
-        what, origin, licence = ORIGINS[name]
-        told = f"`{name}`: {what}; from {origin}, {licence}."
-    else:
-        told = f"Composed, {name}. The digits are MNIST's test digits, by Yann LeCun and Corinna Cortes, CC BY-SA 3.0."
-    n_wrong = f"{shown['n_wrong']} of {shown['n']} pictures are not read as a whole."
-    return f"{told} {n_wrong}\n\n![What is read wrongly: {name}](../images/{failures_image(name).name})"
+def _draw(picture: Image.Image, answer: Answer, reading: Reading) -> None:
+    draw = ImageDraw.Draw(picture)
+    x, y = picture.width / max(reading.width, 1), picture.height / max(reading.height, 1)
+    for refused in reading.refused:
+        box = refused.box
+        draw.rectangle((box.left * x, box.top * y, box.right * x, box.bottom * y), outline=_REFUSED)
+    truth = answer.truth.replace(" ", "")
+    places = aligned(truth, "".join(str(digit.value) for digit in reading.digits))
+    for place, digit in zip(places, reading.digits, strict=True):
+        color = _EXTRA if place is None else _RIGHT if truth[place] == str(digit.value) else _WRONG
+        box = digit.box
+        draw.rectangle((box.left * x, box.top * y, box.right * x, box.bottom * y), outline=color)
+        font = ImageFont.load_default(min(max(11.0, 0.4 * box.height * y), 24.0))
+        place_xy = (box.left * x + 1, max(box.top * y - 0.6 * font.size, 0))
+        draw.text(place_xy, str(digit.value), color, font, stroke_width=1, stroke_fill="white")
 
 
-def _speed(speed: dict[str, Any]) -> str:
-    rows = [
-        [entry["title"], str(entry["n"]), entry["median"], entry["range"], entry["processor"], _weight(entry)]
-        for entry in speed["entries"]
-    ]
-    return (
-        markdown_table(["", "n", "median", "smallest to largest", "processor time", "peak memory"], rows)
-        + f"\n\n{speed['note']} Made by `{speed['command']}` on {speed['date'][:10]}."
-        + busy(speed["load"], speed["environment"]["threads"])
-    )
-
-
-def _weight(entry: dict[str, Any]) -> str:
-    return f"{entry['peak_bytes'] / 1e6:.0f} MB" if entry.get("peak_bytes") else ""
+def _lines(text: str, most: int) -> list[str]:
+    """Cut a text into at most two lines of so many characters."""
+    if len(text) <= most:
+        return [text]
+    first, _, second = text.partition(" -> ")
+    return [first[:most], f"-> {second}"[:most]]
 
 
 if __name__ == "__main__":

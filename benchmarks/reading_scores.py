@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,8 +16,18 @@ from numpy.typing import ArrayLike
 from digitlab.metrics import wilson_interval
 from digitlab.reading.reading import Reading
 
+#: What is known of the folders that are measured on, by name; which cases there are, and what is told where.
+KNOWN: dict[str, Any] = tomllib.loads(Path(__file__).with_name("reading.toml").read_text("utf-8"))
 #: Shares of the pictures to answer, at which the accuracy of the surest answers is told.
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
+#: Bounds of the ten bins of confidence: narrow where most numbers are, and where it matters.
+BOUNDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+#: Claims that are told by themselves: of the numbers that claim at least so much, how many are right.
+CLAIMS = (0.9, 0.99, 0.999)
+#: Where nothing stands, nothing is to be read as surely as this.
+CERTAIN = 0.999
+#: Of the numbers that claim 99 %, so many are right.
+TRUSTED = 0.985
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,11 @@ class Answer:
     refusal: float  # how surely there is no digit, in [0, 1]
     seconds: float  # from the file to the answer
     reading: Reading | None = None  # all that was read, for pictures that were read as photos
-    also: tuple[str, ...] = ()  # what would be right as well
 
     @property
     def is_right(self) -> bool:
         """Whether all digits were read, and nothing else."""
-        return self.text in (self.truth, *self.also)
+        return self.text == self.truth
 
 
 def score(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -128,15 +139,8 @@ def coverage(answers: Sequence[Answer]) -> list[dict[str, float]]:
 
 
 def area_under_roc(positive: ArrayLike, negative: ArrayLike) -> float:
-    """Return the probability that a positive's score is higher than a negative's, ties counting half.
+    """Return how often one of ``positive`` (n,) is higher than one of ``negative`` (m,), ties counting half.
 
-    Parameters
-    ----------
-    positive, negative : float (n,), (m,), n and m >= 1
-        Scores.
-
-    References
-    ----------
     J. A. Hanley and B. J. McNeil (1982), "The meaning and use of the area under a receiver operating characteristic
     (ROC) curve", Radiology 143, 29-36.
 
@@ -168,14 +172,6 @@ def _plain(text: str) -> str:
     return text.replace(" ", "")
 
 
-#: Bounds of the ten bins of confidence: narrow where most numbers are, and where it matters.
-BOUNDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-#: Claims that are told by themselves: of the numbers that claim at least so much, how many are right.
-CLAIMS = (0.9, 0.99, 0.999)
-#: Where nothing stands, nothing is to be read as surely as this.
-CERTAIN = 0.999
-
-
 @dataclass(frozen=True)
 class ReadNumber:
     """A number that was read: on which picture, its digits, its confidence in [0, 1], and whether it stands there."""
@@ -193,8 +189,7 @@ def numbers_of(answers: Iterable[Answer]) -> list[ReadNumber]:
         if answer.reading is None:
             continue
         lines = [[number.value for number in line.numbers] for line in answer.reading.lines]
-        truths = [text.split(" ") for text in (answer.truth, *answer.also)]
-        verdicts = max((judged(truth, lines) for truth in truths), key=sum)
+        verdicts = judged(answer.truth.split(" "), lines)
         found += [
             ReadNumber(answer.file, number.value, number.confidence, is_right)
             for number, is_right in zip(answer.reading.numbers, verdicts, strict=True)
@@ -254,7 +249,7 @@ def trust(answers: Sequence[Answer]) -> dict[str, Any]:
     empty = [
         digit
         for answer in answers
-        if answer.reading is not None and not answer.truth and "" not in answer.also
+        if answer.reading is not None and not answer.truth
         for digit in answer.reading.digits
     ]
     return {
@@ -285,87 +280,35 @@ def _certain_extra(answer: Answer) -> int:
     return sum(place is None and digit.confidence >= CERTAIN for place, digit in zip(places, digits, strict=True))
 
 
-@dataclass(frozen=True)
-class Bar:
-    """What is asked of a folder: answered in this way, this measure is at least (``extra``: at most) so much."""
-
-    name: str
-    way: str
-    measure: str
-    asked: float
-
-
-BARS = (
-    Bar("aiano_photos", "photo", "digits", 0.97),
-    Bar("kenya_tallies", "photo", "digits", 0.97),
-    Bar("kenya_tallies", "photo", "whole", 0.60),
-    Bar("wicht_sudoku", "photo", "digits", 0.97),
-    Bar("wicht_sudoku", "photo", "extra", 10),
-    Bar("notepad_marks", "photo", "digits", 0.92),
-    Bar("notepad_marks", "photo", "whole", 0.80),
-    Bar("few_pages_dev", "photo", "digits", 0.99),
-    Bar("few_strings_dev", "photo", "digits", 0.99),
-    Bar("tgtony_pages", "photo", "digits", 0.99),
-    Bar("pages", "photo", "digits", 0.99),
-    Bar("strings", "photo", "digits", 0.96),
-    Bar("strings", "photo", "whole", 0.85),
-    Bar("cells", "photo", "digits", 0.99),
-    Bar("cells", "photo", "refused", 1.0),
-    Bar("drawn", "digit", "digits", 0.995),
-    Bar("webcam_drawn", "digit", "digits", 0.995),
-    Bar("drawn_dev", "digit", "digits", 0.985),
-    Bar("kaggle_90x140", "digit", "digits", 0.98),
-    Bar("doodles", "photo", "refused", 0.95),
-    Bar("letters", "photo", "refused", 0.92),
-    Bar("math_signs", "photo", "refused", 1.0),
-)
-#: Of the numbers that claim 99 %, so many are right.
-TRUSTED = 0.985
-
-
-def ways_with_bars(name: str) -> set[str]:
-    """Return how a folder has to be answered for its bars."""
-    return {bar.way for bar in BARS if bar.name == name}
+def bars_of(name: str) -> list[tuple[str, str, float]]:
+    """Return what is asked of a folder: answered in this way, this measure is at least (``extra``: at most) so much."""
+    return [tuple(bar) for bar in KNOWN["folders"].get(name, {}).get("bars", ())]
 
 
 def verdicts(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each bar that was measured: what, asked, reached, and whether that is enough."""
     rows = []
     entries = {(entry["name"], entry["way"]): entry for entry in result["entries"]}
-    for bar in BARS:
-        entry = entries.get((bar.name, bar.way))
-        if entry is None:
+    for name, way, measure, asked in ((folder, *bar) for folder in KNOWN["folders"] for bar in bars_of(folder)):
+        if (entry := entries.get((name, way))) is None:
             continue
-        what = f"{bar.name}, {bar.measure}" + (", as one digit" if bar.way == "digit" else "")
-        if bar.measure == "extra":
+        what = f"{name}, {measure}" + (", as one digit" if way == "digit" else "")
+        if measure == "extra":
             reached = entry["digits"]["n_extra"]
-            rows.append(_row(what, f"<= {bar.asked:g}", str(reached), reached <= bar.asked))
-            continue
-        found = entry[bar.measure]
-        rows.append(
-            _row(
-                what,
-                f">= {100 * bar.asked:g} %",
-                f"{100 * found['share']:.1f} % ({found['n_right']} of {found['n']})",
-                found["share"] >= bar.asked,
-            )
-        )
+            rows.append(_row(what, f"<= {asked:g}", str(reached), reached <= asked))
+        else:
+            found = entry[measure]
+            reached = f"{100 * found['share']:.1f} % ({found['n_right']} of {found['n']})"
+            rows.append(_row(what, f">= {100 * asked:g} %", reached, found["share"] >= asked))
     for number in dict.fromkeys(row["case"] for row in result["cases"]):
-        asked = [row for row in result["cases"] if row["case"] == number]
-        n_right = sum(row["is_right"] for row in asked)
-        rows.append(_row(f"case {number}", "all", f"{n_right} of {len(asked)}", n_right == len(asked)))
-    rows += _trusted(result["trust"])
-    return rows
-
-
-def _trusted(trust: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
+        right = [row["is_right"] for row in result["cases"] if row["case"] == number]
+        rows.append(_row(f"case {number}", "all", f"{sum(right)} of {len(right)}", all(right)))
+    trust = result["trust"]
     claim = next(claim for claim in trust["claims"] if claim["least"] == 0.99)
     if claim["n"]:
         reached = f"{100 * claim['share']:.2f} % ({claim['n_right']} of {claim['n']})"
-        rows.append(
-            _row("numbers that claim 99 %, right", f">= {100 * TRUSTED:g} %", reached, claim["share"] >= TRUSTED)
-        )
+        asked = f">= {100 * TRUSTED:g} %"
+        rows.append(_row("numbers that claim 99 %, right", asked, reached, claim["share"] >= TRUSTED))
     n_certain = trust["n_certain_where_nothing_stands"]
     told = f"{n_certain} of {trust['n_where_nothing_stands']} read there"
     rows.append(_row("read at 99.9 % where nothing stands", "none", told, n_certain == 0))

@@ -1,7 +1,5 @@
 """How fast is reading, and how much memory does it take? Photos and scans from their files' bytes, drawn digits.
 
-    python benchmarks/reading_speed.py [--runs 20] [--check] [--out benchmarks/results/reading_speed.json]
-
 A photo of 12 megapixels with 40 digits (``compose``), a page of A4 scanned at 300 dots an inch, and a digit as
 the page's pad gives it, all composed from MNIST's test digits. Kernels are compiled and the reader is open before
 anything is timed. Asked for are less than a second for photo and scan, less than 10 ms for the digit, and less than 600
@@ -22,7 +20,6 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from composed_glyphs import some_hand, some_number, write
+from composed_kinds import some_hand, some_number, write
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DataError
 from digitlab.reading.reader import Reader
 from digitlab.training.environment import environment
-from measuring import RESULTS, write_json
+from measuring import made_by, parser_of, peak_bytes, write_json
 from reading_composed import plainly_lit
 from reading_scores import n_matched
 
@@ -143,16 +140,9 @@ def refused(reader: Reader, content: bytes) -> bool:
     return False
 
 
-def peak_here(path: Path) -> int:
-    """Read a file in this process, which should be fresh, and return the most memory it has had, in bytes."""
-    refused(Reader(), path.read_bytes())
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-
-
 def peak(content: bytes) -> int | None:
     """Return the peak of a fresh process that reads these bytes once; None where the system does not tell."""
-    if not Path("/proc/self/status").exists():
+    if peak_bytes() is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo"
@@ -197,8 +187,7 @@ def measure(n_runs: int) -> dict[str, Any]:
         f"digits and {read['scan'][0]} of the scan's {read['scan'][1]} were read and in place. The peak is that of a "
         f"fresh process with all it has loaded. {machine['threads']} threads of {machine['processor']}.",
         "environment": machine,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"python benchmarks/reading_speed.py --runs {n_runs}",
+        **made_by("reading_speed", ["--runs", str(n_runs)]),
     }
 
 
@@ -218,16 +207,14 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--runs", type=int, default=20, help="readings of photo and scan; the digit is answered 50 x as often"
-    )
+    numbers = {"runs": (20, "readings of photo and scan; the digit is answered 50 x as often")}
+    parser = parser_of("reading_speed", __doc__, **numbers)
     parser.add_argument("--check", action="store_true", help="exit code 1 where something is not as it is asked")
-    parser.add_argument("--out", type=Path, default=RESULTS / "reading_speed.json")
     parser.add_argument(PEAK_OPTION, type=Path, metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.peak_of is not None:
-        print(peak_here(options.peak_of))
+        refused(Reader(), options.peak_of.read_bytes())
+        print(peak_bytes())
         return 0
     result = measure(options.runs)
     write_json(options.out, result)

@@ -1,7 +1,5 @@
 """How near is every kernel to what this machine can do at most?
 
-    python benchmarks/roofline.py [--rounds 7] [--out benchmarks/results/roofline.json]
-
 First the machine: multiply-adds that stay in the registers, and the copy of an array far larger than the caches, on one
 core and on all at once. Then, for every network of the zoo, each kernel by itself on one block of images that lies in
 the core's cache, as it does in training; at last whole batches as ``fit`` trains them, forward, backward, gradients and
@@ -37,7 +35,7 @@ from digitlab.engine.crops import STRIDE, Crops
 from digitlab.engine.optimizers import Adam
 from digitlab.network.zoo import ZOO, architecture
 from kernels import Block, measured_kernels, multiply_adds
-from measuring import PAGES, RESULTS, describe_machine, in_turn, parser_of, write, write_json
+from measuring import describe_machine, in_turn, made_by, parser_of, publish
 from tables import markdown_table, on_machine, page, was_busy
 
 #: The batch size that each network is usually trained with.
@@ -296,18 +294,15 @@ def _row(result: dict[str, Any], entry: dict[str, Any], counts: list[int]) -> li
     return cells
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, write JSON and the page."""
-    parser = parser_of("roofline", __doc__.split("\n")[0], rounds=7)
+    parser = parser_of("roofline", __doc__, rounds=(7, "over everything"))
     parser.add_argument("--networks", default=",".join(ZOO), metavar="A,B")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     machine = describe_machine()
     result = measure(options.rounds, options.networks.split(","))
-    result |= {"machine": machine, "command": f"python benchmarks/roofline.py --rounds {options.rounds}"}
-    write_json(options.out, result)
-    if options.out.parent == RESULTS:
-        write(PAGES / "roofline.md", to_markdown(result))
-    print(to_markdown(result))
+    result |= {"machine": machine, **made_by("roofline", ["--rounds", str(options.rounds)])}
+    publish(options.out, result, to_markdown, "roofline.md")
 
 
 if __name__ == "__main__":

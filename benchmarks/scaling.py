@@ -1,7 +1,5 @@
 """How does training scale with images, arithmetic, threads and the batch? Measured on the processor, told and drawn.
 
-    python benchmarks/scaling.py [--rounds 5] [--out FOLDER] [--quick]
-
 - seconds an epoch over 1,000 to 55,000 images, with a straight line fitted to them;
 - milliseconds a batch over the multiply-adds of the network: the zoo's, and the codelab's with other filters;
 - the speed-up of one thread, two, and so on to all cores;
@@ -27,6 +25,8 @@ import argparse
 import ctypes
 import gc
 import json
+import math
+import statistics
 import subprocess
 import sys
 import time
@@ -40,15 +40,28 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.engine import cpu
+from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from digitlab.network.cost import cost_of
 from digitlab.network.zoo import ZOO, architecture
 from digitlab.training.environment import environment
-from measuring import ROOT, Spread, describe_machine, in_turn, made_by, other_cpu_s, positive, write, write_json
-from scaling_page import Line, charts, to_markdown
+from measuring import (
+    QUIET_CORES,
+    ROOT,
+    Spread,
+    describe_machine,
+    in_turn,
+    made_by,
+    other_cpu_s,
+    parser_of,
+    peak_bytes,
+    say,
+    write,
+    write_json,
+)
+from tables import markdown_table, page
 
 IMAGES = (1_000, 2_500, 5_500, 11_000, 27_500, 55_000)
 #: The codelab's own network has 8 and 16.
@@ -68,6 +81,7 @@ N_BATCHES, WARM_UP_BATCH = 3, 128
 OPTION = "--memory-of"
 
 _ENGINE = str(Path(cpu.__file__).parent / "*")
+_KIB, _MIB = 2**10, 2**20
 
 T, V = TypeVar("T"), TypeVar("V")
 
@@ -98,7 +112,7 @@ def rounds_of(points: Sequence[T], measure: Callable[[T], V], n_rounds: int) -> 
             if used is not None and others is not None:
                 other_cores.append(round(max(0.0, used - others) / (now - began), 3))
             began, others = now, used
-            print(f"round {number}/{n_rounds} of {len(points)} points", file=sys.stderr, flush=True)
+            say(f"round {number}/{n_rounds} of {len(points)} points")
     return values, other_cores
 
 
@@ -134,8 +148,8 @@ def codelab_with(first: int, second: int) -> dl.Architecture:
 class Stopwatch:
     """Times points over the same images, held in memory as the engine takes them without a copy."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        self.images, self.labels = np.array(images), np.array(labels)
+    def __init__(self, digits: Any) -> None:
+        self.images, self.labels = np.array(digits.images), np.array(digits.labels)
 
     def seconds_per_epoch(self, point: Point) -> float:
         """Train a new model, and return the seconds of one epoch."""
@@ -244,9 +258,9 @@ def weigh_here(batch_size: int) -> dict[str, int]:
     with suppress(OSError, AttributeError):  # a C library other than GNU's
         ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-    before = _peak_bytes()
+    before = peak_bytes()
     measured = trained(n, batch_size)
-    growth = _peak_bytes() - before
+    growth = peak_bytes() - before
     del measured
     tracemalloc.start()
     counted = trained(n, batch_size)
@@ -258,16 +272,10 @@ def weigh_here(batch_size: int) -> dict[str, int]:
     return {"growth_bytes": growth, "engine_bytes": sum(trace.size for trace in snapshot.traces)}
 
 
-def _peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-
-
 def measure(n_rounds: int, quick: bool) -> dict[str, Any]:
     """Measure everything; return it as plain JSON types."""
     machine = describe_machine()
-    training = dl.MnistData.load().training
-    watch = Stopwatch(training.images, training.labels)
+    watch = Stopwatch(dl.MnistData.load().training)
     most = QUICK if quick else None
     networks = [*(build() for build in ZOO.values()), *(codelab_with(*pair) for pair in FILTERS)]
     return {
@@ -285,16 +293,15 @@ def measure(n_rounds: int, quick: bool) -> dict[str, Any]:
 def publish(result: dict[str, Any], folder: Path) -> None:
     """Write the JSON, the page and its charts below a folder."""
     write_json(folder / "benchmarks/results/scaling.json", result)
-    for name, svg in charts(result).items():
-        write(folder / f"docs/images/scaling-{name}.svg", svg)
+    for name, section in sections(result).items():
+        write(folder / f"docs/images/scaling-{name}.svg", section.svg)
     write(folder / "docs/measurements/scaling.md", to_markdown(result))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; or, with the hidden option, weigh one batch size and print it."""
-    parser = argparse.ArgumentParser(prog="python benchmarks/scaling.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="of all points (default 5)")
-    parser.add_argument("--out", type=Path, default=ROOT, metavar="FOLDER", help="the project's folder by default")
+    parser = parser_of("scaling", __doc__, rounds=(5, "of all points"))
+    parser.set_defaults(out=ROOT)  # a folder, for page and charts as well
     parser.add_argument("--quick", action="store_true", help="few points, the cheap ones: to see that it works")
     parser.add_argument(OPTION, type=int, dest="memory_of", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -305,6 +312,224 @@ def main(argv: list[str] | None = None) -> int:
     publish(result, options.out)
     print(to_markdown(result))
     return 0
+
+
+# From here on: what was measured, told and drawn. Every number is computed from the result, the sentences' too.
+
+
+@dataclass(frozen=True)
+class Line:
+    """``y = intercept + slope * x``, fitted through points."""
+
+    intercept: float
+    slope: float
+    residual: float  # root of the mean squared distance of the points, in the units of y
+    worst: float  # the largest distance, as a fraction of the point's own y; 0 for points of 0
+
+    @classmethod
+    def through(cls, xs: Sequence[float], ys: Sequence[float]) -> Line | None:
+        """Fit a line by least squares; None for fewer than three different x, since two points are always on a line.
+
+        Examples
+        --------
+        >>> Line.through([1, 2, 3], [3, 5, 7])
+        Line(intercept=1.0, slope=2.0, residual=0.0, worst=0.0)
+        """
+        if len(set(xs)) < 3:
+            return None
+        slope, intercept = statistics.linear_regression(xs, ys)
+        distances = [abs(y - intercept - slope * x) for x, y in zip(xs, ys, strict=True)]
+        return cls(
+            intercept,
+            slope,
+            math.sqrt(statistics.fmean(distance**2 for distance in distances)),
+            max(distance / abs(y) if y else 0.0 for distance, y in zip(distances, ys, strict=True)),
+        )
+
+    def at(self, x: float) -> float:
+        """Return y at x."""
+        return self.intercept + self.slope * x
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its heading, a sentence or more, a table, and a chart as SVG."""
+
+    title: str
+    told: str
+    table: str
+    svg: str
+
+
+def sections(result: dict[str, Any]) -> dict[str, Section]:
+    """Return the parts of the page under their names, which are the last words of the charts' files."""
+    tellers = {"images": _images, "networks": _networks, "threads": _threads, "memory": _memory}
+    return {name: tell(result[name]) for name, tell in tellers.items()}
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return the page for the documentation."""
+    machine, versions, n_rounds = result["machine"], result["versions"], result["n_rounds"]
+    rounds = "one round" if n_rounds == 1 else f"{n_rounds} rounds"
+    told = [
+        "# How training scales",
+        f"On the processor. Every point is measured once a round, in an order that turns round from one round to the "
+        f"next; shown are the median and, as bars and in brackets, the smallest and largest value of {rounds}. Ratios "
+        "are taken within a round.",
+    ]
+    others = []
+    for name, part in sections(result).items():
+        image = f"![{part.title}](../images/scaling-{name}.svg)"
+        told += [f"## {part.title}", image, part.told, part.table]
+        others += result[name]["other_cores"]
+    if max(others, default=0) > QUIET_CORES:
+        told.append(f"Not a quiet machine: other programs kept up to {max(others):.2f} cores busy during a round.")
+    told.append(
+        f"digitlab {versions['digitlab']}, numba {versions['numba']}, Python {versions['python']}, {machine['cores']} "
+        f"cores of {machine['cpu']}. Made by `{result['command']}` on {result['date'][:10]}."
+    )
+    return page(*told)
+
+
+def _images(part: dict[str, Any]) -> Section:
+    points, line = part["points"], part["line"]
+    dots = [_dot(point["n_images"], point["seconds"]) for point in points]
+    traces = [Trace("median, smallest and largest", dots)]
+    told = (
+        f"An epoch of codelab_cnn in batches of {part['batch_size']}: "
+        f"{points[-1]['n_images'] / points[0]['n_images']:g} times the images take "
+        f"{_times(points[-1]['runs'], points[0]['runs'])} times the time."
+    )
+    if line:
+        told += (
+            f" The straight line fitted to the medians by least squares is {1e6 * line['slope']:.2f} µs an image and "
+            f"{round(1e3 * line['intercept'], 2) + 0.0:+.2f} ms an epoch. Its residual (root mean square) is "
+            f"{1e3 * line['residual']:.2f} ms, and no median lies further from it than {100 * line['worst']:.1f} % of "
+            "itself."
+        )
+        ends = [Dot.on_line(x, Line(**line).at(x)) for x in (dots[0].x, dots[-1].x)]
+        traces.append(Trace("straight line, least squares", ends, measured=False))
+    rows = [
+        [f"{p['n_images']:,}", _text(p["seconds"], 4), f"{1e6 * p['seconds']['median'] / p['n_images']:.2f}"]
+        for p in points
+    ]
+    svg = spread_chart(
+        traces,
+        title=f"An epoch of codelab_cnn, batches of {part['batch_size']}",
+        x_label="Training images",
+        y_label="Seconds an epoch",
+    )
+    return Section("Images", told, markdown_table(["images", "seconds an epoch", "µs an image"], rows), svg)
+
+
+def _networks(part: dict[str, Any]) -> Section:
+    points, size = part["points"], part["batch_size"]
+    least, most = points[0], points[-1]
+    rates = {p["network"]: size * p["multiply_adds"] / p["ms_per_batch"]["median"] / 1e6 for p in points}
+    slowest, fastest = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    line = Line.through(*([math.log10(n) for n in ns] for ns in _columns(points, "multiply_adds", "ms_per_batch")))
+    told = (
+        f"A batch of {size}: from {least['network']} to {most['network']} a network has "
+        f"{most['multiply_adds'] / least['multiply_adds']:,.0f} times the multiply-adds, and training takes "
+        f"{_times(most['runs'], least['runs'])} times the time."
+    )
+    if line:
+        told += (
+            f" A straight line through the logarithms says that time grows as the multiply-adds to the power of "
+            f"{line.slope:.2f}."
+        )
+    told += (
+        f" Counted in multiply-adds of the forward pass alone, though training goes backward too, {slowest} gets "
+        f"through {rates[slowest]:.1f} thousand million a second, and {fastest} through {rates[fastest]:.1f}."
+    )
+    rows = [
+        [name, f"{p['n_parameters']:,}", f"{p['multiply_adds']:,}", _text(p["ms_per_batch"], 2), f"{rates[name]:.1f}"]
+        for name, p in ((p["network"], p) for p in points)
+    ]
+    header = ["network", "parameters", "multiply-adds an image, forward", "ms a batch", "10⁹ multiply-adds a second"]
+    dots = [_dot(p["multiply_adds"], p["ms_per_batch"], p["network"]) for p in points]
+    svg = spread_chart(
+        [Trace("median, smallest and largest", dots, joined=True)],
+        log="xy",
+        title=f"Training on a batch of {size}, network by network",
+        x_label="Multiply-adds an image, forward (logarithmic)",
+        y_label="Milliseconds a batch (logarithmic)",
+    )
+    return Section("Arithmetic", told, markdown_table(header, rows), svg)
+
+
+def _threads(part: dict[str, Any]) -> Section:
+    points, cores = part["points"], part["cores"]
+    if cores == 1:
+        told = "This machine has one core, so there is nothing to share."
+    else:
+        last = [p for p in points if p["threads"] == cores]
+        told = " and ".join(f"{p['network']} {_text(p['speedup'], 2)} times" for p in last)
+        told = f"With {cores} threads, on as many cores, training is faster than with one: {told}."
+    rows = [[p["network"], str(p["threads"]), _text(p["seconds"], 3), _text(p["speedup"], 2)] for p in points]
+    header = ["network", "threads", f"seconds an epoch of {points[0]['n_images']:,}", "times as fast as with one"]
+    own: dict[str, list[Dot]] = {}
+    for p in points:
+        own.setdefault(p["network"], []).append(_dot(p["threads"], p["speedup"]))
+    traces = [Trace(name, dots, joined=True) for name, dots in own.items()]
+    traces.append(Trace("as many times as threads", [Dot.on_line(x, x) for x in (1, cores)], measured=False))
+    svg = spread_chart(
+        traces,
+        title="Threads, on a machine of " + ("one core" if cores == 1 else f"{cores} cores"),
+        x_label="Threads",
+        y_label="Times as fast as with one thread",
+    )
+    return Section("Threads", told, markdown_table(header, rows), svg)
+
+
+def _memory(part: dict[str, Any]) -> Section:
+    points, first, last = part["points"], part["points"][0], part["points"][-1]
+    keys = {"growth_bytes": "added to the process", "engine_bytes": "the engine's arrays"}
+    least, most = (point["growth_bytes"]["median"] / _MIB for point in (first, last))
+    told = (
+        f"Training codelab_cnn for {part['n_batches']} batches adds {least:.1f} MiB to the process at a batch of "
+        f"{first['batch_size']:,} images, and {most:.1f} MiB at {last['batch_size']:,}, where the engine's arrays are "
+        f"{last['engine_bytes']['median'] / _MIB:.1f} MiB."
+    )
+    lines = [Line.through(*_columns(points, "batch_size", key)) for key in keys]
+    if lines[0] and lines[1]:
+        told += (
+            f" By the straight lines through the medians, each image more in a batch takes {lines[0].slope / _KIB:.2f} "
+            f"KiB, and {lines[1].slope / _KIB:.2f} KiB of arrays."
+        )
+    told += " The images themselves, and the compiled kernels, are in memory before and not counted."
+    rows = [[f"{p['batch_size']:,}", *(_text(p[key], 2, 1 / _MIB) for key in keys)] for p in points]
+    header = ["batch", "added to the process at its peak, MiB", "the engine's arrays, MiB"]
+    own = {name: [_dot(p["batch_size"], p[key], scale=1 / _MIB) for p in points] for key, name in keys.items()}
+    svg = spread_chart(
+        [Trace(name, dots, joined=True) for name, dots in own.items()],
+        log="xy",
+        x_ticks=[p["batch_size"] for p in points],
+        title="Memory that training codelab_cnn takes, at its peak",
+        x_label="Images a batch (logarithmic)",
+        y_label="MiB (logarithmic)",
+    )
+    return Section("Memory", told, markdown_table(header, rows), svg)
+
+
+def _columns(points: Sequence[dict[str, Any]], x: str, spread: str) -> tuple[list[float], list[float]]:
+    """Return the points' x and the medians over it."""
+    return [p[x] for p in points], [p[spread]["median"] for p in points]
+
+
+def _dot(x: float, spread: dict[str, float], label: str = "", scale: float = 1.0) -> Dot:
+    return Dot(x, *(scale * spread[key] for key in ("median", "min", "max")), label)
+
+
+def _text(spread: dict[str, Any], digits: int, scale: float = 1.0) -> str:
+    return Spread(**spread).text(digits, scale)
+
+
+def _times(runs: Sequence[float], base: Sequence[float]) -> str:
+    """Return the ratio of two points within each round, as text."""
+    spread = Spread.of([own / other for own, other in zip(runs, base, strict=True)])
+    assert spread is not None
+    return spread.text(1)
 
 
 if __name__ == "__main__":

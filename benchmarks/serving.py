@@ -1,7 +1,5 @@
 """How many requests a second does the API answer, and how soon? Beside plain FastAPI with ONNX Runtime.
 
-    python benchmarks/serving.py [--rounds 3] [--seconds 5] [--connections 1,16,64] [--out FILE]
-
 Both servers hold the network of the shipped reader, run in the same interpreter with the same versions of FastAPI and
 uvicorn, and stay up all the time; wrk puts load on one at a time. A round measures every load and number of connections
 on both, one right after the other, who is first changing with the round; a ratio is taken within a round. Each
@@ -34,7 +32,7 @@ from PIL import Image
 
 from digitlab.data.mnist import MnistData
 from digitlab.reading.reader import Reader
-from measuring import PAGES, describe_machine, made_by, other_cpu_s, parser_of, positive, read_json, write, write_json
+from measuring import PAGES, describe_machine, made_by, other_cpu_s, parser_of, positive, publish, read_json, say
 from servers import FORM, Server, digitlab_server, form, onnxruntime_server, png
 from tables import markdown_table, page
 
@@ -130,16 +128,15 @@ def measure(servers: Sequence[Server], options: argparse.Namespace, folder: Path
                 for name, server, place in both if number % 2 else reversed(both):
                     put_load(server, load.paths[place], load, connections, _WARM_UP_S, folder)
                     row[name] = put_load(server, load.paths[place], load, connections, seconds, folder)
-                    say = f"{load.name}, {connections} connections, round {number}: {name} "
-                    print(say + f"{row[name]['requests_per_s']:,.0f} requests/s", file=sys.stderr, flush=True)
+                    told = f"{load.name}, {connections} connections, round {number}: {name}"
+                    say(f"{told} {row[name]['requests_per_s']:,.0f} requests/s")
                 rows.append(row)
     return rows
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; return 0."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = parser_of("serving", __doc__.split("\n")[0], rounds=3)
+    parser = parser_of("serving", __doc__, rounds=(3, "of all loads"))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement; four times as long for photos")
     parser.add_argument("--connections", type=_numbers, default=[1, 16, 64], metavar="A,B")
     options = parser.parse_args(argv)
@@ -164,16 +161,8 @@ def main(argv: list[str] | None = None) -> int:
         "loads": {load.name: load.title for load in loads()},
         "rows": rows,
     }
-    publish(options.out, result)
+    publish(options.out, read_json(options.out) | result, to_markdown, PAGE.name)
     return 0
-
-
-def publish(out: Path, result: dict[str, Any]) -> None:
-    """Write the contest's or the soak's part of the result beside the other's, and the page of both."""
-    result = read_json(out) | result
-    write_json(out, result)
-    write(PAGE, to_markdown(result))
-    print(to_markdown(result))
 
 
 def _write_network(folder: Path) -> tuple[Path, Path]:

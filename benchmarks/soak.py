@@ -1,7 +1,5 @@
 """Ten minutes' worth of requests to the API, good and bad, in a row: is every answer right, and the memory flat?
 
-    python benchmarks/soak.py [--requests 30000] [--connections 8] [--out FILE]
-
 30,000 are as many as come in ten minutes at 50 a second; here they come as fast as they are answered. Two thirds are
 good: single images and small batches in every form, and now and then a photo. Their answers are compared with what the
 library says in this process: the same label, probabilities within 1e-4, the same digits on the photo. The others are
@@ -20,7 +18,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ import numpy as np
 
 from digitlab.data.mnist import MnistData
 from digitlab.reading.predictor import DigitImage, Predictor, small_image
-from measuring import RESULTS, made_by, parser_of, positive, rss_bytes
+from measuring import RESULTS, made_by, parser_of, publish, read_json, rss_bytes
 from servers import FORM, Server, digitlab_server, form, png
-from serving import publish
+from serving import PAGE, to_markdown
 
 _SAMPLES = 60
 _RETRIES = 50
@@ -174,116 +174,97 @@ def _photo(images: np.ndarray) -> np.ndarray:
     return paper
 
 
-class Soak:
-    """One run: so many requests of all kinds to a server, over so many connections at a time."""
-
-    def __init__(self, server: Server, every: list[Kind], n_requests: int, connections: int) -> None:
-        self.server, self.kinds = server, every
-        self.n_requests, self.connections = n_requests, connections
-        self.counts = {kind.name: Counter[str]() for kind in every}
-        self.problems: list[str] = []
-        self.memory: list[dict[str, int]] = []
-        self.n_sent = self.n_5xx = 0
-        self._lock = threading.Lock()
-
-    @property
-    def warm_up(self) -> int:
-        """Requests after which the memory is looked at."""
-        return self.n_requests // _WARM_UP_PART
-
-    def run(self) -> float:
-        """Send everything, and return the seconds it took."""
-        began = time.perf_counter()
-        threads = [threading.Thread(target=self._send, args=(number,)) for number in range(self.connections)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return time.perf_counter() - began
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what happened."""
-        table = {}
-        for kind in self.kinds:
-            count = self.counts[kind.name]
-            statuses = {key: n for key, n in count.items() if key.isdigit() or key == "closed"}
-            table[kind.title] = {"sent": sum(statuses.values()), "as_expected": count["right"], "statuses": statuses}
-        return {"n_requests": self.n_sent, "connections": self.connections, "warm_up": self.warm_up, "kinds": table,
-                "memory": self.memory, "n_5xx": self.n_5xx, "problems": self.problems}  # fmt: skip
-
-    def _send(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        parts = np.array([kind.part for kind in self.kinds])
-        connection = self._connected()
-        step = max(1, (self.n_requests - self.warm_up) // _SAMPLES)
-        while True:
-            with self._lock:
-                if self.n_sent >= self.n_requests:
-                    break
-                self.n_sent += 1
-                n = self.n_sent
-                if n > self.warm_up and n % step == 0:
-                    self.memory.append({"requests": n, "rss_bytes": rss_bytes(self.server.process.pid)})
-            kind = self.kinds[rng.choice(len(parts), p=parts / parts.sum())]
-            connection = self._one(connection, kind, rng)
+def ask(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
+    """Return the status and the content of the answer; 0 where the connection was closed before it."""
+    try:
+        connection.request(request.method, request.path, request.body, dict(request.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException):
+        # A refused body may end the connection before the answer is seen; and some close it themselves. The next
+        # request opens it anew.
         connection.close()
-
-    def _one(
-        self, connection: http.client.HTTPConnection, kind: Kind, rng: np.random.Generator
-    ) -> http.client.HTTPConnection:
-        request = kind.make(rng)
-        for _ in range(_RETRIES if kind.is_good else 1):
-            try:
-                connection.request(request.method, request.path, request.body, dict(request.headers))
-                answer = connection.getresponse()
-                status, content = answer.status, answer.read()
-                if answer.will_close:
-                    connection.close()
-            except (OSError, http.client.HTTPException):
-                # A refused body may end the connection before the answer is seen; and some close it themselves.
-                connection.close()
-                connection = self._connected()
-                status, content = 0, b""
-            if status not in (429, 503) or not kind.is_good:
-                break
-            self._note(kind, str(status), True, "")
-            time.sleep(0.02)
-        is_right = status in kind.statuses and (status != 200 or request.check(content))
-        self._note(kind, str(status) if status else "closed", is_right, content[:200].decode("utf-8", "replace"))
-        return connection
-
-    def _note(self, kind: Kind, status: str, is_right: bool, content: str) -> None:
-        with self._lock:
-            self.counts[kind.name][status] += 1
-            self.counts[kind.name]["right"] += is_right
-            self.n_5xx += status.startswith("5") and status != "503"
-            if not is_right and len(self.problems) < 20:
-                self.problems.append(f"{kind.name}: {status} {content}")
-
-    def _connected(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=120)
+        return 0, b""
+    if answer.will_close:
+        connection.close()
+    return answer.status, content
 
 
-def soak(n_requests: int, connections: int, folder: Path) -> Any:
+def send_all(server: Server, every: Sequence[Kind], n_requests: int, connections: int) -> dict[str, Any]:
+    """Send so many requests over so many connections at a time, and return what happened."""
+    counts = {kind.name: Counter[str]() for kind in every}
+    problems: list[str] = []
+    memory: list[dict[str, int]] = []
+    lock = threading.Lock()
+    parts = np.array([kind.part for kind in every])
+    warm_up = n_requests // _WARM_UP_PART
+    step = max(1, (n_requests - warm_up) // _SAMPLES)
+
+    def note(kind: Kind, status: int, is_right: bool, content: bytes = b"") -> None:
+        told = str(status) if status else "closed"
+        with lock:
+            counts[kind.name].update({told: 1, "right": int(is_right)})
+            if not is_right and len(problems) < 20:
+                problems.append(f"{kind.name}: {told} {content[:200].decode('utf-8', 'replace')}")
+
+    def send(seed: int) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)) as connection:
+            send_part(connection, np.random.default_rng(seed), range(seed + 1, n_requests + 1, connections))
+
+    def send_part(connection: http.client.HTTPConnection, rng: np.random.Generator, numbers: range) -> None:
+        for n in numbers:
+            if n > warm_up and n % step == 0:
+                memory.append({"requests": n, "rss_bytes": rss_bytes(server.process.pid)})
+            kind = every[rng.choice(len(parts), p=parts / parts.sum())]
+            request = kind.make(rng)
+            status, content = ask(connection, request)
+            for _ in range(_RETRIES):
+                if status not in (429, 503) or not kind.is_good:
+                    break
+                note(kind, status, True)
+                time.sleep(0.02)
+                status, content = ask(connection, request)
+            is_right = status in kind.statuses and (status != 200 or request.check(content))
+            note(kind, status, is_right, content)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(send, range(connections)))
+    seconds = time.perf_counter() - began
+    table, n_5xx = {}, 0
+    for kind in every:
+        statuses = {key: n for key, n in counts[kind.name].items() if key != "right"}
+        n_5xx += sum(n for key, n in statuses.items() if key.startswith("5") and key != "503")
+        right = counts[kind.name]["right"]
+        table[kind.title] = {"sent": sum(statuses.values()), "as_expected": right, "statuses": statuses}
+    return {
+        "n_requests": n_requests,
+        "connections": connections,
+        "warm_up": warm_up,
+        "kinds": table,
+        "memory": sorted(memory, key=lambda point: point["requests"]),
+        "n_5xx": n_5xx,
+        "problems": problems,
+        "seconds": seconds,
+    }
+
+
+def soak(n_requests: int, connections: int, folder: Path) -> dict[str, Any]:
     """Start a server, send it everything, and return the outcome."""
     every = kinds()
     with digitlab_server(folder / "soak.log", "--max-bytes", "2000000") as server:
-        run = Soak(server, every, n_requests, connections)
-        seconds = run.run()
-    return run.to_dict() | {"seconds": seconds}
+        return send_all(server, every, n_requests, connections)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Soak and write; return 0, or 1 where something was wrong."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = parser_of("soak", __doc__.split("\n")[0])
+    parser = parser_of("soak", __doc__, requests=(30_000, "in all"), connections=(8, "at a time"))
     parser.set_defaults(out=RESULTS / "serving.json")
-    parser.add_argument("--requests", type=positive, default=30_000, metavar="N")
-    parser.add_argument("--connections", type=positive, default=8, metavar="N")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="digitlab-soak-") as name:
         result = soak(options.requests, options.connections, Path(name))
-    publish(options.out, {"soak": result | made_by("soak", argv)})
+    result |= made_by("soak", argv)
+    publish(options.out, read_json(options.out) | {"soak": result}, to_markdown, PAGE.name)
     print(*result["problems"], sep="\n", file=sys.stderr)
     return 1 if result["problems"] or result["n_5xx"] else 0
 

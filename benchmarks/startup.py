@@ -1,8 +1,5 @@
 """Measure whole processes, from the start of the command to its end: digitlab's beside an equivalent PyTorch script.
 
-``python benchmarks/startup.py [--rounds 7] [--cold-rounds 3] [--out FILE]
-[--peers digitlab-train,torch-train,digitlab-help,digitlab-first] [--envs .venvs]``
-
 - ``digitlab-train``: ``digitlab train``, the codelab's run with evaluation on the test set and the report;
 - ``torch-train``: a script that imports PyTorch, reads the same MNIST, trains and evaluates alike, and prints the
   accuracy of every class and the confusion matrix;
@@ -20,9 +17,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from contest import Entry, Quantity, contend, contest_parser
-from contestants import contestant
-from measuring import positive
+from contest import Entry, Quantity, contend, contest_parser, contestant
 from tables import circumstances, contest_table, n_runs, page, spread, times
 
 FIRST = "digitlab-first"
@@ -38,23 +33,16 @@ PEERS = {
     )
 }
 
-QUANTITIES = (
-    Quantity("command_s", "whole process, s", ratio=True),
-    Quantity("test_accuracy", "test accuracy, %", digits=1, scale=100, optional=True),
-)
+QUANTITIES = (Quantity("command_s", ratio=True), Quantity("test_accuracy", optional=True))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Hold the contest; return 0, 1 without a time of the baseline, 130 after Ctrl-C."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = contest_parser("startup", "Measure whole processes.", PEERS.values(), rounds=7)
-    parser.add_argument(
-        "--cold-rounds", type=positive, default=3, metavar="N", help="runs with an empty cache (default 3)"
-    )
-    options = parser.parse_args(argv)
+    numbers = {"rounds": (7, "runs of each"), "cold_rounds": (3, "runs with an empty cache")}
+    options = contest_parser("startup", __doc__, PEERS, **numbers).parse_args(argv)
     title = "Whole processes: the codelab's run, from the command to the report"
     entries = [_entry(name, options.cold_rounds) for name in options.peers]
-    return contend("startup", argv, options, title, QUANTITIES, entries, ("mnist",))
+    return contend("startup", argv, options, title, QUANTITIES, entries, ("mnist",), to_markdown, "startup.md")
 
 
 def _entry(name: str, cold_rounds: int) -> Entry:

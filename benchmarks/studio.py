@@ -1,7 +1,5 @@
 """What does the page cost the training, and does it stay quick and small over a long run? In a real Chromium.
 
-    python benchmarks/studio.py [--rounds 5] [--batches 5000]
-
 First the default run of 110 batches in one Studio, in turn with a page that is open and live on its Training tab and
 with none: the order changes with every round, and the ratio is taken within a round. "None" begins when the server has
 forgotten the page; the browser is there all the time. A page is new in each round, and at rest before the run begins.
@@ -27,7 +25,7 @@ from typing import Any
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.environment import environment
-from measuring import PAGES, describe_machine, in_turn, parser_of, positive, write, write_json
+from measuring import describe_machine, in_turn, made_by, parser_of, publish
 from studio_process import StudioProcess, browser
 from tables import markdown_table, page, was_busy
 
@@ -190,11 +188,10 @@ def to_markdown(result: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure, write JSON and the page."""
-    parser = parser_of("studio", __doc__.split("\n")[0], rounds=5)
-    parser.add_argument("--batches", type=positive, default=5000, help="of the long run")
-    options = parser.parse_args()
+    numbers = {"rounds": (5, "of the default run"), "batches": (5_000, "of the long run")}
+    options = parser_of("studio", __doc__, **numbers).parse_args(argv)
     machine = describe_machine()
     with browser() as chromium:
         studio = StudioProcess()
@@ -212,11 +209,9 @@ def main() -> None:
         "recording_budget": inspect.signature(Trainer).parameters["memory_budget_bytes"].default,
         "machine": machine,
         "versions": versions,
-        "command": f"python benchmarks/studio.py --rounds {options.rounds} --batches {options.batches}",
+        **made_by("studio", ["--rounds", str(options.rounds), "--batches", str(options.batches)]),
     }
-    write_json(options.out, result)
-    write(PAGES / "studio.md", to_markdown(result))
-    print(to_markdown(result))
+    publish(options.out, result, to_markdown, "studio.md")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -10,6 +10,8 @@ from measuring import QUIET_CORES, Spread
 
 #: Versions that say nothing more: what everybody has, and what comes with its library.
 _UNSAID = ("numpy", "jaxlib")
+
+Cell = Callable[[dict[str, Any]], str]
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -45,17 +47,22 @@ def spread(entry: dict[str, Any], key: str, digits: int, scale: float = 1.0) -> 
     return Spread(**found).text(digits, scale) if found else "-"
 
 
-def times(key: str) -> Any:
+def middle(key: str, form: str, scale: float = 1.0) -> Cell:
+    """Return a cell with the median of an entry, in a form such as ``{:.2f}``."""
+    return lambda entry: form.format(entry["summary"][key]["median"] * scale)
+
+
+def times(key: str, digits: int = 2) -> Cell:
     """Return a cell that tells how many times the baseline's value the entry's is, as the median over rounds."""
 
     def cell(entry: dict[str, Any]) -> str:
         found = entry["ratios"].get(key)
-        return f"{found['median']:.2f} x" if found else "-"
+        return f"{found['median']:.{digits}f} x" if found else "-"
 
     return cell
 
 
-def difference(key: str) -> Any:
+def difference(key: str) -> Cell:
     """Return a cell that tells how far an answer lies from digitlab's at most."""
 
     def cell(entry: dict[str, Any]) -> str:

@@ -1,8 +1,5 @@
 """Measure seconds of training against the accuracy on the MNIST test images, a seed a round.
 
-``python benchmarks/time_to_accuracy.py [--rounds 10] [--slow-rounds 2] [--example-rounds 1] [--out FILE]
-[--peers digitlab-fast,...] [--envs .venvs]``
-
 - ``digitlab-PRESET``: a preset as it is;
 - ``torch-PRESET``: the same on PyTorch: network, initial weights, batch size, optimizer and the learning rate of every
   step are digitlab's, the rest of the randomness its own; the longer recipe runs in the first rounds only;
@@ -16,19 +13,14 @@ and a few steps as a warm-up come before it and are told apart; the test images 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from contest import Entry, Quantity, contend, contest_parser
-from contestants import contestant
+from contest import Entry, Quantity, contend, contest_parser, contestant
 from measuring import positive
-from peers.recipe import lacking
 from tables import circumstances, contest_table, markdown_table, mean_text, n_runs, page, times
 
-#: The presets that are measured, where digitlab has them.
+#: The presets that are measured.
 PRESETS = ("fast", "accurate")
 #: The published examples, with the epochs that they train.
 EXAMPLE_EPOCHS = {"torch-example": 14, "keras-example": 15}
@@ -54,42 +46,28 @@ PEERS = {
 }
 
 QUANTITIES = (
-    Quantity("training_s", "training, s", ratio=True),
-    Quantity("test_accuracy", "test accuracy, %", scale=100),
-    Quantity("load_s", "loading, s"),
-    Quantity("warm_up_s", "warm-up, s"),
+    Quantity("training_s", ratio=True),
+    *(Quantity(key) for key in ("test_accuracy", "load_s", "warm_up_s")),
 )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Hold the contest; return 0, 1 without a time of the baseline, 130 after Ctrl-C."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = contest_parser("time_to_accuracy", "Measure seconds against accuracy.", PEERS.values(), rounds=10)
+    numbers = {
+        "rounds": (10, "seeds of each"),
+        "example_rounds": (1, "runs of the published examples"),
+        "slow_rounds": (2, f"runs of {SLOW}"),
+    }
+    parser = contest_parser("time_to_accuracy", __doc__, PEERS, **numbers)
     add = parser.add_argument
-    add("--example-rounds", type=positive, default=1, metavar="N", help="runs of the published examples (default 1)")
-    add("--slow-rounds", type=positive, default=2, metavar="N", help=f"runs of {SLOW} (default 2)")
     add("--example-epochs", type=positive, metavar="N", help="train the published examples less, to try the script")
     add("--images", type=positive, default=0, metavar="N", help="cut the training images, to try the script")
     options = parser.parse_args(argv)
     title = "Seconds of training, and the accuracy on the 10,000 test images"
     entries = [_entry(name, options) for name in options.peers]
     job = ("recipes", options.rounds, options.images, *PRESETS)
-    return contend(
-        "time_to_accuracy", argv, options, title, QUANTITIES, entries, job, lambda folder: leave_out(entries, folder)
-    )
-
-
-def leave_out(entries: Sequence[Entry], folder: Path) -> None:
-    """Leave those entries out whose preset does not exist, or asks for what the peer lacks."""
-    for entry in entries:
-        kind, _, preset = entry.peer.name.partition("-")
-        if preset not in PRESETS:
-            continue
-        path = folder / f"{preset}.json"
-        if not path.exists():
-            entry.leave_out(f"this digitlab has no preset {preset}")
-        elif kind != "digitlab" and (lacks := lacking(json.loads(path.read_text()))):
-            entry.leave_out(f"the peer lacks {', '.join(lacks)}")
+    page = "time-to-accuracy.md"
+    return contend("time_to_accuracy", argv, options, title, QUANTITIES, entries, job, to_markdown, page)
 
 
 def _entry(name: str, options: argparse.Namespace) -> Entry:

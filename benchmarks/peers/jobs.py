@@ -265,7 +265,7 @@ WARM_UP_STEPS = 3
 
 
 def read_recipe(folder: Path, preset: str, seed: str) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Return a preset's recipe (see ``recipe.py``) and digitlab's initial weights for a seed."""
+    """Return a preset's recipe (see ``networks.py``) and digitlab's initial weights for a seed."""
     recipe = json.loads((folder / f"{preset}.json").read_text())
     return recipe, read_weights(folder / f"{preset}-{seed}.npz")
 

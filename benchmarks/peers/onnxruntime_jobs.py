@@ -12,7 +12,7 @@ from typing import Any
 import jobs
 import numpy as np
 import onnxruntime
-from layout import PlacedLayer, placed
+from networks import PlacedLayer, placed
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 #: Understood by every ONNX runtime of the last years.

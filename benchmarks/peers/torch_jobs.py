@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import jobs
 import numpy as np
 import torch
-from layout import PlacedLayer, placed
-from recipe import decay, lacking
+from networks import PlacedLayer, decay, lacking, placed
 from torch import nn
 from torch.nn import functional
 

@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11.7"}
+
 
 @pytest.fixture(scope="module")
 def contest(benchmark_module) -> ModuleType:
@@ -16,8 +18,8 @@ def contest(benchmark_module) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def contestants(benchmark_module) -> ModuleType:
-    return benchmark_module("contestants")
+def tables(benchmark_module) -> ModuleType:
+    return benchmark_module("tables")
 
 
 @pytest.fixture
@@ -37,12 +39,15 @@ def entry(contest: ModuleType, name: str, seconds: list[float], reason: str | No
 
 
 def held(contest: ModuleType, *entries, rounds: int = 3):
-    quantities = (contest.Quantity("training_s", "training, s", ratio=True),)
+    quantities = (contest.Quantity("training_s", ratio=True),)
     made_by = {"command": "python job.py", "date": "2026-11-27T12:00:00"}
-    return contest.Contest("A job", made_by, rounds, quantities, list(entries), {"cpu": "a CPU", "cores": 2})
+    return contest.Contest("A job", made_by, rounds, quantities, list(entries), MACHINE)
 
 
-def cells(table: str, title: str) -> list[str]:
+def row(tables: ModuleType, contest_held, title: str) -> list[str]:
+    table = tables.contest_table(
+        contest_held.to_dict(), ["n", "s", "times"], [tables.n_runs, ("training_s", 2), tables.times("training_s")]
+    )
     (line,) = (line for line in table.splitlines() if line.startswith(f"| {title} "))
     return [cell.strip() for cell in line.strip("|").split(" | ")]
 
@@ -70,38 +75,42 @@ def test_ratio_ignores_rounds_that_one_did_not_finish(contest):
     assert contest.ratio(slow, entry(contest, "none", []), "training_s") is None
 
 
-def test_table_shows_n_medians_ratios_and_versions(contest):
-    table = held(contest, entry(contest, "fast", [1.0, 1.0, 2.0]), entry(contest, "slow", [4.0, 5.0, 6.0])).table()
-    assert cells(table, "Fast") == ["Fast", "3", "1.00 [1.00, 2.00]", "1.00x", "fast 1.0"]
-    assert cells(table, "Slow") == ["Slow", "3", "5.00 [4.00, 6.00]", "4.00x [3.00x, 5.00x]", "slow 1.0"]
-    assert "python job.py" in table
-    assert "cores 2" in table
+def test_table_shows_n_medians_and_ratios_and_tells_versions_and_command(contest, tables):
+    outcome = held(contest, entry(contest, "fast", [1.0, 1.0, 2.0]), entry(contest, "slow", [4.0, 5.0, 6.0]))
+    assert row(tables, outcome, "Fast") == ["Fast", "3", "1.00 [1.00, 2.00]", "1.00 x"]
+    assert row(tables, outcome, "Slow") == ["Slow", "3", "5.00 [4.00, 6.00]", "4.00 x"]
+    told = tables.circumstances(outcome.to_dict())
+    assert "3 runs each" in told
+    assert "2 cores of a CPU, Python 3.11.7, fast 1.0, slow 1.0." in told
+    assert "`python job.py`" in told
 
 
-def test_table_keeps_the_row_of_a_contestant_that_failed(contest):
+def test_table_keeps_the_row_of_a_contestant_that_failed(contest, tables):
     broken = entry(contest, "broken", [], reason="not installed: ERROR: no such version")
-    table = held(contest, entry(contest, "fast", [1.0]), broken).table()
-    assert cells(table, "Broken") == ["Broken", "0", "-", "-", "failed: not installed: ERROR: no such version"]
+    outcome = held(contest, entry(contest, "fast", [1.0]), broken)
+    assert row(tables, outcome, "Broken")[:2] == ["Broken", "not measured: not installed: ERROR: no such version"]
 
 
-def test_table_keeps_the_runs_before_a_crash_beside_its_reason(contest):
+def test_the_runs_before_a_crash_are_kept_beside_its_reason(contest, tables):
     crashed = entry(contest, "crashed", [2.0], reason="round 2: exit status 1: MemoryError")
-    row = cells(held(contest, entry(contest, "fast", [1.0, 1.0, 1.0]), crashed).table(), "Crashed")
-    assert row == ["Crashed", "1", "2.00", "2.00x", "crashed 1.0; failed: round 2: exit status 1: MemoryError"]
+    outcome = held(contest, entry(contest, "fast", [1.0, 1.0, 1.0]), crashed)
+    assert row(tables, outcome, "Crashed") == ["Crashed", "1", "2.00", "2.00 x"]
+    assert "Crashed failed: round 2: exit status 1: MemoryError." in tables.circumstances(outcome.to_dict())
 
 
-def test_table_says_when_the_machine_was_not_quiet(contest):
+def test_it_is_told_when_the_machine_was_not_quiet(contest, tables):
     quiet, disturbed = entry(contest, "fast", [1.0]), entry(contest, "slow", [9.0])
     quiet.runs[0]["other_cores"] = 0.02
-    assert "quiet" not in held(contest, quiet).table()
+    assert "quiet" not in tables.circumstances(held(contest, quiet).to_dict())
     disturbed.runs[0]["other_cores"] = 1.5
-    assert "Not a quiet machine: other programs kept up to 1.50 cores busy" in held(contest, quiet, disturbed).table()
+    told = tables.circumstances(held(contest, quiet, disturbed).to_dict())
+    assert "The machine was not quiet: other programs kept up to 1.50 cores busy" in told
 
 
-def test_json_holds_every_timing_and_the_circumstances(contest, tmp_path):
+def test_json_holds_every_timing_and_the_circumstances(benchmark_module, contest, tmp_path):
     path = tmp_path / "results" / "job.json"
     outcome = held(contest, entry(contest, "fast", [1.0, 3.0]), entry(contest, "slow", [], "why"))
-    contest.write_json(path, outcome.to_dict())
+    benchmark_module("measuring").write_json(path, outcome.to_dict())
     written = json.loads(path.read_text())
     assert [run["training_s"] for run in written["entries"][0]["runs"]] == [1.0, 3.0]
     assert written["entries"][0]["summary"]["training_s"] == {"n": 2, "median": 2.0, "min": 1.0, "max": 3.0}
@@ -136,37 +145,35 @@ def test_contestants_take_turns_and_failures_are_reported(contest, script, tmp_p
     assert not (tmp_path / "envs").exists()
 
 
-def test_contestant_that_cannot_be_installed_is_reported(contest, contestants, script, tmp_path, monkeypatch):
+def test_contestant_that_cannot_be_installed_is_reported(contest, script, tmp_path, monkeypatch):
     def fail(command, stdout=None, **options):
         stdout.write("Looking in indexes: https://packages.example/simple\nERROR: no matching distribution for x==9\n")
-        return contestants.subprocess.CompletedProcess(command, 1)
+        return contest.subprocess.CompletedProcess(command, 1)
 
-    monkeypatch.setattr(contestants.subprocess, "run", fail)
+    monkeypatch.setattr(contest.subprocess, "run", fail)
     contest_held = held(contest, contest.Entry(contest.Peer("x", "X", script("x", ""), ("x==9",))))
     contest.hold(contest_held, tmp_path / "envs", [], say=lambda text: None)
     assert contest_held.entries[0].reason == "not installed: ERROR: no matching distribution for x==9"
-    assert cells(contest_held.table(), "X")[1:3] == ["0", "-"]
+    assert contest_held.to_dict()["entries"][0]["n"] == 0
     assert "ERROR" in (tmp_path / "envs" / "x.log").read_text()
 
 
-def test_complete_environment_is_reused_and_one_for_other_versions_is_not(
-    contest, contestants, script, tmp_path, monkeypatch
-):
+def test_complete_environment_is_reused_and_one_for_other_versions_is_not(contest, script, tmp_path, monkeypatch):
     commands = []
 
     def succeed(command, **options):
         commands.append(command)
         Path(tmp_path / "x").mkdir(exist_ok=True)
-        return contestants.subprocess.CompletedProcess(command, 0)
+        return contest.subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(contestants.subprocess, "run", succeed)
+    monkeypatch.setattr(contest.subprocess, "run", succeed)
     for install, n_commands in ((("x==1",), 2), (("x==1",), 2), (("x==2",), 4)):
-        contestants.prepare(contest.Peer("x", "X", script("x", ""), install), tmp_path)
+        contest.prepare(contest.Peer("x", "X", script("x", ""), install), tmp_path)
         assert len(commands) == n_commands
     assert commands[-1][-3:] == ["pip", "install", "x==2"]
 
 
-def test_interrupted_contest_keeps_what_is_complete(contest, contestants, script, tmp_path):
+def test_interrupted_contest_keeps_what_is_complete(contest, tables, script, tmp_path):
     said = []
 
     def interrupt_in_round_two(text: str) -> None:
@@ -179,13 +186,13 @@ def test_interrupted_contest_keeps_what_is_complete(contest, contestants, script
     contest.hold(contest_held, tmp_path, [], say=interrupt_in_round_two)
     assert contest_held.to_dict()["interrupted"] is True
     assert len(contest_held.entries[0].runs) == 2
-    assert "Interrupted before 9 rounds" in contest_held.table()
+    assert "interrupted before 9 rounds" in tables.circumstances(contest_held.to_dict())
 
 
-def test_reasons_name_no_address_and_no_folder_of_the_machine(contestants):
+def test_reasons_name_no_address_and_no_folder_of_the_machine(contest):
     text = "first\n\nERROR: got https://host.example/x/y from /home/someone/env/lib/thing.py\nnotice: ignored"
-    assert contestants.last_lines(text) == "ERROR: got (address) from thing.py"
-    assert contestants.last_lines("") == "it said nothing"
+    assert contest.last_lines(text) == "ERROR: got (address) from thing.py"
+    assert contest.last_lines("") == "it said nothing"
 
 
 def test_codelab_refuses_unknown_contestants_with_a_sentence(benchmark_module, capsys):
@@ -204,9 +211,9 @@ def echo(contest, tmp_path: Path):
 
 
 def held_now(contest, tmp_path: Path, *entries, quantities=("s",), rounds=3):
-    columns = tuple(contest.Quantity(key, key, optional=key != "s") for key in quantities)
+    columns = tuple(contest.Quantity(key, optional=key != "s") for key in quantities)
     made_by = {"command": "python job.py", "date": "2026-11-27T12:00:00"}
-    result = contest.Contest("A job", made_by, rounds, columns, list(entries), {"cpu": "a CPU"})
+    result = contest.Contest("A job", made_by, rounds, columns, list(entries), MACHINE)
     contest.hold(result, tmp_path / "envs", [str(tmp_path / "said")], say=lambda text: None)
     return result
 
@@ -222,32 +229,23 @@ def test_an_entry_with_most_rounds_stops_without_having_failed(contest, echo, tm
     assert result.entries[1].reason is None
 
 
-def test_an_entry_that_is_left_out_keeps_its_row_and_is_not_run(contest, echo, tmp_path):
-    entry = contest.Entry(echo("a"))
-    entry.leave_out("there is no such preset")
-    result = held_now(contest, tmp_path, entry)
-    assert not (tmp_path / "said").exists()
-    assert "not measured: there is no such preset" in result.table()
-    assert result.to_dict()["entries"][0]["reason"] == "there is no such preset"
-
-
 def test_an_optional_quantity_may_be_missing(contest, echo, tmp_path):
     result = held_now(contest, tmp_path, contest.Entry(echo("a")), quantities=("s", "accuracy"))
     assert len(result.entries[0].runs) == 3
     assert "accuracy" not in result.to_dict()["entries"][0]["summary"]
 
 
-def test_contestants_may_share_an_environment(contestants, tmp_path):
-    contestant = contestants.contestant
+def test_contestants_may_share_an_environment(contest, tmp_path):
+    contestant = contest.contestant
     (tmp_path / "torch").mkdir()
     made_for = json.dumps([sys.version, *contestant("torch", "codelab").install])
     (tmp_path / "torch" / "complete.json").write_text(made_for)
-    pythons = {contestants.prepare(contestant("torch", "codelab", name=name), tmp_path) for name in ("a", "b")}
+    pythons = {contest.prepare(contestant("torch", "codelab", name=name), tmp_path) for name in ("a", "b")}
     assert {path.relative_to(tmp_path).parts[0] for path in pythons} == {"torch"}
 
 
-def test_every_version_is_pinned(contestants):
-    for env, install in contestants.INSTALL.items():
+def test_every_version_is_pinned(contest):
+    for env, install in contest.INSTALL.items():
         assert env == "digitlab" or all(requirement.count("==") == 1 for requirement in install)
 
 

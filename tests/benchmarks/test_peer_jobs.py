@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,7 @@ def test_maps_are_compared_by_their_largest_number(benchmark_module, wrong):
 def test_channels_first_features_meet_the_weights_they_had(benchmark_module):
     net = Architecture([Conv2D(3, 5, padding="same"), MaxPooling2D(2), Flatten(), Dropout(0.5), Dense(10)], (8, 6, 2))
     weights = net.initial_weights(0)
-    layers = benchmark_module("layout").placed(net.to_dict(), weights)
+    layers = benchmark_module("networks").placed(net.to_dict(), weights)
     assert tuple(layer.shape for layer in layers) == net.shapes
     features = np.random.default_rng(0).normal(size=(4, 4, 3, 3))
     first = features.transpose(0, 3, 1, 2).reshape(4, -1)
@@ -68,14 +67,14 @@ def test_channels_first_features_meet_the_weights_they_had(benchmark_module):
 
 @pytest.mark.parametrize("name", ["codelab_cnn", "fast_cnn", "dense_baseline"])
 def test_networks_of_the_zoo_are_placed_with_their_shapes(benchmark_module, name, tmp_path: Path):
-    layout, jobs, net = benchmark_module("layout"), benchmark_module("jobs"), architecture(name)
+    networks, jobs, net = benchmark_module("networks"), benchmark_module("jobs"), architecture(name)
     jobs.write_weights(tmp_path / "weights.npz", net.initial_weights(1))
-    layers = layout.placed(net.to_dict(), jobs.read_weights(tmp_path / "weights.npz"))
+    layers = networks.placed(net.to_dict(), jobs.read_weights(tmp_path / "weights.npz"))
     assert tuple(layer.shape for layer in layers) == net.shapes
 
 
 def test_the_fast_recipe_asks_for_nothing_that_the_peer_lacks(benchmark_module):
-    recipe = benchmark_module("recipe")
+    recipe = benchmark_module("networks")
     assert recipe.lacking(recipe_of("fast")) == []
     assert recipe.decay(recipe_of("fast")["config"]) == 0.0
     assert recipe.decay(recipe_of("fast", optimizer="adamw")["config"]) == 0.004
@@ -86,11 +85,11 @@ def test_the_fast_recipe_asks_for_nothing_that_the_peer_lacks(benchmark_module):
     [({"optimizer": "sgd"}, "optimizer = sgd"), ({"early_stopping": 3}, "early_stopping = 3")],
 )
 def test_a_recipe_beyond_the_peer_is_told_in_words(benchmark_module, changes, lack):
-    assert benchmark_module("recipe").lacking(recipe_of("fast", **changes)) == [lack]
+    assert benchmark_module("networks").lacking(recipe_of("fast", **changes)) == [lack]
 
 
 def test_settings_and_layers_that_came_later_count_as_lacking(benchmark_module):
-    recipe = benchmark_module("recipe")
+    recipe = benchmark_module("networks")
     later = recipe_of("fast")
     later["changed"]["augmentation"] = "shift"
     later["architecture"]["layers"][0] |= {"dilation": 2, "groups": None}
@@ -112,15 +111,3 @@ def test_only_the_first_run_ever_has_an_empty_cache(benchmark_module, tmp_path: 
     first, second = cache_of("digitlab-first", tmp_path), cache_of("digitlab-first", tmp_path)
     assert first != second
     assert not any(first.iterdir())
-
-
-def test_presets_that_are_missing_or_beyond_the_peer_are_left_out(benchmark_module, tmp_path: Path, monkeypatch):
-    script, contest = benchmark_module("time_to_accuracy"), benchmark_module("contest")
-    recipe = recipe_of("fast", optimizer="sgd")
-    (tmp_path / "fast.json").write_text(json.dumps(recipe))
-    entries = {name: contest.Entry(peer) for name, peer in script.PEERS.items()}
-    script.leave_out([*entries.values()], tmp_path)
-    assert entries["digitlab-fast"].reason is None
-    assert entries["torch-fast"].reason == "the peer lacks optimizer = sgd"
-    assert entries["torch-accurate"].reason == "this digitlab has no preset accurate"
-    assert entries["keras-example"].reason is None

@@ -176,8 +176,8 @@ def test_bars_tell_what_is_asked_and_whether_it_is_reached(benchmark_module) -> 
 
 
 def test_cases_are_asked_as_a_person_would(benchmark_module, folders, tmp_path) -> None:
-    cases = benchmark_module("reading_cases")
-    assert {case.ask for case in cases.CASES} == set(cases.ASKS)
+    cases = benchmark_module("reading_folders")
+    assert {ask for case in cases.KNOWN["cases"] for ask in case["ask"]} == set(cases.ASKS)
     assert cases.measure_cases(tmp_path, None) == []
 
 
@@ -204,7 +204,7 @@ def test_folders_of_every_kind_are_scored_in_one_run(script, folders, tmp_path, 
 
 
 def test_what_failed_is_on_the_sheet(benchmark_module, scores, folders, tmp_path) -> None:
-    sheet = benchmark_module("reading_sheet").write_sheet
+    sheet = benchmark_module("reading_page").write_sheet
     wrong = scores.Answer("7.png", "7", "1", "7", 0.9, 0.1, 0.1)
     path = tmp_path / "deep" / "sheet.png"
     assert sheet([wrong], {"7.png": folders / "single" / "7.png"}, path) == 1
@@ -240,7 +240,7 @@ def test_the_page_and_its_chart_are_those_of_the_last_measurement(benchmark_modu
     readme = (ROOT / "docs" / "measurements" / "index.md").read_text("utf-8")
     assert pages.readme_table(result, speed) in readme
     for entry in result["entries"]:
-        assert entry["name"] in pages.ORIGINS, "a published folder tells its origin and licence"
+        assert entry["name"] in pages.KNOWN["folders"], "a published folder tells its origin and licence"
 
 
 def test_composed_numbers_are_a_folder_to_score(benchmark_module, truth, tmp_path) -> None:
@@ -251,22 +251,27 @@ def test_composed_numbers_are_a_folder_to_score(benchmark_module, truth, tmp_pat
 
 
 def test_only_what_a_licence_allows_is_shown(benchmark_module) -> None:
-    origins, pages = benchmark_module("reading_origins"), benchmark_module("reading_page")
-    for name, files in origins.SHOWN.items():
-        licence = origins.ORIGINS[name][2]
-        assert "MIT" in licence or "CC BY" in licence
-        # Where not all is free, the free files are named.
-        assert files or "none" not in licence
+    pages = benchmark_module("reading_page")
+    for known in pages.KNOWN["folders"].values():
+        if files := known.get("shown"):
+            assert "MIT" in known["licence"] or "CC BY" in known["licence"]
+            # Where not all is free, the free files are named.
+            assert files is not True or "none" not in known["licence"]
     assert not pages.may_be_shown("kenya_tallies", "ke_00.jpg")
     assert not pages.may_be_shown("few_pages_dev", "numbers2.jpg")
     assert pages.may_be_shown("few_pages_dev", "sparsha.jpg")
     assert pages.may_be_shown("strings", "any.jpg")
 
 
-def test_every_bar_is_of_a_folder_whose_origin_is_told(benchmark_module) -> None:
-    origins = benchmark_module("reading_origins")
-    assert {bar.name for bar in benchmark_module("reading_scores").BARS} <= set(origins.ORIGINS)
-    assert {name for name, _, _ in origins.README_ROWS} <= set(origins.ORIGINS)
+def test_the_origin_of_every_folder_is_told_and_its_bars_can_be_measured(benchmark_module) -> None:
+    scores, ways = benchmark_module("reading_scores"), benchmark_module("reading_folders").WAYS
+    for name, known in scores.KNOWN["folders"].items():
+        assert {"what", "origin", "licence"} <= known.keys(), name
+        for way, measure, asked in scores.bars_of(name):
+            assert any(way in of_kind for of_kind in ways.values())
+            assert measure in ("digits", "whole", "refused", "extra")
+            assert asked >= 0
+    assert {name for name, _, _ in scores.KNOWN["readme"]} <= scores.KNOWN["folders"].keys()
 
 
 def test_a_part_of_a_folder_is_the_same_pictures_at_even_steps(script, truth) -> None:

@@ -39,11 +39,12 @@ def pictures(benchmark_modules: Callable[[str], ModuleType]) -> Composing:
 @pytest.fixture(scope="module")
 def judged(benchmark_modules: Callable[[str], ModuleType], reader: Reader) -> Judging:
     """Return what reads pictures and counts: ``judged(pictures, **options)``."""
-    scores = benchmark_modules("composed_scores")
+    scores = benchmark_modules("reading_composed")
 
     def judge_all(found: list[Any], **options: Any) -> Any:
         asked = ReadingOptions(**options)
-        return scores.total(scores.judge(picture, reader.read(picture.pixels, asked)) for picture in found)
+        judged = (scores.judge(picture, reader.read(picture.pixels, asked)) for picture in found)
+        return sum(judged, scores.Found())
 
     return judge_all
 
@@ -181,7 +182,7 @@ def test_nothing_that_is_no_digit_is_read_for_certain(empty: dict[str, Any], she
 def test_composed_pictures_are_the_same_every_time_and_digits_stand_where_it_is_told(
     pictures: Composing, benchmark_modules: Callable[[str], ModuleType]
 ) -> None:
-    scores = benchmark_modules("composed_scores")
+    scores = benchmark_modules("reading_composed")
     for kind in ("sheets", "forms", "separated", "sudokus", "text", "scenes"):
         (picture,) = pictures(kind, 1)
         assert np.array_equal(picture.pixels, pictures(kind, 1)[0].pixels)
@@ -206,7 +207,7 @@ def told_as_read(picture: Any) -> Reading:
 def test_digits_of_a_straightened_photo_are_in_place_too(
     pictures: Composing, benchmark_modules: Callable[[str], ModuleType]
 ) -> None:
-    scores = benchmark_modules("composed_scores")
+    scores = benchmark_modules("reading_composed")
     (picture,) = pictures("separated", 1)
     height, width = picture.pixels.shape[:2]
     for skew in (-12.0, 7.0):
