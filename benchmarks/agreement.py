@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from digitlab.engine.sequential import codelab_cnn
 from digitlab.training.config import TrainConfig
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
 from measuring import made_by, parser_of, publish, say

@@ -18,7 +18,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.metrics import wilson_interval
 from digitlab.network.checkpoint import load_checkpoint
 from digitlab.runs.run import Run
-from digitlab.training.fonts import find_fonts
+from digitlab.training.letters import find_fonts
 
 FOLDER = Path(digitlab.__file__).parent / "reading" / "model"
 TEMPLATES = Path(__file__).with_name("cards")

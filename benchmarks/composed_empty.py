@@ -25,8 +25,7 @@ from composed_photos import (
     smooth_noise,
     tilted,
 )
-from digitlab.training.fonts import BUILT_IN, Font, find_fonts
-from digitlab.training.handwriting import penned_letter
+from digitlab.training.letters import BUILT_IN, Font, find_fonts, penned_letter
 
 _TEXT = """
 the quick brown fox jumps over lazy dogs while many people watch from garden benches and nobody says a word about

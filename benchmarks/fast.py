@@ -13,7 +13,7 @@ from typing import Any
 from digitlab.data.mnist import MnistData
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.training.config import preset
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from digitlab.training.session import TrainingSession
 from measuring import made_by, parser_of, publish, say
 from tables import page

@@ -19,10 +19,8 @@ from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.crops import CENTERS, IGNORED, Crops
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
-from digitlab.training.finder_score import FinderScore, score_maps
-from digitlab.training.pages import compose, compose_greys
-from digitlab.training.practice_bank import make_bank
-from digitlab.training.practice_sheet import draw_sheet
+from digitlab.training.finder_training import FinderScore, score_maps
+from digitlab.training.pages import compose, draw_sheet, make_bank
 from measuring import IMAGES
 
 N_CROPS = 2_000
@@ -59,7 +57,7 @@ def rows(model: Sequential, split: Split) -> list[str]:
 
 def draw_practice(split: Split) -> None:
     """Draw twelve crops with their marks for the documents, small."""
-    sheet = Image.fromarray(draw_sheet(compose_greys(make_bank(split), 12, seed=SEED), columns=6))
+    sheet = Image.fromarray(draw_sheet(compose(make_bank(split), 12, seed=SEED, is_grey=True), columns=6))
     small = sheet.resize((round(0.62 * sheet.width), round(0.62 * sheet.height)), Image.Resampling.LANCZOS)
     small.quantize(32).save(IMAGES / "practice.png", optimize=True)
 

@@ -18,8 +18,7 @@ from card import Shipped, share
 from digitlab.data.mnist import MnistData, Split
 from digitlab.metrics import calibration_bins, expected_calibration_error
 from digitlab.training.calibration import LOST_DIGITS, REFUSED_DIGITS, with_temperature
-from digitlab.training.config import TrainConfig
-from digitlab.training.environment import command_for
+from digitlab.training.config import TrainConfig, command_for
 from digitlab.training.nondigits import KINDS, make_nondigits
 from reading_scores import area_under_roc
 

@@ -29,7 +29,7 @@ from typing import Any
 from digitlab.errors import DigitlabError
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import ReadingOptions
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from measuring import say, write_json
 from reading_folders import WAYS, Asker, Item, Truth, TruthError, asking, measure_cases, read_truth
 from reading_page import failures_image, figures, may_be_shown, publish, write_sheet

@@ -22,8 +22,7 @@ from digitlab.reading.page import read_page
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Box, ReadingOptions
-from digitlab.training.pages import PracticeSheet, compose_sheet
-from digitlab.training.practice_bank import make_bank
+from digitlab.training.pages import PracticeSheet, compose_sheet, make_bank
 
 _SEED = 2_026
 _BINS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0001)

@@ -32,7 +32,7 @@ from composed_kinds import some_hand, some_number, write
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DataError
 from digitlab.reading.reader import Reader
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from measuring import made_by, parser_of, peak_bytes, write_json
 from reading_composed import plainly_lit
 from reading_scores import n_matched

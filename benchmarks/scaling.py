@@ -46,7 +46,7 @@ from digitlab.engine import cpu
 from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from digitlab.network.cost import cost_of
 from digitlab.network.zoo import ZOO, architecture
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from measuring import (
     QUIET_CORES,
     ROOT,

@@ -16,7 +16,7 @@ from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.sequential import Sequential
 from digitlab.reading.finder import shipped
 from digitlab.training.candidates import NONE, compose_candidates
-from digitlab.training.practice_bank import make_bank
+from digitlab.training.pages import make_bank
 
 N_CANDIDATES = 20_000
 # Not the crops that the run watched.

@@ -24,7 +24,7 @@ from typing import Any
 
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-from digitlab.training.environment import environment
+from digitlab.training.keeping import environment
 from measuring import describe_machine, in_turn, made_by, parser_of, publish
 from studio_process import StudioProcess, browser
 from tables import markdown_table, page, was_busy

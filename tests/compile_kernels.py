@@ -13,9 +13,8 @@ import numpy as np
 
 import digitlab as dl
 from digitlab.cli.app import main
-from digitlab.training.fonts import BUILT_IN, Font
-from digitlab.training.pages import compose_sheet
-from digitlab.training.practice_bank import make_bank
+from digitlab.training.letters import BUILT_IN, Font
+from digitlab.training.pages import compose_sheet, make_bank
 
 
 def few_digits(folder: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import digitlab as dl
 from digitlab.data.idx import read_idx
-from digitlab.training.composed_page import compose_page
+from digitlab.training.pages import compose_page
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
 

@@ -13,7 +13,7 @@ from digitlab.metrics import accuracy, calibration_bins, expected_calibration_er
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import SHIPPED
 from digitlab.training.calibration import with_temperature
-from digitlab.training.fonts import BUILT_IN, Font
+from digitlab.training.letters import BUILT_IN, Font
 from digitlab.training.nondigits import make_nondigits
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 

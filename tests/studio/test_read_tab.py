@@ -36,9 +36,9 @@ from digitlab.studio.tabs.read.read_elements import (
 from digitlab.studio.tabs.read.read_tab import ReadTab
 from digitlab.studio.tabs.read.readers import SHIPPED, TRAINED, of_run
 from digitlab.studio.trainer import Trainer
-from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
 from digitlab.training.fine_tuning import Figure, FineTuningOptions
+from digitlab.training.pages import compose_page
 
 # A page filled with tiles that are a thousandth of a point apart: PDFium draws for hours.
 ENDLESS = (

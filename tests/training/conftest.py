@@ -8,8 +8,8 @@ import pytest
 
 import digitlab as dl
 from digitlab.data.mnist import Split
-from digitlab.training.fonts import BUILT_IN, Font
-from digitlab.training.practice_bank import make_bank
+from digitlab.training.letters import BUILT_IN, Font
+from digitlab.training.pages import make_bank
 
 
 @pytest.fixture(scope="session")

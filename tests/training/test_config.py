@@ -1,4 +1,4 @@
-"""TrainConfig: one place for every hyperparameter, and nothing in it that cannot be used."""
+"""TrainConfig: one place for every hyperparameter, nothing in it that cannot be used, and a command that repeats it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from digitlab.engine.optimizers import SGD, Adam, AdamW
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network import Architecture, architecture
-from digitlab.training.config import OPTIMIZERS, PRESETS, TrainConfig, preset
+from digitlab.training.config import OPTIMIZERS, PRESETS, TrainConfig, command_for, preset
 
 FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
+KINDS = {name: str(field.type).removesuffix(" | None") for name, field in FIELDS.items()}
 LARGEST = 2**31 - 1
 WRONG_TYPES = {
     "int": (True, 1.5, "3", float("nan"), [3], None),
@@ -320,3 +322,63 @@ def test_any_bytes_are_a_network_or_a_sentence(tmp_path_factory, content):
     path.write_bytes(content)
     with suppress(NetworkError):
         assert isinstance(TrainConfig(network=path).build_architecture(), Architecture)
+
+
+names = st.text(min_size=1).filter(lambda text: "\0" not in text)
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "network": names | st.sampled_from(["-layers.json", "my network.json", "$(date).json"]),
+        "data": st.none() | names,
+        "train_images": st.integers(1, 60_000),
+        "batch_size": st.sampled_from([256, 512]),
+        "epochs": st.integers(1, 20),
+        "optimizer": st.sampled_from(OPTIMIZERS),
+        "learning_rate": st.floats(1e-30, 1e9),
+        "schedule": st.sampled_from(["constant", "cosine", "one-cycle"]),
+        "beta_1": st.floats(0, 1, exclude_max=True),
+        "nesterov": st.booleans(),
+        "weight_decay": st.none() | st.floats(0, 1e9),
+        "shuffle": st.booleans(),
+        "seed": st.integers(0, 2**31 - 1),
+        "best_weights": st.booleans(),
+        "threads": st.none() | st.integers(1, 64),
+    },
+)
+
+
+def parsed(command: str) -> TrainConfig:
+    """Return the config that a command asks for, by the rules of the command line: --no- for false, = or a space."""
+    words = shlex.split(command)
+    assert words[:2] == ["digitlab", "train"]
+    start, values, rest = "codelab", {}, words[2:]
+    while rest:
+        option, _, value = rest.pop(0).removeprefix("--").partition("=")
+        name = option.replace("-", "_")
+        if name.removeprefix("no_") in KINDS and KINDS[name.removeprefix("no_")] == "bool":
+            values[name.removeprefix("no_")] = not name.startswith("no_")
+            continue
+        if not value:
+            value = rest.pop(0)
+            assert not value.startswith("-")  # it would be taken for an option
+        if name == "preset":
+            start = value
+        else:
+            values[name] = {"int": int, "float": float, "str": str}[KINDS[name]](value)
+    return preset(start, values)
+
+
+@given(start=st.sampled_from(list(PRESETS)), values=changes)
+def test_the_command_gives_the_same_config(start, values):
+    config = preset(start, values)
+    assert parsed(command_for(config)) == config
+
+
+def test_the_command_is_the_shortest():
+    assert command_for(TrainConfig()) == "digitlab train"
+    assert command_for(preset("fast")) == "digitlab train --preset fast"
+    assert command_for(preset("fast", {"seed": 3, "threads": 1})) == "digitlab train --preset fast --seed 3 --threads 1"
+    assert (
+        command_for(TrainConfig(data="my digits", best_weights=True))
+        == "digitlab train --data 'my digits' --best-weights"
+    )

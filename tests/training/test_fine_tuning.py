@@ -19,9 +19,16 @@ from digitlab.reading.apart import Apart
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reading import ReadingOptions
 from digitlab.training import fine_tuning
-from digitlab.training.composed_page import compose_page
-from digitlab.training.fine_tuning import Figure, FineTuned, FineTuningOptions, KnownPhoto, fine_tune
-from digitlab.training.keeping_fine_tuned import keep_fine_tuned, repeat_fine_tuned
+from digitlab.training.fine_tuning import (
+    Figure,
+    FineTuned,
+    FineTuningOptions,
+    KnownPhoto,
+    fine_tune,
+    keep_fine_tuned,
+    repeat_fine_tuned,
+)
+from digitlab.training.pages import compose_page
 
 WHOLE_PAGE = fine_tuning._PAGE
 OPTIONS = FineTuningOptions(replay_images=1000, batch_size=64, learning_rate=0.003)

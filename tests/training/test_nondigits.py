@@ -1,8 +1,6 @@
-"""What is no digit, its fonts and its handwriting: every kind is something, framed as the reader does, and seeded."""
+"""What is no digit: every kind is something, framed as the reader does, and seeded."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,12 +8,10 @@ import pytest
 
 from digitlab.data.mnist import MnistData, Split
 from digitlab.reading.frame import FIELD_PX, frame
-from digitlab.training.fonts import BUILT_IN, Font, draw_letter, find_fonts, has_letter
-from digitlab.training.handwriting import COURSES, Stroke, draw_strokes, penned_letter, smooth
+from digitlab.training.letters import BUILT_IN, Font, cropped, penned_letter
 from digitlab.training.nondigits import (
     KINDS,
     PRINTED,
-    cropped,
     dot,
     join,
     line,
@@ -110,56 +106,6 @@ def test_framing_them_again_changes_little(made):
     assert np.abs(again - letters / 255).mean() < 0.02
 
 
-def test_a_machine_without_fonts_has_pillows_own(tmp_path: Path) -> None:
-    assert find_fonts([tmp_path, tmp_path / "missing"]) == (Font(BUILT_IN),)
-    assert all(has_letter(Font(BUILT_IN), letter) for letter in PRINTED if letter != "€")
-
-
-def test_damaged_fonts_are_left_out(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "broken.ttf").write_bytes(b"not a font at all")
-    (tmp_path / "note.txt").write_bytes(b"x")
-    assert find_fonts([tmp_path]) == (Font(BUILT_IN),)
-
-
-def test_a_letter_that_a_font_does_not_have_is_noticed() -> None:
-    assert not has_letter(Font(BUILT_IN), "\u4e2d")
-    assert draw_letter(Font("gone.ttf", "/nowhere/gone.ttf"), "A").max() == 0
-
-
-def test_letters_differ() -> None:
-    drawn = [draw_letter(Font(BUILT_IN), letter) for letter in "ACEF"]
-    assert all(d.shape == (128, 128) and d.min() >= 0 and 0.9 < d.max() <= 1 for d in drawn)
-    assert len({d.tobytes() for d in drawn}) == 4
-
-
-def test_every_course_is_a_drawing() -> None:
-    for letter, courses in COURSES.items():
-        assert len(letter) == 1
-        for course in courses:
-            for stroke in course.split("|"):
-                points = [point.split(",") for point in stroke.removeprefix("~").split()]
-                assert len(points) >= 2
-                assert all(
-                    len(point) == 2 and -1 <= float(point[0]) <= 14 and -1 <= float(point[1]) <= 16 for point in points
-                )
-
-
-def test_a_smooth_curve_passes_its_points() -> None:
-    points = np.array([[0, 0], [3, 4], [7, 1], [9, 9]], float)
-    curve = smooth(points, n=5)
-    assert len(curve) == 3 * 5 + 1
-    np.testing.assert_allclose(curve[::5], points)
-    np.testing.assert_array_equal(smooth(points[:2]), points[:2])
-
-
-def test_strokes_fill_the_drawing_whatever_their_unit() -> None:
-    points = np.array([[0, 0], [10, 3], [4, 10]], float)
-    small, large = (draw_strokes([Stroke(points * scale + 100)], np.random.default_rng(0)) for scale in (0.01, 1000.0))
-    np.testing.assert_allclose(small, large, atol=0.3)
-    assert max(small.shape) in range(90, 100)
-
-
 @pytest.mark.parametrize("make", [penned_letter, scribble, line, dot, texture], ids=lambda make: make.__name__)
 def test_marks_are_ink_from_0_to_1_and_come_from_the_seed(make) -> None:
     for seed in SEEDS:
@@ -215,8 +161,3 @@ def test_a_torn_pair_has_less_than_a_pair_and_more_than_a_digit(digits) -> None:
     assert all(ink.max() > 0.5 and ink.shape[1] >= 0.6 * ink.shape[0] for ink in torn)
     ink_of = [np.mean([ink.sum() for ink in kind]) for kind in (one, torn, whole)]
     assert ink_of[0] < ink_of[1] < ink_of[2]
-
-
-def test_cropping_nothing_gives_it_back() -> None:
-    blank = np.zeros((5, 6), np.float32)
-    assert cropped(blank) is blank

@@ -9,10 +9,8 @@ from digitlab.engine.cpu.composing import compose_crop
 from digitlab.engine.cpu.desk import CROP_PX, MOST_MARKS, new_desk
 from digitlab.engine.crops import IGNORED, SEPARATORS
 from digitlab.reading.light import local_contrast
-from digitlab.training.fonts import BUILT_IN, Font
-from digitlab.training.pages import compose, compose_greys, compose_sheet
-from digitlab.training.practice_bank import bank_digest, make_bank
-from digitlab.training.practice_sheet import draw_sheet
+from digitlab.training.letters import BUILT_IN, Font
+from digitlab.training.pages import bank_digest, compose, compose_sheet, draw_sheet, make_bank
 
 N = 60
 
@@ -55,13 +53,19 @@ def test_crops_do_not_depend_on_threads_or_on_how_many_are_composed(bank, crops)
     assert np.array_equal(alone.labels, crops.labels[marks])
 
 
+def test_a_crop_does_not_depend_on_those_before_it(bank):
+    many = compose(bank, 60, seed=0, threads=1, is_grey=True)
+    for k, image in enumerate(many.images):
+        assert np.array_equal(compose(bank, 1, seed=0, first=k, is_grey=True).images[0], image), k
+
+
 def test_other_seeds_and_other_numbers_give_other_crops(bank, crops):
     assert not np.array_equal(compose(bank, 1, seed=2).images[0], crops.images[0])
     assert len({image.tobytes() for image in crops.images}) > 0.9 * N  # some are nothing but white
 
 
 def test_crops_are_local_contrast_of_what_a_camera_sees(bank, crops):
-    greys = compose_greys(bank, 5, seed=1)
+    greys = compose(bank, 5, seed=1, is_grey=True)
     assert greys.images.min() >= 0
     assert greys.images.max() <= 1
     assert np.array_equal(greys.boxes, crops.boxes[: crops.starts[5]])
@@ -147,6 +151,6 @@ def test_a_sheet_tells_what_is_written_line_by_line(bank):
 
 
 def test_a_drawn_sheet_shows_marks_in_their_colors(bank):
-    drawn = draw_sheet(compose_greys(bank, 6, seed=1), columns=3)
+    drawn = draw_sheet(compose(bank, 6, seed=1, is_grey=True), columns=3)
     assert drawn.shape == (2 * 288 + 3, 3 * 288 + 6, 3)
     assert (drawn == (0, 140, 40)).all(2).any()

@@ -153,7 +153,7 @@ def about(*, as_json: AsJson = False) -> None:
 
     from digitlab.data.cache import CACHE_VARIABLE, cache_folder
     from digitlab.engine.cpu.threads import available_threads
-    from digitlab.training.environment import environment
+    from digitlab.training.keeping import environment
 
     cache = cache_folder()
     machine = environment(available_threads())

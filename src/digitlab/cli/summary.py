@@ -90,7 +90,7 @@ def _write_examples(architecture: Architecture, folder: Path | None) -> list[Pat
     if not architecture.answers_maps:
         raise InputError(f"Only a finder practises on pages; {architecture.name} learns from the images of its data.")
     from digitlab.errors import StorageError
-    from digitlab.training.practice_sheet import write_sheets
+    from digitlab.training.pages import write_sheets
 
     try:
         return write_sheets(folder)

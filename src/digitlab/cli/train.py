@@ -161,7 +161,7 @@ def train(
     from digitlab.evaluation.train import train_session
     from digitlab.runs.listing import find_run
     from digitlab.runs.run import MODEL
-    from digitlab.training.keeping_fine_tuned import is_fine_tuned
+    from digitlab.training.keeping import is_fine_tuned
     from digitlab.training.session import open_session
 
     original: _Original | None = None
@@ -277,7 +277,7 @@ def _learn_again(
     from digitlab.cli.evaluate import headline
     from digitlab.data.mnist import MnistData
     from digitlab.evaluation.finish import evaluate_and_report, own_folder
-    from digitlab.training.keeping_fine_tuned import repeat_fine_tuned
+    from digitlab.training.fine_tuning import repeat_fine_tuned
 
     run = repeat_fine_tuned(source, out, name=name, force=force)
     _tell_repeated(original, run, quiet=quiet)

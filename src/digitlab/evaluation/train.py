@@ -14,7 +14,7 @@ from digitlab.evaluation.finish import compile_seconds, evaluate_and_report, fin
 from digitlab.runs.listing import find_run
 from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
-from digitlab.training.keeping_fine_tuned import is_fine_tuned, repeat_fine_tuned
+from digitlab.training.keeping import is_fine_tuned
 from digitlab.training.session import TrainingSession, check_alone, open_session
 from digitlab.values import EpochRecord, StepRecord
 
@@ -73,6 +73,8 @@ def train(
     if repeat is not None:
         source = find_run(repeat, out)
         if is_fine_tuned(source):
+            from digitlab.training.fine_tuning import repeat_fine_tuned
+
             check_alone(config, resume=resume)
             repeated = repeat_fine_tuned(source, Path(out), name=name, force=force)
             evaluate_and_report(repeated, MnistData.load(own_folder(repeated)))

@@ -1,1 +1,1 @@
-"""How it learns: the hyperparameters, the session and the verb ``train``."""
+"""How it learns: the hyperparameters, the session, and what it practises on."""

@@ -16,9 +16,7 @@ from digitlab.engine.crops import IGNORED
 from digitlab.reading.finder import Network, candidates
 from digitlab.reading.light import local_contrast
 from digitlab.reading.second_look import cut_patches
-from digitlab.training.pages import compose_greys
-
-__all__ = ["NONE", "compose_candidates"]
+from digitlab.training.pages import compose
 
 #: The label of what is no digit.
 NONE = 10
@@ -44,32 +42,14 @@ _PARTS, _WHOLE = 1, 1
 def compose_candidates(
     bank: Bank, n: int, finder: Network, *, seed: int, first: int = 0, threads: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Compose crops until the finder has found so many candidates on them.
+    """Compose crops, from that of number ``first`` on, until the finder has found ``n`` candidates on them.
 
-    Parameters
-    ----------
-    bank : Bank
-        What crops are composed of.
-    n : int
-        How many candidates.
-    finder : callable
-        Gives the maps of a crop's local contrast.
-    seed, first : int
-        Which crops: see ``pages.compose``.
-    threads : int, optional
-        Threads that compose; all cores by default. Nothing depends on it.
-
-    Returns
-    -------
-    patches : ndarray
-        uint8 (n, 44, 44): see ``cut_patches``.
-    labels : ndarray
-        int64 (n,): 0-9, or 10 for what is no digit.
+    Returns what the second look sees of them, uint8 (n, 44, 44), and labels, int64 (n,): 0-9, or 10 for what is none.
     """
     patches, labels = np.empty((n, 44, 44), np.uint8), np.empty(n, np.int64)
     done = 0
     while done < n:
-        crops = compose_greys(bank, _CHUNK, seed=seed, first=first, threads=threads)
+        crops = compose(bank, _CHUNK, seed=seed, first=first, threads=threads, is_grey=True)
         for k in range(_CHUNK):
             of_crop = slice(crops.starts[k], crops.starts[k + 1])
             rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM, first + k)))

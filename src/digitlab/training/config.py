@@ -1,4 +1,4 @@
-"""TrainConfig: every hyperparameter with its unit and default, and the presets.
+"""TrainConfig: every hyperparameter with its unit and default, the presets, and the command that repeats a run.
 
 The terminal's options and the page's controls are made from this dataclass; there is no second list of them.
 """
@@ -6,19 +6,20 @@ The terminal's options and the page's controls are made from this dataclass; the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitlab.errors import ConfigError
-from digitlab.training.fields import checked, unknown
+from digitlab.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from digitlab.engine.optimizers import Optimizer
     from digitlab.network.architecture import Architecture
-
-__all__ = ["AUGMENTATION_NAMES", "LOSSES", "OPTIMIZERS", "PRESETS", "SOURCES", "TrainConfig", "preset"]
 
 #: Optimizers by name.
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -156,29 +157,26 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = checked(field.name, getattr(self, field.name), str(field.type))
-            if field.name in _RANGES and value is not None:
-                self._check_range(field.name, value)
+            value = _checked(field.name, getattr(self, field.name), str(field.type))
             object.__setattr__(self, field.name, value)
-        if self.optimizer not in OPTIMIZERS:
-            raise ConfigError(unknown("optimizer", self.optimizer, OPTIMIZERS))
-        if self.loss not in LOSSES:
-            raise ConfigError(unknown("loss", self.loss, LOSSES))
-        if self.loss == "finder" and (self.augmentation != "none" or self.not_a_digit or self.variants):
+        for what, name, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("loss", self.loss, LOSSES),
+            ("source", self.learns_from, SOURCES),
+            ("augmentation", self.augmentation, AUGMENTATION_NAMES),
+        ):
+            if name not in known:
+                raise ConfigError(_unknown(what, name, known))
+        is_changed = self.augmentation != "none" or self.not_a_digit or self.variants
+        if self.loss == "finder" and is_changed:
             raise ConfigError(
                 "A finder's crops are composed with all there is; leave out augmentation, not_a_digit and variants."
             )
-        if self.learns_from not in SOURCES:
-            raise ConfigError(unknown("source", self.learns_from, SOURCES))
-        if self.learns_from == "candidates" and (
-            self.loss == "finder" or self.augmentation != "none" or self.not_a_digit or self.variants
-        ):
+        if self.learns_from == "candidates" and (self.loss == "finder" or is_changed):
             raise ConfigError(
                 "Candidates are composed with all there is; leave out the finder's loss, augmentation, not_a_digit and "
                 "variants."
             )
-        if self.augmentation not in AUGMENTATION_NAMES:
-            raise ConfigError(unknown("augmentation", self.augmentation, AUGMENTATION_NAMES))
         if self.not_a_digit + self.variants > _MOST_MADE:
             raise ConfigError(f"not_a_digit and variants together must be at most {_MOST_MADE:g} of the images.")
         if (self.early_stopping or self.best_weights) and not self.validation_images:
@@ -188,22 +186,8 @@ class TrainConfig:
             self._optimizer(name)
         self.rate(0, 1)
 
-    @staticmethod
-    def _check_range(name: str, value: float) -> None:
-        least, most = _RANGES[name]
-        if value < least:
-            raise ConfigError(f"{name} must be at least {_plain(least)}; got {_plain(value)}.")
-        if value > most:
-            raise ConfigError(f"{name} must be at most {_plain(most)}; got {_plain(value)}.")
-
     def build_architecture(self) -> Architecture:
-        """Return the network: from the zoo, or from a JSON file.
-
-        Raises
-        ------
-        NetworkError
-            If there is no such network or file, or the file does not hold one.
-        """
+        """Return the network, from the zoo or from a JSON file; NetworkError if there is none."""
         from digitlab.network.architecture import read_network
         from digitlab.network.zoo import architecture
 
@@ -236,28 +220,23 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Build a config from its JSON form; what is missing has its default.
-
-        Raises
-        ------
-        ConfigError
-            If a name is unknown or a value cannot be used.
-        """
+        """Build a config from its JSON form; what is missing has its default. ConfigError if it cannot be used."""
         if not isinstance(values, Mapping):
             raise ConfigError(f"Settings are names with values, a JSON object; got {values!r:.100}.")
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                raise ConfigError(unknown("setting", name, known))
+                raise ConfigError(_unknown("setting", name, known))
         return cls(**values)
 
     def changed(self) -> dict[str, Any]:
         """Return only what differs from the defaults."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
+        return self._other_than({})
+
+    def _other_than(self, start: Mapping[str, Any]) -> dict[str, Any]:
+        """What differs from the defaults with the changes of a preset."""
+        before = {field.name: field.default for field in dataclasses.fields(self)} | dict(start)
+        return {name: getattr(self, name) for name in before if getattr(self, name) != before[name]}
 
 
 #: Named starting points, as what they change of the defaults.
@@ -332,12 +311,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
-    """Return the config of a preset, with some values changed.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such preset; the message gives the nearest.
+    """Return the config of a preset, with some values changed; ConfigError if there is no such preset.
 
     Examples
     --------
@@ -345,9 +319,81 @@ def preset(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
     'fast_cnn'
     """
     if name not in PRESETS:
-        raise ConfigError(unknown("preset", name, tuple(PRESETS)))
+        raise ConfigError(_unknown("preset", name, tuple(PRESETS)))
     return TrainConfig.from_dict({**PRESETS[name], **(changes or {})})
+
+
+def command_for(config: TrainConfig) -> str:
+    """Return the shortest command that repeats a run with these settings.
+
+    Examples
+    --------
+    >>> command_for(TrainConfig(epochs=2, shuffle=False))
+    'digitlab train --epochs 2 --no-shuffle'
+    >>> command_for(TrainConfig(**PRESETS["fast"], seed=3))
+    'digitlab train --preset fast --seed 3'
+    """
+    by_preset = {name: config._other_than(start) for name, start in PRESETS.items()}
+    # A preset cannot be undone by an option that has no word for "none".
+    usable = {name: changes for name, changes in by_preset.items() if None not in changes.values()}
+    best = min(usable, key=lambda name: len(usable[name]))
+    words = ["digitlab", "train"] + (["--preset", best] if best != "codelab" else [])
+    for name, value in usable[best].items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif str(value).startswith("-"):
+            words.append(f"--{option}={value}")
+        else:
+            words += [f"--{option}", str(value)]
+    return shlex.join(words)
+
+
+_WORDS = {"int": "a whole number", "float": "a finite number", "bool": "true or false", "str": "a text"}
+
+
+def _checked(name: str, value: Any, declared: str) -> Any:
+    """Return a field's value as the plain Python type that it is declared as, such as ``float | None``, in its range.
+
+    NumPy's numbers become Python's, and paths texts, so that a config has one JSON form.
+    """
+    kind = declared.removesuffix(" | None")
+    if value is None and kind != declared:
+        return None
+    is_bool = isinstance(value, bool)
+    if kind == "bool" and is_bool:
+        return value
+    if kind == "int" and isinstance(value, Integral) and not is_bool:
+        return _within(name, int(value))
+    if kind == "float" and isinstance(value, Real) and not is_bool and _is_finite(value):
+        return _within(name, float(value))
+    if kind == "str" and isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        if isinstance(text, str) and text and "\0" not in text:
+            return text
+    raise ConfigError(f"{name} must be {_WORDS[kind]}; got {value!r:.100}.")
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _within(name: str, value: float) -> float:
+    least, most = _RANGES.get(name, (value, value))
+    if value < least:
+        raise ConfigError(f"{name} must be at least {_plain(least)}; got {_plain(value)}.")
+    if value > most:
+        raise ConfigError(f"{name} must be at most {_plain(most)}; got {_plain(value)}.")
+    return value
 
 
 def _plain(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def _unknown(what: str, name: object, known: Sequence[str]) -> str:
+    """The sentence for a name that does not exist, with the nearest that does."""
+    return f"There is no {what} {name!r:.100}.{did_you_mean(name, known)} There are {', '.join(known)}."

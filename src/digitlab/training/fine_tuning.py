@@ -13,8 +13,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from digitlab.engine.inputs import wrap_labelled
 from digitlab.engine.optimizers import Adam, scheduled_rate
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, InputError, RunError
-from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.checkpoint import Checkpoint, load_checkpoint
 from digitlab.reading.answers import Answers
 from digitlab.reading.apart import Apart
 from digitlab.reading.page import read_page
@@ -35,16 +37,20 @@ from digitlab.reading.photo import Photo
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Box, Digit, ReadingOptions
 from digitlab.runs.history import Record
-from digitlab.training.composed_page import ComposedPage, compose_page
+from digitlab.runs.listing import new_run
+from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, START, Run
+from digitlab.training.config import TrainConfig
+from digitlab.training.keeping import environment
 from digitlab.training.nondigits import make_nondigits
+from digitlab.training.pages import ComposedPage, compose_page
 from digitlab.values import CLASS_NAMES, StepRecord, Value
 
 # Copies of a correction are changed so far, that the network learns the hand and not the pixels.
 _GENTLE = Augmentation(rotation=8.0, shear=0.15, scale=0.1, aspect=0.1, shift=1.0, elastic=2.0, thicken=0.3)
 # Of the images that are replayed to a network with an eleventh answer, so many are no digit.
 _NONDIGITS = 0.15
-#: Validation images that are watched at most, and by which is chosen how far to go.
-MOST_VALIDATION = 2_000
+# Validation images that are watched at most, and by which is chosen how far to go.
+_MOST_VALIDATION = 2_000
 _MOST_TEST = 2_000  # test images that it is judged by: every fifth of MNIST's, since its halves are not equally hard
 # Of the way to the new weights. With more than half of it, what was corrected is read a little better still, but of
 # MNIST's 10,000 test images up to 42 fewer; with half, the same or a few more (nine trials, 10 corrections each).
@@ -57,6 +63,11 @@ _N_DIGITS = len(CLASS_NAMES)
 _IMAGES, _LABELS = "corrections", "labels"
 _BYTE = 255
 _LARGEST_BIAS = 100.0  # e to this is more than float32 holds
+_NOTHING = "There is no correction to learn from; correct a wrong answer first."
+_NOTHING_FOR_TEN = (
+    'All corrections say "not a digit", and this network has no such answer. Choose the shipped reader, or correct a '
+    "digit."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,7 @@ class FineTuned(Value):
     checkpoint: Checkpoint = field(repr=False, compare=False)
     records: tuple[Record, ...] = field(repr=False, compare=False)  # to the end of the way
     photos: Figure = Figure(0, 0, 0)  # marks on photos: digits read in their places, and what is none and not read
-    #: What it began with, and in its ``extra`` all corrections, for ``fine_tune_again``.
+    #: What it began with, and in its ``extra`` all corrections, for ``repeat_fine_tuned``.
     start: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -189,7 +200,7 @@ def fine_tune(
     n_steps = options.epochs * math.ceil(len(every) / options.batch_size)
     tell = on_step or (lambda step, n_steps: None)
     tell(0, n_steps)
-    n_validation = min(MOST_VALIDATION, len(data.validation))
+    n_validation = min(_MOST_VALIDATION, len(data.validation))
     validation = data.validation.images[:n_validation], data.validation.labels[:n_validation]
     records = []
     model.runner.start_training(min(options.batch_size, len(every)))
@@ -235,17 +246,90 @@ def fine_tune(
     )
 
 
-def fine_tune_again(
-    start: Checkpoint,
+def keep_fine_tuned(
+    tuned: FineTuned,
     data: MnistData,
-    options: FineTuningOptions,
+    out: Path,
     *,
-    on_step: Callable[[int, int], None] | None = None,
-) -> FineTuned:
-    """Do again what ``fine_tune`` did, to the same weights, bit for bit; RunError if ``start`` holds no corrections.
+    origin: str,
+    folder: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+) -> Run:
+    """Write a fine-tuned network as a run of its own, in the folder of runs ``out``.
 
-    ``start`` is that of its result.
+    ``origin`` says what it was before, for people: the name of a run, or "the shipped reader"; ``folder`` where the
+    data is, if it is not the packaged one; ``name`` and ``force`` are as for ``digitlab.train``.
     """
+    options, network = tuned.options, tuned.checkpoint.architecture
+    config = TrainConfig(
+        network=network.name,
+        data=folder,
+        train_images=min(options.replay_images, len(data.training)),
+        validation_images=min(_MOST_VALIDATION, len(data.validation)),
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        schedule="cosine",
+        seed=options.seed,
+    )
+    run = new_run(out, f"{network.name}-corrected", options.seed, name=name, force=force)
+    described = {
+        "config": config.to_dict(),
+        "network": network.to_dict(),
+        "data": {"source": data.source, "digest": data.digest},
+        # The corrections are somebody's own, and are kept in the run.
+        "command": run.repeat_command(),
+        "fine_tuned": {"origin": origin} | tuned.to_dict(),
+    }
+    run.write_json(CONFIG, described)
+    run.write_json(ENVIRONMENT, environment(Sequential.from_checkpoint(tuned.checkpoint).runner.n_threads))
+    with closing(run.open_history()) as history:
+        history.append(tuned.records)
+    if tuned.start is not None:
+        run.save(START, tuned.start)
+    run.save(MODEL, tuned.checkpoint)
+    return run
+
+
+def repeat_fine_tuned(
+    run: Run,
+    out: Path,
+    *,
+    data: MnistData | None = None,
+    name: str | None = None,
+    force: bool = False,
+) -> Run:
+    """Let the network that a fine-tuned one was learn the same corrections again, in a run of its own.
+
+    Its weights are the same, bit for bit, on processors with the same vector instructions. RunError if the run is
+    damaged or does not hold what it began with, or the data is not the same.
+    """
+    description = run.read_json(CONFIG)
+    try:
+        told, digest = description["fine_tuned"], description["data"]["digest"]
+        options, origin = FineTuningOptions(**told["options"]), str(told["origin"])
+        folder = TrainConfig.from_dict(description["config"]).data
+    except (KeyError, TypeError, InputError) as error:
+        raise RunError(f"{run.path / CONFIG} is damaged ({error}), so that it cannot be repeated.") from None
+    if not run.has(START):
+        raise RunError(
+            f"The run {run.path} does not hold what it was fine-tuned from, as digitlab kept none then, so that it "
+            "cannot be repeated. Learn from the corrections again in the Studio."
+        )
+    start = load_checkpoint(run.path / START)
+    data = MnistData.load(folder) if data is None else data
+    if data.digest != digest:
+        raise RunError(
+            f"The data in {data.source} is not what the run {run.path} began with. Bring that data back, or learn from "
+            "the corrections again in the Studio."
+        )
+    tuned = fine_tune(start, *_corrections(start), data, options)
+    return keep_fine_tuned(tuned, data, out, origin=origin, folder=folder, name=name, force=force)
+
+
+def _corrections(start: Checkpoint) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The corrections that are kept with what was learned from: images uint8 (n, 28, 28), labels uint8 (n,)."""
     try:
         images, labels = start.extra[_IMAGES].reshape(-1, 28, 28), start.extra[_LABELS]
         if len(images) != len(labels) or not ((images >= 0) & (images <= _BYTE)).all():
@@ -254,14 +338,7 @@ def fine_tune_again(
         raise RunError("The corrections are missing or damaged, so that they cannot be learned from again.") from None
     if not ((labels >= 0) & (labels <= _N_DIGITS)).all():
         raise RunError("A label of the corrections is none, so that they cannot be learned from again.")
-    return fine_tune(start, images.astype(np.uint8), labels.astype(np.uint8), data, options, on_step=on_step)
-
-
-_NOTHING = "There is no correction to learn from; correct a wrong answer first."
-_NOTHING_FOR_TEN = (
-    'All corrections say "not a digit", and this network has no such answer. Choose the shipped reader, or correct a '
-    "digit."
-)
+    return images.astype(np.uint8), labels.astype(np.uint8)
 
 
 def _check_network(model: Sequential) -> bool:

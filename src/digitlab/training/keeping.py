@@ -1,9 +1,12 @@
-"""Keeping a training in its run directory while it goes on: the history, the state to resume from, the model."""
+"""Keeping a training in its run directory while it goes on: environment, history, the state to resume from, model."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import platform
+import re
 import signal
 import threading
 import time
@@ -11,27 +14,32 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+import digitlab
 from digitlab.data.storage import parse_json
-from digitlab.engine.cpu.maps_runner import MapsRunner
-from digitlab.engine.cpu.runner import CpuRunner
-from digitlab.engine.fitting import Progress
-from digitlab.engine.sequential import Sequential
 from digitlab.errors import RunError, TrainingDivergedError
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.runs.history import HistoryFile, Record, Steering
 from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, STATE, Run, RunLock
-from digitlab.training.environment import environment
 from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
+
+if TYPE_CHECKING:  # for a command that asks for the environment alone, the engine need not be loaded
+    from digitlab.engine.cpu.maps_runner import MapsRunner
+    from digitlab.engine.cpu.runner import CpuRunner
+    from digitlab.engine.fitting import Progress
+    from digitlab.engine.sequential import Sequential
 
 # Saving costs a few milliseconds: nothing for a run of minutes, a lot for one of half a second.
 _SECONDS_BETWEEN_SAVES = 5.0
 _SECONDS_BETWEEN_WRITES = 1.0
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class Session(Protocol):
@@ -193,7 +201,7 @@ def pack_state(
     runner: CpuRunner | MapsRunner,
     progress: Progress,
     best: BestWeights | None,
-    metadata: dict[str, str],
+    texts: dict[str, str],
 ) -> Checkpoint:
     """Return the state of a training between two records: weights, moments, sums of the epoch, best weights so far.
 
@@ -205,7 +213,7 @@ def pack_state(
         numbers |= {"best_epoch": best.epoch, "best_val_loss": best.val_loss}
         extra["best_weights"] = best.weights
     text = json.dumps(numbers)
-    texts = metadata | {"progress": text, "checksum": _checksum(text, runner.parameters, extra)}
+    texts = texts | {"progress": text, "checksum": _checksum(text, runner.parameters, extra)}
     return Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names, texts, extra)
 
 
@@ -217,6 +225,8 @@ def unpack_state(
     ``n_images`` and ``batch_size`` show whether its numbers can be true. ValueError, TypeError or KeyError if it is
     damaged, as anybody may have written it; the model may have been changed then.
     """
+    from digitlab.engine.fitting import Progress
+
     model.set_weights(state.weights)
     extra, text, n_parameters = state.extra, state.metadata["progress"], model.count_params()
     if state.metadata["checksum"] != _checksum(text, runner.parameters, extra):
@@ -244,3 +254,58 @@ def _checksum(text: str, parameters: NDArray[np.float32], extra: dict[str, NDArr
     for name in sorted(extra):
         checksum = zlib.crc32(extra[name].data, checksum)
     return f"{checksum:08x}"
+
+
+def is_fine_tuned(run: Run) -> bool:
+    """Tell whether a run is a network's that learned from corrections."""
+    return "fine_tuned" in run.read_json(CONFIG)
+
+
+def environment(n_threads: int) -> dict[str, Any]:
+    """Return versions, processor and threads, as ``environment.json`` holds them.
+
+    ``commit`` is that of the source tree, or None for an installed package.
+    """
+    return {
+        "digitlab": digitlab.__version__,
+        "commit": _commit(Path(digitlab.__file__).parents[2]),
+        "python": platform.python_version(),
+        "numpy": _version("numpy"),
+        "numba": _version("numba"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "threads": n_threads,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _commit(folder: Path) -> str | None:
+    """Return the commit of a git repository's working tree, read without git; None if there is none."""
+    try:
+        head = (folder / ".git" / "HEAD").read_text("utf-8").strip()
+        if head.startswith("ref: "):
+            reference = head.removeprefix("ref: ")
+            path = folder / ".git" / reference
+            if path.exists():
+                head = path.read_text("utf-8").strip()
+            else:
+                packed = (folder / ".git" / "packed-refs").read_text("utf-8").splitlines()
+                head = next(line.split()[0] for line in packed if line.endswith(f" {reference}"))
+    except (OSError, ValueError, StopIteration):
+        return None
+    return head if _COMMIT.fullmatch(head) else None

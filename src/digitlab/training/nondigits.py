@@ -22,8 +22,16 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.reading.frame import frame
-from digitlab.training.fonts import Font, draw_letter, find_fonts
-from digitlab.training.handwriting import Stroke, draw_strokes, penned_letter, smooth
+from digitlab.training.letters import (
+    Font,
+    Stroke,
+    cropped,
+    draw_letter,
+    draw_strokes,
+    find_fonts,
+    penned_letter,
+    smooth,
+)
 
 #: Kinds with their shares; they sum to 1.
 KINDS: dict[str, float] = {
@@ -111,7 +119,7 @@ def _makers(digits: Split, fonts: Sequence[Font]) -> list[Callable[[np.random.Ge
     images, labels = digits.images, digits.labels
 
     def printed(rng: np.random.Generator) -> NDArray[np.float32]:
-        for _ in range(20):
+        for _ in range(_MOST_TRIES):
             drawn = draw_letter(fonts[int(rng.integers(len(fonts)))], PRINTED[int(rng.integers(len(PRINTED)))])
             if drawn.any():
                 return _bent(drawn, rng)
@@ -277,14 +285,6 @@ def _limited(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(np.clip(values, 0, 1), np.float32)
 
 
-def cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the box around the ink; the whole image if there is none."""
-    rows, columns = np.flatnonzero(ink.max(1) > _INK), np.flatnonzero(ink.max(0) > _INK)
-    if len(rows) == 0 or len(columns) == 0:
-        return ink
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
 def _drawn(images: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
     index = int(rng.integers(len(images)))
     return cropped(images[index].astype(np.float32) / np.float32(255)), index
@@ -379,8 +379,7 @@ def _side_by_side(
         np.maximum(part, digit[:, : part.shape[1]], out=part)
         places.append((x, x + width))
         x += width
-    left = cropped(image)
-    return left, places
+    return cropped(image), places
 
 
 def _touching(image: NDArray[np.float32], digit: NDArray[np.float32], top: int, x: int) -> int:

@@ -28,11 +28,10 @@ from digitlab.runs.history import rates_set
 from digitlab.runs.listing import check_name, find_run, list_runs, new_run, run_in
 from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
 from digitlab.training.calibration import Calibration, calibrate
-from digitlab.training.config import TrainConfig
-from digitlab.training.environment import command_for
+from digitlab.training.config import TrainConfig, command_for
+from digitlab.training.finder_training import practice_steps
 from digitlab.training.keeping import BestWeights, kept, pack_state, unpack_state
-from digitlab.training.material import Material, gather_material
-from digitlab.training.practice import Practice, gather_practice, practice_steps
+from digitlab.training.material import Material, Practice, gather_material
 from digitlab.values import EpochRecord, StepRecord
 
 
@@ -79,9 +78,7 @@ class TrainingSession:
         self.is_finder = config.loss == "finder"
         if self.is_finder != network.answers_maps:
             raise ConfigError(_wrong_loss(network.name, self.is_finder))
-        self.material: Material | Practice = (gather_practice if self.is_finder else gather_material)(
-            config, self.data, network
-        )
+        self.material = gather_material(config, self.data, network)
         self.training, self.validation = self.material.training, self.material.validation
         self.runner: CpuRunner | MapsRunner = self.model.maps_runner if self.is_finder else self.model.runner
         self.n_steps = config.epochs * -(-len(self.training) // config.batch_size)

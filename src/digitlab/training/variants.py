@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.reading.frame import frame, stroke_width
-from digitlab.training.handwriting import smooth
+from digitlab.training.letters import draw_line, smooth
 
 #: How many times finer than MNIST's the images are in which strokes are drawn.
 FINE = 4
@@ -50,16 +50,17 @@ def make_variants(n: int, digits: Split, *, seed: int = 0) -> tuple[NDArray[np.u
 
     Image ``i`` depends on the seed, the set and ``i``. ``m`` is ``n``, or less where the set lacks digits to draw on.
     """
-    places = [np.flatnonzero(digits.labels == label) for label in range(10)]
+    every, places = np.arange(len(digits)), [np.flatnonzero(digits.labels == label) for label in range(10)]
     images, labels = np.zeros((n, 28, 28), np.uint8), np.zeros(n, np.uint8)
     n_made = 0
     for i in range(n):
         rng = np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM, i)))
         label, change = _kind(rng)
         for _ in range(_MOST_TRIES):
-            index = _any_of(np.arange(len(digits)) if label is None else places[label], rng)
-            if index is None:
+            of_label = every if label is None else places[label]
+            if len(of_label) == 0:
                 break
+            index = of_label[rng.integers(len(of_label))]
             ink = digits.images[index].astype(np.float32) / np.float32(255)
             of = int(digits.labels[index])
             changed = enlarged(ink) if change is None else change(ink, rng)
@@ -86,10 +87,6 @@ def _kind(rng: np.random.Generator) -> tuple[int | None, _Change | None]:
     if which < _FLAGS + _BARS + _TAILS:
         return _TAILED[rng.integers(len(_TAILED))], with_tail
     return None, None
-
-
-def _any_of(places: NDArray[np.intp], rng: np.random.Generator) -> int | None:
-    return int(places[rng.integers(len(places))]) if len(places) else None
 
 
 def with_flag(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32] | None:
@@ -152,11 +149,11 @@ def with_bar(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     which = rng.random()
     if which < 0.8:
         y = int(rows[0] + rng.uniform(0.4, 0.7) * len(rows))
-        columns = np.flatnonzero(fine[y] > _INK)
-        if len(columns) == 0 or np.ptp(columns) > 2.2 * width:
+        x = _lone_stroke(fine, y, 2.2 * width)
+        if x is None:
             return None
         half = len(rows) * rng.uniform(0.15, 0.36)
-        middle = np.array([columns.mean() + rng.normal(0, 0.2) * half, y])
+        middle = np.array([x + rng.normal(0, 0.2) * half, y])
         strokes.append(_lying(middle, half, rng.uniform(-0.35, 0.1)))
     if which > 0.55:
         upper = fine[rows[0] : rows[0] + len(rows) // 3] > _INK
@@ -180,10 +177,10 @@ def with_tail(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     width = FINE * stroke_width(ink)
     places = []
     for y in (rows[-1] - 0.5 * width, rows[-1] - 0.25 * len(rows)):
-        columns = np.flatnonzero(fine[int(y)] > _INK)
-        if len(columns) == 0 or np.ptp(columns) > 1.8 * width:
+        x = _lone_stroke(fine, int(y), 1.8 * width)
+        if x is None:
             return None
-        places.append(np.array([columns.mean(), y]))
+        places.append(np.array([x, y]))
     foot, above = places
     down = (foot - above) / max(float(np.hypot(*(foot - above))), 1e-6)
     length = len(rows) * rng.uniform(0.1, 0.5)
@@ -194,6 +191,12 @@ def with_tail(ink: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
         points.append(low)
         points.append(low - [0.5 * reach, reach * rng.uniform(0.0, 0.45)])
     return _with_strokes(fine, [smooth(np.array(points))], width * rng.uniform(0.8, 1.05))
+
+
+def _lone_stroke(fine: NDArray[np.float32], row: int, widest: float) -> float | None:
+    """Where the one stroke of a row is; None if there is none, or more than one."""
+    columns = np.flatnonzero(fine[row] > _INK)
+    return None if len(columns) == 0 or np.ptp(columns) > widest else float(columns.mean())
 
 
 def _lying(middle: NDArray[np.float64], half: float, tilt: float) -> NDArray[np.float64]:
@@ -212,8 +215,7 @@ def enlarged(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 def _with_strokes(fine: NDArray[np.float32], strokes: list[NDArray[np.float64]], width: float) -> NDArray[np.float32]:
     drawn = np.zeros(fine.shape, np.uint8)
     for points in strokes:
-        fixed = np.round(points * 16).astype(np.int32)
-        cv2.polylines(drawn, [fixed], False, 255, max(2, round(width)), cv2.LINE_AA, 4)
+        draw_line(drawn, points, max(2, round(width)))
     soft = cv2.GaussianBlur(drawn, (0, 0), 1.5).astype(np.float32) / np.float32(255)
     return np.asarray(np.maximum(fine, soft), np.float32)
 
@@ -338,9 +340,8 @@ def _place_beside(
 def _line(
     drawn: NDArray[np.float32], start: tuple[float, float], end: tuple[float, float], width: float, level: float
 ) -> None:
-    fixed = np.round(np.array([start, end]) * 16).astype(np.int32)
     line = np.zeros(drawn.shape, np.uint8)
-    cv2.polylines(line, [fixed], False, round(255 * level), max(1, round(width)), cv2.LINE_AA, 4)
+    draw_line(line, np.array([start, end]), max(1, round(width)), round(255 * level))
     np.maximum(drawn, line.astype(np.float32) / np.float32(255), out=drawn)
 
 

@@ -24,9 +24,9 @@ from digitlab.studio.tabs.read.sheet import Sheet, overlay
 from digitlab.studio.tabs.training.commands import Command, ProgressLine
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.text import percent
-from digitlab.training.composed_page import compose_page
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned
+from digitlab.training.pages import compose_page
 
 _EXAMPLE = "example.png"
 

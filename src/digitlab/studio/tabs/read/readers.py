@@ -20,8 +20,7 @@ from digitlab.runs.run import MODEL, Run
 from digitlab.studio.run_list import run_lines
 from digitlab.studio.trainer import Trainer
 from digitlab.training.corrections import Corrections
-from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune
-from digitlab.training.keeping_fine_tuned import keep_fine_tuned
+from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune, keep_fine_tuned
 from digitlab.values import CLASS_NAMES
 
 #: The network that comes with digitlab, and the one of the training on this page.

@@ -18,9 +18,8 @@ from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Dense, Dropout, Flatten
 from digitlab.runs.run import Run
 from digitlab.training import nondigits
-from digitlab.training.config import preset
-from digitlab.training.environment import command_for
-from digitlab.training.fonts import BUILT_IN, Font
+from digitlab.training.config import command_for, preset
+from digitlab.training.letters import BUILT_IN, Font
 from digitlab.training.material import gather_material
 from digitlab.training.session import TrainingSession
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
