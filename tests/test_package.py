@@ -46,7 +46,7 @@ def test_wheel_holds_every_file_of_the_package_and_no_other(wheel: zipfile.Path)
 
 def test_wheel_holds_images_weights_and_the_pages_files(wheel: zipfile.Path):
     endings = {Path(name).suffix for name in names(wheel)}
-    assert {".xz", ".safetensors", ".js", ".css", ".py", ".typed"} <= endings
+    assert {".xz", ".safetensors", ".js", ".css", ".py", ".toml", ".typed"} <= endings
     assert not any(name.startswith(("tests/", "docs/", "benchmarks/", "examples/")) for name in names(wheel))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +132,23 @@ def test_the_words_come_from_the_process_if_none_are_given(
     monkeypatch.setattr(sys, "argv", ["digitlab", "--version"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("digitlab")
+
+
+def test_about_names_versions_licences_and_the_people_behind_mnist(call: Any, tmp_path: Path) -> None:
+    shown = call("about").out
+    for words in (__version__, "Apache-2.0", "Yann LeCun", "Corinna Cortes", "CC BY-SA 3.0", "yann.lecun.com"):
+        assert words in shown
+    document = call("about", "--json").json()
+    assert document["digitlab"] == __version__
+    assert document["data"]["licence"] == "CC BY-SA 3.0"
+    assert set(document["environment"]) >= {"python", "numpy", "numba", "threads"}
+
+
+def test_about_tells_where_the_cache_is_or_that_it_is_off(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITLAB_CACHE", str(tmp_path))
+    assert call("about", "--json").json()["cache"] == str(tmp_path)
+    monkeypatch.setenv("DIGITLAB_CACHE", "off")
+    assert call("about", "--json").json()["cache"] is None
+    assert "off" in call("about").out

@@ -8,7 +8,7 @@ import pytest
 
 import digitlab as dl
 from digitlab.errors import InputError
-from digitlab.explanation import TOPICS, Explanation, explain
+from digitlab.explanation import TOPICS, Explanation, explain, terms
 from digitlab.explanation.facts import Facts
 from digitlab.explanation.topics import GROUPS, find_topic
 from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
@@ -164,6 +164,16 @@ def test_a_term_that_is_like_none_is_told_with_those_that_exist(term: str) -> No
 
 def test_every_term_stands_under_one_heading() -> None:
     assert sum(map(len, GROUPS.values())) == len(TOPICS)
+
+
+def test_there_is_a_text_for_every_function_that_tells_numbers() -> None:
+    told = {name for name, found in vars(terms).items() if getattr(found, "__module__", "") == terms.__name__}
+    assert {name for name in told if name[0] != "_"} == set(TOPICS)
+
+
+def test_networks_for_images_of_any_size_are_refused() -> None:
+    with pytest.raises(InputError, match="any size"):
+        explain("filter", TrainConfig(network="finder_cnn"))
 
 
 def test_without_settings_the_codelabs_are_explained() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.errors import ConfigError, ExportError, StorageError
-from digitlab.exporting import page_writer, verify
+from digitlab.exporting import verify, writers
 from digitlab.reading.frame import frame
 
 pytestmark = pytest.mark.slow
@@ -213,9 +213,9 @@ def test_scripts_that_fail_are_not_written(
     model: dl.Sequential, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "source"
-    shutil.copytree(Path(page_writer.__file__).with_name("page"), source)
+    shutil.copytree(Path(writers.__file__).with_name("page"), source)
     (source / "network.js").write_text(fault + "\n")
-    monkeypatch.setattr(page_writer, "_SOURCE", source)
+    monkeypatch.setattr(writers, "_PAGE", source)
     with pytest.raises(ExportError, match="The page's JavaScript could not use the file"):
         dl.export(model, tmp_path / "page", format="web")
     assert not (tmp_path / "page").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,18 @@ def client(service: Service) -> Client:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    with Process(tmp_path_factory.mktemp("serving")) as process:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with runs of two seeds, called first and second, and one that is damaged."""
+    out = tmp_path_factory.mktemp("serving") / "runs"
+    (out / "broken").mkdir(parents=True)
+    (out / "broken" / "config.json").write_text("[]")
+    sizes = {"train_images": 64, "validation_images": 32, "batch_size": 32, "epochs": 1}
+    for seed, name in enumerate(("first", "second")):
+        dl.train(dl.TrainConfig(network="dense_baseline", seed=seed, **sizes), out, name=name)
+    return out
+
+
+@pytest.fixture(scope="session")
+def server(runs: Path) -> Iterator[Process]:
+    with Process(runs.parent) as process:
         yield process

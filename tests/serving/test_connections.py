@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from digitlab.serving import connections
+from digitlab.serving import server as serving
 from digitlab.serving.bodies import Bodies
-from digitlab.serving.connections import MOST_HEAD_BYTES, Connection
 from digitlab.serving.guard import RefusedError, response_of
-from digitlab.serving.server import SignalledServer, listening_socket
+from digitlab.serving.server import MOST_HEAD_BYTES, Connection, SignalledServer, listening_socket
 
 GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 POST = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -213,7 +212,7 @@ def test_large_answer_is_not_cut_off_while_somebody_reads_it(running: Running) -
 def test_honest_requests_are_answered_beside_more_idle_connections_than_there_may_be(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 8)
     with ExitStack() as held:
         for k in range(40):
             held.enter_context(running.connect(GET if k % 2 else b""))
@@ -225,7 +224,7 @@ def test_honest_requests_are_answered_beside_more_idle_connections_than_there_ma
 def test_where_every_connection_has_a_request_the_next_is_told_to_come_back(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
     with ExitStack() as held:
         for _ in range(3):
             held.enter_context(running.connect(POST % b"/read" + b"Content-Length: 4\r\n\r\n"))

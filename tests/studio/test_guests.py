@@ -14,7 +14,7 @@ from engineio.packet import Packet
 from nicegui import Client, core
 from nicegui.app.app import prune_tab_storage
 
-from digitlab.serving.connections import STUCK_S, Stuck
+from digitlab.serving.server import STUCK_S, Stuck
 from digitlab.studio import access, app
 from digitlab.studio.page import current_page
 from digitlab.studio.startup import Opening

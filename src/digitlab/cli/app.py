@@ -1,4 +1,4 @@
-"""The command ``digitlab``: its subcommands, and what becomes of errors.
+"""The command ``digitlab``: its subcommands, what becomes of errors, and ``digitlab about``.
 
 Nothing heavy is imported here, so that help comes at once; a command's own module is imported when it is used.
 """
@@ -9,12 +9,13 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, UnusedCliTokensError
 
 from digitlab import __version__
-from digitlab.cli.output import say_error, stderr
+from digitlab.cli.terminal import AsJson, print_json, say_error, stderr, stdout
 from digitlab.errors import DigitlabError, TrainingDivergedError
 
 EXIT_DIVERGED = 1
@@ -24,10 +25,21 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
-_COMMANDS = (
-    *("studio", "train", "evaluate", "compare", "predict", "read"),
-    *("export", "serve", "summary", "runs", "learn", "about"),
-)
+# Each command, and the module of this package that has it.
+_COMMANDS = {
+    "studio": "serve",
+    "train": "train",
+    "evaluate": "evaluate",
+    "compare": "runs",
+    "predict": "predict",
+    "read": "read",
+    "export": "export",
+    "serve": "serve",
+    "summary": "summary",
+    "runs": "runs",
+    "learn": "summary",
+    "about": "app",
+}
 _PURPOSE = (
     "Teach a machine to read handwritten digits, watch it learn, and put it to work.\n\n"
     "Begin with the page: digitlab. Or in the terminal: digitlab train"
@@ -36,6 +48,15 @@ _USAGE = {
     "predict": "Usage: digitlab predict [OPTIONS] [RUN] IMAGE...",
     "learn": "Usage: digitlab learn [OPTIONS] [TERM]",
     "read": "Usage: digitlab read [OPTIONS] FILE|FOLDER|PDF|-...",
+}
+
+_MNIST = {
+    "title": "The MNIST database of handwritten digits",
+    "authors": "Yann LeCun and Corinna Cortes",
+    "licence": "CC BY-SA 3.0",
+    "licence_url": "https://creativecommons.org/licenses/by-sa/3.0/",
+    "source": "http://yann.lecun.com/exdb/mnist/",
+    "changes": "recompressed with xz, bytes unchanged",
 }
 
 
@@ -51,8 +72,8 @@ def build_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for position, name in enumerate(_COMMANDS):
-        app.command(f"digitlab.cli.{name}:{name}", name=name, sort_key=position, usage=_USAGE.get(name))
+    for position, (name, module) in enumerate(_COMMANDS.items()):
+        app.command(f"digitlab.cli.{module}:{name}", name=name, sort_key=position, usage=_USAGE.get(name))
     app["--help"].group = app["--version"].group = "Options"
     return app
 
@@ -118,3 +139,43 @@ def _run(words: list[str]) -> int:
 def _drop_output() -> None:
     # Python would flush what is left once more when it exits, and complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def about(*, as_json: AsJson = False) -> None:
+    """Show versions, licences, the cache and this machine.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object.
+    """
+    from rich.table import Table
+
+    from digitlab.data.cache import CACHE_VARIABLE, cache_folder
+    from digitlab.engine.cpu.threads import available_threads
+    from digitlab.training.keeping import environment
+
+    cache = cache_folder()
+    machine = environment(available_threads())
+    document: dict[str, Any] = {
+        "digitlab": __version__,
+        "licence": "Apache-2.0",
+        "data": _MNIST,
+        "cache": None if cache is None else str(cache),
+        "environment": machine,
+    }
+    if as_json:
+        print_json(document)
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("digitlab", f"{__version__}, handwritten digits from the first convolution to the report")
+    table.add_row("Code", "Apache-2.0")
+    table.add_row("Data", f"{_MNIST['title']}, by {_MNIST['authors']}")
+    table.add_row("", f"{_MNIST['licence']}, {_MNIST['licence_url']}")
+    table.add_row("", f"from {_MNIST['source']}; {_MNIST['changes']}")
+    table.add_row("Cache", f"off ({CACHE_VARIABLE}, or no folder that can be used)" if cache is None else str(cache))
+    table.add_row("Python", f"{machine['python']}, NumPy {machine['numpy']}, Numba {machine['numba']}")
+    table.add_row("Machine", f"{machine['processor']}, {machine['threads']} threads, {machine['system']}")
+    stdout().print(table)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from digitlab.cli.output import print_json, results_table, say, stdout
-from digitlab.cli.parameters import AsJson, WholeNumber
+from digitlab.cli.terminal import AsJson, WholeNumber, print_json, results_table, right, say, stdout
+from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,8 +94,6 @@ def show_evaluation(evaluation: Evaluation, images: str) -> None:
 
 def headline(evaluation: Evaluation, images: str) -> Text:
     """Return accuracy with its interval, mistakes and loss in one line."""
-    from digitlab.text import percent
-
     low, high = evaluation.interval
     n_wrong = evaluation.n_images - evaluation.n_correct
     return Text.assemble(
@@ -109,12 +107,8 @@ def headline(evaluation: Evaluation, images: str) -> Text:
 
 def per_class_table(evaluation: Evaluation) -> Table:
     """Return the table Class | Accuracy | # Samples | Precision | Recall | F1."""
-    from digitlab.text import percent
-
-    table = results_table("Per-class accuracy")
-    table.add_column("Class")
-    for heading in ("Accuracy", "# Samples", "Precision", "Recall", "F1"):
-        table.add_column(heading, justify="right")
+    numbers = map(right, ("Accuracy", "# Samples", "Precision", "Recall", "F1"))
+    table = results_table("Per-class accuracy", "Class", *numbers)
     worst = min((report.accuracy for report in evaluation.per_class if report.n_images), default=0.0)
     for report in evaluation.per_class:
         style = "yellow" if report.accuracy == worst < 1 and report.n_images else ""
@@ -137,10 +131,9 @@ def confusion_table(evaluation: Evaluation, width: int) -> Table:
     cell = max(len(text) for row in rows for text in row)
     needed = max(map(len, names)) + sum(2 + max(cell, len(name)) for name in names)
     is_narrow = needed > width
-    table = results_table("Confusion matrix: labels down, predictions across")
+    table = results_table("Confusion matrix: labels down, predictions across", "Label")
     if is_narrow:
         table.padding = (0, 1, 0, 0)
-    table.add_column("Label")
     for number, name in enumerate(names):
         table.add_column(str(number) if is_narrow else name, justify="right", no_wrap=True)
     most = max((n for i, row in enumerate(evaluation.confusion_matrix) for j, n in enumerate(row) if i != j), default=0)

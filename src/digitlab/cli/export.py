@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from digitlab.cli.output import print_json, say, stdout
-from digitlab.cli.parameters import AsJson
+from digitlab.cli.terminal import AsJson, print_json, say, stdout
 
 
 def export(

@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from digitlab.cli.output import print_json, results_table, say, shown, stdout
-from digitlab.cli.parameters import AsJson, WholeNumber
+from digitlab.cli.terminal import (
+    AsJson,
+    Flag,
+    WholeNumber,
+    folding,
+    print_json,
+    results_table,
+    right,
+    say,
+    shown,
+    stdout,
+)
 from digitlab.errors import DataError
+from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +43,7 @@ def predict(
     *images: Path,
     index: Annotated[tuple[WholeNumber, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     limit: WholeNumber = 10,
-    invert: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    invert: Flag = False,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -163,7 +174,7 @@ def _from_idx(path: Path, indices: Sequence[int], limit: int) -> tuple[list[Digi
 
 def _is_image(word: Path, out: Path) -> bool:
     """Whether the first word is an image, and not a run."""
-    from digitlab.cli.photo_files import EXTENSIONS
+    from digitlab.cli.read import EXTENSIONS
     from digitlab.network.formats.files import is_model_file
 
     if is_model_file(word) or word.is_dir() or (out / word).is_dir():
@@ -195,12 +206,7 @@ def predictions_table(
 
     ``refused`` are the places of those images, from 0, on which there is no digit.
     """
-    from digitlab.text import percent
-
-    table = results_table()
-    table.add_column("Source", overflow="fold")
-    table.add_column("Answer")
-    table.add_column("Confidence", justify="right")
+    table = results_table("", folding("Source"), "Answer", right("Confidence"))
     n_shown = max((len(prediction.probabilities) for prediction in predictions), default=0)
     is_wide = width >= _WIDE and n_shown <= 10
     if is_wide:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
 from cyclopts import Group, Parameter
@@ -19,19 +21,44 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from digitlab.cli.interruption import Interruption
-from digitlab.cli.output import COMPILING, print_json, say, shown, stderr, stdout
-from digitlab.cli.parameters import NUMBER, AsJson, WholeNumber
-from digitlab.cli.photo_files import STANDARD_INPUT, PhotoFiles, find_photos, unique_names
+from digitlab.cli.terminal import (
+    COMPILING,
+    AsJson,
+    Flag,
+    Interruption,
+    Number,
+    WholeNumber,
+    Workers,
+    n_workers,
+    print_json,
+    say,
+    shown,
+    stderr,
+    stdout,
+)
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.reading.reading import ReadingOptions, grid_of
+from digitlab.text import duration, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from digitlab.reading.many import FileReading, Task
     from digitlab.reading.results_file import ResultsFile
+
+#: What is taken for a photo in a folder. A file that is named is opened whatever it is called. Those at the end are
+#: opened only where something more is installed, or not at all; that is told, so that no photo is passed over.
+EXTENSIONS = frozenset(
+    f".{name}"
+    for name in (
+        *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "tif", "tiff", "webp", "jp2", "avif", "pdf"),
+        *("ppm", "pgm", "pbm", "pnm"),
+        *("heic", "heif", "hif", "jxl", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"),
+    )
+)
+#: The word for standard input at the command line, and what it is called in results.
+STANDARD_INPUT = "-"
 
 _HOW = Group("What is read", sort_key=1)
 _RESULTS = Group("Results", sort_key=2)
@@ -41,7 +68,6 @@ _EXIT_UNREAD, _EXIT_ALL_UNREAD = 1, 2
 _MOST_BYTES = 400_000_000  # of standard input
 _MOST_MODEL_BYTES = 2**30
 _STANDARD_INPUT_NAME = "standard input"
-_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 _DOUBTFUL = 0.9  # less sure than this is shown in yellow
 _HEADINGS = ("File", "Line", "Read", "Confidence", "Refused")
@@ -58,19 +84,17 @@ def read(
     digits: Annotated[WholeNumber | None, Parameter(group=_HOW)] = None,
     expect: Annotated[str | None, Parameter(group=_HOW)] = None,
     grid: Annotated[str | None, Parameter(group=_HOW)] = None,
-    min_confidence: Annotated[float, Parameter(converter=NUMBER, group=_HOW)] = _DEFAULT.min_confidence,
+    min_confidence: Annotated[Number, Parameter(group=_HOW)] = _DEFAULT.min_confidence,
     model: Annotated[str | None, Parameter(group=_HOW)] = None,
     runs: Annotated[Path, Parameter(group=_HOW)] = Path("runs"),
     as_json: Annotated[AsJson, Parameter(group=_RESULTS)] = False,
-    as_csv: Annotated[bool, Parameter(name="--csv", negative="", group=_RESULTS, show_default=False)] = False,
+    as_csv: Annotated[Flag, Parameter(name="--csv", group=_RESULTS)] = False,
     out: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
-    force: Annotated[bool, Parameter(negative="", group=_RESULTS, show_default=False)] = False,
+    force: Annotated[Flag, Parameter(group=_RESULTS)] = False,
     overlay: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
     explain: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
-    workers: Annotated[
-        WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")
-    ] = None,
-    page_timeout: Annotated[float, Parameter(converter=NUMBER)] = PAGE_SECONDS,
+    workers: Workers = None,
+    page_timeout: Number = PAGE_SECONDS,
 ) -> int:
     r"""Read handwritten digits from photos, scans and drawings.
 
@@ -126,13 +150,11 @@ def read(
     cells = None if grid is None else grid_of(grid)
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
     from digitlab.cli.predict import warn_of_scale
-    from digitlab.engine.cpu.threads import available_threads
     from digitlab.engine.sequential import load_model
     from digitlab.network.formats.files import is_model_file
     from digitlab.reading.many import read_many
     from digitlab.reading.results_file import ResultsFile
     from digitlab.runs.listing import checkpoint_of
-    from digitlab.text import duration
 
     began = time.perf_counter()
     photos = find_photos(files)
@@ -155,7 +177,7 @@ def read(
             tasks,
             model=checkpoint,
             options=options,
-            workers=workers or min(available_threads(), _MOST_WORKERS),
+            workers=n_workers(workers),
             page_seconds=page_timeout,
         )
         n_read = n_bad = n_numbers = 0
@@ -238,6 +260,90 @@ def _standard_input() -> bytes:
     return content
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoFiles:
+    """The files to read, each once: their paths as they were named, ``STANDARD_INPUT`` maybe among them.
+
+    ``inside`` tells where each stands in the folder that was named, or its name: ``2026/page 1.png``. ``problems`` are
+    folders that cannot be read or have no photos, in sentences.
+    """
+
+    paths: tuple[str, ...]
+    inside: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def find_photos(names: Iterable[Path]) -> PhotoFiles:
+    """Find what is to be read: files as they are, and folders with everything in them but hidden files.
+
+    Raises ``DataError`` if nothing was named, or an option that does not exist.
+    """
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    names = list(names)
+    if not names:
+        raise DataError("There is nothing to read; name a photo, a PDF or a folder: digitlab read photo.jpg")
+    for name in names:
+        if str(name).startswith("-") and str(name) != STANDARD_INPUT:
+            raise DataError(f"There is no option {name}. See: digitlab read --help. A file of that name is ./{name}")
+        if not _is_folder(name):
+            found.setdefault(str(name), name.name)
+            continue
+        n_before = len(found)
+        n_others = 0
+        for path in _walk(name, problems):
+            if path.suffix.lower() in EXTENSIONS:
+                found.setdefault(str(path), str(path.relative_to(name)))
+            else:
+                n_others += 1
+        if len(found) == n_before:
+            others = f"; it has {n_others:,} other file{'' if n_others == 1 else 's'}" if n_others else ""
+            problems.append(f"{name} holds no photos or PDFs{others}. Name another folder, or the files themselves.")
+    return PhotoFiles(tuple(found), tuple(found.values()), tuple(problems))
+
+
+def unique_names(inside: Sequence[str]) -> list[str]:
+    """Return a name without extension for each file, no two alike: ``a``, ``a-2`` for ``a.png`` and ``a.jpg``.
+
+    >>> unique_names(["a.png", "a.jpg", "deep/a.png", "a-2.png"])
+    ['a', 'a-2', 'deep/a', 'a-2-2']
+    """
+    taken: set[str] = set()
+    names = []
+    for path in inside:
+        stem = str(Path(path).with_suffix("")) if path != STANDARD_INPUT else "standard-input"
+        name, number = stem, 2
+        # Compared without case, for file systems that do so too.
+        while name.casefold() in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False  # whatever is wrong with it is told by who opens it
+
+
+def _walk(folder: Path, problems: list[str]) -> Iterator[Path]:
+    def tell(error: OSError) -> None:
+        problems.append(f"{error.filename} cannot be looked into: {error.strerror}. Check its permissions.")
+
+    for place, folders, files in os.walk(folder, onerror=tell):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=_as_counted)
+        for name in sorted((name for name in files if not name.startswith(".")), key=_as_counted):
+            yield Path(place, name)
+
+
+def _as_counted(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Order ``page 2`` before ``page 10``."""
+    parts = re.split(r"(\d+)", name.casefold(), flags=re.ASCII)
+    return [(len(part.lstrip("0")), part.lstrip("0")) if k % 2 else (0, part) for k, part in enumerate(parts)], name
+
+
 class _Screen:
     """Shows files as they are read: a table that grows, JSON or CSV to stdout; a bar and errors to stderr.
 
@@ -280,9 +386,7 @@ class _Screen:
         self._timer.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self._bar.stop()
 
@@ -340,8 +444,6 @@ class _Screen:
 
 
 def _rows(result: FileReading, file: str) -> Iterator[list[RenderableType]]:
-    from digitlab.text import percent
-
     for reading in result.readings:
         name = f"{file}, page {reading.page}" if len(result.readings) > 1 else file
         refused = f"{len(reading.refused):,}" if reading.refused else ""

@@ -1,4 +1,4 @@
-"""``digitlab runs``."""
+"""``digitlab runs`` and ``digitlab compare``: what runs there are, and which of two reads better."""
 
 from __future__ import annotations
 
@@ -6,12 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digitlab.cli.output import print_json, results_table, say, say_error, show_command, shown, stderr, stdout
-from digitlab.cli.parameters import AsJson
+from digitlab.cli.terminal import (
+    AsJson,
+    WholeNumber,
+    folding,
+    print_json,
+    results_table,
+    right,
+    say,
+    say_error,
+    show_command,
+    shown,
+    stderr,
+    stdout,
+)
+from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from digitlab.evaluation.comparison import Comparison
     from digitlab.runs.run import DamagedRun, RunInfo
 
 _NARROW = 84
@@ -50,16 +64,12 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
     from rich.text import Text
 
     from digitlab.runs.run import DamagedRun, RunInfo
-    from digitlab.text import percent
 
-    table = results_table()
-    table.add_column("Run", overflow="fold")
-    table.add_column("Status")
-    if width > _NARROW:
-        table.add_column("Network", overflow="fold")
+    is_wide = width > _NARROW
+    is_steered = any(isinstance(info, RunInfo) and info.on_the_way for info in runs)
+    table = results_table("", folding("Run"), "Status", *([folding("Network")] if is_wide else []))
     for heading in ("Epochs", "Validation", "Test"):
         table.add_column(heading, justify="right", no_wrap=True)
-    is_steered = any(isinstance(info, RunInfo) and info.on_the_way for info in runs)
     if is_steered:
         table.add_column("On the way", overflow="fold")
     for info in runs:
@@ -69,10 +79,79 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
         table.add_row(
             shown(info.name),
             Text(info.status, style=_STYLES.get(info.status, "dim")),
-            *([info.network] if width > _NARROW else []),
+            *([info.network] if is_wide else []),
             f"{info.epochs_done}/{info.epochs}",
             "-" if info.val_accuracy is None else percent(info.val_accuracy),
             "-" if info.test_accuracy is None else percent(info.test_accuracy),
             *(["\n".join(info.on_the_way)] if is_steered else []),
         )
     return table
+
+
+def compare(
+    a: str,
+    b: str,
+    /,
+    *,
+    images: WholeNumber | None = None,
+    data: Path | None = None,
+    out: Path = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Tell which of two runs reads better, and in what they were trained differently.
+
+    Both answer the same test images. Whether the difference may be chance is told by McNemar's exact test on the images
+    that they answer differently. An interrupted run is compared with the weights that were saved last.
+
+    Parameters
+    ----------
+    a
+        A run's name or folder, or "latest".
+    b
+        Another one.
+    images
+        Compare on so many test images instead of all; the codelab takes 500.
+    data
+        A folder with four IDX files, instead of the data that the first run was trained with.
+    out
+        The folder of runs.
+    as_json
+        Print the comparison as one JSON object: settings, histories, evaluations, and every image answered differently.
+    """
+    from digitlab.data.mnist import MnistData
+    from digitlab.evaluation.comparison import compare as compared
+    from digitlab.evaluation.comparison import unlike, verdict
+
+    found = compared(a, b, None if data is None else MnistData.load(data), images, out=out)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    console = stdout()
+    for table in _tables(found):
+        console.print(table)
+        console.print()
+    for sentence in (verdict(found), unlike(found)):
+        if sentence:
+            console.print(sentence)
+    for letter, run in (("A", found.a), ("B", found.b)):
+        told = (*(() if run.is_complete else ("interrupted: these are the weights saved last",)), *run.on_the_way)
+        if told:
+            console.print(f"{letter}: {'; '.join(told)}.")
+
+
+def _tables(comparison: Comparison) -> list[Table]:
+    """Return the figures of both runs, and the settings that differ, if any."""
+    from digitlab.evaluation.comparison import setting_text
+
+    numbers = map(right, ("Accuracy", "95 % interval", "Loss", "# Of Params"))
+    figures = results_table("Two runs compared", folding(""), folding("Run"), *numbers)
+    for letter, run in (("A", comparison.a), ("B", comparison.b)):
+        found, (low, high) = run.evaluation, run.evaluation.interval
+        interval = f"{percent(low)} to {percent(high)}"
+        cells = (percent(found.accuracy), interval, f"{found.loss:.4f}", f"{run.n_parameters:,}")
+        figures.add_row(letter, shown(run.name), *cells)
+    settings = results_table("", *map(folding, ("Set differently", "A", "B")))
+    for setting in comparison.settings:
+        texts = (shown(setting_text(value)) for value in (setting.a, setting.b))
+        settings.add_row(shown(setting.name.replace("_", " ")), *texts)
+    return [figures, settings] if comparison.settings else [figures]

@@ -1,4 +1,4 @@
-"""``digitlab serve``."""
+"""``digitlab serve`` and ``digitlab studio`` (or ``digitlab`` by itself): the API alone, and the page with it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from digitlab.cli.parameters import NUMBER, WholeNumber
+from digitlab.cli.terminal import Number, WholeNumber, Workers, n_workers
+from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.limits import ServingOptions
 
 _LIMITS = Group("Limits", sort_key=1)
 _DEFAULT = ServingOptions()
-_MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 
 def serve(
@@ -25,12 +25,10 @@ def serve(
     max_bytes: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_bytes,
     max_images: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_images,
     max_pages: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_pages,
-    workers: Annotated[
-        WholeNumber | None, Parameter(group=_LIMITS, show_default=lambda _: "as many as there are cores, up to 8")
-    ] = None,
+    workers: Annotated[Workers, Parameter(group=_LIMITS)] = None,
     queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.queue,
-    timeout: Annotated[float, Parameter(converter=NUMBER, group=_LIMITS)] = _DEFAULT.timeout_s,
-    page_timeout: Annotated[float, Parameter(converter=NUMBER, group=_LIMITS)] = _DEFAULT.page_timeout_s,
+    timeout: Annotated[Number, Parameter(group=_LIMITS)] = _DEFAULT.timeout_s,
+    page_timeout: Annotated[Number, Parameter(group=_LIMITS)] = _DEFAULT.page_timeout_s,
     log: Annotated[bool, Parameter(negative="--no-log")] = True,
 ) -> int:
     """Serve the HTTP API, without the page: POST /api/predict, POST /api/read and more, described at /openapi.json.
@@ -70,9 +68,44 @@ def serve(
     log
         Write a JSON object a request to standard error, without contents.
     """
-    from digitlab.engine.cpu.threads import available_threads
     from digitlab.serving.server import run_server
 
-    workers = min(available_threads(), _MOST_WORKERS) if workers is None else workers
-    options = ServingOptions(max_bytes, max_images, max_pages, workers, queue, timeout, page_timeout)
+    options = ServingOptions(max_bytes, max_images, max_pages, n_workers(workers), queue, timeout, page_timeout)
     return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
+
+
+def studio(
+    *,
+    out: Path = Path("runs"),
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    token: str | None = None,
+    browser: bool = True,
+    start: Annotated[bool, Parameter(negative="--no-start")] = True,
+    page_timeout: Number = PAGE_SECONDS,
+) -> int:
+    """Open the page: watch a network learn, step, pause and rewind it.
+
+    Parameters
+    ----------
+    out
+        The folder of runs.
+    host
+        The address to listen on. Beyond this machine only with a token.
+    port
+        The port; by default 8000, or the next that is free.
+    token
+        What every visitor has to show; the environment's DIGITLAB_TOKEN by default. On this machine alone nobody is
+        asked for one without it: set the variable where other people have accounts on it.
+    browser
+        Open the page in your browser.
+    start
+        Begin with the codelab's run at once.
+    page_timeout
+        Seconds of work that a page or photo may take to be read.
+    """
+    from digitlab.studio.app import run_studio
+
+    return run_studio(
+        out=out, host=host, port=port, token=token, open_browser=browser, autostart=start, page_seconds=page_timeout
+    )

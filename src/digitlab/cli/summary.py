@@ -1,14 +1,11 @@
-"""``digitlab summary``."""
+"""``digitlab summary`` and ``digitlab learn``: a network layer by layer, and what the words mean."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from digitlab.cli.output import print_json, results_table, stdout
-from digitlab.cli.parameters import AsJson
+from digitlab.cli.terminal import AsJson, Flag, print_json, results_table, right, stdout
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +20,7 @@ def summary(
     /,
     *,
     out: Path = Path("runs"),
-    cost: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    cost: Flag = False,
     examples: Path | None = None,
     as_json: AsJson = False,
 ) -> None:
@@ -77,13 +74,8 @@ def _cost(architecture: Architecture) -> Cost:
 
 def _summary_table(architecture: Architecture, cost: Cost | None) -> Table:
     """Return the table Layer Name | Output Shape | # Of Params | Trainable, and what one image costs in each layer."""
-    table = results_table(architecture.name)
-    table.add_column("Layer Name")
-    table.add_column("Output Shape")
-    table.add_column("# Of Params", justify="right")
-    table.add_column("Trainable")
-    for heading in () if cost is None else ("Multiply-adds", "Values"):
-        table.add_column(heading, justify="right")
+    priced = () if cost is None else (right("Multiply-adds"), right("Values"))
+    table = results_table(architecture.name, "Layer Name", "Output Shape", right("# Of Params"), "Trainable", *priced)
     for position, row in enumerate(architecture.summary()):
         shape = ", ".join(["batch", *map(str, row.output_shape)])
         told = (row.name, f"({shape})", f"{row.n_parameters:,}", "yes" if row.trainable else "no")
@@ -127,3 +119,55 @@ def _architecture(name: str, out: Path) -> Architecture:
         except InputError as no_network:
             raise InputError(f"{no_network} Nor is there such a run in {out}.") from None
     return run.load_model().architecture
+
+
+def learn(*term: str, network: str = "codelab_cnn", as_json: AsJson = False) -> None:
+    """Explain a term, with the numbers of a network.
+
+    Parameters
+    ----------
+    term
+        What to explain: convolution, learning rate, ... Without one, all terms are listed.
+    network
+        Whose numbers are told: a network of the zoo (codelab_cnn, dense_baseline, fast_cnn), or a JSON file with
+        layers.
+    as_json
+        Print one JSON object.
+    """
+    from digitlab.explanation.topics import GROUPS, TOPICS, lesson
+
+    if not term:
+        if as_json:
+            print_json({name: topic.title for name, topic in TOPICS.items()})
+        else:
+            for heading, topics in GROUPS.items():
+                _list(heading, {name: topic.title for name, topic in topics.items()})
+            stdout().print("Explain one with, for example: digitlab learn convolution")
+        return
+    told = lesson(" ".join(term), network)
+    if as_json:
+        print_json(told)
+        return
+    console = stdout()
+    first, *others = told["text"]
+    console.print(told["title"], style="bold")
+    for paragraph in (first, *([f"  {told['formula']}"] if told["formula"] else []), *others):
+        console.print(f"\n{paragraph}")
+    if told["here"]:
+        console.print(f"\nIn {told['network']}", style="bold")
+        console.print("\n\n".join(told["here"]))
+    console.print(f"\nSee also: {', '.join(told['see'])}", style="dim")
+
+
+def _list(heading: str, titles: dict[str, str]) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan", min_width=18)
+    table.add_column()
+    for name, title in titles.items():
+        table.add_row(f"  {name}", title)
+    console = stdout()
+    console.print(heading, style="bold")
+    console.print(table)
+    console.print()

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 
 from cyclopts import Group, Parameter
 from docstring_parser import DocstringStyle, parse
 from rich.text import Text
 
-from digitlab.cli.interruption import Interruption
-from digitlab.cli.output import print_json, results_table, say, show_command, stderr, stdout
-from digitlab.cli.parameters import NUMBER, WHOLE_NUMBER, AsJson
+from digitlab.cli.terminal import (
+    COMPILING,
+    NUMBER,
+    WHOLE_NUMBER,
+    AsJson,
+    Flag,
+    Interruption,
+    print_json,
+    results_table,
+    right,
+    say,
+    show_command,
+    stderr,
+    stdout,
+)
 from digitlab.errors import ConfigError, TrainingDivergedError
+from digitlab.text import duration, epoch_line, percent
 from digitlab.training.config import PRESETS, TrainConfig, preset
+from digitlab.values import EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from rich.console import Console, ConsoleRenderable
     from rich.table import Table
 
     from digitlab.runs.run import Run
     from digitlab.training.session import TrainingSession
-    from digitlab.values import EpochRecord, Evaluation, StepRecord
 
 _SETTINGS = Group("Settings", sort_key=2)
 _RUN = Group("Run", sort_key=1)
 _BAR = 30
+
+_STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
+# A batch takes milliseconds when its kernels are in the cache.
+_COMPILING_AFTER_S = 1.0
+_FRAMES_PER_S = 10
 
 
 def given(settings: TrainSettings | None) -> dict[str, Any]:
@@ -102,10 +122,10 @@ def train(
     ] = None,
     out: Annotated[Path, Parameter(group=_RUN)] = Path("runs"),
     name: Annotated[str | None, Parameter(group=_RUN)] = None,
-    force: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
-    resume: Annotated[bool, Parameter(negative="", group=_RUN, show_default=False)] = False,
+    force: Annotated[Flag, Parameter(group=_RUN)] = False,
+    resume: Annotated[Flag, Parameter(group=_RUN)] = False,
     repeat: Annotated[str | None, Parameter(group=_RUN)] = None,
-    quiet: Annotated[bool, Parameter(alias="-q", negative="", group=_RUN, show_default=False)] = False,
+    quiet: Annotated[Flag, Parameter(alias="-q", group=_RUN)] = False,
     as_json: Annotated[AsJson, Parameter(group=_RUN)] = False,
 ) -> int:
     """Train a network on handwritten digits, evaluate it and write a report.
@@ -137,21 +157,20 @@ def train(
     """
     config = _config(given(settings), preset_name, force=force, resume=resume, repeat=repeat)
     began = time.perf_counter()
-    from digitlab.cli.progress import TrainingProgress
     from digitlab.evaluation.finish import finish, keep_timings
     from digitlab.evaluation.train import train_session
     from digitlab.runs.listing import find_run
     from digitlab.runs.run import MODEL
     from digitlab.training.keeping import is_fine_tuned
     from digitlab.training.session import open_session
-    from digitlab.values import StepRecord
 
     original: _Original | None = None
     if repeat is not None:
         run = find_run(repeat, out)
         original = _Original(run.path, _weights(run))
         if is_fine_tuned(run):
-            return _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
+            _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
+            return 0
     with Interruption() as interruption:
         session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
         assert session.run is not None  # there is a folder, so there is a run
@@ -193,10 +212,9 @@ def train(
         say("Stopped before the evaluation was written; the trained network is kept. Evaluate it with:")
         show_command(stderr(), f"digitlab evaluate {run.path}")
         raise
-    if as_json or quiet:
-        _print_result(run, report, evaluation, timings, as_json=as_json)
-    else:
-        _show(session, run, report, evaluation, timings)
+    if not as_json and not quiet:
+        _show(session, run, evaluation, timings)
+    _tell_places(run, report, evaluation, timings, as_json=as_json, quiet=quiet)
     return 0
 
 
@@ -206,12 +224,11 @@ def _config(
     """Return what to train, or None for a run that has its own settings."""
     if not resume and repeat is None:
         return preset(preset_name or "codelab", settings)
-    others = ["preset"] * (preset_name is not None) + list(settings)
     if repeat is not None:
-        word, does, others = "--repeat", "makes a run anew with its own settings", ["resume"] * resume + others
+        word, does, others = "--repeat", "makes a run anew with its own settings", ["resume"] * resume
     else:
-        word, does, others = "--resume", "goes on with a run and its own settings", ["force"] * force + others
-    if others:
+        word, does, others = "--resume", "goes on with a run and its own settings", ["force"] * force
+    if others := [*others, *["preset"] * (preset_name is not None), *settings]:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in others)
         raise ConfigError(f"{word} {does}; leave out {options}, or leave out {word} to start anew.")
     return None
@@ -255,7 +272,7 @@ def _tell_repeated(original: _Original, run: Run, *, quiet: bool) -> None:
 
 def _learn_again(
     source: Run, original: _Original, out: Path, name: str | None, *, force: bool, as_json: bool, quiet: bool
-) -> int:
+) -> None:
     """Repeat a run that learned from corrections."""
     from digitlab.cli.evaluate import headline
     from digitlab.data.mnist import MnistData
@@ -266,12 +283,9 @@ def _learn_again(
     _tell_repeated(original, run, quiet=quiet)
     timings: dict[str, float] = {}
     evaluation, report = evaluate_and_report(run, MnistData.load(own_folder(run)), timings=timings)
-    if as_json or quiet:
-        _print_result(run, report, evaluation, timings, as_json=as_json)
-    else:
+    if not as_json and not quiet:
         stdout().print(headline(evaluation, "test images"))
-        _show_places(run, report)
-    return 0
+    _tell_places(run, report, evaluation, timings, as_json=as_json, quiet=quiet)
 
 
 def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quiet: bool) -> None:
@@ -286,22 +300,27 @@ def _tell_interrupted(session: TrainingSession, run: Run, *, as_json: bool, quie
         show_command(stderr(), command)
 
 
-def _print_result(
-    run: Run, report: Path, evaluation: Evaluation | None, timings: Mapping[str, float], *, as_json: bool
+def _tell_places(
+    run: Run,
+    report: Path,
+    evaluation: Evaluation | None,
+    timings: Mapping[str, float],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Print the last line of --json, or the run's folder for --quiet."""
-    if not as_json:
+    """Print where the run and its report are, or the last line of --json."""
+    if as_json:
+        document = {"kind": "result", "run": run.info().to_dict(), "report": str(report)}
+        judged = {} if evaluation is None else {"evaluation": evaluation.to_dict()}
+        print_json(document | judged | {"timings": dict(timings)}, indent=None)
+    elif quiet:
         stdout().print(str(run.path), soft_wrap=True)
-        return
-    document: dict[str, Any] = {"kind": "result", "run": run.info().to_dict(), "report": str(report)}
-    if evaluation is not None:
-        document["evaluation"] = evaluation.to_dict()
-    print_json(document | {"timings": dict(timings)}, indent=None)
+    else:
+        stdout().print(f"Run     {run.path}\nReport  {report}", soft_wrap=True)
 
 
-def _show(
-    session: TrainingSession, run: Run, report: Path, evaluation: Evaluation | None, timings: Mapping[str, float]
-) -> None:
+def _show(session: TrainingSession, run: Run, evaluation: Evaluation | None, timings: Mapping[str, float]) -> None:
     from digitlab.cli.evaluate import show_evaluation
 
     console = stdout()
@@ -318,13 +337,10 @@ def _show(
         console.print()
     console.print(timings_table(timings))
     console.print()
-    _show_places(run, report)
 
 
 def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     """Return how good a network is that single test digits are not for."""
-    from digitlab.text import percent
-    from digitlab.values import EpochRecord, FinderEpochRecord
 
     last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
     if isinstance(last, FinderEpochRecord) and last.n_crops:
@@ -339,22 +355,123 @@ def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     return f"Of {n:,} candidates on validation crops {percent(last.val_accuracy)} are answered rightly."
 
 
-def _show_places(run: Run, report: Path) -> None:
-    stdout().print(f"Run     {run.path}", soft_wrap=True)
-    stdout().print(f"Report  {report}", soft_wrap=True)
-
-
 def timings_table(timings: Mapping[str, float]) -> Table:
     """Return what took how long, with a bar for each stage."""
-    from digitlab.text import duration
-
-    table = results_table("What took how long")
-    table.add_column("Stage")
-    table.add_column("Time", justify="right")
-    table.add_column("")
+    table = results_table("What took how long", "Stage", right("Time"), "")
     total = sum(timings.values())
     longest = max(timings.values(), default=0.0) or 1.0
     for stage, seconds in timings.items():
         table.add_row(stage, duration(seconds), Text("━" * round(_BAR * seconds / longest), style="cyan"))
     table.add_row("in all", duration(total), style="bold")
     return table
+
+
+class TrainingProgress:
+    """Shows the records of a run. Enter it, then call ``record`` with each of them.
+
+    ``n_epochs`` and ``n_steps`` are those of the whole run. ``lines`` prints a line an epoch where the console is no
+    terminal; ``live`` shows the bar where it is one; ``is_stopping`` tells whether somebody asked the run to end.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        n_epochs: int,
+        n_steps: int,
+        *,
+        lines: bool = True,
+        live: bool = True,
+        is_stopping: Callable[[], bool] = bool,
+    ) -> None:
+        self._console = console
+        self._n_epochs, self._n_steps = n_epochs, n_steps
+        self._is_live = live and console.is_terminal and not console.is_dumb_terminal
+        self._lines = lines and not self._is_live
+        self._step: StepRecord | None = None
+        self._epoch: EpochRecord | None = None
+        self._is_stopping = is_stopping
+        self._began = time.monotonic()
+        self._first_batch: tuple[float, int] | None = None
+        self._n_images = 0
+        self._timer = threading.Timer(_COMPILING_AFTER_S, self._say_compiling)
+        self._live: AbstractContextManager[object] = nullcontext()
+        if self._is_live:
+            from rich.live import Live
+
+            self._live = Live(
+                console=console, get_renderable=self._render, refresh_per_second=_FRAMES_PER_S, redirect_stdout=False
+            )
+
+    def __enter__(self) -> Self:
+        self._timer.daemon = True
+        if self._lines:
+            self._timer.start()
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._timer.cancel()
+        self._live.__exit__(*error)
+
+    def record(self, record: StepRecord | EpochRecord) -> None:
+        """Take note of a record."""
+        if isinstance(record, StepRecord):
+            if self._first_batch is None:
+                # Speed is counted from here, because kernels are compiled or loaded in the first batch.
+                self._timer.cancel()
+                self._first_batch = (time.monotonic(), record.step)
+            else:
+                self._n_images += record.n_images
+            self._step = record
+            return
+        self._epoch = record
+        if self._lines:
+            self._console.print(epoch_line(record, self._n_epochs), soft_wrap=True)
+
+    def _say_compiling(self) -> None:
+        self._console.print(COMPILING, soft_wrap=True)
+
+    def _render(self) -> ConsoleRenderable:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        step = self._step
+        if step is None or self._first_batch is None:
+            is_compiling = time.monotonic() - self._began > _COMPILING_AFTER_S
+            text = Text(COMPILING if is_compiling else "Starting ...", style="dim")
+            return text.append(_STOPPING, "bold") if self._is_stopping() else text
+        began, first = self._first_batch
+        seconds, n_done = time.monotonic() - began, step.step - first
+        if step.step == self._n_steps:
+            clock = duration(seconds)
+        else:
+            clock = f"{duration(max(1.0, seconds / n_done * (self._n_steps - step.step)))} left" if n_done else ""
+        row = Table.grid(padding=(0, 2))
+        row.add_row(
+            f"Epoch {step.epoch:>{len(str(self._n_epochs))}}/{self._n_epochs}",
+            ProgressBar(
+                total=self._n_steps,
+                completed=step.step,
+                width=max(8, min(50, self._console.width - 48)),
+                complete_style="cyan",
+                finished_style="green",
+            ),
+            f"batch {step.step:,}/{self._n_steps:,}",
+            clock,
+        )
+        speed = self._n_images / seconds if self._n_images and seconds > 0 else step.images_per_s
+        return Group(row, self._figures(step, speed))
+
+    def _figures(self, step: StepRecord, images_per_s: float) -> Text:
+        epoch = self._epoch
+        shown = epoch if epoch is not None and epoch.step == step.step else step
+        figures = [("loss", f"{shown.loss:.4f}"), ("accuracy", percent(shown.accuracy))]
+        if epoch is not None and epoch.val_accuracy is not None:
+            figures.append(("val_accuracy", percent(epoch.val_accuracy)))
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for name, value in figures:
+            text.append(f"{name} ", "dim").append(value, "bold").append("  ")
+        if isinstance(epoch, FinderEpochRecord) and epoch.n_crops:
+            text.append("extra ", "dim").append(f"{epoch.n_extra / epoch.n_crops:.3f} a crop", "bold").append("  ")
+        return text.append(f"{images_per_s:,.0f}", "bold").append(" images/s", "dim")

@@ -1,8 +1,8 @@
-"""What a text is made of: what it says of any network, and the numbers of the network and settings at hand."""
+"""What explanations count with: a network, how it is trained and on what; and numbers as their sentences have them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Literal, TypeVar
@@ -18,39 +18,6 @@ from digitlab.training.config import TrainConfig
 from digitlab.values import CLASS_NAMES
 
 L_co = TypeVar("L_co", bound=Layer, covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What there is to say of a term; plain text throughout.
-
-    Attributes
-    ----------
-    text : tuple of str
-        Paragraphs that hold for every network.
-    here : tuple of str
-        Paragraphs with the numbers of the network and settings at hand.
-    formula : str
-        One line, or nothing.
-    """
-
-    text: tuple[str, ...]
-    here: tuple[str, ...] = ()
-    formula: str = ""
-
-    def __str__(self) -> str:
-        """Return the paragraphs, an empty line between them."""
-        formula = (self.formula,) if self.formula else ()
-        return "\n\n".join((self.text[0], *formula, *self.text[1:], *self.here))
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A title, what to say, and which other topics lead on."""
-
-    title: str
-    explain: Callable[[Facts], Explanation]
-    see: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,8 +98,6 @@ class Facts:
 def times(shape: Sequence[int]) -> str:
     """Return a shape for people.
 
-    Examples
-    --------
     >>> times((24, 24, 8))
     '24 × 24 × 8'
     """
@@ -142,8 +107,6 @@ def times(shape: Sequence[int]) -> str:
 def plural(n: int, word: str, several: str = "") -> str:
     """Return a number with its noun.
 
-    Examples
-    --------
     >>> plural(1, "batch", "batches"), plural(11, "batch", "batches"), plural(5994, "number")
     ('1 batch', '11 batches', '5,994 numbers')
     """

@@ -19,9 +19,8 @@ from digitlab.data.mnist import MnistData
 from digitlab.data.storage import bench, reason_of, replace_folder, scratch
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, StorageError
-from digitlab.exporting.page_writer import write_page
 from digitlab.exporting.verify import Agreement, answers_of, ask_runtime, read_back
-from digitlab.exporting.writers import write_keras, write_onnx, write_tfjs
+from digitlab.exporting.writers import write_keras, write_onnx, write_page, write_tfjs
 from digitlab.metrics import accuracy
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.tfjs import QUANTIZATIONS
@@ -175,12 +174,8 @@ def export(
     with _placing(target) as made:
         if options.format == "tfjs":
             write_tfjs(checkpoint, made, options.quantize)
-        elif options.format == "keras":
-            write_keras(checkpoint, made)
-        elif options.format == "onnx":
-            write_onnx(checkpoint, made)
         else:
-            write_page(checkpoint, made)
+            {"keras": write_keras, "onnx": write_onnx, "web": write_page}[options.format](checkpoint, made)
         ours, exported = read_back(model, made, images, options.quantize)
         not_verified: str | None = "Its runtime was not asked."
         theirs = None

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -128,7 +129,22 @@ class NotInstalledError(Exception):
     """The runtime is not here; the message is a sentence that says how to get it."""
 
 
-def ask_keras(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
+# For a Python of its own, which need not find digitlab. The file was written a moment ago by the process that asks.
+_KERAS = """
+import sys
+try:
+    import keras
+except ImportError:
+    sys.exit(3)
+import numpy as np
+model_path, images_path, answers_path = sys.argv[1:]
+model = keras.saving.load_model(model_path, compile=False)
+np.save(answers_path, np.asarray(keras.ops.convert_to_numpy(model(np.load(images_path)))))
+print(f"Keras {keras.__version__} on {keras.backend.backend()}")
+"""
+
+
+def _ask_keras(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
     """Answer images with Keras, on the backend that is chosen or the first that is installed."""
     advice = "Keras is not installed here, so that nobody but digitlab has read the file: pip install keras jax"
     backend = keras_backend()
@@ -136,14 +152,13 @@ def ask_keras(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) ->
         raise NotInstalledError(advice)
     questions, answers = model.parent / "images.npy", model.parent / "answers.npy"
     np.save(questions, _floats(images, shape))
-    script = Path(__file__).with_name("asking_keras.py")
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"KERAS_BACKEND": backend}
-    # -P: the folder of the script is not searched for modules.
-    version = _asked([sys.executable, "-P", script, model, questions, answers], "Keras", advice, environment)
+    # -P: this folder is not searched for modules.
+    version = _asked([sys.executable, "-P", "-c", _KERAS, model, questions, answers], "Keras", advice, environment)
     return version, np.load(answers)
 
 
-def ask_onnxruntime(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
+def _ask_onnxruntime(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
     """Answer images with onnxruntime."""
     try:
         import onnxruntime
@@ -160,36 +175,10 @@ def ask_onnxruntime(model: Path, images: NDArray[np.uint8], shape: tuple[int, ..
     return f"onnxruntime {onnxruntime.__version__}", np.asarray(answers, np.float32)
 
 
-def ask_tfjs(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
-    """Answer images with TensorFlow.js under Node, if it is installed in this folder or where NODE_PATH says."""
-    advice = (
-        "TensorFlow.js is not installed here for Node, so that nobody but digitlab has read the files: "
-        "npm install @tensorflow/tfjs"
-    )
-    return _ask_node("asking_tfjs.cjs", "TensorFlow.js", advice, model, images, shape)
-
-
-def ask_page(model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]) -> Answers:
-    """Answer images with the JavaScript of an exported page, under Node."""
-    advice = (
-        "Node is not installed here, so that the page's JavaScript was read and not run: install Node and export "
-        "again, or open index.html and draw"
-    )
-    return _ask_node("asking_page.cjs", "The page's JavaScript", advice, model, images, shape)
-
-
-#: Who can answer which format.
-RUNTIMES: dict[str, Callable[[Path, NDArray[np.uint8], tuple[int, ...]], Answers]] = {
-    "keras": ask_keras,
-    "onnx": ask_onnxruntime,
-    "tfjs": ask_tfjs,
-    "web": ask_page,
-}
-
-
 def _ask_node(
     script: str, name: str, advice: str, model: Path, images: NDArray[np.uint8], shape: tuple[int, ...]
 ) -> Answers:
+    """Answer images with a script under Node, if that and what it needs is installed here or where NODE_PATH says."""
     node = shutil.which("node")
     if node is None:
         raise NotInstalledError(advice)
@@ -217,3 +206,24 @@ def _asked(command: list[object], name: str, advice: str, environment: os._Envir
         last = child.stderr.strip().splitlines()[-1:] or ["it gave no reason"]
         raise ExportError(f"{name} could not use the file: {last[0]}")
     return child.stdout.strip().splitlines()[-1]
+
+
+#: Who can answer which format.
+RUNTIMES: dict[str, Callable[[Path, NDArray[np.uint8], tuple[int, ...]], Answers]] = {
+    "keras": _ask_keras,
+    "onnx": _ask_onnxruntime,
+    "tfjs": partial(
+        _ask_node,
+        "asking_tfjs.cjs",
+        "TensorFlow.js",
+        "TensorFlow.js is not installed here for Node, so that nobody but digitlab has read the files: "
+        "npm install @tensorflow/tfjs",
+    ),
+    "web": partial(
+        _ask_node,
+        "asking_page.cjs",
+        "The page's JavaScript",
+        "Node is not installed here, so that the page's JavaScript was read and not run: install Node and export "
+        "again, or open index.html and draw",
+    ),
+}

@@ -4,10 +4,12 @@ TensorFlow.js: Keras-2 style, ``model.json`` and shards of 4 MiB. Keras 3: a zip
 ONNX: images of bytes go in as people have them, (n, height, width, channels), probabilities come out. It convolves with
 channels first. So the images are turned once at the beginning, kernels become (out, in, height, width), and the rows
 of the dense layer behind a flattening change places: from height, width, channels to channels, height, width.
+A page to hand out: a folder with a TensorFlow.js model, a sheet to draw on, and our own JavaScript that answers.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab import __version__
-from digitlab.errors import ConfigError
+from digitlab.errors import ConfigError, ExportError
 from digitlab.network.architecture import named_weight_shapes
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MODEL_JSON
@@ -26,6 +28,8 @@ from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_fol
 from digitlab.network.formats.onnx_graph import same_border
 from digitlab.network.formats.tfjs import quantized
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape, settings_of
+from digitlab.reading.answers import calibration_of
+from digitlab.values import CLASS_NAMES
 
 # Browsers keep files of up to this size in their cache.
 _SHARD_BYTES = 4 * 2**20
@@ -44,6 +48,11 @@ _INITIALIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 INPUT, OUTPUT, MAPS = "images", "probabilities", "maps"
 # Understood by every runtime of the last years; newer stamps are refused by older ones.
 _OPSET, _IR_VERSION = 17, 10
+
+_PAGE = Path(__file__).with_name("page")
+# The script that brings a page its weights: opened from the disk, where a browser lets a page fetch nothing.
+_SCRIPT, _BEGIN, _END = "weights.js", "globalThis.digitlab = ", ";\n"
+_MOST_ANSWERS = 64  # more bars nobody reads
 
 
 def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None) -> None:
@@ -122,13 +131,13 @@ def write_keras(checkpoint: Checkpoint, path: Path) -> None:
         for name, content in (
             (METADATA, json.dumps(metadata).encode()),
             (CONFIG, json.dumps(config).encode()),
-            (WEIGHTS, _weights(checkpoint)),
+            (WEIGHTS, _keras_weights(checkpoint)),
         ):
             # With a date of its own, because equal content shall be equal bytes.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
 
 
-def _weights(checkpoint: Checkpoint) -> bytes:
+def _keras_weights(checkpoint: Checkpoint) -> bytes:
     try:
         import h5py
     except ImportError:
@@ -262,3 +271,51 @@ def _pads(padding: str, shape: Shape, window: tuple[int, int], strides: tuple[in
     sizes = (max(window) if n is None else n for n in shape[:2])
     (top, bottom), (left, right) = (same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True))
     return [top, left, bottom, right]
+
+
+def write_page(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a page into a folder that must not exist; equal checkpoints give equal bytes.
+
+    The metadata may hold ``temperature`` and ``refuse_above``. Of eleven classes the last is "not a digit".
+    """
+    network = checkpoint.architecture
+    if network.input_shape not in ((28, 28, 1), (784,)) or not 2 <= network.n_classes <= _MOST_ANSWERS:
+        raise ConfigError(
+            f"{network.name} answers {network.input_shape} with {network.n_classes} classes; a page draws 28 x 28 x 1 "
+            f"and shows 2 to {_MOST_ANSWERS}. Export another network, or this one as tfjs."
+        )
+    settings = _page_settings(checkpoint)
+    write_tfjs(checkpoint, folder)
+    document, weights = _tfjs_model(folder)
+    content = {"model": document, "settings": settings, "weights": base64.b64encode(weights).decode()}
+    (folder / _SCRIPT).write_text(f"{_BEGIN}{json.dumps(content)}{_END}", "utf-8")
+    for source in sorted(_PAGE.iterdir()):
+        text = source.read_text("utf-8")
+        if source.name == "README.txt":
+            text = text.format(about=settings["about"], version=__version__)
+        (folder / source.name).write_text(text, "utf-8")
+    script = json.loads((folder / _SCRIPT).read_text("utf-8").removeprefix(_BEGIN).removesuffix(_END))
+    if (script["model"], base64.b64decode(script["weights"], validate=True)) != _tfjs_model(folder):
+        raise ExportError(f"{_SCRIPT} does not hold the model that {MODEL_JSON} does; nothing was written.")
+
+
+def _page_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    network, names = checkpoint.architecture, checkpoint.class_names
+    temperature, refuse_above = calibration_of(checkpoint.metadata)
+    knows_not_a_digit = network.n_classes == len(CLASS_NAMES) + 1
+    labels = [str(k) for k in range(10)] if names[:10] == CLASS_NAMES else list(names[:10])
+    labels += ["no digit"] if knows_not_a_digit else names[10:]
+    return {
+        "about": f"{network.name}, {network.n_parameters:,} parameters. Made with digitlab {__version__}.",
+        "knowsNotADigit": knows_not_a_digit,
+        "labels": labels,
+        "refuseAbove": refuse_above,
+        "temperature": temperature,
+    }
+
+
+def _tfjs_model(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """What the TensorFlow.js model in a folder says, and the bytes of its weights."""
+    document: dict[str, Any] = json.loads((folder / MODEL_JSON).read_text("utf-8"))
+    (group,) = document["weightsManifest"]
+    return document, b"".join((folder / name).read_bytes() for name in group["paths"])

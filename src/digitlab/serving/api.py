@@ -6,8 +6,9 @@ predict go straight to ``predicted``; FastAPI has the same route, and describes 
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -24,6 +25,7 @@ from digitlab.data.storage import read_ordinary, scratch
 from digitlab.errors import ConfigError, DigitlabError
 from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
+from digitlab.network.zoo import ZOO
 from digitlab.reading.predictor import Predictor
 from digitlab.reading.reading import ReadingOptions, grid_of
 from digitlab.serving import schemas
@@ -37,22 +39,25 @@ from digitlab.serving.bodies import (
     while_connected,
 )
 from digitlab.serving.guard import CODES, RefusedError, json_response, refusal_of, response_of
-from digitlab.serving.service import Service
+from digitlab.serving.service import MOST_COMPARED, Service
 
 #: Every address, and those that answer without a token.
-PATHS = ("/api/predict", "/api/read", "/api/model", "/api/model/export", "/healthz", "/readyz", "/metrics",
-         "/openapi.json")  # fmt: skip
+PATHS = ("/api/predict", "/api/read", "/api/compare", "/api/cost", "/api/learn", "/api/model", "/api/model/export",
+         "/healthz", "/readyz", "/metrics", "/openapi.json")  # fmt: skip
 OPEN_PATHS = ("/healthz", "/readyz")
 
 _DESCRIPTION = (
-    "Handwritten digits from images, photos and documents. What is answered is what `digitlab predict --json` and "
-    "`digitlab read --json` print. Every error has one shape, with a sentence that says what to do."
+    "Handwritten digits from images, photos and documents; runs compared, networks and words explained. What is "
+    "answered is what `digitlab predict`, `read`, `compare`, `summary --cost` and `learn` print with `--json`. Every "
+    "error has one shape, with a sentence that says what to do."
 )
 _OPEN = (400, 403, 408, 431, 503)
 _ANY = (*_OPEN, 401)
 _BODY = (*_ANY, 413, 415, 422, 429)
+_NAMED = (*_ANY, 404, 422, 429)
 # Rows and columns, each from 2 to 50.
 _GRID = r"^([2-9]|[1-4][0-9]|50)x([2-9]|[1-4][0-9]|50)$"
+_RunName = Annotated[str, Query(min_length=1, max_length=100, description="A run's name, or latest.")]
 _DEFAULT = ReadingOptions()
 _NOT_FOUND = "Every address is in /openapi.json; images go to POST /api/predict, photos to POST /api/read."
 
@@ -68,28 +73,10 @@ def download_formats() -> tuple[str, ...]:
     return (_OWN, *formats_here())
 
 
-class Exports:
-    """The network as a file for other programs, made once for each format and kept; safe to call from any thread."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._lock = threading.Lock()
-        self._kept: dict[str, ExportedFile] = {}
-
-    def of(self, format: str) -> ExportedFile:
-        """Return the network as a file; folders are packed into one ZIP file.
-
-        Raises ``ConfigError`` if there is no such format, or it cannot be written with what is installed.
-        """
-        if format not in download_formats():
-            raise ConfigError(f"There is no format {format!r} here; choose one of {', '.join(download_formats())}.")
-        with self._lock:
-            if format not in self._kept:
-                self._kept[format] = _written(self._service.predictor, format)
-            return self._kept[format]
-
-
-def _written(predictor: Predictor, format: str) -> ExportedFile:
+def _exported(predictor: Predictor, format: str) -> ExportedFile:
+    """Return the network as a file; folders are packed into one ZIP file."""
+    if format not in download_formats():
+        raise ConfigError(f"There is no format {format!r} here; choose one of {', '.join(download_formats())}.")
     model = predictor.model
     if format == _OWN:
         return ExportedFile(f"{file_stem(model.name)}.{_OWN}", ANY_TYPE, _own_file(predictor))
@@ -181,6 +168,7 @@ def build_api(service: Service, lifespan: Lifespan[FastAPI] | None = None) -> Fa
         lifespan=lifespan,
     )
     api.include_router(_answering(service))
+    api.include_router(_explaining(service))
     api.include_router(_telling(service))
 
     @api.exception_handler(RefusedError)
@@ -194,8 +182,8 @@ def build_api(service: Service, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     @api.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        name = str(first["loc"][-1])
-        return response_of(RefusedError(422, f"{name}: {first['msg']}.", "See /openapi.json for what it may be."))
+        words = f"The option {first['loc'][-1]} cannot be used: {first['msg']}."
+        return response_of(RefusedError(422, words, "See /openapi.json for what it may be."))
 
     @api.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
@@ -261,9 +249,66 @@ def _answering(service: Service) -> APIRouter:
     return router
 
 
+def _explaining(service: Service) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["runs, networks and words"])
+
+    @router.get(
+        "/compare",
+        summary="Which of two runs reads better",
+        description="Both answer the same test images; McNemar's exact test tells whether the difference may be "
+        "chance. Of the histories there are the epochs.",
+        responses=_responses(schemas.COMPARISON, *_NAMED),
+    )
+    async def compare(
+        a: _RunName,
+        b: _RunName,
+        images: Annotated[
+            int, Query(ge=1, le=MOST_COMPARED, description="So many test images instead of all.")
+        ] = MOST_COMPARED,
+    ) -> Response:
+        return await asyncio.to_thread(json_response, await service.compare(a, b, images))
+
+    @router.get("/cost", summary="What one image costs in a network", responses=_responses(schemas.COST, *_NAMED))
+    async def cost(
+        network: Annotated[
+            str | None,
+            Query(
+                min_length=1,
+                max_length=100,
+                description="A network of digitlab's, such as codelab_cnn, or a run's name, or latest; by default the "
+                "network that answers here.",
+            ),
+        ] = None,
+    ) -> Response:
+        return json_response(await service.cost(network))
+
+    @router.get(
+        "/learn",
+        summary="A term explained, with the numbers of a network",
+        description="Without a term: the titles of all.",
+        responses=_responses(schemas.LESSON, *_NAMED),
+    )
+    async def learn(
+        term: Annotated[
+            str | None,
+            Query(min_length=1, max_length=100, description="Such as convolution; spaces and hyphens do not matter."),
+        ] = None,
+        network: Annotated[
+            str, Query(json_schema_extra={"enum": [*ZOO]}, description="Whose numbers are told.")
+        ] = "codelab_cnn",
+    ) -> Response:
+        return json_response(await service.learn(term, network))
+
+    return router
+
+
 def _telling(service: Service) -> APIRouter:
     router = APIRouter(tags=["the server"])
-    exports = Exports(service)
+    making = threading.Lock()
+
+    @cache
+    def made(format: str) -> ExportedFile:
+        return _exported(service.predictor, format)
 
     # Not a coroutine: the network may have to be loaded.
     @router.get("/api/model", summary="What the network is", responses=_responses(schemas.ABOUT, *_ANY))
@@ -278,7 +323,8 @@ def _telling(service: Service) -> APIRouter:
     def export(
         format: Annotated[str, Query(json_schema_extra={"enum": [*download_formats()]}, description="Of which kind.")],
     ) -> Response:
-        file = exports.of(format)
+        with making:  # once for each format
+            file = made(format)
         disposition = f'attachment; filename="{file.name}"'
         return Response(file.content, headers={"content-disposition": disposition}, media_type=file.media_type)
 

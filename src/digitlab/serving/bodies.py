@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -94,88 +94,56 @@ class Bodies:
         self.max_bytes, self.timeout_s = max_bytes, timeout_s
         self.n_held = 0
 
-    def of(self, scope: Scope, receive: Receive) -> Body:
-        """Return the body of a request, to be read and held by ``async with``."""
-        return Body(self, scope, receive)
+    @asynccontextmanager
+    async def of(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+        """Read the body of a request, and count it as held until the end of the ``async with`` block.
 
-    def check(self, n_bytes: int) -> None:
-        """Refuse a body of so many bytes, or any more of them.
-
-        Raises ``RefusedError`` if it is too large, or all together would take too much memory.
+        Raises ``RefusedError`` if it is too large (told before it is read, where its header says so), too slow, or
+        broken off, or if all together would take too much memory.
         """
+        length = header(scope, b"content-length")
+        if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > self.max_bytes):
+            raise self._too_large()
+        content, chunk = bytearray(), b""
+        n_bytes, is_more = 0, True
+        try:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    while is_more:
+                        message = await receive()
+                        if message["type"] == "http.disconnect":
+                            raise RefusedError(400, "The connection was closed before the body had arrived.")
+                        chunk = message.get("body", b"")
+                        n_bytes += len(chunk)
+                        self.n_held += len(chunk)
+                        self._check(n_bytes)
+                        is_more = message.get("more_body", False)
+                        if is_more or content:
+                            content += chunk
+            except TimeoutError:
+                raise RefusedError(
+                    408,
+                    f"The body did not arrive within {self.timeout_s:g} seconds.",
+                    "Send it again, over a faster connection or smaller.",
+                ) from None
+            scope["digitlab.bytes"] = n_bytes
+            yield bytes(content) if content else chunk  # most come in one piece
+        finally:
+            self.n_held -= n_bytes
+
+    def _check(self, n_bytes: int) -> None:
         if n_bytes > self.max_bytes:
-            raise self.too_large()
+            raise self._too_large()
         if self.n_held > _MOST_HELD + self.max_bytes:
             words = "The server holds as much as it can of what others sent."
             raise RefusedError(503, words, "Try again later.", retry_after_s=2)
 
-    def too_large(self) -> RefusedError:
-        """Return what is said of a body that is too large."""
+    def _too_large(self) -> RefusedError:
         return RefusedError(
             413,
             f"A request has at most {self.max_bytes:,} bytes.",
             "Save the photo smaller, or send fewer images at a time.",
         )
-
-
-class Body:
-    """One body, read at the beginning of an ``async with`` block and counted as held until its end."""
-
-    __slots__ = ("_bodies", "_n_bytes", "_receive", "_scope")
-
-    def __init__(self, bodies: Bodies, scope: Scope, receive: Receive) -> None:
-        self._bodies, self._scope, self._receive = bodies, scope, receive
-        self._n_bytes = 0
-
-    async def __aenter__(self) -> bytes:
-        """Read it.
-
-        Raises ``RefusedError`` if it is too large (told before it is read, where its header says so), too slow, or
-        broken off, or if all together would take too much memory.
-        """
-        most = self._bodies.max_bytes
-        length = header(self._scope, b"content-length")
-        if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > most):
-            raise self._bodies.too_large()
-        try:
-            async with asyncio.timeout(self._bodies.timeout_s):
-                content = await self._read()
-        except TimeoutError:
-            self._let_go()
-            raise RefusedError(
-                408,
-                f"The body did not arrive within {self._bodies.timeout_s:g} seconds.",
-                "Send it again, over a faster connection or smaller.",
-            ) from None
-        except BaseException:
-            self._let_go()
-            raise
-        self._scope["digitlab.bytes"] = len(content)
-        return content
-
-    async def __aexit__(self, *_: object) -> None:
-        """Let it go."""
-        self._let_go()
-
-    async def _read(self) -> bytes:
-        content = bytearray()
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedError(400, "The connection was closed before the body had arrived.")
-            chunk: bytes = message.get("body", b"")
-            self._n_bytes += len(chunk)
-            self._bodies.n_held += len(chunk)
-            self._bodies.check(self._n_bytes)
-            if not content and not message.get("more_body", False):
-                return chunk  # as most do, it came in one piece
-            content += chunk
-            if not message.get("more_body", False):
-                return bytes(content)
-
-    def _let_go(self) -> None:
-        self._bodies.n_held -= self._n_bytes
-        self._n_bytes = 0
 
 
 @dataclass(frozen=True, slots=True)

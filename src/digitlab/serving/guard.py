@@ -33,7 +33,7 @@ CODES: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request is broken off or no HTTP."),
     401: ("token_needed", "The token is missing or wrong."),
     403: ("not_allowed", "The request came by another site's page or another name for this machine."),
-    404: ("not_found", "There is nothing at this address."),
+    404: ("not_found", "There is nothing at this address, or of this name."),
     405: ("method_not_allowed", "This address takes other methods."),
     408: ("too_slow", "The request took too long to arrive."),
     413: ("too_large", "The body has too many bytes."),

@@ -124,6 +124,53 @@ ABOUT = _object(
     max_pages=_COUNT,
 )
 
+_LAYER_COST = _object(
+    name={"type": "string"}, kind={"type": "string"}, n_parameters=_COUNT, multiply_adds=_COUNT, n_values=_COUNT
+)
+COST = _object(
+    name={"type": "string"},
+    n_parameters=_COUNT,
+    multiply_adds=_COUNT | {"description": "A weight times an input, added to a sum; learning costs 3 times as many."},
+    n_values=_COUNT | {"description": "Numbers of the image and of all that the layers make of it, 4 bytes each."},
+    layers=_list(_LAYER_COST),
+)
+
+_LESSON = _object(
+    term={"type": "string"},
+    title={"type": "string"},
+    text=_STRINGS | {"description": "Paragraphs that hold for every network."},
+    formula={"type": "string", "description": "One line, or empty."},
+    network={"type": "string"},
+    here=_STRINGS | {"description": "Paragraphs with the numbers of that network."},
+    see=_STRINGS | {"description": "Terms that lead on."},
+)
+_TITLES: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+LESSON: Schema = {"anyOf": [_LESSON, _TITLES]}
+
+_SIDE = _object(
+    name={"type": "string"},
+    n_parameters=_COUNT,
+    is_complete={"type": "boolean", "description": "If not, the weights are those that were saved last."},
+    epochs=_list({"type": "object"}, description="As in the run's history.jsonl."),
+    evaluation={"type": "object", "description": "As in a run's evaluation.json."},
+    on_the_way=_STRINGS | {"description": "What happened to it besides its settings."},
+)
+_ANSWER = _object(source={"type": "string"}, label=_COUNT, confidence=_FRACTION, probabilities=_list(_FRACTION))
+COMPARISON = _object(
+    a=_SIDE,
+    b=_SIDE,
+    settings=_list(_object(name={"type": "string"}, a={}, b={}), description="What was set differently."),
+    confusion_difference=_list(_list({"type": "integer"}), description="Of b minus of a; rows are labels."),
+    disagreements=_list(
+        _object(index=_COUNT, place=_COUNT | {"description": "In the test set."}, label=_COUNT, a=_ANSWER, b=_ANSWER),
+        description="The images that the two answer differently, those they are surest about first.",
+    ),
+    n_only_a_right=_COUNT,
+    n_only_b_right=_COUNT,
+    n_both_wrong=_COUNT,
+    p_value=_FRACTION | {"description": "How often so uneven a split comes up between two equally good ones."},
+)
+
 _PIXEL: Schema = {"type": "number", "minimum": 0, "maximum": 255}
 _ROWS = _list(_list(_PIXEL, minItems=28, maxItems=28), minItems=28, maxItems=28)
 _IMAGES: Schema = {

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from digitlab.errors import DataError, NetworkError
+from digitlab.errors import DataError, DigitlabError, InputError, NetworkError, RunError
+from digitlab.evaluation.comparison import compare
+from digitlab.explanation.topics import TOPICS, find_topic, lesson
+from digitlab.network.architecture import Architecture
+from digitlab.network.cost import Cost, cost_of
+from digitlab.network.zoo import FINDERS, ZOO, architecture
 from digitlab.reading.apart import Apart, EndedError
 from digitlab.reading.many import read_pages_apart
 from digitlab.reading.predictor import Answer, DigitImage, Predictor
 from digitlab.reading.reading import Reading, ReadingOptions
+from digitlab.runs.listing import run_in
+from digitlab.runs.run import MODEL, Run
 from digitlab.serving.accounting import Measures
 from digitlab.serving.batching import Batcher
 from digitlab.serving.bodies import Asked, Bodies, File
@@ -30,7 +39,13 @@ T = TypeVar("T")
 #: Does some work, and may stop doing it.
 Patiently = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
 
+#: Test images in a comparison: all that MNIST has.
+MOST_COMPARED = 10_000
+
 _IMAGES_A_REQUEST = 16  # of the queue: what a request to predict counts for beside a photo
+_MOST_QUESTIONS = 16
+# Some ten seconds of work.
+_MOST_MULTIPLY_ADDS = 10**12
 _SMOOTHING = 0.1
 _LONGEST_RETRY_S = 60.0
 
@@ -51,12 +66,12 @@ class Patience:
 class Pool:
     """Runs work in threads, ``workers`` at a time, for one event loop.
 
-    ``queue`` pieces may wait for a thread, and each may wait and take ``timeout_s`` seconds; ``n_waiting`` of them wait
-    or run.
+    ``queue`` pieces (pictures, or another ``kind``) may wait for a thread, and each may wait and take ``timeout_s``
+    seconds; ``n_waiting`` of them wait or run.
     """
 
-    def __init__(self, workers: int, queue: int, timeout_s: float) -> None:
-        self.workers, self.timeout_s = workers, timeout_s
+    def __init__(self, workers: int, queue: int, timeout_s: float, kind: str = "pictures") -> None:
+        self.workers, self.timeout_s, self._kind = workers, timeout_s, kind
         self._most = workers + queue
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
         self._usual_s = 0.1
@@ -70,7 +85,7 @@ class Pool:
         """
         if self.n_waiting >= self._most:
             wait_s = min(_LONGEST_RETRY_S, self._usual_s * self.n_waiting / self.workers)
-            words = f"{self.n_waiting:,} pictures are waiting already."
+            words = f"{self.n_waiting:,} {self._kind} are waiting already."
             raise RefusedError(429, words, "Try again later.", retry_after_s=wait_s)
         patience = Patience(self.timeout_s)
         self.n_waiting += 1
@@ -83,7 +98,7 @@ class Pool:
             raise RefusedError(
                 503,
                 f"This was not done within {self.timeout_s:g} seconds.",
-                "Try again later, or with fewer pages or a smaller picture.",
+                "Try again later, or with fewer pages or images, or a smaller picture.",
                 retry_after_s=min(_LONGEST_RETRY_S, self.timeout_s),
             ) from None
         finally:
@@ -107,7 +122,7 @@ class Pool:
 
 
 class Service:
-    """Predicts and reads for many at a time.
+    """Predicts and reads for many at a time, and answers what is asked of runs, networks and words.
 
     ``model`` is a run's name or folder, ``latest``, or a file of weights; the shipped reader by default. Pictures are
     opened and read ``apart``, by default in processes of its own. Its ``state`` is "starting", "ready" or "stopping".
@@ -127,6 +142,8 @@ class Service:
         self.measures = Measures()
         self.bodies = Bodies(self.options.max_bytes, self.options.timeout_s)
         self.pool = Pool(self.options.workers, self.options.queue, self.options.timeout_s)
+        # What is asked of runs, networks and words, one after the other: seldom, and never before pictures.
+        self.questions = Pool(1, _MOST_QUESTIONS, self.options.timeout_s, "questions")
         self._runs = runs
         self._loading = threading.Lock()
         self._loaded: tuple[Predictor, Batcher] | None = None
@@ -161,10 +178,11 @@ class Service:
         self.state = "stopping"
         self.apart.close()
         self.pool.close()
+        self.questions.close()
         if self._loaded is not None:
             self._loaded[1].close()
 
-    async def predict(self, asked: Asked, *, invert: bool = False, patiently: Patiently | None = None) -> list[Answer]:
+    async def predict(self, asked: Asked, *, invert: bool, patiently: Patiently) -> list[Answer]:
         """Answer images; with ``invert`` they have dark ink on bright ground.
 
         ``patiently`` is given what takes long enough for somebody to lose patience, looking for a digit in a picture;
@@ -181,7 +199,7 @@ class Service:
             sources = [f"image#{k}" for k in range(n)] if n > 1 else ["image"]
             answers = [predictor.judged(source, row) for source, row in zip(sources, rows, strict=True)]
         else:
-            answers = await self._of_files(predictor, batcher, asked.files, invert, patiently or _as_it_is)
+            answers = await self._of_files(predictor, batcher, asked.files, invert, patiently)
         self.measures.images.inc(len(answers))
         return answers
 
@@ -211,6 +229,86 @@ class Service:
         readings = await self.pool.run(_unless_ended(work))
         self.measures.pages.inc(len(readings))
         return readings
+
+    async def compare(self, a: str, b: str, n_images: int = MOST_COMPARED) -> dict[str, Any]:
+        """Compare two runs of the folder on test images, as ``digitlab compare --json`` but without every batch.
+
+        Raises ``RefusedError`` if there is no such run. Raises ``InputError`` if they cannot be compared, or that would
+        take too long.
+        """
+
+        def work(patience: Patience) -> dict[str, Any]:
+            first, second = self._run(a), self._run(b)
+            each = sum(_cost(_network_of(run)).multiply_adds for run in (first, second))
+            if each * n_images > _MOST_MULTIPLY_ADDS:
+                raise DataError(
+                    f"Both networks together need {each:,} multiply-adds an image, too many for {n_images:,} images "
+                    f"here. Ask for fewer, images={max(1, _MOST_MULTIPLY_ADDS // each)}, or use: digitlab compare"
+                )
+            patience.check()
+            found = compare(first, second, n_images=n_images).to_dict()
+            for side in (found["a"], found["b"]):
+                del side["steps"]
+            return found
+
+        return await self._asked(work)
+
+    async def cost(self, network: str | None = None) -> dict[str, Any]:
+        """Return what one image costs in a network: of the zoo, of a run of the folder, or the one that answers here.
+
+        As ``digitlab summary --cost --json`` has it. Raises ``RefusedError`` if there is no such network. Raises
+        ``InputError`` if it takes images of any size.
+        """
+        if network is None:
+            predictor, _ = await self.opened()
+            return _cost(predictor.model.architecture).to_dict()
+
+        def work(patience: Patience) -> dict[str, Any]:
+            named = network in ZOO | FINDERS
+            return _cost(architecture(network) if named else _network_of(self._run(network))).to_dict()
+
+        return await self._asked(work)
+
+    async def learn(self, term: str | None, network: str) -> dict[str, Any]:
+        """Explain a term with the numbers of a network of the zoo, as ``digitlab learn --json``; None lists all.
+
+        Raises ``RefusedError`` if there is no such term. Raises ``InputError`` if there is no such network.
+        """
+        if network not in ZOO:
+            raise DataError(f"There is no network {network[:100]!r}; choose one of {', '.join(ZOO)}.")
+        if term is None:
+            return {name: topic.title for name, topic in TOPICS.items()}
+
+        def work(patience: Patience) -> dict[str, Any]:
+            try:
+                name = find_topic(term)
+            except InputError as error:
+                raise RefusedError(404, str(error)) from None
+            return _lesson(name, network)
+
+        return await self._asked(work)
+
+    def _run(self, name: str) -> Run:
+        """Open a run of the folder by its name: never another folder, and no model file."""
+        try:
+            return run_in(self._runs, name)
+        except RunError as error:
+            raise RefusedError(404, self._without_folder(error)) from None
+
+    async def _asked(self, work: Callable[[Patience], T]) -> T:
+        """Do what is asked of runs, networks and words in a thread; what goes wrong does not say where runs are."""
+
+        def done(patience: Patience) -> T:
+            try:
+                return work(patience)
+            except DigitlabError as error:
+                raise DataError(self._without_folder(error)) from None
+
+        return await self.questions.run(done)
+
+    def _without_folder(self, error: DigitlabError) -> str:
+        folder = str(self._runs)
+        return str(error).replace(f"{folder}{os.sep}", "").replace(folder, "runs") if os.sep in folder else str(error)
 
     async def _of_files(
         self, predictor: Predictor, batcher: Batcher, files: list[DigitImage], invert: bool, patiently: Patiently
@@ -245,6 +343,20 @@ class Service:
         return 0 if self._loaded is None else self._loaded[1].n_waiting
 
 
+# There is one answer for each term and network of the zoo.
+_lesson = cache(lesson)
+
+
+def _network_of(run: Run) -> Architecture:
+    return (run.load_model() if run.has(MODEL) else run.load_state()).architecture
+
+
+def _cost(network: Architecture) -> Cost:
+    if network.answers_maps:
+        raise DataError(f"{network.name} takes images of any size, and what one costs depends on it. Name another.")
+    return cost_of(network)
+
+
 def _unless_ended(work: Callable[[Patience], T]) -> Callable[[Patience], T]:
     def done(patience: Patience) -> T:
         try:
@@ -253,10 +365,6 @@ def _unless_ended(work: Callable[[Patience], T]) -> Callable[[Patience], T]:
             raise RefusedError(503, "The server is stopping.", "Try again later.", retry_after_s=1) from None
 
     return done
-
-
-async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
-    await work
 
 
 def _warm_up(predictor: Predictor) -> None:

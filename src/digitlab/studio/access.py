@@ -32,7 +32,6 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from digitlab.serving.api import PATHS
 from digitlab.serving.bodies import Bodies
-from digitlab.serving.connections import Stuck
 from digitlab.serving.guard import (
     RefusedError,
     bearer_of,
@@ -44,6 +43,7 @@ from digitlab.serving.guard import (
     is_same,
     response_of,
 )
+from digitlab.serving.server import Stuck
 
 # Of the HTTP API beside the page, whose errors are JSON.
 _WORDS = {

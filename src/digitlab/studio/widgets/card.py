@@ -17,8 +17,8 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.errors import DigitlabError
-from digitlab.explanation.facts import Explanation, Facts
-from digitlab.explanation.topics import TOPICS, find_topic
+from digitlab.explanation.facts import Facts
+from digitlab.explanation.topics import TOPICS, Explanation, find_topic
 from digitlab.reading.results_file import safe_cell
 from digitlab.studio.page import Page, current_page
 from digitlab.studio.widgets.charts import png_of_svg

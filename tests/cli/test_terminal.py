@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from digitlab.cli.interruption import Interruption
+from digitlab.cli.terminal import Interruption
 from digitlab.network.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def test_the_first_signal_is_noted_and_handlers_come_back() -> None:
 def test_the_second_signal_ends_the_process_at_once() -> None:
     program = (
         "import signal, threading\n"
-        "from digitlab.cli.interruption import Interruption\n"
+        "from digitlab.cli.terminal import Interruption\n"
         "with Interruption() as interruption:\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "    while not interruption.requested: pass\n"

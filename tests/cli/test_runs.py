@@ -1,0 +1,92 @@
+"""``digitlab runs`` and ``digitlab compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_runs_lists_what_there_is(call: Any, out: Path) -> None:
+    (info,) = call("runs", "--out", out, "--json").json()
+    assert (info["name"], info["status"], info["epochs_done"]) == ("first", "complete", 1)
+    shown = call("runs", "--out", out).out
+    assert all(words in shown for words in ("first", "complete", "dense_baseline", "1/1"))
+
+
+def test_a_damaged_run_is_named_with_the_reason_beside_the_others(call: Any, tmp_path: Path) -> None:
+    for name, seed in (("bad", "1" * 400), ("good", "1")):
+        (tmp_path / name).mkdir()
+        config = '{"config": {"network": "dense_baseline", "seed": SEED, "epochs": 1}}'
+        (tmp_path / name / "config.json").write_text(config.replace("SEED", seed))
+    outcome = call("runs", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "good" in outcome.out
+    assert "damaged" in outcome.out
+    assert "Error: bad: config.json cannot be read: it holds the number 1111" in outcome.err
+    found = {one["name"]: one for one in call("runs", "--out", tmp_path, "--json").json()}
+    assert found["good"]["status"] == "started"
+    assert found["bad"]["status"] == "damaged"
+    assert "config.json cannot be read" in found["bad"]["problem"]
+
+
+def test_a_damaged_evaluation_is_told_beside_its_run(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"config": {"network": "x", "seed": 1, "epochs": 1}}')
+    (tmp_path / "run" / "evaluation.json").write_text("{")
+    outcome = call("runs", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "Error: run: its evaluation is damaged. Make it again with: digitlab evaluate run" in outcome.err
+
+
+def test_where_there_are_no_runs_the_next_step_is_told(call: Any, tmp_path: Path) -> None:
+    outcome = call("runs", "--out", tmp_path)
+    assert outcome.code == 0
+    assert f"digitlab train --out {tmp_path}" in outcome.err
+    assert call("runs", "--out", tmp_path, "--json").json() == []
+
+
+def test_a_folder_called_like_markup_is_printed_as_it_is(call: Any, tmp_path: Path) -> None:
+    assert "[red]x" in call("runs", "--out", tmp_path / "[red]x").err
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with runs of two seeds."""
+    import digitlab as dl
+
+    out = tmp_path_factory.mktemp("runs")
+    config = {"network": "dense_baseline", "train_images": 64, "validation_images": 32, "batch_size": 32, "epochs": 1}
+    for seed, name in enumerate(("first", "second")):
+        dl.train(dl.TrainConfig(**config, seed=seed), out, name=name)
+    return out
+
+
+def test_two_runs_are_shown_beside_each_other_with_a_verdict(call: Callable[..., Any], two: Path) -> None:
+    outcome = call("compare", "first", "second", "--out", two, "--images", 200)
+    assert outcome.code == 0
+    for words in ("first", "second", "Accuracy", "Set differently", "seed", "of the same 200 images"):
+        assert words in outcome.out
+    assert "A and B were trained alike but for one thing: seed." in outcome.out
+
+
+def test_json_is_the_whole_comparison(call: Callable[..., Any], two: Path) -> None:
+    import digitlab as dl
+
+    found = call("compare", two / "first", two / "second", "--json").json()
+    assert found == dl.compare("first", "second", out=two).to_dict() | {"a": found["a"], "b": found["b"]}
+    assert found["a"]["evaluation"]["n_images"] == 10_000
+
+
+def test_a_run_that_is_not_there_is_a_sentence(call: Callable[..., Any], two: Path) -> None:
+    outcome = call("compare", "first", "secon", "--out", two)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Did you mean 'second'?" in outcome.err
+
+
+def test_the_images_asked_for_are_at_least_one(call: Callable[..., Any], two: Path) -> None:
+    outcome = call("compare", "first", "second", "--out", two, "--images", 0)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "At least 1 of the test images" in outcome.err
