@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import http.client
 import io
+import os
 import socket
 import sys
 import threading
@@ -179,9 +180,8 @@ def follow_request(tracer: Tracer) -> Journey:
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         answer.read()
-        time.sleep(
-            0.25
-        )  # what is counted and logged comes after the answer, and the server looks around ten times a second
+        # What is counted and logged comes after the answer, and the server looks around ten times a second.
+        time.sleep(0.25)
 
     for _ in range(3):
         ask()
@@ -235,6 +235,9 @@ def main() -> None:
             print(f"  {file.relative_to(PACKAGE)}")
         for file in journey.kernels:
             print(f"  {file.relative_to(PACKAGE)} (compiled)")
+    # The server's threads are still noted, which Python does not survive while it takes itself apart.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

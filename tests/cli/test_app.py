@@ -95,11 +95,12 @@ def test_ctrl_c_is_no_traceback(call: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert (outcome.code, outcome.err) == (130, "Stopped.\n")
 
 
-def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
+@pytest.mark.parametrize("words", [("about",), ("about", "--json")])
+def test_a_reader_that_goes_away_ends_the_command_without_a_word(words: tuple[str, ...]) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "digitlab", "about", "--json"],
+        [sys.executable, "-m", "digitlab", *words],
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -63,7 +64,7 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         # rich would exit with 1; the command line decides what becomes of it.
         self.quiet = True
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         # Whatever is printed, and from wherever its names come: only the ends of lines are left as they are.
