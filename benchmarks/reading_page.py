@@ -60,7 +60,8 @@ def page(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         parts.append(f"![How many of the numbers that claim so much are right](../images/{RELIABILITY.name})")
     missed = [bar["what"] for bar in result["bars"] if not bar["is_reached"]]
     if missed:
-        parts += ["## Why some is not reached", "\n".join(f"- *{what}*: not looked into." for what in missed)]
+        reasons = (f"- *{what}*: {KNOWN['reasons'].get(what, 'not looked into.')}" for what in missed)
+        parts += ["## Why some is not reached", "\n".join(reasons)]
     if speed is not None:
         parts += ["## Speed", _speed(speed)]
     parts += ["## Known limits", KNOWN["limits"]]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from digitlab.engine.crops import CENTERS, DIGITS, N_MAPS, PLACES, PRIOR_LOGIT, SIZES, STRIDE, USUAL_PX
 from digitlab.reading.cells import find_cells, find_grid
 from digitlab.reading.confidence import is_digit, which_digit
-from digitlab.reading.finder import Marks, find_marks, find_turn, pyramid, scales
+from digitlab.reading.finder import Marks, find_marks, find_turn, pyramid, scales, together
 from digitlab.reading.glyphs import all_ink, cut_out, is_bright_ink
 from digitlab.reading.light import grey, local_contrast
 from digitlab.reading.lines import are_parts, find_skew, group_lines, read_line
@@ -179,6 +179,16 @@ def test_the_ink_of_a_box_is_cut_out_and_its_neighbours_is_not() -> None:
     assert one.max() > 0.95
     # The eight stands within the margin that is looked at.
     assert np.abs(one - other).mean() < 0.02
+
+
+def test_opinions_on_the_same_ink_have_all_of_it_and_neighbours_share_it() -> None:
+    page = written("4", (90, 200), (40, 65))
+    whole = box_of(page)
+    part = dataclasses.replace(whole, x=whole.x + 0.3 * whole.width, width=0.6 * whole.width)
+    both = together([whole, part])
+    alone = cut_out(page, whole, False)[0]
+    assert (cut_out(page, both, False, are_neighbors=False)[0] == alone).all()
+    assert cut_out(page, both, False)[0].sum() < 0.8 * alone.sum()
 
 
 def test_bright_ink_gives_the_same_glyph() -> None:

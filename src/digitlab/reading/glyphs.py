@@ -39,9 +39,14 @@ def is_bright_ink(light: NDArray[np.float32], marks: Marks) -> bool:
     return total > 0
 
 
-def cut_out(light: NDArray[np.float32], marks: Marks, bright_ink: bool) -> list[NDArray[np.float32]]:
-    """Cut the ink of candidates out of a page, float32 (h, w), 0-1: each as float32, bright on dark, with a margin."""
-    rivals = _rivals(marks)
+def cut_out(
+    light: NDArray[np.float32], marks: Marks, bright_ink: bool, *, are_neighbors: bool = True
+) -> list[NDArray[np.float32]]:
+    """Cut the ink of candidates out of a page, float32 (h, w), 0-1: each as float32, bright on dark, with a margin.
+
+    Neighbours share the ink between them; where they are none, but opinions on the same ink, each has all of it.
+    """
+    rivals = _rivals(marks) if are_neighbors else np.zeros((len(marks), len(marks)), np.bool_)
     return [
         _ink(light, marks.box(k), bright_ink, [marks.box(int(j)) for j in np.flatnonzero(rivals[k])])
         for k in range(len(marks))

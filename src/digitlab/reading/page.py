@@ -238,7 +238,7 @@ def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answer
     whole = all_ink(light, marks.box(0), bright)
     if whole is not None:
         marks = together([marks, _with_box(marks[:1], whole)])
-    said = answers.of_glyphs(cut_out(light, marks, bright), center=options.center)
+    said = answers.of_glyphs(cut_out(light, marks, bright, are_neighbors=False), center=options.center)
     again = look_again(levels, marks, shipped_second())
     prior = np.full(len(marks), _ASKED)
     prior[-1] += _WHOLE_ODDS * (whole is not None)
