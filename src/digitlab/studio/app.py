@@ -31,7 +31,7 @@ from digitlab.studio.access import (
     keep_few_unseen,
     take_odd_events,
 )
-from digitlab.studio.frame import ICON, add_theme, build_frame, build_waiting, set_up_theme
+from digitlab.studio.layout import ICON, add_theme, build_frame, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route
