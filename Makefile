@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Two at a time; whoever has nothing left takes half of what the other has.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling check bench soak docs screenshots \
+.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling bench-agreement check bench soak screenshots \
 	site architecture package clean
 
 run: $(VENV)/installed
@@ -61,7 +61,7 @@ bench-scaling: $(VENV)/installed
 	$(BIN)/python benchmarks/scaling.py
 
 # Measures again what docs/ states: takes minutes.
-docs: $(VENV)/installed-test
+bench-agreement: $(VENV)/installed-test
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/fast.py
 

@@ -14,7 +14,7 @@ from digitlab.engine.cpu import convolution, dense, dropout, pooling
 from digitlab.engine.cpu.blocks import gather
 from digitlab.engine.cpu.compiled import entry_point, kernel
 from digitlab.engine.cpu.convolution import kernel_gradient
-from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, POOL
+from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, DROPOUT, POOL
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
 from digitlab.engine.cpu.team import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
 from digitlab.engine.cpu.tiles import LANES, address
@@ -31,9 +31,9 @@ def _forward(ops, params, memory, winners, places, training, salt, first_image):
             convolution.convolve(op, params, memory)
         elif op.kind == POOL:
             pooling.pool(op, memory, winners)
-        elif training:
+        elif op.kind == DROPOUT and training:
             dropout.drop(op, memory, salt, first_image, places)
-        else:
+        elif op.kind == DROPOUT:
             dropout.copy(op, memory)
 
 
@@ -66,7 +66,7 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
         elif op.kind == POOL:
             if op.dx >= 0:
                 pooling.pool_gradient(op, memory, winners)
-        elif op.dx >= 0:
+        elif op.kind == DROPOUT and op.dx >= 0:
             dropout.drop_gradient(op, memory, salt, first_image, places)
 
 

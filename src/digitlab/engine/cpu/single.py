@@ -28,7 +28,7 @@ import math
 import numpy as np
 
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, POOL
+from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, DROPOUT, POOL
 from digitlab.engine.cpu.tiles import (
     LANES,
     REGISTERS,
@@ -287,7 +287,7 @@ def predict_one(ops, layout, bytes_, floats, params, values, n_values, scratch, 
                 op, values, op.x // LANES, op.x_row // LANES, op.border_top, op.border_left, op.in_height, op.in_width,
                 op.channels, (op.pool_height, op.pool_width), (op.stride_height, op.stride_width),
             )  # fmt: skip
-        else:  # dropout changes nothing
+        elif op.kind == DROPOUT:  # which changes nothing
             for y in range(op.in_height):
                 for i in range(op.in_width * op.channels):
                     values[op.y // LANES + y * (op.y_row // LANES) + i] = values[
