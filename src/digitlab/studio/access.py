@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode
@@ -33,10 +33,13 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from digitlab.serving.api import PATHS
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import (
+    Guard,
     RefusedError,
     bearer_of,
     digest,
+    foreign_page,
     host_name,
+    is_allowed_origin,
     is_loopback,
     is_other_site,
     is_own_origin,
@@ -102,11 +105,21 @@ class Access:
     """Lets requests and websockets through to an ASGI app, or answers them with a sentence.
 
     ``token`` is what everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer
-    token. ``local_only`` asks for a loopback Host.
+    token. ``local_only`` asks for a loopback Host. Pages of ``origins``, of ``checked_origins``, may ask the API, with
+    the Bearer token alone.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None = None, local_only: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None = None,
+        local_only: bool = True,
+        origins: Collection[str] = (),
+    ) -> None:
         self.app = app
+        self._guard = Guard(app, token=token, local_only=local_only, origins=origins)
+        self._origins = origins
         self._token = None if token is None else digest(token)
         self._local_only = local_only
         # The cookie is not the token, and means nothing to the next process.
@@ -129,16 +142,28 @@ class Access:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["type"] == "http" and scope["path"] in PATHS and self._is_allowed_page(headers):
+            await self._guard(scope, receive, Guarded(send, ""))
+            return
         is_named_once = sum(name.lower() == b"host" for name, _ in scope["headers"]) < 2
         refusal = self._refusal(scope, headers) if is_named_once else PlainTextResponse(_TWO_HOSTS, 400)
         if refusal is not None:
             if scope["path"] in PATHS and refusal.status_code in _WORDS:
-                refusal = response_of(RefusedError(refusal.status_code, *_WORDS[refusal.status_code]))
+                is_page = refusal.body == _WRONG_ORIGIN.encode() and "origin" in headers
+                told = RefusedError(refusal.status_code, *_WORDS[refusal.status_code])
+                refusal = response_of(foreign_page(headers["origin"]) if is_page else told)
             await _answer(refusal, scope, receive, send)
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
             await self.app(scope, receive, Guarded(send, headers.get("host", "")))
+
+    def _is_allowed_page(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether it is another page that asks, and one that may ask the API."""
+        origin = headers.get("origin")
+        if origin is None or is_own_origin(origin, headers.get("host", "")):
+            return False
+        return is_allowed_origin(origin, self._origins)
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
         host = headers.get("host", "")
