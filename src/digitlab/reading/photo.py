@@ -125,9 +125,9 @@ def open_pages(
         _enable_heic(source)  # which is told at once where it is missing
         # libheif decodes as a video is decoded, so it is watched as PDFium is.
         arguments = (content, source, longest_px, first_page, most_pages)
-        pictures = _processes().each(_first_pictures, *arguments, source=source)
+        pictures = _processes().each(pictures_here, *arguments, source=source)
     else:
-        pictures = _first_pictures(content, source, longest_px, first_page, most_pages)
+        pictures = pictures_here(content, source, longest_px, first_page, most_pages)
     for photo in pictures:
         yield replace(photo, source=source)
 
@@ -157,7 +157,7 @@ def kind_of(content: bytes) -> str:
             return _RAW
         return "AVIF" if b"avi" in brands else "HEIC" if any(brand in brands for brand in _HEIC_BRANDS) else ""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    return "SVG" if text.startswith((b"<svg", b"<?xml", b"<!--")) and b"<svg" in text else ""
+    return "SVG" if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE svg")) and b"<svg" in text else ""
 
 
 def _content(photo: PhotoSource) -> tuple[bytes, str]:
@@ -194,7 +194,7 @@ def _file(path: Path) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
 
 
-def _first_pictures(content: bytes, source: str, longest_px: int, first_page: int, most_pages: int) -> Iterator[Photo]:
+def pictures_here(content: bytes, source: str, longest_px: int, first_page: int, most_pages: int) -> Iterator[Photo]:
     return islice(_pictures(content, source, longest_px, first_page), most_pages)
 
 
