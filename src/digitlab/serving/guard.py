@@ -188,12 +188,12 @@ def checked_origins(named: Iterable[str], token: str | None) -> frozenset[str]:
     whatever site is open in this machine's browser could ask. Raises ``ConfigError`` then, and for what is no origin.
     """
     origins = frozenset(_checked_origin(name) for name in named)
-    for word, who in ((ANY_ORIGIN, "every website"), (NO_ORIGIN, "every website that hides its name")):
+    for word, why in ((ANY_ORIGIN, ""), (NO_ORIGIN, " (any can make itself null)")):
         if word in origins and token is None:
             raise ConfigError(
-                f"--allow-origin {word} lets {who} that a browser of this machine has open ask, not only your page, so "
-                f"it needs a token for the page to show; here is a good one: --token {secrets.token_urlsafe(24)}. Or "
-                "name the page's own address, such as --allow-origin http://localhost:5500; one in a file gets it with "
+                f"--allow-origin {word} lets every website ask that a browser of this machine has open{why}, so it "
+                f"needs a token for your page to show; here is a good one: --token {secrets.token_urlsafe(24)}. Or name "
+                "the page's own address, such as --allow-origin http://localhost:5500; a page in a file gets one with "
                 "python -m http.server 5500."
             )
     return origins
