@@ -429,6 +429,7 @@ def test_pictures_by_what_is_in_them_are_found_whatever_they_are_called(tmp_path
         (tmp_path / name).write_bytes(picture.getvalue())
     _touch(tmp_path, "notes.txt", "icon.svg", "table.csv")
     (tmp_path / "page.bak").write_bytes(b"%PDF-1.7")
+    (tmp_path / "program.py").write_bytes(b"START = b'%PDF-'")
     assert find_photos([tmp_path]).inside == ("icon.svg", "letter.txt", "page.bak", "photo.dat", "scan")
 
 

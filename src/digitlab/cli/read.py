@@ -381,7 +381,9 @@ def _is_picture(path: Path) -> bool:
 
     try:
         with open_ordinary(path) as file:
-            return bool(kind_of(file.read(HEAD_BYTES)))
+            head = file.read(HEAD_BYTES)
+            # Texts and programs may speak of PDFs.
+            return bool(kind := kind_of(head)) and (kind != "PDF" or head.lstrip().startswith(b"%PDF-"))
     except (OSError, ValueError):
         return False
 

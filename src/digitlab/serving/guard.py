@@ -192,9 +192,9 @@ def checked_origins(named: Iterable[str], token: str | None) -> frozenset[str]:
         if word in origins and token is None:
             raise ConfigError(
                 f"--allow-origin {word} lets every website ask that a browser of this machine has open{why}, so it "
-                f"needs a token for your page to show; here is a good one: --token {secrets.token_urlsafe(24)}. Or name "
-                "the page's own address, such as --allow-origin http://localhost:5500; a page in a file gets one with "
-                "python -m http.server 5500."
+                f"needs a token for your page to show; here is a good one: --token {secrets.token_urlsafe(24)}. Or "
+                "name the page's own address, such as --allow-origin http://localhost:5500; a page in a file gets one "
+                "with python -m http.server 5500."
             )
     return origins
 
