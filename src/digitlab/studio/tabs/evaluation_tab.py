@@ -25,7 +25,7 @@ from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card, records_of
+from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images, tell
 from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table
@@ -73,7 +73,7 @@ class EvaluationTab:
         with ui.element("div").classes("wide-pair"):
             with card("Confusion Matrix", help="confusion_matrix", exports=self._matrix_exports()):
                 self._matrix = ConfusionMatrix(CLASS_NAMES, partial(self._choose, reveal=True))
-            with card("Images", help="mistakes", exports=Exports(csv=self._image_table, json=self._image_records)):
+            with card("Images", help="mistakes", exports=Exports(csv=self._image_table)):
                 with ui.element("div").classes("toolbar"):
                     ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
                 self._images = ImageList(CLASS_NAMES, label="Chosen images")
@@ -222,9 +222,6 @@ class EvaluationTab:
             given = found.probabilities[i]
             rows.append((int(found.places[i]), int(found.labels[i]), int(given.argmax()), *given.tolist()))
         return columns, rows
-
-    def _image_records(self) -> list[dict[str, Any]]:
-        return records_of(self._image_table())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from nicegui import ui
 
@@ -19,7 +18,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.run_list import NO_RUNS, RunLine, open_run, report_url, run_lines
 from digitlab.studio.tabs.comparison_view import ComparisonView
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card, dialog, records_of
+from digitlab.studio.widgets.card import Exports, Rows, card, dialog
 from digitlab.studio.widgets.controls import choose_test_images, tell
 from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
 from digitlab.text import percent
@@ -44,7 +43,7 @@ class RunsTab:
         self._page = page
         self._lines: list[RunLine] = []
         self._chosen: list[str] = []
-        exports = Exports(name="runs", csv=lambda: run_table(self._lines), json=lambda: run_records(self._lines))
+        exports = Exports(name="runs", csv=lambda: run_table(self._lines))
         with card("Runs", help="runs", exports=exports):
             self._table = SortableTable("Runs", RUN_COLUMNS, heading_column=1, on_action=self._act)
             self._none = ui.label()
@@ -184,11 +183,6 @@ def run_table(lines: Sequence[RunLine]) -> Rows:
         known |= {"changed_settings": line.changed, "status": info.get("status", "damaged")}
         rows.append([known.get(name, info.get(name)) for name in _FIELDS])
     return _FIELDS, rows
-
-
-def run_records(lines: Sequence[RunLine]) -> list[dict[str, Any]]:
-    """Return the runs as plain values to be saved."""
-    return records_of(run_table(lines))
 
 
 def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
