@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from nicegui import Client, background_tasks, ui
@@ -258,12 +259,20 @@ class Page:
         return made
 
     @contextmanager
-    def telling_errors(self) -> Iterator[None]:
-        """Tell whoever looks at the page what digitlab says went wrong inside, and go on behind it."""
+    def telling_errors(self, tell: Callable[[str], Any] | None = None, unforeseen: str = "") -> Iterator[None]:
+        """Tell whoever looks at the page what digitlab says went wrong inside, and go on behind it.
+
+        With ``unforeseen``, a sentence with ``{}`` for the error, others than digitlab's are logged and told, too.
+        """
         try:
             yield
         except DigitlabError as error:
-            self.notify(str(error), "error")
+            (tell or partial(self.notify, kind="error"))(str(error))
+        except Exception as error:
+            if not unforeseen:
+                raise
+            _LOG.exception("Something on the page failed.")
+            (tell or partial(self.notify, kind="error"))(unforeseen.format(error))
 
     # What the tabs do.
 

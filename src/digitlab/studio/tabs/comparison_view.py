@@ -19,7 +19,7 @@ from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.digit_views import Answers, ImageList
-from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable
+from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable, matrix_table
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
@@ -105,9 +105,7 @@ class ComparisonView:
 
         def table() -> Rows:
             found = self._found()
-            names = found.a.evaluation.class_names
-            rows = zip(names, found.confusion_difference, strict=True)
-            return ("label", *names), [(name, *counts) for name, counts in rows]
+            return matrix_table(found.a.evaluation.class_names, found.confusion_difference)
 
         exports = Exports(svg=svg, draws=True, csv=table, json=lambda: table()[1])
         with card("Difference of the confusion matrices", help="comparison", exports=exports):

@@ -53,8 +53,6 @@ Correct = Callable[[int, Change | Box], Any]
 def as_box(given: Any) -> Box | None:
     """Read a box that a browser sent, which may be anything.
 
-    Examples
-    --------
     >>> as_box([1, 2, 30, 40])
     Box(left=1, top=2, right=30, bottom=40)
     >>> as_box([1, 2, 1, 40]) is None
@@ -69,8 +67,6 @@ def as_box(given: Any) -> Box | None:
 def as_change(given: Any) -> tuple[int, Change | Box] | None:
     """Read what a browser sent of a correction, which may be anything; None where it is none.
 
-    Examples
-    --------
     >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": "7", "isNumber": False})
     (3, Change(box=Box(left=1, top=2, right=30, bottom=40), value='7', is_number=False))
     >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": None})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from nicegui import ui
@@ -33,7 +32,6 @@ _NEXT_STEPS = (
     "Comparing ...",
 )
 _NONE_YET = "There are no runs yet. Start a training in the Training tab; it is kept here."
-_log = logging.getLogger("digitlab.studio")
 
 
 class RunsTab:
@@ -128,23 +126,18 @@ class RunsTab:
         chosen, page = tuple(self._chosen), self._page
         if len(chosen) != 2:
             return
-        try:
+
+        def fail(sentence: str) -> None:
+            self._comparison.hide()
+            tell(self._status, sentence, is_error=True)
+
+        with page.telling_errors(fail, "The comparison failed: {}. Choose two other runs, or reload the page."):
             a, b = (open_run(page.trainer, name) for name in chosen)
             comparison = await asyncio.to_thread(compare, a, b, page.data, page.n_images)
-        except DigitlabError as error:
-            self._comparison.hide()
-            tell(self._status, str(error), is_error=True)
-            return
-        except Exception as error:
-            _log.exception("A comparison failed")
-            self._comparison.hide()
-            sentence = f"The comparison failed: {error}. Choose two other runs, or reload the page."
-            tell(self._status, sentence, is_error=True)
-            return
-        # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
-        if page.is_open and chosen == tuple(self._chosen):
-            await self._comparison.show(comparison)
-            tell(self._status, f"A is {chosen[0]}, B is {chosen[1]}.")
+            # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
+            if page.is_open and chosen == tuple(self._chosen):
+                await self._comparison.show(comparison)
+                tell(self._status, f"A is {chosen[0]}, B is {chosen[1]}.")
 
 
 #: The table's columns.
@@ -276,18 +269,15 @@ class ExportDialog:
 
         self._button.disable()
         self._say(["Exporting and verifying ..."])
-        try:
+
+        def fail(sentence: str) -> None:
+            self._say([sentence], is_error=True)
+
+        with self._page.telling_errors(fail, "The export failed: {}. Choose another format, or another run."):
             report, file = await asyncio.to_thread(exported)
-        except DigitlabError as error:
-            self._say([str(error)], is_error=True)
-        except Exception as error:
-            _log.exception("An export failed")
-            self._say([f"The export failed: {error}. Choose another format, or another run."], is_error=True)
-        else:
             self._say([f"{file.name}, {len(file.content):,} bytes.", *report.sentences()])
             ui.download.content(file.content, file.name, file.media_type)
-        finally:
-            self._button.enable()
+        self._button.enable()
 
     def _tell_format(self) -> None:
         self._quantize.set_visibility(self._format.value == "tfjs")

@@ -186,7 +186,7 @@ def read_sheet(
     if apart is None:
         found = _found(serial, photo, reader, asked)
     else:
-        found = apart.call(_photo_found, serial, photo, reader.origin, asked, source=photo.source, keys=[serial])
+        found = apart.call(_found, serial, photo, reader.origin, asked, source=photo.source, keys=[serial])
     return Sheet(photo if original is None else original, photo, reader, options, *found, changes, serial)
 
 
@@ -197,7 +197,7 @@ def steps_of_sheet(sheet: Sheet, apart: Apart | None = None) -> tuple[Step, ...]
     if apart is None:
         return _steps(sheet.reader, *about)
     given = (sheet.reader.origin, *about)
-    steps: tuple[Step, ...] = apart.call(_steps_apart, *given, source=sheet.photo.source, keys=[sheet.serial])
+    steps: tuple[Step, ...] = apart.call(_steps, *given, source=sheet.photo.source, keys=[sheet.serial])
     return steps
 
 
@@ -303,42 +303,38 @@ def _of_digit(digit: Digit) -> tuple[float, ...]:
     return (*values, max(0.0, 1.0 - sum(values)))
 
 
-def _found(serial: int, photo: Photo, reader: Reader, options: ReadingOptions) -> tuple[Reading, tuple[Mark, ...]]:
-    reading, way = read_page(photo, options, reader.answers)
+# What other processes do, too: there a reader is known by its origin.
+
+
+def _here(who: Reader | Origin) -> Reader:
+    return reader_of(who) if isinstance(who, Origin) else who
+
+
+def _found(
+    serial: int, photo: Photo, who: Reader | Origin, options: ReadingOptions
+) -> tuple[Reading, tuple[Mark, ...]]:
+    reading, way = read_page(photo, options, _here(who).answers)
     _WAYS.append((serial, way))
     return reading, _seen(reading, way, options)
 
 
 def _steps(
-    reader: Reader, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, found: Reading
+    who: Reader | Origin, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, found: Reading
 ) -> tuple[Step, ...]:
     way = next((way for number, way in tuple(_WAYS) if number == serial), None)
     if way is None:
-        way = read_page(photo, asked, reader.answers)[1]
+        way = read_page(photo, asked, _here(who).answers)[1]
     return tuple(replace(step, picture=_shown_size(step.picture)) for step in steps_of(photo, options, found, way))
-
-
-# ---- what other processes do ----
 
 
 def _file_found(
     serials: Sequence[int], content: bytes, source: str, origin: Origin, options: ReadingOptions
 ) -> Iterator[tuple[Photo, Reading, tuple[Mark, ...]]]:
-    reader, file = reader_of(origin), io.BytesIO(content)
+    file = io.BytesIO(content)
     file.name = source  # which is what errors call it
     for serial, page in zip(serials, islice(open_pages(file, len(serials)), len(serials)), strict=False):
         photo = replace(page, source=source)
-        yield photo, *_found(serial, photo, reader, options)
-
-
-def _photo_found(
-    serial: int, photo: Photo, origin: Origin, options: ReadingOptions
-) -> tuple[Reading, tuple[Mark, ...]]:
-    return _found(serial, photo, reader_of(origin), options)
-
-
-def _steps_apart(origin: Origin, *about: Any) -> tuple[Step, ...]:
-    return _steps(reader_of(origin), *about)
+        yield photo, *_found(serial, photo, origin, options)
 
 
 def _shown_size(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
