@@ -38,7 +38,7 @@ def counted(monkeypatch):
         return compute(*args)
 
     monkeypatch.setattr(tab, "answer_test_images", count)
-    monkeypatch.setattr(tab, "_evaluations", lambda _: Remembered(32))
+    monkeypatch.setattr(tab, "_evaluations", lambda _: Remembered(tab._MOST_EVALUATIONS))
     return calls
 
 
@@ -186,7 +186,7 @@ def test_what_several_ask_for_at_once_is_computed_once(digits, trained, counted)
 
 
 def test_an_evaluation_that_fails_is_told_to_all_and_tried_again(digits, trained, monkeypatch):
-    monkeypatch.setattr(tab, "_evaluations", lambda _: Remembered(32))
+    monkeypatch.setattr(tab, "_evaluations", lambda _: Remembered(tab._MOST_EVALUATIONS))
 
     def broken(*args):
         raise DataError("no")

@@ -18,10 +18,11 @@ from digitlab.errors import InputError
 from digitlab.explanation.facts import plural
 from digitlab.reading.change import Change
 from digitlab.reading.reading import REASONS, Box, Number, ReadingOptions
+from digitlab.reading.render import EDITS
 from digitlab.reading.results_file import safe_cell
 from digitlab.reading.steps import Step
 from digitlab.studio.tabs.read_desk import PROCESSES, READ_PATH, Desk
-from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, image_file, overlay, steps_of_sheet
+from digitlab.studio.tabs.sheet import Sheet, answer_of, image_file, overlay, steps_of_sheet
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import Scripted, copy_button
 from digitlab.text import percent
