@@ -18,6 +18,7 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -223,9 +224,40 @@ def _has_port(origin: str) -> bool:
         return False
 
 
+def who_asks(headers: Iterable[tuple[bytes, bytes]], *, local_only: bool) -> RefusedError | str | None:
+    """Tell by a request's headers who asks: None for a program or the server's own page, another page's origin else.
+
+    That is empty where the browser says that another page asks, and not which. RefusedError says why nobody is answered
+    who asks so: with ``local_only`` the Host has to be a loopback one.
+    """
+    host, n_hosts, is_foreign = "", 0, False
+    origins: list[str] = []
+    for name, value in headers:
+        if name == b"host":
+            host = value.decode("latin-1")
+            n_hosts += 1
+        elif name == b"origin":
+            origins.append(value.decode("latin-1") or NO_ORIGIN)
+        elif name == b"sec-fetch-site":
+            is_foreign = is_foreign or is_other_site(value.decode("latin-1"))
+    if n_hosts > 1:
+        return RefusedError(400, "The request names its Host more than once.", "Send one Host header.")
+    if local_only and not _is_local(host):
+        words = "The server answers only to a name of this machine itself."
+        return RefusedError(403, words, "Ask the address that the terminal shows.")
+    if not is_foreign and all(is_own_origin(origin, host) for origin in origins):
+        return None
+    return origins[0] if len(origins) == 1 else ""
+
+
+@lru_cache(maxsize=64)
+def _is_local(host: str) -> bool:
+    return is_loopback(host_name(host))
+
+
 def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
     """Tell whether pages of an origin may ask; ``allowed`` is of ``checked_origins``."""
-    return origin in allowed or ANY_ORIGIN in allowed
+    return origin in allowed or (ANY_ORIGIN in allowed and origin != "")
 
 
 def with_cors(app: ASGIApp, allowed: Collection[str]) -> ASGIApp:
@@ -258,9 +290,6 @@ def bearer_of(authorization: str) -> str | None:
     return shown.strip() if kind.lower() == "bearer" else None
 
 
-_KNOWN_HOSTS = 64
-
-
 class Guard:
     """Lets requests through to an ASGI app, or answers them with a sentence.
 
@@ -284,7 +313,6 @@ class Guard:
         self._origins = origins
         # Around the token: browsers ask without it whether they may send it, and see what is wrong with it.
         self._for_pages = with_cors(self._authorized, origins)
-        self._local_hosts: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or lifespan; there are no websockets."""
@@ -301,28 +329,12 @@ class Guard:
             await self._app(scope, receive, send)
 
     def _who_answers(self, scope: Scope) -> ASGIApp | RefusedError:
-        host = ""
-        origins: list[str] = []
-        n_hosts, is_foreign = 0, False
-        for name, value in scope["headers"]:
-            if name == b"host":
-                host = value.decode("latin-1")
-                n_hosts += 1
-            elif name == b"origin":
-                origins.append(value.decode("latin-1") or NO_ORIGIN)
-            elif name == b"sec-fetch-site":
-                is_foreign = is_foreign or is_other_site(value.decode("latin-1"))
-        if n_hosts > 1:
-            return RefusedError(400, "The request names its Host more than once.", "Send one Host header.")
-        if self._local_only and not self._is_local(host):
-            return RefusedError(
-                403, "The server answers only to a name of this machine itself.", "Ask http://127.0.0.1 and its port."
-            )
-        if not is_foreign and all(is_own_origin(origin, host) for origin in origins):
+        page = who_asks(scope["headers"], local_only=self._local_only)
+        if page is None:
             return self._authorized
-        if len(origins) != 1:
-            return RefusedError(403, "Pages of other sites may not ask.", "Ask from a program, such as curl.")
-        return self._for_pages if is_allowed_origin(origins[0], self._origins) else foreign_page(origins[0])
+        if isinstance(page, RefusedError):
+            return page
+        return self._for_pages if is_allowed_origin(page, self._origins) else foreign_page(page)
 
     async def _authorized(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through who shows the token."""
@@ -344,11 +356,3 @@ class Guard:
             headers={"www-authenticate": "Bearer"},
         )
         await response_of(refusal)(scope, receive, send)
-
-    def _is_local(self, host: str) -> bool:
-        if host in self._local_hosts:
-            return True
-        is_local = is_loopback(host_name(host))
-        if is_local and len(self._local_hosts) < _KNOWN_HOSTS:
-            self._local_hosts.add(host)
-        return is_local
