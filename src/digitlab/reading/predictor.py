@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential, load_model
 from digitlab.errors import NetworkError
 from digitlab.reading.answers import SHIPPED
@@ -32,6 +34,8 @@ _BRIGHT_GROUND = 127
 # Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
 _MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
 _PLACES = np.arange(_SIZE[0])
+# Digits of MNIST that a network is asked to see whether it is one for digits, and how many of them it then knows.
+_ASKED, _LEAST_ACCURACY = 200, 0.5
 # Signature, length and name of the first chunk, width, height, bits, and 0 for grey.
 _PLAIN_PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", 28, 28, 8, 0)
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -155,6 +159,18 @@ class Predictor:
         """What its file says of the network besides, such as the temperature of its answers."""
         return open_model(self.file).metadata
 
+    @cached_property
+    def knows_digits(self) -> bool:
+        """Whether the network tells MNIST's digits apart, so that what is to be framed is a digit.
+
+        Ten classes may be ten of anything, whatever they are called, and clothes fill all of 28 x 28 pixels.
+        """
+        if self.is_shipped or self.reader is None:
+            return self.is_shipped
+        known = MnistData.load().validation
+        rows = self.rows(known.images[:_ASKED].astype(np.float32) / np.float32(255))
+        return bool((rows[:, :10].argmax(axis=1) == known.labels[:_ASKED]).mean() >= _LEAST_ACCURACY)
+
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
         """Answer images, those together that need not be looked for in a picture.
 
@@ -184,7 +200,7 @@ class Predictor:
         image = 255 - digit.image if invert else digit.image
         if digit.is_given or not self.reader:
             return image
-        return image if (is_framed(image) if self.is_shipped else not has_bright_ground(image)) else None
+        return image if is_framed(image) or not (self.knows_digits or has_bright_ground(image)) else None
 
     def rows(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Ask the network: float32 (n, 28, 28), 0-1, ink bright on dark; float32 (n, classes), for ``judged``."""
