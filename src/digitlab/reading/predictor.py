@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
-from digitlab.engine.sequential import Sequential, load_model
+from digitlab.engine.sequential import opened_model
 from digitlab.errors import NetworkError
+from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.reading import ReadingOptions
-from digitlab.runs.listing import checkpoint_of, open_model
+from digitlab.runs.listing import checkpoint_of
 from digitlab.values import Prediction
 
 _SIZE = (28, 28)
@@ -135,29 +136,26 @@ class Predictor:
     """Answers images of one digit each; safe to call from several threads.
 
     The model is a run's name or folder, ``latest``, or a file of weights, whose network may know other classes than
-    digits; by default the shipped reader, which also tells where there is no digit. ``reader`` is what finds a digit in
-    a picture, None where the network is not one for digits: ``why_not`` says why. RunError is raised for a missing or
-    damaged model.
+    digits; by default the shipped reader, which also tells where there is no digit. ``pixels`` is how the pixels were
+    scaled that a file's network learned from; ``note`` says so where that was found here, and ``metadata`` what the
+    file says besides, such as the temperature of the answers. ``reader`` is what finds a digit in a picture, None where
+    the network is not one for digits: ``why_not`` says why. RunError is raised for a missing or damaged model.
     """
 
-    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs")) -> None:
+    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs"), pixels: str | None = None) -> None:
         self.is_shipped = model is None
         self.file = SHIPPED if model is None else checkpoint_of(str(model), runs)
+        opened = opened_model(self.file if model is None else model, runs, OWN.text if model is None else pixels)
+        self.model, self.metadata, self.note = opened.model, opened.metadata, opened.note
         self.reader: Reader | None = None
         self.why_not = ""
         try:
-            self.reader = Reader(None if model is None else self.file)
-            self.model: Sequential = self.reader.answers.model
+            self.reader = Reader(None if model is None else self.file, pixels=opened.pixels)
+            self.model = self.reader.answers.model
         except NetworkError as error:
-            assert model is not None
-            self.why_not, self.model = str(error), load_model(model, out=runs)
+            self.why_not = str(error)
             self.model.architecture.n_classes  # noqa: B018 - says so where the network answers with maps
         self.class_names = self.model.class_names
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What its file says of the network besides, such as the temperature of its answers."""
-        return open_model(self.file).metadata
 
     @cached_property
     def knows_digits(self) -> bool:
