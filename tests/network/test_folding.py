@@ -11,9 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
-from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-from digitlab.network.folding import Affine, Weighted, folded, rescaled
-from digitlab.network.layers import Layer, Shape
+from digitlab.network import (
+    ELU,
+    Activation,
+    Architecture,
+    AveragePooling2D,
+    Checkpoint,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+)
+from digitlab.network.folding import Affine, Weighted, folded, merged, rescaled
+from digitlab.network.layers import Layer, Shape, activation_of, same_border
 from tests.engine.reference import forward
 
 
@@ -21,65 +36,107 @@ def weighted(layer: Layer, shape: Shape, rng: np.random.Generator) -> Weighted:
     return layer, tuple(rng.normal(size=s).astype(np.float32) for s in layer.weight_shapes(shape))
 
 
-def plainly(steps: Sequence[Weighted | Affine], shape: Shape, images: Any) -> Any:
+def windowed(layer: Any, x: Any, window: Shape, border: float) -> Any:
+    """Return the windows ``(n, height, width, rows, columns, channels)`` that a convolution or pooling sees."""
+    sides = [
+        same_border(size, n, step) if layer.padding == "same" else (0, 0)
+        for size, n, step in zip(x.shape[1:3], window, layer.stride, strict=True)
+    ]
+    x = np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=border)
+    windows = np.lib.stride_tricks.sliding_window_view(x, window, (1, 2))
+    return np.moveaxis(windows[:, :: layer.stride[0], :: layer.stride[1]], 3, -1)
+
+
+def plain_layer(layer: Layer, weights: Sequence[Any], x: Any) -> Any:
+    if isinstance(layer, Conv2D):
+        x = np.tensordot(windowed(layer, x, layer.kernel, 0.0), weights[0], 3) + (weights[1] if layer.use_bias else 0.0)
+    elif isinstance(layer, Dense):
+        x = x @ weights[0] + (weights[1] if layer.use_bias else 0.0)
+    elif isinstance(layer, MaxPooling2D):
+        x = windowed(layer, x, layer.pool, -np.inf).max(axis=(3, 4))
+    elif isinstance(layer, AveragePooling2D):
+        x = np.nanmean(windowed(layer, x, layer.pool, np.nan), axis=(3, 4))
+    elif isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D):
+        x = x.mean(axis=(1, 2)) if isinstance(layer, GlobalAveragePooling2D) else x.max(axis=(1, 2))
+    elif isinstance(layer, ZeroPadding2D):
+        x = np.pad(x, [(0, 0), *layer.sides, (0, 0)])
+    elif isinstance(layer, Flatten):
+        x = x.reshape(len(x), -1)
+    name, below = activation_of(layer)
+    functions = {
+        "relu": lambda: np.maximum(x, 0.0),
+        "sigmoid": lambda: 1.0 / (1.0 + np.exp(-x)),
+        "tanh": lambda: np.tanh(x),
+        "elu": lambda: np.where(x > 0.0, x, below * np.expm1(np.minimum(x, 0.0))),
+        "leaky_relu": lambda: np.where(x > 0.0, x, below * x),
+    }
+    return functions[name]() if name in functions else x
+
+
+def plainly(steps: Sequence[Weighted | Affine], images: Any) -> Any:
     """Compute every step by itself, in float64."""
     values = np.asarray(images, np.float64)
     for step in steps:
-        if isinstance(step, Affine):
-            values = values * step.factor + step.offset
-        else:
-            network = Architecture([step[0]], values.shape[1:])
-            values = forward(network, step[1], values)[-1]
+        values = values * step.factor + step.offset if isinstance(step, Affine) else plain_layer(*step, values)
     return values
 
 
 def check(steps: Sequence[Weighted | Affine], shape: Shape, seed: int = 0) -> list[Layer]:
     """Compare with the folded network, and return its layers."""
     images = np.random.default_rng(seed).uniform(-1.0, 1.0, (5, *shape))
-    expected = plainly(steps, shape, images)
-    left = folded(steps, shape)
-    found = plainly(left, shape, images)
+    expected = plainly(steps, images)
+    left = merged(folded(steps, shape))
+    found = plainly(left, images)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(expected).max()))
     assert all(array.dtype == np.float32 for _, arrays in left for array in arrays)
     return [layer for layer, _ in left]
 
 
+paddings = st.sampled_from(["valid", "same"])
+functions = st.sampled_from(["linear", "relu", "sigmoid", "leaky_relu"])
+anywhere = st.one_of(
+    st.just("affine"),
+    st.just(Dropout(0.5)),
+    st.builds(Activation, st.sampled_from(["linear", "relu", "tanh", "elu", "leaky_relu"])),
+    st.builds(LeakyReLU, st.sampled_from([0.2, 0.3])),
+    st.builds(ELU, st.sampled_from([1.0, 0.5])),
+)
 layers = st.one_of(
     st.builds(
         Conv2D,
         st.integers(1, 3),
         st.integers(1, 3),
-        padding=st.sampled_from(["valid", "same"]),
-        activation=st.sampled_from(["linear", "relu"]),
+        padding=paddings,
+        activation=functions,
         use_bias=st.booleans(),
+        strides=st.integers(1, 2),
     ),
-    st.builds(MaxPooling2D, st.integers(1, 2), padding=st.sampled_from(["valid", "same"])),
-    st.just(Dropout(0.5)),
-    st.just("affine"),
+    st.builds(MaxPooling2D, st.integers(1, 2), padding=paddings),
+    st.builds(AveragePooling2D, st.integers(1, 3), st.integers(1, 2), padding=paddings),
+    st.builds(ZeroPadding2D, st.integers(0, 1)),
+    anywhere,
 )
-rows = st.one_of(
-    st.builds(Dense, st.integers(1, 4), activation=st.sampled_from(["linear", "relu"]), use_bias=st.booleans()),
-    st.just(Dropout(0.5)),
-    st.just("affine"),
-)
+rows = st.one_of(st.builds(Dense, st.integers(1, 4), activation=functions, use_bias=st.booleans()), anywhere)
+to_rows = st.sampled_from([Flatten(), GlobalAveragePooling2D(), GlobalMaxPooling2D()])
 
 
-@given(st.lists(layers, max_size=4), st.lists(rows, max_size=3), st.integers(0, 10_000))
-def test_random_networks_answer_as_before(images: list[Any], features: list[Any], seed: int) -> None:
+@given(st.lists(layers, max_size=4), to_rows, st.lists(rows, max_size=3), st.integers(0, 10_000))
+def test_random_networks_answer_as_before(images: list[Any], middle: Any, features: list[Any], seed: int) -> None:
     rng = np.random.default_rng(seed)
     start = shape = (9, 8, int(rng.integers(1, 3)))
     steps: list[Weighted | Affine] = []
-    for kind in [*images, Flatten(), *features]:
+    for kind in [*images, middle, *features]:
         if kind == "affine":
             # Some with nothing added, some with no negative factor, since these may pass more layers.
             factor, offset = rng.normal(size=shape[-1:]), rng.normal(size=shape[-1:]) * rng.integers(0, 2)
             steps.append(Affine.of(np.abs(factor) if rng.integers(0, 2) else factor, offset))
         else:
             try:
-                steps.append(weighted(kind, shape, rng))
-                shape = kind.output_shape(shape)
+                behind = kind.output_shape(shape)
             except NetworkError:
                 continue  # it does not fit into what is left of the image
+            steps.append(weighted(kind, shape, rng))
+            shape = behind
     check(steps, start, seed)
 
 
@@ -140,7 +197,9 @@ def test_normalization_is_what_keras_says_it_is() -> None:
 
 def test_a_checkpoint_takes_pixels_of_another_scale() -> None:
     network = Architecture([Conv2D(2, 3), MaxPooling2D(2), Flatten(), Dense(3, activation="softmax")], (9, 8, 1), "n")
-    given = Checkpoint(network, tuple(network.initial_weights(0)), ("a", "b", "c"), {"epoch": "1"}, {"m": np.ones(3)})
+    given = Checkpoint(
+        network, tuple(network.initial_weights(0)), ("a", "b", "c"), {"epoch": "1"}, {"m": np.ones(3, np.float32)}
+    )
     images = np.random.default_rng(0).uniform(size=(5, 9, 8, 1))
     there = rescaled(given, 2.0, -1.0)
     assert (there.class_names, there.metadata, there.extra) == (given.class_names, given.metadata, {})
@@ -150,6 +209,26 @@ def test_a_checkpoint_takes_pixels_of_another_scale() -> None:
     back = rescaled(there, 0.5, 0.5)
     for ours, theirs in zip(back.weights, given.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([Conv2D(2, 3), Activation("tanh")], [Conv2D(2, 3, activation="tanh")]),
+        ([Conv2D(2, 3), MaxPooling2D(2), Activation("relu")], [Conv2D(2, 3, activation="relu"), MaxPooling2D(2)]),
+        ([Conv2D(2, 3), AveragePooling2D(2), Activation("relu")], None),
+        ([Conv2D(2, 3, activation="relu"), Activation("relu")], [Conv2D(2, 3, activation="relu")]),
+        ([Conv2D(2, 3, activation="tanh"), Activation("relu")], None),
+        ([Conv2D(2, 3), LeakyReLU(0.2)], [Conv2D(2, 3, activation="leaky_relu")]),
+        ([Conv2D(2, 3), LeakyReLU(0.1)], None),
+        ([Flatten(), Dense(3), Dropout(0.5), Activation("softmax")],
+         [Flatten(), Dense(3, activation="softmax"), Dropout(0.5)]),
+        ([GlobalAveragePooling2D(), Activation("softmax")], None),
+        ([Activation("linear"), Flatten()], [Flatten()]),
+    ],
+)  # fmt: skip
+def test_activations_become_part_of_the_layer_they_are_for(layers: list[Layer], expected: list[Layer] | None) -> None:
+    assert [layer for layer, _ in merged([(layer, ()) for layer in layers])] == (expected or layers)
 
 
 def test_a_map_of_other_channels_is_a_sentence() -> None:

@@ -17,7 +17,28 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
+<<<<<<< HEAD
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
+=======
+from digitlab.network.layers import (
+    ELU,
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    Layer,
+    LeakyReLU,
+    MaxPooling2D,
+    Shape,
+    ZeroPadding2D,
+    activation_of,
+    same_border,
+)
+>>>>>>> keras
 
 # A dense layer that only scales has this many weights, squared.
 _MOST_FEATURES = 2_048
@@ -88,6 +109,41 @@ def folded(steps: Sequence[Weighted | Affine], input_shape: Shape) -> list[Weigh
     return done
 
 
+<<<<<<< HEAD
+=======
+def merged(steps: Sequence[Weighted]) -> list[Weighted]:
+    """Return the same layers with activations that stand by themselves made part of the layer whose sums they are for.
+
+    They may change places with max-pooling, since all of them rise. What cannot be merged stays as it is.
+    """
+    done: list[Weighted] = []
+    for step in steps:
+        name, below_zero = activation_of(step[0])
+        by_itself = isinstance(step[0], Activation | LeakyReLU | ELU)
+        if not by_itself or not (name == "linear" or _merge(done, name, below_zero)):
+            done.append(step)
+    return done
+
+
+def _merge(done: list[Weighted], name: str, below_zero: float) -> bool:
+    passable = (Dropout,) if name == "softmax" else (Dropout, Flatten, MaxPooling2D, GlobalMaxPooling2D)
+    for j in reversed(range(len(done))):
+        layer, weights = done[j]
+        if isinstance(layer, Conv2D | Dense):
+            if layer.activation == name == "relu":
+                return True
+            # Not LeakyReLU with a slope of its own, nor a softmax of maps.
+            is_plain = activation_of(Activation(name)) == (name, below_zero)
+            if layer.activation != "linear" or not is_plain or (name == "softmax" and isinstance(layer, Conv2D)):
+                return False
+            done[j] = dataclasses.replace(layer, activation=name), weights
+            return True
+        if not isinstance(layer, passable):
+            return False
+    return False
+
+
+>>>>>>> keras
 def rescaled(checkpoint: Checkpoint, factor: ArrayLike, offset: ArrayLike = 0.0) -> Checkpoint:
     """Return the network that answers an image ``x`` as this one answers ``x * factor + offset``, numbers or a channel.
 
@@ -136,7 +192,11 @@ def _goes_behind(left: list[Weighted | Affine], affine: Affine, shape: Shape) ->
             return True
         layer, weights = step
         if isinstance(layer, Conv2D | Dense):
+<<<<<<< HEAD
             if isinstance(layer, Conv2D) and _has_border(layer) and affine.offset.any():
+=======
+            if isinstance(layer, Conv2D) and _has_border(layer, shape) and affine.offset.any():
+>>>>>>> keras
                 return False
             offsets = (weights[0] * affine.offset[:, None]).reshape(-1, weights[0].shape[-1])
             bias = weights[1] if layer.use_bias else 0.0
@@ -153,6 +213,7 @@ def _goes_behind(left: list[Weighted | Affine], affine: Affine, shape: Shape) ->
 
 def _may_change_places(layer: Layer, affine: Affine) -> bool:
     """Tell whether a layer and a map of its channels may be done in either order."""
+<<<<<<< HEAD
     if isinstance(layer, MaxPooling2D):
         return bool((affine.factor >= 0.0).all())
     return isinstance(layer, Dropout)
@@ -160,6 +221,20 @@ def _may_change_places(layer: Layer, affine: Affine) -> bool:
 
 def _has_border(layer: Conv2D) -> bool:
     return layer.padding == "same" and layer.kernel != (1, 1)
+=======
+    if isinstance(layer, MaxPooling2D | GlobalMaxPooling2D):
+        return bool((affine.factor >= 0.0).all())
+    if isinstance(layer, ZeroPadding2D):
+        return not affine.offset.any()
+    return isinstance(layer, Dropout | AveragePooling2D | GlobalAveragePooling2D)
+
+
+def _has_border(layer: Conv2D, shape: Shape) -> bool:
+    sizes = zip(shape, layer.kernel, layer.stride, strict=False)
+    return layer.padding == "same" and any(
+        window > 1 if size is None else any(same_border(size, window, step)) for size, window, step in sizes
+    )
+>>>>>>> keras
 
 
 def _with_bias(layer: Conv2D | Dense, kernel: NDArray[np.float64], bias: ArrayLike) -> Weighted:
