@@ -17,9 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-<<<<<<< HEAD
-from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape
-=======
 from digitlab.network.layers import (
     ELU,
     Activation,
@@ -38,7 +35,6 @@ from digitlab.network.layers import (
     activation_of,
     same_border,
 )
->>>>>>> keras
 
 # A dense layer that only scales has this many weights, squared.
 _MOST_FEATURES = 2_048
@@ -109,8 +105,6 @@ def folded(steps: Sequence[Weighted | Affine], input_shape: Shape) -> list[Weigh
     return done
 
 
-<<<<<<< HEAD
-=======
 def merged(steps: Sequence[Weighted]) -> list[Weighted]:
     """Return the same layers with activations that stand by themselves made part of the layer whose sums they are for.
 
@@ -143,7 +137,6 @@ def _merge(done: list[Weighted], name: str, below_zero: float) -> bool:
     return False
 
 
->>>>>>> keras
 def rescaled(checkpoint: Checkpoint, factor: ArrayLike, offset: ArrayLike = 0.0) -> Checkpoint:
     """Return the network that answers an image ``x`` as this one answers ``x * factor + offset``, numbers or a channel.
 
@@ -192,11 +185,7 @@ def _goes_behind(left: list[Weighted | Affine], affine: Affine, shape: Shape) ->
             return True
         layer, weights = step
         if isinstance(layer, Conv2D | Dense):
-<<<<<<< HEAD
-            if isinstance(layer, Conv2D) and _has_border(layer) and affine.offset.any():
-=======
             if isinstance(layer, Conv2D) and _has_border(layer, shape) and affine.offset.any():
->>>>>>> keras
                 return False
             offsets = (weights[0] * affine.offset[:, None]).reshape(-1, weights[0].shape[-1])
             bias = weights[1] if layer.use_bias else 0.0
@@ -213,15 +202,6 @@ def _goes_behind(left: list[Weighted | Affine], affine: Affine, shape: Shape) ->
 
 def _may_change_places(layer: Layer, affine: Affine) -> bool:
     """Tell whether a layer and a map of its channels may be done in either order."""
-<<<<<<< HEAD
-    if isinstance(layer, MaxPooling2D):
-        return bool((affine.factor >= 0.0).all())
-    return isinstance(layer, Dropout)
-
-
-def _has_border(layer: Conv2D) -> bool:
-    return layer.padding == "same" and layer.kernel != (1, 1)
-=======
     if isinstance(layer, MaxPooling2D | GlobalMaxPooling2D):
         return bool((affine.factor >= 0.0).all())
     if isinstance(layer, ZeroPadding2D):
@@ -234,7 +214,6 @@ def _has_border(layer: Conv2D, shape: Shape) -> bool:
     return layer.padding == "same" and any(
         window > 1 if size is None else any(same_border(size, window, step)) for size, window, step in sizes
     )
->>>>>>> keras
 
 
 def _with_bias(layer: Conv2D | Dense, kernel: NDArray[np.float64], bias: ArrayLike) -> Weighted:
