@@ -68,7 +68,7 @@ def evaluate(
         )
     report: Path | None = None
     chosen = mnist.test if split == "test" else mnist.validation
-    if found is not None and is_own and split == "test" and images is None:
+    if found is not None and isinstance(model, Sequential) and is_own and split == "test" and images is None:
         evaluation, report = evaluate_and_report(found, mnist, model=model)
     else:
         evaluation = evaluate_split(model, chosen, images, seed=seed)

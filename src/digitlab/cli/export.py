@@ -44,13 +44,17 @@ def export(
     """
     from digitlab.data.mnist import MnistData
     from digitlab.engine.sequential import Sequential
+    from digitlab.errors import RunError
     from digitlab.evaluation.finish import own_folder
     from digitlab.exporting.export import export as exported
-    from digitlab.network.formats.files import is_model_file, load_model_file
+    from digitlab.network.formats.files import LackingError, is_model_file, load_model_file
     from digitlab.runs.listing import find_run
 
     found = None if is_model_file(run) else find_run(run, runs)
-    checkpoint = load_model_file(run) if found is None else found.load_model()
+    try:
+        checkpoint = load_model_file(run) if found is None else found.load_model()
+    except LackingError as error:
+        raise RunError(f"{error} Only what digitlab's own layers express can be exported.") from None
     mnist = MnistData.load(own_folder(found) if data is None else data)
     report = exported(
         Sequential.from_checkpoint(checkpoint),

@@ -28,7 +28,7 @@ from digitlab.text import percent
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from digitlab.engine.sequential import Sequential
+    from digitlab.engine.sequential import Model
     from digitlab.reading.predictor import DigitImage, Predictor
     from digitlab.values import Prediction
 
@@ -95,7 +95,7 @@ def predict(
     console.print(predictions_table(predictions, network.class_names, console.width, refused))
 
 
-def warn_of_scale(model: Sequential) -> None:
+def warn_of_scale(model: Model) -> None:
     """Say so where a network of somebody's own was trained with pixels in another scale, it seems."""
     from digitlab.evaluation.evaluate import scale_warning_on_mnist
 

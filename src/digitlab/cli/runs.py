@@ -98,7 +98,7 @@ def compare(
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Tell which of two runs reads better, and in what they were trained differently.
+    """Tell which of two runs or model files reads better, and in what runs were trained differently.
 
     Both answer the same test images. Whether the difference may be chance is told by McNemar's exact test on the images
     that they answer differently. An interrupted run is compared with the weights that were saved last.
@@ -106,7 +106,7 @@ def compare(
     Parameters
     ----------
     a
-        A run's name or folder, or "latest".
+        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     b
         Another one.
     images

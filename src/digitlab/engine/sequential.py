@@ -17,15 +17,17 @@ from digitlab.engine.images import LabelledImages, wrap_images, wrap_labelled, w
 from digitlab.engine.keras_bridge import keras_network, to_keras
 from digitlab.engine.loop import crop_epochs, steps
 from digitlab.engine.optimizers import Adam, LiveRate, Optimizer
+from digitlab.engine.runtime import RuntimeModel
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.files import LackingError
 from digitlab.network.layers import Layer
 from digitlab.network.zoo import architecture as architecture_of
 from digitlab.runs.listing import open_model
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
-__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
+__all__ = ["Model", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
 
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
@@ -99,9 +101,11 @@ class Sequential:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, *, threads: int | None = None) -> Sequential:
         """Build the model that a checkpoint holds."""
-        return cls.from_architecture(
+        model = cls.from_architecture(
             checkpoint.architecture, checkpoint.weights, threads=threads, class_names=checkpoint.class_names
         )
+        model.metadata = dict(checkpoint.metadata)
+        return model
 
     @classmethod
     def from_keras(
@@ -143,6 +147,8 @@ class Sequential:
         #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
         self.stop_training = False
         self.optimizer: LiveRate | None = None
+        #: What the file it comes from says of it besides, such as the temperature of its answers.
+        self.metadata: dict[str, str] = {}
         n = 0 if architecture.answers_maps else architecture.n_classes
         named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
         default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
@@ -411,6 +417,10 @@ class Sequential:
         return history
 
 
+#: Whatever answers images with classes: digitlab's own engine, or another runtime.
+Model = Sequential | RuntimeModel
+
+
 def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
     if loss not in LOSSES:
         raise ConfigError(f"There is no loss {loss!r}. There are {', '.join(LOSSES)}.")
@@ -438,8 +448,11 @@ def fast_cnn(seed: int = 0) -> Sequential:
     return Sequential.from_architecture(architecture_of("fast_cnn"), seed=seed)
 
 
-def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | None = None) -> Sequential:
+def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | None = None) -> Model:
     """Load a trained model.
+
+    A file of a network that digitlab's layers cannot express becomes a ``RuntimeModel``, which onnxruntime or Keras
+    answers for: it has ``predict`` and what evaluation, reading and serving need.
 
     Parameters
     ----------
@@ -457,4 +470,7 @@ def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | Non
     RunError
         If there is none, or it is damaged or not usable; the message says which file and what to do.
     """
-    return Sequential.from_checkpoint(open_model(path, out), threads=threads)
+    try:
+        return Sequential.from_checkpoint(open_model(path, out), threads=threads)
+    except LackingError as error:
+        return RuntimeModel(error.path, error.why)

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential, load_model
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
+from digitlab.network.formats.files import is_model_file
 from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.runs.listing import find_run
 from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
@@ -125,7 +126,7 @@ class TestAnswers:
     places: NDArray[np.intp]
 
 
-def answer_test_images(model: Sequential, data: MnistData, n_images: int | None = None) -> TestAnswers:
+def answer_test_images(model: Model, data: MnistData, n_images: int | None = None) -> TestAnswers:
     """Answer test images, by default all; the same ``n_images`` of them for every model."""
     n = len(data.test) if n_images is None else min(n_images, len(data.test))
     places = choose_images(data.test, n, _SEED)
@@ -143,13 +144,14 @@ def compare(
     *,
     out: str | Path = "runs",
 ) -> Comparison:
-    """Compare two runs on the same test images.
+    """Compare two runs, or model files, on the same test images.
 
     Parameters
     ----------
     a, b : Run, str or Path
         Runs, their directories or their names in ``out``. Complete, or interrupted: then the last saved weights are
-        taken.
+        taken. Or model files, as ``load_model`` takes them; how those were trained is not known, so no settings are
+        compared then.
     data : MnistData, optional
         Its test images are answered by both; those of the first run's data by default.
     n_images : int, optional
@@ -169,9 +171,11 @@ def compare(
     InputError
         If a network does not take such images.
     """
-    run_a, run_b = (run if isinstance(run, Run) else find_run(run, out) for run in (a, b))
+    run_a, run_b = (
+        one if isinstance(one, Run) else Path(one) if is_model_file(one) else find_run(one, out) for one in (a, b)
+    )
     if data is None:
-        data = MnistData.load(own_folder(run_a))
+        data = MnistData.load(own_folder(next((one for one in (run_a, run_b) if isinstance(one, Run)), None)))
     side_a, answers_a = _side(run_a, data, n_images)
     side_b, answers_b = _side(run_b, data, n_images)
     labels = answers_a.labels
@@ -198,16 +202,21 @@ def compare(
     )
 
 
-def _side(run: Run, data: MnistData, n_images: int | None) -> tuple[ComparedRun, TestAnswers]:
-    checkpoint = run.load_model() if run.has(MODEL) else run.load_state()
+def _side(run: Run | Path, data: MnistData, n_images: int | None) -> tuple[ComparedRun, TestAnswers]:
+    if isinstance(run, Run):
+        model: Model = Sequential.from_checkpoint(run.load_model() if run.has(MODEL) else run.load_state())
+    else:
+        model = load_model(run)
     try:
-        answers = answer_test_images(Sequential.from_checkpoint(checkpoint), data, n_images)
+        answers = answer_test_images(model, data, n_images)
     except InputError as error:
         raise InputError(f"{run.name} cannot be compared on {data.source}: {error}") from None
+    if isinstance(run, Path):
+        return ComparedRun(run.name, model.count_params(), True, (), (), answers.evaluation), answers
     history, info = run.history(), _info(run)
     side = ComparedRun(
         name=run.name,
-        n_parameters=checkpoint.architecture.n_parameters,
+        n_parameters=model.count_params(),
         is_complete=run.has(MODEL),
         steps=tuple(record for record in history if isinstance(record, StepRecord)),
         epochs=tuple(record for record in history if isinstance(record, EpochRecord)),
@@ -252,7 +261,11 @@ def _sign_test(n_a: int, n_b: int) -> float:
     return min(1.0, float(Fraction(2 * tail, 2**n)))
 
 
-def _differences(run_a: Run, side_a: ComparedRun, run_b: Run, side_b: ComparedRun) -> Iterator[SettingDifference]:
+def _differences(
+    run_a: Run | Path, side_a: ComparedRun, run_b: Run | Path, side_b: ComparedRun
+) -> Iterator[SettingDifference]:
+    if isinstance(run_a, Path) or isinstance(run_b, Path):
+        return  # nobody knows how what a file holds was trained
     told = [_settings(run, side) for run, side in ((run_a, side_a), (run_b, side_b))]
     for name in dict.fromkeys([*told[0], *told[1]]):
         a, b = told[0].get(name), told[1].get(name)

@@ -24,7 +24,7 @@ from digitlab.text import percent
 from digitlab.values import CLASS_NAMES, Calibration, ClassReport, Evaluation, Mistake
 
 if TYPE_CHECKING:
-    from digitlab.engine.sequential import Sequential
+    from digitlab.engine.sequential import Model
 
 
 #: A float32 softmax over ten classes sums to 1 within about 1e-6; more than this is a row of something else.
@@ -214,7 +214,7 @@ _FIRST, _GOOD = 200, 0.98
 _MOST_MISTAKES, _LEAST_DEVIATIONS, _LEAST_ACCURACY = 0.7, 3.0, 0.5
 
 
-def scale_warning(model: Sequential, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+def scale_warning(model: Model, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
     """Return a sentence where another usual scale of pixels fits far better than 0 to 1; else an empty text.
 
     A network that does not answer images, uint8 (n, 28, 28), with one class each is passed over.
@@ -249,7 +249,7 @@ def scale_warning(model: Sequential, images: NDArray[np.uint8], labels: NDArray[
     )
 
 
-def scale_warning_on_mnist(model: Sequential) -> str:
+def scale_warning_on_mnist(model: Model) -> str:
     """Return ``scale_warning`` for MNIST's digits, where a network is one for digits and no images have labels."""
     if model.architecture.answers_maps or model.architecture.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):
         return ""

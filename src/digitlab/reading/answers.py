@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, load_model
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.reading.frame import frame_all
-from digitlab.runs.listing import open_model
 
 #: The reader's network that the package brings.
 SHIPPED = Path(__file__).parent / "model" / "reader.safetensors"
@@ -22,16 +21,15 @@ _AT_ONCE = 2048  # glyphs framed and answered at a time: bounds the memory of a 
 class Answers:
     """The network that knows single digits, 10 outputs or 11 with "not a digit" last, and how it is calibrated.
 
-    A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a ``Sequential``
+    A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a model
     is calibrated; a file says so itself.
     """
 
-    def __init__(self, model: Sequential | str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(self, model: Model | str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
         metadata = {} if metadata is None else metadata
-        if not isinstance(model, Sequential):
-            checkpoint = open_model(SHIPPED if model is None else model)
-            metadata = checkpoint.metadata
-            model = Sequential.from_checkpoint(checkpoint)
+        if not isinstance(model, Model):
+            model = load_model(SHIPPED if model is None else model)
+            metadata = model.metadata
         n = len(model.class_names)
         if n not in (10, 11) or tuple(model.architecture.input_shape) not in ((28, 28, 1), (784,)):
             raise NetworkError(

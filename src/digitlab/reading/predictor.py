@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential, load_model
+from digitlab.engine.sequential import Model, load_model
 from digitlab.errors import NetworkError
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.reading import ReadingOptions
-from digitlab.runs.listing import checkpoint_of, open_model
+from digitlab.runs.listing import checkpoint_of
 from digitlab.values import Prediction
 
 _SIZE = (28, 28)
@@ -143,7 +143,7 @@ class Predictor:
         self.why_not = ""
         try:
             self.reader = Reader(None if model is None else self.file)
-            self.model: Sequential = self.reader.answers.model
+            self.model: Model = self.reader.answers.model
         except NetworkError as error:
             assert model is not None
             self.why_not, self.model = str(error), load_model(model, out=runs)
@@ -153,7 +153,7 @@ class Predictor:
     @property
     def metadata(self) -> dict[str, str]:
         """What its file says of the network besides, such as the temperature of its answers."""
-        return open_model(self.file).metadata
+        return self.model.metadata
 
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
         """Answer images, those together that need not be looked for in a picture.
