@@ -8,7 +8,6 @@ within limits of time and memory in a process of its own (docs/decisions/0015-ot
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,13 +21,14 @@ from digitlab.engine import runtime_process as apart
 from digitlab.engine.keras_bridge import keras_backend
 from digitlab.engine.runtime_process import Opened, Question
 from digitlab.errors import DataError, NetworkError, RunError
+from digitlab.network.pixels import OWN, PixelScale
 from digitlab.processes import Processes
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 #: What the answers to one batch may take of the processor's time, and the process of memory.
 SECONDS, MEMORY_BYTES = 60.0, 2**32
 
-_ONLY = "It can be evaluated, read with, served and compared, and not trained, exported or looked inside."
+_ONLY = "It can be evaluated, read with, served and compared, and not trained, exported or looked inside"
 # What a Sequential has besides, and people ask for.
 _NOT_HERE = (
     *("compile", "fit", "get_config", "get_layer", "get_weights", "labelled", "layers", "maps_runner", "optimizer"),
@@ -118,6 +118,8 @@ class RuntimeModel:
         What the classes are called; the position is the label.
     architecture : RuntimeNetwork
         The shape of what it takes and gives; it has no layers.
+    digest : str
+        The SHA-256 of the file.
 
     Raises
     ------
@@ -135,11 +137,11 @@ class RuntimeModel:
                 f"'digitlab[{runtime.extra}]'"
             )
         self._apart = _Apart(runtime)
-        self._factor, self._offset = 1.0, 0.0
+        self._scale = OWN
         opened: Opened = self._apart.call(apart.opened, str(self.path), source=str(path))
         self._question: Question = opened.question
         self.runtime, self.inputs, self.outputs = opened.runtime, opened.inputs, opened.outputs
-        self.metadata: dict[str, str] = {}
+        self.digest = opened.digest
         n = opened.question.n_classes
         usual = (*CLASS_NAMES, NOT_A_DIGIT)[:n] if n in (10, 11) else tuple(str(k) for k in range(n))
         self.class_names = opened.class_names if len(opened.class_names) == n else usual
@@ -151,9 +153,9 @@ class RuntimeModel:
         return self.architecture.name
 
     def sentence(self) -> str:
-        """Return who runs it, why, and what it can be used for."""
-        why = f": {self._why}" if self._why else "."
-        return f"{_ONLY.replace('It', self.path.name, 1)} It runs through {self.runtime}{why}"
+        """Return who runs it, what it can be used for, and why not for more."""
+        why = f", since digitlab's layers do not express it: {self._why}" if self._why else "."
+        return f"{self.path.name} runs through {self.runtime}. {_ONLY}{why}"
 
     def count_params(self) -> int:
         """Return the number of weights."""
@@ -166,10 +168,10 @@ class RuntimeModel:
         print_fn(f"Total: {self.count_params():,} parameters in {self.name}")
         print_fn(self.sentence())
 
-    def rescaled(self, factor: float, offset: float) -> RuntimeModel:
-        """Return the same model for pixels of 0 to 1 that are multiplied by ``factor``, plus ``offset``, beforehand."""
-        other = copy.copy(self)
-        other._factor, other._offset = self._factor * factor, self._factor * offset + self._offset
+    def rescaled(self, scale: PixelScale) -> RuntimeModel:
+        """Return the same model, which gets pixels of 0 to 1 in this scale."""
+        other = object.__new__(RuntimeModel)
+        other.__dict__ |= self.__dict__ | {"_scale": scale}
         return other
 
     def predict(self, images: ArrayLike) -> NDArray[np.float32]:
@@ -206,19 +208,12 @@ class RuntimeModel:
         return np.concatenate(answers) if answers else np.zeros((0, self.architecture.n_classes), np.float32)
 
     def _answered(self, images: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
-        scale = self._factor, self._offset
-        return self._apart.each(
-            apart.answered, str(self.path), self._question, scale, images, source=str(self.path.name)
-        )
+        scale = self._scale.factor, self._scale.offset
+        return self._apart.each(apart.answered, str(self.path), self._question, scale, images, source=self.path.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the file again; it may be one that reads a photo with it.
-        return _again, (str(self.path), self._why, self._factor, self._offset)
-
-    def __copy__(self) -> RuntimeModel:
-        other = object.__new__(RuntimeModel)
-        other.__dict__.update(self.__dict__)
-        return other
+        return _again, (str(self.path), self._why, self._scale)
 
     def __getattr__(self, name: str) -> Any:
         if name in _NOT_HERE and "_question" in self.__dict__:
@@ -226,5 +221,5 @@ class RuntimeModel:
         raise AttributeError(name)
 
 
-def _again(path: str, why: str, factor: float, offset: float) -> RuntimeModel:
-    return RuntimeModel(path, why).rescaled(factor, offset)
+def _again(path: str, why: str, scale: PixelScale) -> RuntimeModel:
+    return RuntimeModel(path, why).rescaled(scale)

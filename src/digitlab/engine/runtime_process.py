@@ -5,6 +5,7 @@ Everything here happens within the limits of the process that ``RuntimeModel`` a
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -84,6 +85,7 @@ class Opened:
     outputs: str
     n_parameters: int
     class_names: tuple[str, ...]
+    digest: str
 
 
 @dataclass
@@ -144,9 +146,9 @@ def opened(path: str) -> Opened:
         if not np.isfinite(rows).all():
             raise unusable(file, f"{_NO_NUMBER}. Use another model.")
         question = Question(layout, output, rows.shape[1], _kind_of(rows), _TRIED if is_slow else MOST_AT_ONCE)
-        return Opened(
-            question, session.runtime, session.inputs, session.outputs, session.n_parameters, session.class_names
-        )
+        digest = hashlib.sha256(read_whole(file, 2 * MOST_WEIGHT_BYTES)).hexdigest()
+        told = session.runtime, session.inputs, session.outputs, session.n_parameters, session.class_names
+        return Opened(question, *told, digest)
     if not layouts:
         raise unusable(
             file,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
-from digitlab.engine.sequential import Model, Sequential, load_model
+from digitlab.engine.sequential import Model, Sequential, opened_model
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
@@ -206,7 +206,7 @@ def _side(run: Run | Path, data: MnistData, n_images: int | None) -> tuple[Compa
     if isinstance(run, Run):
         model: Model = Sequential.from_checkpoint(run.load_model() if run.has(MODEL) else run.load_state())
     else:
-        model = load_model(run)
+        model = opened_model(run).model
     try:
         answers = answer_test_images(model, data, n_images)
     except InputError as error:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import ConfigError, DigitlabError, RunError
-from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.report import ReportInput, render_report
+from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 from digitlab.runs.run import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS, Run
 from digitlab.values import EpochRecord, Evaluation, StepRecord
@@ -71,7 +72,8 @@ def evaluate_split(model: Model, split: Split, n_images: int | None = None, *, s
             f"What it finds on validation crops stands in its run's report."
         )
     chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
-    return evaluate(model, chosen.images, chosen.labels, class_names=model.class_names)
+    labels = class_numbers(chosen.labels, len(model.class_names))
+    return evaluate_answers(model.predict(chosen.images), labels, class_names=model.class_names)
 
 
 def own_folder(run: Run | None) -> str | None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Model, load_model
+from digitlab.engine.images import holds_digit
+from digitlab.engine.sequential import Model, opened_model
 from digitlab.errors import ConfigError, NetworkError
+from digitlab.network.pixels import OWN
 from digitlab.reading.frame import frame_all
 
 #: The reader's network that the package brings.
@@ -21,22 +23,31 @@ _AT_ONCE = 2048  # glyphs framed and answered at a time: bounds the memory of a 
 class Answers:
     """The network that knows single digits, 10 outputs or 11 with "not a digit" last, and how it is calibrated.
 
-    A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a model
-    is calibrated; a file says so itself.
+    A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a ``Sequential``
+    is calibrated; a file says so itself. ``pixels`` is the scale that a file's network learned from, if it is known.
     """
 
-    def __init__(self, model: Model | str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
-        metadata = {} if metadata is None else metadata
+    def __init__(
+        self,
+        model: Model | str | Path | None = None,
+        metadata: Mapping[str, str] | None = None,
+        pixels: str | None = None,
+    ) -> None:
+        #: What is to be known of the model, where a scale of pixels was found; and how others open the same file.
+        self.note, self.pixels = "", pixels
+        if model is None:
+            model, self.pixels = SHIPPED, OWN.text
         if not isinstance(model, Model):
-            model = load_model(SHIPPED if model is None else model)
-            metadata = model.metadata
+            opened = opened_model(model, pixels=self.pixels)
+            model, metadata, self.note, self.pixels = opened.model, opened.metadata, opened.note, opened.pixels
         n = len(model.class_names)
-        if n not in (10, 11) or tuple(model.architecture.input_shape) not in ((28, 28, 1), (784,)):
+        if n not in (10, 11) or not holds_digit(model.architecture.input_shape):
             raise NetworkError(
                 f"{model.name} answers {tuple(model.architecture.input_shape)} with {n} classes; a reader needs "
                 "28 x 28 x 1 and the ten digits, with or without an eleventh class for what is no digit."
             )
         self.model = model
+        metadata = {} if metadata is None else metadata
         self.knows_not_a_digit = n == 11
         self.temperature, threshold = calibration_of(metadata)
         # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule

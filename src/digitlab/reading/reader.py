@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -38,6 +39,9 @@ class Reader:
     model : Sequential, RuntimeModel, str, Path or None
         Who answers: a model, a run or a checkpoint; by default the network that the package brings, which knows
         "not a digit". Others know it only by how unsure they are.
+    pixels : str, optional
+        How the pixels were scaled that a model file's network learned from, as for ``load_model``. By default what the
+        file says, or what fits when MNIST's digits are asked for; a warning tells where that is not 0 to 1.
 
     Attributes
     ----------
@@ -54,9 +58,11 @@ class Reader:
         If it answers other images than 28 x 28, or other classes than the ten digits.
     """
 
-    def __init__(self, model: Model | str | Path | None = None) -> None:
-        self.answers = Answers(model)
-        self.origin = Origin(next(_NUMBERS), model)
+    def __init__(self, model: Model | str | Path | None = None, *, pixels: str | None = None) -> None:
+        self.answers = Answers(model, pixels=pixels)
+        self.origin = Origin(next(_NUMBERS), model, self.answers.pixels)
+        if self.answers.note:
+            warnings.warn(self.answers.note, UserWarning, stacklevel=2)
 
     def read(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Reading:
         """Read a photo, or the first page of a document.
@@ -126,10 +132,11 @@ class Origin:
 
     number: int
     model: Model | str | Path | None
+    pixels: str | None = None
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         if not isinstance(self.model, Sequential):
-            return Origin, (self.number, self.model)
+            return Origin, (self.number, self.model, self.pixels)
         model = self.model
         return _rebuilt, (self.number, model.architecture, tuple(model.get_weights()), model.class_names)
 
@@ -142,7 +149,7 @@ def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> 
 def reader_of(origin: Origin) -> Reader:
     """Return the reader that another process means; the last ones are kept."""
     key = 0 if origin.model is None else origin.number  # the shipped one is always the same
-    reader = _KEPT.pop(key, None) or Reader(origin.model)
+    reader = _KEPT.pop(key, None) or Reader(origin.model, pixels=origin.pixels)
     _KEPT[key] = reader
     while len(_KEPT) > _MOST_KEPT:
         _KEPT.pop(next(iter(_KEPT)))

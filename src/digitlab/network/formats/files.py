@@ -16,7 +16,8 @@ from digitlab.data import storage
 from digitlab.errors import NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
-from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from digitlab.network.folding import Affine, Weighted, folded, merged
+from digitlab.network.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, activation_of
 from digitlab.values import CLASS_NAMES
 
 #: What TensorFlow.js calls every model.
@@ -202,6 +203,36 @@ def lacking(kind: str, *, position: int) -> NetworkError:
 def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
     """Tell whether this is what digitlab does to pixels of 0 to 255 itself: dividing by 255."""
     return abs(scale * 255.0 - 1.0) <= _SCALE_TOLERANCE and offset == 0.0
+
+
+def assembled(
+    steps: Sequence[Weighted | Affine], input_shape: Sequence[int | None], name: str
+) -> tuple[Architecture, list[NDArray[np.float32]]]:
+    """Return the network, with its weights, of layers, scales and activations as a file has them, one after the other.
+
+    One that ends in logits gets a softmax, which changes no answer; so does one that ends in a sigmoid a class.
+    """
+    shape = tuple(input_shape)
+    # Before anything multiplies them: a file may say 10**18.
+    if not shape or math.prod(n for n in shape if n is not None) > _LARGEST_INPUT:
+        raise NetworkError(f"Its input shape {shape} cannot be one of images.")
+    left = merged(folded(steps, shape))
+    while left and isinstance(left[-1][0], Dropout):
+        left.pop()
+    last = left[-1][0] if left else None
+    if isinstance(last, Dense) and last.activation in ("linear", "sigmoid"):
+        left[-1] = dataclasses.replace(last, activation="softmax"), left[-1][1]
+    elif last is not None and not isinstance(last, Conv2D) and activation_of(last)[0] != "softmax":
+        left.append((Activation("softmax"), ()))
+    layers: list[Layer] = []
+    for layer, _ in left:
+        is_free = is_name(layer.name) and layer.name not in {other.name for other in layers}
+        layers.append(layer if is_free else dataclasses.replace(layer, name=""))
+    usable = name.isprintable() and 1 <= len(name) <= 100
+    architecture = Architecture(layers, shape, name if usable else "sequential")
+    if architecture.n_classes < 2:  # which also says so if the network does not end in probabilities
+        raise NetworkError("It gives one number, which tells no classes apart; end it in a Dense with a unit a class.")
+    return architecture, [array for _, arrays in left for array in arrays]
 
 
 class Stack:
