@@ -55,7 +55,7 @@ def evaluate(
         Print the evaluation as one JSON object.
     """
     from digitlab.data.mnist import MnistData
-    from digitlab.engine.sequential import opened_model
+    from digitlab.engine.sequential import Sequential, opened_model
     from digitlab.errors import DataError
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
     from digitlab.network.formats.files import is_model_file
@@ -74,6 +74,7 @@ def evaluate(
     report: Path | None = None
     chosen = mnist.test if split == "test" else mnist.validation
     if found is not None and is_own and split == "test" and images is None:
+        assert isinstance(model, Sequential)  # as every run's
         evaluation, report = evaluate_and_report(found, mnist, model=model)
     else:
         evaluation = evaluate_split(model, chosen, images, seed=seed)

@@ -48,7 +48,9 @@ def export(
         Print one JSON object.
     """
     from digitlab.data.mnist import MnistData
+    from digitlab.engine.runtime import RuntimeModel
     from digitlab.engine.sequential import opened_model
+    from digitlab.errors import NetworkError
     from digitlab.evaluation.finish import own_folder
     from digitlab.exporting.export import export as exported
     from digitlab.network.formats.files import is_model_file
@@ -56,6 +58,8 @@ def export(
 
     found = None if is_model_file(run) else find_run(run, runs)
     opened = opened_model(run if found is None else found.path, runs, pixels)
+    if isinstance(opened.model, RuntimeModel):
+        raise NetworkError(opened.model.sentence())
     mnist = MnistData.load(own_folder(found) if data is None else data)
     report = exported(
         opened.model,

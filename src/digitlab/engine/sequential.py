@@ -19,14 +19,16 @@ from digitlab.engine.images import LabelledImages, digits_as, holds_digit, wrap_
 from digitlab.engine.keras_bridge import keras_network, to_keras
 from digitlab.engine.loop import crop_epochs, steps
 from digitlab.engine.optimizers import Adam, LiveRate, Optimizer
+from digitlab.engine.runtime import RuntimeModel
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.files import is_model_file
+from digitlab.network.formats.files import LackingError, is_model_file
 from digitlab.network.layers import Layer
 from digitlab.network.pixels import (
     MOST_IMAGES,
     OWN,
+    PixelScale,
     ScaleFit,
     digest_of,
     fitting_scale,
@@ -39,7 +41,7 @@ from digitlab.network.zoo import architecture as architecture_of
 from digitlab.runs.listing import open_model
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
-__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
+__all__ = ["Model", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
 
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
@@ -427,6 +429,10 @@ class Sequential:
         return history
 
 
+#: Whatever answers images with classes: digitlab's own engine, or another runtime.
+Model = Sequential | RuntimeModel
+
+
 def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
     if loss not in LOSSES:
         raise ConfigError(f"There is no loss {loss!r}. There are {', '.join(LOSSES)}.")
@@ -456,8 +462,11 @@ def fast_cnn(seed: int = 0) -> Sequential:
 
 def load_model(
     path: str | Path, *, out: str | Path = "runs", threads: int | None = None, pixels: str | None = None
-) -> Sequential:
+) -> Model:
     """Load a trained model.
+
+    A file of a network that digitlab's layers cannot express becomes a ``RuntimeModel``, which onnxruntime or Keras
+    answers for: it has ``predict`` and what evaluation, reading and serving need.
 
     Parameters
     ----------
@@ -481,7 +490,10 @@ def load_model(
     ConfigError
         If there is no such scale, or the network is known to have another.
     """
-    return Sequential.from_checkpoint(open_model(path, out, pixels), threads=threads)
+    try:
+        return Sequential.from_checkpoint(open_model(path, out, pixels), threads=threads)
+    except LackingError as error:
+        return RuntimeModel(error.path, error.why).rescaled(OWN if pixels is None else PixelScale.of(pixels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -492,7 +504,7 @@ class OpenedModel:
     which scale was found to fit, where that is another.
     """
 
-    model: Sequential
+    model: Model
     metadata: dict[str, str]
     pixels: str | None
     note: str
@@ -510,27 +522,46 @@ def opened_model(
     What was found before is used, or else found with labelled images: those that are ``known``, which are always
     asked, or MNIST's where the network may be one for digits.
     """
-    checkpoint, note = open_model(path, out, pixels), ""
+    note = ""
+    try:
+        checkpoint = open_model(path, out, pixels)
+    except LackingError as error:
+        other = RuntimeModel(error.path, error.why)
+        if pixels is None:
+            fit = _fitting(other, other.digest, known)
+            pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
+        return OpenedModel(other.rescaled(PixelScale.of(pixels)), {}, pixels, note)
     model = Sequential.from_checkpoint(checkpoint, threads=threads)
     if not is_model_file(path):
         pixels = OWN.text
     elif pixels is None and told_scale(checkpoint) is None:
-        digest, pixels = digest_of(checkpoint), OWN.text
-        fit = kept_scale(digest) if known is None else None
-        if fit is None and (fit := _scale_by(model, known)) is not None:
-            keep_scale(digest, fit)
+        fit = _fitting(model, digest_of(checkpoint), known)
+        pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
         if fit is not None:
-            checkpoint, pixels = with_pixels(checkpoint, fit.scale), fit.scale.text
+            checkpoint = with_pixels(checkpoint, fit.scale)
             if not fit.scale.is_own:
                 model = Sequential.from_checkpoint(checkpoint, threads=threads)
-                note = (
-                    f"{Path(path).name} gets pixels {fit.scale.words} here, as with --pixels {pixels}: {fit.reason}. "
-                    "To have it otherwise, say so: --pixels 0-1."
-                )
     return OpenedModel(model, checkpoint.metadata, pixels, note)
 
 
-def scale_of(model: Sequential, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
+def _fitting(model: Model, digest: str, known: Split | None) -> ScaleFit | None:
+    """Return the scale that fits, which was found before or is found now, and then kept."""
+    fit = kept_scale(digest) if known is None else None
+    if fit is None and (fit := _scale_by(model, known)) is not None:
+        keep_scale(digest, fit)
+    return fit
+
+
+def _note(path: str | Path, fit: ScaleFit | None) -> str:
+    if fit is None or fit.scale.is_own:
+        return ""
+    return (
+        f"{Path(path).name} gets pixels {fit.scale.words} here, as with --pixels {fit.scale.text}: {fit.reason}. "
+        "To have it otherwise, say so: --pixels 0-1."
+    )
+
+
+def scale_of(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
     """Return the scale of pixels that fits a model, by labelled images: uint8 or float 0-1, ``(n, 28, 28)`` or so."""
     shape = model.architecture.input_shape
     if model.architecture.answers_maps or not holds_digit(shape):
@@ -540,7 +571,7 @@ def scale_of(model: Sequential, images: NDArray[Any], labels: NDArray[np.integer
     return fitting_scale(model.predict, pixels, labels)
 
 
-def _scale_by(model: Sequential, known: Split | None) -> ScaleFit | None:
+def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
     if known is None:
         network = model.architecture
         if network.answers_maps or network.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):

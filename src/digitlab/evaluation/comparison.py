@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
-from digitlab.engine.sequential import Sequential, opened_model
+from digitlab.engine.sequential import Model, Sequential, opened_model
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
@@ -127,7 +127,7 @@ class TestAnswers:
     places: NDArray[np.intp]
 
 
-def answer_test_images(model: Sequential, data: MnistData, n_images: int | None = None) -> TestAnswers:
+def answer_test_images(model: Model, data: MnistData, n_images: int | None = None) -> TestAnswers:
     """Answer test images, by default all; the same ``n_images`` of them for every model."""
     n = len(data.test) if n_images is None else min(n_images, len(data.test))
     places = choose_images(data.test, n, _SEED)
@@ -152,7 +152,7 @@ def compare(
     ----------
     a, b : Run, str or Path
         Runs, their directories or their names in ``out``. Complete, or interrupted: then the last saved weights are
-        taken. Or model files, of which nobody knows how they were trained.
+        taken. Or model files, as ``load_model`` takes them, of which nobody knows how they were trained.
     data : MnistData, optional
         Its test images are answered by both; those of the first run's data by default.
     n_images : int, optional
@@ -216,17 +216,27 @@ def _side(
     run: Run | Path, data: MnistData, n_images: int | None, pixels: str | None
 ) -> tuple[ComparedRun, TestAnswers, dict[str, Any]]:
     """Return one of the two, what it answers, and by name what it was made with; of a file only what is in it."""
-    if isinstance(run, Path):
-        return _file_side(run, data, n_images, pixels)
-    checkpoint = run.load_model() if run.has(MODEL) else run.load_state()
+    told: tuple[str, ...] = ()
+    if isinstance(run, Run):
+        model: Model = Sequential.from_checkpoint(run.load_model() if run.has(MODEL) else run.load_state())
+    else:
+        opened = opened_model(run, pixels=pixels)
+        model = opened.model
+        told = () if opened.pixels in (None, OWN.text) else (f"given pixels {opened.pixels}",)
     try:
-        answers = answer_test_images(Sequential.from_checkpoint(checkpoint), data, n_images)
+        answers = answer_test_images(model, data, n_images)
     except InputError as error:
         raise InputError(f"{run.name} cannot be compared on {data.source}: {error}") from None
+    if isinstance(run, Path):
+        side = ComparedRun(run.name, model.count_params(), True, (), (), answers.evaluation, told)
+        settings: dict[str, Any] = {"parameters": side.n_parameters}
+        if isinstance(model, Sequential):
+            settings |= {"layers": _layers(model.architecture.to_dict())["layers"]}
+        return side, answers, settings
     history, info = run.history(), _info(run)
     side = ComparedRun(
         name=run.name,
-        n_parameters=checkpoint.architecture.n_parameters,
+        n_parameters=model.count_params(),
         is_complete=run.has(MODEL),
         steps=tuple(record for record in history if isinstance(record, StepRecord)),
         epochs=tuple(record for record in history if isinstance(record, EpochRecord)),
@@ -234,17 +244,6 @@ def _side(
         on_the_way=info.on_the_way if info is not None else (),
     )
     return side, answers, _settings(run, side)
-
-
-def _file_side(
-    path: Path, data: MnistData, n_images: int | None, pixels: str | None
-) -> tuple[ComparedRun, TestAnswers, dict[str, Any]]:
-    opened = opened_model(path, pixels=pixels)
-    model, given = opened.model, opened.pixels or OWN.text
-    answers = answer_test_images(model, data, n_images)
-    told = () if given == OWN.text else (f"given pixels {given}",)
-    side = ComparedRun(path.name, model.count_params(), True, (), (), answers.evaluation, told)
-    return side, answers, {"layers": _layers(model.architecture.to_dict())["layers"], "parameters": side.n_parameters}
 
 
 def _info(run: Run) -> RunInfo | None:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from digitlab.data.mnist import MnistData, Split, choose_images
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import ConfigError, DigitlabError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.report import ReportInput, render_report
@@ -64,7 +64,7 @@ def compile_seconds(batch_seconds: Sequence[float]) -> float:
     return max(0.0, batch_seconds[0] - median(batch_seconds)) if batch_seconds else 0.0
 
 
-def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
+def evaluate_split(model: Model, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
     """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses."""
     if model.architecture.answers_maps:
         raise ConfigError(

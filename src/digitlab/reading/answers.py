@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.images import holds_digit
-from digitlab.engine.sequential import Sequential, opened_model
+from digitlab.engine.sequential import Model, opened_model
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.pixels import OWN
 from digitlab.reading.frame import frame_all
@@ -29,7 +29,7 @@ class Answers:
 
     def __init__(
         self,
-        model: Sequential | str | Path | None = None,
+        model: Model | str | Path | None = None,
         metadata: Mapping[str, str] | None = None,
         pixels: str | None = None,
     ) -> None:
@@ -37,7 +37,7 @@ class Answers:
         self.note, self.pixels = "", pixels
         if model is None:
             model, self.pixels = SHIPPED, OWN.text
-        if not isinstance(model, Sequential):
+        if not isinstance(model, Model):
             opened = opened_model(model, pixels=self.pixels)
             model, metadata, self.note, self.pixels = opened.model, opened.metadata, opened.note, opened.pixels
         n = len(model.class_names)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
+from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.sequential import opened_model
 from digitlab.errors import NetworkError
 from digitlab.network.pixels import OWN
@@ -152,7 +153,9 @@ class Predictor:
         self.reader: Reader | None = None
         self.why_not = ""
         try:
-            self.reader = Reader(None if model is None else self.file, pixels=opened.pixels)
+            # A runtime's model is opened once: that takes a process of its own, and seconds.
+            own = self.model if isinstance(self.model, RuntimeModel) else self.file
+            self.reader = Reader(None if model is None else own, pixels=opened.pixels)
             self.model = self.reader.answers.model
         except NetworkError as error:
             self.why_not = str(error)

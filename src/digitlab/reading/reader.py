@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
 from digitlab.reading.page import read_one, read_page
@@ -36,7 +36,7 @@ class Reader:
 
     Parameters
     ----------
-    model : Sequential, str, Path or None
+    model : Sequential, RuntimeModel, str, Path or None
         Who answers: a model, a run or a checkpoint; by default the network that the package brings, which knows
         "not a digit". Others know it only by how unsure they are.
     pixels : str, optional
@@ -58,7 +58,7 @@ class Reader:
         If it answers other images than 28 x 28, or other classes than the ten digits.
     """
 
-    def __init__(self, model: Sequential | str | Path | None = None, *, pixels: str | None = None) -> None:
+    def __init__(self, model: Model | str | Path | None = None, *, pixels: str | None = None) -> None:
         self.answers = Answers(model, pixels=pixels)
         self.origin = Origin(next(_NUMBERS), model, self.answers.pixels)
         if self.answers.note:
@@ -131,7 +131,7 @@ class Origin:
     """What a reader is made of, for other processes; no other of the process that it comes from has its number."""
 
     number: int
-    model: Sequential | str | Path | None
+    model: Model | str | Path | None
     pixels: str | None = None
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
@@ -168,7 +168,7 @@ def warm_up() -> None:
 
 
 def read(
-    photo: PhotoSource, *, model: Sequential | str | Path | None = None, options: ReadingOptions | None = None
+    photo: PhotoSource, *, model: Model | str | Path | None = None, options: ReadingOptions | None = None
 ) -> Reading:
     """Read the digits of a photo, or of the first page of a document.
 
@@ -176,7 +176,7 @@ def read(
     ----------
     photo : path, bytes, file, Pillow image or ndarray
         As for ``Reader.read``.
-    model : Sequential, str, Path or None
+    model : Sequential, RuntimeModel, str, Path or None
         As for ``Reader``. To read many photos, make one ``Reader``.
     options : ReadingOptions, optional
         What is asked.

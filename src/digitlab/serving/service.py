@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from digitlab.engine.images import holds_digit
+from digitlab.engine.runtime import RuntimeModel
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError, DigitlabError, InputError, NetworkError, RunError
 from digitlab.evaluation.comparison import compare
 from digitlab.explanation.topics import TOPICS, find_topic, lesson
@@ -264,6 +266,8 @@ class Service:
         """
         if network is None:
             predictor, _ = await self.opened()
+            if isinstance(predictor.model, RuntimeModel):
+                raise NetworkError(predictor.model.sentence())
             return _cost(predictor.model.architecture).to_dict()
 
         def work(patience: Patience) -> dict[str, Any]:
@@ -384,4 +388,5 @@ def _warm_up(predictor: Predictor) -> None:
         predictor.knows_digits  # noqa: B018 - found once
         if predictor.reader is not None:
             predictor.reader.read((255 - 255 * image[0]).astype(np.uint8))
-    predictor.model.runner.seal()
+    if isinstance(predictor.model, Sequential):
+        predictor.model.runner.seal()

@@ -43,7 +43,7 @@ def read_onnx(path: Path) -> Checkpoint:
     try:
         network, weights = _Walk(graph).finish()
     except NetworkError as error:
-        raise unusable(path, str(error)) from None
+        raise unusable(path, str(error), lacks=True) from None
     return checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
 
 

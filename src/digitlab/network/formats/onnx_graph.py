@@ -97,18 +97,23 @@ def read_graph(path: Path) -> Graph:
         raise unusable(path, "it is damaged or not an ONNX file. Save the model again.") from None
     if is_large:
         raise unusable(
-            path, f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network."
+            path,
+            f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network.",
+            lacks=True,
         )
     graph = model.graph
     if len(graph.node) > _MOST_NODES or not graph.node:
-        raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
+        why = f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}."
+        raise unusable(path, why, lacks=len(graph.node) > 0)
     if graph.sparse_initializer or model.functions:
-        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.")
+        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.", lacks=True)
     constants = {_text(tensor.name): _array(path, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if _text(value.name) not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise unusable(
-            path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each."
+            path,
+            f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each.",
+            lacks=True,
         )
     tensor_type = inputs[0].type.tensor_type
     dimensions = [dimension.dim_value for dimension in tensor_type.shape.dim][:_MOST_DIMENSIONS]
@@ -192,7 +197,9 @@ def _array(path: Path, tensor: Any) -> NDArray[Any]:
         raise unusable(path, "its weights lie in another file. Save it with the weights inside (one file).")
     if tensor.data_type not in _NUMERIC or len(tensor.dims) > _MOST_DIMENSIONS:
         raise unusable(
-            path, f"its numbers {shown(_text(tensor.name))} are of a kind that digitlab does not use; use float32."
+            path,
+            f"its numbers {shown(_text(tensor.name))} are of a kind that digitlab does not use; use float32.",
+            lacks=True,
         )
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
