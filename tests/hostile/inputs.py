@@ -32,7 +32,7 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
-from digitlab.reading.apart import limit_memory
+from digitlab.processes import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
 

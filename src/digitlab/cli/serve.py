@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from digitlab.cli.terminal import Number, WholeNumber, Workers, n_workers
+from digitlab.cli.terminal import Number, Pixels, WholeNumber, Workers, n_workers
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.limits import ServingOptions
 
@@ -18,6 +18,7 @@ _DEFAULT = ServingOptions()
 def serve(
     *,
     model: str | None = None,
+    pixels: Pixels = None,
     runs: Path = Path("runs"),
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -41,6 +42,10 @@ def serve(
         Answer with a network of your own: a run's name or folder, "latest", or a model file (.safetensors, .keras,
         .onnx, TensorFlow.js' model.json); by default the reader that digitlab brings, which also tells where there is
         no digit.
+    pixels
+        How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
+        from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
+        better, which is told.
     runs
         The folder of runs.
     host
@@ -71,7 +76,7 @@ def serve(
     from digitlab.serving.server import run_server
 
     options = ServingOptions(max_bytes, max_images, max_pages, n_workers(workers), queue, timeout, page_timeout)
-    return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
+    return run_server(options, model=model, pixels=pixels, runs=runs, host=host, port=port, token=token, log=log)
 
 
 def studio(

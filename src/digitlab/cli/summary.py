@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from digitlab.network.architecture import Architecture
     from digitlab.network.cost import Cost
+    from digitlab.network.formats.files import LackingError
 
 
 def summary(
@@ -41,7 +42,13 @@ def summary(
     as_json
         Print one JSON object.
     """
-    architecture = _architecture("finder_cnn" if network == "finder" else network, out)
+    from digitlab.network.formats.files import LackingError
+
+    try:
+        architecture = _architecture("finder_cnn" if network == "finder" else network, out)
+    except LackingError as error:
+        _show_runtime(error, wants_more=cost or examples is not None, as_json=as_json)
+        return
     price = _cost(architecture) if cost else None
     pictures = _write_examples(architecture, examples)
     if as_json:
@@ -59,6 +66,22 @@ def summary(
     console.print(f"{architecture.n_parameters:,} parameters, all trainable. Input: {shape}.")
     if price is not None:
         console.print(f"One image costs {price.sentence}.", soft_wrap=True)
+
+
+def _show_runtime(error: LackingError, *, wants_more: bool, as_json: bool) -> None:
+    """Show what is known of a model that digitlab's layers cannot express: what it takes and gives, and who runs it."""
+    from digitlab.engine.runtime import RuntimeModel
+
+    model = RuntimeModel(error.path, error.why)
+    if wants_more:
+        raise InputError(model.sentence())
+    if as_json:
+        shape, n = list(model.architecture.input_shape), model.count_params()
+        told = {"name": model.name, "input_shape": shape, "layers": [], "n_parameters": n}
+        print_json(told | {"runtime": model.runtime, "input": model.inputs, "output": model.outputs})
+        return
+    console = stdout()
+    model.summary(lambda line: console.print(line, soft_wrap=True, markup=False, highlight=False))
 
 
 def _cost(architecture: Architecture) -> Cost:

@@ -41,6 +41,9 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 AsJson = Annotated[Flag, Parameter(name="--json")]
 Workers = Annotated[WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")]
 
+#: How a model file's network was given its pixels; one scale begins with a hyphen.
+Pixels = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
+
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
 #: What is said where nothing would be seen for a while.

@@ -46,6 +46,7 @@ _LONGEST_TEXT, _MOST_TEXTS = 1000, 32
 _SCALE_TOLERANCE = 1e-6
 _LARGEST_INPUT = 2**24
 _LONGEST_KIND = 60
+_CODE = "it is code, and digitlab runs no code from a file"
 #: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
 _INSTEAD = {
     "Activation": "relu inside the network and softmax at its end",
@@ -107,8 +108,24 @@ def load_model_file(name: str | Path) -> Checkpoint:
     )
 
 
-def unusable(path: Path, why: str) -> RunError:
-    """Return the error that names the file and what is wrong with it; ``why`` ends with the next step."""
+class LackingError(RunError):
+    """A sound file of a network that digitlab's layers cannot express; the runtime of its format may answer with it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"The model {path} cannot be used: {why}")
+        self.path, self.why = path, why
+
+    def __reduce__(self) -> tuple[type[LackingError], tuple[Path, str]]:
+        return LackingError, (self.path, self.why)
+
+
+def unusable(path: Path, why: str, *, lacks: bool = False) -> RunError:
+    """Return the error that names the file and what is wrong with it; ``why`` ends with the next step.
+
+    The file ``lacks`` nothing where it is only digitlab's layers that do; but code is not run by others either.
+    """
+    if lacks and _CODE not in why:
+        return LackingError(path, why)
     return RunError(f"The model {path} cannot be used: {why}")
 
 
@@ -175,7 +192,7 @@ def lacking(kind: str, *, position: int) -> NetworkError:
     """Return the error for a layer that digitlab does not have, with what to use instead."""
     kind = kind if kind.replace(".", "").isidentifier() and len(kind) <= _LONGEST_KIND else "something unknown"
     if "Lambda" in kind:
-        why = "it is code, and digitlab runs no code from a file. Express it with other layers."
+        why = f"{_CODE}. Express it with other layers."
     elif kind in _INSTEAD:
         why = f"digitlab does not have it; use {_INSTEAD[kind]}."
     else:

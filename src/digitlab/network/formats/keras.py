@@ -52,15 +52,15 @@ _INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Ze
 def read_keras_archive(path: Path) -> Checkpoint:
     """Read a ``.keras`` file that anybody may have written."""
     content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
-    with _opened(path, content) as archive:
-        description = parse_json(path, _member(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
+    with opened_archive(path, content) as archive:
+        description = parse_json(path, member_of(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
         try:
             stack = read_keras_config(description)
         except NetworkError as error:
-            raise unusable(path, str(error)) from None
+            raise unusable(path, str(error), lacks=True) from None
         network = stack.architecture
         most_bytes = _COPIES * 4 * network.n_parameters + _ROOM_BYTES
-        weights = _member(path, archive, WEIGHTS, most_bytes)
+        weights = member_of(path, archive, WEIGHTS, most_bytes)
         metadata = _metadata(path, archive)
     folders = zip(weight_folders(layer.kind for layer in stack.layers), stack.layers, strict=True)
     learning = zip([folder for folder, layer in folders if layer.learns], stack.learning, strict=True)
@@ -85,7 +85,8 @@ def weight_folders(kinds: Iterable[str]) -> list[str]:
     return folders
 
 
-def _opened(path: Path, content: bytes) -> zipfile.ZipFile:
+def opened_archive(path: Path, content: bytes) -> zipfile.ZipFile:
+    """Open a ``.keras`` file, if it is one, and not of millions of entries."""
     end = content[-_END_BYTES:]
     if not content.startswith(b"PK\x03\x04") or not end.startswith(_END):
         advice = "In Keras: keras.saving.load_model(old).save('model.keras')."
@@ -101,7 +102,8 @@ def _opened(path: Path, content: bytes) -> zipfile.ZipFile:
         raise unusable(path, f"it is a damaged zip file ({error}). Save the model again.") from None
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+def member_of(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    """Return what one of its files holds, if it is no more than so much."""
     try:
         entry = archive.getinfo(name)
     except KeyError:
@@ -124,7 +126,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) ->
 
 def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
-        metadata = storage.parse_json(_member(path, archive, METADATA, MOST_JSON_BYTES))
+        metadata = storage.parse_json(member_of(path, archive, METADATA, MOST_JSON_BYTES))
     except (RunError, ValueError):
         return {}
     return metadata if isinstance(metadata, dict) else {}

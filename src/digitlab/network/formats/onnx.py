@@ -72,7 +72,7 @@ def read_onnx(path: Path) -> Checkpoint:
             found.append((walk.ends_in_softmax, network.n_classes == 10, walk.tells_pixels, network, weights))
             break
     if not found:
-        raise unusable(path, str(problem))
+        raise unusable(path, str(problem), lacks=True)
     # Of several outputs, such as features and logits beside the probabilities, that with the classes.
     *_, tells_pixels, network, weights = max(found, key=lambda one: one[:2])
     checkpoint = checkpoint_in(path, network, weights, graph.class_names, graph.metadata)

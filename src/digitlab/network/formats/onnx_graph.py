@@ -130,18 +130,22 @@ def read_graph(path: Path) -> Graph:
         raise unusable(path, "it is damaged or not an ONNX file. Save the model again.") from None
     if is_large:
         raise unusable(
-            path, f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network."
+            path,
+            f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network.",
+            lacks=True,
         )
     graph = model.graph
     if len(graph.node) > _MOST_NODES or not graph.node:
-        raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
+        why = f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}."
+        raise unusable(path, why, lacks=len(graph.node) > 0)
     if graph.sparse_initializer or model.functions:
-        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.")
+        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.", lacks=True)
     tensors = _Tensors(path)
     constants = {_text(tensor.name): tensors.array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if _text(value.name) not in constants]
     if len(inputs) != 1 or not graph.output:
-        raise unusable(path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one input.")
+        why = f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one input."
+        raise unusable(path, why, lacks=True)
     tensor_type = inputs[0].type.tensor_type
     if tensor_type.elem_type not in (0, *_WHOLE_NUMBERS, *_BROKEN_NUMBERS):
         raise unusable(path, "its input takes no numbers; digitlab's networks take pixels.")
@@ -237,7 +241,9 @@ class _Tensors:
 
         name = shown(_text(tensor.name))
         if tensor.data_type not in (*_WHOLE_NUMBERS, *_BROKEN_NUMBERS) or len(tensor.dims) > _MOST_DIMENSIONS:
-            raise unusable(self.path, f"its numbers {name} are of a kind that digitlab does not use; use float32.")
+            raise unusable(
+                self.path, f"its numbers {name} are of a kind that digitlab does not use; use float32.", lacks=True
+            )
         try:
             if tensor.data_location == _EXTERNAL or tensor.external_data:
                 array = self._beside(tensor)
