@@ -568,7 +568,13 @@ def scale_of(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) ->
         return None
     some = digits_as(shape, images[:MOST_IMAGES])
     pixels = some.astype(np.float32) / np.float32(255 if some.dtype == np.uint8 else 1)
-    return fitting_scale(model.predict, pixels, labels)
+
+    def answers(scale: PixelScale, n: int) -> NDArray[np.float32]:
+        if isinstance(model, RuntimeModel):
+            return model.rescaled(scale).predict(some[:n])
+        return model.predict(pixels[:n] * np.float32(scale.factor) + np.float32(scale.offset))
+
+    return fitting_scale(answers, labels)
 
 
 def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
