@@ -240,7 +240,7 @@ def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, 
     return tasks
 
 
-def _recipe(options: ReadingOptions, checkpoint: Path | None, pixels: str | None) -> str:
+def _recipe(options: ReadingOptions, checkpoint: Path | None, pixels: str | None = None) -> str:
     """A word that differs where options or the network differ, or the scale of its pixels."""
     from digitlab.data.storage import read_ordinary
     from digitlab.network.pixels import PixelScale

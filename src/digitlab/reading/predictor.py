@@ -138,9 +138,10 @@ class Predictor:
 
     The model is a run's name or folder, ``latest``, or a file of weights, whose network may know other classes than
     digits; by default the shipped reader, which also tells where there is no digit. ``pixels`` is how the pixels were
-    scaled that a file's network learned from; ``note`` says so where that was found here, and ``metadata`` what the
-    file says besides, such as the temperature of the answers. ``reader`` is what finds a digit in a picture, None where
-    the network is not one for digits: ``why_not`` says why. RunError is raised for a missing or damaged model.
+    scaled that a file's network learned from; ``note`` says so where that was found here. Where it is another scale,
+    the model is not ``is_as_in_file``. ``metadata`` is what the file says besides, such as the temperature of the
+    answers. ``reader`` is what finds a digit in a picture, None where the network is not one for digits: ``why_not``
+    says why. RunError is raised for a missing or damaged model.
     """
 
     def __init__(self, model: str | Path | None = None, runs: Path = Path("runs"), pixels: str | None = None) -> None:
@@ -148,6 +149,7 @@ class Predictor:
         self.file = SHIPPED if model is None else checkpoint_of(str(model), runs)
         opened = opened_model(self.file if model is None else model, runs, OWN.text if model is None else pixels)
         self.model, self.metadata, self.note = opened.model, opened.metadata, opened.note
+        self.is_as_in_file = opened.pixels in (None, OWN.text)
         self.reader: Reader | None = None
         self.why_not = ""
         try:

@@ -90,7 +90,7 @@ def _exported(predictor: Predictor, format: str) -> ExportedFile:
 
 
 def _own_file(predictor: Predictor, model: Sequential) -> bytes:
-    if predictor.file.suffix == f".{_OWN}":
+    if predictor.file.suffix == f".{_OWN}" and predictor.is_as_in_file:
         return read_ordinary(predictor.file, _MOST_BYTES)
     with scratch() as folder:
         path = folder / "model"
