@@ -13,16 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data import storage
-from digitlab.errors import NetworkError, RunError
+from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
-from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
 from digitlab.network.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, activation_of
+from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
 #: What TensorFlow.js calls every model.
 MODEL_JSON = "model.json"
 _PICKLE = "it is a pickle, which can run any code when it is opened, so digitlab never opens one"
+#: What exports a model of PyTorch as a file that says everything, by either of its exporters.
+TORCH_EXPORT = (
+    "model.eval(); images = torch.zeros(1, 1, 28, 28); "
+    'torch.onnx.export(model, (images,), "model.onnx", external_data=False)'
+)
 _OLD_KERAS = (
     "digitlab reads no whole-model HDF5 files. In Keras, save it as .keras: "
     "keras.saving.load_model('model.h5').save('model.keras')"
@@ -31,8 +37,14 @@ _OLD_KERAS = (
 _REFUSED = {
     ".h5": _OLD_KERAS,
     ".hdf5": _OLD_KERAS,
-    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
-    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
+    **dict.fromkeys(
+        (".joblib", ".pickle", ".pkl"),
+        f"{_PICKLE}. Save the model as ONNX: scikit-learn's with the package skl2onnx, PyTorch's by {TORCH_EXPORT}",
+    ),
+    **dict.fromkeys(
+        (".ckpt", ".pt", ".pth"),
+        f"{_PICKLE}. Export the model as ONNX, in PyTorch (an old one: without external_data): {TORCH_EXPORT}",
+    ),
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
@@ -83,12 +95,26 @@ def is_model_file(name: str | Path) -> bool:
         return False
 
 
-def load_model_file(name: str | Path) -> Checkpoint:
-    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it."""
+def load_model_file(name: str | Path, network: str | Path | Architecture | None = None) -> Checkpoint:
+    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it.
+
+    ``network`` is that of a PyTorch state dict, a name of the zoo or a JSON file; all other files say it themselves.
+    """
     path = Path(name)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
-        return load_checkpoint(path)
+        tensors, note = read_tensors(path)
+        if note is None:
+            from digitlab.network.formats.torch_state import read_torch_state
+
+            return read_torch_state(path, tensors, None if network is None else network_of(network))
+        checkpoint = checkpoint_of_tensors(path, tensors, note)
+    if network is not None:
+        raise ConfigError(
+            f"{path} says itself what its network is; that of a PyTorch state dict is given. Leave it out."
+        )
+    if suffix == ".safetensors":
+        return checkpoint
     if suffix == ".keras":
         from digitlab.network.formats.keras import read_keras_archive
 
@@ -98,7 +124,7 @@ def load_model_file(name: str | Path) -> Checkpoint:
 
         return read_onnx(path)
     if suffix in _REFUSED:
-        raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
+        raise RunError(f"{path} cannot be used: {_REFUSED[suffix].removesuffix('.')}.")
     if suffix == ".json" or path.is_dir():
         from digitlab.network.formats.tfjs import read_tfjs
 

@@ -152,7 +152,7 @@ class _Walk:
             return
         if node.kind not in _OPERATIONS:
             raise lacking(node.kind, position=position)
-        is_behind = inputs[0] in self.names or node.kind in _EITHER_WAY
+        is_behind = node.kind in _EITHER_WAY or not self.names.isdisjoint(node.inputs[:1])
         if len(known) != len(inputs) - 1 or sum(name in self.names for name in inputs) != 1 or not is_behind:
             raise NetworkError(
                 f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
