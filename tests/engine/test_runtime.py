@@ -76,8 +76,8 @@ def save(tmp_path: Path) -> Save:
 def asked(path: Path, pixels: np.ndarray = PIXELS, scale: tuple[float, float] = (1.0, 0.0)) -> np.ndarray:
     """Open a file and answer images as the process apart does."""
     runtime_process._KEPT.clear()
-    question = runtime_process.opened(str(path)).question
-    return np.concatenate(list(runtime_process.answered(str(path), question, scale, pixels)))
+    question = runtime_process.opened(str(path), 1).question
+    return np.concatenate(list(runtime_process.answered(str(path), 1, question, scale, pixels)))
 
 
 def outputs_of(path: Path, taken: np.ndarray) -> list[Any]:

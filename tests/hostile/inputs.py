@@ -309,18 +309,21 @@ def _load_model(content: bytes, folder: Path, suffix: str) -> object:
 
 
 def _load_keras(content: bytes, folder: Path, draw: random.Random) -> object:
-    if draw.random() < 0.7:  # what is in the archive, which is whole
-        honest = draw.choice(_models()["keras"])
-        with zipfile.ZipFile(io.BytesIO(honest)) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        chosen = draw.choice(sorted(files))
-        files[chosen] = mutated(files[chosen], list(files.values()), draw)
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, inside in files.items():
-                archive.writestr(name, inside)
-        content = packed.getvalue()
-    return _load_model(content, folder, "keras")
+    return _load_model(_spoilt_archive(draw) if draw.random() < 0.7 else content, folder, "keras")
+
+
+def _spoilt_archive(draw: random.Random) -> bytes:
+    """Return a whole archive in which a file is mutated."""
+    honest = draw.choice(_models()["keras"])
+    with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    chosen = draw.choice(sorted(files))
+    files[chosen] = mutated(files[chosen], list(files.values()), draw)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, inside in files.items():
+            archive.writestr(name, inside)
+    return packed.getvalue()
 
 
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
@@ -450,6 +453,78 @@ def _spoil_graph(graph: Any, draw: random.Random) -> None:
             one.type = draw.randrange(1, 12) if draw.random() < 0.3 else one.type
             one.i, one.f = draw.choice((0, -1, 2**62, 7)), draw.choice((0.0, float("nan"), 1e38))
             one.ints.extend(draw.choice(([0], [-1, 2**40], [1] * 500)))
+
+
+@cache
+def _runtime() -> Any:
+    """The process that onnxruntime works in, with less time than usual."""
+    from digitlab.engine import runtime
+
+    processes = runtime._Apart(runtime._ONNXRUNTIME)
+    processes.seconds = 5.0
+    return processes
+
+
+@cache
+def _branched() -> list[bytes]:
+    """Models that are no chains: a branch behind the images, and one image at a time."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    made = []
+    for batch in ("n", 1):
+        nodes = [
+            helper.make_node(kind, inputs, [output])
+            for kind, inputs, output in (
+                ("Flatten", ["x"], "f"), ("MatMul", ["f", "w"], "m"), ("Erf", ["m"], "e"), ("Add", ["m", "e"], "s"),
+                ("Softmax", ["s"], "y"),
+            )
+        ]  # fmt: skip
+        images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, 28, 28])
+        answers = helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 10])
+        table = np.random.default_rng(0).normal(0, 0.1, (784, 10)).astype(np.float32)
+        graph = helper.make_graph(nodes, "g", [images], [answers], [numpy_helper.from_array(table, "w")])
+        opsets = [helper.make_opsetid("", 17)]
+        made.append(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    return made
+
+
+def _run_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.engine import runtime_process
+
+    if draw.random() < 0.8:
+        import onnx
+
+        model = onnx.load_from_string(draw.choice(_branched()))
+        for _ in range(draw.choice((1, 1, 2, 3))):
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    # Each has a name of its own: the process keeps the last one.
+    path = folder / f"model{draw.random()}.onnx"
+    path.write_bytes(content)
+    question = _runtime().call(runtime_process.opened, str(path), 1, source="model.onnx").question
+    images = np.zeros((3, 28, 28), np.uint8)
+    found = list(
+        _runtime().each(runtime_process.answered, str(path), 1, question, (1.0, 0.0), images, source="model.onnx")
+    )
+    assert np.allclose(np.concatenate(found).sum(1), 1, atol=1e-4)
+    return found
+
+
+def _copy_for_keras(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.engine.runtime_files import _copied
+    from digitlab.network.formats.keras_whitelist import harmless
+
+    if draw.random() < 0.8:
+        content = _spoilt_archive(draw)
+    path = folder / "model.keras"
+    path.write_bytes(content)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        copied = _copied(path, Path(own))
+        if copied.suffix == ".keras":
+            with zipfile.ZipFile(copied) as archive:
+                description = json.loads(archive.read("config.json"))
+            assert harmless(description) == description
+    return None
 
 
 _RUN_FILES = ("config.json", "environment.json", "history.jsonl", "evaluation.json", "timings.json")
@@ -595,6 +670,8 @@ PARSERS = {
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
     "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),
     "torch state": Parser(lambda: _models()["torch"], _load_torch_state),
+    "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
+    "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
-from digitlab.network.formats.keras import read_keras_config
+from digitlab.network.formats.keras_config import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
 
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -40,14 +40,15 @@ def keras_network(model: Any) -> tuple[Architecture, list[NDArray[np.float32]]]:
         config = model.get_config()
     # Through JSON, because that turns Keras' tuples and settings into what a file would hold.
     description = json.loads(json.dumps({"class_name": kind, "config": config}, default=_plain))
-    network = read_keras_config(description).architecture
+    stack = read_keras_config(description)
     weights = [np.asarray(array, np.float32) for array in model.get_weights()]
-    if [array.shape for array in weights] != list(network.weight_shapes):
+    if [array.shape for array in weights] != [shape for layer in stack.learning for _, shape in layer.weights]:
         raise NetworkError(
             "The weights of the Keras model are not those of its layers; build it first, by an Input layer or by "
             "calling it once."
         )
-    return network, weights
+    given = iter(weights)
+    return stack.finish([[next(given) for _ in layer.weights] for layer in stack.learning])
 
 
 def to_keras(network: Architecture, weights: list[NDArray[np.float32]]) -> Any:

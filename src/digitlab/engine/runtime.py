@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.engine import runtime_process as apart
+from digitlab.engine import runtime_files, runtime_process
+from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.keras_bridge import keras_backend
 from digitlab.engine.runtime_process import Opened, Question
 from digitlab.errors import DataError, NetworkError, RunError
 from digitlab.network.pixels import OWN, PixelScale
-from digitlab.processes import Processes
+from digitlab.processes import Processes, is_apart
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 #: What the answers to one batch may take of the processor's time, and the process of memory.
@@ -49,12 +50,14 @@ class _Runtime:
     ready: Callable[[], None]
 
 
-_ONNXRUNTIME = _Runtime("onnxruntime", "onnx", lambda: find_spec("onnxruntime") is not None, apart.be_ready_for_onnx)
+_ONNXRUNTIME = _Runtime(
+    "onnxruntime", "onnx", lambda: find_spec("onnxruntime") is not None, runtime_files.be_ready_for_onnx
+)
 _KERAS = _Runtime(
     "Keras",
     "keras",
     lambda: all(map(find_spec, ("keras", "h5py"))) and keras_backend() is not None,
-    apart.be_ready_for_keras,
+    runtime_files.be_ready_for_keras,
 )
 
 
@@ -69,7 +72,7 @@ class _Apart(Processes):
     def too_late(self, source: str, n: int) -> RunError:
         return RunError(
             f"The model {source} was given up: {self._name} takes more than {self.seconds:g} seconds of work for "
-            f"{apart.MOST_AT_ONCE} images. Use a smaller model."
+            f"{runtime_process.MOST_AT_ONCE} images. Use a smaller model."
         )
 
     def too_large(self, source: str, n: int) -> RunError:
@@ -109,6 +112,8 @@ class RuntimeModel:
         An ``.onnx``, ``.keras`` or ``.h5`` file.
     why : str
         What digitlab's layers do not have, for people.
+    threads : int, optional
+        Threads that share onnxruntime's work; all cores by default.
 
     Attributes
     ----------
@@ -128,8 +133,10 @@ class RuntimeModel:
         or takes too long or too much memory.
     """
 
-    def __init__(self, path: str | Path, why: str = "") -> None:
+    def __init__(self, path: str | Path, why: str = "", threads: int | None = None) -> None:
         self.path, self._why = Path(path).absolute(), why
+        # One beside others that read photos has a core like them.
+        self._threads = threads or (1 if is_apart() else available_threads())
         runtime = _ONNXRUNTIME if self.path.suffix.lower() == ".onnx" else _KERAS
         if not runtime.is_installed():
             raise RunError(
@@ -138,7 +145,7 @@ class RuntimeModel:
             )
         self._apart = _Apart(runtime)
         self._scale = OWN
-        opened: Opened = self._apart.call(apart.opened, str(self.path), source=str(path))
+        opened: Opened = self._apart.call(runtime_process.opened, str(self.path), self._threads, source=str(path))
         self._question: Question = opened.question
         self.runtime, self.inputs, self.outputs = opened.runtime, opened.inputs, opened.outputs
         self.digest = opened.digest
@@ -209,7 +216,8 @@ class RuntimeModel:
 
     def _answered(self, images: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
         scale = self._scale.factor, self._scale.offset
-        return self._apart.each(apart.answered, str(self.path), self._question, scale, images, source=self.path.name)
+        given = str(self.path), self._threads, self._question, scale, images
+        return self._apart.each(runtime_process.answered, *given, source=self.path.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the file again; it may be one that reads a photo with it.

@@ -1,4 +1,4 @@
-"""The process that a runtime works in: a model file checked and opened, asked once to learn its ways, and answered.
+"""In the process that a runtime works in: a model is asked once to learn its ways, and then answers.
 
 Everything here happens within the limits of the process that ``RuntimeModel`` asks, and is forgotten with it.
 """
@@ -6,35 +6,19 @@ Everything here happens within the limits of the process that ``RuntimeModel`` a
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import math
-import os
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.cpu.threads import available_threads
-from digitlab.engine.keras_bridge import keras_backend
+from digitlab.engine.runtime_files import Dims, Session, open_keras, open_onnx, reason_of
 from digitlab.errors import NetworkError, RunError
-from digitlab.network.formats.files import (
-    MOST_JSON_BYTES,
-    MOST_WEIGHT_BYTES,
-    parse_json,
-    read_whole,
-    shown,
-    unusable,
-)
-from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, member_of, opened_archive
-from digitlab.network.formats.keras_whitelist import harmless
+from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, unusable
 
 #: Images that are answered between two looks at the clock.
 MOST_AT_ONCE = 256
@@ -43,12 +27,8 @@ _TRIED, _SLOW_S = 16, 2.0
 _LEAST_SIDE, _MOST_SIDE, _SIDE = 8, 512, 28
 _MOST_CLASSES = 1_000
 _SUM_TOLERANCE = 1e-2  # of half precision, and of what was quantized
-_LONGEST_REASON = 200
 _NO_NUMBER = "it answers with what is no number (NaN or infinite)"
-_MOST_GROUPS = 20
-_DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 
-_Dims = Sequence[int | None]
 _Rows = NDArray[np.float32]
 
 
@@ -88,48 +68,12 @@ class Opened:
     digest: str
 
 
-@dataclass
-class _Session:
-    """A model in its runtime: asked with an array, it gives its outputs."""
-
-    run: Callable[[NDArray[Any]], list[Any]]
-    runtime: str
-    input_dims: _Dims | None
-    input_dtype: str
-    inputs: str
-    outputs: str
-    n_parameters: int
-    class_names: tuple[str, ...] = ()
-    #: Whether every other number of images costs a compilation.
-    compiles: bool = False
+_KEPT: dict[str, Session] = {}
 
 
-_KEPT: dict[str, _Session] = {}
-
-
-def be_ready_for_onnx() -> None:
-    """Import what runs ONNX, before time and memory count."""
-    with suppress(ImportError):
-        import onnx
-        import onnxruntime
-
-        del onnx, onnxruntime
-
-
-def be_ready_for_keras() -> None:
-    """Import Keras on its backend, on the processor alone, before time and memory count."""
-    os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if (backend := keras_backend()) is not None:
-        os.environ["KERAS_BACKEND"] = backend
-    with suppress(ImportError):
-        import keras
-
-        keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).predict_on_batch(np.zeros((1, 2), np.float32))
-
-
-def opened(path: str) -> Opened:
+def opened(path: str, threads: int) -> Opened:
     """Open a model file and find out how to ask it."""
-    session, file = _session(path), Path(path)
+    session, file = _session(path, threads), Path(path)
     tried = _tried_images()
     reasons: list[str] = []
     layouts = layouts_of(session.input_dims, session.input_dtype)
@@ -158,9 +102,11 @@ def opened(path: str) -> Opened:
     raise unusable(file, f"it does not answer images: {reasons[0]}")
 
 
-def answered(path: str, question: Question, scale: tuple[float, float], images: NDArray[Any]) -> Iterator[_Rows]:
+def answered(
+    path: str, threads: int, question: Question, scale: tuple[float, float], images: NDArray[Any]
+) -> Iterator[_Rows]:
     """Answer images, uint8 or float32 (n, 28, 28), some at a time: float32 (n, n_classes)."""
-    session, name = _session(path), Path(path).name
+    session, name = _session(path, threads), Path(path).name
     for start in range(0, len(images), question.at_once):
         chunk = images[start : start + question.at_once]
         pixels = chunk.astype(np.float32) / np.float32(255) if chunk.dtype == np.uint8 else chunk
@@ -176,10 +122,18 @@ def answered(path: str, question: Question, scale: tuple[float, float], images: 
         yield _probabilities(rows, question.kind)
 
 
+def _session(path: str, threads: int) -> Session:
+    if path not in _KEPT:
+        _KEPT.clear()
+        file = Path(path)
+        _KEPT[path] = open_onnx(file, threads) if file.suffix.lower() == ".onnx" else open_keras(file)
+    return _KEPT[path]
+
+
 # ---- what goes in ----
 
 
-def layouts_of(dims: _Dims | None, dtype: str) -> list[Layout]:
+def layouts_of(dims: Dims | None, dtype: str) -> list[Layout]:
     """Return the ways in which an input of these dimensions may be meant, the likeliest first.
 
     Where there is one channel, images of any arrangement are the same numbers in the same order.
@@ -198,7 +152,7 @@ def layouts_of(dims: _Dims | None, dtype: str) -> list[Layout]:
     return [layout for layout in found if layout is not None]
 
 
-def _filled(dims: _Dims) -> list[tuple[int, ...]]:
+def _filled(dims: Dims) -> list[tuple[int, ...]]:
     """Return the shapes that dimensions may have, where those that are not given are of an image of 28 x 28."""
     n_unknown = list(dims).count(None)
     if n_unknown == 0:
@@ -270,7 +224,7 @@ class _RefusedError(Exception):
 
 
 def _ask(
-    session: _Session, layout: Layout, images: NDArray[np.float32], scale: tuple[float, float] = (1.0, 0.0)
+    session: Session, layout: Layout, images: NDArray[np.float32], scale: tuple[float, float] = (1.0, 0.0)
 ) -> list[Any]:
     """Return the outputs for images, each with as many first entries as there are images."""
     taken = _as_taken(layout, images, scale)
@@ -291,7 +245,7 @@ def _ask(
     except Exception as error:
         if any(word in str(error).lower() for word in ("bad_alloc", "failed to allocate", "out of memory")):
             raise MemoryError from None
-        raise _RefusedError(f"{session.runtime.split()[0]} says {_reason(error)}") from None
+        raise _RefusedError(f"{session.runtime.split()[0]} says {reason_of(error)}") from None
 
 
 def _padded(images: NDArray[Any], n: int) -> NDArray[Any]:
@@ -366,192 +320,3 @@ def _probabilities(rows: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     sums = wide.sum(1, keepdims=True)
     # Where every class is said to be impossible, none is likelier than another.
     return np.asarray(np.where(sums > 0, wide / np.maximum(sums, 1e-300), 1 / wide.shape[1]), np.float32)
-
-
-# ---- opening ----
-
-
-def _session(path: str) -> _Session:
-    if path not in _KEPT:
-        _KEPT.clear()
-        file = Path(path)
-        _KEPT[path] = _open_onnx(file) if file.suffix.lower() == ".onnx" else _open_keras(file)
-    return _KEPT[path]
-
-
-def _reason(error: Exception) -> str:
-    """Return what a runtime says, short and printable."""
-    text = " ".join(str(error).split())
-    text = "".join(letter for letter in text if letter.isprintable())
-    return f"{type(error).__name__}: {text[:_LONGEST_REASON]}{'...' if len(text) > _LONGEST_REASON else ''}"
-
-
-def _open_onnx(path: Path) -> _Session:
-    import onnx
-    import onnxruntime
-
-    model = onnx.ModelProto.FromString(read_whole(path, MOST_WEIGHT_BYTES))
-    _bring_weights(model, path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = available_threads(), 1
-    options.log_severity_level = 4
-    try:
-        content = model.SerializeToString()
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise unusable(path, f"onnxruntime refuses it ({_reason(error)}). Export it again.") from None
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1:
-        raise unusable(path, f"it has {len(inputs)} inputs; a model of digits has one, the images.")
-    [given] = inputs
-    dims = [n if isinstance(n, int) and n > 0 else None for n in given.shape] or None
-    n_parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer if len(tensor.dims))
-    return _Session(
-        run=lambda images: list(session.run(None, {given.name: images})),
-        runtime=f"onnxruntime {onnxruntime.__version__}",
-        input_dims=dims,
-        input_dtype=_onnx_dtype(given.type, path),
-        inputs=_said(given.type[7:-1], given.shape),
-        outputs=", ".join(_said(one.type.removeprefix("tensor(").removesuffix(")"), one.shape) for one in outputs[:4]),
-        n_parameters=int(n_parameters),
-        class_names=_class_names(next((p.value for p in model.metadata_props if p.key == "class_names"), "")),
-    )
-
-
-def _bring_weights(model: Any, path: Path) -> None:
-    """Put weights that lie in files of the model's folder into the model, so that a runtime opens no file at all."""
-    from onnx import TensorProto
-
-    room = MOST_WEIGHT_BYTES
-    for tensor in _tensors(model):
-        if tensor.data_location != TensorProto.EXTERNAL and not tensor.external_data:
-            continue
-        told = {entry.key: entry.value for entry in tensor.external_data}
-        try:
-            offset, length = int(told.get("offset") or 0), int(told.get("length") or -1)
-        except ValueError:
-            offset = -1
-        if offset < 0 or not told.get("location"):
-            raise unusable(path, f"its numbers {shown(tensor.name)} are damaged. Save the model again.")
-        content = read_whole(path.parent / told["location"], MOST_WEIGHT_BYTES, folder=path.parent)
-        part = content[offset : offset + length] if length >= 0 else content[offset:]
-        room -= len(part)
-        if room < 0:
-            raise unusable(path, f"its weights have more than {MOST_WEIGHT_BYTES:,} bytes, too many for digitlab.")
-        tensor.raw_data, tensor.data_location = part, TensorProto.DEFAULT
-        del tensor.external_data[:]
-
-
-def _tensors(message: Any) -> Iterator[Any]:
-    """Yield all tensors of an ONNX model, wherever they are."""
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        for one in value if isinstance(value, Sequence) or hasattr(value, "add") else (value,):
-            if field.message_type.name == "TensorProto":
-                yield one
-            yield from _tensors(one)
-
-
-def _onnx_dtype(kind: str, path: Path) -> str:
-    names = {"float": "float32", "double": "float64", "float16": "float16"}
-    name = kind.removeprefix("tensor(").removesuffix(")")
-    name = names.get(name, name)
-    if name not in _DTYPES:
-        raise unusable(path, f"it takes {shown(kind)}; images are floats, or whole numbers from 0 to 255.")
-    return name
-
-
-def _said(dtype: str, shape: Sequence[Any]) -> str:
-    return f"{dtype} ({', '.join(str(n) if isinstance(n, int) else 'n' for n in shape)})"
-
-
-def _class_names(text: str) -> tuple[str, ...]:
-    try:
-        names = json.loads(text[:10_000]) if text else []
-    except ValueError:
-        return ()
-    is_list = isinstance(names, list) and all(isinstance(n, str) and n.isprintable() and 0 < len(n) < 81 for n in names)
-    return tuple(names) if is_list else ()
-
-
-def _open_keras(path: Path) -> _Session:
-    import keras
-
-    try:
-        with TemporaryDirectory(prefix="digitlab-") as folder:
-            model = keras.saving.load_model(_copied(path, Path(folder)), compile=False, safe_mode=True)
-    except NetworkError as error:
-        raise unusable(path, str(error)) from None
-    except (MemoryError, RunError):
-        raise
-    except Exception as error:
-        raise unusable(path, f"Keras refuses it ({_reason(error)}). Save it again with Keras 3.") from None
-    inputs, outputs = model.inputs or [], model.outputs or []
-    if len(inputs) != 1:
-        raise unusable(path, f"it has {len(inputs)} inputs; a model of digits has one, the images.")
-    dtype = str(inputs[0].dtype)
-    return _Session(
-        run=lambda images: _flat(model.predict_on_batch(images)),
-        runtime=f"Keras {keras.__version__} on {keras.backend.backend()}",
-        input_dims=tuple(inputs[0].shape),
-        input_dtype=dtype if dtype in _DTYPES else "float32",
-        inputs=_said(dtype, inputs[0].shape),
-        outputs=", ".join(_said(str(one.dtype), one.shape) for one in outputs[:4]),
-        n_parameters=int(model.count_params()),
-        compiles=True,
-    )
-
-
-def _flat(outputs: Any) -> list[Any]:
-    if isinstance(outputs, Mapping):
-        outputs = list(outputs.values())
-    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    """Write what may be given to Keras of a file into a folder of its own, as a new file, and return that."""
-    content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
-    if content.startswith(b"\x89HDF"):
-        return _copied_hdf5(path, content, folder / "model.h5")
-    with opened_archive(path, content) as archive:
-        description = parse_json(path, member_of(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
-        weights = member_of(path, archive, WEIGHTS, MOST_WEIGHT_BYTES)
-    copied = folder / "model.keras"
-    with zipfile.ZipFile(copied, "w") as archive:
-        archive.writestr(METADATA, json.dumps({"keras_version": "3", "date_saved": ""}))
-        archive.writestr(CONFIG, json.dumps(harmless(description)))
-        archive.writestr(WEIGHTS, weights)
-    return copied
-
-
-def _copied_hdf5(path: Path, content: bytes, copied: Path) -> Path:
-    import h5py
-
-    with h5py.File(io.BytesIO(content), "r") as old, h5py.File(copied, "w") as new:
-        told = old.attrs.get("model_config")
-        if told is None or "model_weights" not in old:
-            raise unusable(path, "it holds weights without a network. Save the whole model, with model.save.")
-        text = told if isinstance(told, bytes) else str(told).encode()
-        new.attrs["model_config"] = json.dumps(harmless(parse_json(path, text, "its model_config")))
-        _copy_group(path, old["model_weights"], new.create_group("model_weights"), 0)
-    return copied
-
-
-def _copy_group(path: Path, old: Any, new: Any, depth: int) -> None:
-    """Copy arrays and what names them: nothing that leads to other files."""
-    import h5py
-
-    for name in old.attrs:
-        new.attrs[name] = old.attrs[name]
-    for name in old:
-        is_link = not isinstance(old.get(name, getlink=True), h5py.HardLink)
-        one = None if is_link else old[name]
-        if isinstance(one, h5py.Group) and depth < _MOST_GROUPS:
-            _copy_group(path, one, new.create_group(name), depth + 1)
-        elif isinstance(one, h5py.Dataset) and not one.external and not one.is_virtual and one.dtype.kind in "fiu":
-            if one.size * one.dtype.itemsize > MOST_WEIGHT_BYTES:
-                raise unusable(path, f"its weights have more than {MOST_WEIGHT_BYTES:,} bytes, too many for digitlab.")
-            new.create_dataset(name, data=one[()])
-        else:
-            raise unusable(path, f"{shown(name)} in it is no array of numbers in the file itself. Save it again.")

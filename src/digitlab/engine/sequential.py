@@ -503,7 +503,7 @@ def load_model(
     try:
         return Sequential.from_checkpoint(open_model(path, out, pixels, network), threads=threads)
     except LackingError as error:
-        return RuntimeModel(error.path, error.why).rescaled(OWN if pixels is None else PixelScale.of(pixels))
+        return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -536,7 +536,7 @@ def opened_model(
     try:
         checkpoint = open_model(path, out, pixels)
     except LackingError as error:
-        other = RuntimeModel(error.path, error.why)
+        other = RuntimeModel(error.path, error.why, threads)
         if pixels is None:
             fit = _fitting(other, other.digest, known)
             pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)

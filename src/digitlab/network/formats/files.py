@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,17 @@ from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
 from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
-from digitlab.network.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, activation_of
+from digitlab.network.layers import (
+    LAYERS,
+    Activation,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+    activation_of,
+)
 from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
@@ -29,14 +40,8 @@ TORCH_EXPORT = (
     "model.eval(); images = torch.zeros(1, 1, 28, 28); "
     'torch.onnx.export(model, (images,), "model.onnx", external_data=False)'
 )
-_OLD_KERAS = (
-    "digitlab reads no whole-model HDF5 files. In Keras, save it as .keras: "
-    "keras.saving.load_model('model.h5').save('model.keras')"
-)
 #: What others write that digitlab does not open, and what to do instead.
 _REFUSED = {
-    ".h5": _OLD_KERAS,
-    ".hdf5": _OLD_KERAS,
     **dict.fromkeys(
         (".joblib", ".pickle", ".pkl"),
         f"{_PICKLE}. Save the model as ONNX: scikit-learn's with the package skl2onnx, PyTorch's by {TORCH_EXPORT}",
@@ -48,7 +53,8 @@ _REFUSED = {
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
-_READ = (".safetensors", ".json", ".keras", ".onnx")
+_KERAS = (".keras", ".h5", ".hdf5", ".hdf", ".he5")
+_READ = (".safetensors", ".json", ".onnx", *_KERAS)
 #: A network of 64 layers has a description of some 50 kB.
 MOST_JSON_BYTES = 2**20
 #: Room for the largest network that Architecture allows, 200 MB, in the formats that others write.
@@ -61,21 +67,13 @@ _LONGEST_KIND = 60
 _CODE = "it is code, and digitlab runs no code from a file"
 #: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
 _INSTEAD = {
-    "Activation": "relu inside the network and softmax at its end",
     "AveragePool": "max pooling",
-    "AveragePooling2D": "MaxPooling2D",
-    "BatchNormalization": "a network without it, or one whose normalization was folded into the layer before",
     "DepthwiseConv2D": "Conv2D",
-    "ELU": "ReLU",
     "GlobalAveragePool": "flattening",
-    "GlobalAveragePooling2D": "Flatten",
-    "GlobalMaxPooling2D": "MaxPooling2D and Flatten",
-    "LeakyReLU": "ReLU",
     "LeakyRelu": "ReLU",
     "PReLU": "ReLU",
     "SeparableConv2D": "Conv2D",
     "Sigmoid": "ReLU, or softmax at the end",
-    "SpatialDropout2D": "Dropout",
     "Tanh": "ReLU",
 }
 
@@ -115,10 +113,10 @@ def load_model_file(name: str | Path, network: str | Path | Architecture | None 
         )
     if suffix == ".safetensors":
         return checkpoint
-    if suffix == ".keras":
-        from digitlab.network.formats.keras import read_keras_archive
+    if suffix in _KERAS:
+        from digitlab.network.formats.keras import read_keras
 
-        return read_keras_archive(path)
+        return read_keras(path)
     if suffix == ".onnx":
         from digitlab.network.formats.onnx import read_onnx
 
@@ -130,7 +128,8 @@ def load_model_file(name: str | Path, network: str | Path | Architecture | None 
 
         return read_tfjs(path)
     raise RunError(
-        f"{path} is not a model that digitlab reads: a run, .safetensors, TensorFlow.js' model.json, .keras or .onnx."
+        f"{path} is not a model that digitlab reads: a run, .safetensors, TensorFlow.js' model.json, .keras, .h5 or "
+        ".onnx."
     )
 
 
@@ -161,6 +160,25 @@ def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> by
         if folder is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise unusable(path, "it lies outside the model's folder. Copy the model's files into one folder.")
         return storage.read_ordinary(path, most_bytes)
+    except FileNotFoundError:
+        raise RunError(f"There is no file {path}. Check the name and the folder.") from None
+    except RunError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unusable(
+            path, f"it cannot be read ({storage.reason_of(error)}). Check its name and permissions."
+        ) from None
+
+
+@contextmanager
+def opened(path: Path, most_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
+    """Open an ordinary file of bounded size, and yield it with its size, for who does not read it whole."""
+    try:
+        with storage.open_ordinary(path) as file:
+            n_bytes = os.fstat(file.fileno()).st_size
+            if n_bytes > most_bytes:
+                raise unusable(path, f"it has {n_bytes:,} bytes, and at most {most_bytes:,} are read. Save it again.")
+            yield file, n_bytes
     except FileNotFoundError:
         raise RunError(f"There is no file {path}. Check the name and the folder.") from None
     except RunError:
@@ -222,7 +240,7 @@ def lacking(kind: str, *, position: int) -> NetworkError:
     elif kind in _INSTEAD:
         why = f"digitlab does not have it; use {_INSTEAD[kind]}."
     else:
-        why = "digitlab does not have it. It runs Conv2D, MaxPooling2D, Flatten, Dropout, Dense, relu and softmax."
+        why = f"digitlab does not have it. It runs {', '.join(LAYERS)}."
     return NetworkError(f"Layer {position} is {kind}: {why}")
 
 
