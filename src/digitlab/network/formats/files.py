@@ -195,6 +195,8 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
         raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
     try:
         document = storage.parse_json(content)
+        if isinstance(document, str):  # what a library gave as JSON already was written as JSON once more
+            document = storage.parse_json(document)
     except ValueError as error:
         raise unusable(path, f"{what} cannot be read as JSON ({error}). Save the model again.") from None
     if not isinstance(document, dict):
