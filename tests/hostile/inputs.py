@@ -285,7 +285,19 @@ def _models() -> dict[str, list[bytes]]:
             if seed == 0:
                 made["tfjs"].append((folder / "m" / "model.json").read_bytes())
                 made["shard"].append((folder / "m" / "group1-shard1of1.bin").read_bytes())
+    # What others have written: normalization, borders, weights in another file.
+    made["onnx"] += [_kept(f"{name}_torch_{exporter}.onnx") for name in ("modern", "odd") for exporter in _EXPORTERS]
+    made["beside"] = [_kept("modern_torch_default.onnx")]
+    made["torch"] = [_kept("modern_torch.safetensors")]
     return made
+
+
+_EXPORTERS = ("script", "dynamo")
+
+
+def _kept(name: str) -> bytes:
+    """Return a file that another program has written."""
+    return (Path(__file__).parents[1] / "network" / "formats" / "files" / name).read_bytes()
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
@@ -331,6 +343,83 @@ def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
     return _load_model(content, folder, "onnx")
 
 
+@cache
+def _operations() -> list[str]:
+    """All that is read of ONNX, and what is not."""
+    from digitlab.network.formats.onnx import _OPERATIONS
+    from digitlab.network.formats.onnx_graph import COMPUTABLE
+
+    return [*sorted({*_OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
+
+
+_PLACES = (
+    "m.data",
+    "link",
+    "folder",
+    "sub/m.data",
+    "../m.data",
+    "/etc/passwd",
+    "",
+    ".",
+    "..",
+    "\x00",
+    "x" * 5000,
+    "m.onnx",
+)
+_OFFSETS = ("0", "1", "-1", "600", str(2**31), str(2**63), "9" * 5000, "", "x", "1e3", " 7 ", "0x10", "\u0663")
+
+
+def _load_onnx_beside(content: bytes, folder: Path, draw: random.Random) -> object:
+    """Try a model with weights in a file beside it; where they lie, and what that holds, is changed."""
+    import onnx
+
+    name = "modern_torch_default.onnx.data"
+    data = _kept(name)
+    (folder / name).write_bytes(mutated(data, [data], draw) if draw.random() < 0.2 else data)
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to("/etc/passwd")
+    (folder / "folder").mkdir(exist_ok=True)
+    (folder / "m.data").write_bytes(data)
+    if draw.random() < 0.8:
+        model = onnx.load_from_string(_kept("modern_torch_default.onnx"))
+        given = model.graph.initializer
+        for _ in range(draw.choice((0, 1, 1, 2, 3))):
+            one = draw.choice(given)
+            words = {"location": draw.choice(_PLACES), "offset": draw.choice(_OFFSETS), "length": draw.choice(_OFFSETS)}
+            key = draw.choice(sorted(words))
+            entry = next((entry for entry in one.external_data if entry.key == key), None) or one.external_data.add()
+            entry.key, entry.value = key, words[key]
+            one.data_location = draw.choice((0, 1, 1, 1))
+            if draw.random() < 0.2 and one.dims:
+                one.dims[draw.randrange(len(one.dims))] = draw.choice((0, -1, 7, 2**31, 2**62))
+            if draw.random() < 0.1:
+                one.data_type = draw.randrange(24)
+        if draw.random() < 0.05:
+            for i in range(1_000):
+                given.add().CopyFrom(given[0])
+                given[-1].name = str(i)
+        if draw.random() < 0.2:
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    return _load_model(content, folder, "onnx")
+
+
+def _load_torch_state(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.network import AveragePooling2D, Conv2D, Dense, Flatten, ZeroPadding2D
+    from digitlab.network.architecture import Architecture
+    from digitlab.network.formats.files import load_model_file
+
+    path = folder / "model.safetensors"
+    path.write_bytes(content)
+    layers = [
+        *(ZeroPadding2D(((1, 0), (1, 0))), Conv2D(4, 3, strides=2, activation="relu")),
+        *(Conv2D(6, 3, padding="same", activation="relu"), AveragePooling2D(4), Flatten()),
+        *(Dense(16, activation="tanh"), Dense(10, activation="softmax")),
+    ]
+    network = draw.choice((None, "codelab_cnn", *[Architecture(layers)] * 8)) if draw.random() < 0.99 else None
+    return load_model_file(path, network if not isinstance(draw, _Honest) else Architecture(layers))
+
+
 def _spoil_graph(graph: Any, draw: random.Random) -> None:
     constants = graph.initializer
     nodes = graph.node
@@ -342,9 +431,7 @@ def _spoil_graph(graph: Any, draw: random.Random) -> None:
     elif way == 2 and nodes:
         nodes.add().CopyFrom(draw.choice(nodes))
     elif way == 3 and nodes:
-        draw.choice(nodes).op_type = draw.choice(
-            ("Add", "Conv", "Gemm", "MatMul", "Mul", "Reshape", "Constant", "Cast", "x")
-        )
+        draw.choice(nodes).op_type = draw.choice(_operations())
     elif way == 4 and nodes:
         names = [name for node in nodes for name in (*node.input, *node.output)]
         one = draw.choice(nodes)
@@ -581,6 +668,8 @@ PARSERS = {
     "keras": Parser(lambda: _models()["keras"], _load_keras),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
+    "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),
+    "torch state": Parser(lambda: _models()["torch"], _load_torch_state),
     "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
     "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from digitlab.cli.terminal import AsJson, Pixels, WholeNumber, print_json, results_table, right, say, stdout
+from digitlab.cli.terminal import (
+    AsJson,
+    Pixels,
+    StateNetwork,
+    WholeNumber,
+    print_json,
+    results_table,
+    right,
+    say,
+    stdout,
+    with_network,
+)
 from digitlab.text import percent
 
 if TYPE_CHECKING:
@@ -25,6 +36,7 @@ def evaluate(
     data: Path | None = None,
     seed: WholeNumber = 0,
     pixels: Pixels = None,
+    network: StateNetwork = None,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +61,9 @@ def evaluate(
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
         better on validation images; that is told, and kept for the other commands.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     out
         The folder of runs.
     as_json
@@ -61,6 +76,7 @@ def evaluate(
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
+    run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, out)
     mnist = MnistData.load(own_folder(found) if data is None else data)
     opened = opened_model(run if found is None else found.path, out, pixels, known=mnist.validation)

@@ -28,6 +28,7 @@ from digitlab.cli.terminal import (
     Interruption,
     Number,
     Pixels,
+    StateNetwork,
     WholeNumber,
     Workers,
     n_workers,
@@ -36,6 +37,7 @@ from digitlab.cli.terminal import (
     shown,
     stderr,
     stdout,
+    with_network,
 )
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
@@ -88,6 +90,7 @@ def read(
     min_confidence: Annotated[Number, Parameter(group=_HOW)] = _DEFAULT.min_confidence,
     model: Annotated[str | None, Parameter(group=_HOW)] = None,
     pixels: Annotated[Pixels, Parameter(group=_HOW)] = None,
+    network: Annotated[StateNetwork, Parameter(group=_HOW)] = None,
     runs: Annotated[Path, Parameter(group=_HOW)] = Path("runs"),
     as_json: Annotated[AsJson, Parameter(group=_RESULTS)] = False,
     as_csv: Annotated[Flag, Parameter(name="--csv", group=_RESULTS)] = False,
@@ -124,6 +127,9 @@ def read(
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
         better, which is told.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     runs
         The folder of runs.
     as_json
@@ -162,6 +168,9 @@ def read(
 
     began = time.perf_counter()
     photos = find_photos(files)
+    if model is None and network is not None:
+        raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
+    model = None if model is None else with_network(model, network)
     checkpoint = None if model is None else checkpoint_of(model, runs)
     if model is None and pixels is not None:
         raise ConfigError("--pixels is how a model file's network was given its pixels; name one with --model.")

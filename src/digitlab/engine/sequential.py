@@ -461,7 +461,12 @@ def fast_cnn(seed: int = 0) -> Sequential:
 
 
 def load_model(
-    path: str | Path, *, out: str | Path = "runs", threads: int | None = None, pixels: str | None = None
+    path: str | Path,
+    *,
+    out: str | Path = "runs",
+    threads: int | None = None,
+    pixels: str | None = None,
+    network: str | Path | Architecture | None = None,
 ) -> Model:
     """Load a trained model.
 
@@ -482,6 +487,9 @@ def load_model(
         How the pixels were scaled that a file's network learned from: ``0-255``, ``-1-1``, or ``MEAN,STD`` of pixels
         from 0 to 1, such as ``0.1307,0.3081``. That becomes part of the network, which takes bytes then, or pixels from
         0 to 1, as digitlab's own do. By default the network takes what it learned from.
+    network : str, Path or Architecture, optional
+        The network whose weights a PyTorch state dict (``.safetensors``) holds: a name of the zoo, a JSON file with
+        layers, or ``Sequential.architecture``. All other files say it themselves.
 
     Raises
     ------
@@ -489,9 +497,11 @@ def load_model(
         If there is none, or it is damaged or not usable; the message says which file and what to do.
     ConfigError
         If there is no such scale, or the network is known to have another.
+    NetworkError
+        If there is no such network; its layers do not have the weights of the file.
     """
     try:
-        return Sequential.from_checkpoint(open_model(path, out, pixels), threads=threads)
+        return Sequential.from_checkpoint(open_model(path, out, pixels, network), threads=threads)
     except LackingError as error:
         return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
 

@@ -96,6 +96,8 @@ class PixelScale:
 
 #: The scale of digitlab's own networks, and those that others use.
 OWN = PixelScale.of("0-1")
+#: What the metadata of a network say that takes it.
+TAKES_OWN = {_PIXELS: OWN.text}
 USUAL = tuple(map(PixelScale.of, ("0-255", "-1-1", "0.1307,0.3081", "-0.5-0.5", "1-0", "255-0")))
 
 
@@ -103,7 +105,7 @@ def with_pixels(checkpoint: Checkpoint, scale: PixelScale) -> Checkpoint:
     """Return the network that takes pixels of 0 to 1 and answers as this one does when it gets them in its scale."""
     if not scale.is_own:
         checkpoint = rescaled(checkpoint, scale.factor, scale.offset)
-    return replace(checkpoint, metadata=checkpoint.metadata | {_PIXELS: OWN.text})
+    return replace(checkpoint, metadata=checkpoint.metadata | TAKES_OWN)
 
 
 def told_scale(checkpoint: Checkpoint) -> PixelScale | None:
