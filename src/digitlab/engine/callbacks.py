@@ -51,8 +51,11 @@ class Callback(Protocol):
 class Listeners:
     """The callbacks of one ``fit`` of so many epochs at most, of ``n_batches`` each."""
 
-    def __init__(self, callbacks: Iterable[Any], model: Any, epochs: int, n_batches: int) -> None:
+    def __init__(
+        self, callbacks: Iterable[Any], model: Any, epochs: int, n_batches: int, accuracy_name: str = "accuracy"
+    ) -> None:
         self._callbacks, self._model, self._epochs, self._n_batches = list(callbacks), model, epochs, n_batches
+        self._accuracy_name = accuracy_name
         for callback in self._callbacks:
             if hasattr(callback, "set_params"):
                 callback.set_params({"verbose": 0, "epochs": epochs, "steps": n_batches})
@@ -67,7 +70,7 @@ class Listeners:
         self._tell({}, ("on_train_begin",))
         self._epoch_begins(0)
         for record in records:
-            logs = {"loss": record.loss, "accuracy": record.accuracy}
+            logs = {"loss": record.loss, self._accuracy_name: record.accuracy}
             if isinstance(record, StepRecord):
                 steps.append(record)
                 self._tell(logs, _BATCH_ENDS, record.batch - 1)
@@ -79,14 +82,14 @@ class Listeners:
             else:
                 epochs.append(record)
                 if record.val_loss is not None and record.val_accuracy is not None:
-                    logs |= {"val_loss": record.val_loss, "val_accuracy": record.val_accuracy}
+                    logs |= {"val_loss": record.val_loss, f"val_{self._accuracy_name}": record.val_accuracy}
                 self._tell(logs, ("on_epoch_end",), record.epoch - 1)
                 if self._model.stop_training:
                     break
                 if record.epoch < self._epochs:
                     self._epoch_begins(record.epoch)
         self._tell(logs, ("on_train_end",))
-        return History(tuple(steps), tuple(epochs))
+        return History(tuple(steps), tuple(epochs), self._accuracy_name)
 
     def _epoch_begins(self, epoch: int) -> None:
         self._tell({}, ("on_epoch_begin",), epoch)
@@ -105,10 +108,17 @@ class History:
 
     steps: tuple[StepRecord, ...]
     epochs: tuple[EpochRecord, ...]
+    accuracy_name: str = "accuracy"
 
     @property
     def history(self) -> dict[str, list[float]]:
         """``loss``, ``accuracy`` and, if validated, ``val_loss`` and ``val_accuracy``: one number an epoch."""
-        names = ["loss", "accuracy", "val_loss", "val_accuracy"]
-        columns = {name: [getattr(epoch, name) for epoch in self.epochs] for name in names}
+        names = {"loss": "loss", self.accuracy_name: "accuracy"}
+        names |= {f"val_{name}": f"val_{field}" for name, field in names.items()}
+        columns = {name: [getattr(epoch, field) for epoch in self.epochs] for name, field in names.items()}
         return {name: values for name, values in columns.items() if None not in values}
+
+    @property
+    def epoch(self) -> list[int]:
+        """The epochs, counted from 0 as Keras counts them."""
+        return [record.epoch - 1 for record in self.epochs]

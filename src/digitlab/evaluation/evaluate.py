@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -222,12 +223,14 @@ def scale_warning(model: Sequential, images: NDArray[np.uint8], labels: NDArray[
     network = model.architecture
     if network.answers_maps or math.prod(network.input_shape) != math.prod(images.shape[1:]) or not len(images):
         return ""
+    asked = copy(model)
+    asked.forget_scale()  # or it would warn of the very scales that are tried here
     labels = labels[:_MOST_IMAGES]
     pixels = images[:_MOST_IMAGES].reshape(-1, *network.input_shape).astype(np.float32) / np.float32(255)
 
     def is_right(times: float, plus: float, n: int = _MOST_IMAGES) -> NDArray[np.bool_]:
         scaled = pixels[:n] * np.float32(times) + np.float32(plus)
-        return np.asarray(model.predict(scaled).argmax(axis=1) == labels[:n])
+        return np.asarray(asked.predict(scaled).argmax(axis=1) == labels[:n])
 
     if is_right(1.0, 0.0, _FIRST).mean() >= _GOOD:
         return ""
