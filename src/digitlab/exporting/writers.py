@@ -25,9 +25,18 @@ from digitlab.network.architecture import named_weight_shapes
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MODEL_JSON
 from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
-from digitlab.network.formats.onnx_graph import same_border
 from digitlab.network.formats.tfjs import quantized
-from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, Shape, settings_of
+from digitlab.network.layers import (
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+    Shape,
+    same_border,
+    settings_of,
+)
 from digitlab.reading.answers import calibration_of
 from digitlab.values import CLASS_NAMES
 

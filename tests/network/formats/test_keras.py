@@ -118,7 +118,7 @@ def test_a_layer_that_is_lacking_is_named_with_the_alternative(kind: str, altern
         ("Conv2D", {**CONV, "dilation_rate": 2}, "larger kernel"),
         ("Conv2D", {**CONV, "groups": 4}, "ordinary Conv2D"),
         ("Conv2D", {**CONV, "data_format": "channels_first"}, "channels last"),
-        ("Conv2D", {**CONV, "activation": "tanh"}, "'tanh'"),
+        ("Conv2D", {**CONV, "activation": "gelu"}, "'gelu'"),
         ("Conv2D", {**CONV, "activation": {"class_name": "function", "config": "evil"}}, "activation"),
         ("Conv2D", {**CONV, "filters": "8"}, "filters"),
         ("Conv2D", {**CONV, "filters": 10**9}, "filters"),

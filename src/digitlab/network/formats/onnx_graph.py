@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from digitlab.data.storage import parse_json
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, shown, unusable
+from digitlab.network.layers import same_border
 
 _Fields = Mapping[int, Any]
 _MOST_NODES = 1_000
@@ -256,16 +257,6 @@ def _computed(kind: str, inputs: Sequence[NDArray[Any]], attributes: Mapping[str
     if kind == "Reshape":
         return data.reshape([int(n) for n in inputs[1].ravel()])
     return data.ravel() if kind == "Unsqueeze" else data
-
-
-def same_border(size: int, window: int, stride: int) -> tuple[int, int]:
-    """Return the pixels that ``same`` adds before and behind, as Keras defines it: the larger half behind.
-
-    >>> same_border(28, 4, 1), same_border(13, 3, 2)
-    ((1, 2), (1, 1))
-    """
-    total = max(0, (-(-size // stride) - 1) * stride + window - size)
-    return total // 2, total - total // 2
 
 
 def padding_of(node: Node, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> str:
