@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -193,7 +193,8 @@ class Sequential:
         if len(names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(names)} names were given.")
         self.architecture, self.class_names = architecture, names
-        self._runner, self._maps_runner = runner, MapsRunner(architecture, threads) if runner is None else None
+        self._runner = runner
+        self._maps_runner = MapsRunner(architecture, threads) if runner is None else None
 
     def add(self, layer: Layer) -> None:
         """Put a layer behind the others, as Keras' ``add``; the weights that are there stay.
@@ -219,14 +220,16 @@ class Sequential:
                 del self.__dict__[name]
         self._draft = replace(draft, layers=(*draft.layers, layer))
 
-    def __getattr__(self, name: str) -> Any:
-        # A network that is put together by ``add`` is none before its last layer; it is made when it is first asked.
-        draft = self.__dict__.get("_draft")
-        if name not in _STARTED or draft is None:
-            raise missing_name(name, dir(type(self)))
-        self._start(Architecture(draft.layers, draft.input_shape, draft.name), draft.threads, draft.class_names)
-        self.set_weights([*draft.kept, *self.architecture.initial_weights(draft.seed)[len(draft.kept) :]])
-        return self.__dict__[name]
+    if not TYPE_CHECKING:  # type checkers shall miss what is missing
+
+        def __getattr__(self, name: str) -> Any:
+            # What is put together by ``add`` is no network before its last layer; it is made when it is first asked.
+            draft = self.__dict__.get("_draft")
+            if name not in _STARTED or draft is None:
+                raise missing_name(name, dir(type(self)))
+            self._start(Architecture(draft.layers, draft.input_shape, draft.name), draft.threads, draft.class_names)
+            self.set_weights([*draft.kept, *self.architecture.initial_weights(draft.seed)[len(draft.kept) :]])
+            return self.__dict__[name]
 
     @property
     def runner(self) -> CpuRunner:
