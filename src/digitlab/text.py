@@ -14,6 +14,15 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number of things.
+
+    >>> counted(1, "image"), counted(2_000, "image"), counted(2, "batch", "batches")
+    ('1 image', '2,000 images', '2 batches')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def percent(fraction: float, digits: int = 2) -> str:
     """Return a fraction in [0, 1] as text; never 100 % for what is not all, nor 0 % for what is not nothing.
 

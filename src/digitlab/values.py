@@ -279,3 +279,15 @@ class Evaluation(Value):
     confusion_matrix: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
     calibration: Calibration
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"<Evaluation: accuracy {percent(self.accuracy)} ({percent(low)} to {percent(high)}), "
+            f"{self.n_correct:,} of {self.n_images:,} images, loss {self.loss:.4f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import evaluation_html
+
+        return evaluation_html(self)

@@ -6,13 +6,14 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.engine.callbacks import Callback, History, Listeners
+from digitlab.engine.callbacks import Callback, History, Listeners, progress
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
@@ -308,6 +309,13 @@ class Sequential:
             f"<Sequential {self.name}: {network.input_shape} to {answers} by {len(network.layers)} layers, "
             f"{self.count_params():,} parameters>"
         )
+
+    def _repr_html_(self) -> str:
+        if "architecture" not in self.__dict__:
+            return escape(repr(self))
+        from digitlab.notebook import summary_html
+
+        return summary_html(self.architecture)
 
     def count_params(self) -> int:
         """Return the number of weights."""
@@ -694,7 +702,7 @@ class Sequential:
             If the loss becomes NaN or infinite.
         """
         check_others("fit", others)
-        listeners = callbacks_of(callbacks)
+        listeners = [*callbacks_of(callbacks), *progress(verbose)]
         batch_size, epochs = 512 if batch_size is None else batch_size, whole_number("epochs", epochs, 1)
         if not isinstance(x, Crops):
             x = as_pixels(x)
