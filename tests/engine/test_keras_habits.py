@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ def small(seed: int = 0) -> dl.Sequential:
 @pytest.fixture
 def model() -> dl.Sequential:
     return small()
+
+
+class SetOfTorch:
+    """A data set that knows its items one by one, and would be asked for very many."""
+
+    data, targets = BYTES, LABELS
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, k: int) -> tuple[Any, int]:
+        return BYTES[0], 0
 
 
 def learned(x: Any, y: Any, **settings: Any) -> dl.History:
@@ -181,8 +194,19 @@ def test_what_a_keras_model_has_and_this_has_not_is_told(model: dl.Sequential) -
         model.get_layer("dens")
 
 
-def test_a_model_is_copied_as_any_object_is(model: dl.Sequential) -> None:
-    np.testing.assert_array_equal(copy.copy(model).predict(BYTES), model.predict(BYTES))
+def test_a_model_is_copied_and_sent_to_other_processes_as_any_object_is(model: dl.Sequential) -> None:
+    model.compile("sgd", metrics=["acc"])
+    model.fit(BYTES, LABELS, epochs=1)
+    for other in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(other.predict(BYTES), model.predict(BYTES))
+        assert other.metrics_names == ["loss", "acc"]
+        with pytest.warns(UserWarning, match="from 0 to 255"):
+            other.predict(BYTES.astype(float))
+    draft = dl.Sequential(input_shape=(4, 5, 1))
+    draft.add(Flatten())
+    other = pickle.loads(pickle.dumps(draft))
+    other.add(Dense(3, activation="softmax"))
+    assert other.count_params() == 63
 
 
 def test_a_network_is_put_together_by_add_and_keeps_what_it_has_learned() -> None:
@@ -289,7 +313,9 @@ def test_labels_that_are_none_are_a_sentence(data: st.DataObject) -> None:
         ((one for one in BYTES), LABELS, "generators"),
         ((BYTES, LABELS), None, r"two: \(x, y\)"),
         ("train.csv", None, "MnistData.load"),
-        (dl.MnistData.load().test, None, "data.training.images"),
+        (dl.MnistData.load().test, None, r"x, y = data\.images, data\.labels"),
+        (dl.MnistData.load(), None, r"data\.training\.images"),
+        (SetOfTorch(), None, r"x, y = data\.data, data\.targets"),
     ],
 )
 def test_data_that_cannot_be_learned_from_are_named(x: Any, y: Any, sentence: str) -> None:
@@ -329,6 +355,15 @@ def test_another_scale_of_pixels_is_told_of_when_asking(model: dl.Sequential) ->
         model.predict(BYTES)
     model.fit(BYTES / 127.5 - 1, LABELS, epochs=1)  # of which nothing is known
     model.predict(BYTES)
+
+
+def test_a_run_is_known_to_have_learned_from_bytes(tmp_path: Path) -> None:
+    dl.train(dl.TrainConfig(epochs=1, train_images=512, network="dense_baseline"), tmp_path, name="run")
+    images = dl.MnistData.load().test.images[:5]
+    model = dl.load_model("run", out=tmp_path)
+    model.predict(images)
+    with pytest.warns(UserWarning, match=r"pass X / 255\."):
+        model.predict(images.astype(float))
 
 
 def test_frames_are_taken_as_they_come() -> None:
@@ -377,7 +412,7 @@ def test_weights_are_saved_and_loaded_alone(tmp_path: Path) -> None:
         wide.load_weights(tmp_path / "bad.weights.h5")
 
 
-@pytest.mark.parametrize("name", ["model.h5", "model.pt", "model.pkl", None, 7])
+@pytest.mark.parametrize("name", ["model.pt", "model.pkl", None, 7])
 def test_a_name_that_says_no_kind_of_file_is_told_which_do(name: Any, tmp_path: Path, model: dl.Sequential) -> None:
     with pytest.raises(ConfigError, match=r"\.keras"):
         model.save(name if not isinstance(name, str) else tmp_path / name)
@@ -471,6 +506,20 @@ class TestWithKeras:
         theirs.load_weights(files[-1])
         model.load_weights(files[-1])
         np.testing.assert_allclose(np.asarray(theirs(scaled)), model.predict(BYTES), atol=1e-5)
+
+    def test_the_older_format_is_loaded_by_keras(self, keras: Any, tmp_path: Path) -> None:
+        network = [dl.Conv2D(2, 3, activation="relu"), dl.MaxPooling2D(2), Flatten(), Dense(3, activation="softmax")]
+        model = dl.Sequential(network, (6, 5, 1))
+        model.save(tmp_path / "model.h5")
+        theirs = keras.saving.load_model(tmp_path / "model.h5", compile=False)
+        images = np.zeros((60, 6, 5, 1), np.float32)
+        images[:, :4, :, 0] = BYTES / 255
+        np.testing.assert_allclose(np.asarray(theirs(images)), model.predict(images), atol=1e-5)
+        history = small().fit(
+            BYTES, LABELS, epochs=1, callbacks=keras.callbacks.ModelCheckpoint(str(tmp_path / "best.h5"))
+        )
+        assert len(history.epochs) == 1
+        assert (tmp_path / "best.h5").stat().st_size > 1_000
 
     def test_weights_that_keras_saves_are_loaded(self, keras: Any, tmp_path: Path) -> None:
         theirs = small(5).to_keras()

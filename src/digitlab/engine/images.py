@@ -91,6 +91,8 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
 
     Whole numbers are bytes, whatever their width; booleans are ink or none.
     """
+    if not isinstance(images, list | tuple | str) and not hasattr(images, "__array__") and _is_collection(images):
+        raise DataError(f"The images are a {type(images).__name__}, and arrays are wanted.{_gathered(images)}")
     try:
         array = np.asarray(images)
         if array.dtype == object and array.ndim:
@@ -114,12 +116,9 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
         return array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
         found = str(array.dtype) if array.ndim and array.dtype != object else type(images).__name__
-        advice = " Gather generators and data sets into arrays first."
-        if hasattr(images, "training") or hasattr(images, "images"):
-            advice = " A split has both: x, y = data.training.images, data.training.labels."
-        elif isinstance(images, str):
-            advice = ' Files are read by digitlab.MnistData.load("folder").'
-        raise DataError(f"Images must be an array of numbers, uint8 (0-255) or float (0-1); got {found}.{advice}")
+        raise DataError(
+            f"Images must be an array of numbers, uint8 (0-255) or float (0-1); got {found}.{_gathered(images)}"
+        )
     if array.size and not (array.min() >= _LEAST_FLOAT and array.max() <= _MOST_FLOAT):  # false for NaN, too
         # Image by image, because an array of booleans would take memory for every pixel.
         bad = [k for k, image in enumerate(array) if not (np.abs(image) <= _MOST_FLOAT).all()]
@@ -128,6 +127,23 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
             f"{bad[0]:,}. Leave these out, or put 0 in their place: np.nan_to_num(images)."
         )
     return array
+
+
+def _is_collection(images: Any) -> bool:
+    # NumPy would ask such a thing for its items one by one, and may not come to an end.
+    return hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, bytes | memoryview)
+
+
+def _gathered(images: Any) -> str:
+    """Return the advice for somebody who passes a whole data set."""
+    if isinstance(images, str):
+        return ' Files are read by digitlab.MnistData.load("folder").'
+    for pixels, labels in (("images", "labels"), ("data", "targets"), ("data", "target")):
+        if hasattr(images, pixels) and hasattr(images, labels):
+            return f" Pass both parts: x, y = data.{pixels}, data.{labels}."
+    if hasattr(images, "training"):
+        return " Pass one of its parts: x, y = data.training.images, data.training.labels."
+    return " Gather generators and data sets into arrays first: x = np.concatenate(batches)."
 
 
 def scale_of(pixels: NDArray[Any]) -> float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,11 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import reason_of, replacing, scratch
 from digitlab.errors import ConfigError, NetworkError, StorageError
-from digitlab.network.architecture import Architecture
+from digitlab.network.architecture import Architecture, named_weight_shapes
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.formats.files import MODEL_JSON, MOST_WEIGHT_BYTES, read_whole, unusable
 from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
-from digitlab.network.formats.keras import WEIGHTS, read_keras_config, weight_folders
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, read_keras_config, weight_folders
 from digitlab.network.layers import Conv2D, Dense
 from digitlab.runs.listing import open_model
 
@@ -87,12 +90,16 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) ->
     if path.suffix.lower() == ".safetensors":
         save_checkpoint(path, Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names))
         return
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        with _keras_archive(model) as archive:
+            _put(path, _whole_h5(model, json.loads(archive.read(CONFIG)), json.loads(archive.read(METADATA))))
+        return
     name = path.parent if path.name == MODEL_JSON else path
     kinds = {".keras": "keras", ".onnx": "onnx", "": "tfjs"}
     if name.suffix.lower() not in kinds:
         raise ConfigError(
-            f"What kind of file is {path}? Name it {path.stem or 'model'}.keras for Keras, .onnx for onnxruntime, "
-            ".safetensors for digitlab, or without an ending: a folder for TensorFlow.js."
+            f"What kind of file is {path}? Name it {path.stem or 'model'}.keras or .h5 for Keras, .onnx for "
+            "onnxruntime, .safetensors for digitlab, or without an ending: a folder for TensorFlow.js."
         )
     _export(model, name, kinds[name.suffix.lower()])
 
@@ -105,15 +112,31 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool) 
             f"A file of weights ends in {_WEIGHTS_ENDING}; name it {path.name.split('.')[0]}{_WEIGHTS_ENDING}. The "
             'whole model is written by save("model.keras").'
         )
-    with scratch() as folder:
-        _export(model, folder / "model.keras", "keras")
-        with zipfile.ZipFile(folder / "model.keras") as archive:
-            content = archive.read(WEIGHTS)
-    try:
-        with replacing(path) as file:
-            file.write(content)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be written: {reason_of(error)}. Choose another place.") from error
+    with _keras_archive(model) as archive:
+        _put(path, archive.read(WEIGHTS))
+
+
+def _whole_h5(model: Any, config: dict[str, Any], metadata: dict[str, Any]) -> bytes:
+    """Return the older format of Keras: the description as an attribute, and the weights by the names of the layers."""
+    import h5py  # what the archive was written with
+
+    network: Architecture = model.architecture
+    arrays = dict(zip(named_weight_shapes(network), model.get_weights(), strict=True))
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        described = {name: config[name] for name in ("class_name", "config")}
+        file.attrs["model_config"] = json.dumps(described, separators=(",", ":"))
+        group = file.create_group("model_weights")
+        for one in (file, group):
+            one.attrs["keras_version"], one.attrs["backend"] = metadata["keras_version"], "tensorflow"
+        group.attrs["layer_names"] = np.array([layer.name for layer in network.layers], "S")
+        for layer in network.layers:
+            names = [name for name in arrays if name.startswith(f"{layer.name}/")]
+            inner = group.create_group(layer.name)
+            inner.attrs["weight_names"] = np.array(names, "S")
+            for name in names:
+                inner.create_dataset(name, data=arrays[name])
+    return memory.getvalue()
 
 
 def weights_in(network: Architecture, filepath: str | os.PathLike[str]) -> list[NDArray[np.float32]]:
@@ -130,6 +153,23 @@ def weights_in(network: Architecture, filepath: str | os.PathLike[str]) -> list[
     except Hdf5Error as error:
         raise unusable(path, f"{error} It must be of this network, {network.name}, saved by Keras 3.") from None
     return arrays
+
+
+@contextmanager
+def _keras_archive(model: Any) -> Iterator[zipfile.ZipFile]:
+    """Yield the ``.keras`` file of a model, read back and found right."""
+    with scratch() as folder:
+        _export(model, folder / "model.keras", "keras")
+        with zipfile.ZipFile(folder / "model.keras") as archive:
+            yield archive
+
+
+def _put(path: Path, content: bytes) -> None:
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be written: {reason_of(error)}. Choose another place.") from error
 
 
 def _export(model: Any, path: Path, kind: str) -> None:

@@ -45,6 +45,7 @@ from digitlab.errors import ConfigError, NetworkError
 from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.files import is_model_file
 from digitlab.network.layers import Layer
 from digitlab.network.zoo import architecture as architecture_of
 from digitlab.runs.listing import open_model
@@ -108,6 +109,8 @@ class Sequential:
     #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
     stop_training = False
     optimizer: LiveRate | None = None
+    #: What the last ``fit`` returned.
+    history: History | None = None
     # What ``compile`` was told, and what 1 was in the pixels that ``fit`` learned from, where they were called.
     _compiled: Compiled | None = None
     _learned_scale: float | None = None
@@ -194,6 +197,7 @@ class Sequential:
         if len(names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(names)} names were given.")
         self.architecture, self.class_names = architecture, names
+        self._threads = threads
         self._runner = runner
         self._maps_runner = MapsRunner(architecture, threads) if runner is None else None
 
@@ -215,7 +219,7 @@ class Sequential:
             network = self.architecture
             draft = replace(
                 draft, layers=network.layers, input_shape=network.input_shape, name=network.name,
-                kept=tuple(self.get_weights()),
+                threads=self._threads, kept=tuple(self.get_weights()),
             )  # fmt: skip
             for name in _STARTED:
                 del self.__dict__[name]
@@ -231,6 +235,13 @@ class Sequential:
             self._start(Architecture(draft.layers, draft.input_shape, draft.name), draft.threads, draft.class_names)
             self.set_weights([*draft.kept, *self.architecture.initial_weights(draft.seed)[len(draft.kept) :]])
             return self.__dict__[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What a copy in another process needs: the network and its weights instead of compiled code.
+        kept = {name: self.__dict__[name] for name in ("_compiled", "_learned_scale") if name in self.__dict__}
+        if "architecture" not in self.__dict__:
+            return type(self), (), kept | {"_draft": self._draft}
+        return _restored, (self.architecture, self.get_weights(), self._threads, self.class_names), kept
 
     @property
     def runner(self) -> CpuRunner:
@@ -350,8 +361,8 @@ class Sequential:
         Parameters
         ----------
         filepath : str or path
-            ``model.keras`` for Keras, ``model.onnx`` for onnxruntime, ``model.safetensors`` for digitlab alone; a
-            folder, or ``model.json`` in it, for TensorFlow.js.
+            ``model.keras`` or ``model.h5`` for Keras, ``model.onnx`` for onnxruntime, ``model.safetensors`` for
+            digitlab alone; a folder, or ``model.json`` in it, for TensorFlow.js.
         overwrite : bool
             Whether a file of that name is replaced.
 
@@ -720,14 +731,20 @@ class Sequential:
         self.stop_training = False
         n_batches = -(-len(x) // batch_size)
         listening = Listeners(listeners, self, epochs, n_batches, self._settings.accuracy_name)
-        history = listening.follow(records)
+        self.history = listening.follow(records)
         (self._maps_runner or self.runner).seal()
-        return history
+        return self.history
 
 
 def _warn(sentence: str) -> None:
     if sentence:
         warnings.warn(sentence, UserWarning, stacklevel=3)
+
+
+def _restored(
+    network: Architecture, weights: list[NDArray[np.float32]], threads: int | None, class_names: tuple[str, ...]
+) -> Sequential:
+    return Sequential.from_architecture(network, weights, threads=threads, class_names=class_names)
 
 
 def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
@@ -774,4 +791,7 @@ def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | Non
     RunError
         If there is none, or it is damaged or not usable; the message says which file and what to do.
     """
-    return Sequential.from_checkpoint(open_model(path, out), threads=threads)
+    model = Sequential.from_checkpoint(open_model(path, out), threads=threads)
+    if not is_model_file(path):
+        model._learned_scale = 1.0  # a run has learned from bytes
+    return model

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
         n_features_in_: int
 
-        def __getstate__(self) -> dict[str, Any]: ...
-        def __setstate__(self, state: dict[str, Any]) -> None: ...
-
 else:
     try:
         from sklearn.base import BaseEstimator, ClassifierMixin
@@ -176,22 +173,6 @@ class DigitClassifier(_Estimator):
         if images.dtype == np.uint8 and self.largest_value_ == _BYTE:
             return images  # the engine divides bytes itself
         return images.astype(np.float32) / np.float32(self.largest_value_)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy in another process needs: the network and its weights instead of compiled code."""
-        state = dict(super().__getstate__())
-        if "model_" in state:
-            model = state.pop("model_")
-            state["_packed"] = (model.architecture, model.get_weights(), model.class_names)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up what ``__getstate__`` returned."""
-        packed = state.pop("_packed", None)
-        super().__setstate__(state)
-        if packed is not None:
-            network, weights, names = packed
-            self.model_ = Sequential.from_architecture(network, weights, threads=self.threads, class_names=names)
 
 
 @contextmanager
