@@ -32,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
+from digitlab.network.formats.files import load_model_file
 from digitlab.reading.apart import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
@@ -289,8 +290,6 @@ def _models() -> dict[str, list[bytes]]:
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.files import load_model_file
-
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
     return load_model_file(path)
@@ -309,6 +308,22 @@ def _load_keras(content: bytes, folder: Path, draw: random.Random) -> object:
                 archive.writestr(name, inside)
         content = packed.getvalue()
     return _load_model(content, folder, "keras")
+
+
+def _weights() -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(_models()["keras"][0])) as archive:
+        return [archive.read("model.weights.h5")]
+
+
+def _load_weights(content: bytes, folder: Path, _: random.Random) -> object:
+    """Load weights alone, as ``Sequential.load_weights`` does, for the network that they belong to."""
+    from digitlab.engine.keras_bridge import weights_in
+
+    whole = folder / "model.keras"
+    whole.write_bytes(_models()["keras"][0])
+    path = folder / "some.weights.h5"
+    path.write_bytes(content)
+    return weights_in(load_model_file(whole).architecture, path)
 
 
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
@@ -504,6 +519,7 @@ PARSERS = {
     "idx": Parser(_idx_files, _read_idx),
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
+    "weights": Parser(_weights, _load_weights),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
     "runs": Parser(lambda: [b"{}"], _list_run),
