@@ -215,6 +215,7 @@ def test_a_network_is_put_together_by_add_and_keeps_what_it_has_learned() -> Non
     with pytest.raises(NetworkError, match="at least one layer"):
         model.predict(BYTES)
     model.add(Flatten())
+    assert model.layers == [Flatten()]
     with pytest.raises(NetworkError, match="softmax"):
         model.summary(print_fn=lambda line: None)
     model.add(Dense(3, activation="softmax"))

@@ -269,7 +269,7 @@ class Sequential:
     @property
     def layers(self) -> list[Layer]:
         """The layers, from input to output."""
-        return list(self.architecture.layers)
+        return list(self.architecture.layers if "architecture" in self.__dict__ else self._draft.layers)
 
     @property
     def input_shape(self) -> tuple[Any, ...]:
