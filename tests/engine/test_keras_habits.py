@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import warnings
 from pathlib import Path
@@ -429,7 +428,6 @@ def test_a_name_that_says_no_kind_of_file_is_told_which_do(name: Any, tmp_path: 
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     return pytest.importorskip("keras")
 
 
