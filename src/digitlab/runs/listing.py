@@ -22,9 +22,20 @@ _LONGEST_STEM = 60
 _MOST_TRIES = 100
 
 
-def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
+class RunList(tuple[RunInfo, ...]):
+    """Runs in a tuple that shows itself as a table in notebooks."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import runs_html
+
+        return runs_html(self)
+
+
+def list_runs(out: str | Path = "runs") -> RunList:
     """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out."""
-    return tuple(one for one in all_runs(out) if isinstance(one, RunInfo))
+    return RunList(one for one in all_runs(out) if isinstance(one, RunInfo))
 
 
 def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
