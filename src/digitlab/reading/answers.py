@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.frame import frame_all
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.reading.frame import frame_all
 from digitlab.runs.listing import open_model
 
 #: The reader's network that the package brings.
