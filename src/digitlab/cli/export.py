@@ -36,7 +36,7 @@ def export(
     quantize
         TensorFlow.js: weights in fewer bits. The accuracy before and after is told.
     data
-        A folder with four IDX files to verify with, instead of the data that the run was trained with.
+        A set of images to verify with, as for digitlab train, instead of the data that the run was trained with.
     runs
         The folder of runs.
     as_json

@@ -112,7 +112,7 @@ def compare(
     images
         Compare on so many test images instead of all; the codelab takes 500.
     data
-        A folder with four IDX files, instead of the data that the first run was trained with.
+        A set of images, as for digitlab train, instead of the data that the first run was trained with.
     out
         The folder of runs.
     as_json

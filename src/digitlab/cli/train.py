@@ -176,6 +176,9 @@ def train(
         assert session.run is not None  # there is a folder, so there is a run
         run = session.run
         timings = {"load": time.perf_counter() - began}
+        if not quiet:
+            for note in (*session.data.notes, *session.notes):
+                say(note)
         progress = TrainingProgress(
             stderr(),
             session.config.epochs,

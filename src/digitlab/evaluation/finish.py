@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, DigitlabError, RunError
+from digitlab.errors import ConfigError, DataError, DigitlabError, RunError
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.evaluation.report import ReportInput, render_report
 from digitlab.network.architecture import Architecture
@@ -69,6 +69,12 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
         raise ConfigError(
             f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
             f"What it finds on validation crops stands in its run's report."
+        )
+    n_classes, most = model.architecture.n_classes, int(split.labels.max())
+    if most >= n_classes:
+        raise DataError(
+            f"The {split.name} images have labels up to {most}, and {model.name} tells {n_classes} classes apart. Give "
+            "other --data, or a model that was trained with such data."
         )
     chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
     return evaluate(model, chosen.images, chosen.labels, class_names=model.class_names)
