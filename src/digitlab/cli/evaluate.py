@@ -70,6 +70,14 @@ def evaluate(
             f"{mnist.source} is no longer what the run {found.path} was trained with. To evaluate on it all the "
             f"same, add: --data {mnist.source}"
         )
+    if found is None and len(model.class_names) == len(mnist.class_names):
+        model.class_names = mnist.class_names  # which a file of weights seldom knows
+    elif model.class_names[: len(mnist.class_names)] != mnist.class_names:
+        say(
+            f"{model.name} tells {model.class_names[0]} to {model.class_names[-1]} apart, and the images of "
+            f"{mnist.source} are {mnist.class_names[0]} to {mnist.class_names[-1]}.",
+            style="yellow",
+        )
     report: Path | None = None
     chosen = mnist.test if split == "test" else mnist.validation
     if found is not None and is_own and split == "test" and images is None:
@@ -165,9 +173,7 @@ def _mixups_table(evaluation: Evaluation) -> Table:
         for predicted, n in enumerate(row)
         if n and label != predicted
     ]
-    table = results_table(
-        f"Most frequent mistakes of {len(evaluation.class_names)} classes", "Label", "Answer", right("#")
-    )
+    table = results_table("What was taken for what", "Label", "Answer", right("#"))
     for n, label, predicted in sorted(mixups, reverse=True)[:_MOST_MIXUPS]:
         table.add_row(evaluation.class_names[label], evaluation.class_names[predicted], f"{n:,}")
     return table

@@ -302,7 +302,11 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
             ((key, items),) = found.files.items()
             found.place, found.files = (*found.place, key[1]), {("", ""): items}
         if any(label == "" for _, label in found.files):
-            near = {found.place, *(item.folders for items in found.files.values() for item in items[:1])}
+            near = {
+                found.place,
+                found.place[:-1],
+                *(item.folders for items in found.files.values() for item in items[:1]),
+            }
             found.label_tables = [
                 item
                 for other in others

@@ -61,11 +61,13 @@ class PictureReader:
                 return str(error)
             return _decoded_or_reason(content, str(item), self._is_writing)
 
-        # Archives are read one file at a time, and decoding releases Python's lock.
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked here
             for start in range(0, len(items), _AT_ONCE):
                 part = items[start : start + _AT_ONCE]
-                for item, found in zip(part, pool.map(decoded, part), strict=True):
+                # Several at a time only where they are large: of small ones threads make it slower.
+                each = pool.map if any(self._is_framed) else map
+                for item, found in zip(part, each(decoded, part), strict=True):
                     self._take(found, str(item))
 
     def _take(self, found: tuple[NDArray[np.uint8], bool] | str, name: str) -> None:
@@ -130,21 +132,19 @@ def _decoded_or_reason(content: bytes, name: str, is_writing: bool) -> tuple[NDA
 def _grey(content: bytes) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked here
-        image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
-        width, height = image.size
-        if not 0 < width * height <= _MOST_PIXELS:
-            raise DataError(f"it has {width:,} x {height:,} pixels, and at most {_MOST_PIXELS:,} are read")
-        if max(width, height) > 2 * _WORK_PX and image.format == "JPEG":
-            image.draft("L", (_WORK_PX, _WORK_PX))
-        if image.format in ("JPEG", "TIFF", "PNG", "WEBP") and (width, height) != (SIDE_PX, SIDE_PX):
-            image = ImageOps.exif_transpose(image)
-        pixels = _plain(image)
-        if max(pixels.shape) > _WORK_PX:
-            small = Image.fromarray(pixels)
-            small.thumbnail((_WORK_PX, _WORK_PX), Image.Resampling.BOX)
-            pixels = np.asarray(small)
+    image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    width, height = image.size
+    if not 0 < width * height <= _MOST_PIXELS:
+        raise DataError(f"it has {width:,} x {height:,} pixels, and at most {_MOST_PIXELS:,} are read")
+    if (width, height) == (SIDE_PX, SIDE_PX):
+        return _plain(image)
+    if max(width, height) > 2 * _WORK_PX and image.format == "JPEG":
+        image.draft("L", (_WORK_PX, _WORK_PX))
+    pixels = _plain(ImageOps.exif_transpose(image))
+    if max(pixels.shape) > _WORK_PX:
+        small = Image.fromarray(pixels)
+        small.thumbnail((_WORK_PX, _WORK_PX), Image.Resampling.BOX)
+        pixels = np.asarray(small)
     return pixels
 
 

@@ -216,6 +216,7 @@ def numbered(
         names, shift, word = _CAPITALS, 1, "The labels 1 to 26 are taken for the letters A to Z, as EMNIST counts."
     else:
         names = tuple(str(k) for k in range(high + 1))
+        word = f"Its {len(names)} classes are called by their numbers, 0 to {high}."
     if len(names) > _MOST_CLASSES:
         raise DataError(
             f"{name} holds the label {high}; class numbers from 0 to {_MOST_CLASSES - 1} were expected. Correct it, "

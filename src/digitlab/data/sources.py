@@ -256,9 +256,14 @@ def _shaped(raw: _Raw, path: Path, found: Found) -> DigitFiles:
         notes.append(f"Its pixels are {scale} and were brought to 0 to 255.")
     shaped = {}
     for part, stack in stacks.items():
-        if part != first:
-            scale_of(stack, raw.parts[part][2])
-        shaped[part], how = to_28(as_bytes(stack, times, plus))
+        if stack.shape[1:] != stacks[first].shape[1:]:
+            raise DataError(
+                f"{raw.parts[part][2]} holds images of {stack.shape[1]} x {stack.shape[2]} pixels, and those for "
+                f"training have {stacks[first].shape[1]} x {stacks[first].shape[2]}. Bring all to one size."
+            )
+        is_other = stack.dtype.kind != stacks[first].dtype.kind
+        own = scale_of(stack, raw.parts[part][2]) if is_other else (times, plus, "")
+        shaped[part], how = to_28(as_bytes(stack, own[0], own[1]))
         if how and part == first:
             notes.append(f"Images: {how}.")
     if found.kind != "pictures" and has_bright_ground(shaped[first]):

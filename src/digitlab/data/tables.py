@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,9 @@ _MOST_PIXEL_BYTES = 2**30
 _LONGEST_LINE = 2**20
 _CHUNK_BYTES = 2**22
 _MOST_PACKED_BYTES = 2**30
-_ROWS_AT_ONCE = 512
+# A picture that is told once can stand in every row, and is unpacked in each of them that are read together.
+_ROWS_AT_ONCE = 16
+_MOST_VALUES = 4 * 64 * 64
 _LABEL_NAMES = ("label", "labels", "class", "target", "digit", "y", "class_label", "character", "number", "category")
 _IMAGE_NAMES = ("image", "img", "images", "picture", "png", "pixels", "x")
 _FILE_NAMES = (
@@ -41,7 +44,8 @@ _FILE_NAMES = (
     "picture",
 )
 _INDEX_NAMES = ("", "index", "unnamed: 0", "id", "row", "rownames")
-_NEWLINE, _QUOTE, _CR = 10, b'"', b"\r"
+_NEWLINE, _CR = 10, b"\r"
+_HUGE = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,10 +276,15 @@ def _carefully(
                     "or download it again."
                 )
             try:
-                rows.append(np.array([float(row[k]) for k in columns.pixels], np.float32))
+                values = np.array([float(row[k]) for k in columns.pixels])
             except ValueError as error:
                 reason = str(error).removeprefix("could not convert string to float: ")
                 raise DataError(f"{item} holds {reason:.60}, no number, in line {number:,}. Correct it.") from None
+            if not (np.abs(values) < _HUGE).all():
+                raise DataError(
+                    f"{item} holds pixels that are no numbers, or too large, in line {number:,}. Correct it."
+                )
+            rows.append(values.astype(np.float32))
             if columns.label is not None:
                 labels.append(row[columns.label].strip())
     except csv.Error as error:
@@ -307,8 +316,10 @@ def read_parquet(items: Sequence[Item]) -> Table:
     for item in items:
         try:
             # One thread, so that it ends where it fails; and no memory beyond what this file's pages need.
-            file = pq.ParquetFile(pa.BufferReader(item.read(_MOST_PACKED_BYTES)), pre_buffer=False)
-            tables.append(_parquet(file, item))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked
+                file = pq.ParquetFile(pa.BufferReader(item.read(_MOST_PACKED_BYTES)), pre_buffer=False)
+                tables.append(_parquet(file, item))
         except DataError:
             raise
         except (pa.ArrowException, MemoryError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
@@ -329,6 +340,10 @@ def _parquet(file: Any, item: Item) -> Table:
     n_rows = file.metadata.num_rows
     if not 0 < n_rows <= MOST_FILES:
         raise DataError(f"{item} says that it has {n_rows:,} rows; 1 to {MOST_FILES:,} were expected.")
+    groups = [file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)]
+    n_values = max(group.column(k).num_values for group in groups for k in range(group.num_columns))
+    if n_values > _MOST_VALUES * n_rows:
+        raise DataError(f"{item} says that {n_rows:,} rows hold {n_values:,} values. Use images of 28 x 28 pixels.")
     label = next((name for wanted in _LABEL_NAMES for name in names if name.lower() == wanted), None)
     image = next((name for wanted in _IMAGE_NAMES for name in names if name.lower() == wanted), None)
     pixels = [name for name in names if re.fullmatch(r"(pixel|px|x)?_?\d+(x\d+)?", name.lower())]

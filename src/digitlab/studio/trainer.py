@@ -25,7 +25,7 @@ from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
 from digitlab.studio.job import Job, Recording
 from digitlab.training.config import TrainConfig
-from digitlab.training.material import network_for
+from digitlab.training.material import fitted, network_for
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
 
@@ -195,11 +195,11 @@ class Trainer:
         paused: bool = False,
     ) -> None:
         """Start a training, in a run of its own."""
-        own = dataclasses.replace(config, data=self._data_folder)
+        own, _ = fitted(dataclasses.replace(config, data=self._data_folder), self.data)
         with self._beginning:
             self._check_free(owner)
             session = new_session(own, architecture, self.data, self._out)
-            self._launch(self._next_job(session, session.config, owner), paused=paused)
+            self._launch(self._next_job(session, own, owner), paused=paused)
 
     def resume_run(self, run: Run, *, owner: str = "", paused: bool = False) -> None:
         """Go on with a run that was interrupted, here or elsewhere; its recording begins where it was interrupted."""
