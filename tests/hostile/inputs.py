@@ -702,6 +702,23 @@ def _open_results(content: bytes, folder: Path, _: random.Random) -> object:
         return table.has("a.png", "a.png")
 
 
+def _scales() -> list[bytes]:
+    texts = {"0": "0-255", "1": "-1-1", "a": "0.1307,0.3081"}
+    return [json.dumps({digit * 64: [text, 2000, 0.967, 0.096] for digit, text in texts.items()}).encode(), b"{}"]
+
+
+def _keep_scale(content: bytes, folder: Path, draw: random.Random) -> object:
+    """Read what was kept of networks from the cache folder, and keep something more."""
+    from digitlab.network.pixels import USUAL, ScaleFit, keep_scale, kept_scale
+
+    os.environ["DIGITLAB_CACHE"] = str(folder)
+    (folder / "pixels.json").write_bytes(content)
+    found = kept_scale(draw.choice("01a") * 64)
+    keep_scale("b" * 64, ScaleFit(USUAL[0], 200, 0.9, 0.1))
+    assert kept_scale("b" * 64) is not None
+    return found
+
+
 # ---- what comes over the network ----
 
 
@@ -803,6 +820,7 @@ PARSERS = {
     "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
     "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),
+    "scales": Parser(_scales, _keep_scale),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),
     "forms": Parser(_forms, lambda c, _, __: _ask(c, "multipart/form-data; boundary=B")),
