@@ -15,7 +15,7 @@ from digitlab.errors import InputError, RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.finish import is_own_data
-from digitlab.evaluation.svg import reliability_chart, standalone_svg
+from digitlab.evaluation.report import reliability_chart
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
@@ -24,8 +24,9 @@ from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images, tell
 from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table, matrix_table
+from digitlab.svg import standalone_svg
 from digitlab.text import percent
-from digitlab.values import CLASS_NAMES, Evaluation
+from digitlab.values import Evaluation
 
 _NAME = "Evaluation"
 _HERE = "The training here"
@@ -65,11 +66,11 @@ class EvaluationTab:
                 self._calibration = ui.label().classes("muted num")
         with ui.element("div").classes("wide-pair"):
             with card("Confusion Matrix", help="confusion_matrix", exports=self._matrix_exports()):
-                self._matrix = ConfusionMatrix(CLASS_NAMES, partial(self._choose, reveal=True))
+                self._matrix = ConfusionMatrix(self._page.data.class_names, partial(self._choose, reveal=True))
             with card("Images", help="mistakes", exports=Exports(csv=self._image_table)):
                 with ui.element("div").classes("toolbar"):
                     ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
-                self._images = ImageList(CLASS_NAMES, label="Chosen images")
+                self._images = ImageList(self._page.data.class_names, label="Chosen images")
 
     # ---- what somebody chose ----
 

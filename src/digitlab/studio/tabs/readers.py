@@ -10,6 +10,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.apart import Apart
 from digitlab.reading.reader import Reader
@@ -80,7 +81,8 @@ class Readers:
             key = choice, self._trainer.generation, self._trainer.step_done
             return self._kept.get(key, lambda: Reader(self._trained()))
         path = self._run(choice).path / MODEL
-        return self._kept.get((choice, path.stat().st_mtime_ns if path.exists() else 0), lambda: Reader(path))
+        written_ns = path.stat().st_mtime_ns if path.exists() else 0
+        return self._kept.get((choice, written_ns), lambda: Reader(path, pixels=OWN.text))
 
     def _trained(self) -> Sequential:
         moment = self._trainer.moment(None)
