@@ -335,7 +335,11 @@ class _Walk:
             self.reshape(settings.get("target_shape", None), settings.name)
         elif kind == "Permute":
             order = settings.get("dims", ())
-            if not isinstance(order, tuple) or sorted(order) != list(range(1, len(self.theirs) + 1)):
+            if (
+                not isinstance(order, tuple)
+                or not are_counts(order)
+                or sorted(order) != [*range(1, len(self.theirs) + 1)]
+            ):
                 raise NetworkError("its dims are not an order of the dimensions.")
             self.arrange(self.placed().transpose([n - 1 for n in order]), settings.name)
         elif kind == "Dropout":
