@@ -485,9 +485,8 @@ class _Walk:
 
         def scaling(mean: Any, variance: Any, gamma: Any = None, beta: Any = None) -> Affine:
             # Keras never divides by less than a ten millionth.
-            affine = Affine.normalization(
-                mean, np.maximum(variance, _LEAST_DEVIATION**2 - epsilon), epsilon, gamma, beta
-            )
+            variance = np.maximum(np.asarray(variance, np.float64), _LEAST_DEVIATION**2 - epsilon)
+            affine = Affine.normalization(mean, variance, epsilon, gamma, beta)
             is_of_bytes = is_of_pixels and bool((variance > _LARGEST_VARIANCE).any())
             return Affine.of(255.0).then(affine) if is_of_bytes else affine
 
