@@ -121,6 +121,10 @@ class Hdf5File:
         messages = dict(self._messages(address))
         return _dimensions(messages[_DATASPACE]) if _LAYOUT in messages and _DATASPACE in messages else None
 
+    def is_whole_at(self, address: int) -> bool:
+        """Tell whether the array at an address holds whole numbers, which no layer computes with."""
+        return dict(self._messages(address)).get(_DATATYPE, b"\x01")[:1] in (b"\x10", b"\x20", b"\x30")
+
     def find(self, path: str) -> int:
         """Return the address of a group or array; Hdf5Error if there is none."""
         address = self._root
