@@ -78,6 +78,29 @@ def test_pixels_divided_by_255_are_what_digitlab_does_anyway() -> None:
     assert [type(layer) for layer in read(scaled).layers] == [Flatten, Dense]
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "factor", "offset"),
+    [
+        ("Rescaling", {"scale": 1 / 255}, 1.0, 0.0),
+        ("Rescaling", {"scale": 1 / 127.5, "offset": -1}, 2.0, -1.0),
+        ("Rescaling", {"scale": 2, "offset": -1}, 2.0, -1.0),
+        ("Rescaling", {"scale": [1 / 78.6], "offset": [-0.42]}, 255 / 78.6, -0.42),
+        ("Normalization", {"mean": 33.3, "variance": 6177.0}, 255 / 6177.0**0.5, -33.3 / 6177.0**0.5),
+        ("Normalization", {"mean": [[[0.13]]], "variance": [[[0.09]]]}, 1 / 0.3, -0.13 / 0.3),
+    ],
+)
+def test_what_a_network_does_to_its_pixels_is_folded_and_known(
+    kind: str, config: dict[str, Any], factor: float, offset: float
+) -> None:
+    """Whether they are 0 to 255 there is seen by what becomes of them; here they are 0 to 1."""
+    stack = read_keras_config(model(("InputLayer", IMAGES), (kind, config), ("Flatten", {}), ("Dense", DENSE)))
+    network, (kernel, bias) = stack.finish([[np.ones((784, 10), np.float32), np.zeros(10, np.float32)]])
+    assert stack.metadata == {"pixels": "0-1"}
+    assert [type(layer) for layer in network.layers] == [Flatten, Dense]
+    np.testing.assert_allclose(kernel, factor, rtol=1e-5)
+    np.testing.assert_allclose(bias, 784 * offset, rtol=1e-5)
+
+
 def test_a_row_of_pixels_may_be_made_an_image() -> None:
     rows = model(("InputLayer", {"batch_shape": [None, 784]}), ("Reshape", {"target_shape": [28, 28, 1]}),
                  ("Conv2D", CONV), ("Reshape", {"target_shape": [-1]}), ("Dense", DENSE))  # fmt: skip
