@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from digitlab.errors import NetworkError
-from digitlab.network import Conv2D, Dense, Flatten, MaxPooling2D
+from digitlab.network import Conv2D, Dense, Flatten, LeakyReLU, MaxPooling2D
 from digitlab.network.formats.files import load_model_file
 from digitlab.network.formats.keras import CONFIG, WEIGHTS, weight_folders
 from digitlab.network.formats.keras_config import read_keras_config
@@ -99,6 +99,21 @@ def test_what_a_network_does_to_its_pixels_is_folded_and_known(
     assert [type(layer) for layer in network.layers] == [Flatten, Dense]
     np.testing.assert_allclose(kernel, factor, rtol=1e-5)
     np.testing.assert_allclose(bias, 784 * offset, rtol=1e-5)
+
+
+def test_shapes_and_numbers_may_be_objects() -> None:
+    """TensorFlow writes tuples, shapes and NumPy's numbers so, in some of its files."""
+    shape = {"class_name": "__tuple__", "items": [None, 28, 28, 1]}
+    slope = {"class_name": "__numpy__", "config": {"value": 0.25, "dtype": "float32"}}
+    network = read(
+        model(
+            ("Conv2D", CONV | {"batch_input_shape": shape, "activation": None}),
+            ("LeakyReLU", {"alpha": slope}),
+            ("Flatten", {}),
+            ("Dense", DENSE),
+        )
+    )
+    assert network.layers[1] == LeakyReLU(0.25, name="leaky_re_lu")
 
 
 def test_a_row_of_pixels_may_be_made_an_image() -> None:

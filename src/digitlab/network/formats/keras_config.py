@@ -75,6 +75,7 @@ _INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Ze
 # Pixels of 0 to 1 have a variance of 0.25 at most, and nobody makes them twenty times smaller.
 _LARGEST_VARIANCE, _LEAST_SCALE = 4.0, 0.05
 _LEAST_DEVIATION = 1e-7
+_SAVED_AS_OBJECTS = ("__numpy__", "__tensor__", "__tuple__", "TensorShape")
 _UNCLEAR = "it rearranges its values in a way that digitlab's layers do not."
 
 Arrays = Sequence[NDArray[np.float32]]
@@ -186,7 +187,7 @@ def _input_shape(model: Mapping[str, Any], depth: int) -> Shape:
                 continue
         if not isinstance(settings, Mapping):
             continue
-        found = next((settings[key] for key in ("batch_shape", "batch_input_shape") if settings.get(key)), None)
+        found = settings.get("batch_shape") or settings.get("batch_input_shape")
         if found is not None:
             break
     if found is None and isinstance(config, Mapping):
@@ -196,7 +197,8 @@ def _input_shape(model: Mapping[str, Any], depth: int) -> Shape:
         found = found or (built.get("input_shape") if isinstance(built, Mapping) else None)
     if found is None:
         raise NetworkError("It does not say what shape its images have; build the model before saving it.")
-    inner = list(found[1:]) if isinstance(found, list | tuple) else []
+    found = _plain(found)
+    inner = list(found[1:]) if isinstance(found, list) else []
     if len(inner) > 1:
         # A network for images of any size is one for MNIST's, too.
         inner = [_USUAL_SIZE if n is None else n for n in inner]
@@ -632,10 +634,15 @@ class _Settings:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number that was saved as an array or tensor as it is."""
-    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__", "__ndarray__"):
+    """Return a number or row that was saved as an array, a tensor or a shape as it is."""
+    if isinstance(value, Mapping) and value.get("class_name") in (
+        "__numpy__",
+        "__tensor__",
+        "__tuple__",
+        "TensorShape",
+    ):
         inner = value.get("config")
-        return inner.get("value") if isinstance(inner, Mapping) else None
+        return inner.get("value") if isinstance(inner, Mapping) else value.get("items")
     return value
 
 
