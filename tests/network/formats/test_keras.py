@@ -243,6 +243,13 @@ def test_functional_models_are_read_if_they_are_chains() -> None:
         read(functional([], inbound("i"), inbound("i")))
     with pytest.raises(NetworkError, match="one after the other"):
         read(functional([], inbound("i"), inbound("f") + inbound("i")))
+    for outputs, is_chain in (([["d", 0, 0]], True), (["d", 0, 0], True), ([["f", 0, 0], ["d", 0, 0]], False)):
+        keras_2["config"]["output_layers"] = outputs
+        if is_chain:
+            assert read(keras_2).layers == read(plain).layers
+        else:
+            with pytest.raises(NetworkError, match="one after the other"):
+                read(keras_2)
 
 
 def rezipped(source: Path, target: Path, compression: int = zipfile.ZIP_STORED, **members: bytes | None) -> Path:

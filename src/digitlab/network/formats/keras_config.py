@@ -147,17 +147,16 @@ def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
     shape = _input_shape(model, 0)
     walk = _Walk(shape)
     walk.model(model, (), ())
-    if walk.n_parameters > _MOST_PARAMETERS:
-        raise NetworkError(
-            f"It has {walk.n_parameters:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}."
-        )
-    if not walk.n_parameters:
-        raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
     config = model.get("config")
     title = config.get("name") if isinstance(config, Mapping) else None
-    return ForeignStack(
-        walk.input_shape, title if isinstance(title, str) else "", tuple(walk.steps), walk.scales_pixels
-    )
+    name = title if isinstance(title, str) else ""
+    stack = ForeignStack(walk.input_shape, name, tuple(walk.steps), walk.scales_pixels)
+    n = stack.n_parameters
+    if n > _MOST_PARAMETERS:
+        raise NetworkError(f"It has {n:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}.")
+    if not n:
+        raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
+    return stack
 
 
 def _layers_of(model: Mapping[str, Any]) -> list[Any]:
@@ -231,7 +230,10 @@ def _in_order(model: Mapping[str, Any]) -> list[Any]:
         entry = behind.pop(name)
         ordered.append(entry)
         name = _name(entry)
-    if behind:
+    config = model["config"]
+    outputs = config.get("output_layers") if isinstance(config, Mapping) else None
+    ends = outputs if isinstance(outputs, list) and outputs and isinstance(outputs[0], list) else [outputs]
+    if behind or (outputs and (len(ends) > 1 or not isinstance(ends[0], list) or ends[0][:1] != [name])):
         raise NetworkError("Its layers do not follow one another; digitlab runs layers one after the other.")
     return ordered
 
@@ -275,7 +277,7 @@ class _Walk:
         self.places: NDArray[np.intp] | None = None
         self.steps: list[Layer | Affine | ForeignLayer] = []
         self.began = self.scaled = self.scales_pixels = False
-        self.n_parameters = self.position = 0
+        self.position = 0
         self._where: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def model(self, model: Mapping[str, Any], folders: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -423,7 +425,6 @@ class _Walk:
         self.moved(shape, first)
 
     def learn(self, weights: Sequence[tuple[str, Shape]], convert: Callable[[Arrays], Weighted | Affine]) -> None:
-        self.n_parameters += sum(math.prod(shape) for _, shape in weights)
         self.steps.append(ForeignLayer(*self._where, tuple(weights), convert))
 
     def convolution(self, settings: _Settings) -> None:
