@@ -161,7 +161,8 @@ def open_model(
     else:
         checkpoint, told, who = find_run(model, out).load_model(), OWN, f"{model} is a run of digitlab's own"
     if scale is not None and told is not None and scale != told:
-        raise ConfigError(f"{who}: its network takes pixels {told.text}, not {scale.text}. Leave pixels out.")
+        itself = ", and scales them itself if it needs others" if told.is_own and is_model_file(model) else ""
+        raise ConfigError(f"{who}: its network takes pixels {told.text}, not {scale.text}{itself}. Leave pixels out.")
     known = scale or told
     return checkpoint if known is None else with_pixels(checkpoint, known)
 
