@@ -32,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
+from digitlab.network.formats.files import load_model_file
 from digitlab.processes import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
@@ -301,8 +302,6 @@ def _kept(name: str) -> bytes:
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.files import load_model_file
-
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
     return load_model_file(path)
@@ -324,6 +323,22 @@ def _spoilt_archive(draw: random.Random) -> bytes:
         for name, inside in files.items():
             archive.writestr(name, inside)
     return packed.getvalue()
+
+
+def _weights() -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(_models()["keras"][0])) as archive:
+        return [archive.read("model.weights.h5")]
+
+
+def _load_weights(content: bytes, folder: Path, _: random.Random) -> object:
+    """Load weights alone, as ``Sequential.load_weights`` does, for the network that they belong to."""
+    from digitlab.engine.keras_bridge import weights_in
+
+    whole = folder / "model.keras"
+    whole.write_bytes(_models()["keras"][0])
+    path = folder / "some.weights.h5"
+    path.write_bytes(content)
+    return weights_in(load_model_file(whole).architecture, path)
 
 
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
@@ -666,6 +681,7 @@ PARSERS = {
     "idx": Parser(_idx_files, _read_idx),
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
+    "weights": Parser(_weights, _load_weights),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
     "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),
