@@ -425,6 +425,10 @@ BAD: dict[str, tuple[tuple[Operation, ...], str]] = {
     "softmax, and more": ((*FIRST, op("Softmax"), dense()), "Gemm"),
     "weights first": ((FLAT, op("MatMul", weights(10, 784), last=True)), "before the images"),
     "transposed dense layer": ((FLAT, op("Gemm", weights(1, 10), transA=1)), "plain dense"),
+    "channels without a layer for their scales": (
+        (op("Conv", weights(4096, 1, 1, 1)), RELU, op("BatchNormalization", *scale(4096)), RELU,
+         op("GlobalAveragePool"), FLAT, op("Gemm", weights(4096, 10))), "4,096 channels",
+    ),
     "no layers": ((RELU, RELU), "no layer that learns"),
     "one answer": ((FLAT, dense(1)), "classes"),
 }  # fmt: skip

@@ -104,10 +104,10 @@ def _dense(walk: Walk, kernel: NDArray[np.float32], bias: Given, place: int) -> 
     walk.settle()
     if kernel.ndim != 2:
         raise NetworkError("its weights are not a table of features and units.")
-    order = walk.layout.row_order()
     rank, units = len(walk.layout.dimensions), kernel.shape[1]
-    if kernel.shape[0] != len(order) or (walk.layout.sizes and walk.layout.row != place):
+    if kernel.shape[0] != walk.layout.shape[place] or (walk.layout.sizes and walk.layout.row != place):
         raise NetworkError(f"its dense layer expects {kernel.shape[0]} features and gets {walk.layout.shape[place]}.")
+    order = walk.layout.row_order()
     walk.as_row()
     biases = tuple(_numbers(one).ravel() for one in bias if one is not None)
     if any(one.size not in (1, units) for one in biases):

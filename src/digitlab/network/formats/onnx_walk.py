@@ -81,11 +81,14 @@ class Walk:
 
     def _affine(self, factor: NDArray[np.float64], offset: NDArray[np.float64]) -> Affine:
         """Return a map of channels, or of the features of a row, which is made of images if it has to be."""
+        if factor.size == offset.size == 1:
+            return Affine.of(factor.ravel(), offset.ravel())
         numbers = [self.layout.channels_of(array) for array in (factor, offset)]
         if self.has_images() and numbers[0] is not None and numbers[1] is not None:
             return Affine.of(numbers[0], numbers[1])
         if self.layout.row is None:
             raise NetworkError("it computes with every pixel by itself, and digitlab's layers with every channel.")
+        _must_be_few(math.prod(self.layout.shape))
         order = self.layout.row_order()
         rows = [np.broadcast_to(array, self.layout.shape).ravel()[order] for array in (factor, offset)]
         self.as_row()
@@ -107,8 +110,7 @@ class Walk:
             before = self.spread
             with np.errstate(all="ignore"):
                 arrays = [before[0] * arrays[0], before[1] * arrays[0] + arrays[1]]
-        if max(array.size for array in arrays) > _MOST_SCALED:
-            raise NetworkError("it scales every value by itself, and they are too many.")
+        _must_be_few(max(array.size for array in arrays))
         self.spread = arrays[0], arrays[1]
 
     def relaid(self, layout: Layout, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> None:
@@ -121,8 +123,8 @@ class Walk:
         if self.spread is not None:
             factor, offset = self.spread
             is_one = factor.size == offset.size == 1
-            if not is_one and math.prod(self.layout.shape) > _MOST_SCALED:
-                raise NetworkError("it scales every value by itself, and they are too many.")
+            if not is_one:
+                _must_be_few(math.prod(self.layout.shape))
             shape = (1,) * len(layout.dimensions)
             self.spread = tuple(  # type: ignore[assignment]
                 array.reshape(shape) if is_one else move(np.broadcast_to(array, self.layout.shape))
@@ -159,3 +161,8 @@ class Walk:
         assert self.shape is not None
         height, width, channels = self.shape
         self.layout = Layout.of("CHW", (channels, height, width))
+
+
+def _must_be_few(n: int) -> None:
+    if n > _MOST_SCALED:
+        raise NetworkError("it scales every value by itself, and they are too many.")
