@@ -32,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
+from digitlab.network.formats.files import load_model_file
 from digitlab.processes import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
@@ -301,8 +302,6 @@ def _kept(name: str) -> bytes:
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.files import load_model_file
-
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
     return load_model_file(path)
@@ -418,6 +417,22 @@ def _load_h5(content: bytes, folder: Path, draw: random.Random) -> object:
     return _load_model(content, folder, "h5")
 
 
+def _weights() -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(_models()["keras"][0])) as archive:
+        return [archive.read("model.weights.h5")]
+
+
+def _load_weights(content: bytes, folder: Path, _: random.Random) -> object:
+    """Load weights alone, as ``Sequential.load_weights`` does, for the network that they belong to."""
+    from digitlab.engine.keras_bridge import weights_in
+
+    whole = folder / "model.keras"
+    whole.write_bytes(_models()["keras"][0])
+    path = folder / "some.weights.h5"
+    path.write_bytes(content)
+    return weights_in(load_model_file(whole).architecture, path)
+
+
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
     shard = _models()["shard"][0]
     (folder / "group1-shard1of1.bin").write_bytes(mutated(shard, [shard], draw) if draw.random() < 0.2 else shard)
@@ -438,10 +453,10 @@ def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
 @cache
 def _operations() -> list[str]:
     """All that is read of ONNX, and what is not."""
-    from digitlab.network.formats.onnx import _OPERATIONS
     from digitlab.network.formats.onnx_graph import COMPUTABLE
+    from digitlab.network.formats.onnx_operations import OPERATIONS
 
-    return [*sorted({*_OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
+    return [*sorted({*OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
 
 
 _PLACES = (
@@ -759,6 +774,7 @@ PARSERS = {
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
     "h5": Parser(_whole_models, _load_h5),
+    "weights": Parser(_weights, _load_weights),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
     "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),

@@ -12,7 +12,6 @@ from nicegui import ui
 from digitlab.errors import InputError
 from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, unlike, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
-from digitlab.evaluation.svg import thinned
 from digitlab.explanation.facts import plural
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card, records_of
@@ -20,6 +19,7 @@ from digitlab.studio.widgets.charts import Curve, LiveChart
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable
+from digitlab.svg import thinned
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 

@@ -20,7 +20,7 @@ from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.finish import is_own_data
-from digitlab.evaluation.svg import reliability_chart, standalone_svg
+from digitlab.evaluation.report import reliability_chart
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
@@ -29,6 +29,7 @@ from digitlab.studio.widgets.card import Exports, Rows, card, records_of
 from digitlab.studio.widgets.controls import choose_test_images, tell
 from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table
+from digitlab.svg import standalone_svg
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES, Evaluation
 

@@ -14,9 +14,9 @@ import numpy as np
 from nicegui import ui
 from numpy.typing import NDArray
 
-from digitlab.evaluation.svg import png_data_uri
 from digitlab.studio.widgets.card import dialog
 from digitlab.studio.widgets.controls import Scripted
+from digitlab.svg import png_data_uri
 from digitlab.text import percent
 
 #: Images on a page: divisible by 2, 3, 4, 6, 8 and 12, so that rows of most widths are full.

@@ -19,9 +19,9 @@ from digitlab.evaluation.confusion import (
     difference_cells,
     legend,
 )
-from digitlab.evaluation.svg import Bar
 from digitlab.studio.widgets.card import Rows
 from digitlab.studio.widgets.controls import Scripted
+from digitlab.svg import Bar
 from digitlab.text import percent
 from digitlab.values import Evaluation
 
