@@ -18,7 +18,15 @@ from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
 from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
-from digitlab.network.layers import LAYERS, Activation, Conv2D, Dense, Dropout, Layer, activation_of
+from digitlab.network.layers import (
+    LAYERS,
+    Activation,
+    Conv2D,
+    Dense,
+    Dropout,
+    Layer,
+    activation_of,
+)
 from digitlab.network.pixels import TAKES_OWN
 from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
