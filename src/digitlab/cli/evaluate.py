@@ -62,9 +62,10 @@ def evaluate(
     found = None if is_model_file(run) else find_run(run, out)
     model = load_model(run, out=out) if found is None else Sequential.from_checkpoint(found.load_model())
     mnist = MnistData.load(own_folder(found) if data is None else data)
-    for note in mnist.notes:
-        say(note)
     is_own = found is not None and is_own_data(found, mnist)
+    is_whole = not mnist.has_test and not is_own and split == "test"
+    for note in mnist.notes[: -1 if is_whole else None]:
+        say(note)
     if found is not None and data is None and not is_own:
         raise DataError(
             f"{mnist.source} is no longer what the run {found.path} was trained with. To evaluate on it all the "
@@ -79,7 +80,7 @@ def evaluate(
             style="yellow",
         )
     report: Path | None = None
-    chosen = mnist.test if split == "test" else mnist.validation
+    chosen = mnist.everything() if is_whole else mnist.test if split == "test" else mnist.validation
     if found is not None and is_own and split == "test" and images is None:
         evaluation, report = evaluate_and_report(found, mnist, model=model)
     else:
@@ -87,7 +88,7 @@ def evaluate(
     if as_json:
         print_json(evaluation.to_dict())
     else:
-        show_evaluation(evaluation, f"{split} images of {mnist.source}")
+        show_evaluation(evaluation, f"{'' if is_whole else split + ' '}images of {mnist.source}")
     if warning := scale_warning(model, chosen.images, chosen.labels):
         say(warning, style="yellow")
     if report is not None:

@@ -204,7 +204,7 @@ def numbered(
     shift, word = 0, ""
     names: tuple[str, ...]
     if given and high < len(given):
-        names = tuple(given)
+        names = CLASS_NAMES if tuple(given) == tuple(string.digits) else tuple(given)
     elif (family := _family(told, low, high)) is not None:
         names, shift = family
     elif high <= 9:

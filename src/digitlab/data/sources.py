@@ -67,7 +67,8 @@ class DigitFiles:
 
     ``digest`` is the SHA-256, in hexadecimal, of the SHA-256 of the four IDX files that would hold it: the same in
     whatever form it comes. ``n_validation`` is how many of the last training images were meant for validation, None
-    where nobody said; ``notes`` are sentences on what was made of what was found.
+    where nobody said; ``has_test`` whether the test images were told apart before; ``notes`` are sentences on what was
+    made of what was found, the one on a test part that was made here the last.
     """
 
     source: str
@@ -79,6 +80,7 @@ class DigitFiles:
     class_names: tuple[str, ...] = CLASS_NAMES
     n_validation: int | None = None
     notes: tuple[str, ...] = ()
+    has_test: bool = True
 
 
 def read_packaged() -> DigitFiles:
@@ -320,7 +322,8 @@ def _parted(
         # Its last images, which are kept apart for validation, would be of one class.
         order = np.random.default_rng(0).permutation(len(of_training))
         training, of_training = training[order], of_training[order]
-    if TEST not in images:
+    has_test = TEST in images
+    if not has_test:
         if len(training) < 3:
             raise DataError(f"{source} has {len(training)} images; at least 3 were expected. Add images to the set.")
         kept = _kept_for_test(of_training)
@@ -338,7 +341,7 @@ def _parted(
     arrays = (training, of_training, images[TEST], labels[TEST])
     with ThreadPoolExecutor(len(arrays)) as pool:
         digest = _digest(list(pool.map(_hash, arrays)))
-    return DigitFiles(source, digest, *arrays, class_names, n_validation, tuple(notes))
+    return DigitFiles(source, digest, *arrays, class_names, n_validation, tuple(notes), has_test)
 
 
 # As of MNIST's 70,000 images 10,000 are for the test.
