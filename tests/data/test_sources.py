@@ -384,7 +384,7 @@ def test_folders_name_their_classes_in_natural_order(tmp_path):
     data = MnistData.load(tmp_path)
     assert data.class_names == ("cup", "item2", "item10")
     assert [len(data.training), len(data.validation), len(data.test)] == [22, 2, 3]
-    assert data.notes[0].startswith("It has no test images, so 3 of its 27, one of 7 of each class, are kept")
+    assert data.notes[0].startswith("It has no test images: of its 27 images 3, one of 7 of each class, are kept")
 
 
 def test_labels_that_are_digits_words_or_count_as_matlab_does_are_digits(excerpt, tmp_path):

@@ -146,13 +146,16 @@ def find_set(path: Path, closing: ExitStack) -> Found:
     """
     if path.is_file() and not _is_zip(path):
         _tell_kind(path.name, str(path))
-        beside = [item for item in survey(path.parent, closing) if not item.folders]
-        named = [found for found in _sets(beside) if any(item.name == path.name for item in _all(found))]
+        named = [
+            found
+            for found in _sets(survey(path.parent, closing, most_deep=0))
+            if any(item.name == path.name for item in _all(found))
+        ]
         if not named:
             raise DataError(f"{path} is not named as a part of a set, nor by a kind of file that holds one. {_KINDS}")
         return named[0]
     if not path.exists() and path.parent.exists():
-        named = [found for found in _sets(survey(path.parent, closing)) if _is_called(found, path.name)]
+        named = [found for found in _sets(survey(path.parent, closing, most_deep=0)) if _is_called(found, path.name)]
         if not named:
             raise DataError(f"There is no folder or file {path}. Check its name.")
         return _chosen(path.parent, named, ())

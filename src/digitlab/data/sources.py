@@ -330,8 +330,8 @@ def _parted(
         images[TEST], labels[TEST] = training[kept], of_training[kept]
         training, of_training = training[~kept], of_training[~kept]
         notes.append(
-            f"It has no test images, so {int(kept.sum()):,} of its {len(kept):,}, one of {_ONE_OF} of each class, are "
-            "kept for the test; always the same."
+            f"It has no test images: of its {len(kept):,} images {int(kept.sum()):,}, one of {_ONE_OF} of each class, "
+            "are kept for the test, always the same."
         )
     n_validation = None
     if VALIDATION in images and len(images[VALIDATION]):
