@@ -387,6 +387,16 @@ def test_folders_name_their_classes_in_natural_order(tmp_path):
     assert data.notes[0].startswith("It has no test images: of its 27 images 3, one of 7 of each class, are kept")
 
 
+@pytest.mark.parametrize("prefix", ["digit_", "class", "Number "])
+def test_folders_that_are_called_after_digits_are_digits(prefix, excerpt, tmp_path):
+    as_class_folders(excerpt, tmp_path)
+    for folder in [*tmp_path.glob("*/*")]:
+        folder.rename(folder.with_name(f"{prefix}{folder.name}"))
+    data = MnistData.load(tmp_path)
+    assert data.class_names == CLASS_NAMES
+    assert np.bincount(data.test.labels).tolist() == np.bincount(excerpt[3]).tolist()
+
+
 def test_labels_that_are_digits_words_or_count_as_matlab_does_are_digits(excerpt, tmp_path):
     images, labels, _test, _of_test = excerpt
     np.savez(tmp_path / "a.npz", x=images, y=np.array(CLASS_NAMES)[labels])

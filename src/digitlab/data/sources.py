@@ -19,12 +19,13 @@ from digitlab.data.arrays import read_array, read_arrays
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.idx import idx_header, parse_idx, read_idx_content
 from digitlab.data.layouts import IMAGES, LABELS, TEST, TRAINING, VALIDATION, Found, find_set, role_of
-from digitlab.data.pictures import has_bright_ground, is_written, read_pictures
+from digitlab.data.pictures import has_bright_ground, read_pictures
 from digitlab.data.shaping import (
     as_bytes,
     flat_labels,
     image_stack,
     is_transposed,
+    is_written,
     names_in_mapping,
     numbered,
     scale_of,
@@ -145,7 +146,7 @@ def _of_arrays(found: Found, path: Path) -> _Raw:
         pairs[part] = (found.files[part, IMAGES][0], found.files[part, LABELS][0])
     with ThreadPoolExecutor(2 * len(pairs)) as pool:
         arrays = list(pool.map(read_array, [item for pair in pairs.values() for item in pair]))
-    by_part = zip(pairs.items(), batched_in_pairs(arrays), strict=True)
+    by_part = zip(pairs.items(), _in_pairs(arrays), strict=True)
     return _Raw({part: (images, labels, f"{a} / {b.name}") for (part, (a, b)), (images, labels) in by_part})
 
 
@@ -159,7 +160,7 @@ def _other_name(name: str, what: str) -> str:
     return "them"
 
 
-def batched_in_pairs(arrays: Sequence[NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+def _in_pairs(arrays: Sequence[NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return images and labels that follow each other as pairs."""
     return list(zip(arrays[::2], arrays[1::2], strict=True))
 
@@ -179,7 +180,7 @@ def _of_bundle(found: Found, path: Path) -> _Raw:
             given = list(arrays.values())
             if len(given) == 4 and len(given[0]) == len(given[2]) != len(given[1]):
                 given = [given[0], given[2], given[1], given[3]]  # as train_test_split gives them
-            for part, pair in zip((of_file or TRAINING, TEST), batched_in_pairs(given), strict=False):
+            for part, pair in zip((of_file or TRAINING, TEST), _in_pairs(given), strict=False):
                 by_role[part, IMAGES], by_role[part, LABELS] = sorted(pair, key=lambda one: -one.size)
         for part, what in by_role:
             if what == IMAGES and (part, LABELS) in by_role:
