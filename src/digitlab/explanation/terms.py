@@ -34,18 +34,18 @@ def images(facts: Facts) -> str:
 
 def class_counts(facts: Facts) -> str:
     counts = facts.class_counts("training")
-    fewest, most = int(counts.argmin()), int(counts.argmax())
+    fewest, most, names = int(counts.argmin()), int(counts.argmax()), facts.data.class_names
     return (
-        f"Among {plural(len(facts.data.training), 'training image')} the rarest is {CLASS_NAMES[fewest]} with "
-        f"{counts[fewest]:,}, the most frequent {CLASS_NAMES[most]} with {counts[most]:,}. Always answering "
-        f"{CLASS_NAMES[most]} would be right in {percent(counts[most] / counts.sum(), 1)}."
+        f"Among {plural(len(facts.data.training), 'training image')} the rarest is {names[fewest]} with "
+        f"{counts[fewest]:,}, the most frequent {names[most]} with {counts[most]:,}. Always answering "
+        f"{names[most]} would be right in {percent(counts[most] / counts.sum(), 1)}."
     )
 
 
 def mean_image(facts: Facts) -> str:
-    n = len(facts.data.training)
+    n, n_classes = len(facts.data.training), len(facts.data.class_names)
     return (
-        f"Each mean is over some {n / 10:,.0f} of {plural(n, 'training image')}. The network sees the single "
+        f"Each mean is over some {n / n_classes:,.0f} of {plural(n, 'training image')}. The network sees the single "
         "images and never a mean."
     )
 
@@ -438,11 +438,12 @@ def accuracy(facts: Facts) -> str:
 
 def confusion_matrix(facts: Facts) -> str:
     counts = facts.class_counts("test")
-    fewest, most = int(counts.argmin()), int(counts.argmax())
+    fewest, most, names = int(counts.argmin()), int(counts.argmax()), facts.data.class_names
+    n, what = len(names), "digit" if names == CLASS_NAMES else "class"
     return (
-        f"The rows add up to how often each digit occurs: among all {plural(len(facts.data.test), 'test image')} "
-        f"between {counts[fewest]:,} times ({CLASS_NAMES[fewest]}) and {counts[most]:,} times ({CLASS_NAMES[most]}). "
-        "10 × 10 = 100 cells, 90 of them mistakes."
+        f"The rows add up to how often each {what} occurs: among all {plural(len(facts.data.test), 'test image')} "
+        f"between {counts[fewest]:,} times ({names[fewest]}) and {counts[most]:,} times ({names[most]}). "
+        f"{n} × {n} = {n * n:,} cells, {n * n - n:,} of them mistakes."
     )
 
 
