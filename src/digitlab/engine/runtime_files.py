@@ -6,6 +6,7 @@ own layers and nothing else (``keras_whitelist``), and arrays. Neither opens wha
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -59,6 +60,8 @@ class Session:
     inputs: str
     outputs: str
     n_parameters: int
+    #: Of the file, with what was beside it.
+    digest: str
     class_names: tuple[str, ...] = ()
     #: Whether every other number of images costs a compilation.
     compiles: bool = False
@@ -124,6 +127,7 @@ def open_onnx(path: Path, threads: int) -> Session:
         inputs=_said(given.type[7:-1], given.shape),
         outputs=", ".join(_said(one.type.removeprefix("tensor(").removesuffix(")"), one.shape) for one in outputs[:4]),
         n_parameters=int(n_parameters),
+        digest=hashlib.sha256(content).hexdigest(),
         class_names=_class_names(next((p.value for p in model.metadata_props if p.key == "class_names"), "")),
     )
 
@@ -133,6 +137,7 @@ def _bring_weights(model: Any, path: Path) -> None:
     from onnx import TensorProto
 
     room = MOST_WEIGHT_BYTES
+    files: dict[str, bytes] = {}
     for tensor in _tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL and not tensor.external_data:
             continue
@@ -143,7 +148,10 @@ def _bring_weights(model: Any, path: Path) -> None:
             offset = -1
         if offset < 0 or not told.get("location"):
             raise unusable(path, f"its numbers {shown(tensor.name)} are damaged. Save the model again.")
-        content = read_whole(path.parent / told["location"], MOST_WEIGHT_BYTES, folder=path.parent)
+        location = told["location"]
+        if location not in files:
+            files = {location: read_whole(path.parent / location, MOST_WEIGHT_BYTES, folder=path.parent)}
+        content = files[location]
         part = content[offset : offset + length] if length >= 0 else content[offset:]
         room -= len(part)
         if room < 0:
@@ -189,9 +197,10 @@ def open_keras(path: Path) -> Session:
     """Open a ``.keras`` or whole-model ``.h5`` file, of which Keras gets what is harmless."""
     import keras
 
+    content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
     try:
         with TemporaryDirectory(prefix="digitlab-") as folder:
-            model = keras.saving.load_model(_copied(path, Path(folder)), compile=False, safe_mode=True)
+            model = keras.saving.load_model(_copied(path, content, Path(folder)), compile=False, safe_mode=True)
     except (MemoryError, RunError):
         raise
     except Exception as error:
@@ -208,6 +217,7 @@ def open_keras(path: Path) -> Session:
         inputs=_said(dtype, inputs[0].shape),
         outputs=", ".join(_said(str(one.dtype), one.shape) for one in outputs[:4]),
         n_parameters=int(model.count_params()),
+        digest=hashlib.sha256(content).hexdigest(),
         compiles=True,
     )
 
@@ -221,9 +231,8 @@ def _flat(outputs: Any) -> list[Any]:
 # ---- Keras' files, written anew: what Keras and the HDF5 library open is of digitlab's making ----
 
 
-def _copied(path: Path, folder: Path) -> Path:
+def _copied(path: Path, content: bytes, folder: Path) -> Path:
     """Write what may be given to Keras of a file into a folder of its own, as a new file, and return that."""
-    content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
     try:
         if content.startswith(_HDF5):
             return _copied_whole(path, Hdf5File(content), folder / "model.h5")
