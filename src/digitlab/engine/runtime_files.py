@@ -7,6 +7,7 @@ own layers and nothing else (``keras_whitelist``), and arrays. Neither opens wha
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
 import math
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from digitlab.data import storage
 from digitlab.engine.keras_bridge import keras_backend
-from digitlab.errors import DigitlabError, NetworkError, RunError
+from digitlab.errors import ConfigError, DigitlabError, NetworkError, RunError
 from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
@@ -69,11 +70,9 @@ class Session:
 
 def be_ready_for_onnx() -> None:
     """Import what runs ONNX, before time and memory count."""
-    with suppress(ImportError):
-        import onnx
-        import onnxruntime
-
-        del onnx, onnxruntime
+    with suppress(Exception):  # whoever opens a file says what is wrong
+        importlib.import_module("onnx")
+        importlib.import_module("onnxruntime")
 
 
 def be_ready_for_keras() -> None:
@@ -81,10 +80,16 @@ def be_ready_for_keras() -> None:
     os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     if (backend := keras_backend()) is not None:
         os.environ["KERAS_BACKEND"] = backend
-    with suppress(ImportError):
+    with suppress(Exception):
         import keras
 
         keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).predict_on_batch(np.zeros((1, 2), np.float32))
+
+
+def _unready(name: str, error: Exception, extra: str) -> ConfigError:
+    return ConfigError(
+        f"{name} cannot be used here ({reason_of(error)}). Install it again: pip install 'digitlab[{extra}]'"
+    )
 
 
 def reason_of(error: Exception) -> str:
@@ -96,9 +101,11 @@ def reason_of(error: Exception) -> str:
 
 def open_onnx(path: Path, threads: int) -> Session:
     """Open an ONNX file: whatever belongs to it is in memory then, and onnxruntime opens no file."""
-    import onnx
-    import onnxruntime
-
+    try:
+        import onnx
+        import onnxruntime
+    except Exception as error:
+        raise _unready("onnxruntime", error, "onnx") from None
     content = read_whole(path, MOST_WEIGHT_BYTES)
     try:
         model = onnx.ModelProto.FromString(content)
@@ -195,8 +202,10 @@ def _class_names(text: str) -> tuple[str, ...]:
 
 def open_keras(path: Path) -> Session:
     """Open a ``.keras`` or whole-model ``.h5`` file, of which Keras gets what is harmless."""
-    import keras
-
+    try:
+        import keras
+    except Exception as error:  # that of a backend, too
+        raise _unready("Keras", error, "keras") from None
     content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
     try:
         with TemporaryDirectory(prefix="digitlab-") as folder:
