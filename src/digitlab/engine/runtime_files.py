@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data import storage
+from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.keras_bridge import keras_backend
 from digitlab.errors import ConfigError, DigitlabError, NetworkError, RunError
 from digitlab.network.formats.files import (
@@ -45,6 +46,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _NOT_ANSWERING = ("optimizer", "optimizer_weights")
 _MOST_OBJECTS, _MOST_LEVELS = 20_000, 40
 _LONGEST_REASON = 200
+_MOST_THREADS = 8
 
 #: Sizes of axes, None where any will do.
 Dims = Sequence[int | None]
@@ -78,6 +80,8 @@ def be_ready_for_onnx() -> None:
 def be_ready_for_keras() -> None:
     """Import Keras on its backend, on the processor alone, before time and memory count."""
     os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # JAX makes two threads a core, with stacks of 8 MB that count as memory of its own.
+    os.environ["NPROC"] = str(min(_MOST_THREADS, available_threads()))
     if (backend := keras_backend()) is not None:
         os.environ["KERAS_BACKEND"] = backend
     with suppress(Exception):
