@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from digitlab.cli.terminal import AsJson, Pixels, print_json, say, stdout
+from digitlab.cli.terminal import AsJson, Pixels, StateNetwork, print_json, say, stdout, with_network
 
 
 def export(
@@ -17,6 +17,7 @@ def export(
     quantize: Literal["uint8", "uint16", "float16"] | None = None,
     data: Path | None = None,
     pixels: Pixels = None,
+    network: StateNetwork = None,
     runs: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -37,11 +38,14 @@ def export(
     quantize
         TensorFlow.js: weights in fewer bits. The accuracy before and after is told.
     data
-        A folder with four IDX files to verify with, instead of the data that the run was trained with.
+        A set of images to verify with, as for digitlab train, instead of the data that the run was trained with.
     pixels
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
         better, which is told; it becomes part of what is written.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     runs
         The folder of runs.
     as_json
@@ -56,6 +60,7 @@ def export(
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
+    run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, runs)
     opened = opened_model(run if found is None else found.path, runs, pixels)
     if isinstance(opened.model, RuntimeModel):

@@ -14,6 +14,7 @@ from digitlab.cli.terminal import (
     AsJson,
     Flag,
     Pixels,
+    StateNetwork,
     WholeNumber,
     folding,
     print_json,
@@ -22,9 +23,11 @@ from digitlab.cli.terminal import (
     say,
     shown,
     stdout,
+    with_network,
 )
 from digitlab.errors import ConfigError, DataError
 from digitlab.text import percent
+from digitlab.values import CLASS_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,6 +48,7 @@ def predict(
     limit: WholeNumber = 10,
     invert: Flag = False,
     pixels: Pixels = None,
+    network: StateNetwork = None,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +62,7 @@ def predict(
     Parameters
     ----------
     images
-        Image files and IDX files, after a run or without one.
+        Image files and IDX files, after a run or without one. Of a PDF, TIFF or animation every page is answered.
     index
         Which images of an IDX file, counted from 0: --index 3 5 8.
     limit
@@ -69,6 +73,9 @@ def predict(
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
         better, which is told.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     out
         The folder of runs.
     as_json
@@ -81,24 +88,26 @@ def predict(
         raise DataError("There are no images to answer; name one at least: digitlab predict digit.png")
     if run is None and pixels is not None:
         raise ConfigError("--pixels is how a model file's network was given its pixels; name one before the images.")
-    network = Predictor(run, out, pixels)
+    if run is None and network is not None:
+        raise ConfigError("--network is that of a PyTorch state dict; name it before the images.")
+    predictor = Predictor(None if run is None else with_network(run, network), out, pixels)
     digits: list[DigitImage] = []
     for path in paths:
         read, n_in_file = read_digits(path, index, limit)
         digits += read
         if len(read) < n_in_file and not index:
             say(f"{path}: the first {len(read):,} of {n_in_file:,} images. For more, add --limit N or --index I ...")
-    _note_bright_ground(digits, network, invert=invert)
-    if network.note:
-        say(network.note, style="yellow")
-    answers = network.answers(digits, invert=invert)
+    _note_bright_ground(digits, predictor, invert=invert)
+    if predictor.note:
+        say(predictor.note, style="yellow")
+    answers = predictor.answers(digits, invert=invert)
     if as_json:
         print_json([answer.to_dict() for answer in answers])
         return
     refused = {place for place, answer in enumerate(answers) if answer.is_refused}
     predictions = [answer.prediction for answer in answers]
     console = stdout()
-    console.print(predictions_table(predictions, network.class_names, console.width, refused))
+    console.print(predictions_table(predictions, predictor.class_names, console.width, refused))
 
 
 def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tuple[list[DigitImage], int]:
@@ -212,6 +221,8 @@ def predictions_table(
             table.add_column(f"p({number})", justify="right", no_wrap=True)
     elif width > _TINY:
         table.add_column("Most probable", no_wrap=True)
+    is_digits = tuple(class_names[: len(CLASS_NAMES)]) == CLASS_NAMES
+    names = [str(k) for k in range(len(class_names))] if is_digits else class_names
     for place, prediction in enumerate(predictions):
         chances = prediction.probabilities
         if is_wide:
@@ -219,10 +230,11 @@ def predictions_table(
                      for k, p in enumerate(chances)]  # fmt: skip
         else:
             best = sorted(range(len(chances)), key=lambda k: -chances[k])[:3]
-            cells = [Text("  ".join(f"{k}: {chances[k]:.3f}" for k in best))] if width > _TINY else []
+            cells = [Text("  ".join(f"{names[k]}: {chances[k]:.3f}" for k in best))] if width > _TINY else []
         if place in refused:
             answer = Text("no digit here", style="yellow")
         else:
-            answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
+            called = class_names[prediction.label]
+            answer = Text(f"{prediction.label} {called}" if is_digits else called, style="bold")
         table.add_row(shown(prediction.source), answer, percent(prediction.confidence), *cells)
     return table

@@ -129,8 +129,11 @@ def answers(path: Path, images: np.ndarray) -> np.ndarray:
     wanted = session.get_inputs()[0]
     types = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
     shape = [-1, *(_SIZES.get(size, size) for size in wanted.shape[1:])]
-    found = session.run(None, {wanted.name: images.reshape(shape).astype(types[wanted.type])})[0]
-    rows = np.asarray(found, np.float64).reshape(len(images), -1)
+    given = images.reshape(shape).astype(types[wanted.type])
+    # Some take one image at a time.
+    parts = np.split(given, len(given)) if wanted.shape[0] == 1 else [given]
+    rows = np.concatenate([session.run(None, {wanted.name: part})[0] for part in parts]).astype(np.float64)
+    rows = rows.reshape(len(images), -1)
     if rows.min() >= 0.0 and np.allclose(rows.sum(axis=1), 1.0, atol=1e-3):
         return rows
     exponentials = np.exp(rows - rows.max(axis=1, keepdims=True))

@@ -221,7 +221,7 @@ def test_graphs_of_every_kind_answer_as_in_onnxruntime(tmp_path: Path, images: n
     operations, options = GRAPHS[name]
     factor = options.get("factor", 1)
     path = chain(tmp_path / "m.onnx", operations, **{key: value for key, value in options.items() if key != "factor"})
-    some = images if "shape" not in options or isinstance(options["shape"][0], str) else images[: options["shape"][0]]
+    some = images[:8] if options.get("shape", "n")[0] == 8 else images
     given = np.rint(some * 255) if factor == 255 else some
     expected = answers(path, given)
     found = dl.load_model(path).predict(some)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data import storage
-from digitlab.errors import NetworkError, RunError
+from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
-from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
 from digitlab.network.layers import (
     LAYERS,
@@ -29,15 +29,28 @@ from digitlab.network.layers import (
     MaxPooling2D,
     activation_of,
 )
+from digitlab.network.pixels import TAKES_OWN
+from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
 #: What TensorFlow.js calls every model.
 MODEL_JSON = "model.json"
 _PICKLE = "it is a pickle, which can run any code when it is opened, so digitlab never opens one"
+#: What exports a model of PyTorch as a file that says everything, by either of its exporters.
+TORCH_EXPORT = (
+    "model.eval(); images = torch.zeros(1, 1, 28, 28); "
+    'torch.onnx.export(model, (images,), "model.onnx", external_data=False)'
+)
 #: What others write that digitlab does not open, and what to do instead.
 _REFUSED = {
-    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
-    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
+    **dict.fromkeys(
+        (".joblib", ".pickle", ".pkl"),
+        f"{_PICKLE}. Save the model as ONNX: scikit-learn's with the package skl2onnx, PyTorch's by {TORCH_EXPORT}",
+    ),
+    **dict.fromkeys(
+        (".ckpt", ".pt", ".pth"),
+        f"{_PICKLE}. Export the model as ONNX, in PyTorch (an old one: without external_data): {TORCH_EXPORT}",
+    ),
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
@@ -81,12 +94,26 @@ def is_model_file(name: str | Path) -> bool:
         return False
 
 
-def load_model_file(name: str | Path) -> Checkpoint:
-    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it."""
+def load_model_file(name: str | Path, network: str | Path | Architecture | None = None) -> Checkpoint:
+    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it.
+
+    ``network`` is that of a PyTorch state dict, a name of the zoo or a JSON file; all other files say it themselves.
+    """
     path = Path(name)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
-        return load_checkpoint(path)
+        tensors, note = read_tensors(path)
+        if note is None:
+            from digitlab.network.formats.torch_state import read_torch_state
+
+            return read_torch_state(path, tensors, None if network is None else network_of(network))
+        checkpoint = checkpoint_of_tensors(path, tensors, note)
+    if network is not None:
+        raise ConfigError(
+            f"{path} says itself what its network is; that of a PyTorch state dict is given. Leave it out."
+        )
+    if suffix == ".safetensors":
+        return checkpoint
     if suffix in _KERAS:
         from digitlab.network.formats.keras import read_keras
 
@@ -96,7 +123,7 @@ def load_model_file(name: str | Path) -> Checkpoint:
 
         return read_onnx(path)
     if suffix in _REFUSED:
-        raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
+        raise RunError(f"{path} cannot be used: {_REFUSED[suffix].removesuffix('.')}.")
     if suffix == ".json" or path.is_dir():
         from digitlab.network.formats.tfjs import read_tfjs
 
@@ -169,6 +196,8 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
         raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
     try:
         document = storage.parse_json(content)
+        if isinstance(document, str):  # what a library gave as JSON already was written as JSON once more
+            document = storage.parse_json(document)
     except ValueError as error:
         raise unusable(path, f"{what} cannot be read as JSON ({error}). Save the model again.") from None
     if not isinstance(document, dict):
@@ -177,15 +206,24 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
 
 
 def checkpoint_in(
-    path: Path, network: Architecture, weights: Sequence[NDArray[np.float32]], class_names: Any, metadata: Any
+    path: Path,
+    network: Architecture,
+    weights: Sequence[NDArray[np.float32]],
+    class_names: Any,
+    metadata: Any,
+    tells_pixels: bool = False,
 ) -> Checkpoint:
-    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none."""
+    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none.
+
+    One that ``tells_pixels`` scaled them itself; that is folded into the network, which takes 0 to 1 then.
+    """
     n = network.n_classes
     is_fitting = isinstance(class_names, Sequence) and len(class_names) == n
     if not is_fitting or not all(_is_text(name, _LONGEST_WORD) and name for name in class_names):
         class_names = CLASS_NAMES if n == len(CLASS_NAMES) else [str(k) for k in range(n)]
     try:
-        return Checkpoint(network, tuple(weights), tuple(class_names), kept_metadata(metadata))
+        told = kept_metadata(metadata) | (TAKES_OWN if tells_pixels else {})
+        return Checkpoint(network, tuple(weights), tuple(class_names), told)
     except RunError as error:
         raise unusable(path, f"{error} Save the model again.") from None
 

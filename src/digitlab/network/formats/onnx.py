@@ -6,7 +6,6 @@ another layout of the same numbers; whatever else is computed on the way there s
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,10 +74,7 @@ def read_onnx(path: Path) -> Checkpoint:
         raise unusable(path, str(problem), lacks=True)
     # Of several outputs, such as features and logits beside the probabilities, that with the classes.
     *_, tells_pixels, network, weights = max(found, key=lambda one: one[:2])
-    checkpoint = checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
-    # A scale in the graph is folded into the network, which takes pixels of 0 to 1 then.
-    told = {"pixels": "0-1"} if tells_pixels else {}
-    return dataclasses.replace(checkpoint, metadata=checkpoint.metadata | told)
+    return checkpoint_in(path, network, weights, graph.class_names, graph.metadata, tells_pixels)
 
 
 def _possible_shapes(shape: Shape) -> list[Shape]:
@@ -152,7 +148,7 @@ class _Walk:
             return
         if node.kind not in _OPERATIONS:
             raise lacking(node.kind, position=position)
-        is_behind = inputs[0] in self.names or node.kind in _EITHER_WAY
+        is_behind = node.kind in _EITHER_WAY or not self.names.isdisjoint(node.inputs[:1])
         if len(known) != len(inputs) - 1 or sum(name in self.names for name in inputs) != 1 or not is_behind:
             raise NetworkError(
                 f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
