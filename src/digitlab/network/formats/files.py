@@ -68,14 +68,9 @@ _LONGEST_KIND = 60
 _CODE = "it is code, and digitlab runs no code from a file"
 #: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
 _INSTEAD = {
-    "AveragePool": "max pooling",
     "DepthwiseConv2D": "Conv2D",
-    "GlobalAveragePool": "flattening",
-    "LeakyRelu": "ReLU",
     "PReLU": "ReLU",
     "SeparableConv2D": "Conv2D",
-    "Sigmoid": "ReLU, or softmax at the end",
-    "Tanh": "ReLU",
 }
 
 
@@ -101,6 +96,8 @@ def load_model_file(name: str | Path, network: str | Path | Architecture | None 
     """
     path = Path(name)
     suffix = path.suffix.lower()
+    if suffix in _REFUSED:
+        raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
     if suffix == ".safetensors":
         tensors, note = read_tensors(path)
         if note is None:
@@ -122,8 +119,6 @@ def load_model_file(name: str | Path, network: str | Path | Architecture | None 
         from digitlab.network.formats.onnx import read_onnx
 
         return read_onnx(path)
-    if suffix in _REFUSED:
-        raise RunError(f"{path} cannot be used: {_REFUSED[suffix].removesuffix('.')}.")
     if suffix == ".json" or path.is_dir():
         from digitlab.network.formats.tfjs import read_tfjs
 
