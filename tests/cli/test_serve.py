@@ -30,6 +30,7 @@ def test_the_page_is_what_opens_by_default(words: list[str], opened: list[dict[s
     assert opened == [
         {
             "out": Path("runs"),
+            "data": None,
             "host": "127.0.0.1",
             "port": None,
             "token": None,
@@ -47,6 +48,7 @@ def test_options_reach_the_page(opened: list[dict[str, Any]]) -> None:
     assert main(words) == 0
     assert opened[0] == {
         "out": Path("x"),
+        "data": None,
         "host": "::1",
         "port": 9000,
         "token": "t",
