@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from digitlab.evaluation.train import train
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
-    from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+    from digitlab.network.layers import (
+        ELU,
+        Activation,
+        AveragePooling2D,
+        Conv2D,
+        Dense,
+        Dropout,
+        Flatten,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling2D,
+        LeakyReLU,
+        MaxPooling2D,
+        ZeroPadding2D,
+    )
     from digitlab.reading.reader import Reader, read
     from digitlab.reading.reading import Reading, ReadingOptions
     from digitlab.runs.run import Run
@@ -30,10 +43,13 @@ __version__ = "0.1.0"
 # Public names and where they live. They are imported when first used, so that `import digitlab` and
 # `digitlab --help` do not wait for the compiler.
 _HOMES = {
+    "ELU": "network.layers",
     "SGD": "engine.optimizers",
+    "Activation": "network.layers",
     "Adam": "engine.optimizers",
     "AdamW": "engine.optimizers",
     "Architecture": "network.architecture",
+    "AveragePooling2D": "network.layers",
     "Conv2D": "network.layers",
     "Dense": "network.layers",
     "DigitClassifier": "engine.sklearn_bridge",
@@ -41,7 +57,10 @@ _HOMES = {
     "Dropout": "network.layers",
     "Evaluation": "values",
     "Flatten": "network.layers",
+    "GlobalAveragePooling2D": "network.layers",
+    "GlobalMaxPooling2D": "network.layers",
     "History": "engine.callbacks",
+    "LeakyReLU": "network.layers",
     "MaxPooling2D": "network.layers",
     "MnistData": "data.mnist",
     "Prediction": "values",
@@ -51,6 +70,7 @@ _HOMES = {
     "Run": "runs.run",
     "Sequential": "engine.sequential",
     "TrainConfig": "training.config",
+    "ZeroPadding2D": "network.layers",
     "codelab_cnn": "engine.sequential",
     "compare": "evaluation.comparison",
     "dense_baseline": "engine.sequential",
@@ -65,10 +85,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "ELU",
     "SGD",
+    "Activation",
     "Adam",
     "AdamW",
     "Architecture",
+    "AveragePooling2D",
     "Conv2D",
     "Dense",
     "DigitClassifier",
@@ -76,7 +99,10 @@ __all__ = [
     "Dropout",
     "Evaluation",
     "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
     "History",
+    "LeakyReLU",
     "MaxPooling2D",
     "MnistData",
     "Prediction",
@@ -86,6 +112,7 @@ __all__ = [
     "Run",
     "Sequential",
     "TrainConfig",
+    "ZeroPadding2D",
     "codelab_cnn",
     "compare",
     "dense_baseline",
@@ -102,7 +129,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'digitlab' has no attribute {name!r}")
+        from digitlab.errors import MissingNameError
+
+        advice = (
+            ": Sequential(layers, input_shape=(28, 28, 1)) tells the shape of the images" if name == "Input" else ""
+        )
+        raise MissingNameError(f"module 'digitlab' has no attribute {name!r}{advice}")
     return getattr(importlib.import_module(f"digitlab.{_HOMES[name]}"), name)
 
 

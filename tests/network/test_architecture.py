@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
-from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.network.layers import INITIALIZERS, Layer
+from digitlab.network import (
+    ELU,
+    Activation,
+    Architecture,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+    architecture,
+)
+from digitlab.network.layers import ELEMENTWISE, INITIALIZERS, Layer
 
 initializer_names = st.sampled_from(sorted(INITIALIZERS))
 
@@ -23,21 +39,28 @@ def image_layers(draw: st.DrawFn, shape: tuple[int, ...]) -> Layer:
     """A layer that fits images of this shape."""
     sizes = st.tuples(st.integers(1, min(5, shape[0])), st.integers(1, min(5, shape[1])))
     padding = draw(st.sampled_from(["valid", "same"]))
-    kind = draw(st.sampled_from([Conv2D, MaxPooling2D, Dropout]))
+    kinds = [Conv2D, MaxPooling2D, AveragePooling2D, ZeroPadding2D, Dropout, Activation, LeakyReLU, ELU]
+    kind = draw(st.sampled_from(kinds))
+    steps = st.tuples(st.integers(1, 4), st.integers(1, 4))
     if kind is Conv2D:
         return Conv2D(
             draw(st.integers(1, 6)),
             draw(sizes),
+            strides=draw(st.just(1) | steps),
             padding=padding,
-            activation=draw(st.sampled_from(["linear", "relu"])),
+            activation=draw(st.sampled_from(ELEMENTWISE)),
             use_bias=draw(st.booleans()),
             kernel_initializer=draw(initializer_names),
             bias_initializer=draw(initializer_names),
         )
-    if kind is MaxPooling2D:
-        strides = draw(st.none() | st.tuples(st.integers(1, 4), st.integers(1, 4)))
-        return MaxPooling2D(draw(sizes), strides=strides, padding=padding)
-    return Dropout(draw(st.floats(0, 0.9)))
+    if kind in (MaxPooling2D, AveragePooling2D):
+        return kind(draw(sizes), strides=draw(st.none() | steps), padding=padding)
+    if kind is ZeroPadding2D:
+        sides = st.tuples(st.integers(0, 2), st.integers(0, 2))
+        return ZeroPadding2D((draw(sides), draw(sides)))
+    if kind is Activation:
+        return Activation(draw(st.sampled_from(ELEMENTWISE)))
+    return kind(draw(st.floats(0, 0.9)))
 
 
 @st.composite
@@ -49,10 +72,12 @@ def networks(draw: st.DrawFn) -> Architecture:
     for _ in range(draw(st.integers(0, 4))):
         layers.append(draw(image_layers(shape)))
         shape = layers[-1].output_shape(shape)
-    layers.append(Flatten())
+    layers.append(draw(st.sampled_from([Flatten(), GlobalAveragePooling2D(), GlobalMaxPooling2D()])))
     if draw(st.booleans()):
         layers.append(Dense(draw(st.integers(1, 8)), activation="relu", bias_initializer=draw(initializer_names)))
-    layers.append(Dense(draw(st.integers(2, 12)), activation="softmax", use_bias=draw(st.booleans())))
+    layers.append(Dense(draw(st.integers(2, 12)), activation=draw(st.sampled_from(["softmax", "linear"]))))
+    if layers[-1] == replace(layers[-1], activation="linear"):
+        layers.append(Activation("softmax"))
     return Architecture(layers, input_shape=input_shape)
 
 
@@ -146,6 +171,12 @@ def test_a_row_of_features_can_be_the_input() -> None:
     assert network.weight_shapes == ((784, 10), (10,))
 
 
+@pytest.mark.parametrize("end", [GlobalMaxPooling2D(), GlobalAveragePooling2D(), Flatten()])
+def test_a_network_may_end_in_a_pooling_and_a_softmax_of_its_own(end: Layer) -> None:
+    layers = [Conv2D(7, 3), MaxPooling2D(2), Conv2D(10, 13), end, Activation("softmax")]
+    assert Architecture(layers).n_classes == 10
+
+
 OUT = Dense(10, activation="softmax")
 
 
@@ -154,7 +185,7 @@ OUT = Dense(10, activation="softmax")
     [
         (lambda: Architecture([]), ["at least one layer", "Dense with a softmax"]),
         (lambda: Architecture(OUT), ["list of layers", "square brackets"]),
-        (lambda: Architecture(["Dense"]), ["str is not a layer", "Conv2D, MaxPooling2D, Flatten, Dropout, Dense"]),
+        (lambda: Architecture(["Dense"]), ["str is not a layer", "Conv2D, MaxPooling2D, AveragePooling2D"]),
         (lambda: Architecture([Layer()]), ["Layer is not a layer", "use one of Conv2D"]),
         (lambda: Architecture([Flatten()] * 65), ["at most 64 layers", "65"]),
         (lambda: Architecture([OUT]), ["Layer 1, dense", "add Flatten"]),

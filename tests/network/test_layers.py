@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitlab.errors import NetworkError
-from digitlab.network import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-from digitlab.network.layers import INITIALIZERS, LAYERS, Layer, initialize
+from digitlab.errors import MissingNameError, NetworkError
+from digitlab.network import (
+    ELU,
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+)
+from digitlab.network.layers import INITIALIZERS, LAYERS, Layer, initialize, settings_of
 
 
 def test_conv2d_without_padding_shrinks_by_the_kernel_less_one() -> None:
@@ -36,6 +52,26 @@ def test_max_pooling_steps_by_its_window_unless_told() -> None:
     assert MaxPooling2D(3, strides=1).stride == (1, 1)
     assert MaxPooling2D(2).output_shape((11, 11, 4)) == (5, 5, 4)
     assert MaxPooling2D(2, padding="same").output_shape((11, 11, 4)) == (6, 6, 4)
+
+
+def test_strides_skip_places_of_the_kernel() -> None:
+    assert Conv2D(4, 5, strides=2).output_shape((28, 28, 1)) == (12, 12, 4)
+    assert Conv2D(4, (5, 2), strides=(3, 2), padding="same").output_shape((28, 27, 1)) == (10, 14, 4)
+
+
+def test_global_poolings_leave_a_row_of_one_number_a_channel() -> None:
+    assert GlobalAveragePooling2D().output_shape((7, 5, 6)) == GlobalMaxPooling2D().output_shape((7, 5, 6)) == (6,)
+
+
+def test_zeros_are_added_on_every_side_as_they_are_told() -> None:
+    assert ZeroPadding2D(2).output_shape((28, 28, 1)) == (32, 32, 1)
+    assert ZeroPadding2D((1, 2)).sides == ((1, 1), (2, 2))
+    assert ZeroPadding2D([[0, 1], [2, 3]]).output_shape((4, 4, 3)) == (5, 9, 3)  # type: ignore[arg-type]
+
+
+def test_a_convolution_of_stride_1_is_written_as_it_was_before_there_were_strides() -> None:
+    assert "strides" not in settings_of(Conv2D(8, 5))
+    assert settings_of(Conv2D(8, 5, strides=(2, 1)))["strides"] == [2, 1]
 
 
 def test_layers_that_learn_nothing_have_no_weights() -> None:
@@ -76,7 +112,7 @@ def test_layers_cannot_be_changed() -> None:
         (lambda: Conv2D(8, 5, kernel_initializer="ones"), ["Conv2D kernel_initializer", "variance_scaling"]),
         (lambda: Conv2D(8, 5, bias_initializer=None), ["Conv2D bias_initializer", "zeros"]),
         (lambda: Dense(65_537), ["Dense units", "65,536"]),
-        (lambda: Dense(8, activation="gelu"), ["Dense activation", "linear, relu, softmax", "'gelu'"]),
+        (lambda: Dense(8, activation="gelu"), ["Dense activation", "linear, relu, sigmoid", "'gelu'"]),
         (lambda: Dense(8, use_bias=1), ["Dense use_bias", "True or False"]),
         (lambda: Dense(8, kernel_initializer=["zeros"]), ["Dense kernel_initializer", "he_normal"]),
         (lambda: Dense(8, bias_initializer="one"), ["Dense bias_initializer", "zeros"]),
@@ -86,6 +122,13 @@ def test_layers_cannot_be_changed() -> None:
         (lambda: MaxPooling2D(16), ["MaxPooling2D", "at most 225 pixels"]),
         (lambda: MaxPooling2D(2, strides=0), ["MaxPooling2D strides", "at least 1"]),
         (lambda: MaxPooling2D(2, padding="full"), ["MaxPooling2D padding", "valid, same"]),
+        (lambda: AveragePooling2D(64), ["AveragePooling2D pool_size", "at most 63"]),
+        (lambda: Conv2D(8, 5, strides=0), ["Conv2D strides", "at least 1"]),
+        (lambda: ZeroPadding2D(-1), ["ZeroPadding2D padding", "from 0 to 63", "-1"]),
+        (lambda: ZeroPadding2D((1, 2, 3)), ["ZeroPadding2D padding", "((top, bottom), (left, right))"]),
+        (lambda: Activation("gelu"), ["Activation activation", "sigmoid, tanh, elu, leaky_relu, softmax"]),
+        (lambda: LeakyReLU(-0.1), ["LeakyReLU negative_slope", "from 0 to 1,000", "-0.1"]),
+        (lambda: ELU(float("inf")), ["ELU alpha", "inf"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(make: Callable[[], Layer], phrases: list[str]) -> None:
@@ -102,6 +145,11 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(make: Callable[[], Layer]
         (MaxPooling2D(2), (10,), ["MaxPooling2D", "before Flatten"]),
         (MaxPooling2D(3), (3, 2, 1), ["MaxPooling2D", "3 x 2", "smaller pool_size"]),
         (Dense(10), (4, 4, 16), ["Dense", "(4, 4, 16)", "add Flatten"]),
+        (AveragePooling2D(3), (3, 2, 1), ["AveragePooling2D", "3 x 2", "smaller pool_size"]),
+        (GlobalMaxPooling2D(), (10,), ["GlobalMaxPooling2D", "before Flatten"]),
+        (GlobalAveragePooling2D(), (None, None, 4), ["GlobalAveragePooling2D", "fixed size"]),
+        (ZeroPadding2D(), (10,), ["ZeroPadding2D", "before Flatten"]),
+        (Activation("softmax"), (4, 4, 16), ["softmax", "row of features", "Flatten or GlobalAveragePooling2D"]),
     ],
 )
 def test_a_shape_that_does_not_fit_is_named_with_the_way_out(
@@ -209,3 +257,28 @@ def test_an_unknown_initializer_is_named_with_those_there_are() -> None:
         NetworkError, match=r"'lecun_normal'; choose one of variance_scaling, glorot_uniform, he_normal"
     ):
         initialize("lecun_normal", (8,), rng())
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "sentence"),
+    [
+        (Conv2D, {"input_shape": (28, 28, 1)}, "Sequential\\(layers, input_shape="),
+        (Dense, {"kernel_regularizer": "l2"}, "weight_decay"),
+        (Dense, {"unit": 3}, "Did you mean 'units'"),
+        (Conv2D, {"filters": 3}, "Conv2D needs kernel_size"),
+    ],
+)
+def test_settings_that_a_layer_does_not_have_are_a_sentence(
+    kind: type[Layer], settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(NetworkError, match=sentence):
+        kind(**settings)
+
+
+def test_attributes_that_keras_layers_have_are_told_of() -> None:
+    layer = Dense(3)
+    for name in ("get_weights", "output", "trainable", "weights"):
+        assert not hasattr(layer, name)
+    with pytest.raises(MissingNameError, match=r"model.get_weights\(\)"):
+        layer.get_weights()  # type: ignore[attr-defined]
+    assert pickle.loads(pickle.dumps(layer)) == copy.deepcopy(layer) == dataclasses.replace(layer) == layer

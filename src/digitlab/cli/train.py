@@ -30,7 +30,7 @@ from digitlab.cli.terminal import (
     stdout,
 )
 from digitlab.errors import ConfigError, TrainingDivergedError
-from digitlab.text import duration, epoch_line, percent
+from digitlab.text import duration, percent
 from digitlab.training.config import PRESETS, TrainConfig, preset
 from digitlab.values import EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
@@ -446,7 +446,7 @@ class TrainingProgress:
             return
         self._epoch = record
         if self._lines:
-            self._console.print(epoch_line(record, self._n_epochs), soft_wrap=True)
+            self._console.print(record.line(self._n_epochs), soft_wrap=True)
 
     def _say_compiling(self) -> None:
         self._console.print(COMPILING, soft_wrap=True)

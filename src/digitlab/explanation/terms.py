@@ -24,8 +24,9 @@ def images(facts: Facts) -> str:
     data = facts.data
     shape = facts.architecture.input_shape
     total = len(data.training) + len(data.validation) + len(data.test)
+    each = f"{times(shape)} = {math.prod(shape):,}" if len(shape) > 1 else times(shape)
     return (
-        f"An image is {times(shape)} = {shape[0] * shape[1] * shape[2]:,} numbers. Of {plural(total, 'image')}, "
+        f"An image is {each} numbers. Of {plural(total, 'image')}, "
         f"{len(data.training):,} are for training, {len(data.validation):,} for validation and {len(data.test):,} "
         f"for the test. You train with {facts.n_training:,} of them."
     )
@@ -81,10 +82,8 @@ def confidence(facts: Facts) -> str:
 
 
 def normalisation(facts: Facts) -> str:
-    return (
-        f"{facts.architecture.name} takes {facts.architecture.input_shape[0]} × "
-        f"{facts.architecture.input_shape[1]} numbers, and was shown nothing but images made in this way."
-    )
+    taken = times(facts.architecture.input_shape[:2])
+    return f"{facts.architecture.name} takes {taken} numbers, and was shown nothing but images made in this way."
 
 
 def corrections(facts: Facts) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json, read_ordinary, reason_of
 from digitlab.errors import NetworkError, did_you_mean
-from digitlab.network.layers import LAYERS, Conv2D, Dense, Layer, Shape, are_counts, initialize, settings_of
+from digitlab.network.layers import LAYERS, Conv2D, Layer, Shape, activation_of, are_counts, initialize, settings_of
 from digitlab.values import Value
 
 _LONGEST_NAME = 100
@@ -97,7 +97,7 @@ class Architecture:
             if None not in shape and math.prod(shape) > _MOST_VALUES:
                 sentence = f"an output of shape {shape} is too large; it can have at most {_MOST_VALUES:,} values."
                 raise NetworkError(sentence, layer=position, name=layer.name)
-            if getattr(layer, "activation", "linear") == "softmax" and position < len(self.layers):
+            if activation_of(layer)[0] == "softmax" and position < len(self.layers):
                 sentence = 'softmax belongs in the last layer only; use "relu" or "linear".'
                 raise NetworkError(sentence, layer=position, name=layer.name, field="activation")
         if self.answers_maps and not isinstance(self.layers[-1], Conv2D):
@@ -133,19 +133,20 @@ class Architecture:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes that the last layer tells apart; a NetworkError if it is not Dense with a softmax."""
+        """Number of classes that the last layer tells apart; a NetworkError if it does not end in a softmax."""
         last = self.layers[-1]
         if self.answers_maps:
             raise NetworkError(
                 f"{self.name} answers images of any size with maps, not one digit with probabilities; use a network "
                 'that ends in Dense with activation="softmax" for that.'
             )
-        if not isinstance(last, Dense) or last.activation != "softmax":
+        if activation_of(last)[0] != "softmax":
             raise NetworkError(
-                f'The last layer must be Dense with activation="softmax" to give probabilities; it is {last.name}.',
+                f'The last layer must be Dense with activation="softmax", or Activation("softmax"), to give '
+                f"probabilities; it is {last.name}.",
                 field="activation",
             )
-        return last.units
+        return int(self.shapes[-1][0])
 
     @property
     def weight_shapes(self) -> tuple[Shape, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError
 from digitlab.studio.trainer import Trainer
-from digitlab.text import epoch_line, percent
+from digitlab.text import percent
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted
 from digitlab.training.session import TrainingSession
@@ -148,7 +148,7 @@ async def _watch(trainer: Trainer) -> None:
         records, cursor = trainer.records_since(cursor)
         for record in records:
             if isinstance(record, EpochRecord):
-                say(epoch_line(record, trainer.config.epochs))
+                say(record.line(trainer.config.epochs))
         if trainer.state != state:
             state = trainer.state
             if sentence := _sentence(trainer, state):

@@ -13,11 +13,11 @@ from nicegui import ui
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
-from digitlab.evaluation.svg import Bar, bar_svg
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.digit_views import Digit, ExampleDigits, PixelDialog, side_by_side
 from digitlab.studio.widgets.tables import bar_table
+from digitlab.svg import Bar, bar_svg
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
