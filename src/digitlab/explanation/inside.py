@@ -39,8 +39,8 @@ Floats = NDArray[np.float64]
 
 #: What a layer does, as it is written down; a unit is ``[row, column, channel]`` or ``[feature]``.
 FORMULAS = {
-    "Conv2D": "sum = bias + window x kernel, summed over rows, columns and channels",
-    "Dense": "sum = bias + inputs x weights, summed over all inputs",
+    "Conv2D": "sum = bias + window × kernel, summed over rows, columns and channels",
+    "Dense": "sum = bias + inputs × weights, summed over all inputs",
     "MaxPooling2D": "output = the largest of the window",
     "AveragePooling2D": "output = the mean of the window",
     "GlobalMaxPooling2D": "output = the largest of the channel",
@@ -53,8 +53,8 @@ FORMULAS = {
 ACTIVATION_FORMULAS = {
     "linear": "output = sum",
     "relu": "output = max(0, sum)",
-    "leaky_relu": "output = sum above 0, {below:g} x sum below",
-    "elu": "output = sum above 0, {below:g} x (exp(sum) - 1) below",
+    "leaky_relu": "output = sum above 0, {below:g} × sum below",
+    "elu": "output = sum above 0, {below:g} × (exp(sum) - 1) below",
     "sigmoid": "output = 1 / (1 + exp(-sum))",
     "tanh": "output = tanh(sum)",
     "softmax": "output = exp(sum) / the exponentials of all sums",
@@ -296,6 +296,13 @@ def _borders(sizes: Shape, window: Shape, strides: Shape, padding: str) -> list[
     return [(total // 2, total - total // 2) for total in totals]
 
 
+def border_of(layer: Conv2D | MaxPooling2D | AveragePooling2D, shape: Shape) -> tuple[int, int]:
+    """Return the rows above and the columns left of an image of ``shape`` that a layer's windows reach beyond it."""
+    size = layer.kernel if isinstance(layer, Conv2D) else layer.pool
+    (top, _), (left, _) = _borders(shape[:2], size, layer.stride, layer.padding)
+    return top, left
+
+
 def _windowed(layer: Conv2D | MaxPooling2D | AveragePooling2D, values: NDArray[Any], fill: float) -> NDArray[Any]:
     """Return every window: ``(n, rows, columns, window height, window width, channels)``."""
     window = layer.kernel if isinstance(layer, Conv2D) else layer.pool
@@ -427,8 +434,8 @@ def _taken_apart(inside: LayerInside, unit: tuple[int, ...], n_terms: int | None
     window: tuple[int, ...] = ()
     if isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
         size = layer.kernel if isinstance(layer, Conv2D) else layer.pool
-        borders = _borders(inside.inputs.shape[:2], size, layer.stride, layer.padding)
-        corner = [place * step - border[0] for place, step, border in zip(unit, layer.stride, borders, strict=False)]
+        border = border_of(layer, inside.inputs.shape)
+        corner = [place * step - beyond for place, step, beyond in zip(unit, layer.stride, border, strict=False)]
         window = (*corner, *size)
     if isinstance(layer, Conv2D):
         bias = float(inside.weights[1][unit[2]]) if layer.use_bias else 0.0
