@@ -1,4 +1,4 @@
-"""An image's way through a network as one HTML file to hand out: every number in it, no server, no network, no library."""
+"""An image's way through a network as one HTML file to hand out: every number in it, no server, no library."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def page_data(inside: Inside) -> dict[str, Any]:
         "label": inside.label,
         "class_names": list(inside.class_names),
         "image": _numbers(_as_image(inside.image)),
+        "is_row": inside.image.ndim == 1,
         "says_image": beginning("images"),
         "layers": [_layer(layer) for layer in inside.layers],
     }
@@ -73,6 +74,7 @@ def write_inside_page(inside: Inside, path: Path, title: str = "") -> None:
     data = json.dumps(page_data(inside)).replace("<", "\\u003c")  # so that no name can end the script
     answer = f"{inside.class_names[inside.label]}, {100 * float(inside.probabilities[inside.label]):.1f} %"
     heading = html.escape(title or "The way of an image through a network")
+    about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
     script, style = ((_SOURCES / f"inside.{kind}").read_text("utf-8") for kind in ("js", "css"))
     text = f"""<!doctype html>
 <html lang="en">
@@ -85,7 +87,7 @@ def write_inside_page(inside: Inside, path: Path, title: str = "") -> None:
 {style}</style>
 <main>
 <h1>{heading}</h1>
-<p class="soft">{html.escape(inside.network.name)}, {inside.network.n_parameters:,} parameters, answers {html.escape(answer)}.
+<p class="soft">{about}
 Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
 <div id="inside"></div>
 </main>

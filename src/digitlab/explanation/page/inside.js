@@ -125,7 +125,8 @@ function takenApart(layer, unit) {
 export function showInside(root, data) {
   const layers = data.layers.map((layer) => ({...layer}));
   const image = new Numbers(data.image);
-  let before = image;
+  // A network that wants one row of pixels gets it; the picture shows them as an image all the same.
+  let before = data.is_row ? Object.assign(Object.create(Numbers.prototype), {shape: [image.values.length], values: image.values}) : image;
   for (const layer of layers) {
     layer.inputs = before;
     for (const name of ["outputs", "kernel", "bias"]) layer[name] = layer[name] && new Numbers(layer[name]);
@@ -332,7 +333,7 @@ export function showInside(root, data) {
     const {terms, bias, total, output} = parts;
     const unit = state.unit;
     const where = unit.length === 3 ? `row ${unit[0]}, column ${unit[1]}, map ${unit[2]}` : layer === places.at(-1) ? data.class_names[unit[0]] : `number ${unit[0]}`;
-    const content = [made("h2", {}, made("b", {textContent: layer.name}), ` ${where} = `, made("output", {textContent: nice(output, 4)})),
+    const content = [made("h2", {}, made("b", {textContent: layer.name}), ` ${where} = `, made("span", {className: "result", textContent: nice(output, 4)})),
       made("p", {className: "soft", textContent: layer.says}), made("p", {className: "formula", textContent: layer.formula})];
     if (layer.kind === "Conv2D") content.push(...convolution(layer, terms, bias, total, output, colours));
     else if (layer.kind.includes("Pooling")) content.push(...pooling(layer, terms, output, colours));
@@ -386,7 +387,7 @@ export function showInside(root, data) {
         made("span", {className: "sign", textContent: "="}),
         made("div", {}, made("h3", {textContent: "Products"}), grid(height, width, (i, j) => coloured(nice(mine(i, j, k).product, many), mine(i, j, k).product, most, colours), "adds", "The products")),
         made("span", {className: "sign", textContent: "→"}),
-        made("div", {}, made("h3", {textContent: "Their sum"}), made("output", {className: "channel-sum", textContent: nice(sums[k], few)})),
+        made("div", {}, made("h3", {textContent: "Their sum"}), made("span", {className: "channel-sum", textContent: nice(sums[k], few)})),
       );
     };
     fill(chosen);
@@ -417,7 +418,7 @@ export function showInside(root, data) {
       return term ? coloured(nice(term.value, 4), term.value, layer.inputs.largest, colours, isMax && term.weight ? "kept" : "") : made("td");
     }, "pool", "The window");
     return [made("div", {className: "products"}, made("div", {}, made("h3", {textContent: "Window"}), table), made("span", {className: "sign", textContent: "→"}),
-      made("div", {}, made("h3", {textContent: isMax ? "The largest" : "Their mean"}), made("output", {className: "channel-sum", textContent: nice(output, 4)})))];
+      made("div", {}, made("h3", {textContent: isMax ? "The largest" : "Their mean"}), made("span", {className: "channel-sum", textContent: nice(output, 4)})))];
   }
 
   function dense(layer, terms, bias, total, output) {
@@ -433,6 +434,7 @@ export function showInside(root, data) {
   function origin(place) {
     const flat = places[state.column - 1];
     const source = flat.kind === "Flatten" ? flat.inputs : null;
+    if (data.is_row && state.column === 1) return `pixel row ${Math.floor(place / image.shape[1])}, column ${place % image.shape[1]}`;
     if (!source || source.shape.length !== 3) return `input ${place}`;
     const [, width, channels] = source.shape;
     return `map ${place % channels}, row ${Math.floor(place / (width * channels))}, column ${Math.floor(place / channels) % width}`;
