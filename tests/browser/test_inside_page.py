@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.explanation.inside import Inside
@@ -40,8 +42,8 @@ OTHER = dl.Architecture(
 
 
 @pytest.fixture(scope="module")
-def seen() -> Callable[[str], Inside]:
-    """Return the way of a test image through networks."""
+def given() -> Callable[[str], tuple[dl.Sequential, NDArray[np.uint8]]]:
+    """Return networks and a test image as each takes it."""
     data = dl.MnistData.load()
     codelab = dl.codelab_cnn(seed=0)
     codelab.fit(data.training.images[:2000], data.training.labels[:2000], epochs=3, batch_size=128)
@@ -52,17 +54,23 @@ def seen() -> Callable[[str], Inside]:
         "dense": dl.Sequential.from_architecture(rows, seed=1),
     }
     image = data.test.images[4]
-    return lambda name: dl.look_inside(models[name], image.reshape(-1) if name == "dense" else image)
+    return lambda name: (models[name], image.reshape(-1) if name == "dense" else image)
+
+
+@pytest.fixture(scope="module")
+def seen(given: Callable[[str], Any]) -> Callable[[str], Inside]:
+    """Return the way of the test image through networks."""
+    return lambda name: dl.look_inside(*given(name))
 
 
 @pytest.fixture
-def open_inside(browser: Any, tmp_path: Path, seen: Callable[[str], Inside]) -> Iterator[Callable[..., Any]]:
+def open_inside(browser: Any, tmp_path: Path, given: Callable[[str], Any]) -> Iterator[Callable[..., Any]]:
     """Open the page from the disk; it may ask for nothing else, and not complain."""
     contexts, complaints = [], []
 
     def go(name: str, **settings: Any) -> Any:
         path = tmp_path / f"{name}.html"
-        write_inside_page(seen(name), path, "<b>Why</b> & how")
+        write_inside_page(*given(name), path, "<b>Why</b> & how")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
         page = context.new_page()

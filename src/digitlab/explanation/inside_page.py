@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from digitlab import __version__
 from digitlab.data.storage import replacing
-from digitlab.errors import InputError, StorageError
-from digitlab.explanation.inside import ACTIVATION_FORMULAS, FORMULAS, Inside, LayerInside, border_of
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import InputError, NetworkError, StorageError
+from digitlab.explanation.attribution import METHODS, attribute, smallest_change
+from digitlab.explanation.inside import ACTIVATION_FORMULAS, FORMULAS, Inside, LayerInside, border_of, look_inside
 from digitlab.explanation.topics import beginning
 from digitlab.network.layers import (
     AveragePooling2D,
@@ -38,11 +40,16 @@ _TOPICS = {
     "Dropout": "dropout",
     "ZeroPadding2D": "padding",
 }
+_TITLES = {
+    "occlusion": "Occlusion",
+    "gradient": "Gradient times input",
+    "integrated": "Integrated gradients",
+}
 #: A page holds every number of the network; beyond so many it would take minutes to open.
 MOST_NUMBERS = 4_000_000
 
 
-def page_data(inside: Inside) -> dict[str, Any]:
+def page_data(model: Sequential, inside: Inside) -> dict[str, Any]:
     """Return what the picture is drawn from: shapes, numbers in base64, formulas, sentences."""
     n_numbers = sum(layer.outputs.size + sum(array.size for array in layer.weights) for layer in inside.layers)
     if n_numbers > MOST_NUMBERS:
@@ -58,11 +65,39 @@ def page_data(inside: Inside) -> dict[str, Any]:
         "is_row": inside.image.ndim == 1,
         "says_image": beginning("images"),
         "layers": [_layer(layer) for layer in inside.layers],
+        "evidence": _evidence(model, inside),
     }
 
 
-def write_inside_page(inside: Inside, path: Path, title: str = "") -> None:
-    """Write the page; the file appears whole or not at all.
+def _evidence(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
+    """Return what speaks for the answer, and the smallest change that makes another one, each as a picture."""
+    rival = int(np.argsort(inside.probabilities)[-2])
+    answer, other = inside.class_names[inside.label], inside.class_names[rival]
+    methods = [method for method in METHODS if method != "occlusion" or inside.image.ndim == 3]
+    found = [attribute(model, inside.image, inside.label, method=method) for method in methods]
+    told: list[dict[str, Any]] = [
+        {
+            "title": f"{_TITLES[each.method]}: what speaks for {answer}",
+            "says": each.tells,
+            "values": _numbers(_as_image(each.values)),
+        }
+        for each in found
+    ]
+    try:
+        change = smallest_change(model, inside.image, rival)
+    except NetworkError:
+        return told  # its answer hardly depends on the pixels
+    says = (
+        f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to white "
+        "is 1. Found by descent on the image; there may be smaller changes. Orange is added, blue taken away."
+    )
+    values = _numbers(_as_image(change.image - inside.image))
+    changed = _numbers(_as_image(change.image))
+    return [*told, {"title": f"What would make it {other}", "says": says, "values": values, "image": changed}]
+
+
+def write_inside_page(model: Sequential, image: ArrayLike, path: Path, title: str = "") -> Inside:
+    """Write the page of a network and an image, as ``look_inside`` takes them; it appears whole or not at all.
 
     Raises
     ------
@@ -71,7 +106,8 @@ def write_inside_page(inside: Inside, path: Path, title: str = "") -> None:
     StorageError
         If the file cannot be written.
     """
-    data = json.dumps(page_data(inside)).replace("<", "\\u003c")  # so that no name can end the script
+    inside = look_inside(model, image)
+    data = json.dumps(page_data(model, inside)).replace("<", "\\u003c")  # so that no name can end the script
     answer = f"{inside.class_names[inside.label]}, {100 * float(inside.probabilities[inside.label]):.1f} %"
     heading = html.escape(title or "The way of an image through a network")
     about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
@@ -103,6 +139,7 @@ showInside(document.getElementById("inside"), JSON.parse(document.getElementById
             draft.write(text.encode())
     except OSError as error:
         raise StorageError(f"The page cannot be written to {path}: {error.strerror or error}.") from None
+    return inside
 
 
 def _as_image(pixels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -147,7 +147,9 @@ export function showInside(root, data) {
     state.oneScale = event.target.checked;
     drawAll();
   }}), "One scale of colours for all layers");
-  root.append(made("div", {className: "legend"}, ...legend(), scale), picture, panel, told);
+  const proofs = (data.evidence ?? []).map((each) => ({...each, values: new Numbers(each.values), image: each.image && new Numbers(each.image)}));
+  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, made("h2", {textContent: "Why this answer"}), made("div", {}, ...proofs.map(proof)));
+  root.append(made("div", {className: "legend"}, ...legend(), scale), picture, panel, evidence, told);
 
   places.forEach((layer, column) => picture.append(makeColumn(layer, column)));
   const redraw = () => requestAnimationFrame(() => { drawAll(); });
@@ -155,6 +157,11 @@ export function showInside(root, data) {
   new ResizeObserver(() => connect()).observe(picture);
   picture.addEventListener("scroll", connect);
   drawAll();
+
+  function proof(each) {
+    each.canvases = [...(each.image ? [made("canvas", {role: "img", "aria-label": "The changed image"})] : []), made("canvas", {role: "img", "aria-label": each.title})];
+    return made("figure", {}, made("div", {className: "pair"}, ...each.canvases), made("figcaption", {}, made("b", {textContent: each.title}), made("span", {textContent: each.says})));
+  }
 
   function legend() {
     return [["less", "less than 0"], ["none", "0"], ["more", "more than 0"]].map(([name, words]) =>
@@ -276,6 +283,11 @@ export function showInside(root, data) {
         if (isRead) mark(canvas, parts.box.top, parts.box.left, parts.box.height, parts.box.width, colours);
       });
     });
+    for (const {values, image: changed, canvases} of proofs) {
+      const [height, width] = values.shape;
+      paint(canvases.at(-1), height, width, (y, x) => values.at(y, x, 0), values.largest, colours);
+      if (changed) paint(canvases[0], height, width, (y, x) => changed.at(y, x, 0), changed.largest, colours);
+    }
     connect();
     explain(layer, parts, colours);
   }
