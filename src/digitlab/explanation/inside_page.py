@@ -88,8 +88,8 @@ def _evidence(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
     except NetworkError:
         return told  # its answer hardly depends on the pixels
     says = (
-        f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to white "
-        "is 1. Found by descent on the image; there may be smaller changes. Orange is added, blue taken away."
+        f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to "
+        "white is 1. Found by descent on the image; there may be smaller changes. Orange is added, blue taken away."
     )
     values = _numbers(_as_image(change.image - inside.image))
     changed = _numbers(_as_image(change.image))
