@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitlab.cli.app import main
 from digitlab.cli.read import _recipe, find_photos, unique_names
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.compiled import seal_cache
@@ -363,6 +364,22 @@ def test_real_pictures_are_written(call: Any, photos: Path, tmp_path: Path) -> N
     assert json.loads(outcome.out)["readings"][0]["text"].replace(" ", "") == "721"
 
 
+def test_a_network_of_another_scale_reads_as_it_learned_and_says_so(call: Any, photos: Path, foreign: Any) -> None:
+    found = call("read", photos / "0.png", "--model", foreign("0-255"), "--json")
+    assert json.loads(found.out)["readings"][0]["text"].replace(" ", "") == "721"
+    assert "as with --pixels 0-255" in found.err
+    outcome = call("read", photos / "0.png", "--pixels", "0-255")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "name one with --model" in outcome.err
+
+
+def test_a_scale_parts_the_results_of_one_network_from_those_of_another(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"x")
+    recipes = [_recipe(ReadingOptions(), tmp_path / "m.onnx", pixels) for pixels in (None, "0-1", "0-255", "-1-1")]
+    assert recipes[0] == recipes[1]
+    assert len(set(recipes)) == 3
+
+
 def test_a_model_too_large_to_be_one_is_not_read_to_tell_runs_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,6 +436,40 @@ def test_a_folder_is_walked_as_people_count_without_what_is_hidden_or_no_photo(t
 def test_photos_that_may_not_be_opened_are_found_so_that_they_are_told(tmp_path: Path) -> None:
     _touch(tmp_path, "IMG_1.HEIC", "IMG_2.jpg", "raw.dng")
     assert find_photos([tmp_path]).inside == ("IMG_1.HEIC", "IMG_2.jpg", "raw.dng")
+
+
+def test_pictures_by_what_is_in_them_are_found_whatever_they_are_called(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("L", (60, 60), 255).save(picture, "PNG")
+    for name in ("scan", "photo.dat", "letter.txt"):
+        (tmp_path / name).write_bytes(picture.getvalue())
+    _touch(tmp_path, "notes.txt", "icon.svg", "table.csv")
+    (tmp_path / "page.bak").write_bytes(b"%PDF-1.7")
+    (tmp_path / "program.py").write_bytes(b"START = b'%PDF-'")
+    assert find_photos([tmp_path]).inside == ("icon.svg", "letter.txt", "page.bak", "photo.dat", "scan")
+
+
+@pytest.mark.slow
+def test_a_photo_of_a_folder_that_cannot_be_opened_is_told_counted_and_in_the_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    page = Image.new("L", (60, 80), 255)
+    page.paste(0, (28, 20, 32, 60))
+    page.save(folder / "a.png")
+    (folder / "IMG_1.jxl").write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n")
+    (folder / "notes.txt").write_text("no photo")
+    table = tmp_path / "results.csv"
+    assert main(["read", str(folder), "--out", str(table)]) == 1
+    assert "2 files, 1 of them could not be read" in " ".join(capsys.readouterr().err.split())
+    errors = {Path(row["file"]).name: row["error"] for row in _rows(table.read_text())}
+    assert errors["a.png"] == ""
+    assert "JPEG XL" in errors["IMG_1.jxl"]
+    assert len(errors) == 2
+    assert main(["read", str(folder), "--json"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {Path(one["file"]).name: bool(one["error"]) for one in told} == {"a.png": False, "IMG_1.jxl": True}
 
 
 def test_named_files_keep_their_order_and_come_once_whatever_they_are_called(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
 from digitlab.errors import ConfigError, DataError, NetworkError
-from digitlab.network import Architecture, Dense, Flatten
+from digitlab.network import Activation, Architecture, Dense, Flatten
 from tests.engine import reference
-from tests.engine.networks import ODD, digits
+from tests.engine.networks import ODD, VARIED, digits
 
 SMALL = Architecture([Flatten(), Dense(3, activation="softmax")], (4, 5, 1), "small")
 
@@ -194,12 +195,14 @@ def test_classes_are_called_after_their_numbers_unless_there_are_ten(model: Sequ
     ("images", "sentence"),
     [
         (np.zeros((3, 5, 4)), r"small takes images of shape \(n, 4, 5, 1\) or .*; got \(3, 5, 4\)"),
-        (np.zeros((4, 5)), r"got \(4, 5\)"),
+        (np.zeros((4, 5)), r"got \(4, 5\)\. Put a single image into a batch: image\[np\.newaxis\]"),
         (np.zeros(20), r"got \(20,\)"),
         (np.float32(0.5), r"got \(\)"),
         (np.zeros((2, 4, 5, 3)), r"got \(2, 4, 5, 3\)"),
-        (np.zeros((2, 20), np.int64), r"Images must be uint8 \(0-255\) or float \(0-1\); got int64"),
-        (np.zeros((2, 20), bool), "got bool"),
+        (np.full((2, 20), 256), r"whole numbers are bytes, 0 to 255; these are 256 to 256"),
+        (np.full((2, 20), np.nan), "2 of 2 images hold pixels that are NaN or infinite, the first at position 0"),
+        ([np.zeros(20), np.zeros(19)], "list that makes no array"),
+        (iter([np.zeros(20)]), "Images must be an array of numbers"),
         (np.zeros((2, 20), complex), "got complex128"),
         (np.full((2, 20), "x"), "got <U1"),
     ],
@@ -242,3 +245,17 @@ def test_a_network_that_does_not_end_in_a_softmax_is_an_error() -> None:
 def test_labels_that_are_not_one_hot_are_refused() -> None:
     with pytest.raises(DataError, match="one-hot rows of 10 with a single 1"):
         codelab_cnn().labelled(np.zeros((2, 28, 28), np.uint8), np.full((2, 10), 0.1))
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_layers_of_every_kind_learn_what_they_are_shown(name: str) -> None:
+    images, labels = digits(VARIED[name], 40)
+    model = Sequential.from_architecture(VARIED[name], seed=0)
+    history = model.fit(images, labels, batch_size=40, epochs=60, optimizer=Adam(0.02))
+    losses = [step.loss for step in history.steps]
+    assert losses[-1] < 0.85 * losses[0]
+
+
+def test_a_network_without_weights_has_nothing_to_learn() -> None:
+    with pytest.raises(NetworkError, match="has no weights to learn; give it a Dense or a Conv2D"):
+        Sequential([Flatten(), Activation("softmax")], (2, 5, 1))

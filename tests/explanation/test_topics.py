@@ -15,6 +15,7 @@ from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten,
 from digitlab.training.config import OPTIMIZERS, TrainConfig
 
 OTHERS = {
+    "row": Architecture([Dense(16, activation="relu"), Dense(10, activation="softmax")], (784,)),
     "linear": Architecture([Flatten(), Dense(10, activation="softmax", use_bias=False)]),
     "strange": Architecture(
         [

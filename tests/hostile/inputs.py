@@ -8,6 +8,7 @@ shows what comes of it.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -32,7 +33,8 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
-from digitlab.reading.apart import limit_memory
+from digitlab.network.formats.files import load_model_file
+from digitlab.processes import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
 
@@ -205,7 +207,25 @@ def _pictures() -> list[bytes]:
     ]
     made += [_saved(_picture(28, 28), "PNG"), _saved(grey.convert("I;16"), "PNG"), _saved(rgb, "AVIF")]
     other = _picture(60, 80).transpose(Image.Transpose.ROTATE_180).convert("RGB")
-    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in ("GIF", "PNG", "WEBP"))]
+    kinds = ("GIF", "PNG", "WEBP", "TIFF")
+    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in kinds)]
+
+
+def _heic_photos() -> list[bytes]:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    page = _picture().convert("RGB")
+    grain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (72, 64, 3), np.uint8))
+    made = [_saved(page, "HEIF"), _saved(_picture(), "HEIF", quality=-1), _saved(grain, "HEIF")]
+    return [*made, _saved(page, "HEIF", save_all=True, append_images=[page.transpose(Image.Transpose.ROTATE_180)])]
+
+
+def _open_heic(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.reading import photo
+
+    # Not in a process apart, which would hide what it ends in.
+    return [page.pixels.shape for page in photo.pictures_here(content, "image", 2000, 1, 3)]
 
 
 def _open_picture(content: bytes, _: Path, draw: random.Random) -> object:
@@ -257,6 +277,116 @@ def _read_idx(content: bytes, folder: Path, draw: random.Random) -> object:
     return read_idx(path)
 
 
+def _digits(n: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    return np.random.default_rng(0).integers(0, 256, (n, 28, 28), np.uint8), np.arange(n, dtype=np.uint8) % 10
+
+
+@cache
+def _array_files() -> list[bytes]:
+    images, labels = _digits()
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        file = io.BytesIO()
+        save(file, x_train=images, y_train=labels, x_test=images[:4].astype(np.float32) / 255, y_test=labels[:4])
+        made.append(file.getvalue())
+    return made
+
+
+def _load_arrays(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:  # what is in the archive, which is whole
+        content = _with_one_spoiled(draw.choice(_array_files()), draw)
+    return _load_set(content, folder, "mnist.npz")
+
+
+def _with_one_spoiled(honest: bytes, draw: random.Random) -> bytes:
+    """Return an archive, one member of which is mutated, or has another name."""
+    with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    chosen = draw.choice(sorted(files))
+    inside = files.pop(chosen)
+    if draw.random() < 0.2:
+        chosen = (
+            mutated(chosen.encode(), [b"train/0/../../x.png"], draw).decode("latin-1").replace("\0", "")[:200] or "x"
+        )
+    else:
+        inside = mutated(inside, [inside, *files.values()], draw)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (*files.items(), (chosen, inside)):
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def _load_set(content: bytes, folder: Path, name: str) -> object:
+    from digitlab.data import MnistData
+
+    path = folder / name
+    path.write_bytes(content)
+    data = MnistData.load(path)
+    return len(data.test), data.class_names, data.notes
+
+
+def _tables() -> list[bytes]:
+    images, labels = _digits()
+    rows = [
+        ",".join(map(str, (label, *image.tolist())))
+        for label, image in zip(labels, images.reshape(-1, 784), strict=True)
+    ]
+    heading = ",".join(["label", *(f"pixel{k}" for k in range(784))])
+    decimals = [";".join(map(str, (*row.tolist(), "A"))) for row in images[:4].reshape(-1, 784) / 255]
+    return [text.encode() for text in ("\n".join([heading, *rows]), "\r\n".join(rows), "\n".join(decimals))]
+
+
+def _parquet_files() -> list[bytes]:
+    # Its own allocator reserves a gigabyte at once, which is all that there is here.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images, labels = _digits()
+    cells = [{"bytes": _saved(Image.fromarray(image), "PNG"), "path": "x"} for image in images]
+    made = []
+    for settings in ({}, {"compression": "none", "use_dictionary": False}):
+        file = io.BytesIO()
+        pq.write_table(pa.table({"image": cells, "label": labels.astype(np.int64)}), file, **settings)
+        made.append(file.getvalue())
+    return made
+
+
+@cache
+def _zipped_sets() -> list[bytes]:
+    images, labels = _digits()
+    picture, small = _saved(_picture(), "PNG"), [_saved(Image.fromarray(image), "PNG") for image in images]
+    idx = (
+        struct.pack(">HBBIII", 0, 8, 3, 12, 28, 28) + images.tobytes(),
+        struct.pack(">HBBI", 0, 8, 1, 12) + labels.tobytes(),
+    )
+    sets = [
+        {f"train/{k % 3}/{k}.png": content for k, content in enumerate(small)} | {"test/1/a.png": picture},
+        {f"{k % 10}_{k}.png": content for k, content in enumerate(small)},
+        {"labels.csv": "\n".join(["file,label", *(f"{k}.png,{k % 4}" for k in range(12))]).encode()}
+        | {f"all/{k}.png": content for k, content in enumerate(small)},
+        {
+            "emnist-letters-train-images-idx3-ubyte": idx[0],
+            "emnist-letters-train-labels-idx1-ubyte.gz": gzip.compress(idx[1]),
+        },
+    ]
+    made = []
+    for files in sets:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        made.append(file.getvalue())
+    return made
+
+
+def _load_zipped(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:
+        content = _with_one_spoiled(draw.choice(_zipped_sets()), draw)
+    return _load_set(content, folder, "set.zip")
+
+
 @cache
 def _models() -> dict[str, list[bytes]]:
     from digitlab.exporting.writers import write_keras, write_onnx, write_tfjs
@@ -285,30 +415,59 @@ def _models() -> dict[str, list[bytes]]:
             if seed == 0:
                 made["tfjs"].append((folder / "m" / "model.json").read_bytes())
                 made["shard"].append((folder / "m" / "group1-shard1of1.bin").read_bytes())
+    # What others have written: normalization, borders, weights in another file.
+    made["onnx"] += [_kept(f"{name}_torch_{exporter}.onnx") for name in ("modern", "odd") for exporter in _EXPORTERS]
+    made["beside"] = [_kept("modern_torch_default.onnx")]
+    made["torch"] = [_kept("modern_torch.safetensors")]
     return made
 
 
-def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.files import load_model_file
+_EXPORTERS = ("script", "dynamo")
 
+
+def _kept(name: str) -> bytes:
+    """Return a file that another program has written."""
+    return (Path(__file__).parents[1] / "network" / "formats" / "files" / name).read_bytes()
+
+
+def _load_model(content: bytes, folder: Path, suffix: str) -> object:
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
     return load_model_file(path)
 
 
 def _load_keras(content: bytes, folder: Path, draw: random.Random) -> object:
-    if draw.random() < 0.7:  # what is in the archive, which is whole
-        honest = draw.choice(_models()["keras"])
-        with zipfile.ZipFile(io.BytesIO(honest)) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        chosen = draw.choice(sorted(files))
-        files[chosen] = mutated(files[chosen], list(files.values()), draw)
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, inside in files.items():
-                archive.writestr(name, inside)
-        content = packed.getvalue()
-    return _load_model(content, folder, "keras")
+    return _load_model(_spoilt_archive(draw) if draw.random() < 0.7 else content, folder, "keras")
+
+
+def _spoilt_archive(draw: random.Random) -> bytes:
+    """Return a whole archive in which a file is mutated."""
+    honest = draw.choice(_models()["keras"])
+    with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    chosen = draw.choice(sorted(files))
+    files[chosen] = mutated(files[chosen], list(files.values()), draw)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, inside in files.items():
+            archive.writestr(name, inside)
+    return packed.getvalue()
+
+
+def _weights() -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(_models()["keras"][0])) as archive:
+        return [archive.read("model.weights.h5")]
+
+
+def _load_weights(content: bytes, folder: Path, _: random.Random) -> object:
+    """Load weights alone, as ``Sequential.load_weights`` does, for the network that they belong to."""
+    from digitlab.engine.keras_bridge import weights_in
+
+    whole = folder / "model.keras"
+    whole.write_bytes(_models()["keras"][0])
+    path = folder / "some.weights.h5"
+    path.write_bytes(content)
+    return weights_in(load_model_file(whole).architecture, path)
 
 
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
@@ -328,6 +487,83 @@ def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
     return _load_model(content, folder, "onnx")
 
 
+@cache
+def _operations() -> list[str]:
+    """All that is read of ONNX, and what is not."""
+    from digitlab.network.formats.onnx import _OPERATIONS
+    from digitlab.network.formats.onnx_graph import COMPUTABLE
+
+    return [*sorted({*_OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
+
+
+_PLACES = (
+    "m.data",
+    "link",
+    "folder",
+    "sub/m.data",
+    "../m.data",
+    "/etc/passwd",
+    "",
+    ".",
+    "..",
+    "\x00",
+    "x" * 5000,
+    "m.onnx",
+)
+_OFFSETS = ("0", "1", "-1", "600", str(2**31), str(2**63), "9" * 5000, "", "x", "1e3", " 7 ", "0x10", "\u0663")
+
+
+def _load_onnx_beside(content: bytes, folder: Path, draw: random.Random) -> object:
+    """Try a model with weights in a file beside it; where they lie, and what that holds, is changed."""
+    import onnx
+
+    name = "modern_torch_default.onnx.data"
+    data = _kept(name)
+    (folder / name).write_bytes(mutated(data, [data], draw) if draw.random() < 0.2 else data)
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to("/etc/passwd")
+    (folder / "folder").mkdir(exist_ok=True)
+    (folder / "m.data").write_bytes(data)
+    if draw.random() < 0.8:
+        model = onnx.load_from_string(_kept("modern_torch_default.onnx"))
+        given = model.graph.initializer
+        for _ in range(draw.choice((0, 1, 1, 2, 3))):
+            one = draw.choice(given)
+            words = {"location": draw.choice(_PLACES), "offset": draw.choice(_OFFSETS), "length": draw.choice(_OFFSETS)}
+            key = draw.choice(sorted(words))
+            entry = next((entry for entry in one.external_data if entry.key == key), None) or one.external_data.add()
+            entry.key, entry.value = key, words[key]
+            one.data_location = draw.choice((0, 1, 1, 1))
+            if draw.random() < 0.2 and one.dims:
+                one.dims[draw.randrange(len(one.dims))] = draw.choice((0, -1, 7, 2**31, 2**62))
+            if draw.random() < 0.1:
+                one.data_type = draw.randrange(24)
+        if draw.random() < 0.05:
+            for i in range(1_000):
+                given.add().CopyFrom(given[0])
+                given[-1].name = str(i)
+        if draw.random() < 0.2:
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    return _load_model(content, folder, "onnx")
+
+
+def _load_torch_state(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.network import AveragePooling2D, Conv2D, Dense, Flatten, ZeroPadding2D
+    from digitlab.network.architecture import Architecture
+    from digitlab.network.formats.files import load_model_file
+
+    path = folder / "model.safetensors"
+    path.write_bytes(content)
+    layers = [
+        *(ZeroPadding2D(((1, 0), (1, 0))), Conv2D(4, 3, strides=2, activation="relu")),
+        *(Conv2D(6, 3, padding="same", activation="relu"), AveragePooling2D(4), Flatten()),
+        *(Dense(16, activation="tanh"), Dense(10, activation="softmax")),
+    ]
+    network = draw.choice((None, "codelab_cnn", *[Architecture(layers)] * 8)) if draw.random() < 0.99 else None
+    return load_model_file(path, network if not isinstance(draw, _Honest) else Architecture(layers))
+
+
 def _spoil_graph(graph: Any, draw: random.Random) -> None:
     constants = graph.initializer
     nodes = graph.node
@@ -339,9 +575,7 @@ def _spoil_graph(graph: Any, draw: random.Random) -> None:
     elif way == 2 and nodes:
         nodes.add().CopyFrom(draw.choice(nodes))
     elif way == 3 and nodes:
-        draw.choice(nodes).op_type = draw.choice(
-            ("Add", "Conv", "Gemm", "MatMul", "Mul", "Reshape", "Constant", "Cast", "x")
-        )
+        draw.choice(nodes).op_type = draw.choice(_operations())
     elif way == 4 and nodes:
         names = [name for node in nodes for name in (*node.input, *node.output)]
         one = draw.choice(nodes)
@@ -363,6 +597,78 @@ def _spoil_graph(graph: Any, draw: random.Random) -> None:
             one.type = draw.randrange(1, 12) if draw.random() < 0.3 else one.type
             one.i, one.f = draw.choice((0, -1, 2**62, 7)), draw.choice((0.0, float("nan"), 1e38))
             one.ints.extend(draw.choice(([0], [-1, 2**40], [1] * 500)))
+
+
+@cache
+def _runtime() -> Any:
+    """The process that onnxruntime works in, with less time than usual."""
+    from digitlab.engine import runtime
+
+    processes = runtime._Apart(runtime._ONNXRUNTIME)
+    processes.seconds = 5.0
+    return processes
+
+
+@cache
+def _branched() -> list[bytes]:
+    """Models that are no chains: a branch behind the images, and one image at a time."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    made = []
+    for batch in ("n", 1):
+        nodes = [
+            helper.make_node(kind, inputs, [output])
+            for kind, inputs, output in (
+                ("Flatten", ["x"], "f"), ("MatMul", ["f", "w"], "m"), ("Erf", ["m"], "e"), ("Add", ["m", "e"], "s"),
+                ("Softmax", ["s"], "y"),
+            )
+        ]  # fmt: skip
+        images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, 28, 28])
+        answers = helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 10])
+        table = np.random.default_rng(0).normal(0, 0.1, (784, 10)).astype(np.float32)
+        graph = helper.make_graph(nodes, "g", [images], [answers], [numpy_helper.from_array(table, "w")])
+        opsets = [helper.make_opsetid("", 17)]
+        made.append(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    return made
+
+
+def _run_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.engine import runtime_process
+
+    if draw.random() < 0.8:
+        import onnx
+
+        model = onnx.load_from_string(draw.choice(_branched()))
+        for _ in range(draw.choice((1, 1, 2, 3))):
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    # Each has a name of its own: the process keeps the last one.
+    path = folder / f"model{draw.random()}.onnx"
+    path.write_bytes(content)
+    question = _runtime().call(runtime_process.opened, str(path), 1, source="model.onnx").question
+    images = np.zeros((3, 28, 28), np.uint8)
+    found = list(
+        _runtime().each(runtime_process.answered, str(path), 1, question, (1.0, 0.0), images, source="model.onnx")
+    )
+    assert np.allclose(np.concatenate(found).sum(1), 1, atol=1e-4)
+    return found
+
+
+def _copy_for_keras(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.engine.runtime_files import _copied
+    from digitlab.network.formats.keras_whitelist import harmless
+
+    if draw.random() < 0.8:
+        content = _spoilt_archive(draw)
+    path = folder / "model.keras"
+    path.write_bytes(content)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        copied = _copied(path, Path(own))
+        if copied.suffix == ".keras":
+            with zipfile.ZipFile(copied) as archive:
+                description = json.loads(archive.read("config.json"))
+            assert harmless(description) == description
+    return None
 
 
 _RUN_FILES = ("config.json", "environment.json", "history.jsonl", "evaluation.json", "timings.json")
@@ -415,6 +721,23 @@ def _open_results(content: bytes, folder: Path, _: random.Random) -> object:
         return table.has("a.png", "a.png")
 
 
+def _scales() -> list[bytes]:
+    texts = {"0": "0-255", "1": "-1-1", "a": "0.1307,0.3081"}
+    return [json.dumps({digit * 64: [text, 2000, 0.967, 0.096] for digit, text in texts.items()}).encode(), b"{}"]
+
+
+def _keep_scale(content: bytes, folder: Path, draw: random.Random) -> object:
+    """Read what was kept of networks from the cache folder, and keep something more."""
+    from digitlab.network.pixels import USUAL, ScaleFit, keep_scale, kept_scale
+
+    os.environ["DIGITLAB_CACHE"] = str(folder)
+    (folder / "pixels.json").write_bytes(content)
+    found = kept_scale(draw.choice("01a") * 64)
+    keep_scale("b" * 64, ScaleFit(USUAL[0], 200, 0.9, 0.1))
+    assert kept_scale("b" * 64) is not None
+    return found
+
+
 # ---- what comes over the network ----
 
 
@@ -438,7 +761,14 @@ def _json_bodies() -> list[bytes]:
     return [
         json.dumps({"images": [[0, 255, 7] + [0] * 781]}).encode(),
         json.dumps({"images": [[[0.5] * 28] * 28] * 2}).encode(),
+        json.dumps({"instances": [[[[9]] * 28] * 28]}).encode(),
+        json.dumps({"image": _in_base64()}).encode(),
+        json.dumps({"images": [f"data:image/png;base64,{_in_base64()}"] * 2}).encode(),
     ]
+
+
+def _in_base64() -> str:
+    return base64.b64encode(_saved(_picture(), "PNG")).decode()
 
 
 def _forms() -> list[bytes]:
@@ -501,12 +831,23 @@ def _take_event(content: bytes, _: Path, __: random.Random) -> object:
 PARSERS = {
     "pictures": Parser(_pictures, _open_picture),
     "documents": Parser(_documents, _open_document),
+    "heic": Parser(_heic_photos, _open_heic),
     "idx": Parser(_idx_files, _read_idx),
+    "arrays": Parser(_array_files, _load_arrays),
+    "tables": Parser(_tables, lambda c, f, _: _load_set(c, f, "train.csv")),
+    "parquet": Parser(_parquet_files, lambda c, f, _: _load_set(c, f, "train.parquet")),
+    "sets": Parser(_zipped_sets, _load_zipped),
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
+    "weights": Parser(_weights, _load_weights),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
+    "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),
+    "torch state": Parser(lambda: _models()["torch"], _load_torch_state),
+    "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
+    "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),
+    "scales": Parser(_scales, _keep_scale),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),
     "forms": Parser(_forms, lambda c, _, __: _ask(c, "multipart/form-data; boundary=B")),

@@ -6,7 +6,8 @@ import io
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential, load_model
-from digitlab.errors import NetworkError
+from digitlab.data.mnist import MnistData
+from digitlab.engine.runtime import RuntimeModel
+from digitlab.engine.sequential import opened_model
+from digitlab.errors import DataError, NetworkError
+from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.reading import ReadingOptions
-from digitlab.runs.listing import checkpoint_of, open_model
+from digitlab.runs.listing import checkpoint_of
 from digitlab.values import Prediction
 
 _SIZE = (28, 28)
@@ -32,6 +36,8 @@ _BRIGHT_GROUND = 127
 # Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
 _MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
 _PLACES = np.arange(_SIZE[0])
+# Digits of MNIST that a network is asked to see whether it is one for digits, and how many of them it then knows.
+_ASKED, _LEAST_ACCURACY = 200, 0.5
 # Signature, length and name of the first chunk, width, height, bits, and 0 for grey.
 _PLAIN_PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", 28, 28, 8, 0)
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -131,43 +137,56 @@ class Predictor:
     """Answers images of one digit each; safe to call from several threads.
 
     The model is a run's name or folder, ``latest``, or a file of weights, whose network may know other classes than
-    digits; by default the shipped reader, which also tells where there is no digit. ``reader`` is what finds a digit in
-    a picture, None where the network is not one for digits: ``why_not`` says why. RunError is raised for a missing or
-    damaged model.
+    digits; by default the shipped reader, which also tells where there is no digit. ``pixels`` is how the pixels were
+    scaled that a file's network learned from; ``note`` says so where that was found here. Where it is another scale,
+    the model is not ``is_as_in_file``. ``metadata`` is what the file says besides, such as the temperature of the
+    answers. ``reader`` is what finds a digit in a picture, None where the network is not one for digits: ``why_not``
+    says why. RunError is raised for a missing or damaged model.
     """
 
-    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs")) -> None:
+    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs"), pixels: str | None = None) -> None:
         self.is_shipped = model is None
         self.file = SHIPPED if model is None else checkpoint_of(str(model), runs)
+        opened = opened_model(self.file if model is None else model, runs, OWN.text if model is None else pixels)
+        self.model, self.metadata, self.note = opened.model, opened.metadata, opened.note
+        self.is_as_in_file = opened.pixels in (None, OWN.text)
         self.reader: Reader | None = None
         self.why_not = ""
         try:
-            self.reader = Reader(None if model is None else self.file)
-            self.model: Sequential = self.reader.answers.model
+            # A runtime's model is opened once: that takes a process of its own, and seconds.
+            own = self.model if isinstance(self.model, RuntimeModel) else self.file
+            self.reader = Reader(None if model is None else own, pixels=opened.pixels)
+            self.model = self.reader.answers.model
         except NetworkError as error:
-            assert model is not None
-            self.why_not, self.model = str(error), load_model(model, out=runs)
+            self.why_not = str(error)
             self.model.architecture.n_classes  # noqa: B018 - says so where the network answers with maps
         self.class_names = self.model.class_names
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What its file says of the network besides, such as the temperature of its answers."""
-        return open_model(self.file).metadata
+    @cached_property
+    def knows_digits(self) -> bool:
+        """Whether the network tells MNIST's digits apart, so that what is to be framed is a digit.
+
+        Ten classes may be ten of anything, whatever they are called, and clothes fill all of 28 x 28 pixels.
+        """
+        if self.is_shipped or self.reader is None:
+            return self.is_shipped
+        known = MnistData.load().validation
+        rows = self.rows(known.images[:_ASKED].astype(np.float32) / np.float32(255))
+        return bool((rows[:, :10].argmax(axis=1) == known.labels[:_ASKED]).mean() >= _LEAST_ACCURACY)
 
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
-        """Answer images, those together that need not be looked for in a picture.
+        """Answer images, those together that need not be looked for in a picture; of a document every page.
 
         With ``invert`` they have dark ink on bright ground. Raises DataError if a picture cannot be opened, and
         NetworkError if it is not 28 x 28 and the network is not one for digits.
         """
         places, images = self.as_they_are(digits, invert=invert)
         rows = self.rows(images) if places else ()
-        found = {place: self.judged(digits[place].source, row) for place, row in zip(places, rows, strict=True)}
+        found = {place: [self.judged(digits[place].source, row)] for place, row in zip(places, rows, strict=True)}
         for place, digit in enumerate(digits):
             if place not in found:
-                found[place] = self.look(digit.source, digit.photo, invert=invert)
-        return [found[place] for place in range(len(digits))]
+                found[place] = self._look_at_pages(digit.source, digit.photo, invert=invert)
+        return [answer for place in range(len(digits)) for answer in found[place]]
 
     def as_they_are(
         self, digits: Sequence[DigitImage], *, invert: bool = False
@@ -184,7 +203,7 @@ class Predictor:
         image = 255 - digit.image if invert else digit.image
         if digit.is_given or not self.reader:
             return image
-        return image if (is_framed(image) if self.is_shipped else not has_bright_ground(image)) else None
+        return image if is_framed(image) or not (self.knows_digits or has_bright_ground(image)) else None
 
     def rows(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Ask the network: float32 (n, 28, 28), 0-1, ink bright on dark; float32 (n, classes), for ``judged``."""
@@ -200,19 +219,34 @@ class Predictor:
         total = max(sum(chances[:10]), 1e-12)
         return self._refused_or_not(source, [chance / total for chance in chances[:10]], chances[10], self.reader)
 
-    def look(self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart | None = None) -> Answer:
-        """Find the digit in a picture as the reader does, and answer it; as ``answers``.
+    def look(self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart) -> Answer:
+        """Find the digit in a picture as the reader does, in a process apart, and answer it; as ``answers``.
 
-        Where ``apart`` is given, the picture is opened and looked at there.
+        A document has to have one page: of who sends several pictures, each gets one answer.
         """
+        reader = self._looking(source)
+        options = ReadingOptions(invert="always" if invert else "auto")
+        probabilities, p_not_a_digit = apart.call(_looked, reader.origin, photo, options, source=source)
+        return self._refused_or_not(source, probabilities.tolist(), p_not_a_digit, reader)
+
+    def _look_at_pages(self, source: str, photo: PhotoSource, *, invert: bool) -> list[Answer]:
+        """Find the digit on every page of a document as the reader does, and answer it."""
+        reader = self._looking(source)
+        options = ReadingOptions(invert="always" if invert else "auto")
+        most = options.most_pages
+        pages = list(reader.read_digits(photo, replace(options, most_pages=most + 1)))
+        if len(pages) > most:
+            raise DataError(f"{source} has more than {most:,} pages. Split it, and ask for some at a time.")
+        names = [source] if len(pages) == 1 else [f"{source}, page {k}" for k in range(1, len(pages) + 1)]
+        return [
+            self._refused_or_not(name, probabilities.tolist(), p_not_a_digit, reader)
+            for name, (probabilities, p_not_a_digit) in zip(names, pages, strict=True)
+        ]
+
+    def _looking(self, source: str) -> Reader:
         if self.reader is None:
             raise NetworkError(f"{source} is not 28 x 28 pixels of grey. {self.why_not}")
-        options = ReadingOptions(invert="always" if invert else "auto")
-        if apart is None:
-            probabilities, p_not_a_digit = self.reader.read_digit(photo, options)
-        else:
-            probabilities, p_not_a_digit = apart.call(_looked, self.reader.origin, photo, options, source=source)
-        return self._refused_or_not(source, probabilities.tolist(), p_not_a_digit, self.reader)
+        return self.reader
 
     def _refused_or_not(self, source: str, chances: list[float], p_none: float, reader: Reader) -> Answer:
         label, is_refused = chances.index(max(chances)), p_none > reader.answers.refuse_above

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
 from digitlab.reading.page import read_one, read_page
-from digitlab.reading.photo import PhotoSource, open_pages, open_photo
+from digitlab.reading.photo import Photo, PhotoSource, open_pages
 from digitlab.reading.reading import Reading, ReadingOptions
 
 if TYPE_CHECKING:
@@ -35,9 +36,12 @@ class Reader:
 
     Parameters
     ----------
-    model : Sequential, str, Path or None
+    model : Sequential, RuntimeModel, str, Path or None
         Who answers: a model, a run or a checkpoint; by default the network that the package brings, which knows
         "not a digit". Others know it only by how unsure they are.
+    pixels : str, optional
+        How the pixels were scaled that a model file's network learned from, as for ``load_model``. By default what the
+        file says, or what fits when MNIST's digits are asked for; a warning tells where that is not 0 to 1.
 
     Attributes
     ----------
@@ -54,18 +58,20 @@ class Reader:
         If it answers other images than 28 x 28, or other classes than the ten digits.
     """
 
-    def __init__(self, model: Sequential | str | Path | None = None) -> None:
-        self.answers = Answers(model)
-        self.origin = Origin(next(_NUMBERS), model)
+    def __init__(self, model: Model | str | Path | None = None, *, pixels: str | None = None) -> None:
+        self.answers = Answers(model, pixels=pixels)
+        self.origin = Origin(next(_NUMBERS), model, self.answers.pixels)
+        if self.answers.note:
+            warnings.warn(self.answers.note, UserWarning, stacklevel=2)
 
     def read(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Reading:
-        """Read a photo, or the first page of a document.
+        """Read a photo, or the first page of a document: a UserWarning says where there are more.
 
         Parameters
         ----------
         photo : path, bytes, file, Pillow image or ndarray
-            Any image that Pillow opens, a PDF, or an array (h, w), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or
-            floats from 0 to 1.
+            Any image that Pillow opens, HEIC with ``digitlab[heic]``, a PDF, or an array (h, w), (h, w, 3) or
+            (h, w, 4): uint8, uint16, bool, or floats from 0 to 1.
         options : ReadingOptions, optional
             What is asked.
 
@@ -79,7 +85,7 @@ class Reader:
         DataError
             If the photo cannot be opened.
         """
-        return read_page(open_photo(photo), options or ReadingOptions(), self.answers)[0]
+        return read_page(_first_page(photo), options or ReadingOptions(), self.answers)[0]
 
     def read_pages(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Iterator[Reading]:
         """Read the pages of a PDF, TIFF or animation one by one, at most ``options.most_pages``; a photo has one."""
@@ -99,13 +105,19 @@ class Reader:
         p_not_a_digit : float
             The probability that it is none; 1 where there is no ink.
         """
+        first, *others = self.read_digits(image, replace(options or ReadingOptions(), most_pages=2))
+        if others:
+            raise DataError("There are several pages, and the digit is looked for on one. Save that page.")
+        return first
+
+    def read_digits(
+        self, image: PhotoSource, options: ReadingOptions | None = None
+    ) -> Iterator[tuple[NDArray[np.float32], float]]:
+        """Answer the pages of a document that holds one digit a page, as ``read_digit`` and ``read_pages``."""
         options = options or ReadingOptions()
-        pages = open_pages(image, 2, _DIGIT_PX)
-        first = next(pages)
-        if next(pages, None) is not None:
-            raise DataError(f"{first.source} has several pages, and the digit is looked for on one. Save that page.")
-        which, sure = read_one(first.pixels, options, self.answers)
-        return which.astype(np.float32), 1 - sure
+        for page in open_pages(image, options.most_pages, _DIGIT_PX):
+            which, sure = read_one(page.pixels, options, self.answers)
+            yield which.astype(np.float32), 1 - sure
 
     def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:
         """Read a photo and return every step of the way as a picture, besides the reading."""
@@ -120,16 +132,33 @@ class Reader:
             yield explained(page, options, self.answers)
 
 
+def _first_page(photo: PhotoSource) -> Photo:
+    """Open the first page, and warn where it is not the only one."""
+    pages = open_pages(photo, 2)
+    first = next(pages)
+    try:
+        is_only = next(pages, None) is None
+    except DataError:
+        is_only = False  # the second one is damaged
+    if not is_only:
+        warnings.warn(
+            f"{first.source} has more pages, and only the first is read here. Reader().read_pages(photo) reads all.",
+            stacklevel=3,
+        )
+    return first
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a reader is made of, for other processes; no other of the process that it comes from has its number."""
 
     number: int
-    model: Sequential | str | Path | None
+    model: Model | str | Path | None
+    pixels: str | None = None
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         if not isinstance(self.model, Sequential):
-            return Origin, (self.number, self.model)
+            return Origin, (self.number, self.model, self.pixels)
         model = self.model
         return _rebuilt, (self.number, model.architecture, tuple(model.get_weights()), model.class_names)
 
@@ -142,7 +171,7 @@ def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> 
 def reader_of(origin: Origin) -> Reader:
     """Return the reader that another process means; the last ones are kept."""
     key = 0 if origin.model is None else origin.number  # the shipped one is always the same
-    reader = _KEPT.pop(key, None) or Reader(origin.model)
+    reader = _KEPT.pop(key, None) or Reader(origin.model, pixels=origin.pixels)
     _KEPT[key] = reader
     while len(_KEPT) > _MOST_KEPT:
         _KEPT.pop(next(iter(_KEPT)))
@@ -161,7 +190,7 @@ def warm_up() -> None:
 
 
 def read(
-    photo: PhotoSource, *, model: Sequential | str | Path | None = None, options: ReadingOptions | None = None
+    photo: PhotoSource, *, model: Model | str | Path | None = None, options: ReadingOptions | None = None
 ) -> Reading:
     """Read the digits of a photo, or of the first page of a document.
 
@@ -169,7 +198,7 @@ def read(
     ----------
     photo : path, bytes, file, Pillow image or ndarray
         As for ``Reader.read``.
-    model : Sequential, str, Path or None
+    model : Sequential, RuntimeModel, str, Path or None
         As for ``Reader``. To read many photos, make one ``Reader``.
     options : ReadingOptions, optional
         What is asked.

@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -27,12 +27,10 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from digitlab.errors import ConfigError
-from digitlab.evaluation.evaluate import scale_warning_on_mnist
-from digitlab.network.formats.files import is_model_file
 from digitlab.serving.accounting import Accounted, Lines
 from digitlab.serving.api import OPEN_PATHS, PATHS, PredictDoor, build_api
 from digitlab.serving.bodies import header
-from digitlab.serving.guard import Guard, RefusedError, checked_token, is_loopback, response_of
+from digitlab.serving.guard import Guard, RefusedError, checked_origins, checked_token, is_loopback, response_of
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.service import Service
 
@@ -120,35 +118,39 @@ def guarded_api(
     *,
     token: str | None = None,
     local_only: bool = True,
+    origins: Collection[str] = (),
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> ASGIApp:
-    """Return the API as an ASGI app that lets in who may ask, and counts and logs every request."""
+    """Return the API as an ASGI app that lets in who may ask, and counts and logs every request; as ``Guard``."""
     door = PredictDoor(build_api(service, lifespan), service)
-    guard = Guard(door, token=token, local_only=local_only, open_paths=OPEN_PATHS)
+    guard = Guard(door, token=token, local_only=local_only, open_paths=OPEN_PATHS, origins=origins)
     return Accounted(guard, service.measures, lines, PATHS)
 
 
 def run_server(
     options: ServingOptions,
     model: str | None = None,
+    pixels: str | None = None,
     runs: Path = Path("runs"),
     host: str = "127.0.0.1",
     port: int | None = None,
     token: str | None = None,
     log: bool = True,
+    allow_origins: Iterable[str] = (),
 ) -> int:
     """Serve the API until Ctrl-C or SIGTERM, requests that were accepted before being answered first; return 0.
 
-    Raises ``InputError`` if host, port, token or model cannot be used.
+    Raises ``InputError`` if host, port, token, origins, model or pixels cannot be used.
     """
     token = checked_token(host, token, "API")
-    service = Service(options, model, runs)
+    origins = checked_origins(allow_origins, token)
+    service = Service(options, model, runs, pixels)
     lines = Lines(sys.stderr if log else None)
     with listening_socket(host, port) as listening:
         print(f"Loading {model or 'the shipped reader'} ...", flush=True)
         predictor = service.predictor  # before the first request, not during it
-        if model is not None and is_model_file(model) and (warning := scale_warning_on_mnist(predictor.model)):
-            print(warning, flush=True)
+        if predictor.note:
+            print(predictor.note, flush=True)
         address = address_of(listening, host)
 
         @asynccontextmanager
@@ -162,7 +164,7 @@ def run_server(
             lines.flush()
 
         SignalledServer(
-            guarded_api(service, lines, token=token, local_only=is_loopback(host), lifespan=lifespan),
+            guarded_api(service, lines, token=token, local_only=is_loopback(host), origins=origins, lifespan=lifespan),
             "The API's server",
             service.stop,
             ws="none",

@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitlab.errors import ConfigError, did_you_mean
@@ -74,7 +73,8 @@ class TrainConfig:
         Candidates are what the shipped finder takes for a digit on composed pages, right and wrong; they need 44 x 44
         pixels and 11 outputs, as second_look_cnn has.
     data : str, optional
-        A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
+        A set of images with labels; MNIST from the package by default.
+        A folder, zip or file: IDX, npz, CSV, Parquet or pictures, of digits, letters or anything, as Fashion-MNIST has.
     train_images : int
         Training images to learn from; for a finder, crops of an epoch.
     validation_images : int
@@ -188,12 +188,9 @@ class TrainConfig:
 
     def build_architecture(self) -> Architecture:
         """Return the network, from the zoo or from a JSON file; NetworkError if there is none."""
-        from digitlab.network.architecture import read_network
-        from digitlab.network.zoo import architecture
+        from digitlab.network.zoo import network_of
 
-        if self.network.lower().endswith(".json"):
-            return read_network(Path(self.network))
-        return architecture(self.network)
+        return network_of(self.network)
 
     def build_optimizer(self) -> Optimizer:
         """Return the optimizer that these settings describe."""
