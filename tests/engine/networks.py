@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D
+from digitlab.network import (
+    ELU,
+    Activation,
+    Architecture,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+)
 
 
 def _answer(units: int) -> Dense:
@@ -71,6 +84,51 @@ ODD = {
         [Dense(20, activation="relu"), Dense(9), _answer(5)], (13,)
     ),
     "3 features, one hidden unit": Architecture([Dense(1, activation="relu"), _answer(3)], (3,)),
+}
+
+#: With layers whose values are changed where they stand, which ``test_kernels.py`` cannot look at one by one.
+VARIED = {
+    "strides 2 with same, 3 x 2 with valid, zeros on uneven sides, leaky ReLU behind a ReLU": Architecture(
+        [
+            _conv(6, 5, padding="same", strides=2),
+            LeakyReLU(0.1),
+            ZeroPadding2D(((1, 0), (2, 3))),
+            _conv(9, (3, 4), "leaky_relu", strides=(3, 2)),
+            Flatten(),
+            _answer(10),
+        ],
+        (14, 11, 1),
+    ),
+    "tanh under a 2 x 2 pooling, overlapping same average pooling, sigmoid, strides larger than a 1 x 1 kernel": (
+        Architecture(
+            [
+                _conv(5, 3, "tanh", padding="same"),
+                MaxPooling2D(2),
+                AveragePooling2D((3, 2), strides=(2, 1), padding="same"),
+                _conv(7, 1, "sigmoid", strides=(1, 3)),
+                Activation("tanh"),
+                Flatten(),
+                Dense(9, activation="elu"),
+                _answer(4),
+            ],
+            (12, 15, 2),
+        )
+    ),
+    "a global maximum of more pixels than a window has, ELU of its own, softmax of its own": Architecture(
+        [_conv(11, 3, "linear"), ELU(0.7), GlobalMaxPooling2D(), Dense(3), Activation("softmax")], (21, 19, 1)
+    ),
+    "no dense layer: even strides on an even kernel, global average, softmax of its own": Architecture(
+        [
+            ZeroPadding2D(1),
+            _conv(4, 2, "elu", strides=2, padding="same"),
+            AveragePooling2D(2),
+            _conv(6, 3, padding="same", strides=(2, 1)),
+            _conv(5, 1, "linear"),
+            GlobalAveragePooling2D(),
+            Activation("softmax"),
+        ],
+        (13, 16, 3),
+    ),
 }
 
 

@@ -21,7 +21,7 @@ from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.images import Images
 from digitlab.engine.optimizers import SGD, Adam, AdamW, Optimizer
 from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from tests.engine.networks import ODD, digits
+from tests.engine.networks import ODD, VARIED, digits
 
 # Keras 3.15 gives its variables to NumPy in a way that NumPy 2 warns of.
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
@@ -100,12 +100,13 @@ def assert_same_steps(keras: Any, network: Architecture, size: int, optimizer: O
 
 
 # Batches of several blocks of which the last is short or has one image, of full blocks, and smaller than a block.
-SIZES = (2 * LANES + 7, 7, 2 * LANES, 3 * LANES - 1, 7, LANES, LANES + 1, 7, 40)
+SIZES = (2 * LANES + 7, 7, 2 * LANES, 3 * LANES - 1, 7, LANES, LANES + 1, 7, 40, 2 * LANES + 7, 7, LANES, LANES + 1)
+NETWORKS = ODD | VARIED
 
 
-@pytest.mark.parametrize(("name", "size"), list(zip(ODD, SIZES, strict=True)))
+@pytest.mark.parametrize(("name", "size"), list(zip(NETWORKS, SIZES, strict=True)))
 def test_networks_of_odd_shapes_train_as_in_keras(keras: Any, name: str, size: int) -> None:
-    assert_same_steps(keras, ODD[name], size, Adam(0.001), atol=5e-6)
+    assert_same_steps(keras, NETWORKS[name], size, Adam(0.001), atol=5e-6)
 
 
 def test_the_codelabs_network_trains_as_in_keras(keras: Any) -> None:

@@ -22,7 +22,7 @@ from digitlab.engine.cpu import compiled
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
-from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from digitlab.network import Architecture, AveragePooling2D, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tests.engine.networks import digits
 
 pytestmark = pytest.mark.slow
@@ -167,6 +167,8 @@ NETWORK = Architecture(
         MaxPooling2D(2),
         Conv2D(9, 3, padding="same", activation="relu"),
         MaxPooling2D(3, strides=2),
+        Conv2D(7, 2, strides=(2, 1), padding="same", activation="tanh"),
+        AveragePooling2D(2, strides=1, padding="same"),
         Flatten(),
         Dropout(0.1),
         Dense(21, activation="relu"),

@@ -12,7 +12,7 @@ from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.optimizers import AdamW
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from tests.engine.networks import digits
+from tests.engine.networks import VARIED, digits
 
 WITH_DROPOUT = Architecture(
     [
@@ -41,7 +41,7 @@ NETWORKS = {
     "fast_cnn": architecture("fast_cnn"),
     "with dropout": WITH_DROPOUT,
     "many parameters": LARGE,
-}
+} | VARIED
 # Two batches an epoch, of more blocks than there are slots, and of less, the last of which is short.
 BATCH, N = 11 * LANES, 16 * LANES + 3
 

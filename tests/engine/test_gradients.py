@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,12 +17,28 @@ from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.engine.images import Images
 from digitlab.engine.optimizers import SGD
-from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
-from digitlab.network.layers import Layer
+from digitlab.network import (
+    ELU,
+    Activation,
+    Architecture,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+    architecture,
+)
+from digitlab.network.layers import ELEMENTWISE, Layer, activation_of
 from tests.engine import reference
-from tests.engine.networks import ODD, digits
+from tests.engine.networks import ODD, VARIED, digits
 
 Weights = list[NDArray[np.float32]]
+
+NETWORKS = ODD | VARIED
 
 
 def engine_gradients(
@@ -51,9 +67,9 @@ def assert_close_to_the_oracle(network: Architecture, weights: Weights, n: int, 
         np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=3e-6 * np.abs(theirs).max() + 1e-7)
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_oracles_gradients_are_the_finite_differences(name: str) -> None:
-    network = ODD[name]
+    network = NETWORKS[name]
     images, labels = digits(network, 3)
     rng = np.random.default_rng(1)
     # No weight is zero, so that no sum stands exactly on the corner of a ReLU or in a draw for the largest.
@@ -73,10 +89,10 @@ def test_the_oracles_gradients_are_the_finite_differences(name: str) -> None:
             assert (ahead - behind) / (2 * h) == pytest.approx(np.sum(gradient * direction), rel=1e-6, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("n", [1, LANES, 2 * LANES + 3])
 def test_gradients_of_odd_shapes_are_those_of_the_oracle(name: str, n: int) -> None:
-    network = ODD[name]
+    network = NETWORKS[name]
     assert_close_to_the_oracle(network, network.initial_weights(seed=2), n, digits(network, n)[0])
 
 
@@ -137,3 +153,65 @@ def test_gradients_of_any_small_network_are_those_of_the_oracle(network: Archite
     n_last = 2 if network.layers[-1].use_bias else 1
     weights[-n_last:] = [w / np.float32(max(1.0, largest / 4)) for w in weights[-n_last:]]
     assert_close_to_the_oracle(network, weights, n, images)
+
+
+@st.composite
+def varied_networks(draw: st.DrawFn) -> Architecture:
+    """Up to four layers of images of every kind that there is, then a row of features in one of the ways."""
+    shape: tuple[int, ...] = (draw(st.integers(1, 17)), draw(st.integers(1, 17)), draw(st.integers(1, 3)))
+    layers: list[Layer] = []
+    here = shape
+    steps = st.tuples(st.integers(1, 4), st.integers(1, 4))
+    for _ in range(draw(st.integers(1, 4))):
+        padding = draw(st.sampled_from(["valid", "same"]))
+        size = tuple(draw(st.integers(1, 6 if padding == "same" else min(6, n))) for n in here[:2])
+        name = draw(st.sampled_from(ELEMENTWISE))
+        kind = draw(st.sampled_from(["Conv2D", "Conv2D", "MaxPooling2D", "AveragePooling2D", "pair", "other"]))
+        if kind == "Conv2D":
+            layers.append(Conv2D(draw(st.integers(1, 9)), size, strides=draw(steps), padding=padding, activation=name))
+        elif kind == "pair" and min(here[:2]) >= 2:  # which the engine fuses, with the activation between them behind
+            layers += [Conv2D(draw(st.integers(1, 5)), 2, padding="same"), Activation(name), MaxPooling2D(2)]
+        elif kind in ("MaxPooling2D", "AveragePooling2D"):
+            pooling = MaxPooling2D if kind == "MaxPooling2D" else AveragePooling2D
+            layers.append(pooling(size, draw(st.none() | steps), padding))
+        else:
+            sides = st.tuples(st.integers(0, 3), st.integers(0, 3))
+            layers.append(draw(st.sampled_from([LeakyReLU(0.3), ELU(1.5), Activation(name)])))
+            layers.append(ZeroPadding2D((draw(sides), draw(sides))))
+        here = Architecture(layers, shape).shapes[-1]
+    layers.append(draw(st.sampled_from([Flatten(), GlobalAveragePooling2D(), GlobalMaxPooling2D()])))
+    if draw(st.booleans()):
+        layers.append(Dense(draw(st.integers(1, 20)), draw(st.sampled_from(ELEMENTWISE))))
+    layers += [Dense(draw(st.integers(2, 18))), Activation("softmax")]
+    return Architecture(layers, shape)
+
+
+def stands_on_a_corner(network: Architecture, weights: Weights, images: NDArray[np.float32]) -> bool:
+    """Whether rounding may decide which way a value goes, so that the gradient has no use as an oracle."""
+    for layer, x, z in reference.sums(network, weights, images):
+        if activation_of(layer)[0] in ("relu", "leaky_relu", "elu") and (np.abs(z) < 1e-5).any():
+            return True
+        if isinstance(layer, MaxPooling2D | GlobalMaxPooling2D):
+            windows = np.sort(np.nan_to_num(reference.windows(x, layer)[0], nan=-1e9), axis=3)
+            if (np.diff(windows[:, :, :, -2:], axis=3) < 1e-5).any():
+                return True
+    return False
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@given(varied_networks(), st.integers(1, LANES + 1), st.integers(0, 2**31))
+def test_gradients_of_any_network_of_all_layers_are_those_of_the_oracle(
+    network: Architecture, n: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(0.0, 0.5, shape).astype(np.float32) for shape in network.weight_shapes]
+    images = rng.uniform(0.05, 1.0, (n, *network.input_shape)).astype(np.float32)
+    assume(not stands_on_a_corner(network, weights, images))
+    assert_close_to_the_oracle(network, weights, n, images)
+    # And one image by itself, among others, and by the oracle.
+    runner = CpuRunner(network, 1)
+    runner.set_weights(weights)
+    expected = reference.softmax(reference.forward(network, weights, images)[-1])
+    for some in (images, images[:1]):
+        answers = runner.predict(Images.from_array(some, math.prod(network.input_shape)))
+        np.testing.assert_allclose(answers, expected[: len(some)], rtol=0.0, atol=2e-6)

@@ -13,7 +13,19 @@ from digitlab.engine.cpu.maps_program import build_maps_network, plan_page
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, NetworkError
-from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
+from digitlab.network import (
+    Activation,
+    Architecture,
+    AveragePooling2D,
+    Checkpoint,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPooling2D,
+    ZeroPadding2D,
+    architecture,
+)
 from digitlab.network.checkpoint import load_checkpoint, save_checkpoint
 from tests.engine import reference
 from tests.engine.finder_reference import MAP_NETWORKS, weights_of
@@ -149,9 +161,15 @@ def test_a_network_of_maps_consists_of_convolutions_and_halvings() -> None:
         [convolution, MaxPooling2D(3), convolution],
         [convolution, MaxPooling2D(2), MaxPooling2D(2), convolution],
         [convolution, Dropout(0.5), convolution],
+        [ZeroPadding2D(1), convolution],
+        [convolution, AveragePooling2D(2), convolution],
+        [convolution, Activation("tanh"), convolution],
     ):
         with pytest.raises(NetworkError, match="consists of Conv2D and of MaxPooling2D"):
             Sequential(layers, (None, None, 1))
+    for layer in (Conv2D(5, 3, strides=2), Conv2D(5, 3, activation="tanh")):
+        with pytest.raises(NetworkError, match=r'conv2d: .* has strides of 1 and the activations "linear" and "relu"'):
+            Sequential([layer, convolution], (None, None, 1))
 
 
 @pytest.mark.interop

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
 from digitlab.errors import ConfigError, DataError, NetworkError
-from digitlab.network import Architecture, Dense, Flatten
+from digitlab.network import Activation, Architecture, Dense, Flatten
 from tests.engine import reference
-from tests.engine.networks import ODD, digits
+from tests.engine.networks import ODD, VARIED, digits
 
 SMALL = Architecture([Flatten(), Dense(3, activation="softmax")], (4, 5, 1), "small")
 
@@ -244,3 +245,17 @@ def test_a_network_that_does_not_end_in_a_softmax_is_an_error() -> None:
 def test_labels_that_are_not_one_hot_are_refused() -> None:
     with pytest.raises(DataError, match="one-hot rows of 10 with a single 1"):
         codelab_cnn().labelled(np.zeros((2, 28, 28), np.uint8), np.full((2, 10), 0.1))
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_layers_of_every_kind_learn_what_they_are_shown(name: str) -> None:
+    images, labels = digits(VARIED[name], 40)
+    model = Sequential.from_architecture(VARIED[name], seed=0)
+    history = model.fit(images, labels, batch_size=40, epochs=60, optimizer=Adam(0.02))
+    losses = [step.loss for step in history.steps]
+    assert losses[-1] < 0.85 * losses[0]
+
+
+def test_a_network_without_weights_has_nothing_to_learn() -> None:
+    with pytest.raises(NetworkError, match="has no weights to learn; give it a Dense or a Conv2D"):
+        Sequential([Flatten(), Activation("softmax")], (2, 5, 1))

@@ -8,9 +8,9 @@ import pytest
 from digitlab.engine.sequential import Sequential
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from digitlab.network.zoo import ZOO, architecture
-from tests.engine.networks import ODD, digits
+from tests.engine.networks import ODD, VARIED, digits
 
-NETWORKS = ODD | {name: architecture(name) for name in ZOO}
+NETWORKS = ODD | VARIED | {name: architecture(name) for name in ZOO}
 NETWORKS["dropout, 17 and 40 filters"] = Architecture(
     [
         Conv2D(17, 3, activation="relu", bias_initializer="he_normal"),

@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 import digitlab as dl
+from digitlab.errors import ConfigError
 from digitlab.network import Architecture
 
 # Keras 3.15 gives its variables to NumPy in a way that NumPy 2 warns of.
@@ -42,9 +43,43 @@ EVERYTHING = Architecture(
 )
 
 
-@pytest.fixture(scope="module")
-def everything() -> dl.Sequential:
-    return dl.Sequential.from_architecture(EVERYTHING, seed=2)
+#: The layers that came later.
+LATER = Architecture(
+    [
+        dl.ZeroPadding2D(((1, 0), (2, 3)), name="a"),
+        dl.Conv2D(6, 5, strides=2, padding="same", activation="leaky_relu", bias_initializer="he_normal"),
+        dl.AveragePooling2D((3, 2), strides=(2, 1), padding="same"),
+        dl.Conv2D(5, (2, 3), strides=(1, 2), activation="elu", bias_initializer="he_normal"),
+        dl.LeakyReLU(0.1),
+        dl.Conv2D(7, 1, activation="sigmoid"),
+        dl.Activation("tanh"),
+        dl.ZeroPadding2D(1),
+        dl.ELU(0.6),
+        dl.AveragePooling2D(2),
+        dl.Flatten(),
+        dl.Activation("leaky_relu"),
+        dl.Dense(20, activation="tanh", bias_initializer="he_normal"),
+        dl.Dense(12, activation="leaky_relu"),
+        dl.Dense(10),
+        dl.Activation("softmax"),
+    ],
+    name="later",
+)
+#: Networks without a dense layer.
+MEAN, MOST, FLAT = (
+    Architecture([dl.Conv2D(8, 5, activation="relu", strides=3), *layers, dl.Activation("softmax")], name=name)
+    for name, layers in {
+        "mean": [dl.Conv2D(10, 3), dl.GlobalAveragePooling2D()],
+        "most": [dl.Conv2D(10, 3), dl.GlobalMaxPooling2D()],
+        "flat": [dl.Conv2D(5, (7, 8)), dl.Flatten()],
+    }.items()
+)
+NETWORKS = {network.name: network for network in (EVERYTHING, LATER, MEAN, MOST, FLAT)}
+
+
+@pytest.fixture(scope="module", params=list(NETWORKS))
+def network(request: pytest.FixtureRequest) -> dl.Sequential:
+    return dl.Sequential.from_architecture(NETWORKS[request.param], seed=2)
 
 
 def floats(images: Images) -> NDArray[np.float32]:
@@ -76,17 +111,24 @@ def test_keras_answers_as_here(keras: Any, trained: dl.Sequential, images: Image
 
 
 @pytest.mark.usefixtures("nothing_installed")  # the test asks Keras itself
-def test_keras_knows_every_layer(keras: Any, everything: dl.Sequential, images: Images, tmp_path: Path) -> None:
-    dl.export(everything, tmp_path / "m.keras", format="keras")
+def test_keras_knows_every_layer(keras: Any, network: dl.Sequential, images: Images, tmp_path: Path) -> None:
+    dl.export(network, tmp_path / "m.keras", format="keras")
     theirs = keras.saving.load_model(tmp_path / "m.keras")
-    assert_same(everything.predict(images[:1000]), keras_answers(theirs, images[:1000]))
-    assert [layer.name for layer in theirs.layers] == [layer.name for layer in everything.architecture.layers]
+    assert_same(network.predict(images[:1000]), keras_answers(theirs, images[:1000]))
+    assert [layer.name for layer in theirs.layers] == [layer.name for layer in network.architecture.layers]
+    assert_same(network.predict(images[:1000]), keras_answers(network.to_keras(), images[:1000]))
 
 
-@pytest.mark.parametrize("name", ["trained", "everything"])
-def test_onnxruntime_answers_as_here(name: str, images: Images, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_onnxruntime_answers_as_here(trained: dl.Sequential, images: Images, tmp_path: Path) -> None:
+    assert_onnxruntime_answers_as_here(trained, images, tmp_path)
+
+
+def test_onnxruntime_knows_every_layer(network: dl.Sequential, images: Images, tmp_path: Path) -> None:
+    assert_onnxruntime_answers_as_here(network, images, tmp_path)
+
+
+def assert_onnxruntime_answers_as_here(model: dl.Sequential, images: Images, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    model: dl.Sequential = request.getfixturevalue(name)
     report = dl.export(model, tmp_path / "m.onnx", format="onnx")
     assert report.not_verified is None
     assert report.agreements[1].by == f"onnxruntime {onnxruntime.__version__}"
@@ -137,10 +179,15 @@ def test_tensorflowjs_answers_as_here(
 
 
 def test_tensorflowjs_knows_every_layer(
-    tfjs: Callable[..., str], everything: dl.Sequential, images: Images, tmp_path: Path
+    tfjs: Callable[..., str], network: dl.Sequential, images: Images, tmp_path: Path
 ) -> None:
-    dl.export(everything, tmp_path / "m", format="tfjs")
-    assert_same(everything.predict(images[:500]), asked(tfjs, tmp_path / "m", images[:500]))
+    if network.name == "later":
+        with pytest.raises(ConfigError, match=r"TensorFlow.js has ELU with an alpha of 1 only, and elu has 0.6"):
+            dl.export(network, tmp_path / "m", format="tfjs")
+        layers = [dl.ELU() if isinstance(layer, dl.ELU) else layer for layer in LATER.layers]
+        network = dl.Sequential.from_architecture(Architecture(layers), network.get_weights())
+    dl.export(network, tmp_path / "m", format="tfjs")
+    assert_same(network.predict(images[:500]), asked(tfjs, tmp_path / "m", images[:500]))
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float16"])

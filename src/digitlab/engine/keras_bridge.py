@@ -23,7 +23,8 @@ from digitlab.network.architecture import Architecture, named_weight_shapes
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.formats.files import MODEL_JSON, MOST_WEIGHT_BYTES, read_whole, unusable
 from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
-from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, read_keras_config, weight_folders
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
+from digitlab.network.formats.keras_config import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
 from digitlab.runs.listing import open_model
 
@@ -51,14 +52,15 @@ def keras_network(model: Any) -> tuple[Architecture, list[NDArray[np.float32]]]:
         config = model.get_config()
     # Through JSON, because that turns Keras' tuples and settings into what a file would hold.
     description = json.loads(json.dumps({"class_name": kind, "config": config}, default=_plain))
-    network = read_keras_config(description).architecture
+    stack = read_keras_config(description)
     weights = [np.asarray(array, np.float32) for array in model.get_weights()]
-    if [array.shape for array in weights] != list(network.weight_shapes):
+    if [array.shape for array in weights] != [shape for layer in stack.learning for _, shape in layer.weights]:
         raise NetworkError(
             "The weights of the Keras model are not those of its layers; build it first, by an Input layer or by "
             "calling it once."
         )
-    return network, weights
+    given = iter(weights)
+    return stack.finish([[next(given) for _ in layer.weights] for layer in stack.learning])
 
 
 def to_keras(network: Architecture, weights: list[NDArray[np.float32]]) -> Any:

@@ -27,13 +27,21 @@ from digitlab.network.formats.files import MODEL_JSON
 from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.tfjs import quantized
 from digitlab.network.layers import (
+    ELU,
+    Activation,
+    AveragePooling2D,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
     Shape,
+    ZeroPadding2D,
+    activation_of,
     same_border,
     settings_of,
 )
@@ -80,7 +88,7 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
     shards = [bytes(content[start : start + _SHARD_BYTES]) for start in range(0, len(content), _SHARD_BYTES)]
     names = [f"group1-shard{i}of{len(shards)}.bin" for i in range(1, len(shards) + 1)]
     kept = [layer for layer in network.layers if not isinstance(layer, Dropout)]
-    layers = [_keras_2_layer(layer) for layer in kept]
+    layers = [made for layer in kept for made in _keras_2_layers(layer, {other.name for other in kept})]
     layers[0]["config"]["batch_input_shape"] = [None, *network.input_shape]
     document = {
         "format": "layers-model",
@@ -100,15 +108,30 @@ def write_tfjs(checkpoint: Checkpoint, folder: Path, quantize: str | None = None
     (folder / MODEL_JSON).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
-def _keras_2_layer(layer: Layer) -> dict[str, Any]:
+def _keras_2_layers(layer: Layer, taken: set[str]) -> list[dict[str, Any]]:
+    """Return a layer as TensorFlow.js has it; leaky ReLU becomes one of its own there."""
     config = {key: value for key, value in _config(layer).items() if not key.endswith("_initializer")}
+    name, below = activation_of(layer)
+    if isinstance(layer, ELU) and below != 1.0:
+        raise ConfigError(
+            f"TensorFlow.js has ELU with an alpha of 1 only, and {layer.name} has {below:g}. Export the network as "
+            "keras or onnx, or train it with ELU(1.0)."
+        )
     if isinstance(layer, Conv2D):
-        config |= {"strides": [1, 1], "dilation_rate": [1, 1]}
-    return {"class_name": type(layer).__name__, "config": config}
+        config |= {"strides": list(layer.stride), "dilation_rate": [1, 1]}
+    if name != "leaky_relu":
+        return [{"class_name": type(layer).__name__, "config": config}]
+    title = layer.name if isinstance(layer, Activation | LeakyReLU) else f"{layer.name}_leaky_relu"
+    while title != layer.name and title in taken:
+        title += "_"
+    leaky = {"class_name": "LeakyReLU", "config": {"name": title, "alpha": below, "dtype": "float32"}}
+    if title == layer.name:
+        return [leaky]
+    return [{"class_name": type(layer).__name__, "config": config | {"activation": "linear"}}, leaky]
 
 
 def _config(layer: Layer) -> dict[str, Any]:
-    is_of_images = isinstance(layer, Conv2D | MaxPooling2D | Flatten)
+    is_of_images = not isinstance(layer, Dense | Dropout) and activation_of(layer)[0] == "linear"
     return settings_of(layer) | {"dtype": "float32"} | ({"data_format": "channels_last"} if is_of_images else {})
 
 
@@ -192,7 +215,10 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     network = checkpoint.architecture
     draft = _Draft(network.input_shape, takes_bytes=not network.answers_maps)
     arrays = iter(checkpoint.weights)
+    ends_in_images = not any(isinstance(layer, Dense) for layer in network.layers)
     for layer, shape in zip(network.layers, network.input_shapes, strict=True):
+        if ends_in_images and isinstance(layer, Flatten) and len(shape) == 3:
+            draft.turn(f"{layer.name}/channels_last")  # no dense layer's rows can change places instead
         draft.add(layer, shape, [next(arrays) for _ in layer.weight_shapes(shape)])
     nodes = [helper.make_node(kind, inputs, [output], **settings) for kind, inputs, output, settings in draft.nodes]
     takes_bytes = len(network.input_shape) == 3 and not network.answers_maps
@@ -247,13 +273,23 @@ class _Draft:
         names = [f"{layer.name}/{part}" for part in ("kernel", "bias")]
         output = f"{layer.name}/output"  # no layer has a stroke in its name, so that nothing is called the same
         if isinstance(layer, Conv2D):
-            pads = _pads(layer.padding, shape, layer.kernel, (1, 1))
+            pads = _pads(layer.padding, shape, layer.kernel, layer.stride)
             kernel = np.ascontiguousarray(weights[0].transpose(3, 2, 0, 1))
             constants = dict(zip(names, [kernel, *weights[1:]], strict=False))
-            self._node("Conv", output, constants, kernel_shape=list(layer.kernel), pads=pads)
-        elif isinstance(layer, MaxPooling2D):
+            strides: dict[str, Any] = {} if layer.stride == (1, 1) else {"strides": list(layer.stride)}
+            self._node("Conv", output, constants, kernel_shape=list(layer.kernel), pads=pads, **strides)
+        elif isinstance(layer, MaxPooling2D | AveragePooling2D):
             pads = _pads(layer.padding, shape, layer.pool, layer.stride)
-            self._node("MaxPool", output, kernel_shape=list(layer.pool), strides=list(layer.stride), pads=pads)
+            kind = "MaxPool" if isinstance(layer, MaxPooling2D) else "AveragePool"
+            self._node(kind, output, kernel_shape=list(layer.pool), strides=list(layer.stride), pads=pads)
+        elif isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D):
+            kind = "GlobalMaxPool" if isinstance(layer, GlobalMaxPooling2D) else "GlobalAveragePool"
+            self._node(kind, output)
+            self._node("Flatten", f"{layer.name}/row", axis=1)
+        elif isinstance(layer, ZeroPadding2D):
+            (top, bottom), (left, right) = layer.sides
+            sides = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+            self._node("Pad", output, {f"{layer.name}/pads": sides})
         elif isinstance(layer, Flatten):
             self._flattened = shape if len(shape) == 3 else self._flattened
             self._node("Flatten", output, axis=1)
@@ -264,13 +300,20 @@ class _Draft:
                 kernel, self._flattened = cube.transpose(2, 0, 1, 3).reshape(kernel.shape), None
             constants = dict(zip(names, [np.ascontiguousarray(kernel), *weights[1:]], strict=False))
             self._node("Gemm", output, constants)
-        elif not isinstance(layer, Dropout):  # which does nothing when images are answered
-            raise ConfigError(f"There is no way to write {type(layer).__name__} as ONNX; leave it out.")
-        activation = getattr(layer, "activation", "linear")
-        if activation == "relu":
-            self._node("Relu", f"{layer.name}/relu")
-        elif activation == "softmax":
-            self._node("Softmax", f"{layer.name}/softmax", axis=1)
+        # Dropout does nothing when images are answered.
+        activation, below = activation_of(layer)
+        if activation != "linear":
+            settings: dict[str, dict[str, Any]] = {
+                "softmax": {"axis": 1},
+                "leaky_relu": {"alpha": below},
+                "elu": {"alpha": below},
+            }
+            kind = activation.title().replace("_", "")
+            self._node(kind, f"{layer.name}/{activation}", **settings.get(activation, {}))
+
+    def turn(self, output: str) -> None:
+        """Put the channels behind."""
+        self._node("Transpose", output, perm=[0, 2, 3, 1])
 
 
 def _pads(padding: str, shape: Shape, window: tuple[int, int], strides: tuple[int, int]) -> list[int]:

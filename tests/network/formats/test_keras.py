@@ -15,7 +15,8 @@ import pytest
 from digitlab.errors import NetworkError
 from digitlab.network import Conv2D, Dense, Flatten, MaxPooling2D
 from digitlab.network.formats.files import load_model_file
-from digitlab.network.formats.keras import CONFIG, WEIGHTS, read_keras_config, weight_folders
+from digitlab.network.formats.keras import CONFIG, WEIGHTS, weight_folders
+from digitlab.network.formats.keras_config import read_keras_config
 
 POLICY = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
 CONV = {"filters": 4, "kernel_size": [3, 3], "activation": "relu", "name": "c"}
@@ -33,7 +34,9 @@ def with_layer(kind: str, **config: Any) -> dict[str, Any]:
 
 
 def read(description: dict[str, Any]) -> Any:
-    return read_keras_config(description).architecture
+    """Return the network, with weights of ones, which no factor turns around."""
+    stack = read_keras_config(description)
+    return stack.finish([[np.ones(shape, np.float32) for _, shape in layer.weights] for layer in stack.learning])[0]
 
 
 def test_keras_2_and_keras_3_say_the_same() -> None:
@@ -73,8 +76,6 @@ def test_pixels_divided_by_255_are_what_digitlab_does_anyway() -> None:
     scaled = model(("InputLayer", IMAGES), ("Rescaling", {"scale": 1 / 255, "offset": 0.0}), ("Flatten", {}),
                    ("Dense", DENSE))  # fmt: skip
     assert [type(layer) for layer in read(scaled).layers] == [Flatten, Dense]
-    with pytest.raises(NetworkError, match="division by 255"):
-        read(model(("InputLayer", IMAGES), ("Rescaling", {"scale": 1 / 127.5, "offset": -1.0}), ("Dense", DENSE)))
 
 
 def test_a_row_of_pixels_may_be_made_an_image() -> None:
@@ -93,15 +94,12 @@ def test_names_that_digitlab_does_not_allow_are_replaced() -> None:
 @pytest.mark.parametrize(
     ("kind", "alternative"),
     [
-        ("BatchNormalization", "folded"),
-        ("AveragePooling2D", "MaxPooling2D"),
-        ("GlobalAveragePooling2D", "Flatten"),
         ("SeparableConv2D", "Conv2D"),
-        ("LeakyReLU", "ReLU"),
+        ("PReLU", "ReLU"),
         ("Lambda", "no code"),
         ("TFOpLambda", "no code"),
         ("LSTM", "It runs Conv2D"),
-        ("Sequential", "It runs Conv2D"),
+        ("LayerNormalization", "It runs Conv2D"),
     ],
 )
 def test_a_layer_that_is_lacking_is_named_with_the_alternative(kind: str, alternative: str) -> None:
@@ -114,12 +112,16 @@ def test_a_layer_that_is_lacking_is_named_with_the_alternative(kind: str, altern
 @pytest.mark.parametrize(
     ("kind", "config", "expected"),
     [
-        ("Conv2D", {**CONV, "strides": [2, 2]}, "MaxPooling2D to make images smaller"),
+        ("Conv2D", {**CONV, "strides": [2, 0]}, "strides"),
         ("Conv2D", {**CONV, "dilation_rate": 2}, "larger kernel"),
         ("Conv2D", {**CONV, "groups": 4}, "ordinary Conv2D"),
-        ("Conv2D", {**CONV, "data_format": "channels_first"}, "channels last"),
+        ("Conv2D", {**CONV, "data_format": "channels_first"}, "rearranges its values"),
+        ("Conv2D", {**CONV, "data_format": "sideways"}, "data_format"),
         ("Conv2D", {**CONV, "activation": "gelu"}, "'gelu'"),
+        ("Conv2D", {**CONV, "activation": "softmax"}, "softmax needs a row"),
         ("Conv2D", {**CONV, "activation": {"class_name": "function", "config": "evil"}}, "activation"),
+        ("Conv2D", {**CONV, "activation": {"value": "code"}}, "activation"),
+        ("Conv2D", {**CONV, "activation": {"class_name": "__lambda__", "config": {"value": "x"}}}, "activation"),
         ("Conv2D", {**CONV, "filters": "8"}, "filters"),
         ("Conv2D", {**CONV, "filters": 10**9}, "filters"),
         ("Conv2D", {**CONV, "filters": True}, "filters"),
@@ -131,7 +133,23 @@ def test_a_layer_that_is_lacking_is_named_with_the_alternative(kind: str, altern
         ("Dropout", {"rate": 7}, "rate"),
         ("Dense", {"units": 10**12}, "units"),
         ("ReLU", {"max_value": 6}, "plain ReLU"),
-        ("Reshape", {"target_shape": [2, 2]}, "Flatten"),
+        ("ReLU", {"negative_slope": "steep"}, "negative_slope"),
+        ("LeakyReLU", {"alpha": -1}, "negative_slope"),
+        ("ELU", {"alpha": True}, "alpha"),
+        ("Reshape", {"target_shape": [2, 2]}, "cannot be"),
+        ("Reshape", {"target_shape": [-1, -1]}, "cannot be"),
+        ("Reshape", {"target_shape": "x"}, "not a shape"),
+        ("Permute", {"dims": [1, 2]}, "dims"),
+        ("BatchNormalization", {"axis": 1}, "rearranges its values"),
+        ("BatchNormalization", {"axis": 2}, "another axis"),
+        ("BatchNormalization", {"axis": [1, 2]}, "axis"),
+        ("BatchNormalization", {"mode": 2}, "mode"),
+        ("BatchNormalization", {"epsilon": "small"}, "epsilon"),
+        ("Normalization", {"invert": True}, "invert"),
+        ("Rescaling", {"scale": None}, "scale"),
+        ("Rescaling", {"scale": 1, "offset": [[[[]]]]}, "offset"),
+        ("ZeroPadding2D", {"padding": [1, 2, 3]}, "padding"),
+        ("Resizing", {"height": 32, "width": 32}, "Resizing"),
         ("Softmax", {"axis": 3}, "axis"),
         ("Activation", {"activation": "softmax"}, "softmax"),
     ],
@@ -228,7 +246,7 @@ def test_weights_lie_where_keras_puts_them() -> None:
         ({"config__json": b"no"}, "cannot be read as JSON"),
         ({"config__json": b"[]"}, "JSON object"),
         ({"config__json": b" " * 2_000_000}, "more than 1,048,576 bytes"),
-        ({"model__weights__h5": b"\x80\x04pickle"}, "cut short"),
+        ({"model__weights__h5": b"\x80\x04pickle"}, "not an HDF5 file"),
         ({"model__weights__h5": b"PK\x03\x04" * 100}, "not an HDF5 file"),
     ],
 )

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from digitlab.engine.cpu import convolution, dense, dropout, pooling
+from digitlab.engine.cpu import activation, convolution, dense, dropout, pooling
 from digitlab.engine.cpu.blocks import gather
 from digitlab.engine.cpu.compiled import entry_point, kernel
 from digitlab.engine.cpu.convolution import kernel_gradient
-from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, DROPOUT, POOL
+from digitlab.engine.cpu.program import AVERAGE, CONV, CONV_POOL, DENSE, DROPOUT, POOL
 from digitlab.engine.cpu.softmax import loss_and_gradient, probabilities
 from digitlab.engine.cpu.team import claim, finish, is_dismissed, is_finished, open_phase, phase_of, rest, task_of
 from digitlab.engine.cpu.tiles import LANES, address
@@ -22,7 +22,7 @@ from digitlab.engine.cpu.update import update_part
 
 
 @kernel
-def _forward(ops, params, memory, winners, places, training, salt, first_image):
+def _forward(ops, params, memory, winners, places, training, salt, first_image, rare):
     for index in range(len(ops)):
         op = ops[index]
         if op.kind == CONV_POOL:
@@ -35,6 +35,11 @@ def _forward(ops, params, memory, winners, places, training, salt, first_image):
             dropout.drop(op, memory, salt, first_image, places)
         elif op.kind == DROPOUT:
             dropout.copy(op, memory)
+        elif rare is not None:
+            if op.kind == AVERAGE:
+                pooling.average(op, memory)
+            else:
+                activation.apply(op, memory)
 
 
 @kernel
@@ -47,7 +52,7 @@ def _stop_at_zero(op, memory):
 
 
 @kernel
-def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start, salt, first_image):
+def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start, salt, first_image, rare):
     for index in range(len(ops) - 1, -1, -1):
         op = ops[index]
         if op.kind == CONV_POOL or op.kind == CONV:
@@ -63,17 +68,23 @@ def _backward(ops, flipped, memory, winners, places, d_lanes, tape, block_start,
             dense.record(op, memory, tape, block_start)
             if op.dx >= 0:
                 convolution.input_gradient(op, flipped, memory)
+        elif op.dx < 0:
+            continue
         elif op.kind == POOL:
-            if op.dx >= 0:
-                pooling.pool_gradient(op, memory, winners)
-        elif op.kind == DROPOUT and op.dx >= 0:
+            pooling.pool_gradient(op, memory, winners)
+        elif op.kind == DROPOUT:
             dropout.drop_gradient(op, memory, salt, first_image, places)
+        elif rare is not None:
+            if op.kind == AVERAGE:
+                pooling.average_gradient(op, memory)
+            else:
+                activation.gradient(op, memory)
 
 
 @kernel
 def _take_slot(
     ops, layout, bytes_, floats, is_bytes, order, n_images, labels, slot, n_slots, training, params, flipped,
-    memory, winners, places, d_lanes, tape, losses, corrects, salt, smoothing, out,
+    memory, winners, places, d_lanes, tape, losses, corrects, salt, smoothing, out, rare,
 ):  # fmt: skip
     """Take every ``n_slots``-th block, from block ``slot`` on, forward and, if training, backward."""
     if training:
@@ -84,12 +95,12 @@ def _take_slot(
         first = block * LANES
         n = min(LANES, n_images - first)
         gather(bytes_, floats, is_bytes, order, first, n, layout, places, memory)
-        _forward(ops, params, memory, winners, places, training, salt, first)
+        _forward(ops, params, memory, winners, places, training, salt, first, rare)
         if training:
             losses[block], corrects[block] = loss_and_gradient(
                 memory, layout.logits, layout.d_logits, layout.n_classes, labels, first, n, scale, smoothing
             )
-            _backward(ops, flipped, memory, winners, places, d_lanes, tape, block * layout.tape, salt, first)
+            _backward(ops, flipped, memory, winners, places, d_lanes, tape, block * layout.tape, salt, first, rare)
         else:
             probabilities(memory, layout.logits, layout.n_classes, out, first, n)
 
@@ -97,7 +108,7 @@ def _take_slot(
 @entry_point
 def take_part(
     worker, patience, board, ops, layout, bytes_, floats, order, labels, counts, rates, params, older, flipped,
-    memory, scratch, winners, places, d_lanes, tape, losses, corrects, gradients, m, v, faults, out,
+    memory, scratch, winners, places, d_lanes, tape, losses, corrects, gradients, m, v, faults, out, rare,
 ):  # fmt: skip
     """Work on one batch as thread 0, or on whatever comes as one of the others until nothing does for a while.
 
@@ -135,6 +146,8 @@ def take_part(
         int64 (n_parts,), written: how many numbers of every part are not finite any more.
     out : ndarray
         float32 (n_images, n_classes), written: the probabilities, if the batch is only answered.
+    rare : True or None
+        Whether the program has operations of the rarer kinds. Without, the code for them is not even compiled.
     """
     # Addresses from here on: how large everything is, the program says.
     board, order, labels = address(board, 0), address(order, 0), address(labels, 0)
@@ -154,6 +167,7 @@ def take_part(
                     task, n_slots, counts[2] > 0, address(params, 0), address(flipped, 0), address(memory, 0),
                     address(winners, 0), address(places, 0), address(d_lanes, task * layout.lane_gradients),
                     address(tape, 0), address(losses, 0), address(corrects, 0), counts[3], rates[5], address(out, 0),
+                    rare,
                 )  # fmt: skip
             else:
                 before = address(older, counts[5] * older.shape[1])

@@ -85,7 +85,8 @@ def ink_seen_by(op, places, is_first):
             places[LEFT] + op.border_left,
             places[RIGHT] + op.border_left,
         )
-    return 0, op.height + op.kernel_height - 1, 0, op.width + op.kernel_width - 1
+    height, width = (op.height - 1) * op.stride_height, (op.width - 1) * op.stride_width
+    return 0, height + op.kernel_height, 0, width + op.kernel_width
 
 
 # float32 numbers that a kernel may leave and take up again.

@@ -90,9 +90,10 @@ def convolve(op, params, memory):
     """Run a convolution, its bias and ReLU over one block of images. A dense layer is one with a single pixel."""
     run, n_values = op.kernel_width * op.channels, op.filters * LANES
     rows, relu, zero = op.kernel_height, op.relu, np.float32(0.0)
+    row, step = op.stride_height * op.x_row, op.stride_width * op.channels * LANES
     for y in range(op.height):
         for x in range(op.width):
-            at = op.x + y * op.x_row + x * op.channels * LANES
+            at = op.x + y * row + x * step
             to = op.y + y * op.y_row + x * n_values
             _sum_channels(
                 memory, at, op.x_row, rows, run, params, op.weights, run * op.filters, op.bias, op.filters, memory, to
@@ -192,26 +193,33 @@ def relu_gradient(op, memory, d_lanes):
 
 @kernel
 def input_gradient(op, flipped, memory):
-    """Compute the gradient of what the convolution read, from ``dz``; every tap counts only where its pixel exists."""
+    """Compute the gradient of what the convolution read, from ``dz``; every tap counts only where its pixel exists.
+
+    Where the kernel goes on by several pixels, every such many-th tap reaches a pixel: one *phase* of the kernel.
+    """
     channels, filters = op.channels, op.filters
     d_row = op.width * filters * LANES
     tap_size = filters * channels
     w_row = op.kernel_width * tap_size
+    down, across = op.stride_height, op.stride_width
     no_bias = np.int64(-1)  # not -1 itself, for which Numba would compile once more
     for y in range(op.in_height):
+        # With its border the pixel is (y + top, x + left); tap (ky, kx) reaches it from row (y + top - ky) / down.
+        last_y, phase_y = (y + op.border_top) // down, (y + op.border_top) % down
+        low_y = max(0, last_y - op.height + 1)
+        high_y = min((op.kernel_height - phase_y + down - 1) // down, last_y + 1)
+        last_x, phase_x = op.border_left // across, op.border_left % across
         for x in range(op.in_width):
-            # With its border the pixel is (y + top, x + left); tap (ky, kx) reaches it from row y + top - ky.
-            low_y = max(0, y + op.border_top - op.height + 1)
-            high_y = min(op.kernel_height, y + op.border_top + 1)
-            low_x = max(0, x + op.border_left - op.width + 1)
-            high_x = min(op.kernel_width, x + op.border_left + 1)
+            begin, n_taps = phase_of_taps(op.kernel_width, across, phase_x)
+            low_x = max(0, last_x - op.width + 1)
+            high_x = min(n_taps, last_x + 1)
             to = op.dx + (y * op.in_width + x) * channels * LANES
             n = max(0, high_x - low_x)
             # Taps run backwards over the pixels of a row, so the kernel is stored reversed from left to right:
-            # reversed tap j = kernel_width - 1 - kx, and pixels from left to right.
-            first = op.kernel_width - high_x
-            at = op.dz + (y + op.border_top - low_y) * d_row + (x + op.border_left - high_x + 1) * filters * LANES
-            w = op.flipped + low_y * w_row + first * tap_size
+            # reversed tap j = n_taps - 1 - kx, and pixels from left to right.
+            first = begin + n_taps - high_x
+            at = op.dz + (last_y - low_y) * d_row + (last_x - high_x + 1) * filters * LANES
+            w = op.flipped + (phase_y + low_y * down) * w_row + first * tap_size
             _sum_channels(
                 memory,
                 at,
@@ -220,12 +228,25 @@ def input_gradient(op, flipped, memory):
                 n * filters,
                 flipped,
                 w,
-                w_row,
+                w_row * down,
                 no_bias,
                 channels,
                 memory,
                 to,
             )
+            phase_x += 1
+            if phase_x == across:
+                phase_x, last_x = 0, last_x + 1
+
+
+@kernel
+def phase_of_taps(width, stride, phase):
+    """Return where the taps ``phase``, ``phase + stride`` ... of a kernel's row begin in its reversed copy; how many.
+
+    The copy has one phase after the other, each from right to left.
+    """
+    each, rest = width // stride, width % stride
+    return each * phase + min(rest, phase), each + (phase < rest)
 
 
 def _tap_gradients(taps: int, n: int) -> Any:
@@ -264,13 +285,15 @@ def kernel_gradient(op, memory, d_lanes, places, is_first):
         widest = 5
     top, bottom, left, right = ink_seen_by(op, places, is_first)
     # Only pixels count whose row of taps meets ink.
-    first_x = max(0, left - op.kernel_width + 1)
-    width = min(op.width, right) - first_x
+    down, across = op.stride_height, op.stride_width
+    first_x = max(0, -((op.kernel_width - 1 - left) // across))
+    width = min(op.width, -(-right // across)) - first_x
+    row, step = op.x_row * down, x_step * across
     d_row = op.width * filters * LANES
     for ky in range(op.kernel_height):
-        first_y = max(0, top - ky)
-        height = min(op.height, bottom - ky) - first_y
-        x_first = op.x + (first_y + ky) * op.x_row + first_x * x_step
+        first_y = max(0, -((ky - top) // down))
+        height = min(op.height, -((ky - bottom) // down)) - first_y
+        x_first = op.x + ky * op.x_row + first_y * row + first_x * step
         dz_first = op.dz + first_y * d_row + first_x * filters * LANES
         tap = 0
         while tap < run:
@@ -282,18 +305,16 @@ def kernel_gradient(op, memory, d_lanes, places, is_first):
                 to = op.d_weights + ((ky * run + tap) * filters + f) * LANES
                 if n == 4:
                     if taps == 6:
-                        _taps_6_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
+                        _taps_6_4(memory, x, row, step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 5:
-                        _taps_5_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
+                        _taps_5_4(memory, x, row, step, dz, d_row, filters, height, width, d_lanes, to)
                     elif taps == 3:
-                        _taps_3_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
+                        _taps_3_4(memory, x, row, step, dz, d_row, filters, height, width, d_lanes, to)
                     else:
-                        _taps_1_4(memory, x, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, to)
+                        _taps_1_4(memory, x, row, step, dz, d_row, filters, height, width, d_lanes, to)
                 else:
                     for t in range(taps):
                         d_to = to + t * filters * LANES
-                        _taps_1_1(
-                            memory, x + t * LANES, op.x_row, x_step, dz, d_row, filters, height, width, d_lanes, d_to
-                        )
+                        _taps_1_1(memory, x + t * LANES, row, step, dz, d_row, filters, height, width, d_lanes, d_to)
                 f += n
             tap += taps

@@ -141,6 +141,11 @@ def build_maps_network(architecture: Architecture) -> MapsNetwork:
     pairs: list[tuple[Conv2D, bool]] = []
     for layer in architecture.layers:
         if isinstance(layer, Conv2D):
+            if layer.stride != (1, 1) or layer.activation not in ("linear", "relu"):
+                raise NetworkError(
+                    f'{layer.name}: a network for images of any size has strides of 1 and the activations "linear" and '
+                    '"relu"; change this layer, or give the network a fixed input_shape.'
+                )
             pairs.append((layer, False))
         elif isinstance(layer, MaxPooling2D) and pairs and not pairs[-1][1] and _halves(layer):
             pairs[-1] = (pairs[-1][0], True)

@@ -1,4 +1,4 @@
-"""Max-pooling: keep the largest value of every window, and remember which one it was.
+"""Pooling: keep the largest value of every window, and remember which one it was; or keep the mean.
 
 In plain words::
 
@@ -7,6 +7,9 @@ In plain words::
 The gradient of the output flows to the winner alone. The winner is one byte: 0, 1, 2 ... in reading order, the first
 of equals; ``NOTHING`` when ReLU made the whole window zero, so that no gradient flows at all. ReLU and pooling are one
 pass, forward and backward, because the larger of two numbers is the larger after ReLU too.
+
+The mean of a window is that of the pixels which the image has there, and every one of them gets the same part of the
+gradient.
 """
 
 from __future__ import annotations
@@ -141,3 +144,48 @@ def pool_gradient(op, memory, winners):
                 winner = int(winners[op.winners + at + i])
                 row, column = top + winner // op.pool_width, left + winner % op.pool_width
                 memory[op.dx + (row * op.in_width + column) * n + i] += memory[op.dy + at + i]
+
+
+@kernel
+def window_inside(op, y, x):
+    """Return the first and past the last row and column of a window that the map has, and 1 / how many pixels."""
+    top, left = y * op.stride_height - op.border_top, x * op.stride_width - op.border_left
+    bottom, right = min(top + op.pool_height, op.in_height), min(left + op.pool_width, op.in_width)
+    top, left = max(0, top), max(0, left)
+    return top, bottom, left, right, np.float32(1.0 / ((bottom - top) * (right - left)))
+
+
+@kernel
+def average(op, memory):
+    """Run an average pooling of any window and stride over one block of images."""
+    n = op.channels * LANES
+    for y in range(op.out_height):
+        for x in range(op.out_width):
+            top, bottom, left, right, part = window_inside(op, y, x)
+            to = op.y + y * op.y_row + x * n
+            for i in range(n):
+                memory[to + i] = 0.0
+            for row in range(top, bottom):
+                for column in range(left, right):
+                    at = op.x + row * op.x_row + column * n
+                    for i in range(n):
+                        memory[to + i] += memory[at + i]
+            for i in range(n):
+                memory[to + i] *= part
+
+
+@kernel
+def average_gradient(op, memory):
+    """Share out every output's gradient among the pixels of its window; windows may overlap."""
+    n = op.channels * LANES
+    for i in range(op.dx, op.dx + op.in_height * op.in_width * n):
+        memory[i] = 0.0
+    for y in range(op.out_height):
+        for x in range(op.out_width):
+            top, bottom, left, right, part = window_inside(op, y, x)
+            at = op.dy + (y * op.out_width + x) * n
+            for row in range(top, bottom):
+                for column in range(left, right):
+                    to = op.dx + (row * op.in_width + column) * n
+                    for i in range(n):
+                        memory[to + i] += memory[at + i] * part

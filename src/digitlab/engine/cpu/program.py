@@ -12,17 +12,47 @@ flattening costs nothing. A ``same`` convolution reads from a map with a border 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.tiles import LANES
+from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
-from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from digitlab.network.layers import (
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    Layer,
+    MaxPooling2D,
+    Shape,
+    ZeroPadding2D,
+    activation_of,
+    same_border,
+)
 
-#: What an operation does: convolution, convolution with 2 x 2 max-pooling, max-pooling, dense layer, dropout.
-CONV, CONV_POOL, POOL, DENSE, DROPOUT = range(5)
+#: What an operation does: convolution, convolution with 2 x 2 max-pooling, max-pooling, dense layer, dropout, average
+#: pooling, and a function of every value by itself, which may be written elsewhere on a larger map.
+CONV, CONV_POOL, POOL, DENSE, DROPOUT, AVERAGE, ACTIVATION = range(7)
+
+#: The functions of ``ACTIVATION``. ReLU is leaky ReLU whose slope below zero is 0.
+COPY, LEAKY_RELU, ELU, SIGMOID, TANH = range(5)
+_FUNCTIONS = {
+    "linear": COPY,
+    "softmax": COPY,  # a part of the loss, or of the answer
+    "relu": LEAKY_RELU,
+    "leaky_relu": LEAKY_RELU,
+    "elu": ELU,
+    "sigmoid": SIGMOID,
+    "tanh": TANH,
+}
+# Of a max-pooling: winners are bytes.
+_LARGEST_WINDOW = 15
 
 #: One row of the table. Positions count float32 numbers in the worker's memory (``x`` ... ``dz``, ``tape``), in the
 #: flat parameters (``weights``, ``bias``), or in the lane-wise gradients (``d_weights``, ``d_bias``); -1 for none.
@@ -44,13 +74,14 @@ OP = np.dtype(
             "dy",  # gradient of what was written, without border
             "dz",  # gradient of the convolution's map, before fused pooling
             "dx",  # gradient of what was read, without border; -1 for the first layer
+            "function",
             "border_top",
             "border_left",
             "kernel_height",
             "kernel_width",
             "pool_height",
             "pool_width",
-            "stride_height",
+            "stride_height",  # 1 where nothing is skipped
             "stride_width",
             "out_height",  # of the map written
             "out_width",
@@ -69,6 +100,7 @@ OP = np.dtype(
             "salt",
         )
     ]
+    + [("below", np.float64)]  # what the function has below zero: a slope, or ELU's alpha
 )
 
 
@@ -115,6 +147,9 @@ class Program:
         float32 numbers in the flat parameters, and in their exchanged copies.
     n_lane_gradients : int
         float32 numbers of lane-wise convolution gradients.
+    rare : True or None
+        True where there are operations that most networks do not have; None, not False, where there are none. Numba
+        compiles the kernels once for each of the two, and leaves out what a None rules out.
     """
 
     ops: NDArray[np.void]
@@ -126,6 +161,7 @@ class Program:
     n_parameters: int
     n_flipped: int
     n_lane_gradients: int
+    rare: bool | None
 
 
 @dataclass
@@ -153,11 +189,13 @@ class _Planner:
         self.forward = 0
         self.backward = 0
 
-    def place(self, shape: tuple[int, int, int], consumer: Layer | None) -> _Map:
+    def place(self, shape: tuple[int, int, int], consumer: _Step | None) -> _Map:
         border = (0, 0, 0, 0)
-        if isinstance(consumer, Conv2D) and consumer.padding == "same":
-            extra = [size - 1 for size in consumer.kernel]
-            border = (extra[0] // 2, extra[0] - extra[0] // 2, extra[1] // 2, extra[1] - extra[1] // 2)
+        if consumer is not None and consumer.kind in (CONV, CONV_POOL) and consumer.padding == "same":
+            border = (
+                *same_border(shape[0], consumer.window[0], consumer.strides[0]),
+                *same_border(shape[1], consumer.window[1], consumer.strides[1]),
+            )
         placed = _Map(shape, self.forward, border)
         self.forward += (shape[0] + border[0] + border[1]) * placed.row
         return placed
@@ -168,28 +206,103 @@ class _Planner:
         return start
 
 
-def _as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _as_map(shape: Shape) -> tuple[int, int, int]:
     # A row of features is a map of one pixel.
     return (1, 1, shape[0]) if len(shape) == 1 else (shape[0], shape[1], shape[2])
 
 
-def _steps(architecture: Architecture) -> list[tuple[Layer, Layer | None]]:
-    """Pair every convolution with the 2 x 2 max-pooling that follows it; leave out what does no arithmetic."""
-    layers = [layer for layer in architecture.layers if not isinstance(layer, Flatten)]
-    steps: list[tuple[Layer, Layer | None]] = []
-    for layer in layers:
-        previous = steps[-1] if steps else None
-        if isinstance(layer, MaxPooling2D) and previous and isinstance(previous[0], Conv2D) and previous[1] is None:
-            valid = layer.padding == "valid" or all(n % 2 == 0 for n in _conv_shape(architecture, previous[0])[:2])
-            if layer.pool == layer.stride == (2, 2) and valid:
-                steps[-1] = (previous[0], layer)
-                continue
-        steps.append((layer, None))
+@dataclass(frozen=True)
+class _Step:
+    """One operation: what it reads, its own map, and what it writes where a pooling is fused."""
+
+    kind: int
+    layer: Layer
+    reads: tuple[int, int, int]
+    own: tuple[int, int, int]
+    out: tuple[int, int, int]
+    window: Shape = (1, 1)
+    strides: Shape = (1, 1)
+    padding: str = "valid"
+    is_pooled: bool = False
+    relu: bool = False
+    function: int = COPY
+    below: float = 0.0
+    in_place: bool = False  # writes where it reads
+
+    @property
+    def keeps_no_output(self) -> bool:
+        """Whether its gradient is told without looking at what it has written."""
+        return self.kind != ACTIVATION and not self.relu
+
+
+def _steps(architecture: Architecture) -> list[_Step]:
+    """Return the operations of a network: what does no arithmetic is left out, and what can be fused is."""
+    steps: list[_Step] = []
+    for layer, shape, out_shape in zip(
+        architecture.layers, architecture.input_shapes, architecture.shapes, strict=True
+    ):
+        reads, out = _as_map(shape), _as_map(out_shape)
+        name, below = activation_of(layer)
+        step = _Step(ACTIVATION, layer, reads, out, out)
+        if isinstance(layer, Flatten):
+            continue
+        if isinstance(layer, Conv2D):
+            steps.append(replace(step, kind=CONV, window=layer.kernel, strides=layer.stride, padding=layer.padding))
+        elif isinstance(layer, Dense):
+            # A convolution of one pixel with a kernel of one pixel.
+            steps.append(replace(step, kind=DENSE))
+        elif isinstance(layer, MaxPooling2D) and _fuse(steps, layer, out):
+            pass
+        elif isinstance(layer, MaxPooling2D | AveragePooling2D):
+            kind = POOL if isinstance(layer, MaxPooling2D) else AVERAGE
+            steps.append(replace(step, kind=kind, window=layer.pool, strides=layer.stride, padding=layer.padding))
+        elif isinstance(layer, GlobalAveragePooling2D):
+            steps.append(replace(step, kind=AVERAGE, window=reads[:2], strides=reads[:2]))
+        elif isinstance(layer, GlobalMaxPooling2D):
+            steps += _global_max_pooling(step)
+        elif isinstance(layer, Dropout):
+            steps.append(replace(step, kind=DROPOUT))
+        elif isinstance(layer, ZeroPadding2D):
+            steps.append(step)
+        if name == "linear" or (name == "softmax" and steps):
+            continue
+        if name == "relu" and steps and steps[-1].kind in (CONV, CONV_POOL, DENSE):
+            steps[-1] = replace(steps[-1], relu=True)
+            continue
+        in_place = bool(steps) and steps[-1].keeps_no_output
+        steps.append(replace(step, reads=out, function=_FUNCTIONS[name], below=below, in_place=in_place))
     return steps
 
 
-def _conv_shape(architecture: Architecture, layer: Layer) -> tuple[int, int, int]:
-    return _as_map(architecture.shapes[architecture.layers.index(layer)])
+def _fuse(steps: list[_Step], layer: MaxPooling2D, out: tuple[int, int, int]) -> bool:
+    """Make a 2 x 2 max-pooling part of the convolution before it, if it can be; tell whether it was.
+
+    A function between them comes behind it then: all functions are monotonic, so that the largest stays the largest.
+    """
+    at = len(steps) - 1
+    if at > 0 and steps[at].in_place:
+        at -= 1
+    if at < 0 or steps[at].kind != CONV or steps[at].strides != (1, 1):
+        return False
+    is_whole = layer.padding == "valid" or all(n % 2 == 0 for n in steps[at].own[:2])
+    if steps[at].is_pooled or not layer.pool == layer.stride == (2, 2) or not is_whole:
+        return False
+    steps[at] = replace(steps[at], kind=CONV_POOL, out=out, is_pooled=True)
+    steps[at + 1 :] = [replace(step, reads=out, own=out, out=out) for step in steps[at + 1 :]]
+    return True
+
+
+def _global_max_pooling(step: _Step) -> list[_Step]:
+    """Return poolings of windows, one after the other, until one pixel is left."""
+    steps: list[_Step] = []
+    height, width, channels = step.reads
+    while height * width > 1 or not steps:
+        window = min(height, _LARGEST_WINDOW), min(width, _LARGEST_WINDOW)
+        out = -(-height // window[0]), -(-width // window[1]), channels
+        pooling = replace(step, kind=POOL, window=window, strides=window, padding="same")
+        steps.append(replace(pooling, reads=(height, width, channels), own=out, out=out))
+        height, width, _ = out
+    return steps
 
 
 def build_program(architecture: Architecture) -> Program:
@@ -198,37 +311,46 @@ def build_program(architecture: Architecture) -> Program:
     Raises
     ------
     NetworkError
-        If the last layer is not Dense with a softmax.
+        If it does not end in a softmax, or has nothing to learn.
     """
     n_classes = architecture.n_classes
+    if not architecture.weight_shapes:
+        raise NetworkError(f"{architecture.name} has no weights to learn; give it a Dense or a Conv2D layer.")
     planner = _Planner()
     steps = _steps(architecture)
-    shape_of = dict(zip((layer.name for layer in architecture.layers), architecture.shapes, strict=True))
-    image = current = planner.place(_as_map(architecture.input_shape), steps[0][0])
+    shapes_of = {
+        layer.name: layer.weight_shapes(shape)
+        for layer, shape in zip(architecture.layers, architecture.input_shapes, strict=True)
+    }
+    image = current = planner.place(steps[0].reads, steps[0])
     ops = np.zeros(len(steps), OP)
     weights = flipped = lane_gradients = winners = tape = 0
     needs_gradient = False  # of its input: only above the first layer that learns something
-    for index, (layer, pooling) in enumerate(steps):
-        op = ops[index]
-        following = steps[index + 1][0] if index + 1 < len(steps) else None
-        own = _as_map(shape_of[layer.name])
-        out = _as_map(shape_of[pooling.name]) if pooling else own
-        if len(architecture.input_shapes[architecture.layers.index(layer)]) == 1:
+    for index, step in enumerate(steps):
+        op, layer, out = ops[index], step.layer, step.out
+        if current.shape != step.reads:
             current = _flattened(current)
-        written = planner.place(out, following)
-        written.gradient = planner.place_gradient(out)
-        same = isinstance(layer, Conv2D) and layer.padding == "same"
-        op["x"], op["x_row"] = current.start if same else current.first, current.row
-        op["border_top"], op["border_left"] = (current.border[0], current.border[2]) if same else (0, 0)
+        if step.in_place:
+            written = current
+        else:
+            written = planner.place(out, next((other for other in steps[index + 1 :] if not other.in_place), None))
+            written.gradient = planner.place_gradient(out)
+        is_bordered = step.kind in (CONV, CONV_POOL) and step.padding == "same"
+        op["kind"] = step.kind
+        op["x"], op["x_row"] = current.start if is_bordered else current.first, current.row
+        op["border_top"], op["border_left"] = (current.border[0], current.border[2]) if is_bordered else (0, 0)
         op["in_height"], op["in_width"], op["channels"] = current.shape
-        op["height"], op["width"], op["filters"] = own
+        op["height"], op["width"], op["filters"] = step.own
         op["out_height"], op["out_width"] = out[:2]
         op["y"], op["y_row"] = written.first, written.row
-        op["dy"] = written.gradient
+        op["dy"] = op["dz"] = written.gradient
         op["dx"] = current.gradient if needs_gradient else -1
-        op["dz"], op["winners"], op["weights"], op["bias"], op["flipped"] = written.gradient, -1, -1, -1, -1
-        shapes = layer.weight_shapes(architecture.input_shapes[architecture.layers.index(layer)])
-        if shapes:
+        op["winners"], op["weights"], op["bias"], op["flipped"] = -1, -1, -1, -1
+        op["stride_height"], op["stride_width"] = step.strides
+        op["function"], op["below"], op["relu"] = step.function, step.below, step.relu
+        if step.kind in (CONV, CONV_POOL, DENSE):
+            shapes = shapes_of[layer.name]
+            op["kernel_height"], op["kernel_width"] = step.window
             op["weights"], op["n_weights"] = weights, math.prod(shapes[0])
             weights += math.prod(shapes[0])
             if len(shapes) == 2:
@@ -237,36 +359,33 @@ def build_program(architecture: Architecture) -> Program:
             if needs_gradient:
                 op["flipped"] = flipped
                 flipped += math.prod(shapes[0])
-            op["relu"] = getattr(layer, "activation", "linear") == "relu"
             needs_gradient = True
-        if isinstance(layer, Conv2D):
-            op["kind"] = CONV_POOL if pooling else CONV
-            op["kernel_height"], op["kernel_width"] = layer.kernel
+        if step.kind in (CONV, CONV_POOL):
             op["d_weights"] = lane_gradients
             op["d_bias"] = lane_gradients + math.prod(shapes[0]) * LANES
-            lane_gradients = int(op["d_bias"]) + layer.filters * LANES
-        if pooling:
-            op["dz"] = planner.place_gradient(own)
-        if pooling or isinstance(layer, MaxPooling2D):
+            lane_gradients = int(op["d_bias"]) + step.own[2] * LANES
+        if step.kind == CONV_POOL:
+            op["dz"] = planner.place_gradient(step.own)
+        if step.kind in (CONV_POOL, POOL):
             op["winners"] = winners
             winners += math.prod(out) * LANES
-        if isinstance(layer, MaxPooling2D):
-            op["kind"] = POOL
-            op["pool_height"], op["pool_width"] = layer.pool
-            op["stride_height"], op["stride_width"] = layer.stride
-            if layer.padding == "same":
-                op["border_top"], op["border_left"] = _same_pool_border(layer, current.shape, out)
-        if isinstance(layer, Dense):
-            op["kind"] = DENSE  # a convolution of one pixel with a kernel of one pixel
-            op["kernel_height"] = op["kernel_width"] = 1
-            op["padded_filters"] = -(-layer.units // LANES) * LANES
+        if step.kind in (POOL, AVERAGE):
+            op["pool_height"], op["pool_width"] = step.window
+            if step.padding == "same":
+                for i, side in enumerate(("border_top", "border_left")):
+                    op[side] = same_border(current.shape[i], step.window[i], step.strides[i])[0]
+        if step.kind == DENSE:
+            op["padded_filters"] = -(-step.own[2] // LANES) * LANES
             op["tape_x"] = tape
             op["tape_d"] = tape + op["channels"] * LANES
             tape += int(op["channels"] + op["padded_filters"]) * LANES
         if isinstance(layer, Dropout):
-            op["kind"] = DROPOUT
             op["drop_below"] = min(round(layer.rate * 2**32), 2**32 - 1)
             op["salt"] = index
+        if isinstance(layer, ZeroPadding2D):
+            (top, _), (left, _) = layer.sides
+            op["y"] += top * written.row + left * out[2] * LANES
+            op["dy"] += (top * out[1] + left) * out[2] * LANES
         current = written
     for op in ops:
         for field in ("dy", "dz", "dx"):
@@ -295,14 +414,10 @@ def build_program(architecture: Architecture) -> Program:
         n_parameters=weights,
         n_flipped=flipped,
         n_lane_gradients=lane_gradients,
+        rare=True if np.isin(ops["kind"], (AVERAGE, ACTIVATION)).any() else None,
     )
 
 
 def _flattened(current: _Map) -> _Map:
     # Height, width, channels is the order in memory already.
     return _Map((1, 1, math.prod(current.shape)), current.start, (0, 0, 0, 0), current.gradient)
-
-
-def _same_pool_border(layer: MaxPooling2D, shape: tuple[int, int, int], out: tuple[int, int, int]) -> tuple[int, int]:
-    extra = [max(0, (out[i] - 1) * layer.stride[i] + layer.pool[i] - shape[i]) for i in (0, 1)]
-    return extra[0] // 2, extra[1] // 2

@@ -116,10 +116,12 @@ class CpuRunner(Runner):
 
     def _spread_parameters(self) -> None:
         for op in self.program.ops[self.program.ops["flipped"] >= 0]:
-            # As the input gradient wants them: the last two axes exchanged, and from right to left.
-            shape = (op["kernel_height"], op["kernel_width"], op["channels"], op["filters"])
+            # As the input gradient wants them: the last two axes exchanged, and phase by phase from right to left.
+            width, stride = int(op["kernel_width"]), int(op["stride_width"])
+            shape = (op["kernel_height"], width, op["channels"], op["filters"])
             kernel = self._params[op["weights"] :][: op["n_weights"]].reshape(shape)
-            self._flipped[op["flipped"] :][: op["n_weights"]] = kernel[:, ::-1].swapaxes(2, 3).ravel()
+            order = sorted(range(width), key=lambda tap: (tap % stride, -tap))
+            self._flipped[op["flipped"] :][: op["n_weights"]] = kernel[:, order].swapaxes(2, 3).ravel()
 
     def start_training(self, batch_size: int) -> None:
         """Make room for batches of ``batch_size`` images and forget the optimizer's moments."""
@@ -192,7 +194,7 @@ class CpuRunner(Runner):
             worker, patience, board, self.program.ops, self.program.layout, images.as_bytes, images.as_floats, order,
             self._labels, counts, self._rates, self._params, self._older, self._flipped, own.values, own.scratch,
             own.winners, own.places, self._d_lanes, self._tape, self._losses, self._corrects, self._gradients,
-            self.first_moment, self.second_moment, self._faults, out,
+            self.first_moment, self.second_moment, self._faults, out, self.program.rare,
         )  # fmt: skip
 
     def predict(self, images: Images) -> NDArray[np.float32]:
@@ -237,7 +239,8 @@ class CpuRunner(Runner):
             values, scratch = aligned(n_values + program.largest_map), scratch_room()
         out = np.empty((1, int(program.layout["n_classes"])), np.float32)
         single.predict_one(
-            program.ops, program.layout, images.as_bytes, images.as_floats, self._params, values, n_values, scratch, out
-        )
+            program.ops, program.layout, images.as_bytes, images.as_floats, self._params, values, n_values, scratch,
+            out, program.rare,
+        )  # fmt: skip
         self._single_memory.append((values, scratch))
         return out

@@ -27,8 +27,10 @@ import math
 
 import numpy as np
 
+from digitlab.engine.cpu.activation import apply_to_run
 from digitlab.engine.cpu.compiled import entry_point, kernel
-from digitlab.engine.cpu.program import CONV, CONV_POOL, DENSE, DROPOUT, POOL
+from digitlab.engine.cpu.pooling import window_inside
+from digitlab.engine.cpu.program import AVERAGE, CONV, CONV_POOL, DENSE, DROPOUT, POOL
 from digitlab.engine.cpu.tiles import (
     LANES,
     REGISTERS,
@@ -154,7 +156,7 @@ def _many(op, params, values, to, relu, scratch):
 @kernel
 def _convolve(op, params, values, to, to_row, relu, scratch):
     """Write the convolution's map to ``values``, from ``to`` on. A dense layer is one with a single pixel."""
-    channels, filters, width = op.channels, op.filters, op.width
+    filters, width, step = op.filters, op.width, op.stride_width * op.channels
     rows, run, row = op.kernel_height, op.kernel_width * op.channels, op.x_row // LANES
     done = _many(op, params, values, to, relu, scratch) if width * op.height * rows == 1 else 0
     # Pixels that are computed, some of them twice: tiles of 5 take fewer than tiles of 8?
@@ -162,25 +164,25 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
     n_by_5 = filters - filters % (2 * LANES) if by_5 else 0
     n = PIXELS if width >= PIXELS else 1
     for y in range(op.height):
-        line, line_to = op.x // LANES + y * row, to + y * to_row
+        line, line_to = op.x // LANES + y * op.stride_height * row, to + y * to_row
         for x in range(0, width if n_by_5 else 0, 5):
             # The last pixels overlap the ones before rather than reaching beyond the row.
             x = min(x, width - 5)
             for f in range(0, n_by_5, 2 * LANES):
                 sums_of_5(
-                    values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters,
+                    values, line + x * step, row, rows, run, step, params, op.weights + f, filters,
                     run * filters, op.bias + f if op.bias >= 0 else -1, relu, line_to + x * filters + f,
                 )  # fmt: skip
         for x in range(0, width if max(done, n_by_5) < filters else 0, n):
             x = min(x, width - n)
-            at = line + x * channels
+            at = line + x * step
             for f in range(max(done, n_by_5), filters, LANES):
                 # The last vector reads what stands behind the kernel's row; those sums are not used.
                 w, bias = op.weights + f, op.bias + f if op.bias >= 0 else -1
                 start, n_kept = line_to + x * filters + f, min(LANES, filters - f)
                 if n == PIXELS:
                     sums_of_8(
-                        values, at, row, rows, run, channels, params, w, filters, run * filters, bias, relu, start,
+                        values, at, row, rows, run, step, params, w, filters, run * filters, bias, relu, start,
                         n_kept == LANES, scratch,
                     )  # fmt: skip
                     if n_kept == LANES:
@@ -226,6 +228,40 @@ def _pool(op, values, at, row, top, left, height, width, channels, window, strid
 
 
 @kernel
+def _average(op, values):
+    """Write the mean of every window."""
+    channels = op.channels
+    for y in range(op.out_height):
+        for x in range(op.out_width):
+            top, bottom, left, right, part = window_inside(op, y, x)
+            to = op.y // LANES + y * (op.y_row // LANES) + x * channels
+            for c in range(channels):
+                values[to + c] = 0.0
+            for row in range(top, bottom):
+                for column in range(left, right):
+                    at = op.x // LANES + row * (op.x_row // LANES) + column * channels
+                    for c in range(channels):
+                        values[to + c] += values[at + c]
+            for c in range(channels):
+                values[to + c] *= part
+
+
+@kernel
+def _apply(op, values, scratch):
+    """Apply the function of every value by itself, a vector at a time, of which the last may be short."""
+    n, below = op.in_width * op.channels, np.float32(op.below)
+    for y in range(op.in_height):
+        at, to = op.x // LANES + y * (op.x_row // LANES), op.y // LANES + y * (op.y_row // LANES)
+        for first in range(0, n, LANES):
+            n_kept = min(LANES, n - first)
+            for i in range(n_kept):
+                scratch[i] = values[at + first + i]
+            apply_to_run(scratch, 0, 0, LANES, op.function, below)
+            for i in range(n_kept):
+                values[to + first + i] = scratch[i]
+
+
+@kernel
 def _convolve_and_pool(op, params, values, n_values, scratch):
     """Write the largest of every 2 x 2 window of the convolution's map, and not the map."""
     channels, filters, across = op.channels, op.filters, op.width - op.width % 2
@@ -250,7 +286,7 @@ def _convolve_and_pool(op, params, values, n_values, scratch):
 
 
 @entry_point
-def predict_one(ops, layout, bytes_, floats, params, values, n_values, scratch, out):
+def predict_one(ops, layout, bytes_, floats, params, values, n_values, scratch, out, rare):
     """Answer one image.
 
     Parameters
@@ -267,6 +303,8 @@ def predict_one(ops, layout, bytes_, floats, params, values, n_values, scratch, 
         float32 (8 x LANES,).
     out : ndarray
         float32 (1, n_classes), written: the probabilities.
+    rare : True or None
+        As for a batch.
     """
     width, row = layout.image_width, layout.image_row // LANES
     for y in range(layout.image_height):
@@ -293,6 +331,11 @@ def predict_one(ops, layout, bytes_, floats, params, values, n_values, scratch, 
                     values[op.y // LANES + y * (op.y_row // LANES) + i] = values[
                         op.x // LANES + y * (op.x_row // LANES) + i
                     ]
+        elif rare is not None:
+            if op.kind == AVERAGE:
+                _average(op, values)
+            else:
+                _apply(op, values, scratch)
     logits, n_classes = layout.logits // LANES, layout.n_classes
     largest = values[logits]
     for k in range(1, n_classes):

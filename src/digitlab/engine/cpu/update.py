@@ -20,6 +20,7 @@ import math
 
 from digitlab.engine.cpu import dense
 from digitlab.engine.cpu.compiled import kernel
+from digitlab.engine.cpu.convolution import phase_of_taps
 from digitlab.engine.cpu.program import DENSE
 from digitlab.engine.cpu.tiles import LANES, added, lane_sums, load, store
 from digitlab.engine.optimizers import ADAM_RULE
@@ -70,10 +71,11 @@ def _convolution_gradients(op, d_lanes, size, n_slots, begin, end, scratch, grad
 @kernel
 def _flip(op, params, flipped, begin, end):
     """Copy the kernel's rows (one tap and channel each) to where the input gradient wants them."""
-    channels, filters, width = op.channels, op.filters, op.kernel_width
+    channels, filters, width, stride = op.channels, op.filters, op.kernel_width, op.stride_width
     for row in range(begin, end):
         tap, c = row // channels, row % channels
-        reversed_tap = tap - tap % width + width - 1 - tap % width
+        first, n = phase_of_taps(width, stride, tap % width % stride)
+        reversed_tap = tap - tap % width + first + n - 1 - tap % width // stride
         to = op.flipped + reversed_tap * filters * channels + c
         at = op.weights + row * filters
         for f in range(filters):

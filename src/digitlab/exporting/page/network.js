@@ -31,7 +31,14 @@
 
   const RUN = {
     Conv2D: convolved,
-    MaxPooling2D: pooled,
+    MaxPooling2D: (values, config) => pooled(values, config, largest),
+    AveragePooling2D: (values, config) => pooled(values, config, mean),
+    GlobalMaxPooling2D: (values) => whole(values, largest),
+    GlobalAveragePooling2D: (values) => whole(values, mean),
+    ZeroPadding2D: bordered,
+    Activation: (values) => values, // what it does is done behind every layer
+    LeakyReLU: (values, { alpha }) => activated(values, "leaky_relu", alpha),
+    ELU: (values, { alpha }) => activated(values, "elu", alpha),
     Flatten: ({ data }) => ({ shape: [data.length], data }),
     Dense: connected,
     Dropout: (values) => values, // it does nothing when images are answered
@@ -79,25 +86,44 @@
     }
   }
 
-  function pooled({ shape: [height, width, channels], data }, config) {
+  const largest = { begin: -Infinity, add: Math.max, end: (most) => most };
+  const mean = { begin: 0, add: (sum, value) => sum + value, end: (sum, n) => sum / n };
+
+  /** Every window's largest value, or the mean of what the image has of it. */
+  function pooled({ shape: [height, width, channels], data }, config, { begin, add, end }) {
     const [high, wide] = config.pool_size;
     const [down, across] = config.strides;
     const [rows, above] = windows(height, high, down, config.padding);
     const [columns, before] = windows(width, wide, across, config.padding);
-    const most = new Float32Array(rows * columns * channels).fill(-Infinity);
-    for (let y = 0; y < rows; y += 1) {
-      for (let x = 0; x < columns; x += 1) {
-        for (let i = Math.max(y * down - above, 0); i < Math.min(y * down - above + high, height); i += 1) {
-          for (let j = Math.max(x * across - before, 0); j < Math.min(x * across - before + wide, width); j += 1) {
-            for (let c = 0; c < channels; c += 1) {
-              const to = (y * columns + x) * channels + c;
-              most[to] = Math.max(most[to], data[(i * width + j) * channels + c]);
-            }
-          }
+    const found = new Float32Array(rows * columns * channels);
+    for (let to = 0; to < found.length; to += 1) {
+      const [y, x] = [Math.floor(to / channels / columns), Math.floor(to / channels) % columns];
+      const [top, left] = [y * down - above, x * across - before];
+      let [value, n] = [begin, 0];
+      for (let i = Math.max(top, 0); i < Math.min(top + high, height); i += 1) {
+        for (let j = Math.max(left, 0); j < Math.min(left + wide, width); j += 1) {
+          value = add(value, data[(i * width + j) * channels + (to % channels)]);
+          n += 1;
         }
       }
+      found[to] = end(value, n);
     }
-    return { shape: [rows, columns, channels], data: most };
+    return { shape: [rows, columns, channels], data: found };
+  }
+
+  function whole({ shape: [height, width, channels], data }, pooling) {
+    const config = { pool_size: [height, width], strides: [1, 1] };
+    return { shape: [channels], data: pooled({ shape: [height, width, channels], data }, config, pooling).data };
+  }
+
+  function bordered({ shape: [height, width, channels], data }, { padding: [[top, bottom], [left, right]] }) {
+    const wider = left + width + right;
+    const values = new Float32Array((top + height + bottom) * wider * channels);
+    for (let y = 0; y < height; y += 1) {
+      const row = data.subarray(y * width * channels, (y + 1) * width * channels);
+      values.set(row, ((top + y) * wider + left) * channels);
+    }
+    return { shape: [top + height + bottom, wider, channels], data: values };
   }
 
   function connected({ data }, config, kernel, bias) {
@@ -108,11 +134,19 @@
     return { shape: [units], data: sums };
   }
 
-  function activated({ shape, data }, activation = "linear") {
-    if (activation === "relu") return { shape, data: data.map((value) => Math.max(value, 0)) };
+  const EACH = {
+    linear: (x) => x,
+    relu: (x) => Math.max(x, 0),
+    leaky_relu: (x, slope) => (x > 0 ? x : slope * x),
+    elu: (x, alpha) => (x > 0 ? x : alpha * Math.expm1(x)),
+    sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+    tanh: Math.tanh,
+  };
+
+  function activated({ shape, data }, activation = "linear", below = 1) {
     if (activation === "softmax") return { shape, data: softmax(data) };
-    if (activation !== "linear") throw new Error(`This page does not know the activation ${activation}.`);
-    return { shape, data };
+    if (!Object.hasOwn(EACH, activation)) throw new Error(`This page does not know the activation ${activation}.`);
+    return activation === "linear" ? { shape, data } : { shape, data: data.map((x) => EACH[activation](x, below)) };
   }
 
   function softmax(logits) {

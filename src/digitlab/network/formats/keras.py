@@ -1,77 +1,89 @@
-"""Networks as Keras describes them, and Keras 3's ``.keras``: a zip of two JSON documents and ``model.weights.h5``.
+"""Keras' model files: ``.keras``, a zip of two JSON documents and ``model.weights.h5``, and whole models as HDF5.
 
-``keras.models.load_model`` runs what a file names, and its safe mode was bypassed several times. Here a layer, and a
-setting that changes what it computes, is known or refused by name; what only matters for training is passed over;
-weights are copied as numbers. Nothing in a description is ever imported or called, nothing extracted to the disk.
+``keras.models.load_model`` runs what a file names, and its safe mode was bypassed several times. Here descriptions are
+read by a whitelist (``keras_config``), weights are copied as numbers, and nothing is extracted to the disk.
 """
 
 from __future__ import annotations
 
-import io
+import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digitlab.data import storage
 from digitlab.errors import NetworkError, RunError
-from digitlab.network.architecture import Architecture, stem_of
+from digitlab.network.architecture import stem_of
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.files import (
-    MOST_JSON_BYTES,
-    MOST_WEIGHT_BYTES,
-    Stack,
-    checkpoint_in,
-    is_pixel_scale,
-    lacking,
-    parse_json,
-    read_whole,
-    shown,
-    unusable,
-)
-from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
-from digitlab.network.layers import ACTIVATIONS, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Shape, are_counts
+from digitlab.network.formats.files import MOST_JSON_BYTES, checkpoint_in, opened, parse_json, unusable
+from digitlab.network.formats.hdf5 import Content, FilePart, Hdf5Error, Hdf5File
+from digitlab.network.formats.keras_config import Arrays, ForeignLayer, ForeignStack, read_keras_config
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _END, _END_BYTES, _ZIP64_LOCATOR, _LOCATOR_BYTES = b"PK\x05\x06", 22, b"PK\x06\x07", 20
 _MOST_ENTRIES = 100
 # Weights, Adam's two moments and a copy, and what HDF5 adds to every layer.
 _COPIES, _ROOM_BYTES = 5, 2**22
 # Keras stores without compressing; who compressed a small file again is welcome, a bomb is not.
 _MOST_INFLATED_BYTES = 2**24
-_MOST_LAYERS = 200
-_INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Zeros": "zeros"}
+_MOST_FILE_BYTES = 2**32
+_CHUNK_BYTES = 2**20
+# What Keras 3, and Keras 2.13 and 2.14, call the layers of a network in its weights.
+_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+# How many images a Normalization has seen, a whole number that nobody needs.
+_NO_COUNT = np.zeros((), np.float32)
+_COUNTED = re.compile(r"(.*?)(?:_(\d+))?")
+_ONLY_WEIGHTS = (
+    "it holds only weights, without the network that they are of. In Keras, build the same network again, then "
+    "model.load_weights('{name}') and model.save('model.keras')."
+)
 
 
-def read_keras_archive(path: Path) -> Checkpoint:
-    """Read a ``.keras`` file that anybody may have written."""
-    content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
-    with _opened(path, content) as archive:
-        description = parse_json(path, _member(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
+def read_keras(path: Path) -> Checkpoint:
+    """Read a model file of Keras that anybody may have written, told apart by its first bytes: zip or HDF5."""
+    with opened(path, _MOST_FILE_BYTES) as (file, n_bytes):
+        start = file.read(8)
         try:
-            stack = read_keras_config(description)
-        except NetworkError as error:
-            raise unusable(path, str(error)) from None
-        network = stack.architecture
-        most_bytes = _COPIES * 4 * network.n_parameters + _ROOM_BYTES
-        weights = _member(path, archive, WEIGHTS, most_bytes)
+            if start.startswith(_ZIP):
+                return _archive(path, file, n_bytes)
+            if start == _HDF5:
+                return _whole_model(path, FilePart(file, 0, n_bytes))
+        except OSError as error:
+            raise unusable(path, f"it cannot be read ({storage.reason_of(error)}). Copy it again.") from None
+    raise unusable(
+        path, f"it is no model file of Keras{_what_else(start)}. Save the model again: model.save('m.keras')."
+    )
+
+
+def _what_else(start: bytes) -> str:
+    if start == b"version ":
+        return ", but what Git LFS keeps in its place: fetch it with git lfs pull"
+    return ", but a web page" if start.lstrip()[:1] == b"<" else ""
+
+
+# ---- .keras ----
+
+
+def _archive(path: Path, file: BinaryIO, n_bytes: int) -> Checkpoint:
+    with _opened(path, file, n_bytes) as archive:
+        description = parse_json(path, _member(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
+        stack = _described(path, description)
         metadata = _metadata(path, archive)
-    folders = zip(weight_folders(layer.kind for layer in stack.layers), stack.layers, strict=True)
-    learning = zip([folder for folder, layer in folders if layer.learns], stack.learning, strict=True)
-    arrays: list[NDArray[np.float32]] = []
+        weights = _weights(path, archive, file, n_bytes, _COPIES * 4 * stack.n_parameters + _ROOM_BYTES)
     try:
-        file = Hdf5File(weights)
-        for folder, (_, shapes) in learning:
-            arrays += [file.array(f"{folder}/{i}", shape) for i, shape in enumerate(shapes)]
+        arrays = _by_folder(Hdf5File(weights), stack.learning)
+        network, ordered = stack.finish(arrays)
+    except NetworkError as error:
+        raise unusable(path, str(error), lacks=True) from None
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
-    return checkpoint_in(path, network, arrays, metadata.get("class_names"), metadata.get("digitlab"))
+    return checkpoint_in(path, network, ordered, metadata.get("class_names"), metadata.get("digitlab"))
 
 
 def weight_folders(kinds: Iterable[str]) -> list[str]:
@@ -85,31 +97,104 @@ def weight_folders(kinds: Iterable[str]) -> list[str]:
     return folders
 
 
-def _opened(path: Path, content: bytes) -> zipfile.ZipFile:
-    end = content[-_END_BYTES:]
-    if not content.startswith(b"PK\x03\x04") or not end.startswith(_END):
-        advice = "In Keras: keras.saving.load_model(old).save('model.keras')."
-        raise unusable(path, f"it is not a whole .keras file of Keras 3. {advice}")
+def _described(path: Path, description: Any) -> ForeignStack:
+    try:
+        return read_keras_config(description)
+    except NetworkError as error:
+        raise unusable(path, str(error), lacks=True) from None
+
+
+def _by_folder(file: Hdf5File, layers: Sequence[ForeignLayer]) -> list[Arrays]:
+    """Return the arrays of every layer, wherever this version of Keras has put them."""
+    places: dict[tuple[str, ...], dict[int, int]] = {}
+    for path, address in file.arrays(without="optimizer"):
+        # Keras for Windows joined names with its own sign.
+        *folders, number = path.replace("\\", "/").split("/")
+        if folders[-1:] == ["vars"] and number.isdecimal() and len(number) < 4:
+            inner = tuple(name for name in folders[:-1] if name not in _CONTAINERS)
+            places.setdefault(inner, {})[int(number)] = address
+    folders_of = [layer.folders for layer in layers]
+    ways = (folders_of, [layer.names for layer in layers], _ranked(folders_of, list(places)))
+    for way in ways:
+        if all(_fits(file, places.get(inner, {}), layer) for inner, layer in zip(way, layers, strict=True)):
+            return [_arrays(file, places[inner], layer) for inner, layer in zip(way, layers, strict=True)]
+    for inner, layer in zip(folders_of, layers, strict=True):
+        for i, (_, shape) in enumerate(layer.weights):
+            where = f"layers/{'/layers/'.join(inner)}/vars/{i}"
+            if i not in places.get(inner, {}):
+                raise Hdf5Error(f"{where} is missing from its weights.")
+            file.array_at(places[inner][i], shape, where)
+    raise Hdf5Error("its weights are not those of its layers.")
+
+
+def _arrays(file: Hdf5File, there: dict[int, int], layer: ForeignLayer) -> Arrays:
+    wanted = enumerate(layer.weights)
+    return [
+        _NO_COUNT if part == "count" else file.array_at(there[i], shape, f"{layer.name}/{part}")
+        for i, (part, shape) in wanted
+    ]
+
+
+def _fits(file: Hdf5File, there: dict[int, int], layer: ForeignLayer) -> bool:
+    return all(i in there and file.shape_at(there[i]) == shape for i, (_, shape) in enumerate(layer.weights))
+
+
+def _ranked(wanted: Sequence[tuple[str, ...]], found: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return for every layer the folder of its class that comes next: Keras 2.13 and 2.14 leave out numbers."""
+    heads: dict[str, list[str]] = {}
+    for head in sorted({inner[0] for inner in found if inner}, key=_counted):
+        heads.setdefault(_counted(head)[0], []).append(head)
+    chosen: dict[str, str] = {}
+    for inner in wanted:
+        if inner and inner[0] not in chosen:
+            chosen[inner[0]] = next(iter(heads.get(_counted(inner[0])[0], [])), "")
+            heads[_counted(inner[0])[0]] = heads.get(_counted(inner[0])[0], [])[1:]
+    below: dict[str, list[tuple[str, ...]]] = {}
+    for inner in wanted:
+        below.setdefault(inner[0], []).append(inner[1:])
+    tails = {
+        head: iter(_ranked(rest, [inner[1:] for inner in found if inner and inner[0] == chosen[head]]))
+        if any(rest)
+        else iter(rest)
+        for head, rest in below.items()
+    }
+    return [(chosen[inner[0]], *next(tails[inner[0]])) for inner in wanted]
+
+
+def _counted(name: str) -> tuple[str, int]:
+    match = _COUNTED.fullmatch(name)
+    assert match is not None
+    return match[1], int(match[2][:9]) if match[2] else 0
+
+
+def _opened(path: Path, file: BinaryIO, n_bytes: int) -> zipfile.ZipFile:
+    file.seek(max(0, n_bytes - _END_BYTES - _LOCATOR_BYTES))
+    tail = file.read(_END_BYTES + _LOCATOR_BYTES)
+    end = tail[-_END_BYTES:]
+    if not end.startswith(_END):
+        raise unusable(path, "it is not a whole .keras file of Keras 3. Save or copy it again.")
     # Python would make an object for every entry that the file claims to have, millions of them if it says so.
     n_entries, directory_bytes = int.from_bytes(end[10:12], "little"), int.from_bytes(end[12:16], "little")
-    is_large = _ZIP64_LOCATOR in content[-_END_BYTES - _LOCATOR_BYTES :]
-    if is_large or n_entries > _MOST_ENTRIES or directory_bytes > 2**16:
+    if _ZIP64_LOCATOR in tail or n_entries > _MOST_ENTRIES or directory_bytes > 2**16:
         raise unusable(path, f"it claims to hold {n_entries:,} files; a .keras file holds three.")
     try:
-        return zipfile.ZipFile(io.BytesIO(content))
+        return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError) as error:
         raise unusable(path, f"it is a damaged zip file ({error}). Save the model again.") from None
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     try:
         entry = archive.getinfo(name)
     except KeyError:
         raise unusable(path, f"it has no {name}, which a .keras file of Keras 3 has. Save the model again.") from None
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
         raise unusable(path, f"{name} in it is encrypted or compressed in a way that Keras does not use.")
-    if entry.compress_type == zipfile.ZIP_DEFLATED:
-        most_bytes = min(most_bytes, _MOST_INFLATED_BYTES)
+    return entry
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    entry = _entry(path, archive, name)
     try:
         with archive.open(entry) as file:
             content = file.read(most_bytes + 1)
@@ -117,9 +202,28 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) ->
         raise unusable(path, f"{name} in it is damaged ({error}). Save the model again.") from None
     if len(content) > most_bytes:
         raise unusable(
-            path, f"{name} in it has more than {most_bytes:,} bytes, too many for this network. Save it in Keras."
+            path, f"{name} in it has more than {most_bytes:,} bytes, too many for a network. Save it in Keras."
         )
     return content
+
+
+def _weights(path: Path, archive: zipfile.ZipFile, file: BinaryIO, n_bytes: int, most_inflated_bytes: int) -> Content:
+    """Return the weights, which stay in the file if they are stored as they are: the optimizer's may be large."""
+    entry = _entry(path, archive, WEIGHTS)
+    if entry.compress_type == zipfile.ZIP_DEFLATED:
+        return _member(path, archive, WEIGHTS, min(most_inflated_bytes, _MOST_INFLATED_BYTES))
+    try:
+        with archive.open(entry) as stored:
+            while stored.read(_CHUNK_BYTES):  # its checksum is compared at the end
+                pass
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+        raise unusable(path, f"{WEIGHTS} in it is damaged ({error}). Save the model again.") from None
+    file.seek(entry.header_offset)
+    head = file.read(30)
+    start = entry.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    if len(head) < 30 or start + entry.file_size > n_bytes:
+        raise unusable(path, f"{WEIGHTS} in it is cut short. Save the model again.")
+    return FilePart(file, start, entry.file_size)
 
 
 def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -130,202 +234,76 @@ def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-@dataclass(frozen=True)
-class ForeignLayer:
-    """A layer of the description: its class, its name there, and whether it has weights."""
-
-    kind: str
-    name: str
-    learns: bool
+# ---- HDF5 ----
 
 
-@dataclass(frozen=True)
-class ForeignStack:
-    """The network, and the layers that it was made from, in order and without the input."""
-
-    architecture: Architecture
-    layers: tuple[ForeignLayer, ...]
-
-    @property
-    def learning(self) -> list[tuple[ForeignLayer, tuple[Shape, ...]]]:
-        """The layers that learn, with the shapes of kernel and bias."""
-        network = self.architecture
-        shapes = [layer.weight_shapes(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
-        foreign = [layer for layer in self.layers if layer.learns]
-        return list(zip(foreign, filter(None, shapes), strict=True))
-
-
-def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
-    """Build a network from ``{"class_name": "Sequential", "config": {...}}``, of Keras 2, Keras 3 or TensorFlow.js.
-
-    A ``Functional`` whose layers follow one another will do.
-    """
-    kind, config = model.get("class_name"), model.get("config")
-    layers = config if isinstance(config, list) else config.get("layers") if isinstance(config, Mapping) else None
-    if kind not in ("Sequential", "Functional", "Model") or not isinstance(layers, list):
-        raise NetworkError(f"It should describe a Sequential network; it describes {shown(kind)}.")
-    if len(layers) > _MOST_LAYERS:
-        raise NetworkError(f"It has {len(layers)} layers; digitlab runs at most 64.")
-    stack, foreign = Stack(), []
-    input_shape: Shape | None = None
-    before = ""
-    for position, entry in enumerate(layers, start=1):
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
-            raise NetworkError(f"Layer {position} should be an object with a class_name.")
-        layer_kind, settings = entry["class_name"], entry.get("config")
-        if not isinstance(settings, Mapping):
-            raise NetworkError(f"Layer {position} has no settings.")
-        name = str(settings.get("name") or entry.get("name") or "")
-        if kind != "Sequential" and _sources(entry.get("inbound_nodes"), 0) != ([before] if before else []):
-            raise NetworkError(
-                f"Layer {position} does not follow the layer before it; digitlab runs layers one after the other."
+def _whole_model(path: Path, content: Content) -> Checkpoint:
+    """Read what ``model.save("model.h5")`` of Keras 1 to 3 writes."""
+    try:
+        file = Hdf5File(content)
+        root = file.find("")
+        attributes = file.texts(root)
+        members = file.members(root)
+        texts = attributes.get("model_config")
+        if not texts:
+            if "layer_names" in attributes or "layer_names0" in attributes or set(members) & {*_CONTAINERS, "_layers"}:
+                raise unusable(path, _ONLY_WEIGHTS.format(name=path.name))
+            raise unusable(
+                path, "it is an HDF5 file, but no model of Keras. Save the model again: model.save('m.keras')."
             )
-        before = name
-        if input_shape is None:
-            given = settings.get("batch_shape")
-            input_shape = _shape(settings.get("batch_input_shape") if given is None else given, position)
-        if layer_kind == "InputLayer":
-            continue
-        try:
-            if layer_kind == "Reshape":
-                input_shape = _reshape(stack, settings, input_shape)
-            else:
-                _add(stack, layer_kind, _Settings(settings), position)
-        except NetworkError as error:
-            text = str(error)
-            raise NetworkError(text if text.startswith("Layer") else f"Layer {position}, {text}") from None
-        foreign.append(ForeignLayer(layer_kind, name, layer_kind in ("Conv2D", "Dense")))
-    if input_shape is None and isinstance(config, Mapping):
-        input_shape = _shape(config.get("build_input_shape"), 0)
-    if input_shape is None:
-        raise NetworkError("It does not say what shape its images have; build the model before saving it.")
-    title = config.get("name") if isinstance(config, Mapping) else None
-    return ForeignStack(stack.finish(input_shape, title if isinstance(title, str) else ""), tuple(foreign))
+        stack = _described(path, parse_json(path, texts[0].encode(), "its model_config"))
+        group = "model_weights" if "model_weights" in members else ""
+        about = file.texts(file.find(group))
+        arrays = _by_name(file, group, stack.learning)
+        if about.get("backend") == ["theano"]:
+            # Theano turns kernels around when it convolves.
+            arrays = [[np.flip(array, (0, 1)) if array.ndim == 4 else array for array in layer] for layer in arrays]
+        network, ordered = stack.finish(arrays)
+    except NetworkError as error:
+        raise unusable(path, str(error), lacks=True) from None
+    except Hdf5Error as error:
+        raise unusable(path, f"{error} Save the model again with Keras: model.save('model.keras').") from None
+    return checkpoint_in(path, network, ordered, None, None)
 
 
-def _shape(shape: Any, position: int) -> Shape | None:
-    """Return the shape of one image from that of a batch."""
-    if shape is None:
-        return None
-    inner = list(shape[1:]) if isinstance(shape, list | tuple) else []
-    if len(inner) not in (1, 3) or not are_counts(inner):
-        raise NetworkError(
-            f"Layer {position}: its input must be images of a fixed size, (height, width, channels), or a row of "
-            "features."
+def _by_name(file: Hdf5File, group: str, layers: Sequence[ForeignLayer]) -> list[Arrays]:
+    """Return the arrays of every layer: by the names of the layers of the outermost network, and their order there."""
+    found: dict[str, list[Arrays]] = {}
+    for outer in dict.fromkeys(layer.names[0] for layer in layers):
+        mine = [layer for layer in layers if layer.names[0] == outer]
+        there = f"{group}/{outer}" if group else outer
+        names = _listed(file.texts(file.find(there)), "weight_names")
+        wanted = [(layer, name, shape) for layer in mine for name, shape in layer.weights]
+        if len(wanted) > len(names):
+            raise Hdf5Error(f"{there} lacks weights of its layers.")
+        order = _order(wanted, names) if len(mine) > 1 else list(range(len(wanted)))
+        arrays = iter(
+            _NO_COUNT if name == "count" else file.array(f"{there}/{names[i]}", shape)
+            for i, (_, name, shape) in zip(order, wanted, strict=True)
         )
-    return tuple(inner)
+        found[outer] = [[next(arrays) for _ in layer.weights] for layer in mine]
+    queues = {outer: iter(of_layers) for outer, of_layers in found.items()}
+    return [next(queues[layer.names[0]]) for layer in layers]
 
 
-def _sources(nodes: Any, depth: int) -> list[str]:
-    """Return the names of the layers that a layer of a functional model reads."""
-    if depth > 8:
-        return ["..."]
-    if isinstance(nodes, Mapping):  # Keras 3
-        history = nodes.get("keras_history")
-        if isinstance(history, list) and history and isinstance(history[0], str):
-            return [history[0]]
-        return _sources([nodes.get("args"), nodes.get("config")], depth + 1)
-    if isinstance(nodes, list):
-        if len(nodes) >= 3 and isinstance(nodes[0], str) and all(isinstance(n, int) for n in nodes[1:3]):
-            return [nodes[0]]  # Keras 2: name, node, tensor, arguments
-        return [source for node in nodes for source in _sources(node, depth + 1)]
-    return []
+def _order(wanted: Sequence[tuple[ForeignLayer, str, Any]], names: Sequence[str]) -> list[int]:
+    """Return which of the names each weight of a network in a network has: by its layer's, or else by its place."""
+    by_place = {tuple(name.split(":")[0].split("/")[-2:]): i for i, name in enumerate(names)}
+    keys = [(layer.name, name) for layer, name, _ in wanted]
+    if all(key in by_place for key in keys):
+        return [by_place[key] for key in keys]
+    # Keras lists what learns first, then the rest.
+    learns = [name in ("kernel", "bias", "gamma", "beta") for _, name, _ in wanted]
+    ranked = sorted(range(len(wanted)), key=lambda i: not learns[i])
+    return [ranked.index(i) for i in range(len(wanted))]
 
 
-class _Settings:
-    """The settings of one layer, asked for one by one; another value than those that digitlab knows is refused."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.config = config
-        name = config.get("name")
-        self.name = name if isinstance(name, str) else ""
-
-    def get(self, name: str, default: Any) -> Any:
-        value = self.config.get(name)
-        return default if value is None else tuple(value) if isinstance(value, list) else value
-
-    def number(self, name: str, kind: type) -> Any:
-        value = self.config.get(name)
-        if isinstance(value, bool) or not isinstance(value, kind | int):
-            raise NetworkError(f"its setting {name} is missing or not a number.")
-        return value
-
-    def must_be(self, name: str, allowed: tuple[Any, ...], advice: str) -> None:
-        value = self.config.get(name)
-        if value is not None and value not in allowed:
-            found = value if isinstance(value, int | float | list) and len(str(value)) < 40 else shown(value)
-            raise NetworkError(f"its {name} is {found}, and digitlab has only {allowed[0]}; {advice}.")
-
-    def activation(self) -> str:
-        value = self.get("activation", "linear")
-        if value not in ACTIVATIONS:
-            raise NetworkError(f"its activation {shown(value)} is not one that digitlab has; use relu or softmax.")
-        return str(value)
-
-    def learning(self) -> dict[str, Any]:
-        """What convolutions and dense layers have in common."""
-        return {
-            "name": self.name,
-            "activation": self.activation(),
-            "use_bias": self.get("use_bias", True),
-            "kernel_initializer": self._initializer("kernel_initializer", "glorot_uniform"),
-            "bias_initializer": self._initializer("bias_initializer", "zeros"),
-        }
-
-    def _initializer(self, name: str, default: str) -> str:
-        # Only for who trains the network anew from other weights; one that digitlab lacks becomes Keras' default.
-        value = self.config.get(name)
-        kind = value.get("class_name") if isinstance(value, Mapping) else value
-        return _INITIALIZERS.get(kind, default) if isinstance(kind, str) else default
-
-
-def _add(stack: Stack, kind: str, settings: _Settings, position: int) -> None:
-    """Add a layer of the whitelist to the stack."""
-    if kind in ("Conv2D", "MaxPooling2D", "Flatten"):
-        settings.must_be("data_format", ("channels_last",), "build the network with channels last")
-    if kind == "Conv2D":
-        settings.must_be("strides", (1, [1, 1]), "use MaxPooling2D to make images smaller")
-        settings.must_be("dilation_rate", (1, [1, 1]), "use a larger kernel")
-        settings.must_be("groups", (1,), "use an ordinary Conv2D")
-        filters, size = settings.number("filters", int), settings.get("kernel_size", None)
-        stack.add(Conv2D(filters, size, padding=settings.get("padding", "valid"), **settings.learning()))
-    elif kind == "MaxPooling2D":
-        pool, strides = settings.get("pool_size", 2), settings.get("strides", None)
-        stack.add(MaxPooling2D(pool, strides, padding=settings.get("padding", "valid"), name=settings.name))
-    elif kind == "Flatten":
-        stack.add(Flatten(name=settings.name))
-    elif kind == "Dense":
-        stack.add(Dense(settings.number("units", int), **settings.learning()))
-    elif kind == "Dropout":
-        settings.must_be("noise_shape", (None,), "leave it out")
-        stack.add(Dropout(float(settings.number("rate", float)), name=settings.name))
-    elif kind == "Activation":
-        stack.activate(settings.activation(), position)
-    elif kind == "ReLU":
-        settings.must_be("max_value", (None,), "use a plain ReLU")
-        settings.must_be("negative_slope", (0,), "use a plain ReLU")
-        settings.must_be("threshold", (0,), "use a plain ReLU")
-        stack.activate("relu", position)
-    elif kind == "Softmax":
-        settings.must_be("axis", (-1, 1), "put it behind the last Dense layer")
-        stack.activate("softmax", position)
-    elif kind == "Rescaling":
-        scale, offset = settings.number("scale", float), settings.get("offset", 0.0)
-        if not isinstance(offset, int | float) or stack.layers or not is_pixel_scale(float(scale), float(offset)):
-            raise NetworkError(
-                "its Rescaling is not the division by 255 that digitlab does itself, at the beginning; train the "
-                "network with pixels from 0 to 1."
-            )
-    else:
-        raise lacking(kind, position=position)
-
-
-def _reshape(stack: Stack, settings: Mapping[str, Any], input_shape: Shape | None) -> Shape | None:
-    target = settings.get("target_shape")
-    if isinstance(target, list) and len(target) == 1:
-        stack.add(Flatten())
-        return input_shape
-    if not stack.layers and isinstance(target, list) and -1 not in target:
-        # A row of pixels that is made an image: digitlab's networks take both.
-        return _shape([None, *target], 1)
-    raise NetworkError("its Reshape is not one to a row of features, or of the input to images; use Flatten.")
+def _listed(attributes: dict[str, list[str]], name: str) -> list[str]:
+    """Return a list of names, which Keras cuts into several attributes where it is long."""
+    if name in attributes:
+        return attributes[name]
+    parts, names = 0, []
+    while f"{name}{parts}" in attributes:
+        names += attributes[f"{name}{parts}"]
+        parts += 1
+    return names

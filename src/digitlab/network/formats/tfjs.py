@@ -24,7 +24,7 @@ from digitlab.network.formats.files import (
     shown,
     unusable,
 )
-from digitlab.network.formats.keras import ForeignStack, read_keras_config
+from digitlab.network.formats.keras_config import Arrays, ForeignStack, is_keras_config, read_keras_config
 from digitlab.network.layers import are_counts
 
 #: By name: how a weight is stored.
@@ -64,14 +64,13 @@ def read_tfjs(path: Path) -> Checkpoint:
     try:
         stack = _topology(document)
         stored = _manifest(document)
-        network = stack.architecture
-        n_left = network.n_parameters
+        n_left = stack.n_parameters
         arrays: dict[str, NDArray[np.float32]] = {}
         for paths, weights in stored:
             # Of all groups together: a file may name the same shard a thousand times.
             n_left -= sum(math.prod(weight.shape) for weight in weights)
             if n_left < 0:
-                raise RunError(f"it holds more weights than the {network.n_parameters:,} of its network.")
+                raise RunError(f"it holds more weights than the {stack.n_parameters:,} of its network.")
             content = _shards(path, paths, sum(weight.n_bytes for weight in weights))
             for weight in weights:
                 chunk, content = content[: weight.n_bytes], content[weight.n_bytes :]
@@ -81,7 +80,7 @@ def read_tfjs(path: Path) -> Checkpoint:
                     else dequantized(bytes(chunk), weight.quantization)
                 )
                 arrays[weight.name] = numbers.reshape(weight.shape)
-        ordered = _ordered(stack, arrays)
+        network, ordered = stack.finish(_ordered(stack, arrays))
     except (NetworkError, RunError) as error:
         text = str(error)
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
@@ -97,6 +96,12 @@ def _topology(document: Mapping[str, Any]) -> ForeignStack:
         raise RunError(
             "it is a graph model, which holds operations instead of layers. Convert the original as a layers model "
             "(tfjs_layers_model)."
+        )
+    if is_keras_config(document):
+        raise RunError(
+            "it is what Keras' model.to_json() writes: a network without weights. In Keras: model = "
+            "keras.models.model_from_json(open('model.json').read()), then model.load_weights(...) with the file of "
+            "its weights, and model.save('model.keras')."
         )
     if not isinstance(topology, Mapping):
         raise RunError("it is not a TensorFlow.js layers model: it has no modelTopology. Name the right model.json.")
@@ -152,19 +157,21 @@ def _shards(path: Path, shards: list[str], n_bytes: int) -> memoryview:
     return memoryview(b"".join(parts))
 
 
-def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Return the weights in the network's order, found by the last two words of their names: layer/part."""
+def _ordered(stack: ForeignStack, arrays: Mapping[str, NDArray[np.float32]]) -> list[Arrays]:
+    """Return the arrays of every layer, found by the last two words of their names: layer/part."""
     by_place = {"/".join(name.split(":")[0].split("/")[-2:]): array for name, array in arrays.items()}
-    ordered = []
-    for layer, shapes in stack.learning:
-        for part, shape in zip(("kernel", "bias"), shapes, strict=False):
+    ordered: list[Arrays] = []
+    for layer in stack.learning:
+        found = []
+        for part, shape in layer.weights:
             place = f"{layer.name}/{part}"
             array = by_place.pop(place, None)
             if array is None:
                 raise RunError(f"the weight {shown(place)} of its network is missing.")
             if array.shape != shape:
                 raise RunError(f"the weight {shown(place)} should have the shape {shape}; it has {array.shape}.")
-            ordered.append(array)
+            found.append(array)
+        ordered.append(found)
     if by_place:
         raise RunError(f"it holds a weight {shown(next(iter(by_place)))} that its network does not have.")
     return ordered
