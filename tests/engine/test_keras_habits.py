@@ -383,13 +383,16 @@ def test_frames_are_taken_as_they_come() -> None:
 # ---- files ----
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model.onnx", "model.safetensors", "folder", "folder/model.json"])
+@pytest.mark.parametrize(
+    "name", ["model.keras", "model.h5", "model.onnx", "model.safetensors", "folder", "folder/model.json"]
+)
 def test_a_saved_model_is_loaded_and_answers_the_same(name: str, tmp_path: Path) -> None:
     model = dl.Sequential.from_architecture(small(1).architecture, seed=1, class_names=("a", "b", "c"))
     model.save(tmp_path / name)
     back = dl.load_model(tmp_path / name)
     np.testing.assert_allclose(back.predict(BYTES), model.predict(BYTES), atol=1e-6)
-    assert back.class_names == ("a", "b", "c")
+    # Keras' older format has no place for them.
+    assert back.class_names == (("0", "1", "2") if name == "model.h5" else ("a", "b", "c"))
     model.save(str(tmp_path / name))
     with pytest.raises(StorageError, match="overwrite is False"):
         model.save(tmp_path / name, overwrite=False)
