@@ -398,6 +398,25 @@ def test_a_saved_model_is_loaded_and_answers_the_same(name: str, tmp_path: Path)
         model.save(tmp_path / name, overwrite=False)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.onnx", "model.safetensors", "folder"])
+def test_the_scale_that_a_saved_model_learned_from_is_part_of_it_when_it_is_loaded(name: str, tmp_path: Path) -> None:
+    model = small()
+    with pytest.warns(UserWarning, match="taken as they are"):
+        model.fit(BYTES.astype(float), LABELS, epochs=1)
+    model.save(tmp_path / name)
+    back = dl.load_model(tmp_path / name)
+    np.testing.assert_allclose(back.predict(BYTES), model.predict(BYTES.astype(float)), atol=1e-4)
+    with pytest.warns(UserWarning, match=r"pass X / 255\."):
+        back.predict(BYTES.astype(float))
+    if name == "model.onnx":  # which others give bytes, too
+        session = pytest.importorskip("onnxruntime").InferenceSession(tmp_path / name)
+        (answers,) = session.run(None, {"images": BYTES[..., np.newaxis]})
+        np.testing.assert_allclose(answers, back.predict(BYTES), atol=1e-5)
+    model.fit(BYTES, LABELS, epochs=1)
+    model.save(tmp_path / name)
+    np.testing.assert_allclose(dl.load_model(tmp_path / name).predict(BYTES), model.predict(BYTES), atol=1e-6)
+
+
 def test_weights_are_saved_and_loaded_alone(tmp_path: Path) -> None:
     model = small(1)
     model.save_weights(tmp_path / "some.weights.h5")

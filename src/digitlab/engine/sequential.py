@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -391,7 +392,10 @@ class Sequential:
             If it cannot be written; what was there is as it was.
         """
         check_others("save", others)
-        save_model(self, filepath, overwrite)
+        learned = self._learned_scale
+        # Every door of digitlab opens it with the scale that it learned from.
+        pixels = None if learned is None or learned == math.inf else PixelScale.of(f"0-{learned:g}")
+        save_model(self, filepath, overwrite, pixels)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone, to a file that ends in ``.weights.h5``, as Keras 3 does."""
@@ -836,11 +840,12 @@ def load_model(
         If there is no such network; its layers do not have the weights of the file.
     """
     try:
-        model = Sequential.from_checkpoint(open_model(path, out, pixels, network), threads=threads)
+        checkpoint = open_model(path, out, pixels, network)
     except LackingError as error:
         return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
-    if pixels is not None or not is_model_file(path):
-        model._learned_scale = 1.0  # a run has learned from bytes, and a scale that is told is part of the network
+    model = Sequential.from_checkpoint(checkpoint, threads=threads)
+    if told_scale(checkpoint) is not None:
+        model._learned_scale = 1.0  # whatever it was, it is part of the network now
     return model
 
 

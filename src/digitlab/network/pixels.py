@@ -26,8 +26,8 @@ from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.folding import rescaled
 from digitlab.text import percent
 
-# What a model's metadata call its scale.
-_PIXELS = "pixels"
+#: What a model's metadata call its scale.
+PIXELS = "pixels"
 #: Labelled images that are asked for at most.
 MOST_IMAGES = 2_000
 
@@ -103,13 +103,13 @@ def with_pixels(checkpoint: Checkpoint, scale: PixelScale) -> Checkpoint:
     """Return the network that takes pixels of 0 to 1 and answers as this one does when it gets them in its scale."""
     if not scale.is_own:
         checkpoint = rescaled(checkpoint, scale.factor, scale.offset)
-    return replace(checkpoint, metadata=checkpoint.metadata | {_PIXELS: OWN.text})
+    return replace(checkpoint, metadata=checkpoint.metadata | {PIXELS: OWN.text})
 
 
 def told_scale(checkpoint: Checkpoint) -> PixelScale | None:
     """Return the scale that a file's metadata tell; None where they tell none, or none that there is."""
     try:
-        return PixelScale.of(checkpoint.metadata[_PIXELS])
+        return PixelScale.of(checkpoint.metadata[PIXELS])
     except (KeyError, ConfigError):
         return None
 
