@@ -375,6 +375,11 @@ def test_frames_are_taken_as_they_come() -> None:
     for y in (frame["label"], frame[["label"]], frame["label"].astype(object)):
         assert learned(x, y).history == expected
     assert learned(x.astype(object), LABELS, validation_split=0.1).history["loss"]
+    gaps = x.astype("Int64").mask(x > 250)
+    with pytest.raises(DataError, match=r"among these is '<NA>'.*fillna\(0\)"):
+        learned(gaps, LABELS)
+    with pytest.raises(DataError, match="NaN or infinite"):
+        learned(x.mask(x > 250), LABELS)
     np.testing.assert_array_equal(small().predict(x), small().predict(BYTES))
     with pytest.raises(DataError, match=r"frame\.drop"):
         learned(frame, LABELS)

@@ -137,6 +137,17 @@ def test_any_usual_scale_gives_the_same_network(digits: Any, largest: int, kind:
     assert np.array_equal(classifier.predict_proba(given), expected.predict_proba(shares.astype(np.float32)))
 
 
+def test_a_scaler_that_leaves_a_few_pixels_as_they_are_is_no_other_scale(digits: Any) -> None:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+
+    images, labels = digits[0].reshape(-1, 784).copy(), digits[1]
+    images[:200, 300] = 0  # a pixel that is inked only in what is asked later
+    pipeline = make_pipeline(MinMaxScaler(), quick(epochs=1)).fit(images[:200], labels[:200])
+    assert pipeline[0].transform(images[200:400]).max() > 100
+    pipeline.predict(images[200:400])
+
+
 @pytest.mark.parametrize(("learned", "asked", "advice"), [(255, 1, "X * 255"), (16, 1, "X * 16"), (1, 255, "X / 255")])
 def test_images_in_another_scale_than_was_learned_are_warned_of(
     digits: Any, learned: int, asked: int, advice: str

@@ -19,7 +19,7 @@ _LEAST_FLOAT = -_MOST_FLOAT
 #: What the largest value of a set of images usually is: shares of ink, scikit-learn's load_digits, bytes, 16 bits.
 USUAL_SCALES = (1.0, 16.0, 255.0, 65535.0)
 # Values so much beyond what the network learned from, or no more than 1 where that was bytes, are in another scale.
-_BEYOND = 1.5
+_BEYOND, _FEW = 1.5, 0.01
 #: The images that digitlab is about, and those that LeNet-5 takes.
 _DIGIT, _PADDED = (28, 28), (32, 32)
 _COLORS = 3
@@ -163,6 +163,12 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
                 "that ink is 1 and paper 0, as floats."
             )
         return array.astype(np.uint8)
+    if array.ndim and array.dtype.kind in "OSU" and array.size:
+        odd = next((one for one in array.flat if not isinstance(one, int | float | np.number)), array.flat[0])
+        raise DataError(
+            f"Pixels are numbers, and among these is {str(odd)[:40]!r}. Texts of digits become numbers with "
+            ".astype(float), and 0 is put where a frame has gaps by .fillna(0)."
+        )
     if not np.issubdtype(array.dtype, np.floating):
         found = str(array.dtype) if array.ndim and array.dtype != object else type(images).__name__
         raise DataError(
@@ -226,8 +232,8 @@ def scale_told(pixels: NDArray[Any], learned: float | None) -> str:
             )
         return ""
     if learned is not None:
-        return unlike_learned(most, learned)
-    if most <= _BEYOND:
+        return unlike_learned(pixels, learned)
+    if not _goes_beyond(pixels, most, 1.0):
         return ""
     scale = usual_scale(most)
     return (
@@ -237,15 +243,23 @@ def scale_told(pixels: NDArray[Any], learned: float | None) -> str:
     )
 
 
-def unlike_learned(most: float, learned: float) -> str:
-    """Return a sentence where images that go up to ``most`` are in another scale than those learned from; or ""."""
-    if not (most > _BEYOND * learned or 0 < most <= 1 < learned):
+def unlike_learned(pixels: NDArray[Any], learned: float) -> str:
+    """Return a sentence where pixels, 0 or more, are in another scale than those learned from; or ""."""
+    most = float(pixels.max())
+    if not (_goes_beyond(pixels, most, learned) or 0 < most <= 1 < learned):
         return ""
     scale = usual_scale(most)
     return (
         f"The images were from 0 to {learned:g} when the network learned from them, and these are from 0 to "
         f"{scale:g}, it seems, so that the answers will be wrong. If so, pass X{_times(learned / scale)}."
     )
+
+
+def _goes_beyond(pixels: NDArray[Any], most: float, learned: float) -> bool:
+    # A few may: where a pixel was never inked, scikit-learn's MinMaxScaler leaves what others have there.
+    if most <= _BEYOND * learned:
+        return False
+    return bool(np.count_nonzero(pixels > _BEYOND * learned) > _FEW * np.count_nonzero(pixels))
 
 
 def usual_scale(most: float) -> float:

@@ -165,8 +165,8 @@ class DigitClassifier(_Estimator):
 
     def _check_scale(self, images: NDArray[Any]) -> None:
         """Warn of values in another scale than those of ``fit``, which would be answered wrongly without a word."""
-        told = unlike_learned(float(images.max()), self.largest_value_)
-        if told and self._is_usual and images.min() >= 0:
+        told = unlike_learned(images, self.largest_value_) if self._is_usual and images.min() >= 0 else ""
+        if told:
             warnings.warn(told, UserWarning, stacklevel=4)
 
     def _scaled(self, images: NDArray[Any]) -> NDArray[Any]:
