@@ -18,17 +18,7 @@ from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
 from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
-from digitlab.network.layers import (
-    LAYERS,
-    Activation,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    MaxPooling2D,
-    activation_of,
-)
+from digitlab.network.layers import LAYERS, Activation, Conv2D, Dense, Dropout, Layer, activation_of
 from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
@@ -61,7 +51,6 @@ MOST_JSON_BYTES = 2**20
 MOST_WEIGHT_BYTES = 2**28
 _LONGEST_WORD = 80
 _LONGEST_TEXT, _MOST_TEXTS = 1000, 32
-_SCALE_TOLERANCE = 1e-6
 _LARGEST_INPUT = 2**24
 _LONGEST_KIND = 60
 _CODE = "it is code, and digitlab runs no code from a file"
@@ -241,11 +230,6 @@ def lacking(kind: str, *, position: int) -> NetworkError:
     return NetworkError(f"Layer {position} is {kind}: {why}")
 
 
-def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
-    """Tell whether this is what digitlab does to pixels of 0 to 255 itself: dividing by 255."""
-    return abs(scale * 255.0 - 1.0) <= _SCALE_TOLERANCE and offset == 0.0
-
-
 def assembled(
     steps: Sequence[Weighted | Affine], input_shape: Sequence[int | None], name: str
 ) -> tuple[Architecture, list[NDArray[np.float32]]]:
@@ -274,51 +258,3 @@ def assembled(
     if architecture.n_classes < 2:  # which also says so if the network does not end in probabilities
         raise NetworkError("It gives one number, which tells no classes apart; end it in a Dense with a unit a class.")
     return architecture, [array for _, arrays in left for array in arrays]
-
-
-class Stack:
-    """Layers that are added one by one, as other programs describe them: activations come as layers of their own."""
-
-    def __init__(self) -> None:
-        self.layers: list[Layer] = []
-
-    def add(self, layer: Layer) -> None:
-        """Add a layer; its name is kept if it can be."""
-        taken = {other.name for other in self.layers}
-        if not is_name(layer.name) or layer.name in taken:
-            layer = dataclasses.replace(layer, name="")
-        self.layers.append(layer)
-
-    def activate(self, activation: str, position: int) -> None:
-        """Add an activation that stands by itself, by making it part of the layer whose sums it is for.
-
-        Max-pooling and ReLU may change places, since ReLU is monotonic.
-        """
-        if activation == "linear":
-            return
-        passable = (MaxPooling2D, Flatten, Dropout) if activation == "relu" else (Dropout,)
-        for i in reversed(range(len(self.layers))):
-            layer = self.layers[i]
-            if isinstance(layer, Conv2D | Dense) and layer.activation in ("linear", activation):
-                self.layers[i] = dataclasses.replace(layer, activation=activation)
-                return
-            if not isinstance(layer, passable):
-                break
-        raise NetworkError(
-            f"Layer {position} is a {activation} that does not follow a linear Conv2D or Dense; "
-            "in digitlab an activation belongs to one of these."
-        )
-
-    def finish(self, input_shape: Sequence[int], name: str) -> Architecture:
-        """Return the network; one that ends in logits gets a softmax, which changes no answer."""
-        last = self.layers[-1] if self.layers else None
-        if isinstance(last, Dense) and last.activation == "linear":
-            self.layers[-1] = dataclasses.replace(last, activation="softmax")
-        shape = tuple(input_shape)
-        # Before anything multiplies them: a file may say 10**18.
-        if not shape or math.prod(shape) > _LARGEST_INPUT:
-            raise NetworkError(f"Its input shape {shape} cannot be one of images.")
-        usable = name.isprintable() and 1 <= len(name) <= 100
-        architecture = Architecture(self.layers, shape, name if usable else "sequential")
-        architecture.n_classes  # noqa: B018 - says so if the network does not end in probabilities
-        return architecture

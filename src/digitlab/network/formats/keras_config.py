@@ -37,6 +37,7 @@ from digitlab.network.layers import (
     ZeroPadding2D,
     are_counts,
 )
+from digitlab.network.pixels import OWN, PIXELS
 
 #: What Keras calls a network of layers.
 MODELS = ("Sequential", "Functional", "Model")
@@ -74,6 +75,7 @@ _INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Ze
 # Pixels of 0 to 1 have a variance of 0.25 at most, and nobody makes them twenty times smaller.
 _LARGEST_VARIANCE, _LEAST_SCALE = 4.0, 0.05
 _LEAST_DEVIATION = 1e-7
+_SAVED_AS_OBJECTS = ("__numpy__", "__tensor__", "__tuple__", "TensorShape")
 _UNCLEAR = "it rearranges its values in a way that digitlab's layers do not."
 
 Arrays = Sequence[NDArray[np.float32]]
@@ -104,11 +106,18 @@ class ForeignStack:
     input_shape: Shape
     name: str
     steps: tuple[Layer | Affine | ForeignLayer, ...]
+    #: Whether the network begins by scaling its pixels, so that nobody has to find out how they are scaled.
+    scales_pixels: bool
 
     @property
     def learning(self) -> list[ForeignLayer]:
         """The layers that need weights, in order."""
         return [step for step in self.steps if isinstance(step, ForeignLayer)]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the description says of the network besides: that its pixels are scaled, where it does that itself."""
+        return {PIXELS: OWN.text} if self.scales_pixels else {}
 
     @property
     def n_parameters(self) -> int:
@@ -138,15 +147,16 @@ def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
     shape = _input_shape(model, 0)
     walk = _Walk(shape)
     walk.model(model, (), ())
-    if walk.n_parameters > _MOST_PARAMETERS:
-        raise NetworkError(
-            f"It has {walk.n_parameters:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}."
-        )
-    if not walk.n_parameters:
-        raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
     config = model.get("config")
     title = config.get("name") if isinstance(config, Mapping) else None
-    return ForeignStack(walk.input_shape, title if isinstance(title, str) else "", tuple(walk.steps))
+    name = title if isinstance(title, str) else ""
+    stack = ForeignStack(walk.input_shape, name, tuple(walk.steps), walk.scales_pixels)
+    n = stack.n_parameters
+    if n > _MOST_PARAMETERS:
+        raise NetworkError(f"It has {n:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}.")
+    if not n:
+        raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
+    return stack
 
 
 def _layers_of(model: Mapping[str, Any]) -> list[Any]:
@@ -176,7 +186,7 @@ def _input_shape(model: Mapping[str, Any], depth: int) -> Shape:
                 continue
         if not isinstance(settings, Mapping):
             continue
-        found = next((settings[key] for key in ("batch_shape", "batch_input_shape") if settings.get(key)), None)
+        found = settings.get("batch_shape") or settings.get("batch_input_shape")
         if found is not None:
             break
     if found is None and isinstance(config, Mapping):
@@ -186,7 +196,8 @@ def _input_shape(model: Mapping[str, Any], depth: int) -> Shape:
         found = found or (built.get("input_shape") if isinstance(built, Mapping) else None)
     if found is None:
         raise NetworkError("It does not say what shape its images have; build the model before saving it.")
-    inner = list(found[1:]) if isinstance(found, list | tuple) else []
+    found = _plain(found)
+    inner = list(found[1:]) if isinstance(found, list) else []
     if len(inner) > 1:
         # A network for images of any size is one for MNIST's, too.
         inner = [_USUAL_SIZE if n is None else n for n in inner]
@@ -219,7 +230,10 @@ def _in_order(model: Mapping[str, Any]) -> list[Any]:
         entry = behind.pop(name)
         ordered.append(entry)
         name = _name(entry)
-    if behind:
+    config = model["config"]
+    outputs = config.get("output_layers") if isinstance(config, Mapping) else None
+    ends = outputs if isinstance(outputs, list) and outputs and isinstance(outputs[0], list) else [outputs]
+    if behind or (outputs and (len(ends) > 1 or not isinstance(ends[0], list) or ends[0][:1] != [name])):
         raise NetworkError("Its layers do not follow one another; digitlab runs layers one after the other.")
     return ordered
 
@@ -262,8 +276,8 @@ class _Walk:
         self.input_shape = self.shape
         self.places: NDArray[np.intp] | None = None
         self.steps: list[Layer | Affine | ForeignLayer] = []
-        self.began = self.scaled = False
-        self.n_parameters = self.position = 0
+        self.began = self.scaled = self.scales_pixels = False
+        self.position = 0
         self._where: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def model(self, model: Mapping[str, Any], folders: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -411,7 +425,6 @@ class _Walk:
         self.moved(shape, first)
 
     def learn(self, weights: Sequence[tuple[str, Shape]], convert: Callable[[Arrays], Weighted | Affine]) -> None:
-        self.n_parameters += sum(math.prod(shape) for _, shape in weights)
         self.steps.append(ForeignLayer(*self._where, tuple(weights), convert))
 
     def convolution(self, settings: _Settings) -> None:
@@ -476,6 +489,7 @@ class _Walk:
         given = settings.config.get("mean"), settings.config.get("variance")
         epsilon = float(settings.number("epsilon", float, 1e-3)) if kind == "BatchNormalization" else 0.0
         is_of_pixels = self.takes_pixels()
+        self.scales_pixels |= is_of_pixels and kind == "Normalization"
 
         def convert(arrays: Arrays) -> Affine:
             parts = {name.removeprefix("moving_"): array for name, array in zip(names, arrays, strict=True)}
@@ -518,7 +532,9 @@ class _Walk:
 
     def scale(self, affine: Affine) -> None:
         # A network whose first layer makes its values small takes pixels of 0 to 255; digitlab's are 0 to 1.
-        is_of_bytes = self.takes_pixels() and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
+        is_of_pixels = self.takes_pixels()
+        self.scales_pixels |= is_of_pixels
+        is_of_bytes = is_of_pixels and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
         if affine.factor.size > 1:
             self.image(self.first)
         self.steps.append(Affine.of(255.0).then(affine) if is_of_bytes else affine)
@@ -619,10 +635,15 @@ class _Settings:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number that was saved as an array or tensor as it is."""
-    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__", "__ndarray__"):
+    """Return a number or row that was saved as an array, a tensor or a shape as it is."""
+    if isinstance(value, Mapping) and value.get("class_name") in (
+        "__numpy__",
+        "__tensor__",
+        "__tuple__",
+        "TensorShape",
+    ):
         inner = value.get("config")
-        return inner.get("value") if isinstance(inner, Mapping) else None
+        return inner.get("value") if isinstance(inner, Mapping) else value.get("items")
     return value
 
 

@@ -19,6 +19,7 @@ from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     checkpoint_in,
+    kept_metadata,
     parse_json,
     read_whole,
     shown,
@@ -86,7 +87,8 @@ def read_tfjs(path: Path) -> Checkpoint:
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
     told = document.get("userDefinedMetadata")
     told = told if isinstance(told, Mapping) else {}
-    return checkpoint_in(path, network, ordered, told.get("class_names"), told.get("digitlab"))
+    kept = kept_metadata(told.get("digitlab")) | stack.metadata
+    return checkpoint_in(path, network, ordered, told.get("class_names"), kept)
 
 
 def _topology(document: Mapping[str, Any]) -> ForeignStack:
