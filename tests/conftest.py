@@ -13,9 +13,13 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from digitlab.network import Checkpoint
 
 # How long an example takes is for the machine to say.
 settings.register_profile("untimed", deadline=None)
@@ -67,6 +71,35 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _IS_WORKER:
         shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def learned() -> Checkpoint:
+    """A dense network that knows MNIST's digits somewhat (90 %), and says so of no scale of pixels."""
+    import digitlab as dl
+    from digitlab.network import Checkpoint
+
+    model, data = dl.dense_baseline(seed=0), dl.MnistData.load()
+    images, labels = data.training.images[:5500], data.training.labels[:5500]
+    model.fit(images, labels, batch_size=50, epochs=4, optimizer=dl.Adam(0.003))
+    return Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names)
+
+
+@pytest.fixture(scope="session")
+def foreign(learned: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a file with the same network as if it had learned from pixels in another scale."""
+    from digitlab.network.checkpoint import save_checkpoint
+    from digitlab.network.folding import rescaled
+    from digitlab.network.pixels import PixelScale
+
+    folder = tmp_path_factory.mktemp("foreign")
+
+    def made(pixels: str) -> Path:
+        scale, path = PixelScale.of(pixels), folder / f"of {pixels}.safetensors"
+        save_checkpoint(path, rescaled(learned, 1 / scale.factor, -scale.offset / scale.factor))
+        return path
+
+    return made
 
 
 @pytest.fixture(scope="session")

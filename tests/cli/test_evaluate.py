@@ -9,6 +9,14 @@ from typing import Any
 
 import pytest
 
+from digitlab.network import Architecture, Checkpoint
+from digitlab.network.checkpoint import save_checkpoint
+
+
+def as_row(learned: Checkpoint) -> Checkpoint:
+    """Return the same network, whose input is a row."""
+    return Checkpoint(Architecture(learned.architecture.layers[1:], (784,)), learned.weights)
+
 
 @pytest.fixture
 def run(out: Path, tmp_path: Path) -> Path:
@@ -101,3 +109,34 @@ def test_a_folder_that_is_no_run_is_a_sentence(call: Any, tmp_path: Path) -> Non
     outcome = call("evaluate", tmp_path)
     assert outcome.code == 2
     assert "is not a run" in outcome.err
+
+
+def test_a_file_of_another_scale_is_evaluated_as_it_learned_and_told(call: Any, foreign: Any) -> None:
+    found = call("evaluate", foreign("0-255"), "--images", "500", "--json")
+    assert found.json()["accuracy"] > 0.85
+    assert "as with --pixels 0-255: 89.8 % of 2,000 labelled images are answered rightly" in found.err
+    told = call("evaluate", foreign("0-255"), "--images", "500", "--json", "--pixels", "0-255")
+    assert (told.err, told.out) == ("", found.out)
+    assert call("evaluate", foreign("0-255"), "--images", "500", "--json", "--pixels", "0-1").json()["accuracy"] < 0.6
+
+
+@pytest.mark.parametrize("pixels", ["-1-1", "0.1307,0.3081", "-.5-.5"])
+def test_every_form_of_a_scale_can_be_typed(call: Any, foreign: Any, pixels: str) -> None:
+    outcome = call("evaluate", foreign(pixels), "--images", "200", "--json", "--pixels", pixels)
+    assert outcome.json()["accuracy"] > 0.8
+
+
+def test_a_row_of_784_is_evaluated_with_images(call: Any, learned: Any, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "row.safetensors", as_row(learned))
+    outcome = call("evaluate", tmp_path / "row.safetensors", "--images", "500", "--json")
+    assert outcome.json()["accuracy"] > 0.85
+    assert outcome.err == ""
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"), [("255", "0-255, -1-1, or MEAN,STD"), ("0-255", "a run of digitlab's own")]
+)
+def test_a_scale_that_cannot_be_is_a_sentence(call: Any, out: Path, pixels: str, expected: str) -> None:
+    outcome = call("evaluate", "first", "--out", out, "--pixels", pixels)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err

@@ -84,3 +84,12 @@ def test_hostile_files_are_a_sentence_at_every_command(call: Any, tmp_path: Path
     assert outcome.code == 2
     assert name in outcome.err.replace("\n", "")
     assert "Traceback" not in outcome.err
+
+
+def test_a_file_of_another_scale_is_exported_for_pixels_of_0_to_1_and_says_so(call: Any, foreign: Any) -> None:
+    found = call("export", foreign("0-255"), "--format", "keras", "--out", "own.keras")
+    assert "as with --pixels 0-255" in found.err
+    evaluated = call("evaluate", "own.keras", "--images", 500, "--json")
+    assert evaluated.json()["accuracy"] > 0.85
+    assert evaluated.err == ""
+    assert "own.keras says so itself" in call("evaluate", "own.keras", "--pixels", "0-255").err

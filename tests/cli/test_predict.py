@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -240,3 +241,59 @@ def test_a_model_whose_answers_are_no_numbers_is_told_as_such(call: Any, png: Pa
             assert outcome.code in (1, 2)
             assert "answers with what is no number" in (outcome.err + outcome.out).replace("\n", " ")
             assert "NaN," not in outcome.out
+
+
+# ---- networks of others ----
+
+
+@pytest.fixture(scope="module")
+def corners(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[int]]:
+    """White digits on black, 28 x 28, small and in a corner, as nobody frames them; and which they are."""
+    folder, test = tmp_path_factory.mktemp("corners"), MnistData.load().test
+    paths = []
+    for place in range(12):
+        small = cv2.resize(test.images[place], (16, 16), interpolation=cv2.INTER_AREA)
+        image = np.zeros((28, 28), np.uint8)
+        image[11:27, 1:17] = small
+        paths.append(folder / f"{place}.png")
+        Image.fromarray(image).save(paths[-1])
+    return paths, test.labels[:12].tolist()
+
+
+def test_what_is_not_framed_is_framed_for_a_network_that_knows_digits(
+    call: Any, foreign: Any, corners: tuple[list[Path], list[int]]
+) -> None:
+    entries = call("predict", foreign("0-1"), *corners[0], "--json").json()
+    assert sum(entry["label"] == label for entry, label in zip(entries, corners[1], strict=True)) >= 10
+
+
+def test_mnists_images_are_asked_as_they_are(call: Any, foreign: Any, png: Path, digits: NDArray[np.uint8]) -> None:
+    model = load_model(foreign("0-1"))
+    (entry,) = call("predict", foreign("0-1"), png, "--json").json()
+    np.testing.assert_allclose(entry["probabilities"], model.predict(digits[:1])[0], atol=1e-6)
+
+
+def test_pictures_are_not_framed_for_a_network_that_knows_something_else(
+    call: Any, out: Path, corners: tuple[list[Path], list[int]]
+) -> None:
+    # The small run knows some digits at most; whatever it knows, it is asked for what is in the file.
+    with Image.open(corners[0][0]) as image:
+        expected = load_model("first", out=out).predict(np.asarray(image)[None])[0]
+    (entry,) = call("predict", "first", corners[0][0], "--out", out, "--json").json()
+    np.testing.assert_allclose(entry["probabilities"], expected, atol=1e-6)
+
+
+def test_a_file_of_another_scale_answers_as_it_learned_and_says_so(call: Any, foreign: Any, png: Path) -> None:
+    own = call("predict", foreign("0-1"), png, "--json")
+    found = call("predict", foreign("-1-1"), png, "--json")
+    told = call("predict", foreign("-1-1"), png, "--json", "--pixels", "-1-1")
+    assert own.err == told.err == ""
+    assert "gets pixels from -1 to 1 here, as with --pixels -1-1: 89.8 %" in found.err
+    for outcome in (found, told):
+        np.testing.assert_allclose(outcome.json()[0]["probabilities"], own.json()[0]["probabilities"], atol=1e-5)
+
+
+def test_a_scale_without_a_model_is_a_sentence(call: Any, png: Path) -> None:
+    outcome = call("predict", png, "--pixels", "0-255")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "name one before the images" in outcome.err

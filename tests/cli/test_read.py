@@ -363,6 +363,22 @@ def test_real_pictures_are_written(call: Any, photos: Path, tmp_path: Path) -> N
     assert json.loads(outcome.out)["readings"][0]["text"].replace(" ", "") == "721"
 
 
+def test_a_network_of_another_scale_reads_as_it_learned_and_says_so(call: Any, photos: Path, foreign: Any) -> None:
+    found = call("read", photos / "0.png", "--model", foreign("0-255"), "--json")
+    assert json.loads(found.out)["readings"][0]["text"].replace(" ", "") == "721"
+    assert "as with --pixels 0-255" in found.err
+    outcome = call("read", photos / "0.png", "--pixels", "0-255")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "name one with --model" in outcome.err
+
+
+def test_a_scale_parts_the_results_of_one_network_from_those_of_another(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"x")
+    recipes = [_recipe(ReadingOptions(), tmp_path / "m.onnx", pixels) for pixels in (None, "0-1", "0-255", "-1-1")]
+    assert recipes[0] == recipes[1]
+    assert len(set(recipes)) == 3
+
+
 def test_a_model_too_large_to_be_one_is_not_read_to_tell_runs_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C in a process of its own: what there is is kept, and resuming gives the same weights."""
+"""What commands share: Ctrl-C keeps what there is, in a process of its own; networks that are given to state dicts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save_file
 
 from digitlab.cli.terminal import Interruption
-from digitlab.network.checkpoint import load_checkpoint
+from digitlab.network import architecture
+from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +108,52 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def _state_dict(path: Path) -> Path:
+    """Write the codelab's network as PyTorch's state dict has it."""
+    network = architecture("codelab_cnn")
+    first, first_bias, second, second_bias, last, last_bias = network.initial_weights(seed=0)
+    tensors = {
+        "0.weight": first.transpose(3, 2, 0, 1),
+        "0.bias": first_bias,
+        "3.weight": second.transpose(3, 2, 0, 1),
+        "3.bias": second_bias,
+        "7.weight": last.reshape(4, 4, 16, 10).transpose(3, 2, 0, 1).reshape(10, 256),
+        "7.bias": last_bias,
+    }
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, {"format": "pt"})
+    return path
+
+
+def test_every_command_that_takes_a_model_takes_a_state_dict_with_its_network(tmp_path: Path, call: Any) -> None:
+    path, image = _state_dict(tmp_path / "theirs.safetensors"), tmp_path / "digit.png"
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(image)
+    given = ("--network", "codelab_cnn")
+    assert "5,994 parameters" in call("summary", path, *given).out
+    own = call("evaluate", _own(tmp_path / "own.safetensors"), "--images", "50", "--json").json()
+    assert call("evaluate", path, *given, "--images", "50", "--json").json()["accuracy"] == own["accuracy"]
+    assert len(call("predict", path, image, *given, "--json").json()) == 1
+    assert call("read", image, "--model", path, *given, "--json").code == 0
+    target = tmp_path / "theirs.onnx"
+    assert call("export", path, *given, "--format", "onnx", "--out", target).code == 0
+    assert target.is_file()
+
+
+def _own(path: Path) -> Path:
+    network = architecture("codelab_cnn")
+    save_checkpoint(path, Checkpoint(network, tuple(network.initial_weights(seed=0))))
+    return path
+
+
+def test_a_network_without_a_state_dict_is_a_sentence(tmp_path: Path, call: Any, out: Path) -> None:
+    image = tmp_path / "digit.png"
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(image)
+    given = ("--network", "codelab_cnn")
+    for words in (("read", image), ("predict", image), ("serve",)):
+        outcome = call(*words, *given)
+        assert outcome.code == 2
+        assert "--network is that of a PyTorch state dict" in outcome.err
+    outcome = call("evaluate", "first", "--out", out, *given)
+    assert outcome.code == 2
+    assert "first is none" in outcome.err

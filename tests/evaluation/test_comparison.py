@@ -258,3 +258,14 @@ def test_a_damaged_description_is_no_traceback(first, digits, tmp_path):
     run.save(MODEL, first.load_model())
     names = [entry.name for entry in compare(first, run, digits).settings]
     assert {"layers", "epochs", "data"} <= set(names)
+
+
+def test_model_files_are_compared_too_each_as_it_learned(foreign, first, digits):
+    found = compare(foreign("0-255"), foreign("0-1"), digits)
+    assert found.settings == found.disagreements == ()
+    assert found.a.evaluation.confusion_matrix == found.b.evaluation.confusion_matrix
+    assert (found.a.on_the_way, found.b.on_the_way) == (("given pixels 0-255",), ())
+    assert "of 0-255.safetensors" in unlike(found)
+    beside = compare(first, foreign("-1-1"), digits, pixels="-1-1")
+    assert beside.b.evaluation.accuracy == found.a.evaluation.accuracy
+    assert {setting.name for setting in beside.settings} <= {"layers", "parameters"}

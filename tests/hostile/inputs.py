@@ -32,7 +32,7 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
-from digitlab.reading.apart import limit_memory
+from digitlab.processes import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
 
@@ -285,7 +285,19 @@ def _models() -> dict[str, list[bytes]]:
             if seed == 0:
                 made["tfjs"].append((folder / "m" / "model.json").read_bytes())
                 made["shard"].append((folder / "m" / "group1-shard1of1.bin").read_bytes())
+    # What others have written: normalization, borders, weights in another file.
+    made["onnx"] += [_kept(f"{name}_torch_{exporter}.onnx") for name in ("modern", "odd") for exporter in _EXPORTERS]
+    made["beside"] = [_kept("modern_torch_default.onnx")]
+    made["torch"] = [_kept("modern_torch.safetensors")]
     return made
+
+
+_EXPORTERS = ("script", "dynamo")
+
+
+def _kept(name: str) -> bytes:
+    """Return a file that another program has written."""
+    return (Path(__file__).parents[1] / "network" / "formats" / "files" / name).read_bytes()
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
@@ -297,18 +309,113 @@ def _load_model(content: bytes, folder: Path, suffix: str) -> object:
 
 
 def _load_keras(content: bytes, folder: Path, draw: random.Random) -> object:
-    if draw.random() < 0.7:  # what is in the archive, which is whole
-        honest = draw.choice(_models()["keras"])
-        with zipfile.ZipFile(io.BytesIO(honest)) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        chosen = draw.choice(sorted(files))
-        files[chosen] = mutated(files[chosen], list(files.values()), draw)
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, inside in files.items():
-                archive.writestr(name, inside)
-        content = packed.getvalue()
-    return _load_model(content, folder, "keras")
+    return _load_model(_spoilt_archive(draw) if draw.random() < 0.7 else content, folder, "keras")
+
+
+def _spoilt_archive(draw: random.Random) -> bytes:
+    """Return a whole archive in which a file is mutated."""
+    honest = draw.choice(_models()["keras"])
+    with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    chosen = draw.choice(sorted(files))
+    files[chosen] = mutated(files[chosen], list(files.values()), draw)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, inside in files.items():
+            archive.writestr(name, inside)
+    return packed.getvalue()
+
+
+@cache
+def _described() -> list[bytes]:
+    """Descriptions of networks of everything that is read of Keras'."""
+
+    def layer(kind: str, **settings: Any) -> dict[str, Any]:
+        return {"class_name": kind, "config": settings}
+
+    inner = [
+        layer("Conv2D", name="c", filters=2, kernel_size=[3, 3], strides=[2, 2], padding="same", use_bias=False),
+        layer("BatchNormalization", name="b", axis=-1, epsilon=1e-3, center=True, scale=True, mode=0),
+        layer("LeakyReLU", name="l", negative_slope=0.1, alpha={"class_name": "__numpy__", "config": {"value": 0.1}}),
+    ]
+    new = [
+        layer("InputLayer", batch_shape=[None, 28, 28]),
+        layer("Reshape", target_shape=[28, 28, 1]),
+        layer("Rescaling", scale=[1 / 127.5], offset=-1.0),
+        {"class_name": "Sequential", "config": {"name": "inner", "layers": inner}},
+        layer("SpatialDropout2D", rate=0.5),
+        layer("ZeroPadding2D", padding=[[1, 0], [2, 1]]),
+        layer("AveragePooling2D", pool_size=[2, 2], strides=None, padding="same"),
+        layer("ELU", alpha=0.5),
+        layer("Permute", dims=[3, 1, 2]),
+        layer("Flatten", data_format="channels_last"),
+        layer("Normalization", name="n", axis=[-1], mean=None, variance=None),
+        layer("Dense", name="d", units=4, activation={"class_name": "ReLU", "config": {"max_value": None}}),
+        layer("Dropout", rate=0.5),
+        layer("Dense", name="e", units=10, activation={"class_name": "function", "config": "softmax"}),
+    ]
+    old = [
+        layer("Convolution2D", name="c", nb_filter=2, nb_row=3, nb_col=3, border_mode="valid", subsample=[2, 2],
+              dim_ordering="th", bias=True, activation="tanh", batch_input_shape=[None, 1, 28, 28]),
+        layer("BatchNormalization", name="b", axis=1, epsilon=1e-5, mode=0),
+        layer("GlobalMaxPooling2D", dim_ordering="th"),
+        layer("Dropout", p=0.5),
+        layer("Dense", name="d", output_dim=10, bias=True),
+    ]  # fmt: skip
+    ends = [
+        layer("InputLayer", name="i", batch_input_shape=[None, 28, 28, 1]),
+        layer("Flatten", name="f"),
+        layer("Dense", name="e", units=10),
+    ]
+    nodes: list[Any] = [[], [[["i", 0, 0, {}]]], [[["f", 0, 0, {}]]]]
+    whole = [
+        entry | {"name": name, "inbound_nodes": node} for entry, name, node in zip(ends, "ife", nodes, strict=True)
+    ]
+    configs: list[Any] = [{"name": "new", "layers": new}, old]
+    described = [{"class_name": "Sequential", "config": config} for config in configs]
+    described.append({"class_name": "Functional", "config": {"name": "f", "layers": whole}})
+    return [json.dumps(one).encode() for one in described]
+
+
+def _whole_model(description: bytes, weights_of: bytes, **options: Any) -> bytes:
+    """Write an HDF5 model of a description, with the weights of a network that may be another."""
+    import h5py
+
+    from digitlab.network.formats.keras_config import read_keras_config
+
+    memory = io.BytesIO()
+    numbers = np.random.default_rng(0)
+    with h5py.File(memory, "w", **options) as file:
+        # As text, which is stored elsewhere and may therefore be long.
+        file.attrs["model_config"] = description.decode("utf-8", "replace").replace("\0", "")
+        names: dict[str, dict[str, Any]] = {}
+        for layer in read_keras_config(json.loads(weights_of)).learning:
+            for name, shape in layer.weights:
+                array = np.abs(numbers.normal(size=shape)).astype(np.float32)
+                names.setdefault(layer.names[0], {})[f"{layer.name}/{name}:0"] = array
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [name.encode() for name in names]
+        group.attrs["backend"] = b"tensorflow"
+        for name, arrays in names.items():
+            inner = group.create_group(name)
+            inner.attrs["weight_names"] = [part.encode() for part in arrays]
+            for part, array in arrays.items():
+                packed = {"compression": "gzip", "shuffle": True} if array.size > 200 and not options else {}
+                inner.create_dataset(part, data=array, **packed)
+    return memory.getvalue()
+
+
+@cache
+def _whole_models() -> list[bytes]:
+    options: tuple[dict[str, Any], ...] = ({}, {"libver": "latest"})
+    return [_whole_model(one, one, **option) for one in _described() for option in options]
+
+
+def _load_h5(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.5:  # a whole file of something odd
+        honest = draw.choice(_described())
+        content = _whole_model(mutated(honest, _described(), draw), honest, **draw.choice(({}, {"libver": "latest"})))
+    return _load_model(content, folder, "h5")
 
 
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
@@ -328,6 +435,83 @@ def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
     return _load_model(content, folder, "onnx")
 
 
+@cache
+def _operations() -> list[str]:
+    """All that is read of ONNX, and what is not."""
+    from digitlab.network.formats.onnx import _OPERATIONS
+    from digitlab.network.formats.onnx_graph import COMPUTABLE
+
+    return [*sorted({*_OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
+
+
+_PLACES = (
+    "m.data",
+    "link",
+    "folder",
+    "sub/m.data",
+    "../m.data",
+    "/etc/passwd",
+    "",
+    ".",
+    "..",
+    "\x00",
+    "x" * 5000,
+    "m.onnx",
+)
+_OFFSETS = ("0", "1", "-1", "600", str(2**31), str(2**63), "9" * 5000, "", "x", "1e3", " 7 ", "0x10", "\u0663")
+
+
+def _load_onnx_beside(content: bytes, folder: Path, draw: random.Random) -> object:
+    """Try a model with weights in a file beside it; where they lie, and what that holds, is changed."""
+    import onnx
+
+    name = "modern_torch_default.onnx.data"
+    data = _kept(name)
+    (folder / name).write_bytes(mutated(data, [data], draw) if draw.random() < 0.2 else data)
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to("/etc/passwd")
+    (folder / "folder").mkdir(exist_ok=True)
+    (folder / "m.data").write_bytes(data)
+    if draw.random() < 0.8:
+        model = onnx.load_from_string(_kept("modern_torch_default.onnx"))
+        given = model.graph.initializer
+        for _ in range(draw.choice((0, 1, 1, 2, 3))):
+            one = draw.choice(given)
+            words = {"location": draw.choice(_PLACES), "offset": draw.choice(_OFFSETS), "length": draw.choice(_OFFSETS)}
+            key = draw.choice(sorted(words))
+            entry = next((entry for entry in one.external_data if entry.key == key), None) or one.external_data.add()
+            entry.key, entry.value = key, words[key]
+            one.data_location = draw.choice((0, 1, 1, 1))
+            if draw.random() < 0.2 and one.dims:
+                one.dims[draw.randrange(len(one.dims))] = draw.choice((0, -1, 7, 2**31, 2**62))
+            if draw.random() < 0.1:
+                one.data_type = draw.randrange(24)
+        if draw.random() < 0.05:
+            for i in range(1_000):
+                given.add().CopyFrom(given[0])
+                given[-1].name = str(i)
+        if draw.random() < 0.2:
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    return _load_model(content, folder, "onnx")
+
+
+def _load_torch_state(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.network import AveragePooling2D, Conv2D, Dense, Flatten, ZeroPadding2D
+    from digitlab.network.architecture import Architecture
+    from digitlab.network.formats.files import load_model_file
+
+    path = folder / "model.safetensors"
+    path.write_bytes(content)
+    layers = [
+        *(ZeroPadding2D(((1, 0), (1, 0))), Conv2D(4, 3, strides=2, activation="relu")),
+        *(Conv2D(6, 3, padding="same", activation="relu"), AveragePooling2D(4), Flatten()),
+        *(Dense(16, activation="tanh"), Dense(10, activation="softmax")),
+    ]
+    network = draw.choice((None, "codelab_cnn", *[Architecture(layers)] * 8)) if draw.random() < 0.99 else None
+    return load_model_file(path, network if not isinstance(draw, _Honest) else Architecture(layers))
+
+
 def _spoil_graph(graph: Any, draw: random.Random) -> None:
     constants = graph.initializer
     nodes = graph.node
@@ -339,9 +523,7 @@ def _spoil_graph(graph: Any, draw: random.Random) -> None:
     elif way == 2 and nodes:
         nodes.add().CopyFrom(draw.choice(nodes))
     elif way == 3 and nodes:
-        draw.choice(nodes).op_type = draw.choice(
-            ("Add", "Conv", "Gemm", "MatMul", "Mul", "Reshape", "Constant", "Cast", "x")
-        )
+        draw.choice(nodes).op_type = draw.choice(_operations())
     elif way == 4 and nodes:
         names = [name for node in nodes for name in (*node.input, *node.output)]
         one = draw.choice(nodes)
@@ -363,6 +545,78 @@ def _spoil_graph(graph: Any, draw: random.Random) -> None:
             one.type = draw.randrange(1, 12) if draw.random() < 0.3 else one.type
             one.i, one.f = draw.choice((0, -1, 2**62, 7)), draw.choice((0.0, float("nan"), 1e38))
             one.ints.extend(draw.choice(([0], [-1, 2**40], [1] * 500)))
+
+
+@cache
+def _runtime() -> Any:
+    """The process that onnxruntime works in, with less time than usual."""
+    from digitlab.engine import runtime
+
+    processes = runtime._Apart(runtime._ONNXRUNTIME)
+    processes.seconds = 5.0
+    return processes
+
+
+@cache
+def _branched() -> list[bytes]:
+    """Models that are no chains: a branch behind the images, and one image at a time."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    made = []
+    for batch in ("n", 1):
+        nodes = [
+            helper.make_node(kind, inputs, [output])
+            for kind, inputs, output in (
+                ("Flatten", ["x"], "f"), ("MatMul", ["f", "w"], "m"), ("Erf", ["m"], "e"), ("Add", ["m", "e"], "s"),
+                ("Softmax", ["s"], "y"),
+            )
+        ]  # fmt: skip
+        images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, 28, 28])
+        answers = helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 10])
+        table = np.random.default_rng(0).normal(0, 0.1, (784, 10)).astype(np.float32)
+        graph = helper.make_graph(nodes, "g", [images], [answers], [numpy_helper.from_array(table, "w")])
+        opsets = [helper.make_opsetid("", 17)]
+        made.append(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    return made
+
+
+def _run_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.engine import runtime_process
+
+    if draw.random() < 0.8:
+        import onnx
+
+        model = onnx.load_from_string(draw.choice(_branched()))
+        for _ in range(draw.choice((1, 1, 2, 3))):
+            _spoil_graph(model.graph, draw)
+        content = model.SerializeToString()
+    # Each has a name of its own: the process keeps the last one.
+    path = folder / f"model{draw.random()}.onnx"
+    path.write_bytes(content)
+    question = _runtime().call(runtime_process.opened, str(path), 1, source="model.onnx").question
+    images = np.zeros((3, 28, 28), np.uint8)
+    found = list(
+        _runtime().each(runtime_process.answered, str(path), 1, question, (1.0, 0.0), images, source="model.onnx")
+    )
+    assert np.allclose(np.concatenate(found).sum(1), 1, atol=1e-4)
+    return found
+
+
+def _copy_for_keras(content: bytes, folder: Path, draw: random.Random) -> object:
+    from digitlab.engine.runtime_files import _copied
+    from digitlab.network.formats.keras_whitelist import harmless
+
+    if draw.random() < 0.8:
+        content = _spoilt_archive(draw)
+    path = folder / "model.keras"
+    path.write_bytes(content)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        copied = _copied(path, Path(own))
+        if copied.suffix == ".keras":
+            with zipfile.ZipFile(copied) as archive:
+                description = json.loads(archive.read("config.json"))
+            assert harmless(description) == description
+    return None
 
 
 _RUN_FILES = ("config.json", "environment.json", "history.jsonl", "evaluation.json", "timings.json")
@@ -504,8 +758,13 @@ PARSERS = {
     "idx": Parser(_idx_files, _read_idx),
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
+    "h5": Parser(_whole_models, _load_h5),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
+    "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),
+    "torch state": Parser(lambda: _models()["torch"], _load_torch_state),
+    "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
+    "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),

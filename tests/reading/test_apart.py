@@ -21,8 +21,9 @@ import digitlab as dl
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError
 from digitlab.network.zoo import architecture
+from digitlab.processes import _Pickler, _read, _write
 from digitlab.reading import photo
-from digitlab.reading.apart import Apart, EndedError, UnforeseenError, _Pickler, _read, _write
+from digitlab.reading.apart import Apart, EndedError, UnforeseenError
 from digitlab.reading.many import Task, read_many, read_pages_apart
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import ReadingOptions
@@ -176,7 +177,7 @@ def test_batch_goes_on_and_says_which_file_it_was(tmp_path: Path, reader: Reader
 
 def test_document_read_in_python_is_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(photo._processes(), "page_seconds", 0.3)
+        patch.setattr(photo._processes(), "seconds", 0.3)
         with pytest.raises(DataError, match="given up"):
             dl.read(endless_tiles())
     file = io.BytesIO()

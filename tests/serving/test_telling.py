@@ -6,14 +6,16 @@ import asyncio
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import digitlab as dl
 from digitlab.errors import NetworkError, RunError
-from digitlab.network import Dense
+from digitlab.network import Architecture, Dense
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.serving.accounting import Lines
 from digitlab.serving.api import PATHS
@@ -46,6 +48,31 @@ def test_own_model_answers_and_is_exported_as_it_is(tmp_path: Path) -> None:
     reply = own.ask("GET", "/api/model/export?format=safetensors")
     assert reply.body == Path(path).read_bytes()
     assert reply.headers["content-disposition"] == 'attachment; filename="codelab_cnn.safetensors"'
+    service.close()
+
+
+def test_a_model_of_another_scale_answers_as_it_learned_and_is_exported_so(
+    foreign: Callable[[str], Path], digits: NDArray[np.uint8], labels: NDArray[np.int64], tmp_path: Path
+) -> None:
+    service = Service(model=str(foreign("0-255")))
+    assert service.predictor.note.startswith("of 0-255.safetensors gets pixels from 0 to 255 here")
+    own = Client(guarded_api(service, Lines(None)))
+    answers = own.predict(digits.tobytes(), RAW).json()
+    assert np.mean([answer["label"] == label for answer, label in zip(answers, labels, strict=True)]) > 0.85
+    (tmp_path / "m.safetensors").write_bytes(own.ask("GET", "/api/model/export?format=safetensors").body)
+    exported = dl.load_model(tmp_path / "m.safetensors").predict(digits)
+    np.testing.assert_allclose(exported, [answer["probabilities"] for answer in answers], atol=1e-6)
+    service.close()
+
+
+def test_a_model_whose_input_is_no_picture_of_28_pixels_is_served(
+    learned: Checkpoint, digits: NDArray[np.uint8], labels: NDArray[np.int64], tmp_path: Path
+) -> None:
+    row = Architecture(learned.architecture.layers[1:], (784,))
+    save_checkpoint(tmp_path / "row.safetensors", Checkpoint(row, learned.weights))
+    service = Service(model=str(tmp_path / "row.safetensors"))
+    answers = Client(guarded_api(service, Lines(None))).predict(digits.tobytes(), RAW).json()
+    assert np.mean([answer["label"] == label for answer, label in zip(answers, labels, strict=True)]) > 0.85
     service.close()
 
 

@@ -727,7 +727,7 @@ def test_document_that_never_ends_is_given_up_and_the_next_photo_is_read(
 ) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(desks.PROCESSES, "page_seconds", 0.5)
+            patch.setattr(desks.PROCESSES, "seconds", 0.5)
             reply = await send_file(user, tab.desk, ENDLESS, "a.pdf")
         assert reply.status_code == 422
         assert "a.pdf was given up" in reply.json()["sentence"]

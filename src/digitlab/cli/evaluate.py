@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from digitlab.cli.terminal import AsJson, WholeNumber, print_json, results_table, right, say, stdout
+from digitlab.cli.terminal import (
+    AsJson,
+    Pixels,
+    StateNetwork,
+    WholeNumber,
+    print_json,
+    results_table,
+    right,
+    say,
+    stdout,
+    with_network,
+)
 from digitlab.text import percent
 
 if TYPE_CHECKING:
@@ -24,6 +35,8 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     data: Path | None = None,
     seed: WholeNumber = 0,
+    pixels: Pixels = None,
+    network: StateNetwork = None,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -44,22 +57,30 @@ def evaluate(
         A folder with four IDX files, instead of the data that the run was trained with.
     seed
         Which --images are chosen.
+    pixels
+        How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
+        from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
+        better on validation images; that is told, and kept for the other commands.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     out
         The folder of runs.
     as_json
         Print the evaluation as one JSON object.
     """
     from digitlab.data.mnist import MnistData
-    from digitlab.engine.sequential import Sequential, load_model
+    from digitlab.engine.sequential import Sequential, opened_model
     from digitlab.errors import DataError
-    from digitlab.evaluation.evaluate import scale_warning
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
+    run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, out)
-    model = load_model(run, out=out) if found is None else Sequential.from_checkpoint(found.load_model())
     mnist = MnistData.load(own_folder(found) if data is None else data)
+    opened = opened_model(run if found is None else found.path, out, pixels, known=mnist.validation)
+    model = opened.model
     is_own = found is not None and is_own_data(found, mnist)
     if found is not None and data is None and not is_own:
         raise DataError(
@@ -69,6 +90,7 @@ def evaluate(
     report: Path | None = None
     chosen = mnist.test if split == "test" else mnist.validation
     if found is not None and is_own and split == "test" and images is None:
+        assert isinstance(model, Sequential)  # as every run's
         evaluation, report = evaluate_and_report(found, mnist, model=model)
     else:
         evaluation = evaluate_split(model, chosen, images, seed=seed)
@@ -76,8 +98,8 @@ def evaluate(
         print_json(evaluation.to_dict())
     else:
         show_evaluation(evaluation, f"{split} images of {mnist.source}")
-    if warning := scale_warning(model, chosen.images, chosen.labels):
-        say(warning, style="yellow")
+    if opened.note:
+        say(opened.note, style="yellow")
     if report is not None:
         say(f"Kept in {report.parent}; the report is {report}")
 

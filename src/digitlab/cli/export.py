@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from digitlab.cli.terminal import AsJson, print_json, say, stdout
+from digitlab.cli.terminal import AsJson, Pixels, StateNetwork, print_json, say, stdout, with_network
 
 
 def export(
@@ -16,6 +16,8 @@ def export(
     out: Path | None = None,
     quantize: Literal["uint8", "uint16", "float16"] | None = None,
     data: Path | None = None,
+    pixels: Pixels = None,
+    network: StateNetwork = None,
     runs: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -37,32 +39,46 @@ def export(
         TensorFlow.js: weights in fewer bits. The accuracy before and after is told.
     data
         A folder with four IDX files to verify with, instead of the data that the run was trained with.
+    pixels
+        How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
+        from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
+        better, which is told; it becomes part of what is written.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     runs
         The folder of runs.
     as_json
         Print one JSON object.
     """
     from digitlab.data.mnist import MnistData
-    from digitlab.engine.sequential import Sequential
+    from digitlab.engine.runtime import RuntimeModel
+    from digitlab.engine.sequential import opened_model
+    from digitlab.errors import NetworkError
     from digitlab.evaluation.finish import own_folder
     from digitlab.exporting.export import export as exported
-    from digitlab.network.formats.files import is_model_file, load_model_file
+    from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
+    run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, runs)
-    checkpoint = load_model_file(run) if found is None else found.load_model()
+    opened = opened_model(run if found is None else found.path, runs, pixels)
+    if isinstance(opened.model, RuntimeModel):
+        raise NetworkError(opened.model.sentence())
     mnist = MnistData.load(own_folder(found) if data is None else data)
     report = exported(
-        Sequential.from_checkpoint(checkpoint),
+        opened.model,
         _default_target(run if found is None else found.name, format) if out is None else out,
         format=format,
         quantize=quantize,
         data=mnist,
-        metadata=checkpoint.metadata,
+        metadata=opened.metadata,
     )
     if as_json:
         print_json(report.to_dict())
         return
+    if opened.note:
+        say(opened.note, style="yellow")
     console = stdout()
     names = f" ({', '.join(report.files)})" if format == "tfjs" else ""
     console.print(f"{report.path}{names}, {report.n_bytes:,} bytes.")

@@ -13,6 +13,8 @@ from rich.text import Text
 from digitlab.cli.terminal import (
     AsJson,
     Flag,
+    Pixels,
+    StateNetwork,
     WholeNumber,
     folding,
     print_json,
@@ -21,14 +23,14 @@ from digitlab.cli.terminal import (
     say,
     shown,
     stdout,
+    with_network,
 )
-from digitlab.errors import DataError
+from digitlab.errors import ConfigError, DataError
 from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from digitlab.engine.sequential import Sequential
     from digitlab.reading.predictor import DigitImage, Predictor
     from digitlab.values import Prediction
 
@@ -44,6 +46,8 @@ def predict(
     index: Annotated[tuple[WholeNumber, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     limit: WholeNumber = 10,
     invert: Flag = False,
+    pixels: Pixels = None,
+    network: StateNetwork = None,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -64,43 +68,45 @@ def predict(
         At most so many images of an IDX file, where --index does not say which.
     invert
         The images have dark ink on bright ground: turn them round.
+    pixels
+        How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
+        from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
+        better, which is told.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     out
         The folder of runs.
     as_json
         Print a JSON list with an object for every image; its label is null where there is no digit.
     """
-    from digitlab.network.formats.files import is_model_file
     from digitlab.reading.predictor import Predictor
 
     run, paths = (str(images[0]), images[1:]) if images and not _is_image(images[0], out) else (None, images)
     if not paths:
         raise DataError("There are no images to answer; name one at least: digitlab predict digit.png")
-    network = Predictor(run, out)
+    if run is None and pixels is not None:
+        raise ConfigError("--pixels is how a model file's network was given its pixels; name one before the images.")
+    if run is None and network is not None:
+        raise ConfigError("--network is that of a PyTorch state dict; name it before the images.")
+    predictor = Predictor(None if run is None else with_network(run, network), out, pixels)
     digits: list[DigitImage] = []
     for path in paths:
         read, n_in_file = read_digits(path, index, limit)
         digits += read
         if len(read) < n_in_file and not index:
             say(f"{path}: the first {len(read):,} of {n_in_file:,} images. For more, add --limit N or --index I ...")
-    _note_bright_ground(digits, network, invert=invert)
-    if run is not None and is_model_file(run):
-        warn_of_scale(network.model)
-    answers = network.answers(digits, invert=invert)
+    _note_bright_ground(digits, predictor, invert=invert)
+    if predictor.note:
+        say(predictor.note, style="yellow")
+    answers = predictor.answers(digits, invert=invert)
     if as_json:
         print_json([answer.to_dict() for answer in answers])
         return
     refused = {place for place, answer in enumerate(answers) if answer.is_refused}
     predictions = [answer.prediction for answer in answers]
     console = stdout()
-    console.print(predictions_table(predictions, network.class_names, console.width, refused))
-
-
-def warn_of_scale(model: Sequential) -> None:
-    """Say so where a network of somebody's own was trained with pixels in another scale, it seems."""
-    from digitlab.evaluation.evaluate import scale_warning_on_mnist
-
-    if warning := scale_warning_on_mnist(model):
-        say(warning, style="yellow")
+    console.print(predictions_table(predictions, predictor.class_names, console.width, refused))
 
 
 def read_digits(path: Path, indices: Sequence[int] = (), limit: int = 10) -> tuple[list[DigitImage], int]:

@@ -27,6 +27,8 @@ from digitlab.cli.terminal import (
     Flag,
     Interruption,
     Number,
+    Pixels,
+    StateNetwork,
     WholeNumber,
     Workers,
     n_workers,
@@ -35,6 +37,7 @@ from digitlab.cli.terminal import (
     shown,
     stderr,
     stdout,
+    with_network,
 )
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
@@ -86,6 +89,8 @@ def read(
     grid: Annotated[str | None, Parameter(group=_HOW)] = None,
     min_confidence: Annotated[Number, Parameter(group=_HOW)] = _DEFAULT.min_confidence,
     model: Annotated[str | None, Parameter(group=_HOW)] = None,
+    pixels: Annotated[Pixels, Parameter(group=_HOW)] = None,
+    network: Annotated[StateNetwork, Parameter(group=_HOW)] = None,
     runs: Annotated[Path, Parameter(group=_HOW)] = Path("runs"),
     as_json: Annotated[AsJson, Parameter(group=_RESULTS)] = False,
     as_csv: Annotated[Flag, Parameter(name="--csv", group=_RESULTS)] = False,
@@ -118,6 +123,13 @@ def read(
     model
         Read with a network of your own: a run's name or folder, "latest", or a model file (.safetensors,
         .keras, .onnx, TensorFlow.js' model.json).
+    pixels
+        How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
+        from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
+        better, which is told.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     runs
         The folder of runs.
     as_json
@@ -149,8 +161,6 @@ def read(
         raise ConfigError("--force begins the file of --out anew; name one, or leave --force out.")
     cells = None if grid is None else grid_of(grid)
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
-    from digitlab.cli.predict import warn_of_scale
-    from digitlab.engine.sequential import load_model
     from digitlab.network.formats.files import is_model_file
     from digitlab.reading.many import read_many
     from digitlab.reading.results_file import ResultsFile
@@ -158,13 +168,23 @@ def read(
 
     began = time.perf_counter()
     photos = find_photos(files)
+    if model is None and network is not None:
+        raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
+    model = None if model is None else with_network(model, network)
     checkpoint = None if model is None else checkpoint_of(model, runs)
-    if model is not None and is_model_file(model):
-        warn_of_scale(load_model(model))
+    if model is None and pixels is not None:
+        raise ConfigError("--pixels is how a model file's network was given its pixels; name one with --model.")
+    if model is not None and (is_model_file(model) or pixels is not None):
+        from digitlab.engine.sequential import opened_model
+
+        opened = opened_model(model, runs, pixels)
+        pixels = opened.pixels
+        if opened.note:
+            say(opened.note, style="yellow")
     with Interruption() as interruption, ExitStack() as stack:
         table = None
         if out is not None:
-            table = stack.enter_context(ResultsFile(out, _recipe(options, checkpoint), force=force))
+            table = stack.enter_context(ResultsFile(out, _recipe(options, checkpoint, pixels), force=force))
         tasks = _tasks(photos, table, overlay, explain)
         n_before = len(photos.paths) - len(tasks)
         if n_before:
@@ -176,6 +196,7 @@ def read(
         results = read_many(
             tasks,
             model=checkpoint,
+            pixels=pixels,
             options=options,
             workers=n_workers(workers),
             page_seconds=page_timeout,
@@ -228,13 +249,16 @@ def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, 
     return tasks
 
 
-def _recipe(options: ReadingOptions, checkpoint: Path | None) -> str:
-    """A word that differs where options or the network differ."""
+def _recipe(options: ReadingOptions, checkpoint: Path | None, pixels: str | None = None) -> str:
+    """A word that differs where options or the network differ, or the scale of its pixels."""
     from digitlab.data.storage import read_ordinary
+    from digitlab.network.pixels import PixelScale
     from digitlab.reading.answers import SHIPPED
 
     path = SHIPPED if checkpoint is None else checkpoint
     digest = hashlib.sha256(json.dumps(options.to_dict(), sort_keys=True).encode())
+    if pixels is not None and not PixelScale.of(pixels).is_own:
+        digest.update(pixels.encode())
     with suppress(OSError, ValueError):  # what is wrong with it is told by who loads it
         digest.update(read_ordinary(path, _MOST_MODEL_BYTES))
     return digest.hexdigest()[:12]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from digitlab.cli.terminal import (
     AsJson,
+    Pixels,
     WholeNumber,
     folding,
     print_json,
@@ -95,10 +96,11 @@ def compare(
     *,
     images: WholeNumber | None = None,
     data: Path | None = None,
+    pixels: Pixels = None,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Tell which of two runs reads better, and in what they were trained differently.
+    """Tell which of two runs or model files reads better, and in what they were trained differently.
 
     Both answer the same test images. Whether the difference may be chance is told by McNemar's exact test on the images
     that they answer differently. An interrupted run is compared with the weights that were saved last.
@@ -106,13 +108,17 @@ def compare(
     Parameters
     ----------
     a
-        A run's name or folder, or "latest".
+        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
     b
         Another one.
     images
         Compare on so many test images instead of all; the codelab takes 500.
     data
         A folder with four IDX files, instead of the data that the first run was trained with.
+    pixels
+        How the pixels were scaled that the networks of model files learned from: 0-255, 0-1, -1-1, or MEAN,STD of
+        pixels from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what a file says, or what fits far
+        better, which is told.
     out
         The folder of runs.
     as_json
@@ -122,7 +128,7 @@ def compare(
     from digitlab.evaluation.comparison import compare as compared
     from digitlab.evaluation.comparison import unlike, verdict
 
-    found = compared(a, b, None if data is None else MnistData.load(data), images, out=out)
+    found = compared(a, b, None if data is None else MnistData.load(data), images, out=out, pixels=pixels)
     if as_json:
         print_json(found.to_dict())
         return

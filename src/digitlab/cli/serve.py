@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from digitlab.cli.terminal import Number, WholeNumber, Workers, n_workers
+from digitlab.cli.terminal import Number, Pixels, StateNetwork, WholeNumber, Workers, n_workers, with_network
+from digitlab.errors import ConfigError
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.limits import ServingOptions
 
@@ -18,6 +19,8 @@ _DEFAULT = ServingOptions()
 def serve(
     *,
     model: str | None = None,
+    pixels: Pixels = None,
+    network: StateNetwork = None,
     runs: Path = Path("runs"),
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -41,6 +44,13 @@ def serve(
         Answer with a network of your own: a run's name or folder, "latest", or a model file (.safetensors, .keras,
         .onnx, TensorFlow.js' model.json); by default the reader that digitlab brings, which also tells where there is
         no digit.
+    pixels
+        How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
+        from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
+        better, which is told.
+    network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     runs
         The folder of runs.
     host
@@ -70,8 +80,11 @@ def serve(
     """
     from digitlab.serving.server import run_server
 
+    if model is None and network is not None:
+        raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
+    model = None if model is None else with_network(model, network)
     options = ServingOptions(max_bytes, max_images, max_pages, n_workers(workers), queue, timeout, page_timeout)
-    return run_server(options, model=model, runs=runs, host=host, port=port, token=token, log=log)
+    return run_server(options, model=model, pixels=pixels, runs=runs, host=host, port=port, token=token, log=log)
 
 
 def studio(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digitlab.cli.terminal import AsJson, Flag, print_json, results_table, right, stdout
+from digitlab.cli.terminal import AsJson, Flag, StateNetwork, print_json, results_table, right, stdout
 from digitlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from digitlab.network.architecture import Architecture
     from digitlab.network.cost import Cost
+    from digitlab.network.formats.files import LackingError
 
 
 def summary(
@@ -22,6 +23,7 @@ def summary(
     out: Path = Path("runs"),
     cost: Flag = False,
     examples: Path | None = None,
+    state_network: StateNetwork = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a network's layers, shapes and parameters.
@@ -38,10 +40,19 @@ def summary(
     examples
         Of a finder: write pictures of what it practises on into this folder, with digits framed in green, separators in
         blue, and what it is not asked about in red.
+    state_network
+        The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
+        layers.
     as_json
         Print one JSON object.
     """
-    architecture = _architecture("finder_cnn" if network == "finder" else network, out)
+    from digitlab.network.formats.files import LackingError
+
+    try:
+        architecture = _architecture("finder_cnn" if network == "finder" else network, out, state_network)
+    except LackingError as error:
+        _show_runtime(error, wants_more=cost or examples is not None, as_json=as_json)
+        return
     price = _cost(architecture) if cost else None
     pictures = _write_examples(architecture, examples)
     if as_json:
@@ -59,6 +70,22 @@ def summary(
     console.print(f"{architecture.n_parameters:,} parameters, all trainable. Input: {shape}.")
     if price is not None:
         console.print(f"One image costs {price.sentence}.", soft_wrap=True)
+
+
+def _show_runtime(error: LackingError, *, wants_more: bool, as_json: bool) -> None:
+    """Show what is known of a model that digitlab's layers cannot express: what it takes and gives, and who runs it."""
+    from digitlab.engine.runtime import RuntimeModel
+
+    model = RuntimeModel(error.path, error.why)
+    if wants_more:
+        raise InputError(model.sentence())
+    if as_json:
+        shape, n = list(model.architecture.input_shape), model.count_params()
+        told = {"name": model.name, "input_shape": shape, "layers": [], "n_parameters": n}
+        print_json(told | {"runtime": model.runtime, "input": model.inputs, "output": model.outputs})
+        return
+    console = stdout()
+    model.summary(lambda line: console.print(line, soft_wrap=True, markup=False, highlight=False))
 
 
 def _cost(architecture: Architecture) -> Cost:
@@ -98,13 +125,15 @@ def _write_examples(architecture: Architecture, folder: Path | None) -> list[Pat
         raise StorageError(f"The pictures cannot be written to {folder}: {error.strerror or error}.") from None
 
 
-def _architecture(name: str, out: Path) -> Architecture:
+def _architecture(name: str, out: Path, state_network: str | None) -> Architecture:
     from digitlab.network.formats.files import is_model_file, load_model_file
     from digitlab.network.formats.tfjs import is_layers_model
     from digitlab.network.zoo import FINDERS, ZOO
     from digitlab.runs.listing import find_run
     from digitlab.training.config import TrainConfig
 
+    if state_network is not None:
+        return load_model_file(name, state_network).architecture
     if name.replace("-", "_") in ZOO | FINDERS or (name.endswith(".json") and not is_layers_model(Path(name))):
         return TrainConfig(network=name).build_architecture()
     if is_model_file(name):

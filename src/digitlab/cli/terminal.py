@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Annotated, Any, Self
 
 from cyclopts import Parameter, Token
@@ -20,6 +24,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
+
+from digitlab.errors import ConfigError
 
 
 def _converter(kind: type[int] | type[float], words: str) -> Callable[[Any, Sequence[Token]], int | float]:
@@ -40,6 +46,12 @@ Number = Annotated[float, Parameter(converter=NUMBER)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 AsJson = Annotated[Flag, Parameter(name="--json")]
 Workers = Annotated[WholeNumber | None, Parameter(show_default=lambda _: "as many as there are cores, up to 8")]
+
+#: How a model file's network was given its pixels; one scale begins with a hyphen.
+Pixels = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
+
+#: The network of a PyTorch state dict.
+StateNetwork = Annotated[str | None, Parameter(name="--network")]
 
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
 
@@ -96,6 +108,33 @@ def print_json(document: Mapping[str, Any] | Sequence[Any], *, indent: int | Non
     sys.stdout.write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
     if indent is None:
         sys.stdout.flush()
+
+
+def with_network(model: str, network: str | None) -> str:
+    """Return the model; of a PyTorch state dict with its network, a checkpoint that lasts as long as the command.
+
+    So whatever a command does with a model's file, in other processes too, it can do with that one.
+    """
+    if network is None:
+        return model
+    from digitlab.network.checkpoint import save_checkpoint
+    from digitlab.network.formats.files import is_model_file, load_model_file
+
+    if not is_model_file(model):
+        raise ConfigError(
+            f"--network is that of a PyTorch state dict (.safetensors), and {model} is none. Leave it out."
+        )
+    checkpoint = load_model_file(model, network)
+    folder = Path(tempfile.mkdtemp(prefix="digitlab-"))
+    atexit.register(_remove, folder, os.getpid())
+    path = folder / f"{Path(model).stem}.safetensors"
+    save_checkpoint(path, checkpoint)
+    return str(path)
+
+
+def _remove(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # not in a copy of this process
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def say(sentence: str, *, style: str = "") -> None:

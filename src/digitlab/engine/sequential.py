@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.callbacks import Callback, History, Listeners
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
-from digitlab.engine.images import LabelledImages, wrap_images, wrap_labelled, wrap_pages
+from digitlab.engine.images import LabelledImages, digits_as, holds_digit, wrap_images, wrap_labelled, wrap_pages
 from digitlab.engine.keras_bridge import keras_network, to_keras
 from digitlab.engine.loop import crop_epochs, steps
 from digitlab.engine.optimizers import Adam, LiveRate, Optimizer
+from digitlab.engine.runtime import RuntimeModel
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
+from digitlab.network.formats.files import LackingError, is_model_file
 from digitlab.network.layers import Layer
+from digitlab.network.pixels import (
+    MOST_IMAGES,
+    OWN,
+    PixelScale,
+    ScaleFit,
+    digest_of,
+    fitting_scale,
+    keep_scale,
+    kept_scale,
+    told_scale,
+    with_pixels,
+)
 from digitlab.network.zoo import architecture as architecture_of
 from digitlab.runs.listing import open_model
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
-__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
+__all__ = ["Model", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
 
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
@@ -217,8 +233,10 @@ class Sequential:
         ----------
         images : ndarray
             uint8, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; for other input shapes
-            likewise. Ink is bright on dark. Any number of them: memory besides the result does not grow. For a
-            network that answers with maps ``(n, height, width, channels)`` of any size.
+            likewise. Ink is bright on dark. Any number of them: memory besides the result does not grow. A network
+            for 32 x 32 pixels or three channels takes its own images, and those of 28 x 28: with a border of zeros,
+            and with three equal channels. For a network that answers with maps ``(n, height, width, channels)`` of
+            any size.
 
         Returns
         -------
@@ -411,6 +429,10 @@ class Sequential:
         return history
 
 
+#: Whatever answers images with classes: digitlab's own engine, or another runtime.
+Model = Sequential | RuntimeModel
+
+
 def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
     if loss not in LOSSES:
         raise ConfigError(f"There is no loss {loss!r}. There are {', '.join(LOSSES)}.")
@@ -438,8 +460,18 @@ def fast_cnn(seed: int = 0) -> Sequential:
     return Sequential.from_architecture(architecture_of("fast_cnn"), seed=seed)
 
 
-def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | None = None) -> Sequential:
+def load_model(
+    path: str | Path,
+    *,
+    out: str | Path = "runs",
+    threads: int | None = None,
+    pixels: str | None = None,
+    network: str | Path | Architecture | None = None,
+) -> Model:
     """Load a trained model.
+
+    A file of a network that digitlab's layers cannot express becomes a ``RuntimeModel``, which onnxruntime or Keras
+    answers for: it has ``predict`` and what evaluation, reading and serving need.
 
     Parameters
     ----------
@@ -451,10 +483,108 @@ def load_model(path: str | Path, *, out: str | Path = "runs", threads: int | Non
         The folder of runs.
     threads : int, optional
         Threads that share the work; all cores by default.
+    pixels : str, optional
+        How the pixels were scaled that a file's network learned from: ``0-255``, ``-1-1``, or ``MEAN,STD`` of pixels
+        from 0 to 1, such as ``0.1307,0.3081``. That becomes part of the network, which takes bytes then, or pixels from
+        0 to 1, as digitlab's own do. By default the network takes what it learned from.
+    network : str, Path or Architecture, optional
+        The network whose weights a PyTorch state dict (``.safetensors``) holds: a name of the zoo, a JSON file with
+        layers, or ``Sequential.architecture``. All other files say it themselves.
 
     Raises
     ------
     RunError
         If there is none, or it is damaged or not usable; the message says which file and what to do.
+    ConfigError
+        If there is no such scale, or the network is known to have another.
+    NetworkError
+        If there is no such network; its layers do not have the weights of the file.
     """
-    return Sequential.from_checkpoint(open_model(path, out), threads=threads)
+    try:
+        return Sequential.from_checkpoint(open_model(path, out, pixels, network), threads=threads)
+    except LackingError as error:
+        return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedModel:
+    """A model that takes pixels from 0 to 1, whatever it learned from, and its file's metadata.
+
+    ``pixels`` is what to open the same file with elsewhere, None where it tells by itself; ``note`` says in a sentence
+    which scale was found to fit, where that is another.
+    """
+
+    model: Model
+    metadata: dict[str, str]
+    pixels: str | None
+    note: str
+
+
+def opened_model(
+    path: str | Path,
+    out: str | Path = "runs",
+    pixels: str | None = None,
+    known: Split | None = None,
+    threads: int | None = None,
+) -> OpenedModel:
+    """Open a run or a model file to answer digits: every door's way, on which the scale of a file's pixels is found.
+
+    What was found before is used, or else found with labelled images: those that are ``known``, which are always
+    asked, or MNIST's where the network may be one for digits.
+    """
+    note = ""
+    try:
+        checkpoint = open_model(path, out, pixels)
+    except LackingError as error:
+        other = RuntimeModel(error.path, error.why, threads)
+        if pixels is None:
+            fit = _fitting(other, other.digest, known)
+            pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
+        return OpenedModel(other.rescaled(PixelScale.of(pixels)), {}, pixels, note)
+    model = Sequential.from_checkpoint(checkpoint, threads=threads)
+    if not is_model_file(path):
+        pixels = OWN.text
+    elif pixels is None and told_scale(checkpoint) is None:
+        fit = _fitting(model, digest_of(checkpoint), known)
+        pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
+        if fit is not None:
+            checkpoint = with_pixels(checkpoint, fit.scale)
+            if not fit.scale.is_own:
+                model = Sequential.from_checkpoint(checkpoint, threads=threads)
+    return OpenedModel(model, checkpoint.metadata, pixels, note)
+
+
+def _fitting(model: Model, digest: str, known: Split | None) -> ScaleFit | None:
+    """Return the scale that fits, which was found before or is found now, and then kept."""
+    fit = kept_scale(digest) if known is None else None
+    if fit is None and (fit := _scale_by(model, known)) is not None:
+        keep_scale(digest, fit)
+    return fit
+
+
+def _note(path: str | Path, fit: ScaleFit | None) -> str:
+    if fit is None or fit.scale.is_own:
+        return ""
+    return (
+        f"{Path(path).name} gets pixels {fit.scale.words} here, as with --pixels {fit.scale.text}: {fit.reason}. "
+        "To have it otherwise, say so: --pixels 0-1."
+    )
+
+
+def scale_of(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
+    """Return the scale of pixels that fits a model, by labelled images: uint8 or float 0-1, ``(n, 28, 28)`` or so."""
+    shape = model.architecture.input_shape
+    if model.architecture.answers_maps or not holds_digit(shape):
+        return None
+    some = digits_as(shape, images[:MOST_IMAGES])
+    pixels = some.astype(np.float32) / np.float32(255 if some.dtype == np.uint8 else 1)
+    return fitting_scale(model.predict, pixels, labels)
+
+
+def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
+    if known is None:
+        network = model.architecture
+        if network.answers_maps or network.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):
+            return None
+        known = MnistData.load().validation
+    return scale_of(model, known.images, known.labels)

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential, opened_model
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
+from digitlab.network.formats.files import is_model_file
 from digitlab.network.layers import Conv2D, Dense, Layer
+from digitlab.network.pixels import OWN
 from digitlab.runs.listing import find_run
 from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
 from digitlab.text import listed, percent
@@ -125,7 +127,7 @@ class TestAnswers:
     places: NDArray[np.intp]
 
 
-def answer_test_images(model: Sequential, data: MnistData, n_images: int | None = None) -> TestAnswers:
+def answer_test_images(model: Model, data: MnistData, n_images: int | None = None) -> TestAnswers:
     """Answer test images, by default all; the same ``n_images`` of them for every model."""
     n = len(data.test) if n_images is None else min(n_images, len(data.test))
     places = choose_images(data.test, n, _SEED)
@@ -142,20 +144,24 @@ def compare(
     n_images: int | None = None,
     *,
     out: str | Path = "runs",
+    pixels: str | None = None,
 ) -> Comparison:
-    """Compare two runs on the same test images.
+    """Compare two runs or model files on the same test images.
 
     Parameters
     ----------
     a, b : Run, str or Path
         Runs, their directories or their names in ``out``. Complete, or interrupted: then the last saved weights are
-        taken.
+        taken. Or model files, as ``load_model`` takes them, of which nobody knows how they were trained.
     data : MnistData, optional
         Its test images are answered by both; those of the first run's data by default.
     n_images : int, optional
         How many of them; all by default.
     out : str or Path
         The folder of runs.
+    pixels : str, optional
+        How the pixels were scaled that the networks of model files learned from, as for ``load_model``; by default what
+        a file says, or what fits far better.
 
     Returns
     -------
@@ -169,16 +175,17 @@ def compare(
     InputError
         If a network does not take such images.
     """
-    run_a, run_b = (run if isinstance(run, Run) else find_run(run, out) for run in (a, b))
+    run_a, run_b = (_found(run, out) for run in (a, b))
     if data is None:
-        data = MnistData.load(own_folder(run_a))
-    side_a, answers_a = _side(run_a, data, n_images)
-    side_b, answers_b = _side(run_b, data, n_images)
+        runs = [run for run in (run_a, run_b) if isinstance(run, Run)]
+        data = MnistData.load(own_folder(runs[0] if runs else None))
+    side_a, answers_a, settings_a = _side(run_a, data, n_images, pixels)
+    side_b, answers_b, settings_b = _side(run_b, data, n_images, pixels)
     labels = answers_a.labels
     n_classes, n_other = (len(side.evaluation.class_names) for side in (side_a, side_b))
     if n_classes != n_other:
         raise RunError(
-            f"{run_a.name} tells {n_classes} classes apart and {run_b.name} {n_other}; choose two runs with the same "
+            f"{side_a.name} tells {n_classes} classes apart and {side_b.name} {n_other}; choose two with the same "
             f"classes."
         )
     chosen_a, chosen_b = answers_a.probabilities.argmax(axis=1), answers_b.probabilities.argmax(axis=1)
@@ -188,7 +195,7 @@ def compare(
     return Comparison(
         a=side_a,
         b=side_b,
-        settings=tuple(_differences(run_a, side_a, run_b, side_b)),
+        settings=tuple(_differences(settings_a, settings_b)),
         confusion_difference=tuple(tuple(row) for row in matrix.tolist()),
         disagreements=_disagreements(np.flatnonzero(differ), answers_a, answers_b),
         n_only_a_right=n_a,
@@ -198,23 +205,45 @@ def compare(
     )
 
 
-def _side(run: Run, data: MnistData, n_images: int | None) -> tuple[ComparedRun, TestAnswers]:
-    checkpoint = run.load_model() if run.has(MODEL) else run.load_state()
+def _found(run: Run | str | Path, out: str | Path) -> Run | Path:
+    """Return a run, or the path of a model file."""
+    if isinstance(run, Run):
+        return run
+    return Path(run) if is_model_file(run) else find_run(run, out)
+
+
+def _side(
+    run: Run | Path, data: MnistData, n_images: int | None, pixels: str | None
+) -> tuple[ComparedRun, TestAnswers, dict[str, Any]]:
+    """Return one of the two, what it answers, and by name what it was made with; of a file only what is in it."""
+    told: tuple[str, ...] = ()
+    if isinstance(run, Run):
+        model: Model = Sequential.from_checkpoint(run.load_model() if run.has(MODEL) else run.load_state())
+    else:
+        opened = opened_model(run, pixels=pixels)
+        model = opened.model
+        told = () if opened.pixels in (None, OWN.text) else (f"given pixels {opened.pixels}",)
     try:
-        answers = answer_test_images(Sequential.from_checkpoint(checkpoint), data, n_images)
+        answers = answer_test_images(model, data, n_images)
     except InputError as error:
         raise InputError(f"{run.name} cannot be compared on {data.source}: {error}") from None
+    if isinstance(run, Path):
+        side = ComparedRun(run.name, model.count_params(), True, (), (), answers.evaluation, told)
+        settings: dict[str, Any] = {"parameters": side.n_parameters}
+        if isinstance(model, Sequential):
+            settings |= {"layers": _layers(model.architecture.to_dict())["layers"]}
+        return side, answers, settings
     history, info = run.history(), _info(run)
     side = ComparedRun(
         name=run.name,
-        n_parameters=checkpoint.architecture.n_parameters,
+        n_parameters=model.count_params(),
         is_complete=run.has(MODEL),
         steps=tuple(record for record in history if isinstance(record, StepRecord)),
         epochs=tuple(record for record in history if isinstance(record, EpochRecord)),
         evaluation=answers.evaluation,
         on_the_way=info.on_the_way if info is not None else (),
     )
-    return side, answers
+    return side, answers, _settings(run, side)
 
 
 def _info(run: Run) -> RunInfo | None:
@@ -252,12 +281,12 @@ def _sign_test(n_a: int, n_b: int) -> float:
     return min(1.0, float(Fraction(2 * tail, 2**n)))
 
 
-def _differences(run_a: Run, side_a: ComparedRun, run_b: Run, side_b: ComparedRun) -> Iterator[SettingDifference]:
-    told = [_settings(run, side) for run, side in ((run_a, side_a), (run_b, side_b))]
-    for name in dict.fromkeys([*told[0], *told[1]]):
-        a, b = told[0].get(name), told[1].get(name)
-        if a != b:
-            yield SettingDifference(name, a, b)
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[SettingDifference]:
+    # Of a model file nothing is known but its network.
+    is_known = all(settings.keys() - {"layers", "initializers", "parameters"} for settings in (a, b))
+    for name in dict.fromkeys([*a, *b]):
+        if a.get(name) != b.get(name) and (is_known or (name in a and name in b)):
+            yield SettingDifference(name, a.get(name), b.get(name))
 
 
 def _settings(run: Run, side: ComparedRun) -> dict[str, Any]:
@@ -312,6 +341,9 @@ def unlike(comparison: Comparison) -> str:
 
     Two runs that differ in one thing alone tell what that one is worth; others do not.
     """
+    files = [side.name for side in (comparison.a, comparison.b) if not side.steps and not side.epochs]
+    if files:
+        return f"How {listed(files)} learned is not known here, nor what sets the figures apart."
     groups = dict.fromkeys(
         next((group for group, names in _GROUPS.items() if s.name in names), s.name.replace("_", " "))
         for s in comparison.settings

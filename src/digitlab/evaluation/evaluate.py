@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.mnist import MnistData
 from digitlab.errors import InputError
 from digitlab.metrics import (
     calibration_bins,
@@ -20,13 +19,9 @@ from digitlab.metrics import (
     precision_recall_f1,
     wilson_interval,
 )
-from digitlab.text import percent
 from digitlab.values import CLASS_NAMES, Calibration, ClassReport, Evaluation, Mistake
 
-if TYPE_CHECKING:
-    from digitlab.engine.sequential import Sequential
-
-
+_MOST_LOOKED_AT = 2_000
 #: A float32 softmax over ten classes sums to 1 within about 1e-6; more than this is a row of something else.
 ROW_SUM_TOLERANCE = 1e-3
 
@@ -54,9 +49,10 @@ def evaluate(
     Parameters
     ----------
     model : Predictor
-        Has ``predict(images)``; it is called once, with ``images`` unchanged.
+        Has ``predict(images)``; it is called once, with ``images`` unchanged. A network of digitlab that answers them
+        far better in another usual scale of pixels is warned of.
     images : uint8 (n, 28, 28), 0-255, or float32 (n, 28, 28, 1), [0, 1]
-        Digits, ink bright on dark; ``n >= 1``.
+        Digits, ink bright on dark; ``n >= 1``. Or of another shape that the model takes.
     labels : integer (n,), 0 to n_classes - 1, or one-hot (n, n_classes)
         True classes in the order of the images.
     class_names : sequence of str
@@ -85,7 +81,9 @@ def evaluate(
     true = class_numbers(labels, len(names))
     if len(true) != len(digits):
         raise InputError(f"There are {len(digits)} images and {len(true)} labels; pass one label for each image.")
-    return evaluate_answers(model.predict(digits), true, class_names=names, n_mistakes=n_mistakes, n_bins=n_bins)
+    found = evaluate_answers(model.predict(digits), true, class_names=names, n_mistakes=n_mistakes, n_bins=n_bins)
+    _warn_of_scale(model, digits, true)
+    return found
 
 
 def evaluate_answers(
@@ -153,11 +151,29 @@ def _worst_mistakes(
     )
 
 
+def _warn_of_scale(model: Any, images: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    """Warn where a network of digitlab answers far better with pixels in another scale than 0 to 1."""
+    if not hasattr(model, "architecture") or images.size != len(images) * 28 * 28:
+        return
+    from digitlab.engine.sequential import scale_of
+
+    if images.dtype != np.uint8 and not 0 < images[:_MOST_LOOKED_AT].max() <= 1:
+        return  # in a scale of its own already
+    fit = scale_of(model, images, labels)
+    if fit is not None and not fit.scale.is_own:
+        warnings.warn(
+            f"{fit.reason[0].upper()}{fit.reason[1:]}, which {model.name} gets here. If it comes from a file: "
+            f'load_model(..., pixels="{fit.scale.text}").',
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _checked_images(images: ArrayLike) -> NDArray[Any]:
     digits = np.asarray(images)
     if digits.ndim == 0 or len(digits) == 0:
         raise InputError("There are no images to evaluate; pass at least one image with its label.")
-    if digits.shape[1:] not in ((28, 28), (28, 28, 1)):
+    if digits.ndim == 1 or digits.shape in ((28, 28), (28, 28, 1)):
         raise InputError(
             f"images has shape {digits.shape}, but uint8 (n, 28, 28) or float32 (n, 28, 28, 1) is expected; "
             "put a single image into a batch with image[None]."
@@ -185,77 +201,3 @@ def _checked_answers(answers: Any, *, n_images: int, n_classes: int) -> NDArray[
             "not to 1); evaluate a network that ends in softmax."
         )
     return probabilities
-
-
-# ---- whether a network of somebody's own was trained with pixels in another scale than 0 to 1, which all get here ----
-
-# Such a network answers without complaint, and wrongly; one that was trained with pixels from 0 to 255 can be wrong
-# nine times in ten and sure of it. Its confidence tells nothing, so it is asked for digits whose labels are known, once
-# in every usual scale.
-
-#: Images that are asked for at most.
-_MOST_IMAGES = 2_000
-
-# What people say of it, and do with bytes; what that makes of a pixel of 0 to 1: times a, plus b.
-_SCALES = (
-    ("from 0 to 255", "images.astype('float32')", 255.0, 0.0),
-    ("from -1 to 1", "images / 127.5 - 1", 2.0, -1.0),
-    (
-        "of mean 0 and deviation 1 (PyTorch's Normalize)",
-        "(images / 255 - 0.1307) / 0.3081",
-        1 / 0.3081,
-        -0.1307 / 0.3081,
-    ),
-)
-# Whoever answers so many of the first images rightly has the right scale; a look costs nothing then.
-_FIRST, _GOOD = 200, 0.98
-# Far better: at most this part of the mistakes, beyond chance (standard deviations of a fair coin), and more right than
-# wrong at all: a network for other things than digits is none the better for any scale.
-_MOST_MISTAKES, _LEAST_DEVIATIONS, _LEAST_ACCURACY = 0.7, 3.0, 0.5
-
-
-def scale_warning(model: Sequential, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
-    """Return a sentence where another usual scale of pixels fits far better than 0 to 1; else an empty text.
-
-    A network that does not answer images, uint8 (n, 28, 28), with one class each is passed over.
-    """
-    network = model.architecture
-    if network.answers_maps or math.prod(network.input_shape) != math.prod(images.shape[1:]) or not len(images):
-        return ""
-    labels = labels[:_MOST_IMAGES]
-    pixels = images[:_MOST_IMAGES].reshape(-1, *network.input_shape).astype(np.float32) / np.float32(255)
-
-    def is_right(times: float, plus: float, n: int = _MOST_IMAGES) -> NDArray[np.bool_]:
-        scaled = pixels[:n] * np.float32(times) + np.float32(plus)
-        return np.asarray(model.predict(scaled).argmax(axis=1) == labels[:n])
-
-    if is_right(1.0, 0.0, _FIRST).mean() >= _GOOD:
-        return ""
-    now = is_right(1.0, 0.0)
-    found = [(is_right(times, plus), words, code) for words, code, times, plus in _SCALES]
-    then, words, code = max(found, key=lambda one: int(one[0].sum()))
-    n_better, n_worse = int((then & ~now).sum()), int((now & ~then).sum())
-    if (
-        then.mean() < _LEAST_ACCURACY
-        or (~then).sum() > _MOST_MISTAKES * (~now).sum()
-        or n_better - n_worse < _LEAST_DEVIATIONS * math.sqrt(n_better + n_worse)
-    ):
-        return ""
-    return (
-        f"{model.name} was trained with pixels {words}, it seems: with those it answers {percent(then.mean(), 1)} of "
-        f"{len(labels):,} images rightly, and {percent(now.mean(), 1)} with pixels from 0 to 1, which it gets here. In "
-        f"Python, give it what it knows: digitlab.load_model(...).predict({_shaped(code, network.input_shape)}); or "
-        "train it with images / 255."
-    )
-
-
-def scale_warning_on_mnist(model: Sequential) -> str:
-    """Return ``scale_warning`` for MNIST's digits, where a network is one for digits and no images have labels."""
-    if model.architecture.answers_maps or model.architecture.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):
-        return ""
-    test = MnistData.load().test
-    return scale_warning(model, test.images[:_MOST_IMAGES], test.labels[:_MOST_IMAGES])
-
-
-def _shaped(code: str, shape: tuple[int | None, ...]) -> str:
-    return code if len(shape) == 3 else f"({code}).reshape(-1, {shape[0]})"

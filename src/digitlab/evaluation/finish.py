@@ -9,10 +9,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from digitlab.data.mnist import MnistData, Split, choose_images
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import ConfigError, DigitlabError, RunError
-from digitlab.evaluation.evaluate import evaluate
+from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.report import ReportInput, render_report
+from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 from digitlab.runs.run import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS, Run
 from digitlab.values import EpochRecord, Evaluation, StepRecord
@@ -63,7 +64,7 @@ def compile_seconds(batch_seconds: Sequence[float]) -> float:
     return max(0.0, batch_seconds[0] - median(batch_seconds)) if batch_seconds else 0.0
 
 
-def evaluate_split(model: Sequential, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
+def evaluate_split(model: Model, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
     """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses."""
     if model.architecture.answers_maps:
         raise ConfigError(
@@ -71,7 +72,8 @@ def evaluate_split(model: Sequential, split: Split, n_images: int | None = None,
             f"What it finds on validation crops stands in its run's report."
         )
     chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
-    return evaluate(model, chosen.images, chosen.labels, class_names=model.class_names)
+    labels = class_numbers(chosen.labels, len(model.class_names))
+    return evaluate_answers(model.predict(chosen.images), labels, class_names=model.class_names)
 
 
 def own_folder(run: Run | None) -> str | None:

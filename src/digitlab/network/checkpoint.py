@@ -33,7 +33,9 @@ _FORMAT = 1
 _STATE = "state/"
 _STATE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
 _NOTE = "digitlab"
-_DTYPES: dict[str, type[np.float32 | np.int64]] = {"F32": np.float32, "I64": np.int64}
+_DTYPES: dict[str, type[Any]] = {"F32": np.float32, "I64": np.int64}
+# Those that other programs' files may have besides.
+_OTHER_DTYPES = _DTYPES | {"F16": np.float16, "F64": np.float64}
 # Room for the weights and Adam's two moments of the largest network that Architecture allows, 600 MB.
 _LARGEST_FILE_BYTES = 768 * 2**20
 _LARGEST_HEADER_BYTES = 2**20
@@ -107,7 +109,14 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint that anybody may have written: complete, every weight finite and of the right shape."""
     path = Path(path)
-    tensors, note = _read(path)
+    tensors, note = read_tensors(path)
+    if note is None:
+        raise _unusable(path, "it is a safetensors file, but digitlab did not write it.")
+    return checkpoint_of_tensors(path, tensors, note)
+
+
+def checkpoint_of_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], note: str) -> Checkpoint:
+    """Return the checkpoint that a file's tensors and digitlab's note make."""
     try:
         record = _record(note)
         architecture = Architecture.from_dict(record["network"])
@@ -179,27 +188,27 @@ def _write(path: Path, tensors: Mapping[str, NDArray[Any]], note: str) -> None:
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
-    """Read the tensors, of any shape and values, and the note of a file that anybody may have written."""
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], str | None]:
+    """Read the tensors, of any shape and values, and digitlab's note or None, of a file that may be anybody's."""
     content, header_bytes = _content(path)
     try:
         views = _views(content)
     except SafetensorError as error:
         raise _unusable(path, f"it is damaged or not a safetensors file ({error}).") from error
-    tensors: dict[str, NDArray[Any]] = {}
-    for name, view in views:
-        if view["dtype"] not in _DTYPES:
-            raise _unusable(path, f"the tensor {name!r} is {view['dtype']}, and only F32 and I64 can be here.")
-        try:
-            tensors[name] = _array(_DTYPES[view["dtype"]], view["shape"], view["data"])
-        except (ValueError, OverflowError):  # more dimensions, or longer ones, than NumPy has
-            raise _unusable(path, f"the tensor {name[:_LONGEST_SHOWN]!r} has a shape that no array has.") from None
     try:
         note = parse_json(content[8 : 8 + header_bytes])["__metadata__"][_NOTE]
     except (ValueError, KeyError, TypeError):
         note = None
-    if not isinstance(note, str):
-        raise _unusable(path, "it is a safetensors file, but digitlab did not write it.")
+    note = note if isinstance(note, str) else None
+    dtypes = _OTHER_DTYPES if note is None else _DTYPES
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, view in views:
+        if view["dtype"] not in dtypes:
+            raise _unusable(path, f"the tensor {name!r} is {view['dtype']}, and only {', '.join(dtypes)} can be here.")
+        try:
+            tensors[name] = _array(dtypes[view["dtype"]], view["shape"], view["data"])
+        except (ValueError, OverflowError):  # more dimensions, or longer ones, than NumPy has
+            raise _unusable(path, f"the tensor {name[:_LONGEST_SHOWN]!r} has a shape that no array has.") from None
     return tensors, note
 
 
@@ -233,7 +242,7 @@ def _content(path: Path) -> tuple[bytes, int]:
         raise _unusable(path, f"it cannot be read ({reason_of(error)}).") from error
 
 
-def _array(dtype: type[np.float32 | np.int64], shape: list[int], data: bytes) -> NDArray[Any]:
+def _array(dtype: type[Any], shape: list[int], data: bytes) -> NDArray[Any]:
     if math.prod(shape) == 0:
         return np.zeros(shape, dtype)
     return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape).astype(dtype, copy=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from digitlab.errors import NetworkError, did_you_mean
-from digitlab.network.architecture import Architecture
+from digitlab.network.architecture import Architecture, read_network
 from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
 
@@ -148,3 +149,10 @@ def architecture(name: str) -> Architecture:
     if key not in known:
         raise NetworkError(f"There is no network {name!r}.{did_you_mean(key, known)} The zoo has {', '.join(known)}.")
     return known[key]()
+
+
+def network_of(network: str | Path | Architecture) -> Architecture:
+    """Return a network that is given as it is, by its name in the zoo, or by a file with its JSON form (``.json``)."""
+    if isinstance(network, Architecture):
+        return network
+    return read_network(Path(network)) if str(network).lower().endswith(".json") else architecture(str(network))

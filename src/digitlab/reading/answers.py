@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.images import holds_digit
+from digitlab.engine.sequential import Model, opened_model
 from digitlab.errors import ConfigError, NetworkError
+from digitlab.network.pixels import OWN
 from digitlab.reading.frame import frame_all
-from digitlab.runs.listing import open_model
 
 #: The reader's network that the package brings.
 SHIPPED = Path(__file__).parent / "model" / "reader.safetensors"
@@ -23,22 +24,30 @@ class Answers:
     """The network that knows single digits, 10 outputs or 11 with "not a digit" last, and how it is calibrated.
 
     A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a ``Sequential``
-    is calibrated; a file says so itself.
+    is calibrated; a file says so itself. ``pixels`` is the scale that a file's network learned from, if it is known.
     """
 
-    def __init__(self, model: Sequential | str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
-        metadata = {} if metadata is None else metadata
-        if not isinstance(model, Sequential):
-            checkpoint = open_model(SHIPPED if model is None else model)
-            metadata = checkpoint.metadata
-            model = Sequential.from_checkpoint(checkpoint)
+    def __init__(
+        self,
+        model: Model | str | Path | None = None,
+        metadata: Mapping[str, str] | None = None,
+        pixels: str | None = None,
+    ) -> None:
+        #: What is to be known of the model, where a scale of pixels was found; and how others open the same file.
+        self.note, self.pixels = "", pixels
+        if model is None:
+            model, self.pixels = SHIPPED, OWN.text
+        if not isinstance(model, Model):
+            opened = opened_model(model, pixels=self.pixels)
+            model, metadata, self.note, self.pixels = opened.model, opened.metadata, opened.note, opened.pixels
         n = len(model.class_names)
-        if n not in (10, 11) or tuple(model.architecture.input_shape) not in ((28, 28, 1), (784,)):
+        if n not in (10, 11) or not holds_digit(model.architecture.input_shape):
             raise NetworkError(
                 f"{model.name} answers {tuple(model.architecture.input_shape)} with {n} classes; a reader needs "
                 "28 x 28 x 1 and the ten digits, with or without an eleventh class for what is no digit."
             )
         self.model = model
+        metadata = {} if metadata is None else metadata
         self.knows_not_a_digit = n == 11
         self.temperature, threshold = calibration_of(metadata)
         # What a photo shows is no digit far more often than what MNIST shows. So the odds of it are raised (Bayes' rule

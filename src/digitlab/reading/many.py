@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from digitlab.errors import DataError, DigitlabError, StorageError
 from digitlab.reading.apart import PAGE_SECONDS, Apart, UnforeseenError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from digitlab.reading.reader import Origin, Reader
 
 
+# A model and the scale of its pixels, as `read_many` is given them.
+_Who: TypeAlias = "tuple[str | Path | None, str | None]"
 _FILES_A_PROCESS = 2
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
 
@@ -52,6 +54,7 @@ def read_many(
     tasks: Sequence[Task],
     *,
     model: str | Path | None = None,
+    pixels: str | None = None,
     options: ReadingOptions | None = None,
     workers: int = 1,
     page_seconds: float = PAGE_SECONDS,
@@ -61,17 +64,19 @@ def read_many(
     What is read does not depend on the number of workers; few files begin fewer, since each costs a second to begin
     with. Closing the iterator waits for the files that are being read, and begins no others. A file that cannot be read
     is told by its error; DigitlabError is raised if the model cannot be used, or pictures cannot be written.
+    ``pixels`` is how those of a model file were scaled, as for ``Reader``.
     """
     options = ReadingOptions() if options is None else options
     waiting: deque[Future[FileReading]] = deque()
     workers = max(1, min(workers, len(tasks) // _FILES_A_PROCESS))
     apart = Apart(workers, page_seconds)
+    who = (model, pixels)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
         if model is not None:
-            apart.call(_checked, model, source=str(model))
+            apart.call(_checked, who, source=str(model))
         for task in tasks:
-            waiting.append(pool.submit(_read, apart, model, options, task))
+            waiting.append(pool.submit(_read, apart, who, options, task))
             if len(waiting) > _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -88,18 +93,18 @@ def read_pages_apart(
     return apart.each(_pages, origin, options, Task(source, content), source=source)
 
 
-def _checked(model: str | Path) -> None:
-    _reader(model)
+def _checked(who: _Who) -> None:
+    _reader(who)
 
 
-def _read(apart: Apart, model: str | Path | None, options: ReadingOptions, task: Task) -> FileReading:
+def _read(apart: Apart, who: _Who, options: ReadingOptions, task: Task) -> FileReading:
     began = time.perf_counter()
     readings: list[Reading] = []
     error = None
     try:
         most = options.most_pages
         asked = replace(options, most_pages=most + 1)
-        for reading in apart.each(_pages, model, asked, task, source=_name(task)):
+        for reading in apart.each(_pages, who, asked, task, source=_name(task)):
             if reading is None:
                 continue
             if len(readings) == most:
@@ -119,13 +124,13 @@ def _name(task: Task) -> str:
     return Path(task.name).name if isinstance(task.photo, str) else "image"
 
 
-def _reader(who: Origin | str | Path | None) -> Reader:
+def _reader(who: Origin | _Who) -> Reader:
     from digitlab.reading.reader import Origin, reader_of
 
-    return reader_of(who if isinstance(who, Origin) else Origin(-1, who))
+    return reader_of(who if isinstance(who, Origin) else Origin(-1, *who))
 
 
-def _pages(who: Origin | str | Path | None, options: ReadingOptions, task: Task) -> Iterator[Reading | None]:
+def _pages(who: Origin | _Who, options: ReadingOptions, task: Task) -> Iterator[Reading | None]:
     """Read a file's pages, and draw what is asked for; None after a picture, so that each has its time."""
     reader = _reader(who)
     readings: list[Reading] = []

@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential, load_model
+from digitlab.data.mnist import MnistData
+from digitlab.engine.runtime import RuntimeModel
+from digitlab.engine.sequential import opened_model
 from digitlab.errors import NetworkError
+from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart
 from digitlab.reading.photo import PhotoSource
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.reading import ReadingOptions
-from digitlab.runs.listing import checkpoint_of, open_model
+from digitlab.runs.listing import checkpoint_of
 from digitlab.values import Prediction
 
 _SIZE = (28, 28)
@@ -32,6 +36,8 @@ _BRIGHT_GROUND = 127
 # Where MNIST's digits have their centre of mass, and how far the ink of one reaches.
 _MIDDLE_PX, _FIELD_PX = (13.0, 15.0), 20
 _PLACES = np.arange(_SIZE[0])
+# Digits of MNIST that a network is asked to see whether it is one for digits, and how many of them it then knows.
+_ASKED, _LEAST_ACCURACY = 200, 0.5
 # Signature, length and name of the first chunk, width, height, bits, and 0 for grey.
 _PLAIN_PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", 28, 28, 8, 0)
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -131,29 +137,42 @@ class Predictor:
     """Answers images of one digit each; safe to call from several threads.
 
     The model is a run's name or folder, ``latest``, or a file of weights, whose network may know other classes than
-    digits; by default the shipped reader, which also tells where there is no digit. ``reader`` is what finds a digit in
-    a picture, None where the network is not one for digits: ``why_not`` says why. RunError is raised for a missing or
-    damaged model.
+    digits; by default the shipped reader, which also tells where there is no digit. ``pixels`` is how the pixels were
+    scaled that a file's network learned from; ``note`` says so where that was found here. Where it is another scale,
+    the model is not ``is_as_in_file``. ``metadata`` is what the file says besides, such as the temperature of the
+    answers. ``reader`` is what finds a digit in a picture, None where the network is not one for digits: ``why_not``
+    says why. RunError is raised for a missing or damaged model.
     """
 
-    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs")) -> None:
+    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs"), pixels: str | None = None) -> None:
         self.is_shipped = model is None
         self.file = SHIPPED if model is None else checkpoint_of(str(model), runs)
+        opened = opened_model(self.file if model is None else model, runs, OWN.text if model is None else pixels)
+        self.model, self.metadata, self.note = opened.model, opened.metadata, opened.note
+        self.is_as_in_file = opened.pixels in (None, OWN.text)
         self.reader: Reader | None = None
         self.why_not = ""
         try:
-            self.reader = Reader(None if model is None else self.file)
-            self.model: Sequential = self.reader.answers.model
+            # A runtime's model is opened once: that takes a process of its own, and seconds.
+            own = self.model if isinstance(self.model, RuntimeModel) else self.file
+            self.reader = Reader(None if model is None else own, pixels=opened.pixels)
+            self.model = self.reader.answers.model
         except NetworkError as error:
-            assert model is not None
-            self.why_not, self.model = str(error), load_model(model, out=runs)
+            self.why_not = str(error)
             self.model.architecture.n_classes  # noqa: B018 - says so where the network answers with maps
         self.class_names = self.model.class_names
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What its file says of the network besides, such as the temperature of its answers."""
-        return open_model(self.file).metadata
+    @cached_property
+    def knows_digits(self) -> bool:
+        """Whether the network tells MNIST's digits apart, so that what is to be framed is a digit.
+
+        Ten classes may be ten of anything, whatever they are called, and clothes fill all of 28 x 28 pixels.
+        """
+        if self.is_shipped or self.reader is None:
+            return self.is_shipped
+        known = MnistData.load().validation
+        rows = self.rows(known.images[:_ASKED].astype(np.float32) / np.float32(255))
+        return bool((rows[:, :10].argmax(axis=1) == known.labels[:_ASKED]).mean() >= _LEAST_ACCURACY)
 
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
         """Answer images, those together that need not be looked for in a picture.
@@ -184,7 +203,7 @@ class Predictor:
         image = 255 - digit.image if invert else digit.image
         if digit.is_given or not self.reader:
             return image
-        return image if (is_framed(image) if self.is_shipped else not has_bright_ground(image)) else None
+        return image if is_framed(image) or not (self.knows_digits or has_bright_ground(image)) else None
 
     def rows(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Ask the network: float32 (n, 28, 28), 0-1, ink bright on dark; float32 (n, classes), for ``judged``."""

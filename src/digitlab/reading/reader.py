@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.engine.sequential import Sequential
+from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
 from digitlab.reading.page import read_one, read_page
@@ -35,9 +36,12 @@ class Reader:
 
     Parameters
     ----------
-    model : Sequential, str, Path or None
+    model : Sequential, RuntimeModel, str, Path or None
         Who answers: a model, a run or a checkpoint; by default the network that the package brings, which knows
         "not a digit". Others know it only by how unsure they are.
+    pixels : str, optional
+        How the pixels were scaled that a model file's network learned from, as for ``load_model``. By default what the
+        file says, or what fits when MNIST's digits are asked for; a warning tells where that is not 0 to 1.
 
     Attributes
     ----------
@@ -54,9 +58,11 @@ class Reader:
         If it answers other images than 28 x 28, or other classes than the ten digits.
     """
 
-    def __init__(self, model: Sequential | str | Path | None = None) -> None:
-        self.answers = Answers(model)
-        self.origin = Origin(next(_NUMBERS), model)
+    def __init__(self, model: Model | str | Path | None = None, *, pixels: str | None = None) -> None:
+        self.answers = Answers(model, pixels=pixels)
+        self.origin = Origin(next(_NUMBERS), model, self.answers.pixels)
+        if self.answers.note:
+            warnings.warn(self.answers.note, UserWarning, stacklevel=2)
 
     def read(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Reading:
         """Read a photo, or the first page of a document.
@@ -125,11 +131,12 @@ class Origin:
     """What a reader is made of, for other processes; no other of the process that it comes from has its number."""
 
     number: int
-    model: Sequential | str | Path | None
+    model: Model | str | Path | None
+    pixels: str | None = None
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         if not isinstance(self.model, Sequential):
-            return Origin, (self.number, self.model)
+            return Origin, (self.number, self.model, self.pixels)
         model = self.model
         return _rebuilt, (self.number, model.architecture, tuple(model.get_weights()), model.class_names)
 
@@ -142,7 +149,7 @@ def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> 
 def reader_of(origin: Origin) -> Reader:
     """Return the reader that another process means; the last ones are kept."""
     key = 0 if origin.model is None else origin.number  # the shipped one is always the same
-    reader = _KEPT.pop(key, None) or Reader(origin.model)
+    reader = _KEPT.pop(key, None) or Reader(origin.model, pixels=origin.pixels)
     _KEPT[key] = reader
     while len(_KEPT) > _MOST_KEPT:
         _KEPT.pop(next(iter(_KEPT)))
@@ -161,7 +168,7 @@ def warm_up() -> None:
 
 
 def read(
-    photo: PhotoSource, *, model: Sequential | str | Path | None = None, options: ReadingOptions | None = None
+    photo: PhotoSource, *, model: Model | str | Path | None = None, options: ReadingOptions | None = None
 ) -> Reading:
     """Read the digits of a photo, or of the first page of a document.
 
@@ -169,7 +176,7 @@ def read(
     ----------
     photo : path, bytes, file, Pillow image or ndarray
         As for ``Reader.read``.
-    model : Sequential, str, Path or None
+    model : Sequential, RuntimeModel, str, Path or None
         As for ``Reader``. To read many photos, make one ``Reader``.
     options : ReadingOptions, optional
         What is asked.

@@ -8,9 +8,11 @@ from datetime import date
 from pathlib import Path
 
 from digitlab.data.storage import reason_of
-from digitlab.errors import RunError, did_you_mean
+from digitlab.errors import ConfigError, RunError, did_you_mean
+from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import is_model_file, load_model_file
+from digitlab.network.pixels import OWN, PixelScale, told_scale, with_pixels
 from digitlab.runs.run import CONFIG, MODEL, DamagedRun, Run, RunInfo
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
@@ -136,14 +138,31 @@ def _began(path: Path) -> int:
         return 0  # it was deleted a moment ago
 
 
-def open_model(model: str | Path, out: str | Path = "runs") -> Checkpoint:
+def open_model(
+    model: str | Path,
+    out: str | Path = "runs",
+    pixels: str | None = None,
+    network: str | Path | Architecture | None = None,
+) -> Checkpoint:
     """Read a trained model, wherever a run is meant: the one way from a name to weights.
 
     ``model`` is a run's directory, its name in the folder ``out``, ``latest``, or a model file: a checkpoint
-    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``. A RunError if there
-    is none, it is damaged, or it holds a network that digitlab cannot run.
+    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``. ``pixels`` is how a
+    file's network was given them, such as ``0-255``; it takes them from 0 to 1 then, as all others. ``network`` is that
+    of a PyTorch state dict. A RunError if there is none, it is damaged, or it holds a network that digitlab cannot run.
     """
-    return load_model_file(model) if is_model_file(model) else find_run(model, out).load_model()
+    scale = None if pixels is None else PixelScale.of(pixels)
+    if is_model_file(model):
+        checkpoint, who = load_model_file(model, network), f"The file {model} says so itself"
+        told = told_scale(checkpoint)
+    elif network is not None:
+        raise ConfigError(f"{model} is a run, which says itself what its network is. Leave network out.")
+    else:
+        checkpoint, told, who = find_run(model, out).load_model(), OWN, f"{model} is a run of digitlab's own"
+    if scale is not None and told is not None and scale != told:
+        raise ConfigError(f"{who}: its network takes pixels {told.text}, not {scale.text}. Leave pixels out.")
+    known = scale or told
+    return checkpoint if known is None else with_pixels(checkpoint, known)
 
 
 def checkpoint_of(name: str, runs: Path) -> Path:

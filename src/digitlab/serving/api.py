@@ -22,7 +22,9 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from digitlab import __version__
 from digitlab.data.storage import read_ordinary, scratch
-from digitlab.errors import ConfigError, DigitlabError
+from digitlab.engine.runtime import RuntimeModel
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import ConfigError, DigitlabError, NetworkError
 from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.zoo import ZOO
@@ -78,17 +80,18 @@ def _exported(predictor: Predictor, format: str) -> ExportedFile:
     if format not in download_formats():
         raise ConfigError(f"There is no format {format!r} here; choose one of {', '.join(download_formats())}.")
     model = predictor.model
+    if isinstance(model, RuntimeModel):
+        raise NetworkError(model.sentence())
     if format == _OWN:
-        return ExportedFile(f"{file_stem(model.name)}.{_OWN}", ANY_TYPE, _own_file(predictor))
+        return ExportedFile(f"{file_stem(model.name)}.{_OWN}", ANY_TYPE, _own_file(predictor, model))
     # Read back and compared, as always; asking the runtimes would load them into this process, or start others.
     metadata = predictor.metadata
     return export_packed(model, model.name, format=format, ask_runtimes=False, metadata=metadata)[1]
 
 
-def _own_file(predictor: Predictor) -> bytes:
-    if predictor.file.suffix == f".{_OWN}":
+def _own_file(predictor: Predictor, model: Sequential) -> bytes:
+    if predictor.file.suffix == f".{_OWN}" and predictor.is_as_in_file:
         return read_ordinary(predictor.file, _MOST_BYTES)
-    model = predictor.model
     with scratch() as folder:
         path = folder / "model"
         weights = tuple(model.get_weights())
@@ -110,7 +113,7 @@ def about(service: Service) -> dict[str, Any]:
         "class_names": model.class_names,
         "knows_not_a_digit": reader is not None and reader.answers.knows_not_a_digit,
         "reads_photos": reader is not None,
-        "export_formats": download_formats(),
+        "export_formats": () if isinstance(model, RuntimeModel) else download_formats(),
         "max_bytes": options.max_bytes,
         "max_images": options.max_images,
         "max_pages": options.max_pages,

@@ -27,8 +27,6 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from digitlab.errors import ConfigError
-from digitlab.evaluation.evaluate import scale_warning_on_mnist
-from digitlab.network.formats.files import is_model_file
 from digitlab.serving.accounting import Accounted, Lines
 from digitlab.serving.api import OPEN_PATHS, PATHS, PredictDoor, build_api
 from digitlab.serving.bodies import header
@@ -131,6 +129,7 @@ def guarded_api(
 def run_server(
     options: ServingOptions,
     model: str | None = None,
+    pixels: str | None = None,
     runs: Path = Path("runs"),
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -139,16 +138,16 @@ def run_server(
 ) -> int:
     """Serve the API until Ctrl-C or SIGTERM, requests that were accepted before being answered first; return 0.
 
-    Raises ``InputError`` if host, port, token or model cannot be used.
+    Raises ``InputError`` if host, port, token, model or pixels cannot be used.
     """
     token = checked_token(host, token, "API")
-    service = Service(options, model, runs)
+    service = Service(options, model, runs, pixels)
     lines = Lines(sys.stderr if log else None)
     with listening_socket(host, port) as listening:
         print(f"Loading {model or 'the shipped reader'} ...", flush=True)
         predictor = service.predictor  # before the first request, not during it
-        if model is not None and is_model_file(model) and (warning := scale_warning_on_mnist(predictor.model)):
-            print(warning, flush=True)
+        if predictor.note:
+            print(predictor.note, flush=True)
         address = address_of(listening, host)
 
         @asynccontextmanager

@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from digitlab.engine.images import holds_digit
+from digitlab.engine.runtime import RuntimeModel
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError, DigitlabError, InputError, NetworkError, RunError
 from digitlab.evaluation.comparison import compare
 from digitlab.explanation.topics import TOPICS, find_topic, lesson
@@ -124,7 +127,8 @@ class Pool:
 class Service:
     """Predicts and reads for many at a time, and answers what is asked of runs, networks and words.
 
-    ``model`` is a run's name or folder, ``latest``, or a file of weights; the shipped reader by default. Pictures are
+    ``model`` is a run's name or folder, ``latest``, or a file of weights, whose network learned from ``pixels`` in this
+    scale; the shipped reader by default. Pictures are
     opened and read ``apart``, by default in processes of its own. Its ``state`` is "starting", "ready" or "stopping".
     """
 
@@ -133,6 +137,7 @@ class Service:
         options: ServingOptions | None = None,
         model: str | None = None,
         runs: Path = Path("runs"),
+        pixels: str | None = None,
         apart: Apart | None = None,
     ) -> None:
         self.options = ServingOptions() if options is None else options
@@ -144,7 +149,7 @@ class Service:
         self.pool = Pool(self.options.workers, self.options.queue, self.options.timeout_s)
         # What is asked of runs, networks and words, one after the other: seldom, and never before pictures.
         self.questions = Pool(1, _MOST_QUESTIONS, self.options.timeout_s, "questions")
-        self._runs = runs
+        self._runs, self._pixels = runs, pixels
         self._loading = threading.Lock()
         self._loaded: tuple[Predictor, Batcher] | None = None
         watch = self.measures.watch
@@ -261,6 +266,8 @@ class Service:
         """
         if network is None:
             predictor, _ = await self.opened()
+            if isinstance(predictor.model, RuntimeModel):
+                raise NetworkError(predictor.model.sentence())
             return _cost(predictor.model.architecture).to_dict()
 
         def work(patience: Patience) -> dict[str, Any]:
@@ -330,7 +337,7 @@ class Service:
     def _load(self) -> tuple[Predictor, Batcher]:
         with self._loading:
             if self._loaded is None:
-                predictor = Predictor(self.model_name, self._runs)
+                predictor = Predictor(self.model_name, self._runs, self._pixels)
                 most = _IMAGES_A_REQUEST * self.options.queue
                 _warm_up(predictor)
                 self.apart.wait()
@@ -370,7 +377,7 @@ def _unless_ended(work: Callable[[Patience], T]) -> Callable[[Patience], T]:
 def _warm_up(predictor: Predictor) -> None:
     """Have everything compiled or read from the cache before somebody waits for it; and refuse other networks."""
     shape = tuple(predictor.model.architecture.input_shape)
-    if shape not in ((28, 28, 1), (784,)):
+    if not holds_digit(shape):
         raise NetworkError(f"{predictor.model.name} answers images of {shape}; the API is for 28 x 28. Name another.")
     image = np.zeros((32, 28, 28), np.float32)
     image[:, 6:22, 13:16] = 1
@@ -378,6 +385,8 @@ def _warm_up(predictor: Predictor) -> None:
     with suppress(NetworkError):
         for n in (1, 32):
             predictor.rows(image[:n])
+        predictor.knows_digits  # noqa: B018 - found once
         if predictor.reader is not None:
             predictor.reader.read((255 - 255 * image[0]).astype(np.uint8))
-    predictor.model.runner.seal()
+    if isinstance(predictor.model, Sequential):
+        predictor.model.runner.seal()

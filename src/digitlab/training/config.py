@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitlab.errors import ConfigError, did_you_mean
@@ -188,12 +187,9 @@ class TrainConfig:
 
     def build_architecture(self) -> Architecture:
         """Return the network, from the zoo or from a JSON file; NetworkError if there is none."""
-        from digitlab.network.architecture import read_network
-        from digitlab.network.zoo import architecture
+        from digitlab.network.zoo import network_of
 
-        if self.network.lower().endswith(".json"):
-            return read_network(Path(self.network))
-        return architecture(self.network)
+        return network_of(self.network)
 
     def build_optimizer(self) -> Optimizer:
         """Return the optimizer that these settings describe."""

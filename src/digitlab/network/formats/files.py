@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data import storage
-from digitlab.errors import NetworkError, RunError
+from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
-from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
 from digitlab.network.layers import (
     LAYERS,
@@ -29,15 +29,27 @@ from digitlab.network.layers import (
     MaxPooling2D,
     activation_of,
 )
+from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
 #: What TensorFlow.js calls every model.
 MODEL_JSON = "model.json"
 _PICKLE = "it is a pickle, which can run any code when it is opened, so digitlab never opens one"
+#: What exports a model of PyTorch as a file that says everything, by either of its exporters.
+TORCH_EXPORT = (
+    "model.eval(); images = torch.zeros(1, 1, 28, 28); "
+    'torch.onnx.export(model, (images,), "model.onnx", external_data=False)'
+)
 #: What others write that digitlab does not open, and what to do instead.
 _REFUSED = {
-    **dict.fromkeys((".joblib", ".pickle", ".pkl"), f"{_PICKLE}. Save the weights as ONNX"),
-    **dict.fromkeys((".ckpt", ".pt", ".pth"), f"{_PICKLE}. Save the model as ONNX: torch.onnx.export(...)"),
+    **dict.fromkeys(
+        (".joblib", ".pickle", ".pkl"),
+        f"{_PICKLE}. Save the model as ONNX: scikit-learn's with the package skl2onnx, PyTorch's by {TORCH_EXPORT}",
+    ),
+    **dict.fromkeys(
+        (".ckpt", ".pt", ".pth"),
+        f"{_PICKLE}. Export the model as ONNX, in PyTorch (an old one: without external_data): {TORCH_EXPORT}",
+    ),
     ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
@@ -52,16 +64,12 @@ _LONGEST_TEXT, _MOST_TEXTS = 1000, 32
 _SCALE_TOLERANCE = 1e-6
 _LARGEST_INPUT = 2**24
 _LONGEST_KIND = 60
+_CODE = "it is code, and digitlab runs no code from a file"
 #: What to use instead of what digitlab lacks; the names are Keras' and ONNX's.
 _INSTEAD = {
-    "AveragePool": "max pooling",
     "DepthwiseConv2D": "Conv2D",
-    "GlobalAveragePool": "flattening",
-    "LeakyRelu": "ReLU",
     "PReLU": "ReLU",
     "SeparableConv2D": "Conv2D",
-    "Sigmoid": "ReLU, or softmax at the end",
-    "Tanh": "ReLU",
 }
 
 
@@ -80,12 +88,28 @@ def is_model_file(name: str | Path) -> bool:
         return False
 
 
-def load_model_file(name: str | Path) -> Checkpoint:
-    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it."""
+def load_model_file(name: str | Path, network: str | Path | Architecture | None = None) -> Checkpoint:
+    """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it.
+
+    ``network`` is that of a PyTorch state dict, a name of the zoo or a JSON file; all other files say it themselves.
+    """
     path = Path(name)
     suffix = path.suffix.lower()
+    if suffix in _REFUSED:
+        raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
     if suffix == ".safetensors":
-        return load_checkpoint(path)
+        tensors, note = read_tensors(path)
+        if note is None:
+            from digitlab.network.formats.torch_state import read_torch_state
+
+            return read_torch_state(path, tensors, None if network is None else network_of(network))
+        checkpoint = checkpoint_of_tensors(path, tensors, note)
+    if network is not None:
+        raise ConfigError(
+            f"{path} says itself what its network is; that of a PyTorch state dict is given. Leave it out."
+        )
+    if suffix == ".safetensors":
+        return checkpoint
     if suffix in _KERAS:
         from digitlab.network.formats.keras import read_keras
 
@@ -94,8 +118,6 @@ def load_model_file(name: str | Path) -> Checkpoint:
         from digitlab.network.formats.onnx import read_onnx
 
         return read_onnx(path)
-    if suffix in _REFUSED:
-        raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
     if suffix == ".json" or path.is_dir():
         from digitlab.network.formats.tfjs import read_tfjs
 
@@ -106,8 +128,24 @@ def load_model_file(name: str | Path) -> Checkpoint:
     )
 
 
-def unusable(path: Path, why: str) -> RunError:
-    """Return the error that names the file and what is wrong with it; ``why`` ends with the next step."""
+class LackingError(RunError):
+    """A sound file of a network that digitlab's layers cannot express; the runtime of its format may answer with it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"The model {path} cannot be used: {why}")
+        self.path, self.why = path, why
+
+    def __reduce__(self) -> tuple[type[LackingError], tuple[Path, str]]:
+        return LackingError, (self.path, self.why)
+
+
+def unusable(path: Path, why: str, *, lacks: bool = False) -> RunError:
+    """Return the error that names the file and what is wrong with it; ``why`` ends with the next step.
+
+    The file ``lacks`` nothing where it is only digitlab's layers that do; but code is not run by others either.
+    """
+    if lacks and _CODE not in why:
+        return LackingError(path, why)
     return RunError(f"The model {path} cannot be used: {why}")
 
 
@@ -152,6 +190,8 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
         raise unusable(path, f"{what} has more than {MOST_JSON_BYTES:,} bytes, too many for a network's description.")
     try:
         document = storage.parse_json(content)
+        if isinstance(document, str):  # what a library gave as JSON already was written as JSON once more
+            document = storage.parse_json(document)
     except ValueError as error:
         raise unusable(path, f"{what} cannot be read as JSON ({error}). Save the model again.") from None
     if not isinstance(document, dict):
@@ -193,7 +233,7 @@ def lacking(kind: str, *, position: int) -> NetworkError:
     """Return the error for a layer that digitlab does not have, with what to use instead."""
     kind = kind if kind.replace(".", "").isidentifier() and len(kind) <= _LONGEST_KIND else "something unknown"
     if "Lambda" in kind:
-        why = "it is code, and digitlab runs no code from a file. Express it with other layers."
+        why = f"{_CODE}. Express it with other layers."
     elif kind in _INSTEAD:
         why = f"digitlab does not have it; use {_INSTEAD[kind]}."
     else:

@@ -109,14 +109,21 @@ class Hdf5File:
         dtype = _float_type(messages[_DATATYPE], path)
         layout = messages[_LAYOUT]
         if len(layout) >= 11 and layout[0] == 3 and layout[1] == _CHUNKED:
-            return self._chunked(layout, messages.get(_FILTERS), shape, dtype, path).astype(np.float32)
-        raw = self._raw(layout, math.prod(shape) * dtype.itemsize, path)
-        return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32)
+            numbers = self._chunked(layout, messages.get(_FILTERS), shape, dtype, path)
+        else:
+            raw = self._raw(layout, math.prod(shape) * dtype.itemsize, path)
+            numbers = np.frombuffer(raw, dtype).reshape(shape)
+        with np.errstate(over="ignore"):  # what is not finite is refused where the weights are checked
+            return numbers.astype(np.float32)
 
     def shape_at(self, address: int) -> tuple[int, ...] | None:
         """Return the shape of the array at an address; None if there is a group."""
         messages = dict(self._messages(address))
         return _dimensions(messages[_DATASPACE]) if _LAYOUT in messages and _DATASPACE in messages else None
+
+    def is_whole_at(self, address: int) -> bool:
+        """Tell whether the array at an address holds whole numbers, which no layer computes with."""
+        return dict(self._messages(address)).get(_DATATYPE, b"\x01")[:1] in (b"\x10", b"\x20", b"\x30")
 
     def find(self, path: str) -> int:
         """Return the address of a group or array; Hdf5Error if there is none."""

@@ -79,7 +79,9 @@ def _archive(path: Path, file: BinaryIO, n_bytes: int) -> Checkpoint:
     try:
         arrays = _by_folder(Hdf5File(weights), stack.learning)
         network, ordered = stack.finish(arrays)
-    except (NetworkError, Hdf5Error) as error:
+    except NetworkError as error:
+        raise unusable(path, str(error), lacks=True) from None
+    except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
     return checkpoint_in(path, network, ordered, metadata.get("class_names"), metadata.get("digitlab"))
 
@@ -99,7 +101,7 @@ def _described(path: Path, description: Any) -> ForeignStack:
     try:
         return read_keras_config(description)
     except NetworkError as error:
-        raise unusable(path, str(error)) from None
+        raise unusable(path, str(error), lacks=True) from None
 
 
 def _by_folder(file: Hdf5File, layers: Sequence[ForeignLayer]) -> list[Arrays]:
@@ -257,7 +259,9 @@ def _whole_model(path: Path, content: Content) -> Checkpoint:
             # Theano turns kernels around when it convolves.
             arrays = [[np.flip(array, (0, 1)) if array.ndim == 4 else array for array in layer] for layer in arrays]
         network, ordered = stack.finish(arrays)
-    except (NetworkError, Hdf5Error) as error:
+    except NetworkError as error:
+        raise unusable(path, str(error), lacks=True) from None
+    except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras: model.save('model.keras').") from None
     return checkpoint_in(path, network, ordered, None, None)
 

@@ -335,7 +335,11 @@ class _Walk:
             self.reshape(settings.get("target_shape", None), settings.name)
         elif kind == "Permute":
             order = settings.get("dims", ())
-            if not isinstance(order, tuple) or sorted(order) != list(range(1, len(self.theirs) + 1)):
+            if (
+                not isinstance(order, tuple)
+                or not are_counts(order)
+                or sorted(order) != [*range(1, len(self.theirs) + 1)]
+            ):
                 raise NetworkError("its dims are not an order of the dimensions.")
             self.arrange(self.placed().transpose([n - 1 for n in order]), settings.name)
         elif kind == "Dropout":
@@ -481,9 +485,8 @@ class _Walk:
 
         def scaling(mean: Any, variance: Any, gamma: Any = None, beta: Any = None) -> Affine:
             # Keras never divides by less than a ten millionth.
-            affine = Affine.normalization(
-                mean, np.maximum(variance, _LEAST_DEVIATION**2 - epsilon), epsilon, gamma, beta
-            )
+            variance = np.maximum(np.asarray(variance, np.float64), _LEAST_DEVIATION**2 - epsilon)
+            affine = Affine.normalization(mean, variance, epsilon, gamma, beta)
             is_of_bytes = is_of_pixels and bool((variance > _LARGEST_VARIANCE).any())
             return Affine.of(255.0).then(affine) if is_of_bytes else affine
 

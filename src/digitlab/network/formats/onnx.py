@@ -1,218 +1,595 @@
-"""ONNX models as tf2onnx, Keras and PyTorch write them: one chain of operations, followed from images to answers.
+"""ONNX models as PyTorch, tf2onnx, Keras, CNTK and scikit-learn's users export them: one chain of operations.
 
-ONNX convolves ``(n, channels, height, width)`` and digitlab ``(n, height, width, channels)``; between them and the
-dense layers exporters transpose, reshape and flatten as they like. What matters in the end is in which order a dense
-layer's rows are.
+Every operation of the chain becomes a layer of digitlab, a scale and an offset that are folded into layers, or only
+another layout of the same numbers; whatever else is computed on the way there stands on given numbers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.files import (
-    Stack,
-    checkpoint_in,
-    is_pixel_scale,
-    lacking,
-    shown,
-    unusable,
+from digitlab.network.folding import Affine, Weighted
+from digitlab.network.formats.files import assembled, checkpoint_in, lacking, shown, unusable
+from digitlab.network.formats.onnx_graph import COMPUTABLE, Graph, Node, axes_of, border_of, computed, read_graph
+from digitlab.network.formats.onnx_layout import Layout
+from digitlab.network.layers import (
+    ELU,
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    Layer,
+    LeakyReLU,
+    MaxPooling2D,
+    Shape,
+    ZeroPadding2D,
+    activation_of,
+    same_border,
 )
-from digitlab.network.formats.onnx_graph import COMPUTABLE, Graph, Node, computed, padding_of, read_graph
-from digitlab.network.layers import Conv2D, Dense, Flatten, MaxPooling2D, Shape
 
-_MOST_PIXELS = 2**24
-# Of axes of which nobody knows yet which is which.
-_UNSETTLED = "abc"
-_UNCLEAR = "it reshapes its images in a way that digitlab does not follow; flatten them once, before the dense layers."
+_SIDE = 28  # of a digit, where a model leaves the size of its images open
+_MOST_OUTPUTS = 4
+# What is computed on the way from given numbers may be so many times what the file holds, and a little more.
+_COPIES, _MORE_VALUES = 8, 10_000
+# A scale and an offset of every single value: MNIST's images with 256 channels have fewer.
+_MOST_SCALED = 2**18
+# Whoever divides pixels by more than this has pixels of 0 to 255: their deviation is 79, and that of 0 to 1 is 0.31.
+_LEAST_DIVISOR = 20.0
+_SCALE_TOLERANCE = 1e-6
+_LARGEST_FLOAT = 3e38
+# TensorProto's numbers for FLOAT, FLOAT16 and DOUBLE.
+_FLOATS = (1, 10, 11)
+
+Given = Sequence[NDArray[Any] | None]
 
 
 def read_onnx(path: Path) -> Checkpoint:
     """Read an ONNX model that anybody may have written."""
     graph = read_graph(path)
-    try:
-        network, weights = _Walk(graph).finish()
-    except NetworkError as error:
-        raise unusable(path, str(error)) from None
-    return checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
+    found: list[tuple[bool, bool, bool, Architecture, list[NDArray[np.float32]]]] = []
+    problem: NetworkError | None = None
+    for output in graph.outputs[:_MOST_OUTPUTS]:
+        for shape in _possible_shapes(graph.input_shape):
+            try:
+                walk = _Walk(graph, output, shape)
+                network, weights = walk.finish()
+            except NetworkError as error:
+                problem = problem or error
+                continue
+            found.append((walk.ends_in_softmax, network.n_classes == 10, walk.tells_pixels, network, weights))
+            break
+    if not found:
+        raise unusable(path, str(problem), lacks=True)
+    # Of several outputs, such as features and logits beside the probabilities, that with the classes.
+    *_, tells_pixels, network, weights = max(found, key=lambda one: one[:2])
+    checkpoint = checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
+    # A scale in the graph is folded into the network, which takes pixels of 0 to 1 then.
+    told = {"pixels": "0-1"} if tells_pixels else {}
+    return dataclasses.replace(checkpoint, metadata=checkpoint.metadata | told)
+
+
+def _possible_shapes(shape: Shape) -> list[Shape]:
+    """Return what one image can be where the model leaves sizes open: one of MNIST's."""
+    n_open = sum(n < 1 for n in shape)
+    if n_open == 0:
+        return [shape]
+    sides = tuple(n if n > 0 else _SIDE for n in shape)
+    first, last = (1, *sides[1:]), (*sides[:-1], 1)
+    if len(shape) == 1 or (len(shape) == 2 and set(shape) & {1, _SIDE * _SIDE}):
+        return [(_SIDE * _SIDE,)]
+    if len(shape) == 3 and n_open == 3:
+        return [first, last]
+    if len(shape) == 3 and n_open == 1 and shape[1] >= 1:
+        return [first if shape[0] < 1 else last]
+    return [sides]
 
 
 class _Walk:
-    """The chain from the input to the output; ``current`` is the tensor that the images are in."""
+    """The chain from the input to an output; ``names`` are those of the tensor that the images are in.
 
-    def __init__(self, graph: Graph) -> None:
+    A scale and an offset, ``spread`` over that tensor, wait until the next layer comes.
+    """
+
+    def __init__(self, graph: Graph, output: str, input_shape: Shape) -> None:
         self.graph = graph
         self.constants = dict(graph.constants)
-        self.current = graph.input
-        self.stack = Stack()
-        self.weights: list[list[NDArray[np.float32]]] = []
-        self.input = _Input(graph.input_shape, takes_bytes=graph.takes_bytes)
+        self.left_values = _COPIES * sum(array.size for array in self.constants.values()) + _MORE_VALUES
+        self.names = {graph.input}
+        self.steps: list[Weighted | Affine] = []
         #: Shape of one image or row in digitlab's order, once it is known which axis is which.
         self.shape: Shape | None = None
         self.input_shape: Shape | None = None
-        self.layout = self.input.layout
+        self.layout = Layout.of_input(input_shape)
+        self.spread: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        if graph.takes_bytes:
+            self._scale(np.float64(255.0), np.float64(0.0))
+        self.tells_pixels = graph.takes_bytes
+        self.ends_in_softmax = self.has_ended = False
         #: Of every tensor so far that the images were in.
-        self.shapes = {self.current: self.layout.shape}
-        for position, node in enumerate(graph.nodes, start=1):
+        self.shapes = {graph.input: self.layout.shape}
+        for position, node in enumerate(graph.leading_to(output), start=1):
             self._follow(node, position)
-        if self.current != graph.output:
-            raise NetworkError(f"its output {shown(graph.output)} does not come from the last layer.")
+        if output not in self.names:
+            raise NetworkError(f"its output {shown(output)} does not come from the images.")
 
     def finish(self) -> tuple[Architecture, list[NDArray[np.float32]]]:
-        if self.input_shape is None:
+        """Return the network and its weights."""
+        self._settle()
+        if self.input_shape is None or not any(isinstance(step, tuple) and step[1] for step in self.steps):
             raise NetworkError("it has no layer that learns.")
-        network = self.stack.finish(self.input_shape, self.graph.name)
-        return network, [array for arrays in self.weights for array in arrays]
+        self._as_row()
+        return assembled(self.steps, self.input_shape, self.graph.name)
 
     def _follow(self, node: Node, position: int) -> None:
         inputs = [name for name in node.inputs if name]
         known = [self.constants[name] for name in inputs if name in self.constants]
-        if len(node.outputs) < 1:
+        if not node.outputs:
             raise lacking(node.kind, position=position)
         if len(known) == len(inputs) and node.kind in COMPUTABLE:
-            self.constants[node.outputs[0]] = computed(node, known)
+            result = computed(node, known)
+            self.left_values -= result.size
+            if self.left_values < 0:
+                raise NetworkError("it computes too much from given numbers; export the model again.")
+            self.constants[node.outputs[0]] = result
             return
         if node.kind == "Shape" and len(inputs) == 1 and inputs[0] in self.shapes:
             # Nobody knows the batch; as -1 it does what it should where the shape is used to reshape.
-            self.constants[node.outputs[0]] = np.array([-1, *self.shapes[inputs[0]]])
+            shape = np.array([-1, *self.shapes[inputs[0]]])
+            self.constants[node.outputs[0]] = shape[node.get("start", 0) : node.get("end", len(shape))]
             return
         if node.kind not in _OPERATIONS:
             raise lacking(node.kind, position=position)
-        if inputs.count(self.current) != 1 or len(known) != len(inputs) - 1:
+        is_behind = node.kind in _EITHER_WAY or not self.names.isdisjoint(node.inputs[:1])
+        if len(known) != len(inputs) - 1 or sum(name in self.names for name in inputs) != 1 or not is_behind:
             raise NetworkError(
                 f"Operation {position}, {node.kind}, does not follow the one before it; digitlab runs chains."
             )
-        if len(known) < _LEAST_GIVEN.get(node.kind, 0):
+        given = [self.constants.get(name) if name and name not in self.names else None for name in node.inputs]
+        needed = _LEAST_GIVEN.get(node.kind, 0)
+        if len(known) < needed or any(given[i] is None for i in range(1, needed + 1) if node.kind not in _EITHER_WAY):
             raise NetworkError(f"Operation {position}, {node.kind}, lacks the numbers that it computes with.")
+        if self.has_ended and node.kind not in _BEHIND_THE_ANSWER:
+            raise lacking(node.kind, position=position)
         try:
-            _OPERATIONS[node.kind](self, node, known)
+            changes = _OPERATIONS[node.kind](self, node, given)
         except NetworkError as error:
             raise NetworkError(f"Operation {position}, {node.kind}: {error}") from None
-        self.current = node.outputs[0]
-        self.shapes[self.current] = self.layout.shape
+        if changes is None:
+            self.names = {node.outputs[0]}
+        else:
+            self.names.add(node.outputs[0])
+        self.shapes[node.outputs[0]] = self.layout.shape
 
-    def _begin(self, names: str) -> Shape:
-        """Settle which axis of the input is which, now that an operation reads the axes ``names``."""
+    # ---- the state between two layers ----
+
+    def _settle(self, names: str = "") -> Shape:
+        """Settle which axis is which, now that an operation reads the axes ``names``, and what was scaled so far."""
         if self.shape is None:
-            self.layout, self.shape = self.input.settled(names, self.layout)
+            self.layout, self.shape = self.layout.settled(names)
             self.input_shape = self.shape
+        if self.spread is not None:
+            factor, offset = self.spread
+            self.spread = None
+            if not np.isfinite(factor).all() or not np.isfinite(offset).all():
+                raise NetworkError("it scales by numbers that are not finite; export the model again.")
+            self.tells_pixels = self.tells_pixels or not self.steps
+            if not self.steps and not self.graph.takes_bytes and np.median(np.abs(factor)) < 1.0 / _LEAST_DIVISOR:
+                factor = factor * 255.0  # its pixels are 0 to 255
+            if np.abs(factor - 1.0).max() > _SCALE_TOLERANCE or np.abs(offset).max() > _SCALE_TOLERANCE:
+                self.steps.append(self._affine(factor, offset))
+        assert self.shape is not None
         return self.shape
 
-    def _moved(self, layer: Conv2D | MaxPooling2D, shape: Shape) -> None:
-        self.shape = layer.output_shape(shape)
-        self.stack.add(layer)
-        height, width, channels = self.shape
-        self.layout = _Layout.of("CHW", (channels, height, width))
+    def _affine(self, factor: NDArray[np.float64], offset: NDArray[np.float64]) -> Affine:
+        """Return a map of channels, or of the features of a row, which is made of images if it has to be."""
+        numbers = [self.layout.channels_of(array) for array in (factor, offset)]
+        if self._has_images() and numbers[0] is not None and numbers[1] is not None:
+            return Affine.of(numbers[0], numbers[1])
+        if self.layout.row is None:
+            raise NetworkError("it computes with every pixel by itself, and digitlab's layers with every channel.")
+        order = self.layout.row_order()
+        rows = [np.broadcast_to(array, self.layout.shape).ravel()[order] for array in (factor, offset)]
+        self._as_row()
+        return Affine.of(rows[0], rows[1])
 
-    def conv(self, node: Node, known: list[NDArray[Any]]) -> None:
-        shape = self._begin("CHW")
-        self.layout.places("CHW")
-        kernel = known[0]
+    def _scale(self, factor: ArrayLike, offset: ArrayLike) -> None:
+        """Compute with numbers that are spread over the tensor as NumPy does it, the batch included."""
+        arrays = []
+        rank = len(self.layout.dimensions)
+        for numbers in (factor, offset):
+            array = np.asarray(numbers, np.float64)
+            if array.ndim == rank + 1 and array.shape[0] == 1:
+                array = array[0]
+            array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+            if array.ndim != rank or any(n not in (1, m) for n, m in zip(array.shape, self.layout.shape, strict=True)):
+                raise NetworkError(f"it has {array.size} numbers for images or rows of {self.layout.shape}.")
+            arrays.append(array)
+        if self.spread is not None:
+            before = self.spread
+            with np.errstate(all="ignore"):
+                arrays = [before[0] * arrays[0], before[1] * arrays[0] + arrays[1]]
+        if max(array.size for array in arrays) > _MOST_SCALED:
+            raise NetworkError("it scales every value by itself, and they are too many.")
+        self.spread = arrays[0], arrays[1]
+
+    def _relaid(self, layout: Layout, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> None:
+        """Take another layout of the same numbers; ``move`` does the same to what is spread over them."""
+        is_of_channels = self._has_images() and all(
+            self.layout.channels_of(array) is not None for array in self.spread or ()
+        )
+        if is_of_channels:
+            self._settle()
+        if self.spread is not None:
+            factor, offset = self.spread
+            is_one = factor.size == offset.size == 1
+            if not is_one and math.prod(self.layout.shape) > _MOST_SCALED:
+                raise NetworkError("it scales every value by itself, and they are too many.")
+            shape = (1,) * len(layout.dimensions)
+            self.spread = tuple(  # type: ignore[assignment]
+                array.reshape(shape) if is_one else move(np.broadcast_to(array, self.layout.shape))
+                for array in (factor, offset)
+            )
+        self.layout = layout
+
+    def _has_images(self) -> bool:
+        return self.shape is not None and len(self.shape) == 3
+
+    def _image(self) -> Shape:
+        """Return the shape of the images that an operation reads as (channels, height, width)."""
+        shape = self._settle("CHW")
+        self.layout.must_be("CHW")
+        if len(shape) != 3:
+            raise NetworkError("it reads images, and behind the flattening there are none.")
+        return shape
+
+    def _as_row(self) -> None:
+        """Flatten images, if there are any; the layout is then a row's."""
+        assert self.shape is not None
+        row = self.layout.row
+        if row is None:
+            raise NetworkError("its dense layer reads images; flatten them before it.")
+        if len(self.shape) == 3:
+            self._add(Flatten())
+            self.layout = Layout.of_row(self.shape[0], row, len(self.layout.dimensions))
+
+    def _add(self, layer: Layer, weights: tuple[NDArray[np.float32], ...] = ()) -> None:
+        self.shape = layer.output_shape(self.shape or ())
+        self.steps.append((layer, weights))
+
+    def _bordered(self, node: Node, window: Sequence[int], strides: Sequence[int], *, zeros: bool) -> str:
+        """Return the padding of a layer; a border that is neither ``valid`` nor ``same`` is added as one of zeros."""
+        assert self.shape is not None
+        sizes = self.shape[:2]
+        border = border_of(node, sizes, window, strides)
+        if border == ((0, 0), (0, 0)):
+            return "valid"
+        same = tuple(same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True))
+        is_pooling = node.kind != "Conv"
+        if border == same and not (is_pooling and zeros and node.kind == "AveragePool"):
+            return "same"
+        if not zeros or any(n >= k for side, k in zip(border, window, strict=True) for n in side if is_pooling):
+            raise NetworkError(f"its border of {border} is one that digitlab's layers do not have; use valid or same.")
+        self._add(ZeroPadding2D(border))
+        return "valid"
+
+    # ---- layers that learn ----
+
+    def conv(self, node: Node, given: Given) -> None:
+        kernel = _numbers(given[1])
+        if self.shape is not None and not self._has_images() and kernel.shape[2:] == (1, 1):
+            # Behind global pooling a row of channels is left, and a convolution of one pixel is a dense layer.
+            self._dense(kernel[:, :, 0, 0].T, given[2:3], 0)
+            return
+        shape = self._image()
         if kernel.ndim != 4 or kernel.shape[1] != shape[-1] or node.get("group", 1) != 1:
             raise NetworkError("its kernels do not fit the channels; digitlab has ordinary convolutions only.")
-        _ones(node, "strides", "use max-pooling to make images smaller")
         _ones(node, "dilations", "use a larger kernel")
-        padding = padding_of(node, shape[:2], kernel.shape[2:], (1, 1))
-        layer = Conv2D(kernel.shape[0], kernel.shape[2:], padding=padding, use_bias=len(known) > 1)
-        self._moved(layer, shape)
-        self.weights.append([np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), *(b.ravel() for b in known[1:2])])
+        strides = node.wholes("strides", (1, 1))
+        if len(strides) != 2 or min(strides) < 1:
+            raise NetworkError(f"its strides are {strides}; two whole numbers from 1 are expected.")
+        padding = self._bordered(node, kernel.shape[2:], strides, zeros=True)
+        bias = tuple(_numbers(b).ravel() for b in given[2:3] if b is not None)
+        layer = Conv2D(
+            kernel.shape[0], kernel.shape[2:], strides=(strides[0], strides[1]), padding=padding, use_bias=bool(bias)
+        )
+        self._add(layer, (np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), *bias))
+        self._became_image()
 
-    def pool(self, node: Node, known: list[NDArray[Any]]) -> None:
-        shape = self._begin("CHW")
-        self.layout.places("CHW")
-        pool = node.wholes("kernel_shape")
-        strides = node.wholes("strides", (1,) * len(pool))
-        if len(pool) != 2 or len(strides) != 2 or min(strides) < 1:
-            raise NetworkError("its window is not one of images.")
-        _ones(node, "dilations", "use a larger window")
-        padding = padding_of(node, shape[:2], pool, strides)
-        self._moved(MaxPooling2D((pool[0], pool[1]), (strides[0], strides[1]), padding=padding), shape)
+    def gemm(self, node: Node, given: Given) -> None:
+        if node.get("transA", 0) or given[0] is not None:
+            raise NetworkError("it is not a plain dense layer; its images have to come first, as rows.")
+        kernel = _numbers(given[1]) * np.float32(node.get("alpha", 1.0))
+        beta = np.float32(node.get("beta", 1.0))
+        bias = [None if b is None else _numbers(b) * beta for b in given[2:3]]
+        self._dense(kernel.T if node.get("transB", 0) else kernel, bias, len(self.layout.dimensions) - 1)
 
-    def gemm(self, node: Node, known: list[NDArray[Any]]) -> None:
-        scales = [node.get(name, 1.0) for name in ("alpha", "beta")]
-        if scales != [1.0, 1.0] or node.get("transA", 0) or node.inputs[0] != self.current:
-            raise NetworkError("it is not a plain dense layer; export it with alpha and beta 1.")
-        kernel = known[0].T if node.get("transB", 0) else known[0]
-        self._dense(kernel, known[1:2])
-
-    def matmul(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.inputs[0] != self.current:
+    def matmul(self, node: Node, given: Given) -> None:
+        if given[0] is not None:
             raise NetworkError("its weights stand before the images; export it with the images first.")
-        self._dense(known[0], [])
+        self._dense(_numbers(given[1]), [], len(self.layout.dimensions) - 1)
 
-    def _dense(self, kernel: NDArray[Any], bias: list[NDArray[Any]]) -> None:
-        shape = self._begin("F")
+    def _dense(self, kernel: NDArray[np.float32], bias: Given, place: int) -> None:
+        """Add a dense layer for rows that are the dimension ``place``."""
+        self._settle()
         if kernel.ndim != 2:
             raise NetworkError("its weights are not a table of features and units.")
-        kernel = self.layout.rows_in_order(np.ascontiguousarray(kernel))
-        if len(shape) == 3:
-            self.stack.add(Flatten())
-        units = kernel.shape[1]
-        self.stack.add(Dense(units, use_bias=bool(bias)))
-        self.weights.append([kernel, *(b.ravel() for b in bias)])
-        self.shape, self.layout = (units,), _Layout.of("F", (units,))
+        order = self.layout.row_order()
+        rank, units = len(self.layout.dimensions), kernel.shape[1]
+        if kernel.shape[0] != len(order) or (self.layout.sizes and self.layout.row != place):
+            raise NetworkError(
+                f"its dense layer expects {kernel.shape[0]} features and gets {self.layout.shape[place]}."
+            )
+        self._as_row()
+        biases = tuple(_numbers(one).ravel() for one in bias if one is not None)
+        if any(one.size not in (1, units) for one in biases):
+            raise NetworkError(f"its bias does not have {units} numbers, one for each unit.")
+        spread = tuple(np.broadcast_to(one, units) for one in biases)
+        self._add(Dense(units, use_bias=bool(biases)), (np.ascontiguousarray(kernel[order]), *spread))
+        self.layout = Layout.of_row(units, place, rank)
 
-    def add(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if self.shape is None:
-            self.input.compute(node.kind, known[0])
+    def _became_image(self) -> None:
+        assert self.shape is not None
+        height, width, channels = self.shape
+        self.layout = Layout.of("CHW", (channels, height, width))
+
+    # ---- pooling and borders ----
+
+    def pool(self, node: Node, given: Given) -> None:
+        self._image()
+        window = node.wholes("kernel_shape")
+        strides = node.wholes("strides", (1,) * len(window))
+        if len(window) != 2 or len(strides) != 2 or min(*window, *strides) < 1:
+            raise NetworkError("its window is not one of images.")
+        _ones(node, "dilations", "use a larger window")
+        pool, step = (window[0], window[1]), (strides[0], strides[1])
+        if node.kind == "MaxPool":
+            # Nothing counts beyond the image, so zeros may stand there only where no value is less.
+            padding = self._bordered(node, window, strides, zeros=self._is_nonnegative())
+            self._add(MaxPooling2D(pool, step, padding=padding))
+        else:
+            counts_border = bool(node.get("count_include_pad", 0)) and not node.get("ceil_mode", 0)
+            padding = self._bordered(node, window, strides, zeros=counts_border)
+            self._add(AveragePooling2D(pool, step, padding=padding))
+        self._became_image()
+
+    def _is_nonnegative(self) -> bool:
+        """Tell whether no value of the images can be below zero."""
+        for step in reversed(self.steps):
+            if isinstance(step, Affine):
+                return False
+            if activation_of(step[0])[0] in ("relu", "sigmoid"):
+                return True
+            if not isinstance(step[0], MaxPooling2D | AveragePooling2D | ZeroPadding2D):
+                return False
+        return True
+
+    def global_pool(self, node: Node, given: Given) -> None:
+        self._image()
+        self._pool_globally(node.kind == "GlobalMaxPool")
+
+    def reduce(self, node: Node, given: Given) -> None:
+        self._settle()
+        rank = len(self.layout.dimensions)
+        named = node.wholes("axes") if len(given) < 2 or given[1] is None else [int(n) for n in given[1].ravel()[:9]]
+        axes = [_behind_batch(n, rank) for n in named]
+        chosen = {axis for i in axes for axis in self.layout.dimensions[i]}
+        if not axes or not chosen <= {"H", "W"} or any(len(self.layout.dimensions[i]) > 1 for i in axes):
+            raise NetworkError("it takes the mean or the largest of other than rows and columns.")
+        is_max = node.kind == "ReduceMax"
+        if chosen and chosen >= set(self.layout.sizes) & {"H", "W"}:
+            self._pool_globally(is_max)
+        elif chosen:
+            assert self.shape is not None
+            window = (self.shape[0], 1) if chosen == {"H"} else (1, self.shape[1])
+            self._add(MaxPooling2D(window) if is_max else AveragePooling2D(window))
+            self.layout = self.layout.without(*chosen)
+        if not node.get("keepdims", 1):
+            self.layout = self.layout.squeezed(axes)
+
+    def _pool_globally(self, is_max: bool) -> None:
+        self._add(GlobalMaxPooling2D() if is_max else GlobalAveragePooling2D())
+        self.layout = self.layout.without("H").without("W").renamed({"C": "F"})
+
+    def pad(self, node: Node, given: Given) -> None:
+        rank = len(self.layout.dimensions)
+        pads, value, axes = node.wholes("pads", node.wholes("paddings")), [node.get("value", 0.0)], [*range(rank + 1)]
+        for i, array in enumerate(given[1:4]):  # before operator set 11 these are attributes
+            if array is not None and i == 0:
+                pads = tuple(int(n) for n in array.ravel()[:16])
+            elif array is not None and i == 1:
+                value = [*array.ravel()[:2]]
+            elif array is not None:
+                axes = [int(n) % (rank + 1) for n in array.ravel()[:8]]
+        if len(pads) != 2 * len(axes) or node.get("mode", "constant") != "constant" or value != [0.0]:
+            raise NetworkError("its border is not one of zeros.")
+        sides = {axis: (pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes) if pads[i] or pads[i + len(axes)]}
+        if not sides:
             return
-        last = self.stack.layers[-1]
-        if not isinstance(last, Conv2D | Dense) or last.use_bias or last.activation != "linear":
-            raise NetworkError("it adds something that is no layer's bias; digitlab has none of these.")
-        units = last.units if isinstance(last, Dense) else last.filters
-        behind = len(self.layout.dimensions) - 1 if self.layout.dimensions[0] in (("C",), ()) else 0
-        if known[0].size != units or known[0].shape[known[0].ndim - behind :] != (1,) * behind:
-            raise NetworkError(f"it adds {known[0].size} numbers where the layer before it has {units} units.")
-        self.stack.layers[-1] = dataclasses.replace(last, use_bias=True)
-        self.weights[-1].append(np.asarray(known[0].ravel(), np.float32))
+        if self.shape is None:
+            # Whatever has a border is no channel.
+            self._settle("HW" if rank == 2 else "HWC" if rank not in sides else "CHW")
+        self._settle()
+        names = {axis: self.layout.dimensions[axis - 1] for axis in sides if 1 <= axis <= rank}
+        by_name = {axes[0]: sides[axis] for axis, axes in names.items() if len(axes) == 1}
+        if len(by_name) != len(sides) or not set(by_name) <= {"H", "W"}:
+            raise NetworkError("its border is not one of images' rows and columns.")
+        self._add(ZeroPadding2D((by_name.get("H", (0, 0)), by_name.get("W", (0, 0)))))
+        assert self.shape is not None
+        self.layout = Layout(self.layout.dimensions, self.layout.sizes | {"H": self.shape[0], "W": self.shape[1]})
 
-    def scaled(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if self.shape is not None or node.inputs[0] != self.current:
-            raise NetworkError("it computes with the images in a way that digitlab's layers do not.")
-        self.input.compute(node.kind, known[0])
+    # ---- scales, offsets, activations ----
 
-    def relu(self, node: Node, known: list[NDArray[Any]]) -> None:
-        self.stack.activate("relu", len(self.stack.layers) + 1)
+    def arithmetic(self, node: Node, given: Given) -> None:
+        """Add, subtract, multiply or divide by given numbers."""
+        is_first = given[0] is None
+        numbers = given[1] if is_first else given[0]
+        values = np.asarray(numbers, np.float64)
+        if node.get("broadcast", 0) and "axis" in node.attributes:  # before operator set 7
+            behind = len(self.layout.dimensions) + 1 - _behind_batch(node.get("axis", 0), 99) - 1 - values.ndim
+            values = values.reshape(values.shape + (1,) * max(0, behind))
+        if node.kind in ("Add", "Sub"):
+            sign = -1.0 if node.kind == "Sub" else 1.0
+            self._scale(1.0 if is_first else sign, values * sign if is_first else values)
+        elif node.kind == "Mul":
+            self._scale(values, 0.0)
+        elif is_first:
+            with np.errstate(all="ignore"):
+                self._scale(1.0 / values, 0.0)
+        else:
+            raise NetworkError("it divides by the images.")
 
-    def softmax(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.get("axis", -1) not in (-1, 1) or self.shape is None or len(self.shape) != 1:
-            raise NetworkError("it does not run over the classes; put it behind the last dense layer.")
+    def negative(self, node: Node, given: Given) -> None:
+        self._scale(-1.0, 0.0)
+
+    def batch_normalization(self, node: Node, given: Given) -> None:
+        if node.get("training_mode", 0):
+            raise NetworkError("it was exported while it trains. Call model.eval() before you export it.")
+        gamma, beta, mean, variance = (_numbers(array).ravel() for array in given[1:5])
+        if len({array.size for array in (gamma, beta, mean, variance)}) != 1:
+            raise NetworkError("its numbers are not one for each channel.")
+        affine = Affine.normalization(mean, variance, node.get("epsilon", 1e-5), gamma, beta)
+        shape = (-1, *(1 for _ in self.layout.dimensions[1:]))
+        self._scale(affine.factor.reshape(shape), affine.offset.reshape(shape))
+
+    def scaler(self, node: Node, given: Given) -> None:
+        """Standardize features as scikit-learn does."""
+        offset, scale = np.array(node.get("offset", (0.0,))), np.array(node.get("scale", (1.0,)))
+        self._scale(scale, -offset * scale)
+
+    def activation(self, node: Node, given: Given) -> None:
+        self._activate(Activation({"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}[node.kind]))
+
+    def _activate(self, layer: Layer) -> None:
+        self._settle()
+        self._add(layer)
+
+    def leaky_relu(self, node: Node, given: Given) -> None:
+        self._activate(LeakyReLU(node.get("alpha", 0.01)))
+
+    def prelu(self, node: Node, given: Given) -> None:
+        slopes = _numbers(given[1])
+        if slopes.size == 0 or (slopes != slopes.flat[0]).any():
+            raise NetworkError("it has several slopes; digitlab's LeakyReLU has one.")
+        self._activate(LeakyReLU(float(slopes.flat[0])))
+
+    def elu(self, node: Node, given: Given) -> None:
+        self._activate(ELU(node.get("alpha", 1.0)))
+
+    def clip(self, node: Node, given: Given) -> None:
+        limits = [node.get("min", -math.inf), node.get("max", math.inf)]
+        for i, array in enumerate(given[1:3]):
+            limits[i] = limits[i] if array is None or array.size != 1 else float(array.ravel()[0])
+        if node.kind == "Max":
+            numbers = given[0] if given[1] is None else given[1]
+            is_one = len(given) == 2 and numbers is not None and numbers.size == 1
+            limits[0] = float(numbers.ravel()[0]) if is_one else math.nan  # type: ignore[union-attr]
+        if limits[0] != 0.0 or limits[1] < _LARGEST_FLOAT:
+            raise NetworkError(f"it cuts values off at {limits[0]} and {limits[1]}; digitlab has ReLU only.")
+        self._activate(Activation("relu"))
+
+    def softmax(self, node: Node, given: Given) -> bool:
         # A LogSoftmax gives the logarithms of the same probabilities.
-        self.stack.activate("softmax", len(self.stack.layers) + 1)
+        self._settle()
+        if self.layout.row is None:
+            raise NetworkError("it does not run over the classes; put it behind the last dense layer.")
+        axis = _behind_batch(node.get("axis", 1 if self.graph.opset < 13 else -1), len(self.layout.dimensions))
+        if axis != self.layout.row and not (self.graph.opset < 13 and axis < self.layout.row):
+            raise NetworkError("it does not run over the classes; put it behind the last dense layer.")
+        self._as_row()
+        self._add(Activation("softmax"))
+        self.has_ended = self.ends_in_softmax = True
+        return True
 
-    def flatten(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if node.get("axis", 1) != 1:
+    def answer(self, node: Node, given: Given) -> bool:
+        """Pass over what only looks up which answer is the largest; the probabilities are before it."""
+        self._settle()
+        if node.kind == "ArgMax" and self.layout.row != _behind_batch(node.get("axis", 0), len(self.layout.dimensions)):
+            raise NetworkError("it does not look for the largest of the classes.")
+        if node.kind != "ArgMax" and not self.ends_in_softmax:
+            raise NetworkError("it stands where there are no probabilities.")
+        self.has_ended = True
+        return True
+
+    # ---- other layouts of the same numbers ----
+
+    def flatten(self, node: Node, given: Given) -> None:
+        axis = node.get("axis", 1)
+        axis = axis if axis >= 0 else axis + len(self.layout.dimensions) + 1
+        if axis < 1 or math.prod(self.layout.shape[: axis - 1]) != 1:
             raise NetworkError("it flattens the batch too; flatten from axis 1.")
-        self.layout = self.layout.reshaped((-1,))
+        self._reshape((-1,))
 
-    def reshape(self, node: Node, known: list[NDArray[Any]]) -> None:
-        if known and not np.isfinite(known[0]).all():
+    def reshape(self, node: Node, given: Given) -> None:
+        numbers = given[1] if len(given) > 1 else None
+        if numbers is not None and not np.isfinite(numbers).all():
             raise NetworkError("its new shape is not finite; export the model again.")
-        target = tuple(int(n) for n in known[0].ravel()[:9]) if known else node.wholes("shape")
+        target = node.wholes("shape") if numbers is None else tuple(int(n) for n in numbers.ravel()[:9])
         allows_zero = bool(node.get("allowzero", 0))
-        if len(target) < 2 or target[0] not in (-1, 0, 1) or (allows_zero and 0 in target):
+        if self.has_ended:
+            return
+        batches = (-1, 0, 1, self.graph.batch)
+        if len(target) < 2 or target[0] not in batches or (allows_zero and 0 in target):
             raise NetworkError("it reshapes the batch; keep the first dimension as it is.")
         shape = (0, *self.layout.shape)
-        inner = tuple(shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target))[1:]
-        image = self.input.as_image(inner) if self.shape is None else None
-        self.layout = self.layout.reshaped(inner) if image is None else image
+        self._reshape(tuple(shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target))[1:])
 
-    def transpose(self, node: Node, known: list[NDArray[Any]]) -> None:
+    def _reshape(self, target: Sequence[int]) -> None:
+        layout = self.layout.reshaped(target, splits=self.shape is None)
+        self._relaid(layout, lambda array: array.reshape(layout.shape))
+
+    def squeeze(self, node: Node, given: Given) -> None:
+        axes = axes_of(node.attributes, given)
+        if self.has_ended:
+            return
+        behind = None if axes is None else [_behind_batch(n, len(self.layout.dimensions)) for n in axes]
+        layout = self.layout.squeezed(behind)
+        self._relaid(layout, lambda array: array.reshape(layout.shape))
+
+    def unsqueeze(self, node: Node, given: Given) -> None:
+        axes = axes_of(node.attributes, given) or ()
+        layout = self.layout.unsqueezed([_behind_batch(n, len(self.layout.dimensions) + len(axes)) for n in axes])
+        self._relaid(layout, lambda array: array.reshape(layout.shape))
+
+    def transpose(self, node: Node, given: Given) -> None:
         order = node.wholes("perm", tuple(reversed(range(len(self.layout.dimensions) + 1))))
-        self.layout = self.layout.transposed(order)
+        layout = self.layout.transposed(order)
+        self._relaid(layout, lambda array: array.transpose([i - 1 for i in order[1:]]))
 
-    def nothing(self, node: Node, known: list[NDArray[Any]]) -> None:
+    def nothing(self, node: Node, given: Given) -> bool:
         """Pass the images on: dropout does nothing when images are answered, and everything is float32 here."""
+        return True
+
+    def cast(self, node: Node, given: Given) -> bool:
+        if node.get("to", 1) not in _FLOATS and not self.has_ended and self.shape is not None:
+            raise NetworkError("it rounds values to whole numbers.")
+        return True
+
+
+def _behind_batch(axis: int, rank: int) -> int:
+    """Return the position behind the batch of an axis, which may be counted from the end."""
+    position = axis - 1 if axis >= 0 else rank + axis
+    if not 0 <= position < rank:
+        raise NetworkError("it works along the batch, or along an axis that there is not.")
+    return position
+
+
+def _numbers(array: NDArray[Any] | None) -> NDArray[np.float32]:
+    if array is None:
+        raise NetworkError("it lacks the numbers that it computes with.")
+    return array.astype(np.float32, copy=False)
 
 
 def _ones(node: Node, name: str, advice: str) -> None:
@@ -221,149 +598,59 @@ def _ones(node: Node, name: str, advice: str) -> None:
         raise NetworkError(f"its {name} are {value}, and digitlab has only 1; {advice}.")
 
 
+#: Operations of which either side may be the images.
+_EITHER_WAY = frozenset(["Add", "Div", "Gemm", "MatMul", "Max", "Mul", "Sub"])
 #: How many given numbers an operation has at least, besides the images.
-_LEAST_GIVEN = {"Add": 1, "Conv": 1, "Div": 1, "Gemm": 1, "MatMul": 1, "Mul": 1, "Sub": 1}
+_LEAST_GIVEN = {
+    "Add": 1, "BatchNormalization": 4, "Conv": 1, "Div": 1, "Gemm": 1, "MatMul": 1, "Max": 1, "Mul": 1, "PRelu": 1,
+    "Sub": 1,
+}  # fmt: skip
+#: What may stand behind the probabilities, or the largest of them, and changes no answer.
+_BEHIND_THE_ANSWER = frozenset(
+    ["ArgMax", "Cast", "Exp", "Identity", "Log", "Reshape", "Squeeze", "Flatten", "ai.onnx.ml.Normalizer",
+     "ai.onnx.ml.ZipMap"]
+)  # fmt: skip
 
-_OPERATIONS: dict[str, Callable[[_Walk, Node, list[NDArray[Any]]], None]] = {
-    "Add": _Walk.add,
-    "Cast": _Walk.nothing,
+#: What an operation does; True says that the images stay in the same tensor, by another name.
+_OPERATIONS: dict[str, Callable[[_Walk, Node, Given], bool | None]] = {
+    "Add": _Walk.arithmetic,
+    "ArgMax": _Walk.answer,
+    "AveragePool": _Walk.pool,
+    "BatchNormalization": _Walk.batch_normalization,
+    "Cast": _Walk.cast,
+    "Clip": _Walk.clip,
     "Conv": _Walk.conv,
-    "Div": _Walk.scaled,
+    "Div": _Walk.arithmetic,
     "Dropout": _Walk.nothing,
+    "Elu": _Walk.elu,
+    "Exp": _Walk.answer,
     "Flatten": _Walk.flatten,
     "Gemm": _Walk.gemm,
+    "GlobalAveragePool": _Walk.global_pool,
+    "GlobalMaxPool": _Walk.global_pool,
     "Identity": _Walk.nothing,
+    "LeakyRelu": _Walk.leaky_relu,
+    "Log": _Walk.answer,
     "LogSoftmax": _Walk.softmax,
     "MatMul": _Walk.matmul,
+    "Max": _Walk.clip,
     "MaxPool": _Walk.pool,
-    "Mul": _Walk.scaled,
-    "Relu": _Walk.relu,
+    "Mul": _Walk.arithmetic,
+    "Neg": _Walk.negative,
+    "PRelu": _Walk.prelu,
+    "Pad": _Walk.pad,
+    "ReduceMax": _Walk.reduce,
+    "ReduceMean": _Walk.reduce,
+    "Relu": _Walk.activation,
     "Reshape": _Walk.reshape,
+    "Sigmoid": _Walk.activation,
     "Softmax": _Walk.softmax,
-    "Sub": _Walk.scaled,
+    "Squeeze": _Walk.squeeze,
+    "Sub": _Walk.arithmetic,
+    "Tanh": _Walk.activation,
     "Transpose": _Walk.transpose,
+    "Unsqueeze": _Walk.unsqueeze,
+    "ai.onnx.ml.Normalizer": _Walk.answer,
+    "ai.onnx.ml.Scaler": _Walk.scaler,
+    "ai.onnx.ml.ZipMap": _Walk.answer,
 }
-
-
-class _Input:
-    """What goes into a model: how its pixels are scaled, and which of its axes is which, which no exporter says.
-
-    A convolution behind it settles where the channels are; a dense layer leaves them where a picture can have them.
-    """
-
-    def __init__(self, shape: Shape, *, takes_bytes: bool) -> None:
-        if len(shape) not in (1, 3) or any(n < 1 for n in shape) or math.prod(shape) > _MOST_PIXELS:
-            raise NetworkError("its input must be images of a fixed size, or a row of features.")
-        self.layout = _Layout.of(_UNSETTLED[: len(shape)], shape)
-        self._shape, self._takes_bytes = shape, takes_bytes
-        self._scale, self._offset = 1.0, 0.0
-
-    def compute(self, kind: str, given: NDArray[Any]) -> None:
-        """Add, subtract, multiply or divide by a number."""
-        if given.size != 1:
-            raise NetworkError("it computes with every pixel by itself; digitlab's networks take pixels from 0 to 1.")
-        value = float(given.ravel()[0])
-        if kind in ("Add", "Sub"):
-            self._offset += value if kind == "Add" else -value
-        else:
-            factor = value if kind == "Mul" else 1.0 / value if value else math.inf
-            self._scale, self._offset = self._scale * factor, self._offset * factor
-
-    def as_image(self, shape: Shape) -> _Layout | None:
-        """Return the layout if a row of pixels is made an image, since digitlab's networks take both; None if not."""
-        if len(self._shape) != 1 or len(shape) != 3 or math.prod(shape) != self._shape[0] or min(shape) < 1:
-            return None
-        return _Layout.of(_UNSETTLED, shape)
-
-    def settled(self, names: str, layout: _Layout) -> tuple[_Layout, Shape]:
-        """Return the layout with the axes called what they are, and the shape of an image as digitlab has it.
-
-        ``names`` are the axes that the first layer reads: ``CHW``, or ``F`` for features.
-        """
-        is_plain = self._scale == 1.0 and self._offset == 0.0 and not self._takes_bytes
-        if not is_plain and not is_pixel_scale(self._scale, self._offset):
-            raise NetworkError(
-                "its images are not scaled to 0 to 1, as digitlab's are; train it with pixels divided by 255."
-            )
-        if names == "F":
-            return self._settled_features(layout)
-        if len(layout.dimensions) != len(names) or any(len(axes) > 1 for axes in layout.dimensions):
-            raise NetworkError("it reads no images of (channels, height, width).")
-        sizes = dict(zip(names, layout.shape, strict=True))
-        return _Layout.of(names, layout.shape), (sizes["H"], sizes["W"], sizes["C"])
-
-    def _settled_features(self, layout: _Layout) -> tuple[_Layout, Shape]:
-        if len(self._shape) == 1:
-            return layout, layout.shape
-        is_first = self._shape[0] < self._shape[2]
-        renamed = dict(zip(_UNSETTLED, "CHW" if is_first else "HWC", strict=True))
-        dimensions = tuple(tuple(renamed[axis] for axis in axes) for axes in layout.dimensions)
-        sizes = {renamed[axis]: size for axis, size in layout.sizes.items()}
-        shape = (*self._shape[1:], self._shape[0]) if is_first else self._shape
-        return _Layout(dimensions, sizes), shape
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """The dimensions of a tensor behind the batch, each as the axes that were merged into it, and the axes' sizes.
-
-    Axes of size 1 are left out, since they may be anywhere.
-    """
-
-    dimensions: tuple[tuple[str, ...], ...]
-    sizes: dict[str, int]
-
-    @classmethod
-    def of(cls, names: str, sizes: tuple[int, ...]) -> _Layout:
-        """Return the layout of plain axes, such as ``_Layout.of("CHW", (8, 12, 12))``."""
-        kept = {name: size for name, size in zip(names, sizes, strict=True) if size != 1}
-        return cls(tuple((name,) if name in kept else () for name in names), kept)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of the dimensions."""
-        return tuple(math.prod(self.sizes[axis] for axis in dimension) for dimension in self.dimensions)
-
-    def transposed(self, order: tuple[int, ...]) -> _Layout:
-        """Return the layout after a transposition, the batch (0) included and at its place."""
-        if sorted(order) != list(range(len(self.dimensions) + 1)) or order[0] != 0:
-            raise NetworkError(_UNCLEAR)
-        return _Layout(tuple(self.dimensions[i - 1] for i in order[1:]), self.sizes)
-
-    def reshaped(self, target: tuple[int, ...]) -> _Layout:
-        """Return the layout after a reshaping to ``target`` without the batch, of which one may be -1."""
-        total = math.prod(self.shape)
-        known = math.prod(n for n in target if n != -1)
-        if target.count(-1) > 1 or any(n < -1 or n == 0 for n in target) or known == 0 or total % known:
-            raise NetworkError(_UNCLEAR)
-        axes = [axis for dimension in self.dimensions for axis in dimension]
-        dimensions = []
-        for size in (total // known if n == -1 else n for n in target):
-            taken: list[str] = []
-            while math.prod(self.sizes[axis] for axis in taken) < size and axes:
-                taken.append(axes.pop(0))
-            if math.prod(self.sizes[axis] for axis in taken) != size:
-                raise NetworkError(_UNCLEAR)
-            dimensions.append(tuple(taken))
-        if axes:
-            raise NetworkError(_UNCLEAR)
-        return _Layout(tuple(dimensions), self.sizes)
-
-    def places(self, names: str) -> None:
-        """Check that the dimensions are these axes, such as ``CHW``."""
-        expected = _Layout.of(names, tuple(self.sizes.get(name, 1) for name in names))
-        if self.dimensions != expected.dimensions:
-            raise NetworkError("its images do not have channels where ONNX' convolution and pooling expect them.")
-
-    def rows_in_order(self, kernel: NDArray[np.float32], names: str = "HWC") -> NDArray[np.float32]:
-        """Return a dense kernel ``(features, units)`` with its rows in the order of the named axes."""
-        if len(self.dimensions) != 1:
-            raise NetworkError("its dense layer reads images; flatten them before it.")
-        (axes,) = self.dimensions
-        if kernel.ndim != 2 or kernel.shape[0] != self.shape[0]:
-            raise NetworkError(f"its dense layer expects {kernel.shape[0]} features and gets {self.shape[0]}.")
-        wanted = [axes.index(name) for name in names if name in axes]
-        if len(wanted) != len(axes):
-            return kernel
-        cube = kernel.reshape(*(self.sizes[axis] for axis in axes), kernel.shape[1])
-        return np.ascontiguousarray(cube.transpose(*wanted, len(axes)).reshape(kernel.shape))

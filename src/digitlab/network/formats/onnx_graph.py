@@ -1,8 +1,10 @@
-"""An ONNX file as plain nodes and arrays: parsed within bounds, nothing read from other files."""
+"""An ONNX file as plain nodes and arrays: parsed within bounds, with weights that lie in files of its own folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.storage import parse_json
-from digitlab.errors import ConfigError, NetworkError
+from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, shown, unusable
 from digitlab.network.layers import same_border
 
@@ -24,14 +26,21 @@ _MOST_DESCRIPTION_BYTES, _FIELD_BYTES = 2**21, 50
 _ROWS: _Fields = {4: None, 9: None, 10: None}
 _MODEL: _Fields = {7: {1: {5: {5: _ROWS}}, 5: _ROWS}}
 _MOST_DIMENSIONS = 8
-_BYTE = 2
-# TensorProto's numbers for FLOAT, INT32, INT64, FLOAT16 and DOUBLE.
-_NUMERIC = (1, 6, 7, 10, 11)
-_SINGLE, _WHOLE, _TEXT, _TENSOR, _WHOLES = 1, 2, 3, 4, 7
+# TensorProto's numbers for UINT8 to INT64, UINT32 and UINT64; and FLOAT, FLOAT16 and DOUBLE.
+_WHOLE_NUMBERS, _BROKEN_NUMBERS = (2, 3, 4, 5, 6, 7, 12, 13), (1, 10, 11)
+_SINGLE, _WHOLE, _TEXT, _TENSOR, _SINGLES, _WHOLES = 1, 2, 3, 4, 6, 7
+_OWN_DOMAIN = ("", "ai.onnx")
+_EXTERNAL = 1
+_MOST_SINGLES = 2**16
+_ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
+    "Add": np.add, "Div": np.divide, "Mul": np.multiply, "Neg": np.negative, "Reciprocal": np.reciprocal,
+    "Sqrt": np.sqrt, "Sub": np.subtract,
+}  # fmt: skip
 #: What is computed from given numbers and from shapes: exporters write ``x.view(n, -1)`` as six operations.
 COMPUTABLE = frozenset(
-    ["Cast", "Concat", "Constant", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"]
-)
+    ["Cast", "Concat", "Constant", "ConstantOfShape", "Gather", "Identity", "Reshape", "Shape", "Slice", "Squeeze",
+     "Transpose", "Unsqueeze", *_ARITHMETIC]
+)  # fmt: skip
 # Shapes are short; nothing here may grow beyond what the file holds.
 _MOST_VALUES = 1_024
 
@@ -65,20 +74,44 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network as ONNX sees it: nodes in the order in which they are run, and weights and other given numbers.
+    """A network as ONNX sees it: nodes in any order, and weights and other given numbers.
 
-    ``input_shape`` is without the batch. ``class_names`` and ``metadata`` are what the file says, unchecked, or None.
+    ``batch`` and ``input_shape``, which is without it, are 0 where a size is open. ``class_names`` and ``metadata`` are
+    what the file says, unchecked, or None.
     """
 
     name: str
+    opset: int
     nodes: tuple[Node, ...]
     constants: dict[str, NDArray[Any]]
     input: str
-    output: str
+    outputs: tuple[str, ...]
+    batch: int
     input_shape: tuple[int, ...]
     takes_bytes: bool
     class_names: Any
     metadata: Any
+
+    def leading_to(self, output: str) -> list[Node]:
+        """Return the nodes that an output is computed by, each behind those whose results it takes."""
+        makers = {name: i for i, node in enumerate(self.nodes) for name in node.outputs if name}
+        ordered: list[int] = []
+        begun, done = set[int](), set[int]()
+        left = [makers[output]] if output in makers else []
+        while left:
+            i = left[-1]
+            before = {makers[name] for name in self.nodes[i].inputs if name in makers} - done
+            if i in done or not before:
+                ordered += [] if i in done else [i]
+                done.add(i)
+                begun.discard(i)
+                left.pop()
+            elif i in begun or before & begun:
+                raise NetworkError("its operations wait for one another in a circle; export the model again.")
+            else:
+                begun.add(i)
+                left += before
+        return [self.nodes[i] for i in ordered]
 
 
 def read_graph(path: Path) -> Graph:
@@ -97,29 +130,36 @@ def read_graph(path: Path) -> Graph:
         raise unusable(path, "it is damaged or not an ONNX file. Save the model again.") from None
     if is_large:
         raise unusable(
-            path, f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network."
+            path,
+            f"it has more than {_MOST_DESCRIPTION_BYTES:,} bytes besides its weights, too many for a network.",
+            lacks=True,
         )
     graph = model.graph
     if len(graph.node) > _MOST_NODES or not graph.node:
-        raise unusable(path, f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}.")
+        why = f"it has {len(graph.node):,} operations; a network of digitlab has 1 to {_MOST_NODES:,}."
+        raise unusable(path, why, lacks=len(graph.node) > 0)
     if graph.sparse_initializer or model.functions:
-        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.")
-    constants = {_text(tensor.name): _array(path, tensor) for tensor in graph.initializer}
+        raise unusable(path, "it has sparse weights or functions of its own. Export it without them.", lacks=True)
+    tensors = _Tensors(path)
+    constants = {_text(tensor.name): tensors.array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if _text(value.name) not in constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise unusable(
-            path, f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one of each."
-        )
+    if len(inputs) != 1 or not graph.output:
+        why = f"it has {len(inputs)} inputs and {len(graph.output)} outputs; digitlab's have one input."
+        raise unusable(path, why, lacks=True)
     tensor_type = inputs[0].type.tensor_type
+    if tensor_type.elem_type not in (0, *_WHOLE_NUMBERS, *_BROKEN_NUMBERS):
+        raise unusable(path, "its input takes no numbers; digitlab's networks take pixels.")
     dimensions = [dimension.dim_value for dimension in tensor_type.shape.dim][:_MOST_DIMENSIONS]
     return Graph(
         name=_text(graph.name),
-        nodes=tuple(_node(path, node) for node in graph.node),
+        opset=max((one.version for one in model.opset_import if _text(one.domain) in _OWN_DOMAIN), default=1),
+        nodes=tuple(_node(tensors, node) for node in graph.node),
         constants=constants,
         input=_text(inputs[0].name),
-        output=_text(graph.output[0].name),
+        outputs=tuple(_text(output.name) for output in graph.output),
+        batch=dimensions[0] if dimensions else 0,
         input_shape=tuple(dimensions[1:]),
-        takes_bytes=tensor_type.elem_type == _BYTE,
+        takes_bytes=tensor_type.elem_type in _WHOLE_NUMBERS,
         class_names=_property(model, "class_names"),
         metadata=_property(model, "digitlab"),
     )
@@ -165,9 +205,9 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
     raise ValueError("cut short")
 
 
-def _node(path: Path, node: Any) -> Node:
+def _node(tensors: _Tensors, node: Any) -> Node:
     kind, domain = _text(node.op_type), _text(node.domain)
-    kind = kind if domain in ("", "ai.onnx") else f"{domain}.{kind}"
+    kind = kind if domain in _OWN_DOMAIN else f"{domain}.{kind}"
     attributes: dict[str, Any] = {}
     for attribute in node.attribute:
         value: Any = None
@@ -178,30 +218,95 @@ def _node(path: Path, node: Any) -> Node:
         elif attribute.type == _TEXT:
             value = _text(attribute.s)
         elif attribute.type == _TENSOR:
-            value = _array(path, attribute.t)
+            value = tensors.array(attribute.t)
+        elif attribute.type == _SINGLES:
+            value = tuple(attribute.floats[:_MOST_SINGLES])
         elif attribute.type == _WHOLES:
             value = tuple(attribute.ints[: 2 * _MOST_DIMENSIONS])
         attributes[_text(attribute.name)] = value
     return Node(kind, tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes)
 
 
-def _array(path: Path, tensor: Any) -> NDArray[Any]:
-    from onnx import numpy_helper
+class _Tensors:
+    """Makes arrays of the tensors of a file; some lie in files beside it, each of which is read once."""
 
-    if tensor.data_location != 0 or tensor.external_data:
-        raise unusable(path, "its weights lie in another file. Save it with the weights inside (one file).")
-    if tensor.data_type not in _NUMERIC or len(tensor.dims) > _MOST_DIMENSIONS:
-        raise unusable(
-            path, f"its numbers {shown(_text(tensor.name))} are of a kind that digitlab does not use; use float32."
-        )
-    try:
-        array = np.asarray(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError, OverflowError, MemoryError):
-        raise unusable(path, f"its numbers {shown(_text(tensor.name))} are damaged. Save the model again.") from None
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return array.astype(np.float32)
-    return array.astype(np.int64)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files: dict[str, bytes] = {}
+        self.left_bytes = MOST_WEIGHT_BYTES
+
+    def array(self, tensor: Any) -> NDArray[Any]:
+        """Return a tensor's numbers, float32 or int64."""
+        from onnx import numpy_helper
+
+        name = shown(_text(tensor.name))
+        if tensor.data_type not in (*_WHOLE_NUMBERS, *_BROKEN_NUMBERS) or len(tensor.dims) > _MOST_DIMENSIONS:
+            raise unusable(
+                self.path, f"its numbers {name} are of a kind that digitlab does not use; use float32.", lacks=True
+            )
+        try:
+            if tensor.data_location == _EXTERNAL or tensor.external_data:
+                array = self._beside(tensor)
+            else:
+                array = np.asarray(numpy_helper.to_array(tensor))
+        except RunError:
+            raise
+        except (ValueError, TypeError, OverflowError, MemoryError):
+            raise unusable(self.path, f"its numbers {name} are damaged. Save the model again.") from None
+        if array.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                return array.astype(np.float32, copy=False)
+        return array.astype(np.int64, copy=False)
+
+    def _beside(self, tensor: Any) -> NDArray[Any]:
+        """Return what a tensor says that a file beside the model holds from one place to another."""
+        from onnx.helper import tensor_dtype_to_np_dtype
+
+        place = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
+        dtype = np.dtype(tensor_dtype_to_np_dtype(tensor.data_type)).newbyteorder("<")
+        shape, offset = tuple(tensor.dims), int(place.get("offset", 0))
+        n_bytes = math.prod(shape) * dtype.itemsize
+        content = self._file(place.get("location", ""))
+        if min(shape, default=0) < 0 or offset < 0 or int(place.get("length", n_bytes)) != n_bytes:
+            raise ValueError("not a part of a file")
+        if offset + n_bytes > len(content):
+            raise unusable(
+                self.path,
+                f"its weights {shown(_text(tensor.name))} would lie beyond the end of {shown(place['location'])}, "
+                f"which has {len(content):,} bytes. Copy that file again, whole, or export the model again.",
+            )
+        self.left_bytes -= n_bytes
+        if self.left_bytes < 0:
+            raise unusable(
+                self.path, f"its weights have more than {MOST_WEIGHT_BYTES:,} bytes, too many for a network."
+            )
+        return np.frombuffer(content, dtype, math.prod(shape), offset).reshape(shape)
+
+    def _file(self, location: str) -> bytes:
+        """Return a file of the model's folder."""
+        if location not in self.files:
+            folder = self.path.parent
+            if (
+                not location
+                or Path(location).is_absolute()
+                or ".." in Path(location).parts
+                or not location.isprintable()
+            ):
+                raise unusable(
+                    self.path,
+                    f"its weights are in {shown(location)}, outside its folder. Copy them beside the model, and "
+                    "export it again there, or with external_data=False.",
+                )
+            if not os.path.lexists(folder / location):
+                raise unusable(
+                    self.path,
+                    f"its weights are in another file, {shown(location)}, which is not there. Copy that file "
+                    f"into the folder {folder}, or export the model in one file: "
+                    "torch.onnx.export(..., external_data=False).",
+                )
+            most_bytes = MOST_WEIGHT_BYTES - sum(map(len, self.files.values()))
+            self.files[location] = read_whole(folder / location, most_bytes, folder=folder)
+        return self.files[location]
 
 
 def _text(value: Any) -> str:
@@ -220,69 +325,106 @@ def _property(model: Any, key: str) -> Any:
 
 
 def computed(node: Node, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return what one of the ``COMPUTABLE`` operations makes of given arrays."""
+    """Return what one of the ``COMPUTABLE`` operations makes of given arrays; no more numbers than these have."""
     try:
-        return _computed(node.kind, inputs, node.attributes)
+        with np.errstate(all="ignore"):
+            return _computed(node.kind, inputs, node.attributes)
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, ArithmeticError):
         raise NetworkError(f"its operation {node.kind} on given numbers is damaged; export the model again.") from None
 
 
 def _computed(kind: str, inputs: Sequence[NDArray[Any]], attributes: Mapping[str, Any]) -> NDArray[Any]:
+    most = max([_MOST_VALUES, *(array.size for array in inputs)])
     if kind == "Constant":
-        values = map(attributes.get, ("value", "value_int", "value_ints", "value_float"))
-        given = next((np.asarray(value) for value in values if value is not None), np.array(""))
+        names = ("value", "value_int", "value_ints", "value_float", "value_floats")
+        values = [attributes[name] for name in names if attributes.get(name) is not None]
+        given = np.asarray(values[0])
         if given.dtype.kind not in "iuf":
             raise ValueError("no number")
         return given
-    if kind in ("Concat", "Gather", "Unsqueeze") and sum(array.size for array in inputs) > _MOST_VALUES:
-        raise ValueError("too large")
     data = inputs[0]
-    if kind in ("Gather", "Slice") and data.ndim != 1:
-        raise ValueError("not a shape")
+    if kind in _ARITHMETIC:
+        if math.prod(np.broadcast_shapes(*(array.shape for array in inputs))) > most:
+            raise ValueError("too large")
+        whole = all(array.dtype.kind == "i" for array in inputs)
+        return (np.floor_divide if kind == "Div" and whole else _ARITHMETIC[kind])(*inputs)
+    if kind == "Shape":
+        return np.array(data.shape, np.int64)
     if kind == "Concat":
-        return np.concatenate([array.ravel() for array in inputs])
+        if sum(array.size for array in inputs) > most:
+            raise ValueError("too large")
+        return np.concatenate(inputs, int(attributes.get("axis", 0)))
+    if kind == "ConstantOfShape":
+        shape = [int(n) for n in data.ravel()]
+        if min(shape, default=0) < 0 or math.prod(shape) > most:
+            raise ValueError("too large")
+        return np.full(shape, np.asarray(attributes.get("value", 0.0)).ravel()[0])
     if kind == "Gather":
-        _, indices = inputs
-        if indices.ndim > 1:
-            raise ValueError("not a shape")
-        return np.asarray(data[indices])
+        if inputs[1].size * data.size > most * max(1, data.shape[int(attributes.get("axis", 0))]):
+            raise ValueError("too large")
+        return np.asarray(np.take(data, inputs[1].astype(np.int64), int(attributes.get("axis", 0))))
     if kind == "Slice":
-        starts, ends = inputs[1:3] if len(inputs) > 1 else (np.array(attributes[name]) for name in ("starts", "ends"))
-        step = int(inputs[4].ravel()[0]) if len(inputs) > 4 else 1
-        return data[slice(int(starts.ravel()[0]), int(ends.ravel()[0]), step)]
+        return _sliced(data, inputs[1:], attributes)
     if kind == "Squeeze":
-        return data.squeeze()
+        axes = axes_of(attributes, inputs)
+        return data.squeeze() if axes is None else data.squeeze(axes)
+    if kind == "Unsqueeze":
+        return np.expand_dims(data, axes_of(attributes, inputs) or ())
     if kind == "Transpose":
         return data.transpose(attributes.get("perm"))
     if kind == "Reshape":
-        return data.reshape([int(n) for n in inputs[1].ravel()])
-    return data.ravel() if kind == "Unsqueeze" else data
+        target = inputs[1].ravel()[:_MOST_DIMENSIONS] if len(inputs) > 1 else attributes["shape"]
+        return data.reshape([data.shape[i] if n == 0 else int(n) for i, n in enumerate(target)])
+    if kind == "Cast" and attributes.get("to") in _WHOLE_NUMBERS and np.isfinite(data).all():
+        return data.astype(np.int64)
+    return data
 
 
-def padding_of(node: Node, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> str:
-    """Return ``valid`` or ``same`` for a node whose window goes over an image of ``sizes``; ONNX counts pixels."""
+def axes_of(attributes: Mapping[str, Any], inputs: Sequence[NDArray[Any] | None]) -> tuple[int, ...] | None:
+    """Return the axes that an operation names, in its second input or, before operator set 13, as an attribute."""
+    if len(inputs) > 1 and inputs[1] is not None:
+        return tuple(int(n) for n in inputs[1].ravel()[:_MOST_DIMENSIONS])
+    axes = attributes.get("axes")
+    return axes if isinstance(axes, tuple) else None
+
+
+def _sliced(data: NDArray[Any], bounds: Sequence[NDArray[Any]], attributes: Mapping[str, Any]) -> NDArray[Any]:
+    rows = bounds or [np.array(attributes[name]) for name in ("starts", "ends", "axes") if name in attributes]
+    starts, ends, *others = [[int(n) for n in row.ravel()[:_MOST_DIMENSIONS]] for row in rows]
+    axes = others[0] if others else range(len(starts))
+    steps = others[1] if len(others) > 1 else [1] * len(starts)
+    chosen = [slice(None)] * data.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        chosen[axis] = slice(start, None if step < 0 and end < -data.shape[axis] else end, step)
+    return data[tuple(chosen)]
+
+
+def border_of(
+    node: Node, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the rows (top, bottom) and columns (left, right) that the windows of a node reach beyond the image."""
     same = [same_border(n, k, s) for n, k, s in zip(sizes, window, strides, strict=True)]
     automatic = node.get("auto_pad", "NOTSET")
-    if automatic == "VALID":
-        return "valid"
-    if automatic == "SAME_UPPER" or (automatic == "SAME_LOWER" and all(a == b for a, b in same)):
-        return "same"
     pads = node.wholes("pads", (0, 0, 0, 0))
-    if automatic != "NOTSET" or len(pads) != 4:
-        raise NetworkError("its border is one that digitlab does not have; use valid or same.")
-    border = [(pads[0], pads[2]), (pads[1], pads[3])]
+    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or len(pads) != 4 or min(pads) < 0:
+        raise NetworkError("its border is not one of images; export the model again.")
+    border = [(0, 0), (0, 0)] if automatic == "VALID" else [(pads[0], pads[2]), (pads[1], pads[3])]
+    if automatic.startswith("SAME"):
+        border = same if automatic == "SAME_UPPER" else [(b, a) for a, b in same]
     if node.get("ceil_mode", 0):
-        # What a last, cut-off window reads beyond the image is a border behind.
-        border = [(a, b + -(n + a + b - k) % s) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)]
-    if border == [(0, 0), (0, 0)]:
-        return "valid"
+        # What a last, cut-off window reads beyond the image is a border behind. One that would begin there is none.
+        border = [
+            (a, b + _cut_off(n, a, b, k, s)) for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)
+        ]
     # A border that no window reaches is none.
-    reached = [
+    rows, columns = [
         (a, max(0, ((n + a + b - k) // s) * s + k - n - a))
         for (a, b), n, k, s in zip(border, sizes, window, strides, strict=True)
     ]
-    if reached == [(0, 0), (0, 0)]:
-        return "valid"
-    if reached == same:
-        return "same"
-    raise NetworkError(f"its border of {pads} pixels is one that digitlab does not have; use valid or same.")
+    return rows, columns
+
+
+def _cut_off(size: int, before: int, behind: int, window: int, stride: int) -> int:
+    """Return by how much a last window, which begins within the image, stands over."""
+    over = -(size + before + behind - window) % stride
+    return over if size + behind + over - window < size else 0

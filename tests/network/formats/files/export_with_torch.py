@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -43,12 +46,12 @@ class Odd(nn.Module):
 
 def without_origin(path: str) -> None:
     """Take out what the exporter says of the machine and the program that it ran in."""
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
         part.doc_string = ""
         del part.metadata_props[:]
     del model.metadata_props[:]
-    onnx.save(model, path)
+    Path(path).write_bytes(model.SerializeToString())
 
 
 torch.manual_seed(0)
@@ -63,3 +66,32 @@ for name, network in (("codelab", codelab().eval()), ("odd", Odd().eval())):
     )  # fmt: skip
     for exporter in ("script", "dynamo"):
         without_origin(f"{name}_torch_{exporter}.onnx")
+
+
+def modern() -> nn.Module:
+    """Return a network with strides, normalization before and behind an activation, and average pooling."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(6), nn.AvgPool2d(4),
+        nn.Flatten(), nn.Linear(54, 16), nn.Tanh(), nn.Linear(16, 10),
+    )  # fmt: skip
+    for i in (1, 5):
+        network[i].weight.data.uniform_(0.5, 1.5)
+        network[i].bias.data.normal_()
+        network[i].running_mean.normal_()
+        network[i].running_var.uniform_(0.5, 1.5)
+    return network
+
+
+model = modern()
+save_file(model.state_dict(), "modern_torch.safetensors")
+torch.onnx.export(model.eval(), (torch.zeros(1, 1, 28, 28),), "modern_torch_default.onnx")
+# What digitlab tells people who have a .pt file, as it tells it.
+model.eval()
+images = torch.zeros(1, 1, 28, 28)
+torch.onnx.export(model, (images,), "model.onnx", external_data=False)
+Path("model.onnx").rename("modern_torch_dynamo.onnx")
+older = functools.partial(torch.onnx.export, dynamo=False)
+older(model, (images,), "modern_torch_script.onnx", external_data=False)
+for exporter in ("default", "dynamo", "script"):
+    without_origin(f"modern_torch_{exporter}.onnx")
