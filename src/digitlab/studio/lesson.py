@@ -183,7 +183,7 @@ def _packed(architecture: Architecture) -> str:
     form = architecture.to_dict()
     for entry in form["layers"]:
         for known in dataclasses.fields(LAYERS[entry["class_name"]]):
-            if entry[known.name] == known.default:
+            if known.name in entry and entry[known.name] == known.default:
                 del entry[known.name]
     text = json.dumps(form, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

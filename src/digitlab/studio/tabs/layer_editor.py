@@ -16,7 +16,7 @@ from typing import Any, Literal
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture, named
 from digitlab.network.cost import LayerCost, layer_cost
-from digitlab.network.layers import ACTIVATIONS, INITIALIZERS, LAYERS, PADDINGS, Layer, Shape
+from digitlab.network.layers import ACTIVATIONS, ELEMENTWISE, INITIALIZERS, LAYERS, PADDINGS, Layer, Shape
 from digitlab.values import CLASS_NAMES
 
 #: Of the digits.
@@ -30,27 +30,36 @@ _WANTED = {
     "size": 'a whole number such as 5, or height and width such as "5 x 3"',
     "fraction": "a fraction from 0 to below 1",
     "whole": "a whole number from 1 to 65,536",
+    "number": "a number of at least 0",
+    "border": 'a whole number such as 1; or four, for top, bottom, left and right, such as "0, 1, 0, 1"',
 }
+_BORDERS = re.compile(r"\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One field of a layer's form: the layer's attribute, what the form calls it, and what is typed.
 
-    That is a ``whole`` number, a ``fraction``, a ``size`` of one or two whole numbers (``5`` or ``5 x 3``), one of the
-    ``choices``, or a ``flag``, yes and no. A ``rare`` one is shown only when asked for, and where one ``may_be_empty``
-    nothing typed means None.
+    That is a ``whole`` number, a ``number``, a ``fraction``, a ``size`` of one or two whole numbers (``5`` or
+    ``5 x 3``), a ``border`` (``1``, or ``0, 1, 0, 1`` for top, bottom, left, right), one of the ``choices``, or a
+    ``flag``, yes and no. A ``rare`` one is shown only when asked for, and where one ``may_be_empty`` nothing typed
+    means None.
     """
 
     name: str
     title: str
-    form: Literal["whole", "fraction", "size", "choice", "flag"]
+    form: Literal["whole", "number", "fraction", "size", "border", "choice", "flag"]
     choices: tuple[str, ...] = ()
     rare: bool = False
     may_be_empty: bool = False
 
 
 _PADDING = Setting("padding", "Padding", "choice", PADDINGS)
+_POOLING = (
+    Setting("pool_size", "Window", "size"),
+    Setting("strides", "Stride", "size", may_be_empty=True),
+    _PADDING,
+)
 _BIAS_AND_START = (
     Setting("use_bias", "Bias", "flag", rare=True),
     Setting("kernel_initializer", "Initial weights", "choice", INITIALIZERS, rare=True),
@@ -62,15 +71,16 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
     "Conv2D": (
         Setting("filters", "Filters", "whole"),
         Setting("kernel_size", "Kernel size", "size"),
+        Setting("strides", "Stride", "size"),
         _PADDING,
-        Setting("activation", "Activation", "choice", ("linear", "relu")),
+        Setting("activation", "Activation", "choice", ELEMENTWISE),
         *_BIAS_AND_START,
     ),
-    "MaxPooling2D": (
-        Setting("pool_size", "Window", "size"),
-        Setting("strides", "Stride", "size", may_be_empty=True),
-        _PADDING,
-    ),
+    "MaxPooling2D": _POOLING,
+    "AveragePooling2D": _POOLING,
+    "GlobalAveragePooling2D": (),
+    "GlobalMaxPooling2D": (),
+    "ZeroPadding2D": (Setting("padding", "Zeros on each side", "border"),),
     "Flatten": (),
     "Dropout": (Setting("rate", "Rate", "fraction"),),
     "Dense": (
@@ -78,6 +88,9 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("activation", "Activation", "choice", ACTIVATIONS),
         *_BIAS_AND_START,
     ),
+    "Activation": (Setting("activation", "Activation", "choice", ACTIVATIONS),),
+    "LeakyReLU": (Setting("negative_slope", "Slope below zero", "number"),),
+    "ELU": (Setting("alpha", "Alpha", "number"),),
 }
 
 _RELU = {"activation": "relu", "kernel_initializer": "he_normal"}
@@ -85,9 +98,16 @@ _RELU = {"activation": "relu", "kernel_initializer": "he_normal"}
 STARTING: dict[str, dict[str, Any]] = {
     "Conv2D": {"filters": 16, "kernel_size": 3, "padding": "same", **_RELU},
     "MaxPooling2D": {"pool_size": 2},
+    "AveragePooling2D": {"pool_size": 2},
+    "GlobalAveragePooling2D": {},
+    "GlobalMaxPooling2D": {},
+    "ZeroPadding2D": {"padding": "1"},
     "Flatten": {},
     "Dropout": {"rate": 0.25},
     "Dense": {"units": 32, **_RELU},
+    "Activation": {"activation": "tanh"},
+    "LeakyReLU": {},
+    "ELU": {},
 }
 
 
@@ -101,12 +121,14 @@ def settings_of(layer: Layer) -> dict[str, Any]:
     {'pool_size': '2', 'strides': '2', 'padding': 'valid'}
     """
     values = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name != "name"}
-    sizes = {
-        name: str(size[0]) if len(set(size)) == 1 else " x ".join(map(str, size))
-        for name, size in values.items()
-        if isinstance(size, tuple)
-    }
-    return values | sizes
+    return {name: _typed(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _typed(size: tuple[Any, ...]) -> str:
+    """Return a size or a border as one would type it."""
+    is_border = isinstance(size[0], tuple)
+    numbers = [n for side in size for n in side] if is_border else size
+    return str(numbers[0]) if len(set(numbers)) == 1 else (", " if is_border else " x ").join(map(str, numbers))
 
 
 def build_layer(kind: str, typed: Mapping[str, Any], name: str = "") -> Layer:
@@ -123,11 +145,14 @@ def _value(kind: str, setting: Setting, typed: Any) -> Any:
         if setting.may_be_empty:
             return None
         raise NetworkError(f"{kind} {name} is empty; give it {wanted}.", field=name)
-    if setting.form == "size":
-        match = _SIZES.fullmatch(str(typed))
+    if setting.form in ("size", "border"):
+        match = (_SIZES if setting.form == "size" else _BORDERS).fullmatch(str(typed))
         if match is None:
             raise NetworkError(f"{kind} {name} must be {wanted}; got {str(typed)!r:.40}.", field=name)
-        return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+        numbers = [int(n) for n in match.groups() if n is not None]
+        if len(numbers) == 4:
+            return (numbers[0], numbers[1]), (numbers[2], numbers[3])
+        return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
     if setting.form == "whole" and isinstance(typed, float) and abs(typed) < 1e9 and typed == int(typed):
         return int(typed)
     return typed

@@ -39,9 +39,16 @@ _TOO_LARGE = f"This file is too large to be a network's layers; the limit is {MO
 _TOPICS = {
     "Conv2D": "convolution",
     "MaxPooling2D": "max_pooling",
+    "AveragePooling2D": "average_pooling",
+    "GlobalAveragePooling2D": "average_pooling",
+    "GlobalMaxPooling2D": "max_pooling",
+    "ZeroPadding2D": "padding",
     "Flatten": "flatten",
     "Dropout": "dropout",
     "Dense": "dense",
+    "Activation": "activation",
+    "LeakyReLU": "activation",
+    "ELU": "activation",
 }
 
 # What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.
@@ -321,13 +328,13 @@ class LayerRow:
             field = ui.select(list(setting.choices), value=value, label=title, on_change=changed)
         elif setting.form == "flag":
             field = ui.checkbox(title, value=bool(value), on_change=changed)
-        elif setting.form == "size":
+        elif setting.form in ("size", "border"):
             field = ui.input(title, value=value, on_change=changed).props('inputmode="numeric" autocomplete="off"')
             if setting.may_be_empty:
                 field.props('placeholder="as the window"')
         else:
-            field = ui.number(title, value=value, step=0.05 if setting.form == "fraction" else 1, on_change=changed)
-        kind = setting.form if setting.form in ("choice", "flag", "size") else "number"
+            field = ui.number(title, value=value, step=1 if setting.form == "whole" else 0.05, on_change=changed)
+        kind = {"choice": "choice", "flag": "flag", "size": "size", "border": "size"}.get(setting.form, "number")
         self._fields[setting.name] = field.classes(f"field-{kind}")
 
     def show(self, checked: CheckedLayer, position: int, n_layers: int, wrong_at: int) -> None:
