@@ -90,6 +90,7 @@ def serve(
 def studio(
     *,
     out: Path = Path("runs"),
+    data: Path | None = None,
     host: str = "127.0.0.1",
     port: int | None = None,
     token: str | None = None,
@@ -103,6 +104,8 @@ def studio(
     ----------
     out
         The folder of runs.
+    data
+        A set of images to learn from, as for digitlab train; MNIST from the package by default.
     host
         The address to listen on. Beyond this machine only with a token.
     port
@@ -120,5 +123,12 @@ def studio(
     from digitlab.studio.app import run_studio
 
     return run_studio(
-        out=out, host=host, port=port, token=token, open_browser=browser, autostart=start, page_seconds=page_timeout
+        out=out,
+        data=None if data is None else str(data),
+        host=host,
+        port=port,
+        token=token,
+        open_browser=browser,
+        autostart=start,
+        page_seconds=page_timeout,
     )

@@ -14,15 +14,15 @@ from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Shape
 
+#: The images that digitlab is about, and those that LeNet-5 takes.
+_DIGIT, _PADDED = (28, 28), (32, 32)
+_COLORS = 3
 _MOST_FLOAT = float(np.finfo(np.float32).max)
 _LEAST_FLOAT = -_MOST_FLOAT
 #: What the largest value of a set of images usually is: shares of ink, scikit-learn's load_digits, bytes, 16 bits.
 USUAL_SCALES = (1.0, 16.0, 255.0, 65535.0)
 # Values so much beyond what the network learned from, or no more than 1 where that was bytes, are in another scale.
 _BEYOND, _FEW = 1.5, 0.01
-#: The images that digitlab is about, and those that LeNet-5 takes.
-_DIGIT, _PADDED = (28, 28), (32, 32)
-_COLORS = 3
 
 
 @dataclass(frozen=True)
@@ -65,26 +65,28 @@ class LabelledImages:
 
 def wrap_images(architecture: Architecture, images: ArrayLike) -> Images:
     """Check images, of a shape and dtype that the network takes, and wrap them for the engine."""
-    array, shape = as_pixels(images), architecture.input_shape
-    given, n_values = array.shape[1:], math.prod(shape)
-    if given != shape:
-        # Where the channels stand, which PyTorch has first, matters only where there are several.
-        bare, wanted = (tuple(n for n in sizes if n != 1) for sizes in (given, shape))
-        is_row_of_them = len(shape) == 1 and len(bare) == 2 and math.prod(bare) == n_values
-        if bare not in (wanted, shape, (n_values,)) and not is_row_of_them:
-            if bare not in (_DIGIT, (math.prod(_DIGIT),)) or not holds_digit(shape):
-                raise DataError(
-                    f"{architecture.name} takes images of shape {_taken(shape)}; got {array.shape}."
-                    f"{_shape_advice(array.shape, shape)}"
-                )
-            array = digits_as(shape, array.reshape(-1, *_DIGIT))
-    return Images.from_array(array, n_values)
+    array = as_pixels(images)
+    return Images.from_array(_as_input(architecture, array), math.prod(architecture.input_shape))
 
 
-def _taken(shape: Shape) -> str:
-    row = (math.prod(shape),)
-    fits = [shape, (shape[:2] if shape[2] == 1 else row), row] if len(shape) == 3 else [row]
-    return " or ".join(dict.fromkeys(str(("n", *sizes)).replace("'", "") for sizes in fits))
+def _as_input(architecture: Architecture, array: NDArray[Any]) -> NDArray[Any]:
+    """Return images as the network takes them, but for axes of one."""
+    given, shape = array.shape[1:], architecture.input_shape
+    n_values = math.prod(shape)
+    if given == shape:
+        return array
+    # Where the channels stand, which PyTorch has first, matters only where there are several.
+    bare, wanted = (tuple(n for n in sizes if n != 1) for sizes in (given, shape))
+    is_row_of_them = len(shape) == 1 and len(bare) == 2 and math.prod(bare) == n_values
+    if bare in (wanted, shape, (n_values,)) or is_row_of_them:
+        return array
+    if bare in (_DIGIT, (math.prod(_DIGIT),)) and holds_digit(shape):
+        return digits_as(shape, array.reshape(-1, *_DIGIT))
+    fits = [shape, (n_values,)] + ([shape[:2]] if len(shape) == 3 and shape[2] == 1 else [])
+    words = " or ".join(dict.fromkeys(str(("n", *sizes)).replace("'", "") for sizes in fits))
+    raise DataError(
+        f"{architecture.name} takes images of shape {words}; got {array.shape}.{_shape_advice(array.shape, shape)}"
+    )
 
 
 def holds_digit(shape: Shape) -> bool:
@@ -201,7 +203,7 @@ def _gathered(images: Any) -> str:
     return " Gather generators and data sets into arrays first: x = np.concatenate(batches)."
 
 
-def learned_scale(pixels: NDArray[Any]) -> float:
+def scale_of(pixels: NDArray[Any]) -> float:
     """Return what 1 is in pixels that a network learns from: 1 for bytes, which the engine divides, and for shares.
 
     Infinite where some are below 0: then nothing can be told of others.

@@ -26,7 +26,7 @@ from digitlab.engine.images import (
     digits_as,
     held_out,
     holds_digit,
-    learned_scale,
+    scale_of,
     scale_told,
     validation_pair,
     wrap_images,
@@ -447,8 +447,8 @@ class Sequential:
             Whole numbers, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``, lists and frames
             too; for other input shapes likewise. Ink is bright on dark. Any number of them: memory besides the result
             does not grow. A network for 32 x 32 pixels or three channels takes its own images, and those of 28 x 28:
-            with a border of zeros, and with three equal channels. For a network that answers with maps ``(n, height,
-            width, channels)`` of any size.
+            with a border of zeros, and with three equal channels. For a network that answers with maps
+            ``(n, height, width, channels)`` of any size.
         batch_size, verbose
             Taken because Keras has them; nothing depends on them.
         x : ndarray, optional
@@ -748,7 +748,7 @@ class Sequential:
         )  # fmt: skip
         if not isinstance(x, Crops):
             _warn(scale_told(x, None))
-            self._learned_scale = learned_scale(x)
+            self._learned_scale = scale_of(x)
             if validation_data is not None:
                 _warn(scale_told(as_pixels(validation_pair(validation_data)[0]), self._learned_scale))
         self.stop_training = False
@@ -843,9 +843,13 @@ def load_model(
         checkpoint = open_model(path, out, pixels, network)
     except LackingError as error:
         return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
+    return _from_known(checkpoint, threads)
+
+
+def _from_known(checkpoint: Checkpoint, threads: int | None) -> Sequential:
     model = Sequential.from_checkpoint(checkpoint, threads=threads)
-    if told_scale(checkpoint) is not None:
-        model._learned_scale = 1.0  # whatever it was, it is part of the network now
+    if told_scale(checkpoint) == OWN:
+        model._learned_scale = 1.0  # whoever gives it other pixels is warned
     return model
 
 
@@ -884,7 +888,7 @@ def opened_model(
             fit = _fitting(other, other.digest, known)
             pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
         return OpenedModel(other.rescaled(PixelScale.of(pixels)), {}, pixels, note)
-    model = Sequential.from_checkpoint(checkpoint, threads=threads)
+    model = _from_known(checkpoint, threads)
     if not is_model_file(path):
         pixels = OWN.text
     elif pixels is None and told_scale(checkpoint) is None:
@@ -893,7 +897,7 @@ def opened_model(
         if fit is not None:
             checkpoint = with_pixels(checkpoint, fit.scale)
             if not fit.scale.is_own:
-                model = Sequential.from_checkpoint(checkpoint, threads=threads)
+                model = _from_known(checkpoint, threads)
     return OpenedModel(model, checkpoint.metadata, pixels, note)
 
 
@@ -914,17 +918,24 @@ def _note(path: str | Path, fit: ScaleFit | None) -> str:
     )
 
 
-def scale_of(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
+def scale_that_fits(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
     """Return the scale of pixels that fits a model, by labelled images: uint8 or float 0-1, ``(n, 28, 28)`` or so."""
     shape = model.architecture.input_shape
     if model.architecture.answers_maps or not holds_digit(shape):
         return None
-    if isinstance(model, Sequential):
-        model = copy(model)
-        model.forget_scale()  # or it would warn of the very scales that are tried here
     some = digits_as(shape, images[:MOST_IMAGES])
     pixels = some.astype(np.float32) / np.float32(255 if some.dtype == np.uint8 else 1)
-    return fitting_scale(model.predict, pixels, labels)
+
+    asked = copy(model)
+    if isinstance(asked, Sequential):
+        asked.forget_scale()  # or it would warn of the very scales that are tried here
+
+    def answers(scale: PixelScale, n: int) -> NDArray[np.float32]:
+        if isinstance(asked, RuntimeModel):
+            return asked.rescaled(scale).predict(some[:n])
+        return asked.predict(pixels[:n] * np.float32(scale.factor) + np.float32(scale.offset))
+
+    return fitting_scale(answers, labels)
 
 
 def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
@@ -933,4 +944,4 @@ def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
         if network.answers_maps or network.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):
             return None
         known = MnistData.load().validation
-    return scale_of(model, known.images, known.labels)
+    return scale_that_fits(model, known.images, known.labels)

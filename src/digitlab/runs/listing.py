@@ -158,20 +158,21 @@ def open_model(
     """Read a trained model, wherever a run is meant: the one way from a name to weights.
 
     ``model`` is a run's directory, its name in the folder ``out``, ``latest``, or a model file: a checkpoint
-    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras``, ``.h5`` or ``.onnx``. ``pixels`` is how a
-    file's network was given them, such as ``0-255``; it takes them from 0 to 1 then, as all others. ``network`` is that
-    of a PyTorch state dict. A RunError if there is none, it is damaged, or it holds a network that digitlab cannot run.
+    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras``, ``.h5`` or ``.onnx``. ``pixels`` is
+    how a file's network was given them, such as ``0-255``; it takes them from 0 to 1 then, as all others. ``network``
+    is that of a PyTorch state dict. A RunError if there is none, it is damaged, or it holds a network that digitlab
+    cannot run.
     """
     scale = None if pixels is None else PixelScale.of(pixels)
     if is_model_file(model):
-        checkpoint, who = load_model_file(model, network), f"The file {model} says so itself"
+        checkpoint, who = load_model_file(model, network), f"The file {model} says itself how its pixels are scaled"
         told = told_scale(checkpoint)
     elif network is not None:
         raise ConfigError(f"{model} is a run, which says itself what its network is. Leave network out.")
     else:
         checkpoint, told, who = find_run(model, out).load_model(), OWN, f"{model} is a run of digitlab's own"
     if scale is not None and told is not None and scale != told:
-        raise ConfigError(f"{who}: its network takes pixels {told.text}, not {scale.text}. Leave pixels out.")
+        raise ConfigError(f"{who}, so that images of 0 to 1 are answered rightly. Leave out pixels {scale.text}.")
     known = scale or told
     return checkpoint if known is None else with_pixels(checkpoint, known)
 

@@ -83,9 +83,6 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
         client = ui.context.client
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
-        lesson, sentence = LessonLink.from_query(dict(request.query_params))
-        if "tab" not in request.query_params:
-            lesson = dataclasses.replace(lesson, tab=_FIRST_TAB)
         if opening.trainer is None:
             waiting = build_waiting(opening)
             await client.connected()
@@ -95,6 +92,9 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
             waiting.delete()
         else:
             trainer = opening.trainer
+        lesson, sentence = LessonLink.from_query(dict(request.query_params), len(trainer.data.class_names))
+        if "tab" not in request.query_params:
+            lesson = dataclasses.replace(lesson, tab=_FIRST_TAB)
         page = Page(trainer, trainer.data, client, lesson, lambda: opening.is_ready)
         build_frame(page, opening, BUILDERS)
         if sentence:
@@ -123,17 +123,18 @@ def run_studio(
     open_browser: bool = True,
     autostart: bool = True,
     page_seconds: float = PAGE_SECONDS,
+    data: str | None = None,
 ) -> int:
     """Serve the Studio until Ctrl-C or SIGTERM, which is how it ends: the exit code is 0.
 
     Beyond a loopback ``host`` it needs a token, by default the environment's ``DIGITLAB_TOKEN``; without ``port`` it is
-    8000 or the next free one. ConfigError for what cannot be used.
+    8000 or the next free one. ``data`` is what is learned from, MNIST by default. ConfigError for what cannot be used.
     """
     token = checked_token(host, token)
     PROCESSES.allow(page_seconds)
     listening = listening_socket(host, port)
     address = address_of(listening, host, token and quote(token))
-    opening = Opening(out, autostart=autostart, expects_page=open_browser)
+    opening = Opening(out, data, autostart=autostart, expects_page=open_browser)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

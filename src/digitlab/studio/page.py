@@ -18,6 +18,7 @@ from digitlab.network.architecture import Architecture
 from digitlab.studio.lesson import TABS, LessonLink
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
+from digitlab.training.material import network_for
 from digitlab.values import EpochRecord, StepRecord
 
 #: As many test images as the codelab evaluates.
@@ -201,13 +202,14 @@ class Page:
     @property
     def network(self) -> Architecture:
         """The network that the next start trains."""
-        return self.config.build_architecture() if self.architecture is None else self.architecture
+        return network_for(self.config, self.data) if self.architecture is None else self.architecture
 
     @property
     def lesson(self) -> LessonLink:
         """What the page shows, for its address."""
         slug = next(slug for slug, name in TABS.items() if name == self.tab)
-        return LessonLink.of(self.config, self.network, slug, self.cursor)
+        named = self.config.build_architecture() if self.architecture is None else self.architecture
+        return LessonLink.of(self.config, named, slug, self.cursor)
 
     @property
     def step(self) -> int:

@@ -25,6 +25,7 @@ from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
 from digitlab.studio.job import Job, Recording
 from digitlab.training.config import TrainConfig
+from digitlab.training.material import fitted, network_for
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
 
@@ -58,9 +59,10 @@ class Trainer:
         *,
         data_folder: str | None = None,
     ) -> None:
-        config, changed = _fitting(TrainConfig(data=data_folder), data), threading.Condition()
+        config, changed = TrainConfig(data=data_folder), threading.Condition()
         self._changed = changed
-        self._job = Job(TrainingSession(config, data), config, Recording(memory_budget_bytes), changed)
+        session = TrainingSession(config, data)
+        self._job = Job(session, session.config, Recording(memory_budget_bytes), changed)
         self._n_records_before = 0  # those of earlier trainings: cursors grow for as long as the process lives
         self.data = data
         self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
@@ -193,7 +195,7 @@ class Trainer:
         paused: bool = False,
     ) -> None:
         """Start a training, in a run of its own."""
-        own = dataclasses.replace(config, data=self._data_folder)
+        own, _ = fitted(dataclasses.replace(config, data=self._data_folder), self.data)
         with self._beginning:
             self._check_free(owner)
             session = new_session(own, architecture, self.data, self._out)
@@ -297,13 +299,6 @@ def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[ND
     return arrays
 
 
-def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
-    """Return the settings for as many images as there are."""
-    n_training = min(config.train_images, len(data.training))
-    n_validation = min(config.validation_images, len(data.validation))
-    return dataclasses.replace(config, train_images=n_training, validation_images=n_validation)
-
-
 #: Beside the runs: the networks that were edited on the page, by name and content.
 NETWORKS = "networks"
 
@@ -320,8 +315,8 @@ def new_session(
     if out is None:
         return session
     network = session.model.architecture
-    if architecture is not None and network != config.build_architecture():
-        session.config = dataclasses.replace(config, network=str(_written(network, out / NETWORKS)))
+    if architecture is not None and network != network_for(config, data):
+        session.config = dataclasses.replace(session.config, network=str(_written(network, out / NETWORKS)))
     session.run = new_run(out, session.config.network, session.config.seed)
     session.lock = session.run.lock()
     return session

@@ -76,6 +76,8 @@ def test_pixels_divided_by_255_are_what_digitlab_does_anyway() -> None:
     scaled = model(("InputLayer", IMAGES), ("Rescaling", {"scale": 1 / 255, "offset": 0.0}), ("Flatten", {}),
                    ("Dense", DENSE))  # fmt: skip
     assert [type(layer) for layer in read(scaled).layers] == [Flatten, Dense]
+    assert read_keras_config(scaled).tells_pixels
+    assert not read_keras_config(model(("InputLayer", IMAGES), ("Flatten", {}), ("Dense", DENSE))).tells_pixels
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_what_a_network_does_to_its_pixels_is_folded_and_known(
     """Whether they are 0 to 255 there is seen by what becomes of them; here they are 0 to 1."""
     stack = read_keras_config(model(("InputLayer", IMAGES), (kind, config), ("Flatten", {}), ("Dense", DENSE)))
     network, (kernel, bias) = stack.finish([[np.ones((784, 10), np.float32), np.zeros(10, np.float32)]])
-    assert stack.metadata == {"pixels": "0-1"}
+    assert stack.tells_pixels
     assert [type(layer) for layer in network.layers] == [Flatten, Dense]
     np.testing.assert_allclose(kernel, factor, rtol=1e-5)
     np.testing.assert_allclose(bias, 784 * offset, rtol=1e-5)

@@ -20,7 +20,7 @@ from digitlab.data import storage
 from digitlab.errors import NetworkError, RunError
 from digitlab.network.architecture import stem_of
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.files import MOST_JSON_BYTES, checkpoint_in, kept_metadata, opened, parse_json, unusable
+from digitlab.network.formats.files import MOST_JSON_BYTES, checkpoint_in, opened, parse_json, unusable
 from digitlab.network.formats.hdf5 import Content, FilePart, Hdf5Error, Hdf5File
 from digitlab.network.formats.keras_config import Arrays, ForeignLayer, ForeignStack, read_keras_config
 
@@ -84,8 +84,9 @@ def _archive(path: Path, file: BinaryIO, n_bytes: int) -> Checkpoint:
         raise unusable(path, str(error), lacks=True) from None
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
-    told = kept_metadata(metadata.get("digitlab")) | stack.metadata
-    return checkpoint_in(path, network, ordered, metadata.get("class_names"), told)
+    return checkpoint_in(
+        path, network, ordered, metadata.get("class_names"), metadata.get("digitlab"), stack.tells_pixels
+    )
 
 
 def weight_folders(kinds: Iterable[str]) -> list[str]:
@@ -261,7 +262,7 @@ def _whole_model(path: Path, content: Content) -> Checkpoint:
         raise unusable(path, str(error), lacks=True) from None
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras: model.save('model.keras').") from None
-    return checkpoint_in(path, network, ordered, None, stack.metadata)
+    return checkpoint_in(path, network, ordered, None, None, stack.tells_pixels)
 
 
 def _by_name(file: Hdf5File, group: str, layers: Sequence[ForeignLayer]) -> list[Arrays]:

@@ -37,7 +37,6 @@ from digitlab.network.layers import (
     ZeroPadding2D,
     are_counts,
 )
-from digitlab.network.pixels import OWN, PIXELS
 
 #: What Keras calls a network of layers.
 MODELS = ("Sequential", "Functional", "Model")
@@ -107,17 +106,12 @@ class ForeignStack:
     name: str
     steps: tuple[Layer | Affine | ForeignLayer, ...]
     #: Whether the network begins by scaling its pixels, so that nobody has to find out how they are scaled.
-    scales_pixels: bool
+    tells_pixels: bool
 
     @property
     def learning(self) -> list[ForeignLayer]:
         """The layers that need weights, in order."""
         return [step for step in self.steps if isinstance(step, ForeignLayer)]
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the description says of the network besides: that its pixels are scaled, where it does that itself."""
-        return {PIXELS: OWN.text} if self.scales_pixels else {}
 
     @property
     def n_parameters(self) -> int:
@@ -150,7 +144,7 @@ def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
     config = model.get("config")
     title = config.get("name") if isinstance(config, Mapping) else None
     name = title if isinstance(title, str) else ""
-    stack = ForeignStack(walk.input_shape, name, tuple(walk.steps), walk.scales_pixels)
+    stack = ForeignStack(walk.input_shape, name, tuple(walk.steps), walk.tells_pixels)
     n = stack.n_parameters
     if n > _MOST_PARAMETERS:
         raise NetworkError(f"It has {n:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}.")
@@ -276,7 +270,7 @@ class _Walk:
         self.input_shape = self.shape
         self.places: NDArray[np.intp] | None = None
         self.steps: list[Layer | Affine | ForeignLayer] = []
-        self.began = self.scaled = self.scales_pixels = False
+        self.began = self.scaled = self.tells_pixels = False
         self.position = 0
         self._where: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
@@ -489,7 +483,7 @@ class _Walk:
         given = settings.config.get("mean"), settings.config.get("variance")
         epsilon = float(settings.number("epsilon", float, 1e-3)) if kind == "BatchNormalization" else 0.0
         is_of_pixels = self.takes_pixels()
-        self.scales_pixels |= is_of_pixels and kind == "Normalization"
+        self.tells_pixels |= is_of_pixels and kind == "Normalization"
 
         def convert(arrays: Arrays) -> Affine:
             parts = {name.removeprefix("moving_"): array for name, array in zip(names, arrays, strict=True)}
@@ -533,7 +527,7 @@ class _Walk:
     def scale(self, affine: Affine) -> None:
         # A network whose first layer makes its values small takes pixels of 0 to 255; digitlab's are 0 to 1.
         is_of_pixels = self.takes_pixels()
-        self.scales_pixels |= is_of_pixels
+        self.tells_pixels |= is_of_pixels
         is_of_bytes = is_of_pixels and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
         if affine.factor.size > 1:
             self.image(self.first)

@@ -19,7 +19,6 @@ from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
     checkpoint_in,
-    kept_metadata,
     parse_json,
     read_whole,
     shown,
@@ -87,8 +86,7 @@ def read_tfjs(path: Path) -> Checkpoint:
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
     told = document.get("userDefinedMetadata")
     told = told if isinstance(told, Mapping) else {}
-    kept = kept_metadata(told.get("digitlab")) | stack.metadata
-    return checkpoint_in(path, network, ordered, told.get("class_names"), kept)
+    return checkpoint_in(path, network, ordered, told.get("class_names"), told.get("digitlab"), stack.tells_pixels)
 
 
 def _topology(document: Mapping[str, Any]) -> ForeignStack:

@@ -21,7 +21,6 @@ from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable
 from digitlab.svg import thinned
 from digitlab.text import percent
-from digitlab.values import CLASS_NAMES
 
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"
 # More columns of points than a chart has pixels would not be seen.
@@ -112,7 +111,9 @@ class ComparisonView:
         exports = Exports(svg=svg, draws=True, csv=table, json=lambda: table()[1])
         with card("Difference of the confusion matrices", help="comparison", exports=exports):
             self._matrix = ConfusionMatrix(
-                CLASS_NAMES, partial(self._choose, reveal=True), label="Confusion matrix of B minus that of A"
+                self._page.data.class_names,
+                partial(self._choose, reveal=True),
+                label="Confusion matrix of B minus that of A",
             )
             ui.label("On the diagonal more is better; beside it, less is.").classes("muted")
 
@@ -130,7 +131,7 @@ class ComparisonView:
                 self._shown = ui.select(WHO, value=EVERYBODY, label="Show", on_change=self._choose_who)
                 self._shown.classes("evaluation-set")
                 ui.button("All images", on_click=lambda: self._choose(MISTAKES)).props("outline")
-            self._images = ImageList(CLASS_NAMES, label="Images on which the runs disagree")
+            self._images = ImageList(self._page.data.class_names, label="Images on which the runs disagree")
 
     def _found(self) -> Comparison:
         if self._drawn is None:

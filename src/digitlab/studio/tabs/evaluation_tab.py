@@ -31,7 +31,7 @@ from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table
 from digitlab.svg import standalone_svg
 from digitlab.text import percent
-from digitlab.values import CLASS_NAMES, Evaluation
+from digitlab.values import Evaluation
 
 _NAME = "Evaluation"
 _HERE = "The training here"
@@ -73,11 +73,11 @@ class EvaluationTab:
                 self._calibration = ui.label().classes("muted num")
         with ui.element("div").classes("wide-pair"):
             with card("Confusion Matrix", help="confusion_matrix", exports=self._matrix_exports()):
-                self._matrix = ConfusionMatrix(CLASS_NAMES, partial(self._choose, reveal=True))
+                self._matrix = ConfusionMatrix(self._page.data.class_names, partial(self._choose, reveal=True))
             with card("Images", help="mistakes", exports=Exports(csv=self._image_table, json=self._image_records)):
                 with ui.element("div").classes("toolbar"):
                     ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
-                self._images = ImageList(CLASS_NAMES, label="Chosen images")
+                self._images = ImageList(self._page.data.class_names, label="Chosen images")
 
     # ---- what somebody chose ----
 

@@ -212,8 +212,8 @@ class LayerEditor:
     (26, 26, 8)
     """
 
-    def __init__(self, architecture: Architecture) -> None:
-        self._keys = itertools.count()
+    def __init__(self, architecture: Architecture, n_classes: int = len(CLASS_NAMES)) -> None:
+        self._keys, self._n_classes = itertools.count(), n_classes
         self._past: list[tuple[Architecture, tuple[LayerDraft, ...]]] = []
         self._typing: tuple[int, str] | None = None
         self.original, self.drafts = architecture, self._drafts_of(architecture)
@@ -273,7 +273,7 @@ class LayerEditor:
 
     def check(self) -> CheckedNetwork:
         """Return what the layers give: shapes and parameters, and what is wrong, at its layer."""
-        checked = check_drafts(self.drafts, self.original.name)
+        checked = check_drafts(self.drafts, self.original.name, self._n_classes)
         network = checked.architecture
         if network is not None and network.layers == self.original.layers:
             return checked
@@ -295,7 +295,7 @@ class LayerEditor:
         self.original, self.drafts = original or self.original, drafts
 
 
-def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
+def check_drafts(drafts: Sequence[LayerDraft], name: str, n_needed: int = len(CLASS_NAMES)) -> CheckedNetwork:
     """Build the network that the drafts describe, as far as it can be built."""
     names = [layer.name for layer in named([build_layer(d.kind, STARTING[d.kind], d.given_name) for d in drafts])]
     checked: list[CheckedLayer] = []
@@ -324,8 +324,9 @@ def check_drafts(drafts: Sequence[LayerDraft], name: str) -> CheckedNetwork:
         return CheckedNetwork(name, tuple(checked), error=str(error))
     try:
         n_classes = network.n_classes
-        if n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):  # one more for what is no digit
-            sentence = f"The last layer needs {len(CLASS_NAMES)} units, one for each digit; it has {n_classes:,}."
+        if n_classes not in (n_needed, n_needed + 1):  # one more for what is no digit
+            what = "digit" if n_needed == len(CLASS_NAMES) else "class"
+            sentence = f"The last layer needs {n_needed} units, one for each {what}; it has {n_classes:,}."
             raise NetworkError(sentence, field="units")
     except NetworkError as error:
         return _wrong_at(len(layers), name, checked, error)

@@ -96,7 +96,7 @@ class ModelTab:
         self.page = page
         #: What the page was told last, or told here.
         self.told = page.network
-        self.editor = LayerEditor(self.told)
+        self.editor = LayerEditor(self.told, len(page.data.class_names))
         self.rows: dict[int, LayerRow] = {}
         self.explanation = page.own(ExplanationDialog)
         exports = Exports(name="model-architecture", csv=self.table_rows, json=self.table_document)

@@ -10,6 +10,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint
+from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED as SHIPPED_FILE
 from digitlab.reading.apart import Apart
 from digitlab.reading.reader import Reader
@@ -88,8 +89,10 @@ class Readers:
                 return self._kept[key]
         if choice == SHIPPED:
             made = Reader()
+        elif choice == TRAINED:
+            made = Reader(self._trained())
         else:
-            made = Reader(self._trained() if choice == TRAINED else self._run(choice).path / MODEL)
+            made = Reader(self._run(choice).path / MODEL, pixels=OWN.text)
         with self._lock:
             # Of two threads that made it at once, both get the first's.
             made = self._kept.setdefault(key, made)

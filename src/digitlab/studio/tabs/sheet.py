@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digitlab.data.frame import frame_all
 from digitlab.errors import DataError
 from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change, corrected
-from digitlab.reading.frame import frame_all
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo, open_pages
 from digitlab.reading.reader import Origin, Reader, reader_of
