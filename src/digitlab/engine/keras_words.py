@@ -13,8 +13,6 @@ from digitlab.errors import ConfigError, MissingNameError, did_you_mean
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
-# Keras' names for the first; whether labels are numbers or one-hot is seen from them.
-_CROSS_ENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 _ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 # What Keras' optimizers tell of themselves besides what they do.
 _IDLE = ("name", "is_legacy_optimizer", "jit_compile", "ema_momentum", "ema_overwrite_frequency")

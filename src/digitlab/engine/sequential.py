@@ -553,7 +553,7 @@ class Sequential:
             _warn(scale_told(labelled.images.pixels, self._learned_scale))
         answers = self._finite(self.runner.predict(labelled.images))
         found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
-        if verbose in (1, 2) and verbose is not True:
+        if verbose in (1, 2):
             print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
         return dict(zip(self.metrics_names, found, strict=True)) if return_dict else found
 
