@@ -49,7 +49,8 @@ MISSING = {
     "compute_loss": "model.evaluate(x, y) returns the loss",
     "evaluate_generator": "gather the images into arrays and call evaluate(x, y)",
     "export": 'digitlab.export(model, "folder", format="tfjs") or model.save("model.onnx") write it for others',
-    "fit_generator": "gather the images into arrays and call fit(x, y); digitlab train --augment shifts and turns them",
+    "fit_generator": "gather the images into arrays and call fit(x, y). digitlab.train(TrainConfig(augmentation="
+    '"reader")) turns and bends them anew in every epoch',
     "get_config": "model.architecture.to_dict() describes the network",
     "input": 'model.input_shape tells what goes in, and "digitlab studio" shows what every layer answers',
     "losses": "fit makes the cross-entropy small, and nothing besides",
