@@ -131,6 +131,15 @@ def test_shapes_follow_each_key_and_the_field_keeps_the_focus(visit: Open) -> No
     api.expect(field).to_be_focused()
     api.expect(page.locator(".summary-table tbody tr").first).to_contain_text("24 × 24 × 12")
     api.expect(field).to_have_value("12")
+    page.get_by_label("Stride").first.fill("2 x 1")
+    api.expect(result).to_contain_text("12 × 24 × 12")
+    page.get_by_role("button", name="Add ZeroPadding2D").click()
+    page.get_by_label("Zeros on each side").fill("0, 1, 2")
+    api.expect(page.locator(".layer.is-wrong")).to_contain_text('or four, for top, bottom, left and right, such as "0')
+    page.get_by_label("Zeros on each side").fill("0, 1, 2, 3")
+    api.expect(page.locator(".layer.is-wrong")).to_have_count(0)
+    page.get_by_role("button", name="Explain ZeroPadding2D").click()
+    api.expect(page.get_by_role("dialog")).to_contain_text("Padding")
 
 
 def test_an_error_stands_at_its_layer(visit: Open) -> None:
