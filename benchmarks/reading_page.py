@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import measuring
-from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from digitlab.reading.reading import Reading
 from digitlab.reading.render import upright_pixels
+from digitlab.svg import Dot, Trace, spread_chart
 from digitlab.text import percent
 from measuring import IMAGES, PAGES, read_json, write, write_json
 from reading_scores import COVERAGES, KNOWN, Answer, aligned

@@ -43,9 +43,9 @@ import numpy as np
 
 import digitlab as dl
 from digitlab.engine import cpu
-from digitlab.evaluation.svg import Dot, Trace, spread_chart
 from digitlab.network.cost import cost_of
 from digitlab.network.zoo import ZOO, architecture
+from digitlab.svg import Dot, Trace, spread_chart
 from digitlab.training.keeping import environment
 from measuring import (
     QUIET_CORES,

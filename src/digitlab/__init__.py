@@ -129,7 +129,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'digitlab' has no attribute {name!r}")
+        from digitlab.errors import MissingNameError
+
+        advice = (
+            ": Sequential(layers, input_shape=(28, 28, 1)) tells the shape of the images" if name == "Input" else ""
+        )
+        raise MissingNameError(f"module 'digitlab' has no attribute {name!r}{advice}")
     return getattr(importlib.import_module(f"digitlab.{_HOMES[name]}"), name)
 
 

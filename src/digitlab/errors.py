@@ -7,7 +7,8 @@
     |   |-- DataError          a data set or image file
     |   |-- NetworkError       a network's definition; names the layer
     |   |-- ConfigError        a hyperparameter
-    |   `-- RunError           a run directory or checkpoint
+    |   |-- RunError           a run directory or checkpoint
+    |   `-- MissingNameError   an attribute that Keras' models have; the terminal never meets it
     |-- ExportError            an exported file does not answer as its model does
     |-- StorageError           a folder cannot be written, a disk is full
     `-- TrainingDivergedError  the loss became NaN or infinite
@@ -62,6 +63,10 @@ class ConfigError(InputError):
 
 class RunError(InputError):
     """A run directory or a checkpoint is missing, damaged or in the way."""
+
+
+class MissingNameError(InputError, AttributeError):
+    """An attribute that models have elsewhere is missing here; the message says what to write instead."""
 
 
 class ExportError(DigitlabError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -166,10 +167,23 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
 
 
 def class_numbers(values: ArrayLike, n_classes: int | None = None, name: str = "labels") -> NDArray[np.int64]:
-    """Return labels as class numbers, int64 ``(n,)``; where there are ``n_classes``, one-hot rows are taken, too."""
-    array = np.asarray(values)
-    if array.ndim == 2 and array.shape[1] == n_classes and np.isin(array, (0, 1)).all():
+    """Return labels as class numbers, int64 ``(n,)``.
+
+    Columns ``(n, 1)`` and floats that are whole are taken; where there are ``n_classes``, one-hot rows, too.
+
+    >>> class_numbers([[3.0], [1.0]], 10)
+    array([3, 1])
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(f"{name} are rows of different lengths; pass one class number for each image.") from None
+    if array.dtype.kind in "OSU" and array.size:
+        array = _as_numbers(array, name)
+    if array.ndim == 2 and array.shape[1] == n_classes != 1 and np.isin(array, (0, 1)).all():
         array = array.argmax(axis=1) if (array.sum(axis=1) == 1).all() else array
+    elif array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
     if array.ndim != 1:
         or_one_hot = f"; or one-hot rows of {n_classes} with a single 1" if n_classes is not None else ""
         raise DataError(
@@ -178,16 +192,35 @@ def class_numbers(values: ArrayLike, n_classes: int | None = None, name: str = "
         )
     if array.size == 0:
         return np.zeros(0, dtype=np.int64)
-    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
+    allowed = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
+    if np.issubdtype(array.dtype, np.floating):
+        wrong = np.flatnonzero(~((array >= 0) & (array < 2.0**53) & (array == np.floor(array))))
+    elif np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_:
+        wrong = np.flatnonzero(array < 0)
+    else:
         raise DataError(f"{name} has dtype {array.dtype}, but class numbers are integers; convert with .astype(int).")
-    wrong = np.flatnonzero((array < 0) | (False if n_classes is None else array >= n_classes))
+    if n_classes is not None and not len(wrong):
+        wrong = np.flatnonzero(array >= n_classes)
     if len(wrong):
-        allowed = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
         raise DataError(
             f"{name} holds {array[wrong[0]]} at position {wrong[0]}, but class numbers are {allowed}; correct it, or "
             "name all classes."
         )
     return array.astype(np.int64)
+
+
+def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return an array of Python's objects, of a frame's column say, as numbers; texts are told what to do."""
+    found = next((one for one in array.flat if isinstance(one, str | bytes)), None)
+    try:
+        if found is None:
+            return array.astype(np.float64)
+    except (ValueError, TypeError):
+        found = next(one for one in array.flat if not isinstance(one, int | float | np.number))
+    raise DataError(
+        f"{name} holds {str(found)!r:.40}, but class numbers are expected. Texts of digits become numbers with "
+        ".astype(int), and names with np.unique(names, return_inverse=True); digitlab.DigitClassifier takes names."
+    )
 
 
 def _checked_pair(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from digitlab.values import EpochRecord, FinderEpochRecord
-
 
 def listed(names: Sequence[str]) -> str:
     """Return names as a sentence has them.
@@ -14,6 +12,15 @@ def listed(names: Sequence[str]) -> str:
     'seed, epochs and data'
     """
     return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number of things.
+
+    >>> counted(1, "image"), counted(2_000, "image"), counted(2, "batch", "batches")
+    ('1 image', '2,000 images', '2 batches')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def percent(fraction: float, digits: int = 2) -> str:
@@ -57,27 +64,3 @@ def size_text(n_bytes: int) -> str:
     if n_bytes < 1024:
         return f"{n_bytes} bytes"
     return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 1024**2 else f"{n_bytes / 1024**2:.1f} MiB"
-
-
-def epoch_line(record: EpochRecord, n_epochs: int) -> str:
-    """Return an epoch in one line of text: its number of ``n_epochs``, losses in nats, accuracies and speed.
-
-    >>> epoch_line(EpochRecord(2, 22, 1.99, 0.357, 1.7639, 0.696, 0.001, 102_444.0), 10)
-    'Epoch  2/10  loss 1.9900  accuracy 35.70 %  val_loss 1.7639  val_accuracy 69.60 %  102,444 images/s'
-    """
-    parts = [
-        f"Epoch {record.epoch:>{len(str(n_epochs))}}/{n_epochs}",
-        f"loss {record.loss:.4f}",
-        f"accuracy {percent(record.accuracy)}",
-    ]
-    if record.val_loss is not None and record.val_accuracy is not None:
-        parts += [f"val_loss {record.val_loss:.4f}", f"val_accuracy {percent(record.val_accuracy)}"]
-    if isinstance(record, FinderEpochRecord):
-        n = max(1, record.n_marks)
-        parts += [
-            f"missed {percent(record.n_missed / n)}",
-            f"wrong {percent(record.n_wrong / n)}",
-            f"extra {record.n_extra / max(1, record.n_crops):.3f} a crop",
-        ]
-        return "  ".join([*parts, f"{record.images_per_s:,.0f} crops/s"])
-    return "  ".join([*parts, f"{record.images_per_s:,.0f} images/s"])

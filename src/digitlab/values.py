@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
+from digitlab.text import percent
+
 #: The ten classes as the codelab names them; the position is the label.
 CLASS_NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
@@ -118,6 +120,24 @@ class EpochRecord(Value):
     learning_rate: float
     images_per_s: float
 
+    def line(self, n_epochs: int) -> str:
+        """Return it in one line of text: its number of ``n_epochs``, losses in nats, accuracies and speed.
+
+        >>> EpochRecord(2, 22, 1.99, 0.357, 1.7639, 0.696, 0.001, 102_444.0).line(10)
+        'Epoch  2/10  loss 1.9900  accuracy 35.70 %  val_loss 1.7639  val_accuracy 69.60 %  102,444 images/s'
+        """
+        return "  ".join([*self._told(n_epochs), f"{self.images_per_s:,.0f} images/s"])
+
+    def _told(self, n_epochs: int) -> list[str]:
+        parts = [
+            f"Epoch {self.epoch:>{len(str(n_epochs))}}/{n_epochs}",
+            f"loss {self.loss:.4f}",
+            f"accuracy {percent(self.accuracy)}",
+        ]
+        if self.val_loss is not None and self.val_accuracy is not None:
+            parts += [f"val_loss {self.val_loss:.4f}", f"val_accuracy {percent(self.val_accuracy)}"]
+        return parts
+
 
 @dataclass(frozen=True, slots=True)
 class FinderEpochRecord(EpochRecord):
@@ -132,6 +152,18 @@ class FinderEpochRecord(EpochRecord):
     n_wrong: int
     n_extra: int
     n_crops: int
+
+    def line(self, n_epochs: int) -> str:
+        """Return it in one line of text, with the shares of the marks that were missed and called wrongly."""
+        n = max(1, self.n_marks)
+        parts = [
+            *self._told(n_epochs),
+            f"missed {percent(self.n_missed / n)}",
+            f"wrong {percent(self.n_wrong / n)}",
+            f"extra {self.n_extra / max(1, self.n_crops):.3f} a crop",
+            f"{self.images_per_s:,.0f} crops/s",
+        ]
+        return "  ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +279,15 @@ class Evaluation(Value):
     confusion_matrix: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
     calibration: Calibration
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"<Evaluation: accuracy {percent(self.accuracy)} ({percent(low)} to {percent(high)}), "
+            f"{self.n_correct:,} of {self.n_images:,} images, loss {self.loss:.4f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import evaluation_html
+
+        return evaluation_html(self)

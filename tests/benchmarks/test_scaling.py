@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from digitlab.evaluation.svg import FILE
+from digitlab.svg import FILE
 
 SVG = "{http://www.w3.org/2000/svg}"
 MIB = 2**20

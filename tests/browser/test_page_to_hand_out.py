@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import digitlab as dl
+from digitlab.data.frame import frame
 from digitlab.network.checkpoint import load_checkpoint
 from digitlab.reading.answers import SHIPPED, Answers
-from digitlab.reading.frame import frame
 
 pytestmark = pytest.mark.browser
 

@@ -92,4 +92,4 @@ def test_a_file_of_another_scale_is_exported_for_pixels_of_0_to_1_and_says_so(ca
     evaluated = call("evaluate", "own.keras", "--images", 500, "--json")
     assert evaluated.json()["accuracy"] > 0.85
     assert evaluated.err == ""
-    assert "own.keras says so itself" in call("evaluate", "own.keras", "--pixels", "0-255").err
+    assert "own.keras says itself how its pixels are scaled" in call("evaluate", "own.keras", "--pixels", "0-255").err

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digitlab.engine.loop import batch_order
+from digitlab.engine.images import Images, LabelledImages
+from digitlab.engine.loop import batch_order, steps
 from digitlab.engine.optimizers import SGD, Adam, Optimizer
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, TrainingDivergedError
@@ -154,11 +155,11 @@ X, Y = digits(NETWORK, 6)
     ("arguments", "error", "sentence"),
     [
         ({"x": X[:, :5]}, DataError, r"takes images of shape \(n, 8, 7, 1\)"),
-        ({"x": X.astype(int)}, DataError, r"uint8 \(0-255\) or float \(0-1\); got int64"),
+        ({"x": X.astype(int) - 1}, DataError, "Pixels that are whole numbers are bytes, 0 to 255; these are -1 to"),
         ({"y": Y[:5]}, DataError, "There are 6 images but 5 labels; give one label for every image"),
         ({"y": np.eye(4)[Y % 4]}, DataError, r"shape \(6, 4\), but one class number .* or one-hot rows of 5"),
-        ({"y": Y.astype(float)}, DataError, "dtype float64, but class numbers are integers"),
-        ({"y": Y[:, None]}, DataError, r"shape \(6, 1\)"),
+        ({"y": Y + 0.5}, DataError, "labels holds .* at position 0, but class numbers are 0 to 4"),
+        ({"y": Y[:, None, None]}, DataError, r"shape \(6, 1, 1\)"),
         ({"y": [0, 1, 2, 5, 1, 1]}, DataError, "labels holds 5 at position 3, but class numbers are 0 to 4"),
         ({"y": [0, 1, 2, 1, 1, -1]}, DataError, "labels holds -1 at position 5, but class numbers are 0 to 4"),
         ({"x": X[:0], "y": Y[:0]}, DataError, "There are no images; give at least one"),
@@ -216,6 +217,12 @@ def test_images_that_are_not_numbers_are_noticed_in_every_kind_of_network() -> N
     for first in layers.values():
         model = Sequential([*first, Dense(5, activation="softmax")], (8, 7, 1))
         before = model.runner.parameters
-        with pytest.raises(TrainingDivergedError, match="at step 1,"):
+        with pytest.raises(DataError, match="1 of 40 images hold pixels that are NaN"):
             model.fit(images, labels)
+        # And where nobody has looked at them before.
+        model.runner.start_training(40)
+        given = LabelledImages(Images.from_array(images, 56), labels)
+        records = steps(model.runner, given, batch_size=40, epochs=1, optimizer=Adam(), learning_rate=lambda step: 0.1)
+        with pytest.raises(TrainingDivergedError, match="at step 1,"):
+            next(records)
         np.testing.assert_array_equal(model.runner.parameters, before)

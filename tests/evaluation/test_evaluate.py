@@ -127,7 +127,7 @@ HALVES = np.full((2, 2), 0.5)
         (ZEROS, [0], HALVES, "2 images and 1 labels"),
         (ZEROS, [0, 2], HALVES, "holds 2"),
         (ZEROS, [0, -1], HALVES, "holds -1"),
-        (ZEROS, [0.0, 1.0], HALVES, "dtype float64"),
+        (ZEROS, [0.5, 1.0], HALVES, "holds 0.5 at position 0"),
         (ZEROS, [[1, 0], [1, 1]], HALVES, "one-hot rows of 2"),
         (ZEROS, [[1, 0, 0], [0, 1, 0]], HALVES, "one-hot rows of 2"),
         (ZEROS, [0, 1], np.full((2, 3), 1 / 3), "last layer"),

@@ -30,6 +30,7 @@ from digitlab.network import (
 from digitlab.training.config import OPTIMIZERS, TrainConfig
 
 OTHERS = {
+    "row": Architecture([Dense(16, activation="relu"), Dense(10, activation="softmax")], (784,)),
     "linear": Architecture([Flatten(), Dense(10, activation="softmax", use_bias=False)]),
     "strange": Architecture(
         [

@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 import digitlab as dl
+from digitlab.data.frame import frame
 from digitlab.errors import ConfigError, ExportError, StorageError
 from digitlab.exporting import verify, writers
-from digitlab.reading.frame import frame
 
 pytestmark = pytest.mark.slow
 

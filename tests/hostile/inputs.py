@@ -8,6 +8,7 @@ shows what comes of it.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -32,6 +33,7 @@ import numpy as np
 from PIL import Image
 
 from digitlab.errors import DigitlabError
+from digitlab.network.formats.files import load_model_file
 from digitlab.processes import limit_memory
 
 SECONDS, MEMORY_BYTES = 10.0, 2**30
@@ -205,7 +207,25 @@ def _pictures() -> list[bytes]:
     ]
     made += [_saved(_picture(28, 28), "PNG"), _saved(grey.convert("I;16"), "PNG"), _saved(rgb, "AVIF")]
     other = _picture(60, 80).transpose(Image.Transpose.ROTATE_180).convert("RGB")
-    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in ("GIF", "PNG", "WEBP"))]
+    kinds = ("GIF", "PNG", "WEBP", "TIFF")
+    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in kinds)]
+
+
+def _heic_photos() -> list[bytes]:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    page = _picture().convert("RGB")
+    grain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (72, 64, 3), np.uint8))
+    made = [_saved(page, "HEIF"), _saved(_picture(), "HEIF", quality=-1), _saved(grain, "HEIF")]
+    return [*made, _saved(page, "HEIF", save_all=True, append_images=[page.transpose(Image.Transpose.ROTATE_180)])]
+
+
+def _open_heic(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.reading import photo
+
+    # Not in a process apart, which would hide what it ends in.
+    return [page.pixels.shape for page in photo.pictures_here(content, "image", 2000, 1, 3)]
 
 
 def _open_picture(content: bytes, _: Path, draw: random.Random) -> object:
@@ -255,6 +275,116 @@ def _read_idx(content: bytes, folder: Path, draw: random.Random) -> object:
     path = folder / "images-idx3-ubyte"
     path.write_bytes(content)
     return read_idx(path)
+
+
+def _digits(n: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    return np.random.default_rng(0).integers(0, 256, (n, 28, 28), np.uint8), np.arange(n, dtype=np.uint8) % 10
+
+
+@cache
+def _array_files() -> list[bytes]:
+    images, labels = _digits()
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        file = io.BytesIO()
+        save(file, x_train=images, y_train=labels, x_test=images[:4].astype(np.float32) / 255, y_test=labels[:4])
+        made.append(file.getvalue())
+    return made
+
+
+def _load_arrays(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:  # what is in the archive, which is whole
+        content = _with_one_spoiled(draw.choice(_array_files()), draw)
+    return _load_set(content, folder, "mnist.npz")
+
+
+def _with_one_spoiled(honest: bytes, draw: random.Random) -> bytes:
+    """Return an archive, one member of which is mutated, or has another name."""
+    with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    chosen = draw.choice(sorted(files))
+    inside = files.pop(chosen)
+    if draw.random() < 0.2:
+        chosen = (
+            mutated(chosen.encode(), [b"train/0/../../x.png"], draw).decode("latin-1").replace("\0", "")[:200] or "x"
+        )
+    else:
+        inside = mutated(inside, [inside, *files.values()], draw)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (*files.items(), (chosen, inside)):
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def _load_set(content: bytes, folder: Path, name: str) -> object:
+    from digitlab.data import MnistData
+
+    path = folder / name
+    path.write_bytes(content)
+    data = MnistData.load(path)
+    return len(data.test), data.class_names, data.notes
+
+
+def _tables() -> list[bytes]:
+    images, labels = _digits()
+    rows = [
+        ",".join(map(str, (label, *image.tolist())))
+        for label, image in zip(labels, images.reshape(-1, 784), strict=True)
+    ]
+    heading = ",".join(["label", *(f"pixel{k}" for k in range(784))])
+    decimals = [";".join(map(str, (*row.tolist(), "A"))) for row in images[:4].reshape(-1, 784) / 255]
+    return [text.encode() for text in ("\n".join([heading, *rows]), "\r\n".join(rows), "\n".join(decimals))]
+
+
+def _parquet_files() -> list[bytes]:
+    # Its own allocator reserves a gigabyte at once, which is all that there is here.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images, labels = _digits()
+    cells = [{"bytes": _saved(Image.fromarray(image), "PNG"), "path": "x"} for image in images]
+    made = []
+    for settings in ({}, {"compression": "none", "use_dictionary": False}):
+        file = io.BytesIO()
+        pq.write_table(pa.table({"image": cells, "label": labels.astype(np.int64)}), file, **settings)
+        made.append(file.getvalue())
+    return made
+
+
+@cache
+def _zipped_sets() -> list[bytes]:
+    images, labels = _digits()
+    picture, small = _saved(_picture(), "PNG"), [_saved(Image.fromarray(image), "PNG") for image in images]
+    idx = (
+        struct.pack(">HBBIII", 0, 8, 3, 12, 28, 28) + images.tobytes(),
+        struct.pack(">HBBI", 0, 8, 1, 12) + labels.tobytes(),
+    )
+    sets = [
+        {f"train/{k % 3}/{k}.png": content for k, content in enumerate(small)} | {"test/1/a.png": picture},
+        {f"{k % 10}_{k}.png": content for k, content in enumerate(small)},
+        {"labels.csv": "\n".join(["file,label", *(f"{k}.png,{k % 4}" for k in range(12))]).encode()}
+        | {f"all/{k}.png": content for k, content in enumerate(small)},
+        {
+            "emnist-letters-train-images-idx3-ubyte": idx[0],
+            "emnist-letters-train-labels-idx1-ubyte.gz": gzip.compress(idx[1]),
+        },
+    ]
+    made = []
+    for files in sets:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        made.append(file.getvalue())
+    return made
+
+
+def _load_zipped(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.7:
+        content = _with_one_spoiled(draw.choice(_zipped_sets()), draw)
+    return _load_set(content, folder, "set.zip")
 
 
 @cache
@@ -309,8 +439,6 @@ def _kept(name: str) -> bytes:
 
 
 def _load_model(content: bytes, folder: Path, suffix: str) -> object:
-    from digitlab.network.formats.files import load_model_file
-
     path = folder / f"model.{suffix}"
     path.write_bytes(content)
     return load_model_file(path)
@@ -424,6 +552,22 @@ def _load_h5(content: bytes, folder: Path, draw: random.Random) -> object:
         honest = draw.choice(_described())
         content = _whole_model(mutated(honest, _described(), draw), honest, **draw.choice(({}, {"libver": "latest"})))
     return _load_model(content, folder, "h5")
+
+
+def _weights() -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(_models()["keras"][0])) as archive:
+        return [archive.read("model.weights.h5")]
+
+
+def _load_weights(content: bytes, folder: Path, _: random.Random) -> object:
+    """Load weights alone, as ``Sequential.load_weights`` does, for the network that they belong to."""
+    from digitlab.engine.keras_bridge import weights_in
+
+    whole = folder / "model.keras"
+    whole.write_bytes(_models()["keras"][0])
+    path = folder / "some.weights.h5"
+    path.write_bytes(content)
+    return weights_in(load_model_file(whole).architecture, path)
 
 
 def _load_tfjs(content: bytes, folder: Path, draw: random.Random) -> object:
@@ -677,6 +821,23 @@ def _open_results(content: bytes, folder: Path, _: random.Random) -> object:
         return table.has("a.png", "a.png")
 
 
+def _scales() -> list[bytes]:
+    texts = {"0": "0-255", "1": "-1-1", "a": "0.1307,0.3081"}
+    return [json.dumps({digit * 64: [text, 2000, 0.967, 0.096] for digit, text in texts.items()}).encode(), b"{}"]
+
+
+def _keep_scale(content: bytes, folder: Path, draw: random.Random) -> object:
+    """Read what was kept of networks from the cache folder, and keep something more."""
+    from digitlab.network.pixels import USUAL, ScaleFit, keep_scale, kept_scale
+
+    os.environ["DIGITLAB_CACHE"] = str(folder)
+    (folder / "pixels.json").write_bytes(content)
+    found = kept_scale(draw.choice("01a") * 64)
+    keep_scale("b" * 64, ScaleFit(USUAL[0], 200, 0.9, 0.1))
+    assert kept_scale("b" * 64) is not None
+    return found
+
+
 # ---- what comes over the network ----
 
 
@@ -700,7 +861,14 @@ def _json_bodies() -> list[bytes]:
     return [
         json.dumps({"images": [[0, 255, 7] + [0] * 781]}).encode(),
         json.dumps({"images": [[[0.5] * 28] * 28] * 2}).encode(),
+        json.dumps({"instances": [[[[9]] * 28] * 28]}).encode(),
+        json.dumps({"image": _in_base64()}).encode(),
+        json.dumps({"images": [f"data:image/png;base64,{_in_base64()}"] * 2}).encode(),
     ]
+
+
+def _in_base64() -> str:
+    return base64.b64encode(_saved(_picture(), "PNG")).decode()
 
 
 def _forms() -> list[bytes]:
@@ -763,10 +931,16 @@ def _take_event(content: bytes, _: Path, __: random.Random) -> object:
 PARSERS = {
     "pictures": Parser(_pictures, _open_picture),
     "documents": Parser(_documents, _open_document),
+    "heic": Parser(_heic_photos, _open_heic),
     "idx": Parser(_idx_files, _read_idx),
+    "arrays": Parser(_array_files, _load_arrays),
+    "tables": Parser(_tables, lambda c, f, _: _load_set(c, f, "train.csv")),
+    "parquet": Parser(_parquet_files, lambda c, f, _: _load_set(c, f, "train.parquet")),
+    "sets": Parser(_zipped_sets, _load_zipped),
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
     "h5": Parser(_whole_models, _load_h5),
+    "weights": Parser(_weights, _load_weights),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),
     "onnx beside": Parser(lambda: _models()["beside"], _load_onnx_beside),
@@ -774,6 +948,7 @@ PARSERS = {
     "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
     "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),
+    "scales": Parser(_scales, _keep_scale),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),
     "forms": Parser(_forms, lambda c, _, __: _ask(c, "multipart/form-data; boundary=B")),

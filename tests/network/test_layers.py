@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitlab.errors import NetworkError
+from digitlab.errors import MissingNameError, NetworkError
 from digitlab.network import (
     ELU,
     Activation,
@@ -254,3 +257,28 @@ def test_an_unknown_initializer_is_named_with_those_there_are() -> None:
         NetworkError, match=r"'lecun_normal'; choose one of variance_scaling, glorot_uniform, he_normal"
     ):
         initialize("lecun_normal", (8,), rng())
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "sentence"),
+    [
+        (Conv2D, {"input_shape": (28, 28, 1)}, "Sequential\\(layers, input_shape="),
+        (Dense, {"kernel_regularizer": "l2"}, "weight_decay"),
+        (Dense, {"unit": 3}, "Did you mean 'units'"),
+        (Conv2D, {"filters": 3}, "Conv2D needs kernel_size"),
+    ],
+)
+def test_settings_that_a_layer_does_not_have_are_a_sentence(
+    kind: type[Layer], settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(NetworkError, match=sentence):
+        kind(**settings)
+
+
+def test_attributes_that_keras_layers_have_are_told_of() -> None:
+    layer = Dense(3)
+    for name in ("get_weights", "output", "trainable", "weights"):
+        assert not hasattr(layer, name)
+    with pytest.raises(MissingNameError, match=r"model.get_weights\(\)"):
+        layer.get_weights()  # type: ignore[attr-defined]
+    assert pickle.loads(pickle.dumps(layer)) == copy.deepcopy(layer) == dataclasses.replace(layer) == layer

@@ -19,6 +19,7 @@ from nicegui import ui
 from websockets.sync.client import connect
 
 import digitlab as dl
+from digitlab.data.mnist import Split
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.predictor import DigitImage, Predictor
 from digitlab.runs.listing import list_runs
@@ -342,6 +343,31 @@ def test_tabs_are_built_when_they_are_shown_and_then_kept(trainer: Trainer, monk
     visit(app.set_up_page(Opened(trainer)), scenario)
 
 
+def test_a_page_of_letters_names_them_on_every_tab(digits: dl.MnistData, out: Path) -> None:
+    names = ("Alpha", "Beta", "Gamma")
+    splits = [Split(s.name, s.images, s.labels % 3) for s in (digits.training, digits.validation, digits.test)]
+    letters = dl.MnistData(*splits, source="letters", digest="abc", class_names=names, notes=["They were turned."])
+    trainer = Trainer(letters, out, data_folder="letters")
+    config = dl.TrainConfig(network="dense_baseline", batch_size=32, epochs=1)
+    trainer.start(config)
+    trainer.wait(lambda: trainer.evaluation is not None, 60)
+    assert trainer.evaluation is not None
+    assert trainer.evaluation.class_names == names
+    assert trainer.architecture.n_classes == 3
+    assert (trainer.config.train_images, trainer.config.validation_images) == (200, 60)
+
+    async def scenario(user: User) -> None:
+        await user.open("/?tab=input-data&network=dense_baseline")
+        await user.should_see("They were turned.", retries=20)
+        for name, words in (("Model", "Model Architecture"), ("Training", "Test Images"), ("Evaluation", "Accuracy")):
+            user.find(kind=ui.element, content=name).click()
+            await user.should_see(words, retries=20)
+        assert not [m for m in user.notify.messages if "classes" in m]
+
+    visit(app.set_up_page(Opened(trainer)), scenario)
+    trainer.close()
+
+
 def tabs(user: User) -> list[ui.element]:
     elements = user.client.elements.values()  # type: ignore[union-attr]
     return [element for element in elements if element.props.get("role") == "tab"]
@@ -389,7 +415,7 @@ def test_page_waits_with_a_sentence_and_then_comes(
 
 
 def test_data_that_cannot_be_loaded_is_a_sentence_on_the_page(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(folder: str | None) -> None:
         raise DataError("The digits are damaged; install digitlab again.")
 
     monkeypatch.setattr(dl.MnistData, "load", fail)
@@ -405,7 +431,7 @@ def test_data_that_cannot_be_loaded_is_a_sentence_on_the_page(out: Path, monkeyp
 def test_first_run_waits_for_somebody_to_watch_it(
     digits: dl.MnistData, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dl.MnistData, "load", lambda: digits)
+    monkeypatch.setattr(dl.MnistData, "load", lambda folder: digits)
     small = dl.TrainConfig(network="dense_baseline", train_images=64, validation_images=16, batch_size=32, epochs=1)
     monkeypatch.setattr(startup, "TrainConfig", lambda **_: small)
 

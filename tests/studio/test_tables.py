@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from digitlab.evaluation.confusion import MISTAKES, Selection
-from digitlab.evaluation.svg import Bar
 from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable, bar_table
+from digitlab.svg import Bar
 from digitlab.values import CLASS_NAMES
 from tests.studio.visiting import User, only, until, visit
 

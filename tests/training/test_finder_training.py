@@ -23,7 +23,6 @@ from digitlab.engine.crops import (
 from digitlab.errors import ConfigError, RunError
 from digitlab.evaluation.finish import evaluate_run, write_report
 from digitlab.runs.run import HISTORY, Run
-from digitlab.text import epoch_line
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.finder_training import FinderScore, find_peaks, score_maps
 from digitlab.training.letters import BUILT_IN, Font
@@ -62,7 +61,7 @@ def test_an_epoch_is_so_many_crops_and_ends_with_what_was_found(whole):
     assert last.n_crops == 4
     assert last.n_marks > 0
     assert last.val_accuracy == (last.n_marks - last.n_missed - last.n_wrong) / last.n_marks
-    assert epoch_line(last, 2).endswith("crops/s")
+    assert last.line(2).endswith("crops/s")
 
 
 @pytest.mark.slow

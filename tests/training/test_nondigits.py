@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from digitlab.data.frame import FIELD_PX, frame
 from digitlab.data.mnist import MnistData, Split
-from digitlab.reading.frame import FIELD_PX, frame
 from digitlab.training.letters import BUILT_IN, Font, cropped, penned_letter
 from digitlab.training.nondigits import (
     KINDS,

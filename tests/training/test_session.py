@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from digitlab.data.mnist import choose_images
+from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.loop import batch_order
 from digitlab.errors import ConfigError, DataError, NetworkError, TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
@@ -115,14 +115,47 @@ def test_without_shuffling_every_epoch_has_the_same_batches(digits):
     assert [record.loss for record in shuffled[:4]] != pytest.approx(losses[:4], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("field", "name", "n"), [("train_images", "training", 200), ("validation_images", "validation", 60)]
-)
-def test_more_images_than_there_are_get_a_sentence_with_their_number(digits, field, name, n):
+@pytest.mark.parametrize(("field", "n"), [("train_images", 200), ("validation_images", 60)])
+def test_a_small_set_trains_with_what_there_is_and_says_so(digits, field, n):
+    session = TrainingSession(changed(**{field: 1000}), digits)
+    assert getattr(session.config, field) == n
+    (note,) = session.notes
+    assert "has 200 images for training and 60 for validation" in note
+    assert "1,000" in note
+    assert session.describe()["config"][field] == n
+    assert TrainingSession(session.config, digits).notes == ()
+
+
+def lettered(digits, names=("a", "b", "c")):
+    splits = [
+        Split(one.name, one.images, one.labels % len(names))
+        for one in (digits.training, digits.validation, digits.test)
+    ]
+    return MnistData(*splits, source="letters", digest="0", class_names=names)
+
+
+def test_a_network_of_the_zoo_ends_in_as_many_classes_as_the_data_has(digits):
+    session = TrainingSession(changed(), lettered(digits))
+    assert session.model.architecture.n_classes == 3
+    assert session.model.class_names == ("a", "b", "c")
+    list(session.records())
+    assert session.model_checkpoint().class_names == ("a", "b", "c")
+
+
+def test_a_network_with_fewer_outputs_than_classes_gets_a_sentence(digits):
+    few = Architecture([Flatten(), Dense(2, activation="softmax")])
     with pytest.raises(
-        ConfigError, match=rf"There are {n} {name} images; 1,000 were asked for\. Ask for at most {n}\."
+        ConfigError, match=r"letters has 3 classes, a to c, and sequential tells 2 apart\. Give its last"
     ):
-        TrainingSession(changed(**{field: 1000}), digits)
+        TrainingSession(changed(), lettered(digits), architecture=few)
+    more = Architecture([Flatten(), Dense(4, activation="softmax")])
+    session = TrainingSession(changed(), lettered(digits), architecture=more)
+    assert session.model.class_names == ("a", "b", "c", "3")
+
+
+def test_what_is_drawn_of_digits_needs_digits(digits):
+    with pytest.raises(ConfigError, match=r"letters has the classes a to c, and finders, .* are made of digits"):
+        TrainingSession(changed(variants=0.2), lettered(digits))
 
 
 def test_without_validation_images_nothing_is_validated(digits):

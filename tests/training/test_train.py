@@ -103,8 +103,7 @@ def test_force_replaces_a_run(small, tmp_path):
     ("changes", "error"),
     [
         ({"network": "codelab_cmn"}, NetworkError),
-        ({"train_images": 10_000}, ConfigError),
-        ({"validation_images": 21}, ConfigError),
+        ({"not_a_digit": 0.2}, ConfigError),
         ({"data": "no such folder"}, DataError),
     ],
 )
@@ -116,6 +115,13 @@ def test_what_cannot_be_trained_replaces_nothing_and_leaves_nothing_behind(small
             dl.train(dataclasses.replace(small, **changes), tmp_path, name=name, force=force)
     assert contents(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_was_made_of_the_data_is_a_warning_and_stands_in_the_run(small, tmp_path):
+    with pytest.warns(UserWarning, match="has 180 images for training and 20 for validation; 10,000 and 20 were asked"):
+        run = dl.train(dataclasses.replace(small, train_images=10_000), tmp_path, name="mine")
+    assert run.settings()["train_images"] == 180
+    assert run.has(REPORT)
 
 
 @pytest.mark.parametrize(

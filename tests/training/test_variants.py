@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from digitlab.data.frame import stroke_width
 from digitlab.data.mnist import MnistData, Split
-from digitlab.reading.frame import stroke_width
 from digitlab.training.variants import FINE, enlarged, make_variants, surrounded, with_bar, with_flag, with_tail
 
 

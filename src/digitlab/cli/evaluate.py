@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from digitlab.values import Evaluation
 
+_MOST_MIXUPS = 20
+
 
 def evaluate(
     run: str,
@@ -54,7 +56,7 @@ def evaluate(
     split
         Which images: those to report with, or those to choose by.
     data
-        A folder with four IDX files, instead of the data that the run was trained with.
+        A set of images, as for digitlab train, instead of the data that the run was trained with.
     seed
         Which --images are chosen.
     pixels
@@ -79,13 +81,24 @@ def evaluate(
     run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, out)
     mnist = MnistData.load(own_folder(found) if data is None else data)
-    opened = opened_model(run if found is None else found.path, out, pixels, known=mnist.validation)
+    for note in mnist.notes:
+        say(note)
+    known = mnist.validation if len(mnist.validation) else mnist.training  # a choice is not made by test images
+    opened = opened_model(run if found is None else found.path, out, pixels, known)
     model = opened.model
     is_own = found is not None and is_own_data(found, mnist)
     if found is not None and data is None and not is_own:
         raise DataError(
             f"{mnist.source} is no longer what the run {found.path} was trained with. To evaluate on it all the "
             f"same, add: --data {mnist.source}"
+        )
+    if found is None and len(model.class_names) == len(mnist.class_names):
+        model.class_names = mnist.class_names  # which a file of weights seldom knows
+    elif model.class_names[: len(mnist.class_names)] != mnist.class_names:
+        say(
+            f"{model.name} tells {model.class_names[0]} to {model.class_names[-1]} apart, and the images of "
+            f"{mnist.source} are {mnist.class_names[0]} to {mnist.class_names[-1]}.",
+            style="yellow",
         )
     report: Path | None = None
     chosen = mnist.test if split == "test" else mnist.validation
@@ -149,6 +162,8 @@ def per_class_table(evaluation: Evaluation) -> Table:
 def confusion_table(evaluation: Evaluation, width: int) -> Table:
     """Return the confusion matrix, the labels down and the predictions across."""
     names = evaluation.class_names
+    if 4 + sum(2 + len(str(number)) for number in range(len(names))) > width:
+        return _mixups_table(evaluation)
     rows = [[f"{count:,}" if count else "·" for count in row] for row in evaluation.confusion_matrix]
     cell = max(len(text) for row in rows for text in row)
     needed = max(map(len, names)) + sum(2 + max(cell, len(name)) for name in names)
@@ -157,7 +172,8 @@ def confusion_table(evaluation: Evaluation, width: int) -> Table:
     if is_narrow:
         table.padding = (0, 1, 0, 0)
     for number, name in enumerate(names):
-        table.add_column(str(number) if is_narrow else name, justify="right", no_wrap=True)
+        is_long = len(name) > len(str(number))
+        table.add_column(str(number) if is_narrow and is_long else name, justify="right", no_wrap=True)
     most = max((n for i, row in enumerate(evaluation.confusion_matrix) for j, n in enumerate(row) if i != j), default=0)
     for label, (row, texts) in enumerate(zip(evaluation.confusion_matrix, rows, strict=True)):
         cells = []
@@ -167,6 +183,20 @@ def confusion_table(evaluation: Evaluation, width: int) -> Table:
             else:
                 style = "dim" if count == 0 else "bold red" if 2 * count > most else "red"
             cells.append(Text(text, style=style))
-        name = f"{label} {names[label]}" if is_narrow and names[label] != str(label) else names[label]
+        name = f"{label} {names[label]}" if is_narrow and len(names[label]) > len(str(label)) else names[label]
         table.add_row(name, *cells)
+    return table
+
+
+def _mixups_table(evaluation: Evaluation) -> Table:
+    """Return what was taken for what most often, where there are too many classes for a matrix."""
+    mixups = [
+        (n, label, predicted)
+        for label, row in enumerate(evaluation.confusion_matrix)
+        for predicted, n in enumerate(row)
+        if n and label != predicted
+    ]
+    table = results_table("What was taken for what", "Label", "Answer", right("#"))
+    for n, label, predicted in sorted(mixups, reverse=True)[:_MOST_MIXUPS]:
+        table.add_row(evaluation.class_names[label], evaluation.class_names[predicted], f"{n:,}")
     return table

@@ -38,7 +38,7 @@ def export(
     quantize
         TensorFlow.js: weights in fewer bits. The accuracy before and after is told.
     data
-        A folder with four IDX files to verify with, instead of the data that the run was trained with.
+        A set of images to verify with, as for digitlab train, instead of the data that the run was trained with.
     pixels
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far

@@ -27,6 +27,7 @@ from digitlab.cli.terminal import (
 )
 from digitlab.errors import ConfigError, DataError
 from digitlab.text import percent
+from digitlab.values import CLASS_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,7 +62,7 @@ def predict(
     Parameters
     ----------
     images
-        Image files and IDX files, after a run or without one.
+        Image files and IDX files, after a run or without one. Of a PDF, TIFF or animation every page is answered.
     index
         Which images of an IDX file, counted from 0: --index 3 5 8.
     limit
@@ -220,6 +221,8 @@ def predictions_table(
             table.add_column(f"p({number})", justify="right", no_wrap=True)
     elif width > _TINY:
         table.add_column("Most probable", no_wrap=True)
+    is_digits = tuple(class_names[: len(CLASS_NAMES)]) == CLASS_NAMES
+    names = [str(k) for k in range(len(class_names))] if is_digits else class_names
     for place, prediction in enumerate(predictions):
         chances = prediction.probabilities
         if is_wide:
@@ -227,10 +230,11 @@ def predictions_table(
                      for k, p in enumerate(chances)]  # fmt: skip
         else:
             best = sorted(range(len(chances)), key=lambda k: -chances[k])[:3]
-            cells = [Text("  ".join(f"{k}: {chances[k]:.3f}" for k in best))] if width > _TINY else []
+            cells = [Text("  ".join(f"{names[k]}: {chances[k]:.3f}" for k in best))] if width > _TINY else []
         if place in refused:
             answer = Text("no digit here", style="yellow")
         else:
-            answer = Text(f"{prediction.label} {class_names[prediction.label]}", style="bold")
+            called = class_names[prediction.label]
+            answer = Text(f"{prediction.label} {called}" if is_digits else called, style="bold")
         table.add_row(shown(prediction.source), answer, percent(prediction.confidence), *cells)
     return table

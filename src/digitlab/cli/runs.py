@@ -114,7 +114,7 @@ def compare(
     images
         Compare on so many test images instead of all; the codelab takes 500.
     data
-        A folder with four IDX files, instead of the data that the first run was trained with.
+        A set of images, as for digitlab train, instead of the data that the first run was trained with.
     pixels
         How the pixels were scaled that the networks of model files learned from: 0-255, 0-1, -1-1, or MEAN,STD of
         pixels from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what a file says, or what fits far

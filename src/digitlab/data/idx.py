@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.storage import compressing, reading, reason_of, replacing
+from digitlab.data.storage import Readable, compressing, reading, reason_of, replacing
 from digitlab.errors import DataError, StorageError
 
 #: The largest content read unless told otherwise: about twice the largest file of EMNIST.
@@ -61,26 +61,31 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> NDA
 
 def read_idx_content(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> bytearray:
     """Return the decompressed bytes of an IDX file, header included, of the length that the header promises."""
-    name, content = str(path), bytearray()
     with reading(Path(path)) as stream:
+        return idx_content(stream, str(path), max_bytes=max_bytes)
 
-        def read_up_to(n_bytes: int) -> None:
-            while len(content) < n_bytes:
-                chunk = stream.read(min(n_bytes - len(content), _CHUNK_BYTES))
-                if not chunk:
-                    break
-                content.extend(chunk)
 
-        read_up_to(4)
-        read_up_to(_header_bytes(content, name))
-        *_, n_bytes = _layout(content, name)
-        if n_bytes > max_bytes:
-            raise DataError(
-                f"{name} promises {n_bytes:,} bytes, and {max_bytes:,} at most were expected. "
-                "If it is meant to be so large, pass a larger max_bytes."
-            )
-        # One byte more, which also has the decompressor read and check the end of its stream.
-        read_up_to(n_bytes + 1)
+def idx_content(stream: Readable, name: str, *, max_bytes: int = MAX_BYTES, start: bytes = b"") -> bytearray:
+    """Return the bytes of an IDX file from a stream, of which ``start`` has been read already."""
+    content = bytearray(start)
+
+    def read_up_to(n_bytes: int) -> None:
+        while len(content) < n_bytes:
+            chunk = stream.read(min(n_bytes - len(content), _CHUNK_BYTES))
+            if not chunk:
+                break
+            content.extend(chunk)
+
+    read_up_to(4)
+    read_up_to(_header_bytes(content, name))
+    *_, n_bytes = _layout(content, name)
+    if n_bytes > max_bytes:
+        raise DataError(
+            f"{name} promises {n_bytes:,} bytes, and {max_bytes:,} at most were expected. "
+            "If it is meant to be so large, pass a larger max_bytes."
+        )
+    # One byte more, which also has the decompressor read and check the end of its stream.
+    read_up_to(n_bytes + 1)
     _check_length(len(content), n_bytes, name)
     return content
 
@@ -125,7 +130,7 @@ def write_idx(path: str | os.PathLike[str], array: ArrayLike) -> None:
             f"{path} cannot hold an array of shape {array.shape}; 1 to {_MAX_DIMENSIONS} dimensions, each below 2**32, "
             "were expected. Reshape the array first."
         )
-    header = struct.pack(f">4B{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+    header = idx_header(array)
     elements = np.ascontiguousarray(array, _DTYPES[code]).reshape(-1).view(np.uint8)
     try:
         with replacing(path) as file, compressing(file, path.suffix) as stream:
@@ -138,6 +143,12 @@ def write_idx(path: str | os.PathLike[str], array: ArrayLike) -> None:
             f"{str(path)!r} could not be written: {reason_of(error)}. Choose a file in an existing folder that you may "
             f"write to, with {len(header) + elements.size:,} bytes free."
         ) from error
+
+
+def idx_header(array: NDArray[Any]) -> bytes:
+    """Return what the IDX file of an array, of a type that it can hold, begins with."""
+    code = _CODES[array.dtype.newbyteorder("=")]
+    return struct.pack(f">4B{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
 
 
 def _header_bytes(content: bytearray | memoryview, name: str) -> int:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.sources import read_folder, read_packaged
+from digitlab.data.sources import read_packaged, read_set
 from digitlab.errors import ConfigError, DataError
 from digitlab.metrics import class_numbers
+from digitlab.values import CLASS_NAMES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Images and their labels, for one purpose: training, validation or test.
 
-    ``images`` is uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous; ``labels`` uint8 (n,), 0-9.
+    ``images`` is uint8 (n, 28, 28), 0-255, ink bright on dark, C-contiguous; ``labels`` uint8 (n,), 0-9, or as many
+    as the set has classes.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Split:
 
 
 class MnistData:
-    """The three splits of a set of digits, and their batches in a seeded random order.
+    """The three splits of a set of digits, letters or anything else, and their batches in a seeded random order.
 
     Parameters
     ----------
@@ -46,28 +49,43 @@ class MnistData:
     source : str
         Where they come from, for people.
     digest : str
-        What they are: the same for the same content of the four files, in hexadecimal (see `DigitFiles`).
+        What they are: the same for the same images and labels in any form, in hexadecimal (see `DigitFiles`).
     seed : int
         0 or more; says the order of the batches.
+    class_names : sequence of str
+        What the classes are called, in the order of their labels; the ten digits by default.
+    notes : sequence of str
+        Sentences on what was made of what was found, such as that images were turned.
     """
 
     def __init__(
-        self, training: Split, validation: Split, test: Split, *, source: str, digest: str, seed: int = 0
+        self,
+        training: Split,
+        validation: Split,
+        test: Split,
+        *,
+        source: str,
+        digest: str,
+        seed: int = 0,
+        class_names: Sequence[str] = CLASS_NAMES,
+        notes: Sequence[str] = (),
     ) -> None:
         self.training, self.validation, self.test = training, validation, test
         self.source, self.digest = source, digest
+        self.class_names, self.notes = tuple(class_names), tuple(notes)
         self.seed = _whole_number("seed", seed, at_least=0)
         # A generator a split, so that drawing from one does not change the order of another.
         for_train, for_validation, for_test = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(3))
-        self._train_batches = _Batches(training, for_train)
-        self._validation_batches = _Batches(validation, for_validation)
-        self._test_batches = _Batches(test, for_test)
+        n_classes = len(self.class_names)
+        self._train_batches = _Batches(training, for_train, n_classes)
+        self._validation_batches = _Batches(validation, for_validation, n_classes)
+        self._test_batches = _Batches(test, for_test, n_classes)
 
     @classmethod
     def load(
         cls, folder: str | os.PathLike[str] | None = None, *, seed: int = 0, validation_images: int = 5000
     ) -> Self:
-        """Load the packaged MNIST, or another set in the same format.
+        """Load the packaged MNIST, or another set in any of the forms that people have them in.
 
         The packaged set needs no network. Its first load unpacks it into the user's cache (see
         `cache_folder`), from where later loads map it into memory.
@@ -75,13 +93,16 @@ class MnistData:
         Parameters
         ----------
         folder : str or path, optional
-            Four IDX files named as MNIST's, each plain, ``.gz`` or ``.xz`` (Fashion-MNIST, KMNIST, your own).
-            The packaged MNIST if left out.
+            A folder, zip archive or file: IDX files under the names of MNIST, Fashion-MNIST, KMNIST, EMNIST or QMNIST,
+            plain, ``.gz`` or ``.xz``; ``.npz`` or ``.npy`` with ``x_train``, ``y_train``, ``x_test``, ``y_test``; CSV
+            of a label and pixels; Parquet as Hugging Face has it; or folders of pictures, one a class, such as
+            ``train/0`` to ``train/9``. The packaged MNIST if left out. ``notes`` says what was made of it.
         seed : int
             0 or more; says the order of the batches.
         validation_images : int
             1 or more: how many of the last training images are kept apart for validation. Where that is more
-            than half of them, a tenth is (but at least one), so that a small set keeps its training images.
+            than half of them, a tenth is (but at least one), so that a small set keeps its training images. A set that
+            has images for validation keeps those.
 
         Returns
         -------
@@ -91,20 +112,23 @@ class MnistData:
         Raises
         ------
         DataError
-            If the set is missing, damaged, of another shape or type, or has fewer than 2 training images.
+            If the set is missing, damaged, of no form that is known, or has fewer than 2 training images; or if there
+            are several, and which one is meant is not clear.
         ConfigError
             If ``seed`` or ``validation_images`` is out of range.
         """
         wanted = _whole_number("validation_images", validation_images, at_least=1)
         _whole_number("seed", seed, at_least=0)
-        files = read_packaged() if folder is None else read_folder(folder)
+        files = read_packaged() if folder is None else read_set(folder)
         images, labels = files.training_images, files.training_labels
         if len(images) < 2:
             raise DataError(
                 f"{files.source} has 1 training image; at least 2 were expected, one to learn from and one for "
                 "validation. Add images to the set."
             )
-        n_validation = wanted if 2 * wanted <= len(images) else max(1, len(images) // 10)
+        n_validation = files.n_validation
+        if n_validation is None:
+            n_validation = wanted if 2 * wanted <= len(images) else max(1, len(images) // 10)
         return cls(
             Split("training", images[:-n_validation], labels[:-n_validation]),
             Split("validation", images[-n_validation:], labels[-n_validation:]),
@@ -112,10 +136,13 @@ class MnistData:
             source=files.source,
             digest=files.digest,
             seed=seed,
+            class_names=files.class_names,
+            notes=files.notes,
         )
 
     def next_train_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the next training images, float32 (n, 28, 28, 1) in [0, 1], and labels, float32 (n, 10), one-hot.
+        """Return the next training images, float32 (n, 28, 28, 1) in [0, 1], and labels, one-hot, float32 (n, 10),
+        or as many as there are classes.
 
         Each image comes once before any comes again; then the same order begins anew. ``n`` may be more than there are.
         """
@@ -161,8 +188,8 @@ def one_hot(labels: ArrayLike, n_classes: int = 10) -> NDArray[np.float32]:
 class _Batches:
     """A split in one random order, and how far it has been handed out."""
 
-    def __init__(self, split: Split, random: np.random.Generator) -> None:
-        self._split = split
+    def __init__(self, split: Split, random: np.random.Generator, n_classes: int) -> None:
+        self._split, self._n_classes = split, n_classes
         self._order = random.permutation(len(split))
         self._position = 0
 
@@ -170,7 +197,7 @@ class _Batches:
         n = _whole_number("The number of images in a batch", n, at_least=1)
         chosen = self._order[np.arange(self._position, self._position + n) % len(self._order)]
         self._position = (self._position + n) % len(self._order)
-        return as_float(self._split.images[chosen]), one_hot(self._split.labels[chosen])
+        return as_float(self._split.images[chosen]), one_hot(self._split.labels[chosen], self._n_classes)
 
 
 def _whole_number(name: str, value: Any, *, at_least: int) -> int:

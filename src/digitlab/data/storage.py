@@ -105,7 +105,7 @@ def reading(path: Path) -> Iterator[Readable]:
         if not stat.S_ISREG(mode):
             raise DataError(f"{path} is not a regular file. Copy its content into a file and name that.")
         with open_ordinary(path) as file:
-            yield _decompressed(file)
+            yield decompressed(file)
     except DataError:
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile, _XzError) as error:
@@ -119,6 +119,15 @@ def reading(path: Path) -> Iterator[Readable]:
         raise DataError(
             f"{str(path)!r} cannot be read: {reason_of(error)}. Check its name, permissions and disk."
         ) from error
+
+
+def decompressed(file: BinaryIO) -> Readable:
+    """Return the content of a plain, gzip or xz file, told apart by its first bytes; errors are the decoders' own."""
+    start = file.read(len(_XZ_MAGIC))
+    file.seek(0)
+    if start.startswith(_GZIP_MAGIC):
+        return cast(Readable, gzip.GzipFile(fileobj=file, mode="rb"))
+    return _XzStream(file) if start == _XZ_MAGIC else file
 
 
 @contextmanager
@@ -191,14 +200,6 @@ def _finite(text: str) -> float:
 def _no_number(text: str) -> NoReturn:
     shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
     raise ValueError(f"it holds the number {shown}, and no number of digitlab's is like that")
-
-
-def _decompressed(file: BinaryIO) -> Readable:
-    start = file.read(len(_XZ_MAGIC))
-    file.seek(0)
-    if start.startswith(_GZIP_MAGIC):
-        return cast(Readable, gzip.GzipFile(fileobj=file, mode="rb"))
-    return _XzStream(file) if start == _XZ_MAGIC else file
 
 
 class _XzError(Exception):

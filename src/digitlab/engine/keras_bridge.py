@@ -1,22 +1,34 @@
-"""A network handed to Keras and taken from it, in memory; Keras is imported only by who asks for it."""
+"""A network handed to Keras and taken from it, in memory or by a file; Keras is imported only by who asks for it."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.errors import ConfigError, NetworkError
-from digitlab.network.architecture import Architecture
+from digitlab.data.storage import reason_of, replacing, scratch
+from digitlab.errors import ConfigError, NetworkError, StorageError
+from digitlab.network.architecture import Architecture, named_weight_shapes
+from digitlab.network.checkpoint import Checkpoint, save_checkpoint
+from digitlab.network.formats.files import MODEL_JSON, MOST_WEIGHT_BYTES, read_whole, unusable
+from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.keras_config import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
+from digitlab.runs.listing import open_model
 
+_WEIGHTS_ENDING = ".weights.h5"
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -72,6 +84,114 @@ def to_keras(network: Architecture, weights: list[NDArray[np.float32]]) -> Any:
     model = keras.Sequential(layers, name=_keras_name(network.name))
     model.set_weights(weights)
     return model
+
+
+def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
+    """Write a ``Sequential`` as a file of the kind that its name says."""
+    path = _target(filepath, overwrite)
+    if path.suffix.lower() == ".safetensors":
+        save_checkpoint(path, Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names))
+        return
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        with _keras_archive(model) as archive:
+            _put(path, _whole_h5(model, json.loads(archive.read(CONFIG)), json.loads(archive.read(METADATA))))
+        return
+    name = path.parent if path.name == MODEL_JSON else path
+    kinds = {".keras": "keras", ".onnx": "onnx", "": "tfjs"}
+    if name.suffix.lower() not in kinds:
+        raise ConfigError(
+            f"What kind of file is {path}? Name it {path.stem or 'model'}.keras or .h5 for Keras, .onnx for "
+            "onnxruntime, .safetensors for digitlab, or without an ending: a folder for TensorFlow.js."
+        )
+    _export(model, name, kinds[name.suffix.lower()])
+
+
+def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
+    """Write the weights of a ``Sequential`` as Keras 3 does."""
+    path = _target(filepath, overwrite)
+    if not path.name.endswith(_WEIGHTS_ENDING):
+        raise ConfigError(
+            f"A file of weights ends in {_WEIGHTS_ENDING}; name it {path.name.split('.')[0]}{_WEIGHTS_ENDING}. The "
+            'whole model is written by save("model.keras").'
+        )
+    with _keras_archive(model) as archive:
+        _put(path, archive.read(WEIGHTS))
+
+
+def _whole_h5(model: Any, config: dict[str, Any], metadata: dict[str, Any]) -> bytes:
+    """Return the older format of Keras: the description as an attribute, and the weights by the names of the layers."""
+    import h5py  # what the archive was written with
+
+    network: Architecture = model.architecture
+    arrays = dict(zip(named_weight_shapes(network), model.get_weights(), strict=True))
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        described = {name: config[name] for name in ("class_name", "config")}
+        file.attrs["model_config"] = json.dumps(described, separators=(",", ":"))
+        group = file.create_group("model_weights")
+        for one in (file, group):
+            one.attrs["keras_version"], one.attrs["backend"] = metadata["keras_version"], "tensorflow"
+        group.attrs["layer_names"] = np.array([layer.name for layer in network.layers], "S")
+        for layer in network.layers:
+            names = [name for name in arrays if name.startswith(f"{layer.name}/")]
+            inner = group.create_group(layer.name)
+            inner.attrs["weight_names"] = np.array(names, "S")
+            for name in names:
+                inner.create_dataset(name, data=arrays[name])
+    return memory.getvalue()
+
+
+def weights_in(network: Architecture, filepath: str | os.PathLike[str]) -> list[NDArray[np.float32]]:
+    """Return the weights for a network that a file of Keras 3, or any model file, holds."""
+    path = _path(filepath)
+    if not path.name.endswith(_WEIGHTS_ENDING):
+        return list(open_model(path).weights)
+    arrays = []
+    try:
+        file = Hdf5File(read_whole(path, MOST_WEIGHT_BYTES))
+        folders = weight_folders(type(layer).__name__ for layer in network.layers)
+        for layer, shape, folder in zip(network.layers, network.input_shapes, folders, strict=True):
+            arrays += [file.array(f"{folder}/{i}", one) for i, one in enumerate(layer.weight_shapes(shape))]
+    except Hdf5Error as error:
+        raise unusable(path, f"{error} It must be of this network, {network.name}, saved by Keras 3.") from None
+    return arrays
+
+
+@contextmanager
+def _keras_archive(model: Any) -> Iterator[zipfile.ZipFile]:
+    """Yield the ``.keras`` file of a model, read back and found right."""
+    with scratch() as folder:
+        _export(model, folder / "model.keras", "keras")
+        with zipfile.ZipFile(folder / "model.keras") as archive:
+            yield archive
+
+
+def _put(path: Path, content: bytes) -> None:
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be written: {reason_of(error)}. Choose another place.") from error
+
+
+def _export(model: Any, path: Path, kind: str) -> None:
+    # The verb stands above the engine; it is called through the front door, as a user would.
+    import digitlab
+
+    digitlab.export(model, path, format=kind, ask_runtimes=False)
+
+
+def _path(filepath: Any) -> Path:
+    if not isinstance(filepath, str | os.PathLike):
+        raise ConfigError(f'A file is a name such as "model.keras" or a path; got {filepath!r:.80}.')
+    return Path(filepath)
+
+
+def _target(filepath: Any, overwrite: bool) -> Path:
+    path = _path(filepath)
+    if not overwrite and os.path.lexists(path):
+        raise StorageError(f"{path} exists and overwrite is False; choose another name.")
+    return path
 
 
 def _initializer(keras: Any, name: str) -> Any:

@@ -170,7 +170,8 @@ class LiveRate:
         self.name = name
         self._schedule, self._peak, self._n_steps = schedule, peak, n_steps
         self._step = 0
-        self._set: float | None = None
+        #: The rate that a callback has set, if one has.
+        self.rate_set: float | None = None
 
     def of_step(self, step: int) -> float:
         """Return the rate of the step that comes after ``step`` others."""
@@ -180,10 +181,17 @@ class LiveRate:
     @property
     def learning_rate(self) -> float:
         """The rate of the step that was taken last, or is taken now; what is set here holds from the next one on."""
-        return scheduled_rate(self._schedule, self._peak, self._step, self._n_steps) if self._set is None else self._set
+        return (
+            scheduled_rate(self._schedule, self._peak, self._step, self._n_steps)
+            if self.rate_set is None
+            else self.rate_set
+        )
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         if not 0.0 < float(rate) < math.inf:
             raise ConfigError(f"learning_rate must be a finite number above 0; got {rate}.")
-        self._set = float(rate)
+        self.rate_set = float(rate)
+
+    #: As older versions of Keras call it.
+    lr = learning_rate

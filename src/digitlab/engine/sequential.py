@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.data.mnist import MnistData, Split
-from digitlab.engine.callbacks import Callback, History, Listeners
+from digitlab.engine.callbacks import Callback, History, Listeners, progress
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
-from digitlab.engine.images import LabelledImages, digits_as, holds_digit, wrap_images, wrap_labelled, wrap_pages
-from digitlab.engine.keras_bridge import keras_network, to_keras
+from digitlab.engine.images import (
+    LabelledImages,
+    as_pixels,
+    digits_as,
+    held_out,
+    holds_digit,
+    scale_of,
+    scale_told,
+    validation_pair,
+    wrap_images,
+    wrap_labelled,
+    wrap_pages,
+)
+from digitlab.engine.keras_bridge import keras_network, save_model, save_weights, to_keras, weights_in
+from digitlab.engine.keras_words import (
+    Compiled,
+    callbacks_of,
+    check_others,
+    compiled_of,
+    loss_of,
+    missing_name,
+    optimizer_of,
+    whole_number,
+)
 from digitlab.engine.loop import crop_epochs, steps
-from digitlab.engine.optimizers import Adam, LiveRate, Optimizer
+from digitlab.engine.optimizers import LiveRate, Optimizer
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.errors import ConfigError, NetworkError
+from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import LackingError, is_model_file
@@ -43,8 +70,22 @@ from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
 
 __all__ = ["Model", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
 
-#: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
-LOSSES = ("cross_entropy", "finder")
+
+# What a model has once its network is whole.
+_STARTED = ("architecture", "_runner", "_maps_runner", "class_names")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A network that is put together layer by layer; ``kept`` are weights that it has already."""
+
+    layers: tuple[Layer, ...] = ()
+    input_shape: Sequence[int | None] = (28, 28, 1)
+    name: str = "sequential"
+    seed: int = 0
+    threads: int | None = None
+    class_names: Sequence[str] | None = None
+    kept: tuple[NDArray[np.float32], ...] = ()
 
 
 class Sequential:
@@ -52,8 +93,9 @@ class Sequential:
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : sequence of Layer, optional
         From input to output; the last is ``Dense(..., activation="softmax")``, or a ``Conv2D`` that answers with maps.
+        Left out, ``add`` adds them.
     input_shape : tuple of int
         Height, width and channels of one image, or ``(features,)``. ``(None, None, channels)`` for images of any size
         and a network that answers with maps.
@@ -81,9 +123,18 @@ class Sequential:
     (2, 10)
     """
 
+    #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
+    stop_training = False
+    optimizer: LiveRate | None = None
+    #: What the last ``fit`` returned.
+    history: History | None = None
+    # What ``compile`` was told, and what 1 was in the pixels that ``fit`` learned from, where they were called.
+    _compiled: Compiled | None = None
+    _learned_scale: float | None = None
+
     def __init__(
         self,
-        layers: Sequence[Layer],
+        layers: Sequence[Layer] = (),
         input_shape: Sequence[int | None] = (28, 28, 1),
         name: str = "sequential",
         *,
@@ -91,8 +142,10 @@ class Sequential:
         threads: int | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self._start(Architecture(layers, input_shape, name), threads, class_names)
-        self.set_weights(self.architecture.initial_weights(seed))
+        self._draft = _Draft((), input_shape, name, seed, threads, class_names)
+        if not isinstance(layers, Sequence) or layers:
+            self._start(Architecture(layers, input_shape, name), threads, class_names)
+            self.set_weights(self.architecture.initial_weights(seed))
 
     @classmethod
     def from_architecture(
@@ -153,18 +206,59 @@ class Sequential:
         return to_keras(self.architecture, self.get_weights())
 
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
-        self.architecture = architecture
-        self._runner = None if architecture.answers_maps else CpuRunner(architecture, threads)
-        self._maps_runner = MapsRunner(architecture, threads) if architecture.answers_maps else None
-        #: What callbacks may set to end ``fit`` early, and what they may ask for and set the learning rate.
-        self.stop_training = False
-        self.optimizer: LiveRate | None = None
+        runner = None if architecture.answers_maps else CpuRunner(architecture, threads)
         n = 0 if architecture.answers_maps else architecture.n_classes
         named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
         default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
-        self.class_names = tuple(default if class_names is None else class_names)
-        if len(self.class_names) != n:
-            raise NetworkError(f"The network tells {n} classes apart but {len(self.class_names)} names were given.")
+        names = tuple(default if class_names is None else class_names)
+        if len(names) != n:
+            raise NetworkError(f"The network tells {n} classes apart but {len(names)} names were given.")
+        self.architecture, self.class_names = architecture, names
+        self._threads = threads
+        self._runner = runner
+        self._maps_runner = MapsRunner(architecture, threads) if runner is None else None
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer behind the others, as Keras' ``add``; the weights that are there stay.
+
+        Raises
+        ------
+        NetworkError
+            If it is no layer of digitlab.
+        """
+        if not isinstance(layer, Layer):
+            raise NetworkError(
+                f"{type(layer).__name__} is not a layer that digitlab runs; add digitlab.Dense(10) and the like. The "
+                "shape of the images is told to Sequential(input_shape=(28, 28, 1))."
+            )
+        draft = self.__dict__.get("_draft", _Draft())
+        if "architecture" in self.__dict__:
+            network = self.architecture
+            draft = replace(
+                draft, layers=network.layers, input_shape=network.input_shape, name=network.name,
+                threads=self._threads, kept=tuple(self.get_weights()),
+            )  # fmt: skip
+            for name in _STARTED:
+                del self.__dict__[name]
+        self._draft = replace(draft, layers=(*draft.layers, layer))
+
+    if not TYPE_CHECKING:  # type checkers shall miss what is missing
+
+        def __getattr__(self, name: str) -> Any:
+            # What is put together by ``add`` is no network before its last layer; it is made when it is first asked.
+            draft = self.__dict__.get("_draft")
+            if name not in _STARTED or draft is None:
+                raise missing_name(name, dir(type(self)))
+            self._start(Architecture(draft.layers, draft.input_shape, draft.name), draft.threads, draft.class_names)
+            self.set_weights([*draft.kept, *self.architecture.initial_weights(draft.seed)[len(draft.kept) :]])
+            return self.__dict__[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What a copy in another process needs: the network and its weights instead of compiled code.
+        kept = {name: self.__dict__[name] for name in ("_compiled", "_learned_scale") if name in self.__dict__}
+        if "architecture" not in self.__dict__:
+            return type(self), (), kept | {"_draft": self._draft}
+        return _restored, (self.architecture, self.get_weights(), self._threads, self.class_names), kept
 
     @property
     def runner(self) -> CpuRunner:
@@ -188,6 +282,68 @@ class Sequential:
     def name(self) -> str:
         """What people call this network."""
         return self.architecture.name
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, from input to output."""
+        return list(self.architecture.layers if "architecture" in self.__dict__ else self._draft.layers)
+
+    @property
+    def input_shape(self) -> tuple[Any, ...]:
+        """What goes in, as Keras tells it: None, which is the batch, and the shape of one image."""
+        return (None, *self.architecture.input_shape)
+
+    @property
+    def output_shape(self) -> tuple[Any, ...]:
+        """What comes out, as Keras tells it: None, which is the batch, and the shape of one answer."""
+        return (None, *self.architecture.shapes[-1])
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What ``evaluate`` returns."""
+        return ["loss", self._settings.accuracy_name]
+
+    @property
+    def trainable(self) -> bool:
+        """True: every layer learns."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not value:
+            raise ConfigError("digitlab trains every layer; none can be frozen.")
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name or its place, from 0.
+
+        Raises
+        ------
+        NetworkError
+            If there is none.
+        """
+        layers = self.layers
+        found = [one for k, one in enumerate(layers) if one.name == name or k == index]
+        if not found:
+            names = ", ".join(one.name for one in layers)
+            raise NetworkError(f"{self.name} has no layer {name if index is None else index!r}. It has {names}.")
+        return found[0]
+
+    def __repr__(self) -> str:
+        if "architecture" not in self.__dict__:
+            return f"<Sequential {self._draft.name}: {len(self._draft.layers)} layers so far>"
+        network = self.architecture
+        answers = "maps" if network.answers_maps else f"{network.n_classes} classes"
+        return (
+            f"<Sequential {self.name}: {network.input_shape} to {answers} by {len(network.layers)} layers, "
+            f"{self.count_params():,} parameters>"
+        )
+
+    def _repr_html_(self) -> str:
+        if "architecture" not in self.__dict__:
+            return escape(repr(self))
+        from digitlab.notebook import summary_html
+
+        return summary_html(self.architecture)
 
     def count_params(self) -> int:
         """Return the number of weights."""
@@ -214,8 +370,46 @@ class Sequential:
                 raise NetworkError(f"Weight array {i} of {self.name} has shape {shape}; got {array.shape}.")
         (self._maps_runner or self.runner).set_weights(arrays)
 
-    def summary(self, print_fn: Callable[[str], None] = print) -> None:
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **others: Any) -> None:
+        """Write the model as a file, of the kind that its name says; ``load_model`` reads it back.
+
+        ``digitlab.export`` does the same with more choices, and asks the other program whether it agrees.
+
+        Parameters
+        ----------
+        filepath : str or path
+            ``model.keras`` or ``model.h5`` for Keras, ``model.onnx`` for onnxruntime, ``model.safetensors`` for
+            digitlab alone; a folder, or ``model.json`` in it, for TensorFlow.js.
+        overwrite : bool
+            Whether a file of that name is replaced.
+
+        Raises
+        ------
+        ConfigError
+            If the name says nothing of these, or a package is missing.
+        StorageError
+            If it cannot be written; what was there is as it was.
+        """
+        check_others("save", others)
+        save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights alone, to a file that ends in ``.weights.h5``, as Keras 3 does."""
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Take the weights of a ``.weights.h5`` of Keras 3, or of any model that ``load_model`` reads.
+
+        Raises
+        ------
+        NetworkError, RunError
+            If they are those of another network, or the file is damaged.
+        """
+        self.set_weights(weights_in(self.architecture, filepath))
+
+    def summary(self, print_fn: Callable[[str], None] = print, **others: Any) -> None:
         """Print the table *Layer Name | Output Shape | # Of Params | Trainable*."""
+        check_others("summary", others)
         rows = [
             (r.name, str(("batch", *r.output_shape)).replace("'", ""), f"{r.n_parameters:,}", "true")
             for r in self.architecture.summary()
@@ -226,17 +420,35 @@ class Sequential:
             print_fn("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         print_fn(f"Total: {self.count_params():,} parameters in {self.name}")
 
-    def predict(self, images: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, images: ArrayLike, training: bool | None = None) -> NDArray[np.float32]:
+        """Answer images, as ``predict`` does."""
+        if training:
+            raise ConfigError("model(images) answers as model.predict does; model.fit(x, y) trains.")
+        return self.predict(images)
+
+    def predict(
+        self,
+        images: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        *,
+        x: ArrayLike | None = None,
+        **others: Any,
+    ) -> NDArray[np.float32]:
         """Answer images.
 
         Parameters
         ----------
         images : ndarray
-            uint8, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; for other input shapes
-            likewise. Ink is bright on dark. Any number of them: memory besides the result does not grow. A network
-            for 32 x 32 pixels or three channels takes its own images, and those of 28 x 28: with a border of zeros,
-            and with three equal channels. For a network that answers with maps ``(n, height, width, channels)`` of
-            any size.
+            Whole numbers, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``, lists and frames
+            too; for other input shapes likewise. Ink is bright on dark. Any number of them: memory besides the result
+            does not grow. A network for 32 x 32 pixels or three channels takes its own images, and those of 28 x 28:
+            with a border of zeros, and with three equal channels. For a network that answers with maps
+            ``(n, height, width, channels)`` of any size.
+        batch_size, verbose
+            Taken because Keras has them; nothing depends on them.
+        x : ndarray, optional
+            Keras' name for the images.
 
         Returns
         -------
@@ -251,8 +463,16 @@ class Sequential:
         NetworkError
             If an answer is no number, because the weights are too large.
         """
+        if others:
+            check_others("predict", others)
+        images = x if images is None else images
+        if images is None:
+            raise ConfigError("predict needs images: model.predict(images).")
         if self._maps_runner is None:
-            return self._finite(self.runner.predict(wrap_images(self.architecture, images)))
+            wrapped = wrap_images(self.architecture, images)
+            if self._learned_scale is not None:
+                _warn(scale_told(wrapped.pixels, self._learned_scale))
+            return self._finite(self.runner.predict(wrapped))
         pages = wrap_pages(self.architecture, images)
         return self._finite(np.stack([self._maps_runner.predict(page) for page in pages]))
 
@@ -290,24 +510,98 @@ class Sequential:
             )
         return answers
 
-    def labelled(self, images: NDArray[Any], labels: ArrayLike) -> LabelledImages:
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        *,
+        return_dict: bool = False,
+        **others: Any,
+    ) -> list[float] | dict[str, float]:
+        """Return loss and accuracy on labelled images, as Keras does; ``digitlab.evaluate`` tells far more.
+
+        Parameters
+        ----------
+        x, y : array
+            Images and labels as for ``fit``.
+        batch_size : int, optional
+            Taken because Keras has it; nothing depends on it.
+        verbose : {"auto", 0, 1, 2}
+            1 and 2 print a line.
+        return_dict : bool
+            Return them by name.
+
+        Returns
+        -------
+        list or dict
+            ``[loss, accuracy]``, the loss in nats; or ``{"loss": ..., "accuracy": ...}``.
+
+        Raises
+        ------
+        DataError, NetworkError
+            As ``predict``; or if there is not one label for every image.
+        """
+        check_others("evaluate", others)
+        labelled = self.labelled(x, () if y is None else y)
+        if self._learned_scale is not None:
+            _warn(scale_told(labelled.images.pixels, self._learned_scale))
+        answers = self._finite(self.runner.predict(labelled.images))
+        found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
+        if verbose in (1, 2) and verbose is not True:
+            print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
+        return dict(zip(self.metrics_names, found, strict=True)) if return_dict else found
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **others: Any) -> None:
+        """Say how ``fit`` trains, as in Keras; it may be left out.
+
+        Parameters
+        ----------
+        optimizer : str, Adam, AdamW or SGD
+            ``"adam"``, ``"adamw"`` or ``"sgd"``, one of digitlab's optimizers, or one of Keras'.
+        loss : str, optional
+            The cross-entropy, by Keras' names for it: ``"sparse_categorical_crossentropy"`` or
+            ``"categorical_crossentropy"``, whether labels are numbers or one-hot. Or Keras' object, with its label
+            smoothing.
+        metrics : list of str, optional
+            ``["accuracy"]``, which is told anyhow.
+
+        Raises
+        ------
+        ConfigError
+            If digitlab has none such; the message says what to write.
+        """
+        check_others("compile", others)
+        self._compiled = compiled_of(optimizer, loss, metrics)
+        self._start_rate(self._compiled.optimizer, "constant", 1)
+
+    def forget_scale(self) -> None:
+        """Forget in which scale the pixels were that ``fit`` learned from, so that nobody is warned of another one."""
+        self._learned_scale = None
+
+    @property
+    def _settings(self) -> Compiled:
+        return self._compiled or Compiled()
+
+    def labelled(self, images: ArrayLike, labels: ArrayLike) -> LabelledImages:
         """Check images and labels (numbers ``(n,)`` or one-hot ``(n, n_classes)``) and wrap them for the engine."""
         return wrap_labelled(self.architecture, images, labels)
 
     def steps(
         self,
-        x: NDArray[Any] | Crops,
+        x: ArrayLike | Crops,
         y: ArrayLike | None = None,
         *,
-        loss: str = "cross_entropy",
+        loss: str | None = None,
         batch_size: int = 512,
         epochs: int = 10,
-        validation_data: tuple[NDArray[Any], ArrayLike] | Crops | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | Crops | None = None,
         shuffle: bool = True,
         seed: int = 0,
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         schedule: str = "constant",
-        label_smoothing: float = 0.0,
+        label_smoothing: float | None = None,
     ) -> Iterator[StepRecord | EpochRecord]:
         """Train batch by batch: the generator behind ``fit``, with the same parameters.
 
@@ -316,15 +610,15 @@ class Sequential:
         StepRecord or EpochRecord
             As they happen; stop iterating and training stops.
         """
-        for name, value in (("batch_size", batch_size), ("epochs", epochs)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}.")
-        if seed < 0:
-            raise ConfigError(f"seed must be a whole number of at least 0; got {seed}.")
+        batch_size, epochs = whole_number("batch_size", batch_size, 1), whole_number("epochs", epochs, 1)
+        seed = whole_number("seed", seed, 0)
+        told = self._settings
+        loss_name, smoothing = (told.loss, told.label_smoothing) if loss is None else loss_of(loss)
+        label_smoothing = smoothing if label_smoothing is None else label_smoothing
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
-        _check_loss(loss, x, validation_data)
-        chosen = Adam() if optimizer is None else optimizer
+        _check_loss(loss_name, x, validation_data)
+        chosen = self._chosen(optimizer)
         if isinstance(x, Crops):
             validation_crops = validation_data if isinstance(validation_data, Crops) else None
             live = self._start_rate(chosen, schedule, epochs * -(-len(x) // batch_size))
@@ -344,7 +638,7 @@ class Sequential:
         training = self.labelled(x, () if y is None else y)
         validation = None
         if validation_data is not None and not isinstance(validation_data, Crops):
-            validation = self.labelled(*validation_data)
+            validation = self.labelled(*validation_pair(validation_data))
         live = self._start_rate(chosen, schedule, epochs * -(-len(training) // batch_size))
         self.runner.start_training(min(batch_size, len(training)))
         return steps(
@@ -360,6 +654,15 @@ class Sequential:
             validation=validation,
         )
 
+    def _chosen(self, optimizer: Any) -> Optimizer:
+        """Return the optimizer that is given, or the compiled one at the rate that a callback has left it with."""
+        if optimizer is not None:
+            return optimizer_of(optimizer)
+        told = self._settings.optimizer
+        if self._compiled is None or self.optimizer is None or self.optimizer.rate_set is None:
+            return told
+        return replace(told, learning_rate=self.optimizer.rate_set)
+
     def _start_rate(self, optimizer: Optimizer, schedule: str, n_steps: int) -> LiveRate:
         self.optimizer = LiveRate(optimizer.name, schedule, optimizer.learning_rate, n_steps)
         self.optimizer.of_step(0)  # an unknown schedule is told here, not mid-run
@@ -367,45 +670,54 @@ class Sequential:
 
     def fit(
         self,
-        x: NDArray[Any] | Crops,
+        x: ArrayLike | Crops,
         y: ArrayLike | None = None,
-        *,
-        loss: str = "cross_entropy",
-        batch_size: int = 512,
+        batch_size: int | None = None,
         epochs: int = 10,
-        validation_data: tuple[NDArray[Any], ArrayLike] | Crops | None = None,
+        verbose: str | int = "auto",
+        callbacks: Callback | Iterable[Callback] | None = (),
+        validation_split: float = 0.0,
+        validation_data: tuple[ArrayLike, ArrayLike] | Crops | None = None,
         shuffle: bool = True,
+        *,
+        loss: str | None = None,
         seed: int = 0,
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         schedule: str = "constant",
-        label_smoothing: float = 0.0,
-        callbacks: Iterable[Callback] = (),
+        label_smoothing: float | None = None,
+        **others: Any,
     ) -> History:
         """Train.
 
         Parameters
         ----------
         x, y : array
-            Images as for ``predict``; labels as numbers ``(n,)`` or one-hot ``(n, n_classes)``. For the finder's loss
-            ``Crops``, which have their marks, and no y.
-        loss : {"cross_entropy", "finder"}
-            What is made small: the digit's cross-entropy; or, for a network that answers with maps, the finder's loss.
+            Images as for ``predict``; labels as numbers ``(n,)``, a column of them, or one-hot ``(n, n_classes)``. For
+            the finder's loss ``Crops``, which have their marks, and no y.
         batch_size, epochs : int
-            Images a step, and passes over the images.
+            Images a step, 512 by default, and passes over the images.
+        verbose : {"auto", 0, 1, 2}
+            1 shows a progress bar, 2 a line an epoch, 0 nothing. By default there is a bar in notebooks and nothing
+            elsewhere.
+        callbacks : Callback or iterable of Callback, optional
+            Told of every batch and epoch, as Keras tells them: ``keras.callbacks`` such as ``EarlyStopping`` and
+            ``ModelCheckpoint`` work too. One that sets ``model.stop_training`` ends the training.
+        validation_split : float
+            Part of the images, 0 to below 1, that is kept for validation: the last of them, before shuffling.
         validation_data : (x, y) or Crops, optional
-            Evaluated at the end of every epoch.
+            Evaluated at the end of every epoch, in place of the part that is split off.
         shuffle, seed : bool, int
             Whether every epoch has its own order, and where its randomness comes from.
-        optimizer : Adam, AdamW or SGD, optional
-            ``Adam()`` by default.
+        loss : {"cross_entropy", "finder"}
+            What is made small: the digit's cross-entropy, also by Keras' names for it; or, for a network that answers
+            with maps, the finder's loss.
+        optimizer : str, Adam, AdamW or SGD, optional
+            ``Adam()``, or the one that ``compile`` was told, by default. It begins anew at every fit.
         schedule : {"constant", "cosine", "one-cycle"}
             The learning rate over the run; its peak is the optimizer's.
         label_smoothing : float
             Part of the truth, 0 to below 1, that is spread over all classes (Szegedy et al. 2016). The losses in the
             history are without it.
-        callbacks : iterable of Callback
-            Told of every batch and epoch, as Keras tells them: ``keras.callbacks`` such as ``EarlyStopping`` and
-            ``CSVLogger`` work too. One that sets ``model.stop_training`` ends the training.
 
         Returns
         -------
@@ -419,14 +731,39 @@ class Sequential:
         TrainingDivergedError
             If the loss becomes NaN or infinite.
         """
+        check_others("fit", others)
+        listeners = [*callbacks_of(callbacks), *progress(verbose)]
+        batch_size, epochs = 512 if batch_size is None else batch_size, whole_number("epochs", epochs, 1)
+        if not isinstance(x, Crops):
+            x = as_pixels(x)
+            if validation_split and validation_data is None:
+                x, y, validation_data = held_out(x, y, validation_split)
         records = self.steps(
             x, y, loss=loss, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle,
             seed=seed, optimizer=optimizer, schedule=schedule, label_smoothing=label_smoothing,
         )  # fmt: skip
+        if not isinstance(x, Crops):
+            _warn(scale_told(x, None))
+            self._learned_scale = scale_of(x)
+            if validation_data is not None:
+                _warn(scale_told(as_pixels(validation_pair(validation_data)[0]), self._learned_scale))
         self.stop_training = False
-        history = Listeners(callbacks, self, epochs, n_batches=-(-len(x) // batch_size)).follow(records)
+        n_batches = -(-len(x) // batch_size)
+        listening = Listeners(listeners, self, epochs, n_batches, self._settings.accuracy_name)
+        self.history = listening.follow(records)
         (self._maps_runner or self.runner).seal()
-        return history
+        return self.history
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        warnings.warn(sentence, UserWarning, stacklevel=3)
+
+
+def _restored(
+    network: Architecture, weights: list[NDArray[np.float32]], threads: int | None, class_names: tuple[str, ...]
+) -> Sequential:
+    return Sequential.from_architecture(network, weights, threads=threads, class_names=class_names)
 
 
 #: Whatever answers images with classes: digitlab's own engine, or another runtime.
@@ -434,8 +771,6 @@ Model = Sequential | RuntimeModel
 
 
 def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
-    if loss not in LOSSES:
-        raise ConfigError(f"There is no loss {loss!r}. There are {', '.join(LOSSES)}.")
     wants_crops = loss == "finder"
     for what, data in (("x", x), ("validation_data", validation_data)):
         if data is not None and isinstance(data, Crops) != wants_crops:
@@ -501,9 +836,17 @@ def load_model(
         If there is no such network; its layers do not have the weights of the file.
     """
     try:
-        return Sequential.from_checkpoint(open_model(path, out, pixels, network), threads=threads)
+        checkpoint = open_model(path, out, pixels, network)
     except LackingError as error:
         return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
+    return _from_known(checkpoint, threads)
+
+
+def _from_known(checkpoint: Checkpoint, threads: int | None) -> Sequential:
+    model = Sequential.from_checkpoint(checkpoint, threads=threads)
+    if told_scale(checkpoint) == OWN:
+        model._learned_scale = 1.0  # whoever gives it other pixels is warned
+    return model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -541,7 +884,7 @@ def opened_model(
             fit = _fitting(other, other.digest, known)
             pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
         return OpenedModel(other.rescaled(PixelScale.of(pixels)), {}, pixels, note)
-    model = Sequential.from_checkpoint(checkpoint, threads=threads)
+    model = _from_known(checkpoint, threads)
     if not is_model_file(path):
         pixels = OWN.text
     elif pixels is None and told_scale(checkpoint) is None:
@@ -550,7 +893,7 @@ def opened_model(
         if fit is not None:
             checkpoint = with_pixels(checkpoint, fit.scale)
             if not fit.scale.is_own:
-                model = Sequential.from_checkpoint(checkpoint, threads=threads)
+                model = _from_known(checkpoint, threads)
     return OpenedModel(model, checkpoint.metadata, pixels, note)
 
 
@@ -571,14 +914,24 @@ def _note(path: str | Path, fit: ScaleFit | None) -> str:
     )
 
 
-def scale_of(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
+def scale_that_fits(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
     """Return the scale of pixels that fits a model, by labelled images: uint8 or float 0-1, ``(n, 28, 28)`` or so."""
     shape = model.architecture.input_shape
     if model.architecture.answers_maps or not holds_digit(shape):
         return None
     some = digits_as(shape, images[:MOST_IMAGES])
     pixels = some.astype(np.float32) / np.float32(255 if some.dtype == np.uint8 else 1)
-    return fitting_scale(model.predict, pixels, labels)
+
+    asked = copy(model)
+    if isinstance(asked, Sequential):
+        asked.forget_scale()  # or it would warn of the very scales that are tried here
+
+    def answers(scale: PixelScale, n: int) -> NDArray[np.float32]:
+        if isinstance(asked, RuntimeModel):
+            return asked.rescaled(scale).predict(some[:n])
+        return asked.predict(pixels[:n] * np.float32(scale.factor) + np.float32(scale.offset))
+
+    return fitting_scale(answers, labels)
 
 
 def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
@@ -587,4 +940,4 @@ def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
         if network.answers_maps or network.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):
             return None
         known = MnistData.load().validation
-    return scale_of(model, known.images, known.labels)
+    return scale_that_fits(model, known.images, known.labels)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from digitlab.engine.images import USUAL_SCALES, unlike_learned, usual_scale
 from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, NetworkError
+from digitlab.errors import ConfigError, DataError, InputError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import ELU, Activation, Dense, Dropout, Flatten, LeakyReLU
 from digitlab.network.zoo import architecture as architecture_of
@@ -24,9 +27,6 @@ if TYPE_CHECKING:
         """What type checkers know of scikit-learn's base classes, which have no types."""
 
         n_features_in_: int
-
-        def __getstate__(self) -> dict[str, Any]: ...
-        def __setstate__(self, state: dict[str, Any]) -> None: ...
 
 else:
     try:
@@ -42,10 +42,6 @@ else:
 _BYTE = 255.0
 # Layers that take any number of features.
 _OF_ROWS = (Flatten, Dropout, Dense, Activation, LeakyReLU, ELU)
-# What the largest value of a set of images is usually: shares of ink, scikit-learn's load_digits, bytes, 16 bits.
-_USUAL = (1.0, 16.0, _BYTE, 65535.0)
-# Values so much beyond what the network learned from, or no more than 1 where that was bytes, are in another scale.
-_BEYOND = 1.5
 
 
 class DigitClassifier(_Estimator):
@@ -129,13 +125,14 @@ class DigitClassifier(_Estimator):
         from sklearn.utils.multiclass import check_classification_targets
         from sklearn.utils.validation import validate_data
 
-        checked = validate_data(self, _rows(X), y, dtype="numeric")
-        images, given = np.asarray(checked[0]), np.asarray(checked[1])
-        check_classification_targets(given)
+        with _own_errors():
+            checked = validate_data(self, _rows(X), y, dtype="numeric")
+            images, given = np.asarray(checked[0]), np.asarray(checked[1])
+            check_classification_targets(given)
         self.classes_, labels = np.unique(given, return_inverse=True)
         least, most = images.min(), images.max()
-        self._is_usual = bool(least >= 0 and most <= _USUAL[-1])
-        self.largest_value_ = next(value for value in _USUAL if most <= value) if self._is_usual else 1.0
+        self._is_usual = bool(least >= 0 and most <= USUAL_SCALES[-1])
+        self.largest_value_ = usual_scale(float(most)) if self._is_usual else 1.0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         network = _fitting(self.network, self.n_features_in_, len(self.classes_))
         self.model_ = Sequential.from_architecture(network, seed=seed, threads=self.threads)
@@ -148,6 +145,7 @@ class DigitClassifier(_Estimator):
             schedule=self.schedule,
             seed=seed,
         )
+        self.model_.forget_scale()  # it is told here, of the values that this class is given
         self.n_iter_ = self.epochs
         return self
 
@@ -156,7 +154,8 @@ class DigitClassifier(_Estimator):
         from sklearn.utils.validation import check_is_fitted, validate_data
 
         check_is_fitted(self)
-        images = np.asarray(validate_data(self, _rows(X), reset=False, dtype="numeric"))
+        with _own_errors():
+            images = np.asarray(validate_data(self, _rows(X), reset=False, dtype="numeric"))
         self._check_scale(images)
         return self.model_.predict(self._scaled(images))
 
@@ -168,42 +167,33 @@ class DigitClassifier(_Estimator):
 
     def _check_scale(self, images: NDArray[Any]) -> None:
         """Warn of values in another scale than those of ``fit``, which would be answered wrongly without a word."""
-        most, largest = float(images.max()), self.largest_value_
-        if not self._is_usual or images.min() < 0 or most == 0:
-            return
-        if most > _BEYOND * largest or most <= 1 < largest:
-            scale = next((value for value in _USUAL if most <= value), most)
-            factor = f"X / {scale / largest:g}" if scale > largest else f"X * {largest / scale:g}"
-            warnings.warn(
-                f"The images were from 0 to {largest:g} when the network learned from them, and these are from 0 to "
-                f"{scale:g}, it seems, so that the answers will be wrong. If so, pass {factor}.",
-                UserWarning,
-                stacklevel=4,
-            )
+        told = unlike_learned(float(images.max()), self.largest_value_)
+        if told and self._is_usual and images.min() >= 0:
+            warnings.warn(told, UserWarning, stacklevel=4)
 
     def _scaled(self, images: NDArray[Any]) -> NDArray[Any]:
         if images.dtype == np.uint8 and self.largest_value_ == _BYTE:
             return images  # the engine divides bytes itself
         return images.astype(np.float32) / np.float32(self.largest_value_)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy in another process needs: the network and its weights instead of compiled code."""
-        state = dict(super().__getstate__())
-        if "model_" in state:
-            model = state.pop("model_")
-            state["_packed"] = (model.architecture, model.get_weights(), model.class_names)
-        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up what ``__getstate__`` returned."""
-        packed = state.pop("_packed", None)
-        super().__setstate__(state)
-        if packed is not None:
-            network, weights, names = packed
-            self.model_ = Sequential.from_architecture(network, weights, threads=self.threads, class_names=names)
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        # What follows is scikit-learn's advice for holes in tables of any kind.
+        told = str(error).partition("\nDigitClassifier does not accept")[0]
+        advice = " One-hot rows become labels with y.argmax(axis=1)." if told.startswith("y should be a 1d") else ""
+        raise DataError(told + advice) from None
 
 
 def _rows(images: Any) -> Any:
+    """Return images as rows of values; frames stay what they are, for the names of their columns."""
+    if isinstance(images, list | tuple) and np.ndim(images[:1]) > 2:
+        images = np.asarray(images)
     if getattr(images, "ndim", 0) in (3, 4) and hasattr(images, "reshape"):
         return images.reshape(len(images), -1)
     return images

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.svg import FONT, GROUND, INK, standalone_svg
+from digitlab.svg import FONT, GROUND, INK, standalone_svg
 from digitlab.text import percent
 from digitlab.values import NOT_A_DIGIT
 

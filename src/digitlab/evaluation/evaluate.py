@@ -155,11 +155,11 @@ def _warn_of_scale(model: Any, images: NDArray[Any], labels: NDArray[np.int64]) 
     """Warn where a network of digitlab answers far better with pixels in another scale than 0 to 1."""
     if not hasattr(model, "architecture") or images.size != len(images) * 28 * 28:
         return
-    from digitlab.engine.sequential import scale_of
+    from digitlab.engine.sequential import scale_that_fits
 
     if images.dtype != np.uint8 and not 0 < images[:_MOST_LOOKED_AT].max() <= 1:
         return  # in a scale of its own already
-    fit = scale_of(model, images, labels)
+    fit = scale_that_fits(model, images, labels)
     if fit is not None and not fit.scale.is_own:
         warnings.warn(
             f"{fit.reason[0].upper()}{fit.reason[1:]}, which {model.name} gets here. If it comes from a file: "

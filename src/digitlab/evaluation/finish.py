@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.sequential import Model, Sequential
-from digitlab.errors import ConfigError, DigitlabError, RunError
+from digitlab.errors import ConfigError, DataError, DigitlabError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.report import ReportInput, render_report
-from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 from digitlab.runs.run import CONFIG, ENVIRONMENT, EVALUATION, REPORT, TIMINGS, Run
 from digitlab.values import EpochRecord, Evaluation, StepRecord
@@ -71,9 +70,14 @@ def evaluate_split(model: Model, split: Split, n_images: int | None = None, *, s
             f"{model.architecture.name} finds digits on pages and answers with maps; single images cannot judge it. "
             f"What it finds on validation crops stands in its run's report."
         )
+    n_classes, most = model.architecture.n_classes, int(split.labels.max())
+    if most >= n_classes:
+        raise DataError(
+            f"The {split.name} images have labels up to {most}, and {model.name} tells {n_classes} classes apart. Give "
+            "other --data, or a model that was trained with such data."
+        )
     chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
-    labels = class_numbers(chosen.labels, len(model.class_names))
-    return evaluate_answers(model.predict(chosen.images), labels, class_names=model.class_names)
+    return evaluate_answers(model.predict(chosen.images), chosen.labels, class_names=model.class_names)
 
 
 def own_folder(run: Run | None) -> str | None:

@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells, shades_css
-from digitlab.evaluation.svg import Series, line_chart, png_data_uri, reliability_chart
+from digitlab.metrics import wilson_interval
 from digitlab.network.architecture import Architecture
+from digitlab.svg import IN_PAGE, PALETTE, Series, chart, grid, legend, line_chart, marker, nice_axis, png_data_uri
 from digitlab.text import duration, percent
-from digitlab.values import CLASS_NAMES, ClassReport, EpochRecord, Evaluation, FinderEpochRecord, StepRecord
+from digitlab.values import (
+    CLASS_NAMES,
+    Calibration,
+    ClassReport,
+    EpochRecord,
+    Evaluation,
+    FinderEpochRecord,
+    StepRecord,
+)
 
 #: Styles and images come from the page itself and scripts from nowhere, whatever a text in the page may say.
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
@@ -392,6 +401,45 @@ def _charts(
         f"{line_chart(loss, title='loss', x_label=x_label, y_label='Value')}\n"
         f"{line_chart(accuracy, title='acc', x_label=x_label, y_label='Value', y_range=(0.0, 1.0))}</div>\n"
     )
+
+
+def reliability_chart(calibration: Calibration, *, title: str = "Calibration") -> str:
+    """Draw accuracy against confidence, within a page; a well calibrated model lies on the diagonal.
+
+    A bar is the accuracy of one bin, the dot sits at the bin's mean confidence, and the whisker is the 95 % Wilson
+    interval, long where few answers speak.
+    """
+    frame, color = IN_PAGE, PALETTE[0]
+    perfect = f'fill="none" stroke="{PALETTE[1]}" stroke-width="1.5" stroke-dasharray="2 5" stroke-linecap="round"'
+
+    def whisker(x: float, y: float) -> str:
+        return f'<path class="series series-0" d="M{x + 6} {y - 7}v14" stroke="{color}"/>{marker(0, x + 6, y)}'
+
+    def diagonal(x: float, y: float) -> str:
+        return f'<path class="diagonal" d="M{x} {y}h22" {perfect}/>'
+
+    drawn_legend, top = legend(frame, [("accuracy, 95 % interval", whisker), ("perfect", diagonal)])
+    x_axis = nice_axis((0.0, 1.0), frame.left, frame.right)
+    y_axis = nice_axis((0.0, 1.0), frame.bottom, top)
+    body = [grid(frame, x_axis, y_axis, "Confidence", "Accuracy")]
+    filled = [b for b in calibration.bins if b.n_images]
+    for b in filled:
+        left, right, height = x_axis.at(b.low), x_axis.at(b.high), y_axis.at(b.accuracy)
+        low, high = wilson_interval(round(b.accuracy * b.n_images), b.n_images)
+        x = x_axis.at(b.confidence)
+        body.append(
+            f"<g><title>Confidence {b.low:.0%} to {b.high:.0%}: {b.n_images:,} images, "
+            f"mean confidence {b.confidence:.1%}, accuracy {b.accuracy:.1%}</title>"
+            f'<rect class="reliability-bar" x="{left + 1:.1f}" y="{height:.1f}" '
+            f'width="{max(right - left - 2, 1):.1f}" height="{frame.bottom - height:.1f}" fill="{color}" '
+            f'fill-opacity="0.22"/><path class="series series-0" '
+            f'd="M{x:.1f} {y_axis.at(low):.1f}V{y_axis.at(high):.1f}" stroke="{color}" stroke-width="1.5"/>'
+            f"{marker(0, x, height)}</g>"
+        )
+    body += [f'<path class="diagonal" d="M{frame.left} {frame.bottom}L{frame.right} {top}" {perfect}/>', drawn_legend]
+    error = calibration.expected_calibration_error
+    told = "; ".join(f"at {b.confidence:.1%} {b.accuracy:.1%} of {b.n_images}" for b in filled)
+    return chart(frame, title, f"Accuracy over confidence, expected calibration error {error:.4f}: {told}.", body)
 
 
 def _number(value: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -63,7 +64,8 @@ def train(
     Raises
     ------
     InputError
-        If something passed in cannot be used.
+        If something passed in cannot be used. What was made of the data, and that there are fewer images than asked
+        for, is a UserWarning.
     StorageError
         If the run cannot be written.
     TrainingDivergedError
@@ -83,6 +85,8 @@ def train(
     run = session.run
     assert run is not None  # there is a folder, so there is a run
     timings = {"load": time.perf_counter() - began}
+    for note in (*session.data.notes, *session.notes):
+        warnings.warn(note, UserWarning, stacklevel=2)
     try:
         train_session(session, timings, on_record)
     except KeyboardInterrupt:

@@ -15,7 +15,6 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
 from digitlab.network.layers import Layer, Shape
 from digitlab.training.config import TrainConfig
-from digitlab.values import CLASS_NAMES
 
 L_co = TypeVar("L_co", bound=Layer, covariant=True)
 
@@ -61,8 +60,8 @@ class Facts:
         ]
 
     def class_counts(self, split: Literal["training", "test"]) -> NDArray[np.int64]:
-        """Return how many images of each class a split has, int64 (10,)."""
-        return np.bincount(getattr(self.data, split).labels, minlength=len(CLASS_NAMES))
+        """Return how many images of each class a split has, int64 (n_classes,)."""
+        return np.bincount(getattr(self.data, split).labels, minlength=len(self.data.class_names))
 
     @property
     def n_training(self) -> int:

@@ -34,8 +34,9 @@ def images(facts: Facts) -> str:
     data = facts.data
     shape = facts.architecture.input_shape
     total = len(data.training) + len(data.validation) + len(data.test)
+    each = f"{times(shape)} = {math.prod(shape):,}" if len(shape) > 1 else times(shape)
     return (
-        f"An image is {times(shape)} = {shape[0] * shape[1] * shape[2]:,} numbers. Of {plural(total, 'image')}, "
+        f"An image is {each} numbers. Of {plural(total, 'image')}, "
         f"{len(data.training):,} are for training, {len(data.validation):,} for validation and {len(data.test):,} "
         f"for the test. You train with {facts.n_training:,} of them."
     )
@@ -43,18 +44,18 @@ def images(facts: Facts) -> str:
 
 def class_counts(facts: Facts) -> str:
     counts = facts.class_counts("training")
-    fewest, most = int(counts.argmin()), int(counts.argmax())
+    fewest, most, names = int(counts.argmin()), int(counts.argmax()), facts.data.class_names
     return (
-        f"Among {plural(len(facts.data.training), 'training image')} the rarest is {CLASS_NAMES[fewest]} with "
-        f"{counts[fewest]:,}, the most frequent {CLASS_NAMES[most]} with {counts[most]:,}. Always answering "
-        f"{CLASS_NAMES[most]} would be right in {percent(counts[most] / counts.sum(), 1)}."
+        f"Among {plural(len(facts.data.training), 'training image')} the rarest is {names[fewest]} with "
+        f"{counts[fewest]:,}, the most frequent {names[most]} with {counts[most]:,}. Always answering "
+        f"{names[most]} would be right in {percent(counts[most] / counts.sum(), 1)}."
     )
 
 
 def mean_image(facts: Facts) -> str:
-    n = len(facts.data.training)
+    n, n_classes = len(facts.data.training), len(facts.data.class_names)
     return (
-        f"Each mean is over some {n / 10:,.0f} of {plural(n, 'training image')}. The network sees the single "
+        f"Each mean is over some {n / n_classes:,.0f} of {plural(n, 'training image')}. The network sees the single "
         "images and never a mean."
     )
 
@@ -91,10 +92,8 @@ def confidence(facts: Facts) -> str:
 
 
 def normalisation(facts: Facts) -> str:
-    return (
-        f"{facts.architecture.name} takes {facts.architecture.input_shape[0]} × "
-        f"{facts.architecture.input_shape[1]} numbers, and was shown nothing but images made in this way."
-    )
+    taken = times(facts.architecture.input_shape[:2])
+    return f"{facts.architecture.name} takes {taken} numbers, and was shown nothing but images made in this way."
 
 
 def corrections(facts: Facts) -> str:
@@ -483,11 +482,12 @@ def accuracy(facts: Facts) -> str:
 
 def confusion_matrix(facts: Facts) -> str:
     counts = facts.class_counts("test")
-    fewest, most = int(counts.argmin()), int(counts.argmax())
+    fewest, most, names = int(counts.argmin()), int(counts.argmax()), facts.data.class_names
+    n, what = len(names), "digit" if names == CLASS_NAMES else "class"
     return (
-        f"The rows add up to how often each digit occurs: among all {plural(len(facts.data.test), 'test image')} "
-        f"between {counts[fewest]:,} times ({CLASS_NAMES[fewest]}) and {counts[most]:,} times ({CLASS_NAMES[most]}). "
-        "10 × 10 = 100 cells, 90 of them mistakes."
+        f"The rows add up to how often each {what} occurs: among all {plural(len(facts.data.test), 'test image')} "
+        f"between {counts[fewest]:,} times ({names[fewest]}) and {counts[most]:,} times ({names[most]}). "
+        f"{n} × {n} = {n * n:,} cells, {n * n - n:,} of them mistakes."
     )
 
 

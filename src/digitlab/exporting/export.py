@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
 from digitlab.data.storage import bench, reason_of, replace_folder, scratch
+from digitlab.engine.images import digits_as, holds_digit
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, StorageError
 from digitlab.exporting.verify import Agreement, answers_of, ask_runtime, read_back
@@ -246,10 +247,10 @@ def export_packed(
 def _questions(model: Sequential, data: MnistData | None) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
     input_shape, n_classes = model.architecture.input_shape, model.architecture.n_classes
     most = max(1, _MOST_VALUES // (math.prod(input_shape) + n_classes))
-    if input_shape in ((28, 28, 1), (784,)):
+    if holds_digit(input_shape):
         test = (MnistData.load() if data is None else data).test
         labels = np.asarray(test.labels[:most], np.int64)
-        images = test.images[:most].reshape(len(labels), *input_shape)
+        images = digits_as(input_shape, test.images[:most])
         return images, labels if labels.max() < n_classes else None
     rng = np.random.default_rng(0)
     shape = (min(_RANDOM_IMAGES, most), *input_shape)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.errors import NetworkError
+from digitlab.errors import MissingNameError, NetworkError, did_you_mean
 
 #: Whole numbers; None for a height or width that is the image's own.
 Shape = tuple[Any, ...]
@@ -40,12 +40,54 @@ INITIALIZERS = ("variance_scaling", "glorot_uniform", "he_normal", "zeros")
 # so that what is left has the variance that was asked for.
 _TRUNCATED_NORMAL_STDDEV = 0.87962566103423978
 
+_SHAPE_IS_THE_NETWORKS = "Sequential(layers, input_shape=(28, 28, 1)) tells the shape of the images."
+_WEIGHTS_ARE_THE_NETWORKS = "model.get_weights() gives kernel and bias of every layer, one after the other"
+# What Keras' layers take and have, and what to write here.
+_KERAS_SETTINGS = {
+    "batch_input_shape": _SHAPE_IS_THE_NETWORKS,
+    "bias_regularizer": "AdamW(weight_decay=...) keeps weights small.",
+    "data_format": "Channels are last.",
+    "dtype": "Numbers are float32.",
+    "input_dim": _SHAPE_IS_THE_NETWORKS,
+    "input_shape": _SHAPE_IS_THE_NETWORKS,
+    "kernel_regularizer": "AdamW(weight_decay=...) keeps weights small.",
+    "trainable": "Every layer is trained.",
+}
+_KERAS_ATTRIBUTES = {
+    "get_weights": _WEIGHTS_ARE_THE_NETWORKS,
+    "input": '"digitlab studio" shows what goes through every layer',
+    "output": '"digitlab studio" shows what goes through every layer',
+    "set_weights": "model.set_weights(weights) sets those of every layer",
+    "trainable": "every layer is trained",
+    "weights": _WEIGHTS_ARE_THE_NETWORKS,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """Base of all layers; ``name`` is given by the network when it is left empty."""
 
     name: str = ""
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Say what to write instead of a setting of Keras' that the layer does not have, or which one is missing."""
+        known = [one.name for one in fields(cls)]
+        for name in settings:
+            if name not in known:
+                advice = f" {_KERAS_SETTINGS[name]}" if name in _KERAS_SETTINGS else did_you_mean(name, known)
+                raise NetworkError(f"{cls.__name__} has no {name}.{advice} It has {', '.join(known)}.")
+        if args or settings:  # a copy is made without any, and filled afterwards
+            placed = [one.name for one in fields(cls) if not one.kw_only][: len(args)]
+            for one in fields(cls):
+                if one.default is MISSING and one.name not in placed and one.name not in settings:
+                    raise NetworkError(f"{cls.__name__} needs {one.name}.")
+        return super().__new__(cls)
+
+    if not TYPE_CHECKING:  # type checkers shall miss what is missing
+
+        def __getattr__(self, name: str) -> Any:
+            advice = f": {_KERAS_ATTRIBUTES[name]}" if name in _KERAS_ATTRIBUTES else ""
+            raise MissingNameError(f"digitlab's {type(self).__name__} has no attribute {name!r}{advice}")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of this layer's output for an input of ``input_shape``."""

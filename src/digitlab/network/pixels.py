@@ -96,6 +96,8 @@ class PixelScale:
 
 #: The scale of digitlab's own networks, and those that others use.
 OWN = PixelScale.of("0-1")
+#: What the metadata of a network say that takes it.
+TAKES_OWN = {_PIXELS: OWN.text}
 USUAL = tuple(map(PixelScale.of, ("0-255", "-1-1", "0.1307,0.3081", "-0.5-0.5", "1-0", "255-0")))
 
 
@@ -103,7 +105,7 @@ def with_pixels(checkpoint: Checkpoint, scale: PixelScale) -> Checkpoint:
     """Return the network that takes pixels of 0 to 1 and answers as this one does when it gets them in its scale."""
     if not scale.is_own:
         checkpoint = rescaled(checkpoint, scale.factor, scale.offset)
-    return replace(checkpoint, metadata=checkpoint.metadata | {_PIXELS: OWN.text})
+    return replace(checkpoint, metadata=checkpoint.metadata | TAKES_OWN)
 
 
 def told_scale(checkpoint: Checkpoint) -> PixelScale | None:
@@ -136,27 +138,25 @@ class ScaleFit:
         )
 
 
-def fitting_scale(
-    predict: Callable[[NDArray[np.float32]], NDArray[Any]], images: NDArray[np.float32], labels: NDArray[np.integer]
-) -> ScaleFit | None:
+def fitting_scale(answers: Callable[[PixelScale, int], NDArray[Any]], labels: NDArray[np.integer]) -> ScaleFit | None:
     """Return the scale that fits a network, another than its own only where it fits far better; None where none does.
 
-    ``predict`` is asked for images as the network takes them, float32, 0-1, at most ``MOST_IMAGES``.
+    ``answers`` gives the network's, (n, n_classes), to the first so many of the labelled images, at most
+    ``MOST_IMAGES``, when it gets their pixels in a scale.
     """
-    images, labels = images[:MOST_IMAGES], labels[:MOST_IMAGES]
-    if not len(images):
+    labels = labels[:MOST_IMAGES]
+    if not len(labels):
         return None
 
     def is_right(scale: PixelScale, n: int = MOST_IMAGES) -> NDArray[np.bool_]:
-        scaled = images[:n] * np.float32(scale.factor) + np.float32(scale.offset)
         try:
-            return np.asarray(np.asarray(predict(scaled)).argmax(axis=1) == labels[:n])
-        except NetworkError:  # its answers are no numbers then
-            return np.zeros(len(scaled), np.bool_)
+            return np.asarray(answers(scale, n).argmax(axis=1) == labels[:n])
+        except NetworkError:  # they are no numbers then
+            return np.zeros(len(labels[:n]), np.bool_)
 
     first = float(is_right(OWN, _FIRST).mean())
     if first >= _GOOD:
-        return ScaleFit(OWN, min(_FIRST, len(images)), first, first)
+        return ScaleFit(OWN, min(_FIRST, len(labels)), first, first)
     likely = [scale for scale in USUAL if is_right(scale, _FIRST).mean() >= _LEAST]
     if not likely and first < _LEAST:
         return None

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.frame import frame_all
 from digitlab.engine.images import holds_digit
 from digitlab.engine.sequential import Model, opened_model
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.pixels import OWN
-from digitlab.reading.frame import frame_all
 
 #: The reader's network that the package brings.
 SHIPPED = Path(__file__).parent / "model" / "reader.safetensors"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digitlab.errors import ConfigError
+from digitlab.text import counted
 from digitlab.values import Value
 
 if TYPE_CHECKING:
@@ -303,6 +304,16 @@ class Reading(Value):
     skew: float
     lines: tuple[Line, ...]
     refused: tuple[Refused, ...]
+
+    def __repr__(self) -> str:
+        text = " / ".join(line.text for line in self.lines[:4]) + (" / ..." if len(self.lines) > 4 else "")
+        page = f", page {self.page}" if self.page > 1 else ""
+        return f"<Reading of {self.source[:80]}{page}: {text[:200]!r}, {counted(len(self.digits), 'digit')}>"
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import reading_html
+
+        return reading_html(self)
 
     @property
     def text(self) -> str:

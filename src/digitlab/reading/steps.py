@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.frame import SIDE_PX, frame
 from digitlab.reading.answers import Answers
-from digitlab.reading.frame import SIDE_PX, frame
 from digitlab.reading.page import Way, read_page
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Reading, ReadingOptions

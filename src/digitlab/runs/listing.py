@@ -22,9 +22,20 @@ _LONGEST_STEM = 60
 _MOST_TRIES = 100
 
 
-def list_runs(out: str | Path = "runs") -> tuple[RunInfo, ...]:
+class RunList(tuple[RunInfo, ...]):
+    """Runs in a tuple that shows itself as a table in notebooks."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import runs_html
+
+        return runs_html(self)
+
+
+def list_runs(out: str | Path = "runs") -> RunList:
     """List the runs in a folder, the newest last; folders that are no runs, or damaged ones, are left out."""
-    return tuple(one for one in all_runs(out) if isinstance(one, RunInfo))
+    return RunList(one for one in all_runs(out) if isinstance(one, RunInfo))
 
 
 def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
@@ -153,14 +164,14 @@ def open_model(
     """
     scale = None if pixels is None else PixelScale.of(pixels)
     if is_model_file(model):
-        checkpoint, who = load_model_file(model, network), f"The file {model} says so itself"
+        checkpoint, who = load_model_file(model, network), f"The file {model} says itself how its pixels are scaled"
         told = told_scale(checkpoint)
     elif network is not None:
         raise ConfigError(f"{model} is a run, which says itself what its network is. Leave network out.")
     else:
         checkpoint, told, who = find_run(model, out).load_model(), OWN, f"{model} is a run of digitlab's own"
     if scale is not None and told is not None and scale != told:
-        raise ConfigError(f"{who}: its network takes pixels {told.text}, not {scale.text}. Leave pixels out.")
+        raise ConfigError(f"{who}, so that images of 0 to 1 are answered rightly. Leave out pixels {scale.text}.")
     known = scale or told
     return checkpoint if known is None else with_pixels(checkpoint, known)
 

@@ -122,6 +122,14 @@ class Run:
         """The directory's name."""
         return self.path.name
 
+    def __repr__(self) -> str:
+        return f"<Run {self.path}>"
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import run_html
+
+        return run_html(self)
+
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> Run:
         """Make a new run directory; ``force`` replaces a run of that name, and nothing else.

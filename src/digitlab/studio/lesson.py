@@ -41,8 +41,7 @@ _NETWORK, _LAYERS, _TAB, _STEP = "network", "layers", "tab", "step"
 _PRIVATE = ("data", "threads", "loss", "learns_from")
 _WORDS = {"true": True, "false": False}
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(TrainConfig) if entry.name not in (_NETWORK, *_PRIVATE)}
-# One class more for what is no digit.
-_IMAGE_SHAPE, _N_CLASSES = (28, 28, 1), (len(CLASS_NAMES), len(CLASS_NAMES) + 1)
+_IMAGE_SHAPE = (28, 28, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,6 @@ class LessonLink(Value):
     ``layers`` is a network of one's own, instead of the zoo's ``network``; ``changes`` what differs otherwise from the
     defaults of ``TrainConfig``; ``step`` where in the training the page looks, None for the newest.
 
-    Examples
-    --------
     >>> link = LessonLink(changes={"epochs": 3, "optimizer": "sgd"}, tab="training")
     >>> link.to_query()
     'network=codelab_cnn&epochs=3&optimizer=sgd&tab=training'
@@ -112,25 +109,25 @@ class LessonLink(Value):
         return query
 
     @classmethod
-    def from_query(cls, query: str | Mapping[str, str]) -> tuple[LessonLink, str]:
+    def from_query(cls, query: str | Mapping[str, str], n_classes: int = len(CLASS_NAMES)) -> tuple[LessonLink, str]:
         """Read the query of an address that anybody may have written.
 
-        What cannot be used is told in the sentence, and the link has the defaults; what a link does not know, such as
-        an access token, is left alone.
+        A network has to tell ``n_classes`` apart, or one more for what is no digit. What cannot be used is told in the
+        sentence, and the link has the defaults; what a link does not know, such as an access token, is left alone.
         """
         try:
-            return cls._read(_pairs(query)), ""
+            return cls._read(_pairs(query), n_classes), ""
         except DigitlabError as error:
             return cls(), f"This link's settings are not used: {error}"
 
     @classmethod
-    def _read(cls, values: Mapping[str, str]) -> LessonLink:
+    def _read(cls, values: Mapping[str, str], n_classes: int) -> LessonLink:
         private = [name for name in _PRIVATE if name in values]
         if private:
             raise ConfigError(f"{private[0]} cannot be set by a link; give it to digitlab studio.")
         network, layers = values.get(_NETWORK, "codelab_cnn"), None
         if _LAYERS in values:
-            layers = _unpacked(values[_LAYERS])
+            layers = _unpacked(values[_LAYERS], n_classes)
             network = "codelab_cnn"
         elif network.replace("-", "_") not in ZOO:
             raise NetworkError(f"there is no network {network!r:.60}; there are {', '.join(ZOO)}.")
@@ -183,22 +180,22 @@ def _packed(architecture: Architecture) -> str:
     form = architecture.to_dict()
     for entry in form["layers"]:
         for known in dataclasses.fields(LAYERS[entry["class_name"]]):
-            if known.name in entry and entry[known.name] == known.default:
-                del entry[known.name]
+            if entry.get(known.name) == known.default:
+                entry.pop(known.name, None)
     text = json.dumps(form, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _unpacked(text: str) -> Architecture:
+def _unpacked(text: str, n_classes: int) -> Architecture:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         form = parse_json(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         raise NetworkError("its network is damaged; copy the whole link again.") from None
     architecture = Architecture.from_dict(form)
-    if architecture.input_shape != _IMAGE_SHAPE or architecture.n_classes not in _N_CLASSES:
+    if architecture.input_shape != _IMAGE_SHAPE or architecture.n_classes not in (n_classes, n_classes + 1):
         raise NetworkError(
             f"its network takes {architecture.input_shape} and tells {architecture.n_classes} classes apart; the "
-            f"images here are {_IMAGE_SHAPE}, and there are {_N_CLASSES[0]} classes."
+            f"images here are {_IMAGE_SHAPE}, and there are {n_classes} classes."
         )
     return architecture

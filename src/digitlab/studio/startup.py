@@ -11,7 +11,7 @@ from pathlib import Path
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError
 from digitlab.studio.trainer import Trainer
-from digitlab.text import epoch_line, percent
+from digitlab.text import percent
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
@@ -32,7 +32,8 @@ class Opening:
     whether the kernels are compiled.
     """
 
-    def __init__(self, out: Path, *, autostart: bool, expects_page: bool) -> None:
+    def __init__(self, out: Path, data: str | None = None, *, autostart: bool, expects_page: bool) -> None:
+        self._data = data
         self._out, self._autostart, self._expects_page = out, autostart, expects_page
         self.trainer: Trainer | None = None
         self.failure = ""
@@ -92,7 +93,7 @@ class Opening:
             await asyncio.to_thread(self.trainer.close)
 
     def _made_trainer(self) -> Trainer:
-        return Trainer(MnistData.load(), self._out)
+        return Trainer(MnistData.load(self._data), self._out, data_folder=self._data)
 
     async def _start(self, trainer: Trainer) -> None:
         if self._expects_page:
@@ -130,6 +131,8 @@ async def announce(opening: Opening) -> None:
     if opening.trainer is None or opening.failure:
         say(f"Error: {opening.failure}")
         return
+    for note in opening.trainer.data.notes:
+        say(note)
     await _watch(opening.trainer)
 
 
@@ -144,7 +147,7 @@ async def _watch(trainer: Trainer) -> None:
         records, cursor = trainer.records_since(cursor)
         for record in records:
             if isinstance(record, EpochRecord):
-                say(epoch_line(record, trainer.config.epochs))
+                say(record.line(trainer.config.epochs))
         if trainer.state != state:
             state = trainer.state
             if sentence := _sentence(trainer, state):

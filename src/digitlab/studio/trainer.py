@@ -8,7 +8,9 @@ import math
 import re
 import threading
 import zlib
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +27,39 @@ from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
 from digitlab.studio.job import Job, Recording
 from digitlab.training.config import TrainConfig
+from digitlab.training.material import fitted, network_for
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
 
 T = TypeVar("T")
+
+
+class Remembered:
+    """What was made lately, at most so much, for all pages; what is asked for twice at once is made once."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is remembered by a key; what fails is not."""
+        with self._lock:
+            found: Future[T] | None = self._known.get(key)
+            is_mine = found is None
+            if found is None:
+                found = self._known[key] = Future()
+                if len(self._known) > self._most:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(key)
+        if is_mine:
+            try:
+                found.set_result(make())
+            except BaseException as error:
+                with self._lock:
+                    self._known.pop(key, None)
+                found.set_exception(error)
+        return found.result()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +89,10 @@ class Trainer:
         *,
         data_folder: str | None = None,
     ) -> None:
-        config, changed = _fitting(TrainConfig(data=data_folder), data), threading.Condition()
+        config, changed = TrainConfig(data=data_folder), threading.Condition()
         self._changed = changed
-        self._job = Job(TrainingSession(config, data), config, Recording(memory_budget_bytes), changed)
+        session = TrainingSession(config, data)
+        self._job = Job(session, session.config, Recording(memory_budget_bytes), changed)
         self._n_records_before = 0  # those of earlier trainings: cursors grow for as long as the process lives
         self.data = data
         self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
@@ -193,7 +225,7 @@ class Trainer:
         paused: bool = False,
     ) -> None:
         """Start a training, in a run of its own."""
-        own = dataclasses.replace(config, data=self._data_folder)
+        own, _ = fitted(dataclasses.replace(config, data=self._data_folder), self.data)
         with self._beginning:
             self._check_free(owner)
             session = new_session(own, architecture, self.data, self._out)
@@ -297,13 +329,6 @@ def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[ND
     return arrays
 
 
-def _fitting(config: TrainConfig, data: MnistData) -> TrainConfig:
-    """Return the settings for as many images as there are."""
-    n_training = min(config.train_images, len(data.training))
-    n_validation = min(config.validation_images, len(data.validation))
-    return dataclasses.replace(config, train_images=n_training, validation_images=n_validation)
-
-
 #: Beside the runs: the networks that were edited on the page, by name and content.
 NETWORKS = "networks"
 
@@ -320,8 +345,8 @@ def new_session(
     if out is None:
         return session
     network = session.model.architecture
-    if architecture is not None and network != config.build_architecture():
-        session.config = dataclasses.replace(config, network=str(_written(network, out / NETWORKS)))
+    if architecture is not None and network != network_for(config, data):
+        session.config = dataclasses.replace(session.config, network=str(_written(network, out / NETWORKS)))
     session.run = new_run(out, session.config.network, session.config.seed)
     session.lock = session.run.lock()
     return session

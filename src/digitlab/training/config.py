@@ -73,7 +73,8 @@ class TrainConfig:
         Candidates are what the shipped finder takes for a digit on composed pages, right and wrong; they need 44 x 44
         pixels and 11 outputs, as second_look_cnn has.
     data : str, optional
-        A folder with four IDX files of 28 x 28 digits, such as Fashion-MNIST; MNIST from the package by default.
+        A set of images with labels; MNIST from the package by default.
+        A folder, zip or file: IDX, npz, CSV, Parquet or pictures, of digits, letters or anything, as Fashion-MNIST has.
     train_images : int
         Training images to learn from; for a finder, crops of an epoch.
     validation_images : int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from digitlab.engine.crops import Crops
 from digitlab.engine.images import LabelledImages, wrap_labelled
 from digitlab.errors import ConfigError
 from digitlab.network.architecture import Architecture
+from digitlab.network.layers import Dense
 from digitlab.training.config import TrainConfig
 from digitlab.values import CLASS_NAMES
 
@@ -76,11 +77,59 @@ class PracticeCrops:
         return compose(self.bank, n, seed=self.seed, first=epoch * self.n + first, threads=1)
 
 
+def fitted(config: TrainConfig, data: MnistData) -> tuple[TrainConfig, tuple[str, ...]]:
+    """Return the settings for as many images as there are, and sentences on what that changed."""
+    if config.loss == "finder" or config.learns_from == "candidates":
+        return config, ()  # which are composed, as many as one likes
+    n_training = min(config.train_images, len(data.training))
+    n_validation = min(config.validation_images, len(data.validation))
+    changed = replace(config, train_images=n_training, validation_images=n_validation)
+    if changed == config:
+        return config, ()
+    return changed, (
+        f"{data.source} has {len(data.training):,} images for training and {len(data.validation):,} for validation; "
+        f"{config.train_images:,} and {config.validation_images:,} were asked for. It trains with what there is.",
+    )
+
+
+def network_for(config: TrainConfig, data: MnistData) -> Architecture:
+    """Return the network that a config names; one of the zoo's ends in as many classes as the data has."""
+    network, n = config.build_architecture(), len(data.class_names)
+    is_file = config.network.lower().endswith(".json")
+    if is_file or network.answers_maps or data.class_names == CLASS_NAMES or config.learns_from == "candidates":
+        return network
+    *layers, last = network.layers
+    assert isinstance(last, Dense)
+    return replace(network, layers=(*layers, replace(last, units=n)))
+
+
+def class_names_for(architecture: Architecture, data: MnistData) -> tuple[str, ...] | None:
+    """Return what a network's classes are called that learns from this data; None for what they are by default.
+
+    ConfigError if there are more classes than it tells apart.
+    """
+    if architecture.answers_maps or data.class_names == CLASS_NAMES:
+        return None
+    n, names = architecture.n_classes, data.class_names
+    if n < len(names):
+        raise ConfigError(
+            f"{data.source} has {len(names)} classes, {names[0]} to {names[-1]}, and {architecture.name} tells {n} "
+            f"apart. Give its last layer {len(names)} units."
+        )
+    return (*names, *(str(k) for k in range(len(names), n)))
+
+
 def gather_material(config: TrainConfig, data: MnistData, architecture: Architecture) -> Material | Practice:
     """Choose images as a config says, or compose them, and make the variants and those that are no digit.
 
     InputError if there are not so many images, or the network has no output for what is no digit.
     """
+    is_drawn = config.not_a_digit or config.variants or config.loss == "finder" or config.learns_from == "candidates"
+    if is_drawn and data.class_names != CLASS_NAMES:
+        raise ConfigError(
+            f"{data.source} has the classes {data.class_names[0]} to {data.class_names[-1]}, and finders, second "
+            "looks, not_a_digit and variants are made of digits. Use a set of the ten digits, or leave those out."
+        )
     if config.loss == "finder":
         return _pages(config, data)
     if config.learns_from == "candidates":

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.frame import frame
 from digitlab.data.mnist import Split
-from digitlab.reading.frame import frame
 from digitlab.training.letters import (
     Font,
     Stroke,

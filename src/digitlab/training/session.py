@@ -31,18 +31,23 @@ from digitlab.training.calibration import Calibration, calibrate
 from digitlab.training.config import TrainConfig, command_for
 from digitlab.training.finder_training import practice_steps
 from digitlab.training.keeping import BestWeights, kept, pack_state, unpack_state
-from digitlab.training.material import Material, Practice, gather_material
+from digitlab.training.material import Material, Practice, class_names_for, fitted, gather_material, network_for
 from digitlab.values import EpochRecord, StepRecord
 
 
 class TrainingSession:
     """One training run, from the first batch or from where it stopped.
 
-    By default ``data`` is what ``config.data`` says, and ``architecture`` the network that ``config.network`` names;
-    nothing is written without a ``run``. InputError if the network, the data or the number of images cannot be used.
+    By default ``data`` is what ``config.data`` says, and ``architecture`` the network that ``config.network`` names,
+    with as many outputs as the data has classes; nothing is written without a ``run``. InputError if the network or the
+    data cannot be used.
 
     Attributes
     ----------
+    config : TrainConfig
+        The settings, for as many images as there are.
+    notes : tuple of str
+        Sentences on what that changed; what was made of the data stands in ``data.notes``.
     model : Sequential
         Its weights change while the records are iterated.
     n_steps : int
@@ -70,11 +75,14 @@ class TrainingSession:
         run: Run | None = None,
         architecture: Architecture | None = None,
     ) -> None:
-        self.config = config
         self.run = run
-        network = config.build_architecture() if architecture is None else architecture
         self.data = MnistData.load(config.data, seed=config.seed) if data is None else data
-        self.model = Sequential.from_architecture(network, seed=config.seed, threads=config.threads)
+        self.config, self.notes = fitted(config, self.data)
+        config = self.config
+        network = network_for(config, self.data) if architecture is None else architecture
+        self.model = Sequential.from_architecture(
+            network, seed=config.seed, threads=config.threads, class_names=class_names_for(network, self.data)
+        )
         self.is_finder = config.loss == "finder"
         if self.is_finder != network.answers_maps:
             raise ConfigError(_wrong_loss(network.name, self.is_finder))
@@ -221,7 +229,11 @@ class TrainingSession:
         return {
             "config": self.config.to_dict(),
             "network": self.model.architecture.to_dict(),
-            "data": {"source": self.data.source, "digest": self.data.digest},
+            "data": {
+                "source": self.data.source,
+                "digest": self.data.digest,
+                **({"notes": list(self.data.notes)} if self.data.notes else {}),
+            },
             **({"nondigits": self.material.nondigits} if self.material.nondigits else {}),
             "command": command_for(self.config),
         }

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.frame import frame, stroke_width
 from digitlab.data.mnist import Split
-from digitlab.reading.frame import frame, stroke_width
 from digitlab.training.letters import draw_line, smooth
 
 #: How many times finer than MNIST's the images are in which strokes are drawn.

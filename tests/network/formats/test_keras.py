@@ -76,6 +76,8 @@ def test_pixels_divided_by_255_are_what_digitlab_does_anyway() -> None:
     scaled = model(("InputLayer", IMAGES), ("Rescaling", {"scale": 1 / 255, "offset": 0.0}), ("Flatten", {}),
                    ("Dense", DENSE))  # fmt: skip
     assert [type(layer) for layer in read(scaled).layers] == [Flatten, Dense]
+    assert read_keras_config(scaled).tells_pixels
+    assert not read_keras_config(model(("InputLayer", IMAGES), ("Flatten", {}), ("Dense", DENSE))).tells_pixels
 
 
 def test_a_row_of_pixels_may_be_made_an_image() -> None:

@@ -1,4 +1,4 @@
-// Frame: ink of any size becomes a 28 x 28 image as MNIST was made, step by step as digitlab's reading/frame.py does it.
+// Frame: ink of any size becomes a 28 x 28 image as MNIST was made, step by step as digitlab's data/frame.py does it.
 // A glyph is { width, height, ink }: ink is a Float32Array, 0-1, row by row, bright ink on dark.
 "use strict";
 (() => {

@@ -29,6 +29,7 @@ from digitlab.network.layers import (
     MaxPooling2D,
     activation_of,
 )
+from digitlab.network.pixels import TAKES_OWN
 from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
@@ -200,15 +201,24 @@ def parse_json(path: Path, content: bytes, what: str) -> dict[str, Any]:
 
 
 def checkpoint_in(
-    path: Path, network: Architecture, weights: Sequence[NDArray[np.float32]], class_names: Any, metadata: Any
+    path: Path,
+    network: Architecture,
+    weights: Sequence[NDArray[np.float32]],
+    class_names: Any,
+    metadata: Any,
+    tells_pixels: bool = False,
 ) -> Checkpoint:
-    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none."""
+    """Return what a file holds; of names and other texts what can be used, and the usual names where it has none.
+
+    One that ``tells_pixels`` scaled them itself; that is folded into the network, which takes 0 to 1 then.
+    """
     n = network.n_classes
     is_fitting = isinstance(class_names, Sequence) and len(class_names) == n
     if not is_fitting or not all(_is_text(name, _LONGEST_WORD) and name for name in class_names):
         class_names = CLASS_NAMES if n == len(CLASS_NAMES) else [str(k) for k in range(n)]
     try:
-        return Checkpoint(network, tuple(weights), tuple(class_names), kept_metadata(metadata))
+        told = kept_metadata(metadata) | (TAKES_OWN if tells_pixels else {})
+        return Checkpoint(network, tuple(weights), tuple(class_names), told)
     except RunError as error:
         raise unusable(path, f"{error} Save the model again.") from None
 

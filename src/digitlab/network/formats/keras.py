@@ -83,7 +83,9 @@ def _archive(path: Path, file: BinaryIO, n_bytes: int) -> Checkpoint:
         raise unusable(path, str(error), lacks=True) from None
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
-    return checkpoint_in(path, network, ordered, metadata.get("class_names"), metadata.get("digitlab"))
+    return checkpoint_in(
+        path, network, ordered, metadata.get("class_names"), metadata.get("digitlab"), stack.tells_pixels
+    )
 
 
 def weight_folders(kinds: Iterable[str]) -> list[str]:
@@ -263,7 +265,7 @@ def _whole_model(path: Path, content: Content) -> Checkpoint:
         raise unusable(path, str(error), lacks=True) from None
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras: model.save('model.keras').") from None
-    return checkpoint_in(path, network, ordered, None, None)
+    return checkpoint_in(path, network, ordered, None, None, stack.tells_pixels)
 
 
 def _by_name(file: Hdf5File, group: str, layers: Sequence[ForeignLayer]) -> list[Arrays]:

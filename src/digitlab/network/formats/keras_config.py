@@ -104,6 +104,8 @@ class ForeignStack:
     input_shape: Shape
     name: str
     steps: tuple[Layer | Affine | ForeignLayer, ...]
+    #: Whether it scales its pixels itself, first of all; digitlab's are 0 to 1 then.
+    tells_pixels: bool = False
 
     @property
     def learning(self) -> list[ForeignLayer]:
@@ -146,7 +148,7 @@ def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
         raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
     config = model.get("config")
     title = config.get("name") if isinstance(config, Mapping) else None
-    return ForeignStack(walk.input_shape, title if isinstance(title, str) else "", tuple(walk.steps))
+    return ForeignStack(walk.input_shape, title if isinstance(title, str) else "", tuple(walk.steps), walk.tells_pixels)
 
 
 def _layers_of(model: Mapping[str, Any]) -> list[Any]:
@@ -262,7 +264,7 @@ class _Walk:
         self.input_shape = self.shape
         self.places: NDArray[np.intp] | None = None
         self.steps: list[Layer | Affine | ForeignLayer] = []
-        self.began = self.scaled = False
+        self.began = self.scaled = self.tells_pixels = False
         self.n_parameters = self.position = 0
         self._where: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
@@ -514,6 +516,7 @@ class _Walk:
     def takes_pixels(self) -> bool:
         """Tell whether the next scale is that of the images, and take note of it."""
         is_first, self.scaled = not self.began and not self.scaled, True
+        self.tells_pixels = self.tells_pixels or is_first
         return is_first
 
     def scale(self, affine: Affine) -> None:

@@ -6,7 +6,6 @@ another layout of the same numbers; whatever else is computed on the way there s
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,10 +74,7 @@ def read_onnx(path: Path) -> Checkpoint:
         raise unusable(path, str(problem), lacks=True)
     # Of several outputs, such as features and logits beside the probabilities, that with the classes.
     *_, tells_pixels, network, weights = max(found, key=lambda one: one[:2])
-    checkpoint = checkpoint_in(path, network, weights, graph.class_names, graph.metadata)
-    # A scale in the graph is folded into the network, which takes pixels of 0 to 1 then.
-    told = {"pixels": "0-1"} if tells_pixels else {}
-    return dataclasses.replace(checkpoint, metadata=checkpoint.metadata | told)
+    return checkpoint_in(path, network, weights, graph.class_names, graph.metadata, tells_pixels)
 
 
 def _possible_shapes(shape: Shape) -> list[Shape]:

@@ -86,7 +86,7 @@ def read_tfjs(path: Path) -> Checkpoint:
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
     told = document.get("userDefinedMetadata")
     told = told if isinstance(told, Mapping) else {}
-    return checkpoint_in(path, network, ordered, told.get("class_names"), told.get("digitlab"))
+    return checkpoint_in(path, network, ordered, told.get("class_names"), told.get("digitlab"), stack.tells_pixels)
 
 
 def _topology(document: Mapping[str, Any]) -> ForeignStack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -12,11 +13,11 @@ from nicegui import ui
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
-from digitlab.evaluation.svg import Bar, bar_svg
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.digit_views import Digit, ExampleDigits, PixelDialog, side_by_side
 from digitlab.studio.widgets.tables import bar_table
+from digitlab.svg import Bar, bar_svg
 from digitlab.text import percent
 from digitlab.values import CLASS_NAMES
 
@@ -31,7 +32,7 @@ class InputDataTab:
     """What the tab shows: a split, a class or all, a seed, and a number of examples."""
 
     def __init__(self, page: Page) -> None:
-        self.page = page
+        self.page, self.names = page, page.data.class_names
         self.splits = {split.name: split for split in (page.data.training, page.data.validation, page.data.test)}
         self.split: Split = page.data.training
         self.label: int | None = None
@@ -55,7 +56,7 @@ class InputDataTab:
             with card("Mean Image of Each Class", help="mean_image"):
                 self.means_text = ui.label().classes("muted")
                 self.means = ExampleDigits(
-                    "Mean images", lambda i: self.dialog.open(self.mean, i, len(CLASS_NAMES)), size_px=96
+                    "Mean images", lambda i: self.dialog.open(self.mean, i, len(self.names)), size_px=96
                 )
         with card("About the Data", help="data_source"):
             ui.html(_facts(page), sanitize=False)
@@ -63,7 +64,8 @@ class InputDataTab:
 
     def build_examples(self) -> None:
         with ui.element("div").classes("toolbar"):
-            classes = {_ALL: "All digits"} | dict(enumerate(CLASS_NAMES))
+            every = "All digits" if self.names == CLASS_NAMES else "All classes"
+            classes = {_ALL: every} | dict(enumerate(self.names))
             ui.select(classes, value=_ALL, label="Class", on_change=self.choose_class).classes("field-class")
             self.seed_field = ui.number(
                 "Seed", value=self.seed, min=0, max=_LARGEST_SEED, precision=0, on_change=self.choose_seed
@@ -102,14 +104,16 @@ class InputDataTab:
     async def draw_all(self) -> None:
         await self.draw_examples()
         split = self.split
-        counts, sprite = await asyncio.to_thread(lambda: (class_counts(split), side_by_side(mean_images(split))))
+        counts, sprite = await asyncio.to_thread(
+            lambda: (class_counts(split, len(self.names)), side_by_side(mean_images(split, len(self.names))))
+        )
         if split is not self.split or not self.page.is_open:
             return
-        self.counts.set_content(_counts_table(split, counts))
-        digits = [Digit(name, f"Mean of all {name}") for name in CLASS_NAMES]
+        self.counts.set_content(_counts_table(split, counts, self.names))
+        digits = [Digit(name, f"Mean of all {name}") for name in self.names]
         self.means.show(digits, sprite, says=f"Mean {split.name} images")
         self.means_text.set_text(
-            f"All {len(split):,} {split.name} images, a digit at a time, laid over each other: bright where nearly "
+            f"All {len(split):,} {split.name} images, a class at a time, laid over each other: bright where nearly "
             "everybody has ink, a blur where hands differ."
         )
 
@@ -124,11 +128,15 @@ class InputDataTab:
         if wanted != (self.split, self.n_examples, self.seed, self.label) or not self.page.is_open:
             return
         self.shown = chosen
-        kind = "" if label is None else f", class {CLASS_NAMES[label]}"
+        kind = "" if label is None else f", class {self.names[label]}"
         pairs = zip(split.labels[chosen].tolist(), chosen.tolist(), strict=True)
-        digits = [Digit(str(digit), f"{CLASS_NAMES[digit]}, image {i:,}") for digit, i in pairs]
+        is_digits = self.names == CLASS_NAMES
+        digits = [
+            Digit(str(label) if is_digits else self.names[label], f"{self.names[label]}, image {i:,}")
+            for label, i in pairs
+        ]
         self.grid.show(digits, sprite, says=f"Examples of {split.name} images{kind}")
-        n_all = len(split) if label is None else int(class_counts(split)[label])
+        n_all = len(split) if label is None else int(class_counts(split, len(self.names))[label])
         self.shown_text.set_text(f"{len(chosen)} of {n_all:,} {split.name} images{kind}, drawn with seed {seed}")
         self.more_button.set_enabled(len(chosen) < min(n_all, N_AT_MOST))
 
@@ -136,37 +144,41 @@ class InputDataTab:
 
     def example(self, position: int) -> tuple[NDArray[np.uint8], str, str]:
         index = int(self.shown[position])
-        label, image = CLASS_NAMES[int(self.split.labels[index])], self.split.images[index]
+        label, image = self.names[int(self.split.labels[index])], self.split.images[index]
         inked = int((image > 0).sum())
         return image, f"{label}: {self.split.name} image {index:,}", f"{inked} of {image.size} pixels have ink."
 
     def mean(self, position: int) -> tuple[NDArray[np.uint8], str, str]:
-        n, title = int(class_counts(self.split)[position]), f"Mean of all {CLASS_NAMES[position]}"
-        return mean_images(self.split)[position], title, f"The mean of {n:,} {self.split.name} images."
+        n, title = int(self.class_counts()[position]), f"Mean of all {self.names[position]}"
+        return mean_images(self.split, len(self.names))[position], title, f"The mean of {n:,} {self.split.name} images."
 
     def counts_rows(self) -> Rows:
-        counts = class_counts(self.split)
-        rows = [(name, int(n), int(n) / max(1, len(self.split))) for name, n in zip(CLASS_NAMES, counts, strict=True)]
+        counts = self.class_counts()
+        rows = [(name, int(n), int(n) / max(1, len(self.split))) for name, n in zip(self.names, counts, strict=True)]
         return ("Class", "# Samples", "Share"), rows
 
     def counts_document(self) -> dict[str, Any]:
-        counts = dict(zip(CLASS_NAMES, class_counts(self.split).tolist(), strict=True))
+        counts = dict(zip(self.names, self.class_counts().tolist(), strict=True))
         source, split = self.page.data.source, self.split
         return {"source": source, "split": split.name, "n_images": len(split), "counts": counts}
 
     def counts_svg(self) -> str:
         title = f"Class counts, {len(self.split):,} {self.split.name} images"
-        return bar_svg(title, _count_bars(class_counts(self.split)))
+        return bar_svg(title, _count_bars(self.class_counts(), self.names))
+
+    def class_counts(self) -> NDArray[np.int64]:
+        """Return how many images of each class the split has that is shown."""
+        return class_counts(self.split, len(self.names))
 
 
-def _count_bars(counts: NDArray[np.int64]) -> list[tuple[str, Bar]]:
+def _count_bars(counts: NDArray[np.int64], names: Sequence[str]) -> list[tuple[str, Bar]]:
     longest = max(1, int(counts.max()))
-    return [(name, Bar(f"{n:,}", n / longest)) for name, n in zip(CLASS_NAMES, counts.tolist(), strict=True)]
+    return [(name, Bar(f"{n:,}", n / longest)) for name, n in zip(names, counts.tolist(), strict=True)]
 
 
-def _counts_table(split: Split, counts: NDArray[np.int64]) -> str:
+def _counts_table(split: Split, counts: NDArray[np.int64], names: Sequence[str]) -> str:
     total = max(1, int(counts.sum()))
-    bars = zip(_count_bars(counts), counts.tolist(), strict=True)
+    bars = zip(_count_bars(counts, names), counts.tolist(), strict=True)
     rows = [(name, (bar, percent(n / total, 1))) for (name, bar), n in bars]
     return bar_table(f"Number of {split.name} images of each class", ("Class", "# Samples", "Share"), rows)
 
@@ -183,6 +195,7 @@ def _facts(page: Page) -> str:
             ("Here", "In the package; nothing is fetched from a network"),
         ]
     n_splits = (len(data.training), len(data.validation), len(data.test))
+    facts += [("Made of it", escape(" ".join(data.notes)))] if data.notes else []
     facts += [
         ("Images", "{:,} training, {:,} validation, {:,} test; 28 × 28 pixels, 0 to 255".format(*n_splits)),
         ("Fingerprint", f'<code title="{escape(data.digest)}">{escape(data.digest[:16])}</code>'),
@@ -192,18 +205,18 @@ def _facts(page: Page) -> str:
 
 # Splits are few and never change, and several pages ask for the same: the last few answers are kept.
 @lru_cache(maxsize=6)
-def class_counts(split: Split) -> NDArray[np.int64]:
-    """Return how many images of each class there are, int64 (10,)."""
-    counts = np.bincount(split.labels, minlength=len(CLASS_NAMES)).astype(np.int64)
+def class_counts(split: Split, n_classes: int = len(CLASS_NAMES)) -> NDArray[np.int64]:
+    """Return how many images of each class there are, int64 (n_classes,)."""
+    counts = np.bincount(split.labels, minlength=n_classes).astype(np.int64)
     counts.setflags(write=False)
     return counts
 
 
 @lru_cache(maxsize=6)
-def mean_images(split: Split) -> NDArray[np.uint8]:
-    """Return the mean image of each class, uint8 (10, 28, 28), 0-255; black where a class has no image."""
-    means = np.zeros((len(CLASS_NAMES), *split.images.shape[1:]), np.uint8)
-    for label in range(len(CLASS_NAMES)):
+def mean_images(split: Split, n_classes: int = len(CLASS_NAMES)) -> NDArray[np.uint8]:
+    """Return the mean image of each class, uint8 (n_classes, 28, 28), 0-255; black where a class has no image."""
+    means = np.zeros((n_classes, *split.images.shape[1:]), np.uint8)
+    for label in range(n_classes):
         chosen = np.flatnonzero(split.labels == label)
         if chosen.size:
             sums = np.zeros(split.images.shape[1:], np.int64)

@@ -9,7 +9,6 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
-from digitlab.evaluation.svg import Bar
 from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
@@ -20,6 +19,7 @@ from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.tables import bar_table
+from digitlab.svg import Bar
 from digitlab.text import listed, percent, size_text
 
 _PAIR = ("codelab_cnn", "dense_baseline")

@@ -25,12 +25,14 @@ from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart, png_side_by_side, svg_side_by_side
 from digitlab.studio.widgets.controls import Scripted
 from digitlab.studio.widgets.digit_views import side_by_side
-from digitlab.values import EpochRecord, Prediction, StepRecord
+from digitlab.values import CLASS_NAMES, EpochRecord, Prediction, StepRecord
 
 _Record = StepRecord | EpochRecord
 
 # Between two looks at a training that runs; whoever moves the slider waits less.
 _GAP_S, _HURRIED_GAP_S = 0.25, 0.06
+# As many classes as there are two images of.
+_MOST_CLASSES = 10
 _ZERO = 127  # of a byte: as far from 0 as from 254
 
 
@@ -63,7 +65,7 @@ class TrainingCharts:
 
     def __init__(self, page: Page, title: str, kind: type[_Record], x: str, x_max: Callable[[], int]) -> None:
         self._page, self._kind, self._x, self._x_max = page, kind, x, x_max
-        exports = Exports(png=self._png, svg=self._svg, csv=self._rows, json=self._documents)
+        exports = Exports(png=self._png, svg=self._svg, csv=self._rows)
         name = "Batch" if x == "step" else "Epoch"
         with card(title, help=name.lower(), exports=exports), ui.element("div").classes("chart-pair"):
             self.loss = self._chart(name, f"Loss of every {name.lower()}", "loss", "val_loss")
@@ -119,9 +121,6 @@ class TrainingCharts:
         columns = list(self._kind.__dataclass_fields__)
         return columns, [[getattr(record, name) for name in columns] for record in self._records()]
 
-    def _documents(self) -> list[dict[str, Any]]:
-        return [record.to_dict() for record in self._records()]
-
     async def _png(self) -> bytes:
         return await asyncio.to_thread(png_side_by_side, [await self.loss.png(), await self.accuracy.png()])
 
@@ -169,9 +168,13 @@ def answer_digits(
     ]
 
 
-def two_of_each(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the first two images of every class, all first ones before all second ones, and their labels."""
-    found = [np.flatnonzero(split.labels == label)[:2] for label in range(10)]
+def two_of_each(split: Split, n_classes: int = 10) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the first two images of every class, all first ones before all second ones, and their labels.
+
+    Of more than ten classes these are ten, spread over all of them.
+    """
+    shown = np.unique(np.linspace(0, n_classes - 1, min(n_classes, _MOST_CLASSES)).astype(int)).tolist()
+    found = [np.flatnonzero(split.labels == label)[:2] for label in shown]
     chosen = np.array([positions[i] for i in range(2) for positions in found if len(positions) > i])
     return split.images[chosen], split.labels[chosen]
 
@@ -201,7 +204,10 @@ class AnswerView(Scripted, component="../static/answer_view.js"):
         self._page = page
         self.predictions: list[Prediction] = []
         label = f"{len(images)} test digits and the network's answers"
-        self._props |= {"label": label, "sprite": side_by_side(images), "digits": labels.tolist()}
+        # Digits are told by their numbers.
+        classes = page.data.class_names
+        names = [str(k) for k in range(len(classes) + 1)] if classes == CLASS_NAMES else list(classes)
+        self._props |= {"label": label, "sprite": side_by_side(images), "digits": labels.tolist(), "names": names}
 
     def show(self, predictions: list[Prediction]) -> None:
         """Show the answers."""
@@ -223,11 +229,15 @@ class LiveViews:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._seen: _Seen | None = None
-        self.images, self.labels = two_of_each(page.data.test)
+        self.images, self.labels = two_of_each(page.data.test, len(page.data.class_names))
         with card("First Layer's Filters", help="filter", exports=Exports(json=self._filters_document)):
             self._filters = FilterView(page)
         exports = Exports(csv=self._answer_rows, json=self._answers_document)
-        with card("20 Test Digits", help="test_digits", exports=exports):
+        with card(
+            "20 Test Digits" if page.data.class_names == CLASS_NAMES else "Test Images",
+            help="test_digits",
+            exports=exports,
+        ):
             self._answers = AnswerView(page, self.images, self.labels)
         refreshing = page.refreshing("Training", self._refresh, gap_s=_GAP_S, hurried_gap_s=_HURRIED_GAP_S)
         page.on_records(lambda _: refreshing.ask())
@@ -273,4 +283,10 @@ class LiveViews:
         seen, heading = self._what_is_seen()
         digits = zip(self.labels.tolist(), seen.predictions, strict=True)
         rows = [(heading["step"], label, p.label, p.confidence, *p.probabilities) for label, p in digits]
-        return ("step", "label", "prediction", "confidence", *(f"p{digit}" for digit in range(10))), rows
+        return (
+            "step",
+            "label",
+            "prediction",
+            "confidence",
+            *(f"p{label}" for label in range(len(self._page.data.class_names))),
+        ), rows

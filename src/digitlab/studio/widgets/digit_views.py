@@ -14,9 +14,9 @@ import numpy as np
 from nicegui import ui
 from numpy.typing import NDArray
 
-from digitlab.evaluation.svg import png_data_uri
 from digitlab.studio.widgets.card import dialog
 from digitlab.studio.widgets.controls import Scripted
+from digitlab.svg import png_data_uri
 from digitlab.text import percent
 
 #: Images on a page: divisible by 2, 3, 4, 6, 8 and 12, so that rows of most widths are full.
@@ -191,8 +191,6 @@ def image_items(
 ) -> list[dict[str, Any]]:
     """Return what stands under each image: its number, its label and every model's answer, with all probabilities.
 
-    Examples
-    --------
     >>> answers = [Answers("", np.array([[0.25, 0.75]]))]
     >>> item = image_items(np.array([0]), np.array([0]), answers, ("Zero", "One"))[0]
     >>> item["label"], item["answers"][0]["text"], item["answers"][0]["of_label"]

@@ -20,8 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import InputError
-from digitlab.metrics import wilson_interval
-from digitlab.values import Calibration
 
 #: Okabe-Ito without yellow (lost on white) and black (lost on a dark page).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -96,60 +94,21 @@ def line_chart(
     if y_range is not None and not (np.isfinite(y_range).all() and y_range[0] < y_range[1]):
         raise InputError(f"y_range is {y_range}; pass (low, high) with low < high, for example (0, 1).")
     frame, columns = IN_PAGE, [_sorted_columns(line) for line in series]
-    legend, top = _legend(frame, [_entry(k, series[k], y) for k, (_, y) in enumerate(columns)])
+    drawn_legend, top = legend(frame, [_entry(k, series[k], y) for k, (_, y) in enumerate(columns)])
     xs = [x for x, _ in columns]
     x_range, whole = finite_range(xs), all(bool((x == np.round(x)).all()) for x in xs)
     every_epoch = whole and x_range[1] - x_range[0] <= 10
     x_axis = nice_axis(x_range, frame.left, frame.right, n_ticks=10 if every_epoch else 6, whole=whole)
     y_values = y_range or finite_range([y[np.isfinite(x)] for x, y in columns])
     y_axis = nice_axis(y_values, frame.bottom, top, widen=y_range is None)
-    body = [_grid(frame, x_axis, y_axis, x_label, y_label), legend]
+    body = [grid(frame, x_axis, y_axis, x_label, y_label), drawn_legend]
     for number, (line, (x, y)) in enumerate(zip(series, columns, strict=True)):
         body.append(_line(number, line, x_axis.position(x), y_axis, y))
     if not any(np.isfinite(y).any() for _, y in columns):
         middle = f'x="{(frame.left + frame.right) / 2:g}" y="{(top + frame.bottom) / 2:g}"'
         body.append(f'<text {middle} text-anchor="middle">no data</text>')
     told = "; ".join(_told(line, y) for line, (_, y) in zip(series, columns, strict=True)) or "no lines"
-    return _chart(frame, title, f"Lines of {y_label} over {x_label}. {told}.", body)
-
-
-def reliability_chart(calibration: Calibration, *, title: str = "Calibration") -> str:
-    """Draw accuracy against confidence, within a page; a well calibrated model lies on the diagonal.
-
-    A bar is the accuracy of one bin, the dot sits at the bin's mean confidence, and the whisker is the 95 % Wilson
-    interval, long where few answers speak.
-    """
-    frame, color = IN_PAGE, PALETTE[0]
-    perfect = f'fill="none" stroke="{PALETTE[1]}" stroke-width="1.5" stroke-dasharray="2 5" stroke-linecap="round"'
-
-    def whisker(x: float, y: float) -> str:
-        return f'<path class="series series-0" d="M{x + 6} {y - 7}v14" stroke="{color}"/>{_marker(0, x + 6, y)}'
-
-    def diagonal(x: float, y: float) -> str:
-        return f'<path class="diagonal" d="M{x} {y}h22" {perfect}/>'
-
-    legend, top = _legend(frame, [("accuracy, 95 % interval", whisker), ("perfect", diagonal)])
-    x_axis = nice_axis((0.0, 1.0), frame.left, frame.right)
-    y_axis = nice_axis((0.0, 1.0), frame.bottom, top)
-    body = [_grid(frame, x_axis, y_axis, "Confidence", "Accuracy")]
-    filled = [b for b in calibration.bins if b.n_images]
-    for b in filled:
-        left, right, height = x_axis.at(b.low), x_axis.at(b.high), y_axis.at(b.accuracy)
-        low, high = wilson_interval(round(b.accuracy * b.n_images), b.n_images)
-        x = x_axis.at(b.confidence)
-        body.append(
-            f"<g><title>Confidence {b.low:.0%} to {b.high:.0%}: {b.n_images:,} images, "
-            f"mean confidence {b.confidence:.1%}, accuracy {b.accuracy:.1%}</title>"
-            f'<rect class="reliability-bar" x="{left + 1:.1f}" y="{height:.1f}" '
-            f'width="{max(right - left - 2, 1):.1f}" height="{frame.bottom - height:.1f}" fill="{color}" '
-            f'fill-opacity="0.22"/><path class="series series-0" '
-            f'd="M{x:.1f} {y_axis.at(low):.1f}V{y_axis.at(high):.1f}" stroke="{color}" stroke-width="1.5"/>'
-            f"{_marker(0, x, height)}</g>"
-        )
-    body += [f'<path class="diagonal" d="M{frame.left} {frame.bottom}L{frame.right} {top}" {perfect}/>', legend]
-    error = calibration.expected_calibration_error
-    told = "; ".join(f"at {b.confidence:.1%} {b.accuracy:.1%} of {b.n_images}" for b in filled)
-    return _chart(frame, title, f"Accuracy over confidence, expected calibration error {error:.4f}: {told}.", body)
+    return chart(frame, title, f"Lines of {y_label} over {x_label}. {told}.", body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +156,21 @@ def spread_chart(
     frame = FILE
     xs = [dot.x for trace in traces for dot in trace.dots]
     ys = [y for trace in traces for dot in trace.dots for y in (dot.min, dot.max)]
-    legend, top = _legend(frame, [(trace.name, partial(_key, k, trace)) for k, trace in enumerate(traces)])
+    drawn_legend, top = legend(frame, [(trace.name, partial(_key, k, trace)) for k, trace in enumerate(traces)])
     across, upward = (frame.left, frame.right), (frame.bottom, top)
     x_axis = log_axis(xs, *across, x_ticks) if "x" in log else _linear_axis(xs, *across, x_range)
     y_axis = log_axis(ys, *upward) if "y" in log else _linear_axis(ys, *upward, y_range)
-    body = [_grid(frame, x_axis, y_axis, x_label, y_label), legend]
+    body = [grid(frame, x_axis, y_axis, x_label, y_label), drawn_legend]
     # Computed lines first, so that they lie below what was measured.
     for number, trace in sorted(enumerate(traces), key=lambda item: item[1].measured):
         body.append(_trace(number, trace, x_axis, y_axis))
     told = "; ".join(
         f"{trace.name}: " + ", ".join(f"{dot.median:.4g} at {dot.x:,.6g}" for dot in trace.dots) for trace in traces
     )
-    return standalone_svg(_chart(frame, title, f"{y_label} over {x_label}. {told}.", body))
+    return standalone_svg(chart(frame, title, f"{y_label} over {x_label}. {told}.", body))
 
 
-def _chart(frame: Frame, title: str, description: str, body: Sequence[str]) -> str:
+def chart(frame: Frame, title: str, description: str, body: Sequence[str]) -> str:
     return (
         f'<svg class="chart" role="img" viewBox="0 0 {frame.width} {frame.height}" {FONT} '
         f'font-size="{frame.font_px}" fill="currentColor"><title>{escape(title)}</title>'
@@ -239,7 +198,7 @@ def _linear_axis(values: Sequence[float], start: float, end: float, span: tuple[
     return nice_axis(span_or_all, start, end, n_ticks=6, whole=whole, widen=span is None)
 
 
-def _grid(frame: Frame, x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> str:
+def grid(frame: Frame, x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> str:
     left, right, bottom = frame.left, frame.right, frame.bottom
     xs = [(x_axis.at(tick), tick_text(tick)) for tick in x_axis.ticks]
     ys = [(y_axis.at(tick), tick_text(tick)) for tick in y_axis.ticks]
@@ -257,7 +216,7 @@ def _grid(frame: Frame, x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) 
     return "".join(parts)
 
 
-def _legend(frame: Frame, entries: Sequence[tuple[str, Callable[[float, float], str]]]) -> tuple[str, int]:
+def legend(frame: Frame, entries: Sequence[tuple[str, Callable[[float, float], str]]]) -> tuple[str, int]:
     """Return the legend of texts with what draws the sign before each, and where the chart may begin below it."""
     parts, x, y = [], float(frame.left), frame.legend_y
     for text, draw in entries:
@@ -284,14 +243,14 @@ def _line(number: int, line: Series, positions: Column, y_axis: Axis, values: Co
     parts = [_stroke(number, "".join(commands), dashed=line.marked, width=width)] if commands else []
     if line.marked and kept.size <= MOST_MARKERS:
         order = [i for i in kept if np.isfinite(values[i])]
-        parts += [_marker(number, positions[i], heights[i], f"{line.name} {values[i]:.4g}") for i in order]
+        parts += [marker(number, positions[i], heights[i], f"{line.name} {values[i]:.4g}") for i in order]
     return "".join(parts)
 
 
 def _entry(number: int, line: Series, y: Column) -> tuple[str, Callable[[float, float], str]]:
     def draw(x: float, y: float) -> str:
         stroke = _stroke(number, f"M{x} {y}h22", dashed=line.marked)
-        return stroke + (_marker(number, x + 11, y) if line.marked else "")
+        return stroke + (marker(number, x + 11, y) if line.marked else "")
 
     text = line.name if len(line.name) <= 40 else line.name[:39] + "…"
     return f"{text} {y[-1]:.4g}" if y.size else text, draw
@@ -341,7 +300,7 @@ def _stroke(number: int, path: str, *, dashed: bool = False, width: int = 2) -> 
     )
 
 
-def _marker(number: int, x: float, y: float, told: str = "") -> str:
+def marker(number: int, x: float, y: float, told: str = "") -> str:
     inner = f"<title>{escape(told)}</title>" if told else ""
     color = PALETTE[number % len(PALETTE)]
     return (
@@ -388,7 +347,7 @@ def standalone_svg(svg: str) -> str:
     """
     found = re.match(r'<svg\b([^>]*?\bviewBox="0 0 ([0-9.]+) ([0-9.]+)"[^>]*)>', svg)
     if found is None:
-        raise InputError("The picture is no <svg> element with a viewBox; draw it with digitlab.evaluation.svg.")
+        raise InputError("The picture is no <svg> element with a viewBox; draw it with digitlab.svg.")
     attributes, width, height = found.groups()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" style="color: {INK}"{attributes}>'

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from digitlab.data.frame import FIELD_PX, STROKE_PX, frame, frame_all, stroke_width
 from digitlab.data.mnist import MnistData
-from digitlab.reading.frame import FIELD_PX, STROKE_PX, frame, frame_all, stroke_width
 
 
 @pytest.fixture(scope="module")

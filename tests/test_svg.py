@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitlab.errors import InputError
-from digitlab.evaluation.svg import (
+from digitlab.evaluation.report import reliability_chart
+from digitlab.metrics import calibration_bins, expected_calibration_error
+from digitlab.svg import (
     IN_PAGE,
     Bar,
     Series,
@@ -24,11 +26,9 @@ from digitlab.evaluation.svg import (
     log_axis,
     nice_axis,
     png_data_uri,
-    reliability_chart,
     standalone_svg,
     thinned,
 )
-from digitlab.metrics import calibration_bins, expected_calibration_error
 from digitlab.values import Calibration
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")

@@ -1,0 +1,257 @@
+"""Pictures: files of one digit, letter or thing each, decoded one by one within bounds, as 28 x 28 images.
+
+What has 28 x 28 pixels is taken as it is. Ink of another size is framed as the reader does it (see ``frame``); what
+is no writing is scaled.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.data.survey import Item
+from digitlab.errors import DataError
+from digitlab.text import listed
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDE_PX = 28
+# A photo of one digit; pictures of a set are much smaller, and thousands of larger ones are a mistake.
+_MOST_PIXELS = 25_000_000
+_MOST_BYTES = 30_000_000
+_WORK_PX = 400
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_AT_ONCE = 256
+_BRIGHT = 127
+# Of the range of grey values: what is nearer to the ground is paper, shade and noise.
+_FAINT = 0.25
+
+
+class PictureReader:
+    """Decodes pictures, and counts what could not be; ``is_writing`` says that ink of another size is framed."""
+
+    def __init__(self, is_writing: bool = True) -> None:
+        self._is_writing = is_writing
+        self._small: list[NDArray[np.uint8]] = []
+        self._is_framed: list[bool] = []
+        self._kept: list[int] = []
+        self._damaged: list[str] = []
+        self.n_added = 0
+
+    def add(self, content: bytes, name: str) -> None:
+        """Decode a picture's bytes; what is damaged is remembered by its name."""
+        self._take(_decoded_or_reason(content, name, self._is_writing), name)
+
+    def add_all(self, items: Sequence[Item]) -> None:
+        """Decode files, several at a time."""
+
+        def decoded(item: Item) -> tuple[NDArray[np.uint8], bool] | str:
+            try:
+                content = item.read(_MOST_BYTES)
+            except DataError as error:
+                return str(error)
+            return _decoded_or_reason(content, str(item), self._is_writing)
+
+        with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked here
+            for start in range(0, len(items), _AT_ONCE):
+                part = items[start : start + _AT_ONCE]
+                # Several at a time only where they are large: of small ones threads make it slower.
+                each = pool.map if any(self._is_framed) else map
+                for item, found in zip(part, each(decoded, part), strict=True):
+                    self._take(found, str(item))
+
+    def _take(self, found: tuple[NDArray[np.uint8], bool] | str, name: str) -> None:
+        if isinstance(found, str):
+            self._damaged.append(f"{name} ({found})")
+        else:
+            self._small.append(found[0])
+            self._is_framed.append(found[1])
+            self._kept.append(self.n_added)
+        self.n_added += 1
+
+    def images(self) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+        """Return the images, uint8 (n, 28, 28), ink bright on dark, and which of the pictures they are, intp (n,)."""
+        images = np.array(self._small, np.uint8).reshape(-1, SIDE_PX, SIDE_PX)
+        as_they_are = np.flatnonzero(~np.array(self._is_framed, bool))
+        if len(as_they_are) and np.median(_grounds(images[as_they_are])) > _BRIGHT:
+            images[as_they_are] = 255 - images[as_they_are]
+        return images, np.array(self._kept, np.intp)
+
+    def notes(self) -> list[str]:
+        """Return what people should know of them."""
+        notes = []
+        if n := sum(self._is_framed):
+            how = "framed as MNIST's digits are" if self._is_writing else "scaled to that"
+            notes.append(f"{n:,} of {self.n_added:,} pictures are not 28 x 28 pixels and were {how}.")
+        if self._damaged:
+            shown = "; ".join(self._damaged[:3]) + ("; ..." if len(self._damaged) > 3 else "")
+            notes.append(f"{len(self._damaged):,} of {self.n_added:,} pictures could not be read: {shown}.")
+        return notes
+
+    def check(self, where: str) -> None:
+        """DataError if there is nothing to learn from."""
+        if not self._small:
+            raise DataError(f"None of the {self.n_added:,} pictures in {where} could be read: {self._damaged[0]}.")
+
+
+def _grounds(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the middle grey of each image's border, (n,)."""
+    border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
+    return np.asarray(np.median(border, axis=1))
+
+
+def has_bright_ground(images: NDArray[np.uint8]) -> bool:
+    """Tell whether nearly all of a set's images, uint8 (n, 28, 28), show dark ink on a bright ground."""
+    some = images[:: max(1, len(images) // 2000)]
+    return bool((_grounds(some) > 200).mean() > 0.9 and some.mean() > _BRIGHT)
+
+
+def _decoded_or_reason(content: bytes, name: str, is_writing: bool) -> tuple[NDArray[np.uint8], bool] | str:
+    """Return an image, uint8 (28, 28), and whether it was made from another size; or what is wrong with a picture."""
+    try:
+        grey = _grey(content)
+    except Exception as error:
+        # Damaged bytes make decoders raise whatever they stumble over: struct.error, IndexError, MemoryError ...
+        reason = str(error).split("\n")[0].strip().rstrip(".")[:100] or type(error).__name__
+        return "it is no picture" if reason.startswith("cannot identify") else reason
+    if grey.shape == (SIDE_PX, SIDE_PX):
+        return grey, False
+    return (framed(grey) if is_writing else scaled(grey)), True
+
+
+def _grey(content: bytes) -> NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    width, height = image.size
+    if not 0 < width * height <= _MOST_PIXELS:
+        raise DataError(f"it has {width:,} x {height:,} pixels, and at most {_MOST_PIXELS:,} are read")
+    if (width, height) == (SIDE_PX, SIDE_PX):
+        return _plain(image)
+    if max(width, height) > 2 * _WORK_PX and image.format == "JPEG":
+        image.draft("L", (_WORK_PX, _WORK_PX))
+    pixels = _plain(ImageOps.exif_transpose(image))
+    if max(pixels.shape) > _WORK_PX:
+        small = Image.fromarray(pixels)
+        small.thumbnail((_WORK_PX, _WORK_PX), Image.Resampling.BOX)
+        pixels = np.asarray(small)
+    return pixels
+
+
+def _plain(image: Image.Image) -> NDArray[np.uint8]:
+    """Bring any mode of Pillow's to grey, uint8 (h, w); what is transparent lies on white, or is the ground of ink."""
+    from PIL import Image
+
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.nan_to_num(np.asarray(image, np.float32), nan=0, posinf=0, neginf=0)
+        highest = float(values.max(initial=0))
+        full = next((top for top in (255.0, 65535.0) if highest <= top), highest)
+        return np.asarray(np.clip(values * (255 / full), 0, 255), np.uint8)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        alpha = np.asarray(rgba.getchannel("A"))
+        over_white = np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("L"))
+        is_blank = int(over_white.max()) - int(over_white.min()) < 32 and int(alpha.max()) - int(alpha.min()) > 64
+        return alpha.copy() if is_blank else over_white
+    return np.array(image.convert("L"), np.uint8)
+
+
+def framed(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Find the ink of a picture, whichever of ink and ground is brighter, and frame it: uint8 (28, 28)."""
+    from digitlab.data.frame import frame  # which needs OpenCV
+
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ground = float(np.median(border))
+    difference = grey.astype(np.float32) - np.float32(ground)
+    if -difference.min() > difference.max():
+        difference = -difference
+    highest = float(np.percentile(difference, 99.5)) if grey.size > 1000 else float(difference.max())
+    highest = highest if highest > 0 else float(difference.max())
+    if highest <= 0:
+        return np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    ink = np.clip((difference / np.float32(highest) - _FAINT) / (1 - _FAINT), 0, 1).astype(np.float32)
+    return np.asarray(np.rint(frame(ink) * 255), np.uint8)
+
+
+def scaled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Scale a picture to 28 x 28 with its proportions; what is missing at its sides has the grey of its border."""
+    from PIL import Image
+
+    height, width = grey.shape
+    factor = SIDE_PX / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = np.asarray(
+        Image.fromarray(grey).resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC)
+    )
+    ground = np.median(np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]]))
+    image = np.full((SIDE_PX, SIDE_PX), ground, np.uint8)
+    top, left = (SIDE_PX - small.shape[0]) // 2, (SIDE_PX - small.shape[1]) // 2
+    image[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return image
+
+
+def label_in_name(name: str) -> str | None:
+    """Return the label that a picture's name begins with, or says: ``3_0001.png``, ``A-7.png``, ``img12_label4.png``.
+
+    >>> [label_in_name(name) for name in ("3_0001.png", "b (2).jpg", "img12_label_4.png", "0001.png")]
+    ['3', 'b', '4', None]
+    """
+    stem = name.rsplit(".", 1)[0]
+    said = re.search(r"(?:label|class|digit)[-_= ]?([0-9]{1,3}|[A-Za-z])(?![0-9A-Za-z])", stem)
+    begun = re.match(r"([0-9]|[A-Za-z])(?=[-_. (])", stem)
+    found = said or begun
+    return found.group(1) if found else None
+
+
+def read_pictures(
+    files: dict[str, list[Item]], table: dict[str, str], where: str, *, is_writing: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.str_], list[str]] | None:
+    """Read pictures by class; those without one are looked up by name in ``table``, or have it in their names.
+
+    Returns uint8 (n, 28, 28), texts (n,), and what people should know; None if no picture has a label.
+    """
+    items: list[Item] = []
+    labels: list[str] = []
+    n_without = 0
+    for label, of_label in files.items():
+        for item in of_label:
+            told = label or table.get(item.name) or table.get(item.stem_and_suffix[0]) or label_in_name(item.name)
+            if told:
+                items.append(item)
+                labels.append(told)
+            else:
+                n_without += 1
+    if not items:
+        return None
+    reader = PictureReader(is_writing)
+    reader.add_all(items)
+    reader.check(where)
+    images, kept = reader.images()
+    notes = reader.notes()
+    if n_without:
+        notes.append(f"{n_without:,} pictures in {where} have no label and were left out.")
+    return images, np.array(labels)[kept], notes
+
+
+def is_written(names: Sequence[str]) -> bool:
+    """Tell whether classes are called as digits, letters or signs are: one or two characters each, or digits' words."""
+    from digitlab.values import CLASS_NAMES
+
+    words = {name.lower() for name in CLASS_NAMES}
+    return all(len(name) <= 2 or name.lower() in words or re.fullmatch(r"\d+", name) for name in names)
+
+
+def n_of_each(labels: Sequence[Any]) -> str:
+    """Return how many there are of each, for a sentence."""
+    counts = Counter(map(str, labels))
+    return listed([f"{n:,} {name}" for name, n in sorted(counts.items())])
