@@ -297,3 +297,15 @@ def test_a_scale_without_a_model_is_a_sentence(call: Any, png: Path) -> None:
     outcome = call("predict", png, "--pixels", "0-255")
     assert (outcome.code, outcome.out) == (2, "")
     assert "name one before the images" in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PDF"])
+def test_every_page_of_a_document_is_answered(
+    call: Any, digits: NDArray[np.uint8], tmp_path: Path, png: Path, kind: str
+) -> None:
+    pages = [Image.fromarray(255 - image).resize((140, 140)).convert("RGB") for image in digits[:3]]
+    path = tmp_path / f"three.{kind.lower()}"
+    pages[0].save(path, kind, save_all=True, append_images=pages[1:])
+    answers = call("predict", path, png, "--json").json()
+    assert [answer["label"] for answer in answers] == [7, 2, 1, 7]
+    assert [answer["source"] for answer in answers] == [*(f"{path}, page {k}" for k in (1, 2, 3)), str(png)]

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitlab.cli.app import main
 from digitlab.cli.read import _recipe, find_photos, unique_names
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.compiled import seal_cache
@@ -435,6 +436,40 @@ def test_a_folder_is_walked_as_people_count_without_what_is_hidden_or_no_photo(t
 def test_photos_that_may_not_be_opened_are_found_so_that_they_are_told(tmp_path: Path) -> None:
     _touch(tmp_path, "IMG_1.HEIC", "IMG_2.jpg", "raw.dng")
     assert find_photos([tmp_path]).inside == ("IMG_1.HEIC", "IMG_2.jpg", "raw.dng")
+
+
+def test_pictures_by_what_is_in_them_are_found_whatever_they_are_called(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("L", (60, 60), 255).save(picture, "PNG")
+    for name in ("scan", "photo.dat", "letter.txt"):
+        (tmp_path / name).write_bytes(picture.getvalue())
+    _touch(tmp_path, "notes.txt", "icon.svg", "table.csv")
+    (tmp_path / "page.bak").write_bytes(b"%PDF-1.7")
+    (tmp_path / "program.py").write_bytes(b"START = b'%PDF-'")
+    assert find_photos([tmp_path]).inside == ("icon.svg", "letter.txt", "page.bak", "photo.dat", "scan")
+
+
+@pytest.mark.slow
+def test_a_photo_of_a_folder_that_cannot_be_opened_is_told_counted_and_in_the_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    page = Image.new("L", (60, 80), 255)
+    page.paste(0, (28, 20, 32, 60))
+    page.save(folder / "a.png")
+    (folder / "IMG_1.jxl").write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n")
+    (folder / "notes.txt").write_text("no photo")
+    table = tmp_path / "results.csv"
+    assert main(["read", str(folder), "--out", str(table)]) == 1
+    assert "2 files, 1 of them could not be read" in " ".join(capsys.readouterr().err.split())
+    errors = {Path(row["file"]).name: row["error"] for row in _rows(table.read_text())}
+    assert errors["a.png"] == ""
+    assert "JPEG XL" in errors["IMG_1.jxl"]
+    assert len(errors) == 2
+    assert main(["read", str(folder), "--json"]) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {Path(one["file"]).name: bool(one["error"]) for one in told} == {"a.png": False, "IMG_1.jxl": True}
 
 
 def test_named_files_keep_their_order_and_come_once_whatever_they_are_called(tmp_path: Path) -> None:

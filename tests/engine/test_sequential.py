@@ -253,7 +253,7 @@ def test_layers_of_every_kind_learn_what_they_are_shown(name: str) -> None:
     model = Sequential.from_architecture(VARIED[name], seed=0)
     history = model.fit(images, labels, batch_size=40, epochs=60, optimizer=Adam(0.02))
     losses = [step.loss for step in history.steps]
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_a_network_without_weights_has_nothing_to_learn() -> None:

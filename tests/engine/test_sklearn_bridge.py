@@ -102,6 +102,12 @@ def test_networks_of_ones_own_are_taken(digits: Any) -> None:
     images, labels = digits
     own = dl.Architecture([dl.MaxPooling2D(4), dl.Flatten(), dl.Dense(99, activation="softmax")])
     assert quick(network=own).fit(images, labels).model_.architecture.n_classes == 10
+    apart = dl.Architecture([dl.Flatten(), dl.LeakyReLU(), dl.Dense(99), dl.Activation("softmax")], (5, 5, 1))
+    fitted = quick(network=apart).fit(images, labels).model_.architecture
+    assert (fitted.n_classes, fitted.input_shape) == (10, (images[0].size,))
+    pooled = [dl.Conv2D(99, 5), dl.GlobalMaxPooling2D(), dl.Activation("softmax")]
+    with pytest.raises(NetworkError, match="answers 99 classes and y has 10; only a network whose last layer with"):
+        quick(network=dl.Architecture(pooled)).fit(images, labels)
 
 
 def test_what_does_not_fit_is_a_sentence(digits: Any) -> None:

@@ -8,6 +8,7 @@ shows what comes of it.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -206,7 +207,25 @@ def _pictures() -> list[bytes]:
     ]
     made += [_saved(_picture(28, 28), "PNG"), _saved(grey.convert("I;16"), "PNG"), _saved(rgb, "AVIF")]
     other = _picture(60, 80).transpose(Image.Transpose.ROTATE_180).convert("RGB")
-    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in ("GIF", "PNG", "WEBP"))]
+    kinds = ("GIF", "PNG", "WEBP", "TIFF")
+    return [*made, *(_saved(rgb, kind, save_all=True, append_images=[other]) for kind in kinds)]
+
+
+def _heic_photos() -> list[bytes]:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    page = _picture().convert("RGB")
+    grain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (72, 64, 3), np.uint8))
+    made = [_saved(page, "HEIF"), _saved(_picture(), "HEIF", quality=-1), _saved(grain, "HEIF")]
+    return [*made, _saved(page, "HEIF", save_all=True, append_images=[page.transpose(Image.Transpose.ROTATE_180)])]
+
+
+def _open_heic(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.reading import photo
+
+    # Not in a process apart, which would hide what it ends in.
+    return [page.pixels.shape for page in photo.pictures_here(content, "image", 2000, 1, 3)]
 
 
 def _open_picture(content: bytes, _: Path, draw: random.Random) -> object:
@@ -842,7 +861,14 @@ def _json_bodies() -> list[bytes]:
     return [
         json.dumps({"images": [[0, 255, 7] + [0] * 781]}).encode(),
         json.dumps({"images": [[[0.5] * 28] * 28] * 2}).encode(),
+        json.dumps({"instances": [[[[9]] * 28] * 28]}).encode(),
+        json.dumps({"image": _in_base64()}).encode(),
+        json.dumps({"images": [f"data:image/png;base64,{_in_base64()}"] * 2}).encode(),
     ]
+
+
+def _in_base64() -> str:
+    return base64.b64encode(_saved(_picture(), "PNG")).decode()
 
 
 def _forms() -> list[bytes]:
@@ -905,6 +931,7 @@ def _take_event(content: bytes, _: Path, __: random.Random) -> object:
 PARSERS = {
     "pictures": Parser(_pictures, _open_picture),
     "documents": Parser(_documents, _open_document),
+    "heic": Parser(_heic_photos, _open_heic),
     "idx": Parser(_idx_files, _read_idx),
     "arrays": Parser(_array_files, _load_arrays),
     "tables": Parser(_tables, lambda c, f, _: _load_set(c, f, "train.csv")),

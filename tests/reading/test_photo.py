@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitlab.errors import DataError, DigitlabError
-from digitlab.reading.photo import WORK_PX, open_pages, open_photo
+from digitlab.reading import photo as photo_module
+from digitlab.reading.apart import Apart
+from digitlab.reading.photo import WORK_PX, kind_of, open_pages, open_photo
 from digitlab.reading.predictor import small_image
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import Reading
@@ -176,6 +180,7 @@ def test_an_encrypted_document_is_told_so() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* more pages")
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(sorted(GOOD)),
@@ -270,8 +275,120 @@ def test_a_damaged_picture_of_an_animation_is_named() -> None:
 def test_heic_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for brands in (b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"msf1\0\0\0\0hevc"):
-        with pytest.raises(DataError, match=r"is HEIC.*Save it as JPEG, or: pip install pillow-heif"):
+        with pytest.raises(DataError, match=r"is HEIC.*Save it as JPEG, or: pip install 'digitlab\[heic\]'"):
             open_photo(b"\0\0\0\x18ftyp" + brands + bytes(100))
+
+
+def heic(*pages: Image.Image, **kinds: object) -> bytes:
+    module = pytest.importorskip("pillow_heif", reason="install requirements-test.txt to run this")
+    module.register_heif_opener()
+    return saved(pages[0], "HEIF", save_all=True, append_images=list(pages[1:]), **kinds)
+
+
+def test_heic_is_read_as_other_photos_and_its_pictures_are_pages(reader: Reader) -> None:
+    assert reader.read(heic(drawing("7"))).text == "7"
+    readings = list(reader.read_pages(heic(drawing("1"), drawing("22"))))
+    assert [(reading.page, reading.text) for reading in readings] == [(1, "1"), (2, "22")]
+    photo = open_photo(heic(drawing("1").convert("RGB"), exif=_exif(6)))
+    assert (photo.width, photo.height) == drawing("1").size[::-1]
+
+
+def _exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+@pytest.mark.slow
+def test_heic_is_decoded_in_a_process_that_is_ended_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = heic(Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 800), np.uint8)))
+    apart = Apart(1, 0.01, reads=False)
+    monkeypatch.setattr(photo_module, "_processes", lambda: apart)
+    try:
+        with pytest.raises(DataError, match=r"more than 0\.01 seconds"):
+            open_photo(large)
+    finally:
+        apart.close()
+
+
+KINDS = {
+    "PNG": "PNG", "JPEG": "JPEG", "GIF": "GIF", "BMP": "BMP", "TIFF": "TIFF", "WEBP": "WebP", "AVIF": "AVIF",
+    "JPEG2000": "JPEG 2000", "PDF": "PDF",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_file_is_is_seen_in_its_first_bytes(kind: str) -> None:
+    assert kind_of(saved(drawing().convert("RGB"), kind)) == KINDS[kind]
+
+
+def test_heic_is_known_by_its_brands() -> None:
+    assert kind_of(heic(drawing())) == "HEIC"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"BMW is a car", b"II", b"Dear GIF89a", b"<html><svg></svg></html>", b"{}", b"P1 is first", bytes(99)],
+)
+def test_what_is_no_picture_is_not_taken_for_one(content: bytes) -> None:
+    assert kind_of(content) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), "JPEG XL"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"gimp xcf v011", "XCF"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "raw data"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw data"),
+    ],
+)
+def test_pictures_that_are_not_opened_are_named(content: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=rf"image is .*{words}.* not opened here\. Save it as PNG or JPEG"):
+        open_photo(content)
+
+
+def test_the_preview_in_a_cameras_raw_file_is_not_read_for_the_photo() -> None:
+    for tags in ({50706: b"\1\4\0\0"}, {254: 1, 330: 8}):
+        with pytest.raises(DataError, match="raw data"):
+            open_photo(saved(drawing(), "TIFF", tiffinfo=tags))
+
+
+def test_a_tiff_whose_directories_lead_round_ends() -> None:
+    content = bytearray(tiff(drawing("1"), drawing("2")))
+    first = int.from_bytes(content[4:8], "little")
+    n = int.from_bytes(content[first : first + 2], "little")
+    second = int.from_bytes(content[first + 2 + 12 * n :][:4], "little")
+    n = int.from_bytes(content[second : second + 2], "little")
+    content[second + 2 + 12 * n : second + 6 + 12 * n] = first.to_bytes(4, "little")
+    assert len(list(islice(open_pages(bytes(content)), 9))) == 2
+
+
+def test_a_tiff_of_copies_without_end_is_told_before_long() -> None:
+    # A directory of 1 x 1 pixels that is marked as a copy, as many times as there is room for.
+    def directory(at: int, kind: int) -> bytes:
+        tags = ((254, kind), (256, 1), (257, 1), (258, 8), (262, 1), (273, 8), (277, 1), (278, 1), (279, 1))
+        size = 2 + 12 * len(tags) + 4
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        return struct.pack("<H", len(tags)) + entries + struct.pack("<I", at + size)
+
+    content = b"II*\0" + struct.pack("<I", 10) + b"\0\0"
+    for k in range(3_000):
+        content += directory(len(content), int(k > 0))
+    began = time.process_time()
+    with pytest.raises(DataError, match="no end of copies"):
+        list(open_pages(content))
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PDF"])
+def test_reading_one_page_of_several_warns(reader: Reader, kind: str) -> None:
+    pages = [drawing("1").convert("RGB"), drawing("2").convert("RGB")]
+    document = saved(pages[0], kind, save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match=r"more pages, and only the first is read here\. Reader\(\)\.read_pages"):
+        assert reader.read(document).text == "1"
+    assert [which.argmax() for which, _ in reader.read_digits(document)] == [1, 2]
 
 
 def test_a_digit_is_not_looked_for_on_the_first_of_several_pages(reader: Reader) -> None:

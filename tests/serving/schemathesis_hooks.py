@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,11 @@ from tests.serving.asking import pdf, png
 
 _IMAGES = st.binary(min_size=784, max_size=784).map(lambda pixels: np.frombuffer(pixels, np.uint8).reshape(28, 28))
 
-schemathesis.openapi.media_type("image/png", _IMAGES.map(png))
-schemathesis.openapi.media_type("image/jpeg", _IMAGES.map(lambda image: png(image, "JPEG")))
+for kind in ("png", "jpeg", "webp", "gif", "tiff", "bmp", "avif"):
+    schemathesis.openapi.media_type(f"image/{kind}", _IMAGES.map(partial(png, format=kind.upper())))
+schemathesis.openapi.media_type("image/heic", _IMAGES.map(png))  # what it is called does not matter
+_IN_BASE64 = _IMAGES.map(lambda image: f"data:image/png;base64,{base64.b64encode(png(image)).decode()}")
+schemathesis.openapi.format("data-url", _IN_BASE64)
 schemathesis.openapi.media_type("application/pdf", st.integers(1, 3).map(pdf))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import threading
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from digitlab.cli.app import main
 from digitlab.network import Checkpoint, architecture, save_checkpoint
@@ -21,7 +24,7 @@ from digitlab.serving.accounting import Lines
 from digitlab.serving.bodies import asked_of
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
-from tests.serving.asking import BOUNDARY, FORM, JSON, RAW, Client, form, png
+from tests.serving.asking import BOUNDARY, FORM, JSON, RAW, Client, Reply, form, png
 
 Images = NDArray[np.uint8]
 
@@ -129,7 +132,9 @@ IMAGE = [[0] * 28] * 28
         (json.dumps({"images": [IMAGE], "model": "x"}).encode(), JSON, '"images"'),
         (b'{"images": ' + b"[" * 500_000, JSON, "images"),
         (b'{"images": ' + b"{" * 9, JSON, "images"),
-        (b"GIF89a", "image/png", "neither PNG nor JPEG"),
+        (b"GIF89a", "image/png", "Save it as PNG"),
+        (b"<svg/>", "image/svg+xml", "SVG"),
+        (b"%PDF-1.7", "image/png", "/api/read"),
         (b"\x89PNG\r\n\x1a\n", "image/png", "image"),
         (b"", FORM, "form"),
         (form(("a.png", b"no image")), FORM, "a.png"),
@@ -147,11 +152,12 @@ def test_what_cannot_be_used_is_told_in_a_sentence(client: Client, body: bytes, 
     assert reply.error["code"] == "cannot_be_used"
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "image/gif", "\x7f" * 300])
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "video/mp4", "\x7f" * 300])
 def test_other_kinds_of_bodies_are_refused_with_what_to_send(client: Client, kind: str) -> None:
     reply = client.predict(b"x", kind)
     assert reply.status == 415
     assert "curl" in reply.error["next"]
+    assert "canvas.toDataURL()" in reply.error["next"]
 
 
 def test_names_of_files_lose_their_folders_and_what_is_too_long(client: Client, digits: Images) -> None:
@@ -199,11 +205,32 @@ def test_raw_bytes_of_floats_are_refused_with_what_to_send(client: Client, digit
     for scaled in (digits[:1] / 255, (digits[:3] / 255 - 0.1307) / 0.3081, digits[:1] * 1.0):
         reply = client.predict(scaled.astype(dtype).tobytes(), RAW)
         assert reply.status == 422
+        assert f"{len(scaled)} image" in reply.error["message"]
         assert "raw images are bytes, uint8" in reply.error["message"]
 
 
+@pytest.mark.parametrize("dtype", ["<i8", "<i4", "<i2", "<u2"])
+def test_raw_bytes_of_wider_integers_are_refused_with_what_to_send(client: Client, digits: Images, dtype: str) -> None:
+    reply = client.predict(digits[:2].astype(dtype).tobytes(), RAW)
+    assert reply.status == 422
+    assert "2 images; raw images are bytes, uint8" in reply.error["message"]
+
+
+def test_floats_of_which_a_resize_has_left_next_to_nothing_are_refused(client: Client, digits: Images) -> None:
+    scaled = (digits[:1] / 255).astype("<f4")
+    scaled[0, 0, :2] = 1e-12
+    assert client.predict(scaled.tobytes(), RAW).status == 422
+
+
+def test_a_picture_that_is_called_bytes_is_read_as_the_picture_that_it_is(client: Client, digits: Images) -> None:
+    file = io.BytesIO()
+    Image.fromarray(255 - digits[0]).resize((112, 112)).save(file, "PNG")
+    content = file.getvalue() + bytes(-len(file.getvalue()) % 784)
+    assert [answer["label"] for answer in client.predict(content, RAW).json()] == [7]
+
+
 def test_images_of_bytes_are_not_taken_for_floats(digits: Images) -> None:
-    for n in (4, 8):
+    for n in (2, 4, 8):
         for k in range(0, len(digits) - n, n):
             assert asked_of(digits[k : k + n].tobytes(), RAW, n).given is not None
     assert asked_of(bytes(4 * 784), RAW, 4).given is not None
@@ -218,7 +245,7 @@ def test_images_of_bytes_are_not_taken_for_floats(digits: Images) -> None:
         [[[0] * 28] * 28, "a" * 5_000_000],
         [[0] * 784, [[0] * 28] * 28],
         [[[0] * 784] * 28],
-        [[[[0]] * 28] * 28],
+        [[[[0, 0]] * 28] * 28],
         [[0] * 783 + [[0] * 9]],
         [{}],
         [None] * 9_999,
@@ -257,3 +284,130 @@ def test_large_bodies_are_taken_apart_off_the_event_loop(
         body = json.dumps({"images": digits[:n].tolist()}).encode()
         assert len(client.predict(body, JSON).json()) == n
         assert (where.pop() == threading.get_ident()) is is_on_loop
+
+
+# ---- what programs in a browser send ----
+
+
+def in_json(client: Client, **named: object) -> Reply:
+    return client.predict(json.dumps(named).encode(), JSON)
+
+
+def drawn(digit: Images, *, pen: int, ground: int | None, side: int = 140) -> Image.Image:
+    """Return a canvas on which a digit was drawn, on a ground or on nothing."""
+    ink = np.asarray(Image.fromarray(digit).resize((side // 2, side // 2)))
+    canvas = np.zeros((side, side, 4), np.uint8)
+    canvas[..., :3] = pen
+    canvas[side // 4 :, side // 3 :, 3][: side // 2, : side // 2] = ink
+    picture = Image.fromarray(canvas)
+    if ground is None:
+        return picture
+    under = Image.new("RGBA", picture.size, (ground, ground, ground, 255))
+    under.alpha_composite(picture)
+    return under
+
+
+def data_url(picture: Image.Image, kind: str = "png") -> str:
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@pytest.mark.parametrize(("pen", "ground"), [(0, None), (255, None), (0, 255), (255, 0), (90, None)])
+@pytest.mark.parametrize("side", [28, 140, 600])
+def test_what_a_canvas_gives_is_answered(
+    client: Client, digits: Images, pen: int, ground: int | None, side: int
+) -> None:
+    url = data_url(drawn(digits[0], pen=pen, ground=ground, side=side))
+    (answer,) = in_json(client, image=url).json()
+    assert answer["source"] == "image"
+    assert answer["label"] == 7 or side == 28
+
+
+def test_pictures_in_base64_are_answered_as_files_are(client: Client, digits: Images) -> None:
+    pictures = [drawn(digit, pen=0, ground=255) for digit in digits[:3]]
+    urls = [data_url(picture) for picture in pictures]
+    files = [(f"{k}.png", base64.b64decode(url.partition(",")[2])) for k, url in enumerate(urls)]
+    labels = [answer["label"] for answer in client.predict(form(*files), FORM).json()]
+    assert labels == [7, 2, 1]
+    bare = [url.partition(",")[2] for url in urls]
+    lines = [base64.encodebytes(base64.b64decode(text)).decode() for text in bare]
+    for_addresses = [text.replace("+", "-").replace("/", "_").rstrip("=") for text in bare]
+    for texts in (urls, bare, lines, for_addresses):
+        for name in ("images", "instances"):
+            answers = in_json(client, **{name: texts}).json()
+            assert [answer["label"] for answer in answers] == labels
+            assert [answer["source"] for answer in answers] == ["image#0", "image#1", "image#2"]
+    (answer,) = in_json(client, image=data_url(pictures[0].convert("RGB"), "jpeg")).json()
+    assert answer["label"] == 7
+
+
+def test_numbers_of_every_usual_shape_give_the_same_answers(client: Client, digits: Images) -> None:
+    few = digits[:3]
+    rows = client.predict(few.tobytes(), RAW).json()
+    for array in (few, few[..., None], few[:, None], few.reshape(3, 784), few.reshape(3, 784, 1), few / 255):
+        for name in ("images", "instances"):
+            answers = in_json(client, **{name: array.tolist()}).json()
+            assert [answer["label"] for answer in answers] == [answer["label"] for answer in rows]
+    for one in (few[0], few[:1], few[0, ..., None], few[0].ravel(), few[0].reshape(1, 784), few[:1, ..., None] / 255):
+        for name in ("image", "images"):
+            (answer,) = in_json(client, **{name: one.tolist()}).json()
+            assert (answer["label"], answer["source"]) == (7, "image")
+
+
+def test_there_may_be_as_many_images_as_an_image_has_numbers_or_rows(client: Client, digits: Images) -> None:
+    assert len(in_json(client, images=digits[:28].tolist()).json()) == 28
+    many = np.repeat(digits[:1], 784, 0)
+    assert len(in_json(client, images=many.reshape(784, 784).tolist()).json()) == 784
+
+
+PNG = data_url(Image.new("RGB", (40, 40), "white"))
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"image": "data:,"}, "width and a height"),
+        ({"image": "data:image/png;base64,"}, "width and a height"),
+        ({"image": "data:image/png;base64,@@@@"}, "no base64"),
+        ({"image": PNG[:-7]}, "no base64"),
+        ({"image": PNG.replace(";base64", "")}, "toDataURL"),
+        ({"image": "data:text/plain;base64,aGVsbG8="}, "text/plain, which is no picture"),
+        ({"image": "data:image/svg+xml;base64,PHN2Zy8+"}, "SVG"),
+        ({"image": "aGVsbG8="}, "no picture"),
+        ({"image": ""}, "no base64"),
+        ({"image": "é"}, "no base64"),
+        ({"image": "https://example.org/five.png"}, "address"),
+        ({"image": "blob:https://example.org/123"}, "address"),
+        ({"image": [PNG, PNG], "x": 1}, "one name"),
+        ({"images": [PNG, [[0] * 28] * 28]}, "28 rows"),
+        ({"images": [PNG, 0]}, "28 rows"),
+        ({"image": {str(k): 0 for k in range(784)}}, "toDataURL"),
+        ({"instances": [{"b64": PNG}]}, "no object"),
+        ({"image": [0, 0, 0, 255] * 784}, "colors"),
+        ({"image": [[[255, 255, 255]] * 28] * 28}, "colors"),
+        ({"image": [[[0] * 28] * 28] * 2}, '"images"'),
+        ({"picture": PNG}, "one name"),
+        ({"image": None}, "one name"),
+        ({"image": [[-0.42] * 28] * 28}, "before"),
+        ({"image": [[2.8] * 28] * 28}, "2.8"),
+        ({"images": [[[255] * 28] * 28, [[1] * 28] * 28]}, "some to 1"),
+    ],
+)
+def test_what_programs_get_wrong_is_told_with_what_to_send(
+    client: Client, document: dict[str, object], words: str
+) -> None:
+    reply = client.predict(json.dumps(document).encode(), JSON)
+    assert reply.status == 422
+    assert words in reply.error["message"]
+
+
+def test_a_body_of_texts_is_bounded_before_it_is_read(client: Client) -> None:
+    for document in (["a,"] * 30_000, [""] * 10_001, "x" * 100):
+        assert in_json(client, images=document).status == 422
+
+
+def test_nesting_without_end_is_refused(client: Client) -> None:
+    for depth in (900, 2_000, 100_000):
+        assert client.predict(b'{"images": ' + b"[" * depth + b"0" + b"]" * depth + b"}", JSON).status == 422
+    assert client.predict(b'{"images": ["x", ' + b"[" * 900 + b"0" + b"]" * 900 + b"]}", JSON).status == 422

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import digitlab as dl
 from digitlab.serving.bodies import PATTERN, checked_expectation
-from tests.serving.asking import FORM, RAW, Client, form, pdf, photo, png
+from tests.serving.asking import FORM, JSON, RAW, Client, form, pdf, photo, png
 
 Images = NDArray[np.uint8]
 
@@ -75,4 +78,25 @@ def test_what_is_no_photo_is_told(client: Client, body: bytes, kind: str) -> Non
 
 
 def test_other_kinds_are_refused(client: Client) -> None:
-    assert client.read(b"x", "application/json").status == 415
+    assert client.read(b"x", "text/plain").status == 415
+
+
+def test_a_photo_in_json_is_read_as_the_file_is(client: Client, digits: Images) -> None:
+    content = png(photo(digits[:5]))
+    [reading] = client.read(content).json()
+    text = base64.b64encode(content).decode()
+    for document in ({"image": text}, {"image": f"data:image/png;base64,{text}"}, {"images": [text]}):
+        assert client.read(json.dumps(document).encode(), JSON).json() == [reading]
+    for document in ({"image": [[0] * 28] * 28}, {"images": [text, text]}, {"image": None}, {"image": "aGVsbG8="}):
+        assert client.read(json.dumps(document).encode(), JSON).error["code"] == "cannot_be_used"
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_all_pictures_of_a_file_are_pages(client: Client, digits: Images, kind: str) -> None:
+    pages = [Image.fromarray(photo(digits[k : k + 1])).convert("RGB") for k in range(3)]
+    file = io.BytesIO()
+    pages[0].save(file, kind, save_all=True, append_images=pages[1:], lossless=True)
+    readings = client.read(file.getvalue(), f"image/{kind.lower()}").json()
+    assert [(reading["page"], reading["text"]) for reading in readings] == [(1, "7"), (2, "2"), (3, "1")]
+    refused = client.predict(file.getvalue(), f"image/{kind.lower()}")
+    assert "several pages" in refused.error["message"]

@@ -312,3 +312,30 @@ def test_whatever_is_sent_is_answered_or_refused(cookie: bytes, query: bytes) ->
         access, query=query.decode("latin-1").encode("ascii", "replace").decode(), cookie=cookie.decode("latin-1")
     )
     assert answer.status == 401
+
+
+def test_a_page_that_is_allowed_may_ask_the_api_and_nothing_else() -> None:
+    page = "http://localhost:5500"
+    headers = {"origin": page, "sec_fetch_site": "same-site"}
+    preflight = {"access_control_request_method": "POST", "access_control_request_headers": "content-type"}
+    for token, shown in ((None, {}), (TOKEN, {"authorization": f"Bearer {TOKEN}"})):
+        access = Access(_page, token=token, origins=frozenset([page]))
+        first = ask(access, "/api/predict", method="OPTIONS", **headers, **preflight)
+        assert (first.status, first.headers["access-control-allow-origin"]) == (200, page)
+        answer = ask(access, "/api/model", **headers, **shown)
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, page)
+        assert ask(access, "/api/model", **headers | {"host": "evil.example"}, **shown).status == 403
+        for path, kind in (("/", "http"), ("/_nicegui_ws/socket.io/", "websocket"), ("/report", "http")):
+            assert ask(access, path, kind=kind, **headers, **shown).status == 403
+    # Its cookie is the Studio's own page's.
+    welcome = ask(access, "/", f"token={TOKEN}")
+    cookie = welcome.headers["set-cookie"].partition(";")[0]
+    assert ask(access, "/api/model", cookie=cookie).status == 200
+    assert ask(access, "/api/model", cookie=cookie, **headers).status == 401
+
+
+def test_a_page_that_is_not_allowed_is_told_the_switch() -> None:
+    answer = ask(Access(_page), "/api/predict", method="OPTIONS", origin="http://localhost:5500")
+    assert answer.status == 403
+    assert "--allow-origin http://localhost:5500" in answer.body
+    assert "access-control-allow-origin" not in answer.headers

@@ -14,7 +14,7 @@ from digitlab.network import Architecture, Conv2D, Dense, Flatten, GlobalAverage
 from digitlab.studio.tabs import evaluation_tab as tab
 from digitlab.studio.tabs.evaluation_tab import evaluate_at
 from digitlab.studio.tabs.training_tab import answer_digits, filters_of
-from digitlab.studio.trainer import Trainer
+from digitlab.studio.trainer import Remembered, Trainer
 from digitlab.training.config import TrainConfig
 
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
@@ -38,7 +38,7 @@ def counted(monkeypatch):
         return compute(*args)
 
     monkeypatch.setattr(tab, "answer_test_images", count)
-    monkeypatch.setattr(tab, "_Remembered", type("Anew", (tab._Remembered,), {}))
+    monkeypatch.setattr(tab, "_evaluations", lambda _: Remembered(tab._MOST_EVALUATIONS))
     return calls
 
 
@@ -188,7 +188,7 @@ def test_what_several_ask_for_at_once_is_computed_once(digits, trained, counted)
 
 
 def test_an_evaluation_that_fails_is_told_to_all_and_tried_again(digits, trained, monkeypatch):
-    monkeypatch.setattr(tab, "_Remembered", type("Anew", (tab._Remembered,), {}))
+    monkeypatch.setattr(tab, "_evaluations", lambda _: Remembered(tab._MOST_EVALUATIONS))
 
     def broken(*args):
         raise DataError("no")

@@ -15,6 +15,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.tabs import evaluation_tab as evaluation
 from digitlab.studio.tabs.evaluation_tab import EvaluationTab
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.card import Exports
 from digitlab.studio.widgets.digit_views import ImageList
 from digitlab.studio.widgets.tables import ConfusionMatrix, SortableTable
 from tests.studio.steered import SMALL, wait_for_state
@@ -255,7 +256,7 @@ def test_what_is_saved_is_what_is_seen(trained: Trainer) -> None:
         matrix = tab._matrix_exports()
         assert matrix.csv is not None
         assert [tuple(row[1:]) for row in matrix.csv()[1]] == list(found.confusion_matrix)
-        records = tab._image_records()
+        records = json.loads(await Exports(csv=tab._image_table).content("json"))
         assert [record["image"] for record in records][:24] == only(user, ImageList).shown_numbers
         assert all(record["label"] != record["predicted"] for record in records)
         json.dumps(records)

@@ -77,8 +77,8 @@ def test_what_is_typed_becomes_a_layer_and_is_shown_as_it_would_be_typed(
 
 
 def test_a_border_that_is_none_is_told_with_what_to_type() -> None:
-    with pytest.raises(NetworkError, match='such as 1; or four, for top, bottom, left and right, such as "0, 1, 0, 1"'):
-        build_layer("ZeroPadding2D", {"padding": "1, 2"})
+    with pytest.raises(NetworkError, match="padding must be a whole number such as 5"):
+        build_layer("ZeroPadding2D", {"padding": "1, 2, 3"})
 
 
 def test_shapes_and_costs_follow_what_is_typed() -> None:

@@ -311,7 +311,6 @@ def test_a_hostile_name_is_only_text(seen: Visit) -> None:
         press(user, "Save as JSON")
         response = await user.download.next()
         assert json.loads(response.content)["name"] == "<img src=x>"
-        assert model_tab._file_stem("<img src=../x>") == "img-src----x"
 
     visit(seen.build, scenario)
 

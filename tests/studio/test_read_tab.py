@@ -254,22 +254,23 @@ def test_files_are_bounded_whatever_their_header_says(trainer: Trainer, monkeypa
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.parametrize("kind", ["PDF", "TIFF"])
 def test_pages_of_a_document_are_shown_one_by_one_and_no_more_than_are_kept(
-    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(desks, "MOST_SHEETS", 2)
     pages = [Image.fromarray(drawn(digit)) for digit in (1, 3, 7)]
     file = io.BytesIO()
-    pages[0].save(file, "PDF", save_all=True, append_images=pages[1:])
+    pages[0].save(file, kind, save_all=True, append_images=pages[1:])
 
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
-        reply = await send_file(user, tab.desk, file.getvalue(), "three.pdf")
-        assert reply.json()["sentence"].startswith("The first 2 pages of three.pdf are read here")
-        assert [sheet.title for sheet in tab.desk.sheets] == ["three.pdf", "three.pdf, page 2"]
+        reply = await send_file(user, tab.desk, file.getvalue(), "three.x")
+        assert reply.json()["sentence"].startswith("The first 2 pages of three.x are read here")
+        assert [sheet.title for sheet in tab.desk.sheets] == ["three.x", "three.x, page 2"]
         await tab.desk.show(1)
-        assert only(user, PhotoView).props["name"] == "three.pdf, page 2"
+        assert only(user, PhotoView).props["name"] == "three.x, page 2"
         await send_file(user, tab.desk, png(drawn(7)), "new.png")
-        assert [sheet.title for sheet in tab.desk.sheets] == ["three.pdf, page 2", "new.png"]
+        assert [sheet.title for sheet in tab.desk.sheets] == ["three.x, page 2", "new.png"]
         tab.desk.clear()
         assert not tab._photos.view.visible
 

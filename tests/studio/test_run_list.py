@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,9 @@ import digitlab as dl
 from digitlab.errors import RunError, StorageError
 from digitlab.runs.run import Run
 from digitlab.studio.run_list import RunList, add_report_route, read_report, report_url
-from digitlab.studio.tabs.runs_tab import RUN_COLUMNS, run_records, run_rows, run_table
+from digitlab.studio.tabs.runs_tab import RUN_COLUMNS, run_rows, run_table
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.card import Exports
 from digitlab.training.session import TrainingSession
 from tests.studio.steered import SMALL
 from tests.studio.visiting import User, visit
@@ -119,8 +121,8 @@ def test_rows_have_a_cell_for_every_column(digits: dl.MnistData, out: Path, trai
 def test_saved_list_is_plain_values(digits: dl.MnistData, out: Path) -> None:
     train(digits, out / "sound")
     (train(digits, out / "damaged").path / "config.json").write_text("{")
-    records = {record["name"]: record for record in run_records(RunList(out).lines())}
-    json.dumps(records)
+    saved = asyncio.run(Exports(csv=lambda: run_table(RunList(out).lines())).content("json"))
+    records = {record["name"]: record for record in json.loads(saved)}
     assert records["damaged"]["status"] == "damaged"
     assert records["sound"]["seed"] == 0
     columns, rows = run_table(RunList(out).lines())

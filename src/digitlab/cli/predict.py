@@ -62,7 +62,7 @@ def predict(
     Parameters
     ----------
     images
-        Image files and IDX files, after a run or without one.
+        Image files and IDX files, after a run or without one. Of a PDF, TIFF or animation every page is answered.
     index
         Which images of an IDX file, counted from 0: --index 3 5 8.
     limit

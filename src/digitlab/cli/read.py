@@ -50,14 +50,66 @@ if TYPE_CHECKING:
     from digitlab.reading.many import FileReading, Task
     from digitlab.reading.results_file import ResultsFile
 
-#: What is taken for a photo in a folder. A file that is named is opened whatever it is called. Those at the end are
-#: opened only where something more is installed, or not at all; that is told, so that no photo is passed over.
+#: What is taken for a photo in a folder by its name; others are by what is in them. A file that is named is opened
+#: whatever it is called. Those from HEIC on are opened only where something more is installed, or not at all; that is
+#: told, so that no photo is passed over.
 EXTENSIONS = frozenset(
     f".{name}"
     for name in (
-        *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "tif", "tiff", "webp", "jp2", "avif", "pdf"),
-        *("ppm", "pgm", "pbm", "pnm"),
-        *("heic", "heif", "hif", "jxl", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"),
+        *(
+            "png",
+            "apng",
+            "jpg",
+            "jpeg",
+            "jpe",
+            "jfif",
+            "mpo",
+            "bmp",
+            "dib",
+            "gif",
+            "tif",
+            "tiff",
+            "webp",
+            "jp2",
+            "avif",
+        ),
+        *("pdf", "j2k", "jpx", "ppm", "pgm", "pbm", "pnm", "tga", "pcx", "ico", "psd"),
+        *(
+            "heic",
+            "heif",
+            "hif",
+            "heics",
+            "avifs",
+            "jxl",
+            "jxr",
+            "svg",
+            "svgz",
+            "eps",
+            "ai",
+            "xcf",
+            "kra",
+            "djvu",
+            "djv",
+        ),
+        *(
+            "dng",
+            "cr2",
+            "cr3",
+            "nef",
+            "nrw",
+            "arw",
+            "srf",
+            "sr2",
+            "orf",
+            "rw2",
+            "raf",
+            "pef",
+            "srw",
+            "x3f",
+            "dcr",
+            "kdc",
+        ),
+        *("3fr", "erf", "mrw", "rwl", "iiq"),
     )
 )
 #: The word for standard input at the command line, and what it is called in results.
@@ -110,7 +162,8 @@ def read(
     Parameters
     ----------
     files
-        Photos (PNG, JPEG and others), PDFs, folders, or -. Of a PDF or TIFF all pages are read.
+        Photos (PNG, JPEG and others), PDFs, folders, or -. Of a PDF or TIFF all pages are read, of an animation all
+        pictures. In a folder everything is read that is a picture by its name or by what is in it.
     digits
         Every number has exactly so many digits.
     expect
@@ -316,7 +369,7 @@ def find_photos(names: Iterable[Path]) -> PhotoFiles:
         n_before = len(found)
         n_others = 0
         for path in _walk(name, problems):
-            if path.suffix.lower() in EXTENSIONS:
+            if path.suffix.lower() in EXTENSIONS or _is_picture(path):
                 found.setdefault(str(path), str(path.relative_to(name)))
             else:
                 n_others += 1
@@ -343,6 +396,20 @@ def unique_names(inside: Sequence[str]) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _is_picture(path: Path) -> bool:
+    """Tell whether a file is a picture or document by what is in it, whatever it is called."""
+    from digitlab.data.storage import open_ordinary
+    from digitlab.reading.photo import HEAD_BYTES, kind_of
+
+    try:
+        with open_ordinary(path) as file:
+            head = file.read(HEAD_BYTES)
+            # Texts and programs may speak of PDFs.
+            return bool(kind := kind_of(head)) and (kind != "PDF" or head.lstrip().startswith(b"%PDF-"))
+    except (OSError, ValueError):
+        return False
 
 
 def _is_folder(path: Path) -> bool:

@@ -15,6 +15,8 @@ from digitlab.serving.limits import ServingOptions
 _LIMITS = Group("Limits", sort_key=1)
 _DEFAULT = ServingOptions()
 
+AllowOrigin = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
+
 
 def serve(
     *,
@@ -25,6 +27,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     token: str | None = None,
+    allow_origin: AllowOrigin = (),
     max_bytes: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_bytes,
     max_images: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_images,
     max_pages: Annotated[WholeNumber, Parameter(group=_LIMITS)] = _DEFAULT.max_pages,
@@ -61,6 +64,9 @@ def serve(
         What everybody has to show as "Authorization: Bearer ..."; the environment's DIGITLAB_TOKEN by default.
         On this machine alone nobody is asked for one without it: set the variable where other people have accounts
         on it.
+    allow_origin
+        Pages of this origin, such as http://localhost:5500, may ask from a browser; given again, several. A token
+        counts for them, too; all pages (*), and those that a browser has open from a file (null), need one.
     max_bytes
         Bytes of one request.
     max_images
@@ -84,7 +90,17 @@ def serve(
         raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
     model = None if model is None else with_network(model, network)
     options = ServingOptions(max_bytes, max_images, max_pages, n_workers(workers), queue, timeout, page_timeout)
-    return run_server(options, model=model, pixels=pixels, runs=runs, host=host, port=port, token=token, log=log)
+    return run_server(
+        options,
+        model=model,
+        pixels=pixels,
+        runs=runs,
+        host=host,
+        port=port,
+        token=token,
+        log=log,
+        allow_origins=allow_origin,
+    )
 
 
 def studio(
@@ -94,6 +110,7 @@ def studio(
     host: str = "127.0.0.1",
     port: int | None = None,
     token: str | None = None,
+    allow_origin: AllowOrigin = (),
     browser: bool = True,
     start: Annotated[bool, Parameter(negative="--no-start")] = True,
     page_timeout: Number = PAGE_SECONDS,
@@ -113,6 +130,9 @@ def studio(
     token
         What every visitor has to show; the environment's DIGITLAB_TOKEN by default. On this machine alone nobody is
         asked for one without it: set the variable where other people have accounts on it.
+    allow_origin
+        Pages of this origin, such as http://localhost:5500, may ask the HTTP API beside the page; given again,
+        several; as for "digitlab serve".
     browser
         Open the page in your browser.
     start
@@ -131,4 +151,5 @@ def studio(
         open_browser=browser,
         autostart=start,
         page_seconds=page_timeout,
+        allow_origins=allow_origin,
     )

@@ -216,7 +216,7 @@ def _fitting(network: str | Architecture, n_features: int, n_classes: int) -> Ar
         last = layers[at]
         if not isinstance(last, Dense):
             raise NetworkError(
-                f"{chosen.name} answers {chosen.n_classes} classes and y has {n_classes}. Only a network whose last "
+                f"{chosen.name} answers {chosen.n_classes} classes and y has {n_classes}; only a network whose last "
                 f"layer with weights is Dense can be given as many units; here it is {last.name}."
             )
         layers[at] = dataclasses.replace(last, units=n_classes)

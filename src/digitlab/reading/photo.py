@@ -37,6 +37,36 @@ MOST_MEGAPIXELS = 50
 WORK_PX = 2000
 _MOST_BYTES = 400_000_000
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_RAW = "a camera's raw data"
+#: By what ``kind_of`` looks at.
+HEAD_BYTES = 1024
+_STARTS = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cjP  \r\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"8BPS\0", "PSD"),
+    # From here on what is not opened.
+    (b"\0\0\0\x0cJXL \r\n", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"gimp xcf ", "XCF, as GIMP saves it,"),
+    (b"AT&TFORM", "DjVu"),
+    (b"FUJIFILMCCD-RAW", _RAW),
+    (b"IIRO", _RAW),
+    (b"IIU\0", _RAW),
+    (b"%!PS-Adobe", "PostScript"),
+)
+_UNOPENED = {kind for _, kind in _STARTS[11:]} | {"SVG"}
+# The tag that DNG has, and that of pictures within a picture.
+_DNG_TAG, _SUB_PICTURES_TAG = 50706, 330
+# A TIFF may hold copies of its pages in several sizes; those of one page are few.
+_MOST_COPIES = 1000
 # Whose further pictures are pages, or an animation's: each may show something else. In the others they are parts or
 # copies of the first: an MPO's second eye and depth, an icon's sizes, the layers of a PSD.
 _OF_PAGES = {"TIFF", "GIF", "PNG", "WEBP", "AVIF", "HEIF", "DCX", "FLI"}
@@ -83,12 +113,51 @@ def open_pages(
         yield _from_pillow(photo, "image", longest_px)
         return
     content, source = _content(photo)
-    if content[:1024].find(b"%PDF-") >= 0:
+    kind = kind_of(content)
+    if kind == "PDF":
         for page, pixels in pdf_pages(content, source, most_pages, longest_px, first_page):
             yield replace(_bounded(_from_array(pixels), source, longest_px), page=page)
         return
-    for photo in islice(_pictures(content, source, longest_px, first_page), most_pages):
+    if kind in _UNOPENED:
+        raise DataError(f"{source} is {kind} and is not opened here. Save it as PNG or JPEG.")
+    pictures: Iterator[Photo]
+    if kind == "HEIC" and not is_apart():
+        _enable_heic(source)  # which is told at once where it is missing
+        # libheif decodes as a video is decoded, so it is watched as PDFium is.
+        arguments = (content, source, longest_px, first_page, most_pages)
+        pictures = _processes().each(pictures_here, *arguments, source=source)
+    else:
+        pictures = pictures_here(content, source, longest_px, first_page, most_pages)
+    for photo in pictures:
         yield replace(photo, source=source)
+
+
+def kind_of(content: bytes) -> str:
+    """Return what a file of a picture or document is, by its first ``HEAD_BYTES``; empty for what is none, or unknown.
+
+    >>> kind_of(b"%PDF-1.7"), kind_of(b"Dear reader"), kind_of(b"GIF89a")
+    ('PDF', '', 'GIF')
+    """
+    head = content[:HEAD_BYTES]
+    if head[:4] == b"II*\0" and head[8:10] == b"CR":
+        return _RAW
+    for start, kind in _STARTS:
+        if head.startswith(start):
+            return kind
+    if b"%PDF-" in head:
+        return "PDF"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        # Brands are named in any order; AVIF may name HEIF's common ones, too.
+        brands = head[8:64]
+        if b"crx " in brands:
+            return _RAW
+        return "AVIF" if b"avi" in brands else "HEIC" if any(brand in brands for brand in _HEIC_BRANDS) else ""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return "SVG" if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE svg")) and b"<svg" in text else ""
 
 
 def _content(photo: PhotoSource) -> tuple[bytes, str]:
@@ -125,18 +194,27 @@ def _file(path: Path) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {reason}. Check its name and permissions.") from None
 
 
+def pictures_here(content: bytes, source: str, longest_px: int, first_page: int, most_pages: int) -> Iterator[Photo]:
+    return islice(_pictures(content, source, longest_px, first_page), most_pages)
+
+
 def _pictures(content: bytes, source: str, longest_px: int, first_page: int) -> Iterator[Photo]:
     """Decode the pictures of a file, each when it is asked for."""
     with _telling(source):
         image = _opened(content, source)
+    if _is_raw(image):
+        raise DataError(f"{source} is {_RAW} and is not opened here. Save it as PNG or JPEG.")
     frame, has_more = 0, True
     for page in count(1):
         name = source if page == 1 else f"Page {page} of {source}"
         with _telling(name):
             try:
                 image.seek(frame)
+                n_copies = 0
                 while frame and _is_no_page(image):
-                    frame += 1
+                    frame, n_copies = frame + 1, n_copies + 1
+                    if n_copies > _MOST_COPIES:
+                        raise DataError(f"{name} has no end of copies of its pages. Save it again.")
                     image.seek(frame)
             except EOFError:
                 return
@@ -166,7 +244,7 @@ def _opened(content: bytes, source: str) -> Image.Image:
     if not content:
         raise DataError(f"{source} is empty. Save or copy it again.")
     Image.init()
-    if _is_heic(content):
+    if kind_of(content) == "HEIC":
         _enable_heic(source)
     return Image.open(io.BytesIO(content), formats=[name for name in Image.OPEN if name not in _NOT_OPENED])
 
@@ -200,9 +278,10 @@ def _is_no_page(image: Image.Image) -> bool:
     return isinstance(kind, int) and bool(kind & (_TIFF_COPY | _TIFF_MASK))
 
 
-def _is_heic(content: bytes) -> bool:
-    # Brands are named in any order; AVIF, which Pillow opens, may name HEIF's common ones, too.
-    return content[4:8] == b"ftyp" and b"avi" not in content[8:64] and any(b in content[8:64] for b in _HEIC_BRANDS)
+def _is_raw(image: Image.Image) -> bool:
+    """Tell whether a TIFF is a camera's: DNG, NEF, ARW ..., whose first picture is a preview of what is within."""
+    tags = getattr(image, "tag_v2", {})
+    return _DNG_TAG in tags or (_SUB_PICTURES_TAG in tags and _is_no_page(image))
 
 
 def _enable_heic(source: str) -> None:
@@ -211,7 +290,7 @@ def _enable_heic(source: str) -> None:
     except ImportError:
         raise DataError(
             f"{source} is HEIC, as iPhones save photos, and is not opened here. Save it as JPEG, or: "
-            "pip install pillow-heif"
+            "pip install 'digitlab[heic]'"
         ) from None
 
 

@@ -6,7 +6,7 @@ import io
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from digitlab.data.mnist import MnistData
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.sequential import opened_model
-from digitlab.errors import NetworkError
+from digitlab.errors import DataError, NetworkError
 from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED
 from digitlab.reading.apart import Apart
@@ -175,18 +175,18 @@ class Predictor:
         return bool((rows[:, :10].argmax(axis=1) == known.labels[:_ASKED]).mean() >= _LEAST_ACCURACY)
 
     def answers(self, digits: Sequence[DigitImage], *, invert: bool = False) -> list[Answer]:
-        """Answer images, those together that need not be looked for in a picture.
+        """Answer images, those together that need not be looked for in a picture; of a document every page.
 
         With ``invert`` they have dark ink on bright ground. Raises DataError if a picture cannot be opened, and
         NetworkError if it is not 28 x 28 and the network is not one for digits.
         """
         places, images = self.as_they_are(digits, invert=invert)
         rows = self.rows(images) if places else ()
-        found = {place: self.judged(digits[place].source, row) for place, row in zip(places, rows, strict=True)}
+        found = {place: [self.judged(digits[place].source, row)] for place, row in zip(places, rows, strict=True)}
         for place, digit in enumerate(digits):
             if place not in found:
-                found[place] = self.look(digit.source, digit.photo, invert=invert)
-        return [found[place] for place in range(len(digits))]
+                found[place] = self._look_at_pages(digit.source, digit.photo, invert=invert)
+        return [answer for place in range(len(digits)) for answer in found[place]]
 
     def as_they_are(
         self, digits: Sequence[DigitImage], *, invert: bool = False
@@ -219,19 +219,34 @@ class Predictor:
         total = max(sum(chances[:10]), 1e-12)
         return self._refused_or_not(source, [chance / total for chance in chances[:10]], chances[10], self.reader)
 
-    def look(self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart | None = None) -> Answer:
-        """Find the digit in a picture as the reader does, and answer it; as ``answers``.
+    def look(self, source: str, photo: PhotoSource, *, invert: bool = False, apart: Apart) -> Answer:
+        """Find the digit in a picture as the reader does, in a process apart, and answer it; as ``answers``.
 
-        Where ``apart`` is given, the picture is opened and looked at there.
+        A document has to have one page: of who sends several pictures, each gets one answer.
         """
+        reader = self._looking(source)
+        options = ReadingOptions(invert="always" if invert else "auto")
+        probabilities, p_not_a_digit = apart.call(_looked, reader.origin, photo, options, source=source)
+        return self._refused_or_not(source, probabilities.tolist(), p_not_a_digit, reader)
+
+    def _look_at_pages(self, source: str, photo: PhotoSource, *, invert: bool) -> list[Answer]:
+        """Find the digit on every page of a document as the reader does, and answer it."""
+        reader = self._looking(source)
+        options = ReadingOptions(invert="always" if invert else "auto")
+        most = options.most_pages
+        pages = list(reader.read_digits(photo, replace(options, most_pages=most + 1)))
+        if len(pages) > most:
+            raise DataError(f"{source} has more than {most:,} pages. Split it, and ask for some at a time.")
+        names = [source] if len(pages) == 1 else [f"{source}, page {k}" for k in range(1, len(pages) + 1)]
+        return [
+            self._refused_or_not(name, probabilities.tolist(), p_not_a_digit, reader)
+            for name, (probabilities, p_not_a_digit) in zip(names, pages, strict=True)
+        ]
+
+    def _looking(self, source: str) -> Reader:
         if self.reader is None:
             raise NetworkError(f"{source} is not 28 x 28 pixels of grey. {self.why_not}")
-        options = ReadingOptions(invert="always" if invert else "auto")
-        if apart is None:
-            probabilities, p_not_a_digit = self.reader.read_digit(photo, options)
-        else:
-            probabilities, p_not_a_digit = apart.call(_looked, self.reader.origin, photo, options, source=source)
-        return self._refused_or_not(source, probabilities.tolist(), p_not_a_digit, self.reader)
+        return self.reader
 
     def _refused_or_not(self, source: str, chances: list[float], p_none: float, reader: Reader) -> Answer:
         label, is_refused = chances.index(max(chances)), p_none > reader.answers.refuse_above

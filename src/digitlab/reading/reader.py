@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
 from digitlab.reading.page import read_one, read_page
-from digitlab.reading.photo import PhotoSource, open_pages, open_photo
+from digitlab.reading.photo import Photo, PhotoSource, open_pages
 from digitlab.reading.reading import Reading, ReadingOptions
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Reader:
             warnings.warn(self.answers.note, UserWarning, stacklevel=2)
 
     def read(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Reading:
-        """Read a photo, or the first page of a document.
+        """Read a photo, or the first page of a document: a UserWarning says where there are more.
 
         Parameters
         ----------
         photo : path, bytes, file, Pillow image or ndarray
-            Any image that Pillow opens, a PDF, or an array (h, w), (h, w, 3) or (h, w, 4): uint8, uint16, bool, or
-            floats from 0 to 1.
+            Any image that Pillow opens, HEIC with ``digitlab[heic]``, a PDF, or an array (h, w), (h, w, 3) or
+            (h, w, 4): uint8, uint16, bool, or floats from 0 to 1.
         options : ReadingOptions, optional
             What is asked.
 
@@ -85,7 +85,7 @@ class Reader:
         DataError
             If the photo cannot be opened.
         """
-        return read_page(open_photo(photo), options or ReadingOptions(), self.answers)[0]
+        return read_page(_first_page(photo), options or ReadingOptions(), self.answers)[0]
 
     def read_pages(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Iterator[Reading]:
         """Read the pages of a PDF, TIFF or animation one by one, at most ``options.most_pages``; a photo has one."""
@@ -105,13 +105,19 @@ class Reader:
         p_not_a_digit : float
             The probability that it is none; 1 where there is no ink.
         """
+        first, *others = self.read_digits(image, replace(options or ReadingOptions(), most_pages=2))
+        if others:
+            raise DataError("There are several pages, and the digit is looked for on one. Save that page.")
+        return first
+
+    def read_digits(
+        self, image: PhotoSource, options: ReadingOptions | None = None
+    ) -> Iterator[tuple[NDArray[np.float32], float]]:
+        """Answer the pages of a document that holds one digit a page, as ``read_digit`` and ``read_pages``."""
         options = options or ReadingOptions()
-        pages = open_pages(image, 2, _DIGIT_PX)
-        first = next(pages)
-        if next(pages, None) is not None:
-            raise DataError(f"{first.source} has several pages, and the digit is looked for on one. Save that page.")
-        which, sure = read_one(first.pixels, options, self.answers)
-        return which.astype(np.float32), 1 - sure
+        for page in open_pages(image, options.most_pages, _DIGIT_PX):
+            which, sure = read_one(page.pixels, options, self.answers)
+            yield which.astype(np.float32), 1 - sure
 
     def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:
         """Read a photo and return every step of the way as a picture, besides the reading."""
@@ -124,6 +130,22 @@ class Reader:
         options = options or ReadingOptions()
         for page in open_pages(photo, options.most_pages):
             yield explained(page, options, self.answers)
+
+
+def _first_page(photo: PhotoSource) -> Photo:
+    """Open the first page, and warn where it is not the only one."""
+    pages = open_pages(photo, 2)
+    first = next(pages)
+    try:
+        is_only = next(pages, None) is None
+    except DataError:
+        is_only = False  # the second one is damaged
+    if not is_only:
+        warnings.warn(
+            f"{first.source} has more pages, and only the first is read here. Reader().read_pages(photo) reads all.",
+            stacklevel=3,
+        )
+    return first
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,8 @@ class Accounted:
             seconds = time.perf_counter() - began
             path = scope["path"]
             self._measures.note_request(path if path in self._paths else "other", status, seconds)
+            refused = scope.get("digitlab.refused")
+            why = {} if refused is None else {"why": f"{refused.message} {refused.next_step or ''}".strip()}
             self._lines.note(
                 level="info",
                 method=scope["method"],
@@ -185,4 +187,5 @@ class Accounted:
                 ms=round(1000 * seconds, 2),
                 bytes=scope.get("digitlab.bytes", 0),
                 sent=n_sent,
+                **why,
             )

@@ -6,6 +6,7 @@ Forms are taken apart in memory, in a thread where they are large, and nothing i
 from __future__ import annotations
 
 import asyncio
+import binascii
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -22,6 +23,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive, Scope
 
 from digitlab.errors import DataError
+from digitlab.reading.photo import kind_of
 from digitlab.reading.predictor import DigitImage, small_image
 from digitlab.serving.guard import RefusedError
 
@@ -31,18 +33,28 @@ T = TypeVar("T")
 _MOST_HELD = 256_000_000
 _MOST_DIGITS = 18
 
-#: What may be sent to predict, and a photo or document to read.
-PREDICT_TYPES = ("multipart/form-data", "image/png", "image/jpeg", "application/octet-stream", "application/json")
-PHOTO_TYPES = ("multipart/form-data", "image/png", "image/jpeg", "application/pdf", "application/octet-stream")
+_FORM, _RAW, _JSON = "multipart/form-data", "application/octet-stream", "application/json"
+_PICTURES = ("png", "jpeg", "webp", "gif", "tiff", "bmp", "heic", "avif")
+#: What may be sent to predict, and a photo or document to read. What else says that it is an image is looked at, too.
+PREDICT_TYPES = (_FORM, *(f"image/{kind}" for kind in _PICTURES), _RAW, _JSON)
+PHOTO_TYPES = (_FORM, *(f"image/{kind}" for kind in _PICTURES), "application/pdf", _RAW, _JSON)
 
-# How files of images begin that are opened for others; documents begin with %PDF- within the first kilobyte.
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_PDF, _HEAD_BYTES = b"%PDF-", 1024
+# What is opened for others, whatever it is called.
+_KINDS = ("PNG", "JPEG", "WebP", "GIF", "TIFF", "BMP", "HEIC", "AVIF")
 _SIDE_PX = 28
 _PIXELS = _SIDE_PX * _SIDE_PX
-_MOST_JSON_BYTES = 16_000_000
-# Of a pixel that is not 0, scaled in any of the usual ways.
-_LEAST_FLOAT, _MOST_FLOAT = 1e-6, 255.0
+_SHAPES = ((_SIDE_PX, _SIDE_PX), (_PIXELS,), (_SIDE_PX, _SIDE_PX, 1), (1, _SIDE_PX, _SIDE_PX))
+_MOST_JSON_BYTES = 16_000_000  # of numbers
+# The name that one image has in JSON, and those that several have; the last is TensorFlow Serving's.
+_ONE, _MANY = "image", ("images", "instances")
+# A number alone in a list: the only channel of a pixel.
+_ALONE = re.compile(rb"\[\s*([-+.0-9eE]+)\s*\]")
+# Of a pixel that is not 0, scaled in any of the usual ways; and how many of those of an image are so, where floats are.
+_LEAST_FLOAT, _MOST_FLOAT, _MOST_FLOATS = 1e-6, 255.0, 0.98
+# What raw numbers may be besides bytes, the widest first: half of one may look like a narrower one.
+_WIDER = ("<f8", "<u8", "<f4", "<u4", "<f2", "<u2")
+# Brighter pixels than 1 and less bright than this are of neither scale.
+_LEAST_BRIGHT = 16
 
 # What is taken apart on the event loop: some ten images in JSON, a millisecond at most. More goes to a thread, one body
 # after the other, because JSON takes twenty times its bytes meanwhile.
@@ -190,8 +202,8 @@ class _Parts:
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" not in options and field != "file":
             raise DataError(
-                f"The part {field[:_MOST_NAME]!r} of the form is no file. Send files only, with curl: "
-                "-F file=@digit.png; options belong into the address."
+                f"The part {field[:_MOST_NAME]!r} of the form is no file. Send files only, with curl: -F "
+                "file=@digit.png, of a canvas what toBlob() gives; options belong into the address."
             )
         name = options.get(b"filename", b"").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
         self.files.append(File(name[:_MOST_NAME] or "image", bytes(self._content)))
@@ -266,92 +278,212 @@ def asked_of(body: bytes, content_type: str, most: int) -> Asked:
     Raises ``DataError`` if it is not what its type says, or holds too many. Raises ``RefusedError`` if its type is none
     of ``PREDICT_TYPES``.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/octet-stream":
-        return Asked(_from_bytes(body, most))
-    if kind == "application/json":
-        return Asked(_from_json(body, most))
-    if kind == "multipart/form-data":
+    kind = _media_type(content_type)
+    if kind == _JSON:
+        return _from_json(body, most)
+    if kind == _FORM:
         return Asked(files=[_picture(file) for file in files_of(body, content_type, most)])
-    if kind in PREDICT_TYPES:
+    if kind == _RAW and not kind_of(body):
+        return Asked(_from_bytes(body, most))
+    if kind == _RAW or kind.startswith("image/"):
         return Asked(files=[_picture(File("image", body))])
     raise _unknown(content_type, PREDICT_TYPES)
 
 
 def photo_of(body: bytes, content_type: str) -> File:
     """Return the photo or document of a body; errors as ``asked_of``."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in PHOTO_TYPES:
+    kind = _media_type(content_type)
+    if kind == _JSON:
+        file = _photo_in_json(body)
+    elif kind == _FORM:
+        file = files_of(body, content_type, 1)[0]
+    elif kind.startswith("image/") or kind in PHOTO_TYPES:
+        file = File("image", body)
+    else:
         raise _unknown(content_type, PHOTO_TYPES)
-    file = files_of(body, content_type, 1)[0] if kind == "multipart/form-data" else File("image", body)
-    if not file.content.startswith(_SIGNATURES) and _PDF not in file.content[:_HEAD_BYTES]:
-        raise DataError(f"{file.name} is no PNG, JPEG or PDF, whatever its name says. Save it as one of them.")
+    if kind_of(file.content) not in (*_KINDS, "PDF"):
+        raise _no_picture(file, "PDF")
     return file
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _unknown(content_type: str, known: tuple[str, ...]) -> RefusedError:
     return RefusedError(
         415,
         f"The Content-Type {content_type[:100]!r} is not understood here; it is one of {', '.join(known)}.",
-        "With curl: -F file=@digit.png, or --data-binary @digit.png -H 'Content-Type: image/png'",
+        "With curl: -F file=@digit.png, or --data-binary @digit.png -H 'Content-Type: image/png'. In a browser: "
+        "fetch(address, {method: 'POST', headers: {'Content-Type': 'application/json'}, "
+        "body: JSON.stringify({image: canvas.toDataURL()})})",
     )
 
 
+def _no_picture(file: File, *more: str) -> DataError:
+    kind = kind_of(file.content)
+    what = f"is {kind}" if kind else "is no picture that is read here, whatever its name says"
+    kinds = ", ".join((*_KINDS, *more))
+    step = "Send documents to /api/read." if kind == "PDF" else f"Save it as one of {kinds}."
+    return DataError(f"{file.name} {what}. {step}")
+
+
 def _picture(file: File) -> DigitImage:
-    if not file.content.startswith(_SIGNATURES):
-        raise DataError(f"{file.name} is neither PNG nor JPEG, whatever its name says. Save it as one of them.")
+    if kind_of(file.content) not in _KINDS:
+        raise _no_picture(file)
     return DigitImage(file.name, file.content, small_image(file.content))
 
 
 def _from_bytes(body: bytes, most: int) -> NDArray[np.float32]:
     n, rest = divmod(len(body), _PIXELS)
     if rest or not n:
+        saved = " Of a .npy file send the array alone: images.tobytes()." if body.startswith(b"\x93NUMPY") else ""
         raise DataError(
-            f"Raw images have {_PIXELS} bytes each, 28 x 28, row by row, ink bright on dark; got {len(body):,} bytes. "
-            "For an image file, say so: Content-Type: image/png"
+            f"Raw images have {_PIXELS} bytes each, 28 x 28, row by row, ink bright on dark; got {len(body):,} bytes."
+            f"{saved} For an image file, say so: Content-Type: image/png"
         )
-    _check_number(n, most)
-    for dtype in ("<f4", "<f8"):
-        if n % np.dtype(dtype).itemsize == 0 and _are_floats(np.frombuffer(body, dtype)):
+    for dtype in map(np.dtype, _WIDER):
+        if n % dtype.itemsize == 0 and _are_pixels(np.frombuffer(body, dtype)):
             raise DataError(
-                f"These look like {np.dtype(dtype).name} numbers; raw images are bytes, uint8, 0 to 255. In Python: "
-                "(images * 255).astype('uint8').tobytes(), or send numbers from 0 to 1 as JSON."
+                f"These look like {dtype.name} numbers, {_counted(n // dtype.itemsize)}; raw images are bytes, uint8, "
+                "0 to 255. In Python: (images * 255).astype('uint8').tobytes() where they are from 0 to 1, or else "
+                "images.astype('uint8').tobytes(). Or send the numbers as JSON."
             )
+    _check_number(n, most)
     pixels = np.frombuffer(body, np.uint8).reshape(n, _SIDE_PX, _SIDE_PX)
     return pixels.astype(np.float32) / np.float32(255)
 
 
-def _are_floats(numbers: NDArray[np.floating[Any]]) -> bool:
-    """Whether bytes are floats of the size that pixels have; those of images of uint8 are next to never."""
+def _are_pixels(numbers: NDArray[Any]) -> bool:
+    """Whether bytes are wider numbers of the size that pixels have; those of images of uint8 are next to never."""
+    if numbers.dtype.kind == "u":
+        return bool(numbers.any() and numbers.max() <= _MOST_FLOAT)
     with np.errstate(invalid="ignore"):
         sizes = np.abs(numbers[numbers != 0])
-        return len(sizes) > 0 and bool(((sizes >= _LEAST_FLOAT) & (sizes <= _MOST_FLOAT)).all())
+        are_usual = (sizes >= _LEAST_FLOAT) & (sizes <= _MOST_FLOAT)
+        return len(sizes) > 0 and float(are_usual.mean()) >= _MOST_FLOATS
 
 
-def _from_json(body: bytes, most: int) -> NDArray[np.float32]:
-    # Lists and objects take twenty times the memory of their text, so they are counted before they are made.
-    if len(body) > _MOST_JSON_BYTES or body.count(b"[") > (_SIDE_PX + 1) * most + 1 or body.count(b"{") > 1:
-        raise DataError(f"This is more than {most:,} images, or no images. Send raw bytes, or fewer at a time.")
-    if body.count(b":") > 1:
+def _counted(n: int) -> str:
+    return f"{n:,} image{'' if n == 1 else 's'}"
+
+
+# ---- JSON ----
+
+
+def _from_json(body: bytes, most: int) -> Asked:
+    name, images = _named_in_json(body, most)
+    if isinstance(images, str):
+        images = [images]
+    if not isinstance(images, list) or not images:
+        raise _no_list()
+    if all(isinstance(image, str) for image in images):
+        _check_number(len(images), most)
+        names = ["image"] if len(images) == 1 else [f"image#{k}" for k in range(len(images))]
+        contents = map(_decoded, images, names)
+        return Asked(files=[_picture(file) for file in map(File, names, contents)])
+    if body.count(b'"') > 2:  # of texts NumPy makes arrays as wide as the longest one
+        raise _no_image()
+    if b"true" in body or b"false" in body:
+        raise DataError("Pixels are numbers, not true or false. Send 1 and 0.")
+    if _is_one_image(images):
+        images = [images]
+    _check_number(len(images), most)
+    if not all(map(_has_shape, images)):
+        raise _colors() if any(map(_has_colors, [images, *images])) else _no_image()
+    if name == _ONE and len(images) > 1:
+        raise DataError(f'These are {len(images):,} images. Call them "images", as in {{"images": [...]}}.')
+    return Asked(_as_fractions(_as_array(images)))
+
+
+def _photo_in_json(body: bytes) -> File:
+    _, images = _named_in_json(body, 1)
+    if isinstance(images, list) and len(images) == 1:
+        images = images[0]
+    if not isinstance(images, str):
+        raise DataError(
+            'A photo in JSON is one text with its bytes in base64, such as canvas.toDataURL() gives: {"image": '
+            '"data:image/png;base64,..."}. Send one; numbers are for /api/predict.'
+        )
+    return File("image", _decoded(images, "image"))
+
+
+def _named_in_json(body: bytes, most: int) -> tuple[str, Any]:
+    """Return what a body of JSON has under one of the names, and the name.
+
+    Lists and objects take twenty times the memory of their text, so they are counted before they are made.
+    """
+    if body.count(b"{") > 1:
+        raise DataError(
+            'An image in JSON is a list of numbers, as in {"images": [[...]]}, or a text in base64, and no object. The '
+            'pixels of a canvas become one: send canvas.toDataURL() as "image", or Array.from(numbers).'
+        )
+    n_texts = body.count(b'"') // 2 - 1
+    has_texts = n_texts > 0
+    if body.count(b"[") * 2 > body.count(b",") and not has_texts:
+        body = _ALONE.sub(rb"\1", body)
+    most_lists = (_SIDE_PX + 1) * most + 2
+    if (
+        body.count(b"[") > most_lists
+        or (has_texts and body.count(b",") > 2 * most + 2)
+        or (not has_texts and len(body) > _MOST_JSON_BYTES)
+    ):
+        raise DataError(
+            f"This is more than {_counted(most)}, or no images: under one name, all of them numbers or all texts in "
+            "base64. Send raw bytes, or fewer at a time."
+        )
+    if body.count(b":") > 1 + max(n_texts, 0):
         raise _no_list()
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise DataError(f"The body is no JSON: {error}. Send an object with images: {{'images': [[...]]}}") from None
-    if b"true" in body or b"false" in body:
-        raise DataError("Pixels are numbers, not true or false. Send 1 and 0.")
-    images = document.get("images") if isinstance(document, dict) else None
-    if not isinstance(images, list) or not images:
+        step = 'Send {"image": "data:image/png;base64,..."} or {"images": [[...]]}.'
+        raise DataError(f"The body is no JSON: {error}. {step}") from None
+    if not isinstance(document, dict) or len(document) != 1 or (name := next(iter(document))) not in (_ONE, *_MANY):
         raise _no_list()
-    _check_number(len(images), most)
-    # Beside the name, texts would be in lists: of those NumPy makes arrays as wide as the longest one.
-    if body.count(b'"') > 2 or not all(map(_has_shape, images)):
-        raise _no_image()
-    return _as_fractions(_as_array(images))
+    return name, document[name]
+
+
+def _decoded(text: str, name: str) -> bytes:
+    """Return the bytes of a picture in base64, with or without the ``data:`` address around it that browsers make."""
+    kind, data = "", text.strip()
+    if data[:5].lower() == "data:":
+        head, _, data = data.partition(",")
+        kind, *settings = (word.strip().lower() for word in head[5:].split(";"))
+        if not data.strip():
+            raise DataError(f"{name} is a data URL with nothing in it: a canvas has to have a width and a height.")
+        if "base64" not in settings:
+            raise DataError(f'{name} is no base64. Send what canvas.toDataURL() gives: "data:image/png;base64,..."')
+        if kind and not kind.startswith("image/") and kind not in PHOTO_TYPES:
+            raise DataError(f"{name} says that it is {kind[:100]}, which is no picture. Send image/png or image/jpeg.")
+    elif "://" in data[:40] or data[:5].lower() == "blob:":
+        raise DataError(f"{name} is an address, and nothing is fetched from there. Send the picture itself.")
+    # Of a line each 76 characters, for addresses (- and _), and without = at the end: all of them are usual.
+    plain = "".join(data.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        content = binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
+    except ValueError:  # binascii's error is one
+        content = b""
+    if not content:
+        raise DataError(
+            f"{name} is no base64, or not all of it. Send what canvas.toDataURL() gives, or in Python: "
+            "base64.b64encode(content).decode()"
+        )
+    return content
+
+
+def _is_one_image(images: list[Any]) -> bool:
+    """Tell whether what stands for all images is one alone: 784 numbers, 28 rows of 28, or those of colors."""
+    first = images[0]
+    if not isinstance(first, list):
+        return True
+    return len(images) == len(first) == _SIDE_PX and not isinstance(first[0], list)
 
 
 def _has_shape(image: Any) -> bool:
-    """Tell whether an image is 784 of something or 28 rows of 28 of something."""
+    """Tell whether an image is 784 of something or 28 rows of 28 of something, maybe in a list of its only channel."""
+    if isinstance(image, list) and len(image) == 1 and isinstance(image[0], list):
+        image = image[0]
     if not isinstance(image, list):
         return False
     if len(image) == _SIDE_PX:
@@ -359,8 +491,28 @@ def _has_shape(image: Any) -> bool:
     return len(image) == _PIXELS
 
 
+def _has_colors(image: Any) -> bool:
+    """Tell whether an image has three or four numbers a pixel."""
+    if not isinstance(image, list):
+        return False
+    rows = image if len(image) == _SIDE_PX else []
+    pixels = [row[0] for row in rows if isinstance(row, list) and len(row) == _SIDE_PX]
+    are_colors = any(isinstance(pixel, list) and len(pixel) in (3, 4) for pixel in pixels)
+    return are_colors or len(image) in (3 * _PIXELS, 4 * _PIXELS)
+
+
+def _colors() -> DataError:
+    return DataError(
+        "These are colors, three or four numbers a pixel, and one is needed: how much ink there is. Of a canvas send "
+        'canvas.toDataURL() as "image".'
+    )
+
+
 def _no_list() -> DataError:
-    return DataError('The JSON is an object with one list: {"images": [...]}, each image 28 rows of 28 numbers.')
+    return DataError(
+        'The JSON is an object with one name: {"image": "data:image/png;base64,..."}, or {"images": [...]} with more '
+        "of those, or with 28 rows of 28 numbers each. Options belong into the address."
+    )
 
 
 def _no_image() -> DataError:
@@ -375,18 +527,33 @@ def _as_array(images: list[Any]) -> NDArray[np.float64]:
         array = np.asarray(images)
     except ValueError:  # some are rows, some are not
         raise _no_image() from None
-    if array.dtype.kind not in "iuf" or array.shape[1:] not in ((_SIDE_PX, _SIDE_PX), (_PIXELS,)):
+    if array.dtype.kind not in "iuf" or array.shape[1:] not in _SHAPES:
         raise _no_image()
     return array.reshape(-1, _SIDE_PX, _SIDE_PX).astype(np.float64)
 
 
 def _as_fractions(array: NDArray[np.float64]) -> NDArray[np.float32]:
-    if array.min() < 0 or array.max() > 255:
-        raise DataError("Pixels are numbers from 0 to 255, or from 0 to 1; ink is bright. Scale them first.")
-    # Where none is above 1, they are fractions of full ink: of 0 to 255, such images would be black to the eye.
-    return (array / (255.0 if array.max() > 1 else 1.0)).astype(np.float32)
+    """Return images from 0 to 1; where none is above 1 they are so already, for of 0 to 255 nothing could be seen."""
+    least, brightest = float(array.min()), float(array.max())
+    if least < 0 or brightest > 255:
+        scaled = "scaled for a network, it seems; send them as they were before" if least < 0 else "Scale them first"
+        raise DataError(
+            f"Pixels are numbers from 0 to 255, or from 0 to 1; ink is bright. These go from {least:g} to "
+            f"{brightest:g}: {scaled}."
+        )
+    if 1 < brightest < _LEAST_BRIGHT:
+        raise DataError(
+            f"The brightest pixel is {brightest:g}: too much for 0 to 1, and of 0 to 255 nothing could be seen. "
+            "Send all from 0 to 1, or all from 0 to 255."
+        )
+    if brightest <= 1:
+        return array.astype(np.float32)
+    tops = array.max((1, 2))
+    if ((tops > 0) & (tops <= 1)).any():
+        raise DataError("Some images go to 255 and some to 1. Send all from 0 to 1, or all from 0 to 255.")
+    return (array / 255.0).astype(np.float32)
 
 
 def _check_number(n: int, most: int) -> None:
     if n > most:
-        raise DataError(f"A request has at most {most:,} images; got {n:,}. Send fewer at a time.")
+        raise DataError(f"A request has at most {_counted(most)}; got {n:,}. Send fewer at a time.")

@@ -173,20 +173,32 @@ COMPARISON = _object(
 
 _PIXEL: Schema = {"type": "number", "minimum": 0, "maximum": 255}
 _ROWS = _list(_list(_PIXEL, minItems=28, maxItems=28), minItems=28, maxItems=28)
+_IN_BASE64: Schema = {
+    "type": "string",
+    "format": "data-url",
+    "description": "A picture of any size as canvas.toDataURL() gives it, or its bytes in base64 alone; the digit is "
+    "found in it.",
+}
+_IMAGE: Schema = {"anyOf": [_IN_BASE64, _ROWS, _list(_PIXEL, minItems=784, maxItems=784)]}
 _IMAGES: Schema = {
-    "type": "object",
-    "properties": {
-        "images": _list(
-            {"anyOf": [_ROWS, _list(_PIXEL, minItems=784, maxItems=784)]},
-            minItems=1,
-            description="All of one shape: rows, or pixels row by row. From 0 to 255, or all from 0 to 1; ink bright.",
-        )
-    },
-    "required": ["images"],
-    "additionalProperties": False,
+    "anyOf": [
+        _object(image=_IMAGE),
+        _object(
+            images={
+                "anyOf": [_list(one, minItems=1) for one in _IMAGE["anyOf"]],
+                "description": "All texts or all of one shape: rows, or pixels row by row; a list around each number, "
+                "the only channel, is taken, too. From 0 to 255, or all from 0 to 1; ink bright.",
+            }
+        ),
+    ]
 }
 _STROKE = [[200 if 13 <= column <= 15 and 5 <= row <= 22 else 0 for column in range(28)] for row in range(28)]
 _BINARY: Schema = {"type": "string", "format": "binary"}
+# A stroke, 16 x 16 pixels.
+_DATA_URL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAAHElEQVR42mP8z8DEwMDyv5GJgQE/YvzPwMTAAAB0SQOf"
+    "ZtipKQAAAABJRU5ErkJggg=="
+)
 
 
 def _form(files: Schema, kinds: str) -> Schema:
@@ -194,6 +206,7 @@ def _form(files: Schema, kinds: str) -> Schema:
     return {"schema": schema, "encoding": {"file": {"contentType": kinds}}}
 
 
+_FILES = ", ".join(kind for kind in PREDICT_TYPES if kind.startswith("image/"))
 INVERT: Schema = {
     "name": "invert",
     "in": "query",
@@ -204,8 +217,14 @@ PREDICT_BODY: Schema = {
     "required": True,
     "content": {kind: {"schema": _BINARY} for kind in PREDICT_TYPES}
     | {
-        "multipart/form-data": _form(_list(_BINARY, minItems=1), "image/png, image/jpeg"),
-        "application/json": {"schema": _IMAGES, "examples": {"a one": {"value": {"images": [_STROKE]}}}},
+        "multipart/form-data": _form(_list(_BINARY, minItems=1), _FILES),
+        "application/json": {
+            "schema": _IMAGES,
+            "examples": {
+                "a one": {"value": {"images": [_STROKE]}},
+                "what a canvas gives": {"value": {"image": _DATA_URL}},
+            },
+        },
         "application/octet-stream": {
             "schema": _BINARY | {"description": "784 bytes an image, row by row, ink bright on dark."}
         },
@@ -214,7 +233,8 @@ PREDICT_BODY: Schema = {
 PHOTO_BODY: Schema = {
     "required": True,
     "content": {kind: {"schema": _BINARY} for kind in PHOTO_TYPES}
-    | {"multipart/form-data": _form(_BINARY, "image/png, image/jpeg, application/pdf")},
+    | {"multipart/form-data": _form(_BINARY, f"{_FILES}, application/pdf")}
+    | {"application/json": {"schema": _object(image=_IN_BASE64), "example": {"image": _DATA_URL}}},
 }
 
 

@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -30,7 +30,7 @@ from digitlab.errors import ConfigError
 from digitlab.serving.accounting import Accounted, Lines
 from digitlab.serving.api import OPEN_PATHS, PATHS, PredictDoor, build_api
 from digitlab.serving.bodies import header
-from digitlab.serving.guard import Guard, RefusedError, checked_token, is_loopback, response_of
+from digitlab.serving.guard import Guard, RefusedError, checked_origins, checked_token, is_loopback, response_of
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.service import Service
 
@@ -118,11 +118,12 @@ def guarded_api(
     *,
     token: str | None = None,
     local_only: bool = True,
+    origins: Collection[str] = (),
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> ASGIApp:
-    """Return the API as an ASGI app that lets in who may ask, and counts and logs every request."""
+    """Return the API as an ASGI app that lets in who may ask, and counts and logs every request; as ``Guard``."""
     door = PredictDoor(build_api(service, lifespan), service)
-    guard = Guard(door, token=token, local_only=local_only, open_paths=OPEN_PATHS)
+    guard = Guard(door, token=token, local_only=local_only, open_paths=OPEN_PATHS, origins=origins)
     return Accounted(guard, service.measures, lines, PATHS)
 
 
@@ -135,12 +136,14 @@ def run_server(
     port: int | None = None,
     token: str | None = None,
     log: bool = True,
+    allow_origins: Iterable[str] = (),
 ) -> int:
     """Serve the API until Ctrl-C or SIGTERM, requests that were accepted before being answered first; return 0.
 
-    Raises ``InputError`` if host, port, token, model or pixels cannot be used.
+    Raises ``InputError`` if host, port, token, origins, model or pixels cannot be used.
     """
     token = checked_token(host, token, "API")
+    origins = checked_origins(allow_origins, token)
     service = Service(options, model, runs, pixels)
     lines = Lines(sys.stderr if log else None)
     with listening_socket(host, port) as listening:
@@ -161,7 +164,7 @@ def run_server(
             lines.flush()
 
         SignalledServer(
-            guarded_api(service, lines, token=token, local_only=is_loopback(host), lifespan=lifespan),
+            guarded_api(service, lines, token=token, local_only=is_loopback(host), origins=origins, lifespan=lifespan),
             "The API's server",
             service.stop,
             ws="none",

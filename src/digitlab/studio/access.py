@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode
@@ -33,32 +33,25 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from digitlab.serving.api import PATHS
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import (
+    Guard,
     RefusedError,
     bearer_of,
     digest,
-    host_name,
-    is_loopback,
-    is_other_site,
-    is_own_origin,
+    foreign_page,
+    is_allowed_origin,
     is_same,
     response_of,
+    who_asks,
 )
 from digitlab.serving.server import Stuck
 
-# Of the HTTP API beside the page, whose errors are JSON.
-_WORDS = {
-    401: ("The Studio asks for its token.", "Send the header 'Authorization: Bearer ...' with it."),
-    400: ("The request names its Host more than once.", "Send one Host header."),
-    403: ("The Studio answers only to its own address, and to no other site.", "Ask the address that it shows."),
-}
+_NOTHING_HERE = "There is nothing at this address.", "The Studio is at /"
 _NO_TOKEN = (
-    "401: this Studio asks for its token. Open the address that the terminal shows, which ends with ?token=..., or "
-    "send the header 'Authorization: Bearer ...'.\n"
+    "This Studio asks for its token.",
+    "Open the address that the terminal shows, which ends with ?token=..., or send the header "
+    "'Authorization: Bearer ...'.",
 )
-_TWO_HOSTS = "400: the request names its Host more than once.\n"
-_NOTHING_HERE = "404: there is nothing at this address; the Studio is at /\n"
-_WRONG_HOST = "403: the Studio answers only to the address that the terminal shows; open that one.\n"
-_WRONG_ORIGIN = "403: the Studio talks only to its own page; open the address that the terminal shows.\n"
+_WRONG_PAGE = "The Studio talks only to its own page.", "Open the address that the terminal shows."
 
 _BASE = {
     "x-content-type-options": "nosniff",
@@ -102,11 +95,21 @@ class Access:
     """Lets requests and websockets through to an ASGI app, or answers them with a sentence.
 
     ``token`` is what everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer
-    token. ``local_only`` asks for a loopback Host.
+    token. ``local_only`` asks for a loopback Host. Pages of ``origins``, of ``checked_origins``, may ask the API, with
+    the Bearer token alone.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None = None, local_only: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None = None,
+        local_only: bool = True,
+        origins: Collection[str] = (),
+    ) -> None:
         self.app = app
+        self._guard = Guard(app, token=token, local_only=local_only, origins=origins)
+        self._origins = origins
         self._token = None if token is None else digest(token)
         self._local_only = local_only
         # The cookie is not the token, and means nothing to the next process.
@@ -129,30 +132,30 @@ class Access:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        is_named_once = sum(name.lower() == b"host" for name, _ in scope["headers"]) < 2
-        refusal = self._refusal(scope, headers) if is_named_once else PlainTextResponse(_TWO_HOSTS, 400)
-        if refusal is not None:
-            if scope["path"] in PATHS and refusal.status_code in _WORDS:
-                refusal = response_of(RefusedError(refusal.status_code, *_WORDS[refusal.status_code]))
-            await _answer(refusal, scope, receive, send)
+        is_api = scope["type"] == "http" and scope["path"] in PATHS
+        page = who_asks(scope["headers"], local_only=self._local_only)
+        answer: Response | RefusedError | None
+        if page is None or isinstance(page, RefusedError):
+            answer = page or self._missing(scope, headers)
+        elif is_api and is_allowed_origin(page, self._origins):
+            await self._guard(scope, receive, Guarded(send, ""))
+            return
+        elif not page and _is_click(scope, headers):
+            answer = self._missing(scope, headers)
+        else:
+            answer = foreign_page(page) if is_api else RefusedError(403, *_WRONG_PAGE)
+        if answer is None and "\0" in scope["path"]:  # the system knows no names with a zero in them
+            answer = RefusedError(404, *_NOTHING_HERE)
+        if isinstance(answer, RefusedError):
+            answer = response_of(answer) if is_api else _in_words(answer)
+        if answer is not None:
+            await _answer(answer, scope, receive, send)
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
             await self.app(scope, receive, Guarded(send, headers.get("host", "")))
 
-    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
-        host = headers.get("host", "")
-        if self._local_only and not is_loopback(host_name(host)):
-            return PlainTextResponse(_WRONG_HOST, 403)
-        if "origin" in headers and not is_own_origin(headers["origin"], host):
-            return PlainTextResponse(_WRONG_ORIGIN, 403)
-        if is_other_site(headers.get("sec-fetch-site", "")) and not _is_click(scope, headers):
-            return PlainTextResponse(_WRONG_ORIGIN, 403)
-        # The system knows no names with a zero in them.
-        nowhere = PlainTextResponse(_NOTHING_HERE, 404) if "\0" in scope["path"] else None
-        return self._missing(scope, headers) or nowhere
-
-    def _missing(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
+    def _missing(self, scope: Scope, headers: Mapping[str, str]) -> Response | RefusedError | None:
         """Return what is answered to somebody without the token, or who comes with it for the first time."""
         if self._token is None:
             return None
@@ -162,9 +165,9 @@ class Access:
             if self._opening is not None and is_same(shown, self._opening):
                 self._opening = None
             elif not is_same(shown, self._token):
-                return PlainTextResponse(_NO_TOKEN, 401)
+                return RefusedError(401, *_NO_TOKEN)
             return self._welcome(scope, [pair for pair in query if pair[0] != "token"])
-        return None if self._is_known(scope, headers) else PlainTextResponse(_NO_TOKEN, 401)
+        return None if self._is_known(scope, headers) else RefusedError(401, *_NO_TOKEN)
 
     def _is_known(self, scope: Scope, headers: Mapping[str, str]) -> bool:
         shown = bearer_of(headers.get("authorization", ""))
@@ -195,6 +198,10 @@ def _is_click(scope: Scope, headers: Mapping[str, str]) -> bool:
         and scope["method"] == "GET"
         and (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
     )
+
+
+def _in_words(refusal: RefusedError) -> Response:
+    return PlainTextResponse(f"{refusal.status}: {refusal.message} {refusal.next_step}\n", refusal.status)
 
 
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -294,7 +301,7 @@ def add_page(build: Callable[..., Any]) -> None:
 
     @app.exception_handler(404)
     async def nowhere(_: Request, __: Exception) -> Response:
-        return PlainTextResponse(_NOTHING_HERE, 404)
+        return _in_words(RefusedError(404, *_NOTHING_HERE))
 
 
 def keep_few_unseen(client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import webbrowser
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.accounting import Accounted, Lines
 from digitlab.serving.api import PATHS, PredictDoor, build_api
-from digitlab.serving.guard import checked_token, is_loopback
+from digitlab.serving.guard import checked_origins, checked_token, is_loopback
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import SignalledServer, address_of, listening_socket
 from digitlab.serving.service import Service
@@ -124,13 +124,16 @@ def run_studio(
     autostart: bool = True,
     page_seconds: float = PAGE_SECONDS,
     data: str | None = None,
+    allow_origins: Iterable[str] = (),
 ) -> int:
     """Serve the Studio until Ctrl-C or SIGTERM, which is how it ends: the exit code is 0.
 
     Beyond a loopback ``host`` it needs a token, by default the environment's ``DIGITLAB_TOKEN``; without ``port`` it is
-    8000 or the next free one. ``data`` is what is learned from, MNIST by default. ConfigError for what cannot be used.
+    8000 or the next free one. ``data`` is what is learned from, MNIST by default. Pages of ``allow_origins`` may ask
+    the API. ConfigError for what cannot be used.
     """
     token = checked_token(host, token)
+    origins = checked_origins(allow_origins, token)
     PROCESSES.allow(page_seconds)
     listening = listening_socket(host, port)
     address = address_of(listening, host, token and quote(token))
@@ -172,7 +175,7 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    access = Access(BesideThePage(Polled(app), service), token=token, local_only=is_local)
+    access = Access(BesideThePage(Polled(app), service), token=token, local_only=is_local, origins=origins)
     SignalledServer(
         # Compressing costs more than it saves where nothing leaves the machine.
         access if is_local else GZipMiddleware(access),

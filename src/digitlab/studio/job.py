@@ -30,8 +30,6 @@ class Recording:
     same however many there are, and what was thinned is spread evenly over the run. All methods may be called from any
     thread. The first and the newest are kept even where they do not fit ``budget_bytes``.
 
-    Examples
-    --------
     >>> recording = Recording(budget_bytes=4 * 4)
     >>> for step in range(10):
     ...     recording.add(step, np.full(1, step, np.float32))

@@ -51,8 +51,6 @@ class LessonLink(Value):
     ``layers`` is a network of one's own, instead of the zoo's ``network``; ``changes`` what differs otherwise from the
     defaults of ``TrainConfig``; ``step`` where in the training the page looks, None for the newest.
 
-    Examples
-    --------
     >>> link = LessonLink(changes={"epochs": 3, "optimizer": "sgd"}, tab="training")
     >>> link.to_query()
     'network=codelab_cnn&epochs=3&optimizer=sgd&tab=training'
@@ -182,8 +180,8 @@ def _packed(architecture: Architecture) -> str:
     form = architecture.to_dict()
     for entry in form["layers"]:
         for known in dataclasses.fields(LAYERS[entry["class_name"]]):
-            if known.name in entry and entry[known.name] == known.default:
-                del entry[known.name]
+            if entry.get(known.name) == known.default:
+                entry.pop(known.name, None)
     text = json.dumps(form, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from nicegui import Client, background_tasks, ui
@@ -260,48 +261,51 @@ class Page:
         return made
 
     @contextmanager
-    def telling_errors(self) -> Iterator[None]:
-        """Tell whoever looks at the page what digitlab says went wrong inside, and go on behind it."""
+    def telling_errors(self, tell: Callable[[str], Any] | None = None, unforeseen: str = "") -> Iterator[None]:
+        """Tell whoever looks at the page what digitlab says went wrong inside, and go on behind it.
+
+        With ``unforeseen``, a sentence with ``{}`` for the error, others than digitlab's are logged and told, too.
+        """
         try:
             yield
         except DigitlabError as error:
-            self.notify(str(error), "error")
+            (tell or partial(self.notify, kind="error"))(str(error))
+        except Exception as error:
+            if not unforeseen:
+                raise
+            _LOG.exception("Something on the page failed.")
+            (tell or partial(self.notify, kind="error"))(unforeseen.format(error))
 
     # What the tabs do.
 
     def set_cursor(self, step: int | None) -> None:
         """Look at another step; None follows the newest."""
-        if step != self.cursor:
-            self.cursor = step
-            self._write_address()
-            self.tell("cursor")
+        self._set("cursor", cursor=step)
 
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
         """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
-        config = self.config if config is None else config
-        if (config, architecture) != (self.config, self.architecture):
-            self.config, self.architecture = config, architecture
-            self._write_address()
-            self.tell("settings")
+        self._set("settings", config=self.config if config is None else config, architecture=architecture)
 
     def set_tab(self, name: str) -> None:
         """Show another tab."""
-        if name != self.tab:
-            self.tab = name
-            self._write_address()
-            self.tell("tab")
+        self._set("tab", tab=name)
 
     def evaluate_run(self, name: str) -> None:
         """Let the Evaluation tab be about a run of the folder; about the training of this page for an empty name."""
-        if name != self.run_name:
-            self.run_name = name
-            self.tell("subject")
+        self._set("subject", run_name=name)
 
     def evaluate_on(self, n_images: int | None) -> None:
         """Evaluate everything on so many test images; None for all."""
-        if n_images != self.n_images:
-            self.n_images = n_images
-            self.tell("subject")
+        self._set("subject", n_images=n_images)
+
+    def _set(self, event: str, **values: Any) -> None:
+        """Be about something else, in the page's address too, and tell it where that is a change."""
+        if any(getattr(self, name) != value for name, value in values.items()):
+            for name, value in values.items():
+                setattr(self, name, value)
+            if event != "subject":  # which no lesson is about
+                self._write_address()
+            self.tell(event)
 
     def notify(self, sentence: str, kind: str = "info") -> None:
         """Show a sentence over the page; an ``error`` or a ``warning`` stays until it is closed."""

@@ -149,8 +149,6 @@ _MOST_BYTES = 64 * 2**20
 def report_url(name: str) -> str:
     """Return where the report of a run is found.
 
-    Examples
-    --------
     >>> report_url("2026-11-22_codelab-cnn_s0")
     '/runs/2026-11-22_codelab-cnn_s0/report.html'
     """

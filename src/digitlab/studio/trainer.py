@@ -8,7 +8,9 @@ import math
 import re
 import threading
 import zlib
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +32,34 @@ from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
 
 T = TypeVar("T")
+
+
+class Remembered:
+    """What was made lately, at most so much, for all pages; what is asked for twice at once is made once."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is remembered by a key; what fails is not."""
+        with self._lock:
+            found: Future[T] | None = self._known.get(key)
+            is_mine = found is None
+            if found is None:
+                found = self._known[key] = Future()
+                if len(self._known) > self._most:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(key)
+        if is_mine:
+            try:
+                found.set_result(make())
+            except BaseException as error:
+                with self._lock:
+                    self._known.pop(key, None)
+                found.set_exception(error)
+        return found.result()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,11 +14,11 @@ from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
 from digitlab.explanation.facts import plural
 from digitlab.studio.page import Page
-from digitlab.studio.widgets.card import Exports, Rows, card, records_of
+from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.digit_views import Answers, ImageList
-from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable
+from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable, matrix_table
 from digitlab.svg import thinned
 from digitlab.text import percent
 
@@ -87,7 +87,7 @@ class ComparisonView:
                 values = {letter: dict(zip(*curve, strict=True)).get(x) for letter, curve in curves.items()}
                 chart.set_cursor(x, {letter: value for letter, value in values.items() if value is not None})
 
-        exports = Exports(png=lambda: chart.png(), svg=lambda: chart.svg(), csv=table, json=lambda: records_of(table()))
+        exports = Exports(png=lambda: chart.png(), svg=lambda: chart.svg(), csv=table)
         with card(title, help=x_name.lower(), exports=exports):
             is_marked = x_name == "Epoch"
             curves = [Curve("A", "--series-1", marked=is_marked), Curve("B", "--series-2", marked=is_marked)]
@@ -104,9 +104,7 @@ class ComparisonView:
 
         def table() -> Rows:
             found = self._found()
-            names = found.a.evaluation.class_names
-            rows = zip(names, found.confusion_difference, strict=True)
-            return ("label", *names), [(name, *counts) for name, counts in rows]
+            return matrix_table(found.a.evaluation.class_names, found.confusion_difference)
 
         exports = Exports(svg=svg, draws=True, csv=table, json=lambda: table()[1])
         with card("Difference of the confusion matrices", help="comparison", exports=exports):
@@ -125,8 +123,7 @@ class ComparisonView:
                 for d in disagreeing(self._found(), self._selection, self._who)
             ]
 
-        exports = Exports(csv=table, json=lambda: records_of(table()))
-        with card("Images on which they disagree", help="comparison", exports=exports):
+        with card("Images on which they disagree", help="comparison", exports=Exports(csv=table)):
             with ui.element("div").classes("toolbar"):
                 self._shown = ui.select(WHO, value=EVERYBODY, label="Show", on_change=self._choose_who)
                 self._shown.classes("evaluation-set")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from nicegui import ui
 
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import DigitlabError, InputError, RunError
+from digitlab.errors import InputError, RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.finish import is_own_data
@@ -24,11 +19,11 @@ from digitlab.evaluation.report import reliability_chart
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
-from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card, records_of
+from digitlab.studio.trainer import Remembered, Trainer
+from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images, tell
 from digitlab.studio.widgets.digit_views import Answers, ImageList
-from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table
+from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table, matrix_table
 from digitlab.svg import standalone_svg
 from digitlab.text import percent
 from digitlab.values import Evaluation
@@ -37,8 +32,6 @@ _NAME = "Evaluation"
 _HERE = "The training here"
 # Evaluations that are remembered.
 _MOST_EVALUATIONS = 32
-_log = logging.getLogger("digitlab.studio")
-T = TypeVar("T")
 
 
 class EvaluationTab:
@@ -74,7 +67,7 @@ class EvaluationTab:
         with ui.element("div").classes("wide-pair"):
             with card("Confusion Matrix", help="confusion_matrix", exports=self._matrix_exports()):
                 self._matrix = ConfusionMatrix(self._page.data.class_names, partial(self._choose, reveal=True))
-            with card("Images", help="mistakes", exports=Exports(csv=self._image_table, json=self._image_records)):
+            with card("Images", help="mistakes", exports=Exports(csv=self._image_table)):
                 with ui.element("div").classes("toolbar"):
                     ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
                 self._images = ImageList(self._page.data.class_names, label="Chosen images")
@@ -107,31 +100,21 @@ class EvaluationTab:
     async def _offer(self) -> None:
         """Bring the choice of runs up to date."""
         page = self._page
-        try:
-            lines = await asyncio.to_thread(run_lines, page.trainer)
-        except DigitlabError as error:
-            self._fail(str(error))
-            return
-        names = [line.name for line in lines if line.has_model]
-        options = {"": _HERE} | {name: f"Run {name}" for name in [*names, page.run_name] if name}
-        if page.is_open and options != self._names:
-            self._names = options
-            self._model.set_options(options, value=page.run_name)
+        with page.telling_errors(self._fail):
+            names = [line.name for line in await asyncio.to_thread(run_lines, page.trainer) if line.has_model]
+            options = {"": _HERE} | {name: f"Run {name}" for name in [*names, page.run_name] if name}
+            if page.is_open and options != self._names:
+                self._names = options
+                self._model.set_options(options, value=page.run_name)
 
     async def _refresh(self) -> None:
         page = self._page
-        try:
+        with page.telling_errors(self._fail, "The evaluation failed: {}. Choose another network, or reload the page."):
             if page.run_name:
                 evaluate = partial(evaluate_kept_run, page.trainer, page.data, page.run_name, page.n_images)
             else:
                 evaluate = partial(evaluate_training, page.trainer, page.data, page.cursor, page.n_images)
             found = await asyncio.to_thread(evaluate)
-        except DigitlabError as error:
-            self._fail(str(error))
-        except Exception as error:
-            _log.exception("An evaluation failed")
-            self._fail(f"The evaluation failed: {error}. Choose another network, or reload the page.")
-        else:
             if page.is_open:
                 await self._draw(found)
 
@@ -193,16 +176,11 @@ class EvaluationTab:
             names, matrix = found.evaluation.class_names, found.evaluation.confusion_matrix
             return matrix_svg(f"Confusion matrix: {found.what}", names, count_cells(matrix, names))
 
-        def table() -> Rows:
-            found = self._found().evaluation
-            rows = zip(found.class_names, found.confusion_matrix, strict=True)
-            return ("label", *found.class_names), [(name, *counts) for name, counts in rows]
-
         def plain() -> dict[str, Any]:
             found = self._found().evaluation
             return {"class_names": found.class_names, "confusion_matrix": found.confusion_matrix}
 
-        return Exports(svg=svg, draws=True, csv=table, json=plain)
+        return Exports(svg=svg, draws=True, csv=lambda: matrix_table(*plain().values()), json=plain)
 
     def _calibration_exports(self) -> Exports:
         def svg() -> str:
@@ -224,9 +202,6 @@ class EvaluationTab:
             rows.append((int(found.places[i]), int(found.labels[i]), int(given.argmax()), *given.tolist()))
         return columns, rows
 
-    def _image_records(self) -> list[dict[str, Any]]:
-        return records_of(self._image_table())
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
@@ -243,31 +218,8 @@ class Evaluated:
         return self.answers.evaluation
 
 
-class _Remembered:
-    """What was computed lately, for all pages; what is asked for twice at once is computed once."""
-
-    def __init__(self, _: Trainer) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Future[Any]] = OrderedDict()
-
-    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        with self._lock:
-            found: Future[T] | None = self._known.get(key)
-            is_mine = found is None
-            if found is None:
-                found = self._known[key] = Future()
-                if len(self._known) > _MOST_EVALUATIONS:
-                    self._known.popitem(last=False)
-            else:
-                self._known.move_to_end(key)
-        if is_mine:
-            try:
-                found.set_result(compute())
-            except BaseException as error:
-                with self._lock:
-                    self._known.pop(key, None)
-                found.set_exception(error)
-        return found.result()
+def _evaluations(_: Trainer) -> Remembered:
+    return Remembered(_MOST_EVALUATIONS)
 
 
 def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: int | None) -> TestAnswers:
@@ -278,7 +230,7 @@ def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: i
         model = Sequential.from_architecture(moment.architecture, moment.weights)
         return answer_test_images(model, data, n_images)
 
-    return trainer.own(_Remembered).get((moment.generation, moment.step, n_images), compute)
+    return trainer.own(_evaluations).get((moment.generation, moment.step, n_images), compute)
 
 
 def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_images: int | None) -> Evaluated:
@@ -316,4 +268,4 @@ def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: in
             return Evaluated(f"{model.name}, run {name}, which was trained on other data", answers, len(data.test))
         return Evaluated(f"{model.name}, run {name}", answers, len(data.test), run.info().test_accuracy)
 
-    return trainer.own(_Remembered).get(key, compute)
+    return trainer.own(_evaluations).get(key, compute)

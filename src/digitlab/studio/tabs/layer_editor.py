@@ -9,20 +9,20 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from digitlab.errors import NetworkError
 from digitlab.network.architecture import Architecture, named
 from digitlab.network.cost import LayerCost, layer_cost
-from digitlab.network.layers import ACTIVATIONS, ELEMENTWISE, INITIALIZERS, LAYERS, PADDINGS, Layer, Shape
+from digitlab.network.layers import ACTIVATIONS, INITIALIZERS, LAYERS, PADDINGS, Layer, Shape
 from digitlab.values import CLASS_NAMES
 
 #: Of the digits.
 INPUT_SHAPE = (28, 28, 1)
 
-_SIZES = re.compile(r"\s*(\d{1,9})\s*(?:[x×,;]\s*(\d{1,9})\s*)?", re.IGNORECASE)
+_SIZES = re.compile(r"\s*\d{1,9}\s*(?:[x×,;]\s*\d{1,9}\s*)*", re.IGNORECASE)
 _MOST_UNDO = 100
 _LONGEST_NAME = 100
 _EDITED = "_edited"
@@ -30,105 +30,83 @@ _WANTED = {
     "size": 'a whole number such as 5, or height and width such as "5 x 3"',
     "fraction": "a fraction from 0 to below 1",
     "whole": "a whole number from 1 to 65,536",
-    "number": "a number of at least 0",
-    "border": 'a whole number such as 1; or four, for top, bottom, left and right, such as "0, 1, 0, 1"',
+    "number": "a number",
 }
-_BORDERS = re.compile(r"\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*)?")
+_TITLES = {
+    "pool_size": "Window", "strides": "Stride", "use_bias": "Bias", "kernel_initializer": "Initial weights",
+    "bias_initializer": "Initial biases", "negative_slope": "Slope below 0",
+}  # fmt: skip
+_RARE = ("use_bias", "kernel_initializer", "bias_initializer")
+_CHOICES = {"padding": PADDINGS, "kernel_initializer": INITIALIZERS, "bias_initializer": INITIALIZERS}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One field of a layer's form: the layer's attribute, what the form calls it, and what is typed.
 
-    That is a ``whole`` number, a ``number``, a ``fraction``, a ``size`` of one or two whole numbers (``5`` or
-    ``5 x 3``), a ``border`` (``1``, or ``0, 1, 0, 1`` for top, bottom, left, right), one of the ``choices``, or a
-    ``flag``, yes and no. A ``rare`` one is shown only when asked for, and where one ``may_be_empty`` nothing typed
-    means None.
+    A ``size`` is one or two whole numbers (``5``, ``5 x 3``), for sides that differ four, and a ``flag`` yes or no. A
+    ``rare`` one is shown only when asked for; where one ``may_be_empty`` nothing typed means None.
     """
 
     name: str
     title: str
-    form: Literal["whole", "number", "fraction", "size", "border", "choice", "flag"]
+    form: Literal["whole", "fraction", "number", "size", "choice", "flag"]
     choices: tuple[str, ...] = ()
     rare: bool = False
     may_be_empty: bool = False
 
 
-_PADDING = Setting("padding", "Padding", "choice", PADDINGS)
-_POOLING = (
-    Setting("pool_size", "Window", "size"),
-    Setting("strides", "Stride", "size", may_be_empty=True),
-    _PADDING,
-)
-_BIAS_AND_START = (
-    Setting("use_bias", "Bias", "flag", rare=True),
-    Setting("kernel_initializer", "Initial weights", "choice", INITIALIZERS, rare=True),
-    Setting("bias_initializer", "Initial biases", "choice", INITIALIZERS, rare=True),
-)
+def _settings(kind: str) -> Iterator[Setting]:
+    """Yield a setting for every field that a kind of layer declares."""
+    for declared in fields(LAYERS[kind]):
+        name, words = declared.name, str(declared.type)
+        if name == "name":
+            continue
+        choices = _CHOICES.get(name, ())
+        form: Any = {"str": "choice", "bool": "flag", "float": "number"}.get(words, "whole")
+        if name == "activation":
+            choices = tuple(known for known in ACTIVATIONS if known != "softmax" or kind != "Conv2D")
+        elif name == "rate":
+            form = "fraction"
+        elif "tuple" in words:
+            form = "size"
+        title = _TITLES.get(name) or name.replace("_", " ").capitalize()
+        yield Setting(name, title, form, choices, name in _RARE, words.endswith("None"))
+
 
 #: The fields of each kind of layer, in the order of the form.
-SETTINGS: dict[str, tuple[Setting, ...]] = {
-    "Conv2D": (
-        Setting("filters", "Filters", "whole"),
-        Setting("kernel_size", "Kernel size", "size"),
-        Setting("strides", "Stride", "size"),
-        _PADDING,
-        Setting("activation", "Activation", "choice", ELEMENTWISE),
-        *_BIAS_AND_START,
-    ),
-    "MaxPooling2D": _POOLING,
-    "AveragePooling2D": _POOLING,
-    "GlobalAveragePooling2D": (),
-    "GlobalMaxPooling2D": (),
-    "ZeroPadding2D": (Setting("padding", "Zeros on each side", "border"),),
-    "Flatten": (),
-    "Dropout": (Setting("rate", "Rate", "fraction"),),
-    "Dense": (
-        Setting("units", "Units", "whole"),
-        Setting("activation", "Activation", "choice", ACTIVATIONS),
-        *_BIAS_AND_START,
-    ),
-    "Activation": (Setting("activation", "Activation", "choice", ACTIVATIONS),),
-    "LeakyReLU": (Setting("negative_slope", "Slope below zero", "number"),),
-    "ELU": (Setting("alpha", "Alpha", "number"),),
-}
+SETTINGS = {kind: tuple(_settings(kind)) for kind in LAYERS}
 
 _RELU = {"activation": "relu", "kernel_initializer": "he_normal"}
-#: What a layer that is added begins with.
-STARTING: dict[str, dict[str, Any]] = {
+_AT_FIRST: dict[str, dict[str, Any]] = {
     "Conv2D": {"filters": 16, "kernel_size": 3, "padding": "same", **_RELU},
     "MaxPooling2D": {"pool_size": 2},
-    "AveragePooling2D": {"pool_size": 2},
-    "GlobalAveragePooling2D": {},
-    "GlobalMaxPooling2D": {},
-    "ZeroPadding2D": {"padding": "1"},
-    "Flatten": {},
     "Dropout": {"rate": 0.25},
     "Dense": {"units": 32, **_RELU},
-    "Activation": {"activation": "tanh"},
-    "LeakyReLU": {},
-    "ELU": {},
+    "Activation": {"activation": "relu"},
 }
+#: What a layer that is added begins with, besides its defaults.
+STARTING = {kind: _AT_FIRST.get(kind, {}) for kind in LAYERS}
 
 
 def settings_of(layer: Layer) -> dict[str, Any]:
     """Return a layer's settings as its form shows them: sizes as text, ``5`` or ``5 x 3``; without the name.
 
-    Examples
-    --------
     >>> from digitlab.network.layers import MaxPooling2D
     >>> settings_of(MaxPooling2D(2))
     {'pool_size': '2', 'strides': '2', 'padding': 'valid'}
     """
     values = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name != "name"}
-    return {name: _typed(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: _size_text(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _typed(size: tuple[Any, ...]) -> str:
-    """Return a size or a border as one would type it."""
-    is_border = isinstance(size[0], tuple)
-    numbers = [n for side in size for n in side] if is_border else size
-    return str(numbers[0]) if len(set(numbers)) == 1 else (", " if is_border else " x ").join(map(str, numbers))
+def _size_text(size: tuple[Any, ...]) -> str:
+    """Return a size as it is typed; of sides that do not differ each pair is one number."""
+    if isinstance(size[0], tuple):
+        if any(len(set(pair)) > 1 for pair in size):
+            return ", ".join(str(n) for pair in size for n in pair)
+        size = tuple(pair[0] for pair in size)
+    return str(size[0]) if len(set(size)) == 1 else " x ".join(map(str, size))
 
 
 def build_layer(kind: str, typed: Mapping[str, Any], name: str = "") -> Layer:
@@ -145,14 +123,12 @@ def _value(kind: str, setting: Setting, typed: Any) -> Any:
         if setting.may_be_empty:
             return None
         raise NetworkError(f"{kind} {name} is empty; give it {wanted}.", field=name)
-    if setting.form in ("size", "border"):
-        match = (_SIZES if setting.form == "size" else _BORDERS).fullmatch(str(typed))
-        if match is None:
+    if setting.form == "size":
+        numbers = [int(n) for n in re.findall(r"\d+", str(typed))] if _SIZES.fullmatch(str(typed)) else []
+        if len(numbers) not in (1, 2, 4):
             raise NetworkError(f"{kind} {name} must be {wanted}; got {str(typed)!r:.40}.", field=name)
-        numbers = [int(n) for n in match.groups() if n is not None]
-        if len(numbers) == 4:
-            return (numbers[0], numbers[1]), (numbers[2], numbers[3])
-        return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+        pairs = tuple(zip(numbers[::2], numbers[1::2], strict=False))
+        return numbers[0] if len(numbers) == 1 else pairs[0] if len(numbers) == 2 else pairs
     if setting.form == "whole" and isinstance(typed, float) and abs(typed) < 1e9 and typed == int(typed):
         return int(typed)
     return typed
@@ -203,8 +179,6 @@ class LayerEditor:
 
     ``original`` is the network that was loaded last, ``drafts`` are its layers as typed.
 
-    Examples
-    --------
     >>> from digitlab.network.zoo import architecture
     >>> editor = LayerEditor(architecture("codelab_cnn"))
     >>> editor.change(editor.drafts[0].key, "kernel_size", "3")

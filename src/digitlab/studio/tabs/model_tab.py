@@ -12,6 +12,7 @@ from nicegui import events, ui
 from digitlab.data.storage import parse_json
 from digitlab.errors import NetworkError
 from digitlab.explanation.facts import plural, times
+from digitlab.exporting.export import file_stem
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
@@ -35,21 +36,11 @@ from digitlab.studio.widgets.controls import mark
 MOST_BYTES = 300_000
 _TOO_LARGE = f"This file is too large to be a network's layers; the limit is {MOST_BYTES // 1_000} kB."
 
-# Which text explains a kind of layer.
-_TOPICS = {
-    "Conv2D": "convolution",
-    "MaxPooling2D": "max_pooling",
-    "AveragePooling2D": "average_pooling",
-    "GlobalAveragePooling2D": "average_pooling",
-    "GlobalMaxPooling2D": "max_pooling",
-    "ZeroPadding2D": "padding",
-    "Flatten": "flatten",
-    "Dropout": "dropout",
-    "Dense": "dense",
-    "Activation": "activation",
-    "LeakyReLU": "activation",
-    "ELU": "activation",
-}
+# Which text explains a kind of layer: of others the nearest.
+_TOPICS = {"Conv2D": "convolution", "ZeroPadding2D": "padding", "Flatten": "flatten", "Dropout": "dropout",
+           "Dense": "dense", "Activation": "activation", "LeakyReLU": "activation", "ELU": "activation",
+           "AveragePooling2D": "average_pooling", "GlobalAveragePooling2D": "average_pooling"}  # fmt: skip
+_OF_POOLING = "max_pooling"
 
 # What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.
 _READ_FILE = f"""async (event) => {{
@@ -65,8 +56,6 @@ _READ_FILE = f"""async (event) => {{
 def read_network_document(content: bytes) -> Architecture:
     """Read a network from what somebody chose or dropped.
 
-    Examples
-    --------
     >>> read_network_document(b"<html>")
     Traceback (most recent call last):
     ...
@@ -169,7 +158,7 @@ class ModelTab:
     def save(self) -> None:
         network = self.editor.check().architecture
         if network is not None:
-            name = f"{_file_stem(network.name)}.json"
+            name = f"{file_stem(network.name)}.json"
             ui.download.content(network_document(network).encode(), name, "application/json")
 
     def read(self, event: events.GenericEventArguments) -> None:
@@ -260,10 +249,6 @@ class ModelTab:
         return network.to_dict() | {"n_parameters": network.n_parameters, "summary": rows}
 
 
-def _file_stem(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)[:60].strip("-") or "network"
-
-
 def architecture_table(checked: CheckedNetwork) -> str:
     """Return the table as HTML, with a dash for what a wrong layer leaves open; everything in it is escaped."""
     rows = []
@@ -297,7 +282,7 @@ class LayerRow:
                 self._number = ui.label().classes("layer-number num").props('aria-hidden="true"')
                 ui.label(self.kind).classes("layer-kind")
                 self._name = ui.label().classes("layer-name muted")
-                help = ui.button("?", on_click=lambda: model.explanation.open(_TOPICS[self.kind]))
+                help = ui.button("?", on_click=lambda: model.explanation.open(_TOPICS.get(self.kind, _OF_POOLING)))
                 help.props(f'flat round dense aria-label="Explain {self.kind}"').classes("icon-button")
             with ui.element("div").classes("layer-buttons"):
                 self._up = _icon("arrow_upward", lambda: model.move(self.key, -1))
@@ -328,13 +313,13 @@ class LayerRow:
             field = ui.select(list(setting.choices), value=value, label=title, on_change=changed)
         elif setting.form == "flag":
             field = ui.checkbox(title, value=bool(value), on_change=changed)
-        elif setting.form in ("size", "border"):
+        elif setting.form == "size":
             field = ui.input(title, value=value, on_change=changed).props('inputmode="numeric" autocomplete="off"')
             if setting.may_be_empty:
                 field.props('placeholder="as the window"')
         else:
             field = ui.number(title, value=value, step=1 if setting.form == "whole" else 0.05, on_change=changed)
-        kind = {"choice": "choice", "flag": "flag", "size": "size", "border": "size"}.get(setting.form, "number")
+        kind = setting.form if setting.form in ("choice", "flag", "size") else "number"
         self._fields[setting.name] = field.classes(f"field-{kind}")
 
     def show(self, checked: CheckedLayer, position: int, n_layers: int, wrong_at: int) -> None:

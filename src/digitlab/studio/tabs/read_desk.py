@@ -25,6 +25,7 @@ from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change
 from digitlab.reading.photo import open_photo
 from digitlab.reading.reading import Box, ReadingOptions
+from digitlab.reading.render import edited
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import RefusedError
 from digitlab.studio.page import Page
@@ -32,7 +33,6 @@ from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.tabs.sheet import (
     Sheet,
     answer_of,
-    edited,
     forget_ways,
     known_photo,
     read_file,

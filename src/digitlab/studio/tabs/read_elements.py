@@ -18,10 +18,11 @@ from digitlab.errors import InputError
 from digitlab.explanation.facts import plural
 from digitlab.reading.change import Change
 from digitlab.reading.reading import REASONS, Box, Number, ReadingOptions
+from digitlab.reading.render import EDITS
 from digitlab.reading.results_file import safe_cell
 from digitlab.reading.steps import Step
 from digitlab.studio.tabs.read_desk import PROCESSES, READ_PATH, Desk
-from digitlab.studio.tabs.sheet import EDITS, Sheet, answer_of, image_file, overlay, steps_of_sheet
+from digitlab.studio.tabs.sheet import Sheet, answer_of, image_file, overlay, steps_of_sheet
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import Scripted, copy_button
 from digitlab.text import percent
@@ -53,8 +54,6 @@ Correct = Callable[[int, Change | Box], Any]
 def as_box(given: Any) -> Box | None:
     """Read a box that a browser sent, which may be anything.
 
-    Examples
-    --------
     >>> as_box([1, 2, 30, 40])
     Box(left=1, top=2, right=30, bottom=40)
     >>> as_box([1, 2, 1, 40]) is None
@@ -69,8 +68,6 @@ def as_box(given: Any) -> Box | None:
 def as_change(given: Any) -> tuple[int, Change | Box] | None:
     """Read what a browser sent of a correction, which may be anything; None where it is none.
 
-    Examples
-    --------
     >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": "7", "isNumber": False})
     (3, Change(box=Box(left=1, top=2, right=30, bottom=40), value='7', is_number=False))
     >>> as_change({"serial": 3, "box": [1, 2, 30, 40], "value": None})

@@ -16,7 +16,7 @@ from digitlab.reading.apart import Apart
 from digitlab.reading.reader import Reader
 from digitlab.runs.run import MODEL, Run
 from digitlab.studio.run_list import NO_RUNS, open_run, run_lines
-from digitlab.studio.trainer import Trainer
+from digitlab.studio.trainer import Remembered, Trainer
 from digitlab.training.corrections import Corrections
 from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune, keep_fine_tuned
 from digitlab.values import CLASS_NAMES
@@ -41,9 +41,7 @@ class Readers:
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._lock = threading.Lock()
-        self._kept: dict[tuple[object, ...], Reader] = {}
+        self._trainer, self._kept = trainer, Remembered(_MOST_KEPT)
 
     def choices(self) -> dict[str, str]:
         """Return what there is to choose, with its name for people."""
@@ -77,28 +75,14 @@ class Readers:
 
     def reader(self, choice: str) -> Reader:
         """Return what reads."""
-        key: tuple[object, ...] = (choice,)
+        if choice == SHIPPED:
+            return self._kept.get(choice, Reader)
         if choice == TRAINED:
             key = choice, self._trainer.generation, self._trainer.step_done
-        elif choice != SHIPPED:
-            path = self._run(choice).path / MODEL
-            key = choice, path.stat().st_mtime_ns if path.exists() else 0
-        with self._lock:
-            if key in self._kept:
-                self._kept[key] = self._kept.pop(key)
-                return self._kept[key]
-        if choice == SHIPPED:
-            made = Reader()
-        elif choice == TRAINED:
-            made = Reader(self._trained())
-        else:
-            made = Reader(self._run(choice).path / MODEL, pixels=OWN.text)
-        with self._lock:
-            # Of two threads that made it at once, both get the first's.
-            made = self._kept.setdefault(key, made)
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.pop(next(iter(self._kept)))
-        return made
+            return self._kept.get(key, lambda: Reader(self._trained()))
+        path = self._run(choice).path / MODEL
+        written_ns = path.stat().st_mtime_ns if path.exists() else 0
+        return self._kept.get((choice, written_ns), lambda: Reader(path, pixels=OWN.text))
 
     def _trained(self) -> Sequential:
         moment = self._trainer.moment(None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from typing import Any
 
 from nicegui import ui
 
@@ -19,7 +17,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.run_list import NO_RUNS, RunLine, open_run, report_url, run_lines
 from digitlab.studio.tabs.comparison_view import ComparisonView
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card, dialog, records_of
+from digitlab.studio.widgets.card import Exports, Rows, card, dialog
 from digitlab.studio.widgets.controls import choose_test_images, tell
 from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
 from digitlab.text import percent
@@ -34,7 +32,6 @@ _NEXT_STEPS = (
     "Comparing ...",
 )
 _NONE_YET = "There are no runs yet. Start a training in the Training tab; it is kept here."
-_log = logging.getLogger("digitlab.studio")
 
 
 class RunsTab:
@@ -44,7 +41,7 @@ class RunsTab:
         self._page = page
         self._lines: list[RunLine] = []
         self._chosen: list[str] = []
-        exports = Exports(name="runs", csv=lambda: run_table(self._lines), json=lambda: run_records(self._lines))
+        exports = Exports(name="runs", csv=lambda: run_table(self._lines))
         with card("Runs", help="runs", exports=exports):
             self._table = SortableTable("Runs", RUN_COLUMNS, heading_column=1, on_action=self._act)
             self._none = ui.label()
@@ -129,23 +126,18 @@ class RunsTab:
         chosen, page = tuple(self._chosen), self._page
         if len(chosen) != 2:
             return
-        try:
+
+        def fail(sentence: str) -> None:
+            self._comparison.hide()
+            tell(self._status, sentence, is_error=True)
+
+        with page.telling_errors(fail, "The comparison failed: {}. Choose two other runs, or reload the page."):
             a, b = (open_run(page.trainer, name) for name in chosen)
             comparison = await asyncio.to_thread(compare, a, b, page.data, page.n_images)
-        except DigitlabError as error:
-            self._comparison.hide()
-            tell(self._status, str(error), is_error=True)
-            return
-        except Exception as error:
-            _log.exception("A comparison failed")
-            self._comparison.hide()
-            sentence = f"The comparison failed: {error}. Choose two other runs, or reload the page."
-            tell(self._status, sentence, is_error=True)
-            return
-        # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
-        if page.is_open and chosen == tuple(self._chosen):
-            await self._comparison.show(comparison)
-            tell(self._status, f"A is {chosen[0]}, B is {chosen[1]}.")
+            # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
+            if page.is_open and chosen == tuple(self._chosen):
+                await self._comparison.show(comparison)
+                tell(self._status, f"A is {chosen[0]}, B is {chosen[1]}.")
 
 
 #: The table's columns.
@@ -184,11 +176,6 @@ def run_table(lines: Sequence[RunLine]) -> Rows:
         known |= {"changed_settings": line.changed, "status": info.get("status", "damaged")}
         rows.append([known.get(name, info.get(name)) for name in _FIELDS])
     return _FIELDS, rows
-
-
-def run_records(lines: Sequence[RunLine]) -> list[dict[str, Any]]:
-    """Return the runs as plain values to be saved."""
-    return records_of(run_table(lines))
 
 
 def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
@@ -282,18 +269,15 @@ class ExportDialog:
 
         self._button.disable()
         self._say(["Exporting and verifying ..."])
-        try:
+
+        def fail(sentence: str) -> None:
+            self._say([sentence], is_error=True)
+
+        with self._page.telling_errors(fail, "The export failed: {}. Choose another format, or another run."):
             report, file = await asyncio.to_thread(exported)
-        except DigitlabError as error:
-            self._say([str(error)], is_error=True)
-        except Exception as error:
-            _log.exception("An export failed")
-            self._say([f"The export failed: {error}. Choose another format, or another run."], is_error=True)
-        else:
             self._say([f"{file.name}, {len(file.content):,} bytes.", *report.sentences()])
             ui.download.content(file.content, file.name, file.media_type)
-        finally:
-            self._button.enable()
+        self._button.enable()
 
     def _tell_format(self) -> None:
         self._quantize.set_visibility(self._format.value == "tfjs")

@@ -37,8 +37,6 @@ _WHEN = "While a training is under way, a new learning rate counts from the next
 def parsed(name: str, value: Any) -> Any:
     """Return what the control of a setting holds as ``TrainConfig`` takes it.
 
-    Examples
-    --------
     >>> parsed("train_images", 64.0)
     64
     """

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitlab.data.frame import frame_all
-from digitlab.errors import DataError
 from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change, corrected
 from digitlab.reading.page import Way, read_page
@@ -186,7 +185,7 @@ def read_sheet(
     if apart is None:
         found = _found(serial, photo, reader, asked)
     else:
-        found = apart.call(_photo_found, serial, photo, reader.origin, asked, source=photo.source, keys=[serial])
+        found = apart.call(_found, serial, photo, reader.origin, asked, source=photo.source, keys=[serial])
     return Sheet(photo if original is None else original, photo, reader, options, *found, changes, serial)
 
 
@@ -197,7 +196,7 @@ def steps_of_sheet(sheet: Sheet, apart: Apart | None = None) -> tuple[Step, ...]
     if apart is None:
         return _steps(sheet.reader, *about)
     given = (sheet.reader.origin, *about)
-    steps: tuple[Step, ...] = apart.call(_steps_apart, *given, source=sheet.photo.source, keys=[sheet.serial])
+    steps: tuple[Step, ...] = apart.call(_steps, *given, source=sheet.photo.source, keys=[sheet.serial])
     return steps
 
 
@@ -303,113 +302,41 @@ def _of_digit(digit: Digit) -> tuple[float, ...]:
     return (*values, max(0.0, 1.0 - sum(values)))
 
 
-def _found(serial: int, photo: Photo, reader: Reader, options: ReadingOptions) -> tuple[Reading, tuple[Mark, ...]]:
-    reading, way = read_page(photo, options, reader.answers)
+# What other processes do, too: there a reader is known by its origin.
+
+
+def _here(who: Reader | Origin) -> Reader:
+    return reader_of(who) if isinstance(who, Origin) else who
+
+
+def _found(
+    serial: int, photo: Photo, who: Reader | Origin, options: ReadingOptions
+) -> tuple[Reading, tuple[Mark, ...]]:
+    reading, way = read_page(photo, options, _here(who).answers)
     _WAYS.append((serial, way))
     return reading, _seen(reading, way, options)
 
 
 def _steps(
-    reader: Reader, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, found: Reading
+    who: Reader | Origin, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, found: Reading
 ) -> tuple[Step, ...]:
     way = next((way for number, way in tuple(_WAYS) if number == serial), None)
     if way is None:
-        way = read_page(photo, asked, reader.answers)[1]
+        way = read_page(photo, asked, _here(who).answers)[1]
     return tuple(replace(step, picture=_shown_size(step.picture)) for step in steps_of(photo, options, found, way))
-
-
-# ---- what other processes do ----
 
 
 def _file_found(
     serials: Sequence[int], content: bytes, source: str, origin: Origin, options: ReadingOptions
 ) -> Iterator[tuple[Photo, Reading, tuple[Mark, ...]]]:
-    reader, file = reader_of(origin), io.BytesIO(content)
+    file = io.BytesIO(content)
     file.name = source  # which is what errors call it
     for serial, page in zip(serials, islice(open_pages(file, len(serials)), len(serials)), strict=False):
         photo = replace(page, source=source)
-        yield photo, *_found(serial, photo, reader, options)
-
-
-def _photo_found(
-    serial: int, photo: Photo, origin: Origin, options: ReadingOptions
-) -> tuple[Reading, tuple[Mark, ...]]:
-    return _found(serial, photo, reader_of(origin), options)
-
-
-def _steps_apart(origin: Origin, *about: Any) -> tuple[Step, ...]:
-    return _steps(reader_of(origin), *about)
+        yield photo, *_found(serial, photo, origin, options)
 
 
 def _shown_size(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = Image.fromarray(picture)
     image.thumbnail((_WIDEST_PX, _HIGHEST_PX), Image.Resampling.BOX)
     return np.asarray(image)
-
-
-#: What can be done: a quarter turn to either side, keeping a rectangle alone, hiding one.
-EDITS = ("left", "right", "crop", "hide")
-
-_LEAST_PX = 8
-# Of the shorter side of what is hidden: how wide the border around it is from which its ground is guessed.
-_BORDER = 0.15
-_MOST_POINTS = 4_000
-
-
-def edited(photo: Photo, reading: Reading, kind: str, box: Box | None = None) -> Photo:
-    """Return a photo as it was shown, with one of ``EDITS`` done to it; ``box`` is what is kept, or hidden.
-
-    It is to be read as it lies from then on: what somebody has turned by hand must not be turned back.
-    """
-    pixels = upright_pixels(photo.pixels, reading)
-    if photo.pixels.ndim == 2:
-        pixels = pixels[..., 0]
-    width, height = reading.width, reading.height
-    if kind in ("left", "right"):
-        pixels, width, height = np.rot90(pixels, 1 if kind == "left" else -1), height, width
-    else:
-        assert box is not None
-        left, top, right, bottom = _places(box, pixels.shape, width, height)
-        if kind == "crop":
-            pixels = pixels[top:bottom, left:right]
-            width, height = min(box.right, width) - max(box.left, 0), min(box.bottom, height) - max(box.top, 0)
-        else:
-            pixels = pixels.copy()
-            pixels[top:bottom, left:right] = _ground(pixels, Box(left, top, right, bottom))
-    return Photo(np.ascontiguousarray(pixels), width, height, photo.source, photo.page)
-
-
-def _places(box: Box, shape: tuple[int, ...], width: int, height: int) -> Box:
-    """Bring a box of the upright photo to its pixels."""
-    y, x = shape[0] / height, shape[1] / width
-    left, top = max(0, round(box.left * x)), max(0, round(box.top * y))
-    right, bottom = min(shape[1], round(box.right * x)), min(shape[0], round(box.bottom * y))
-    if right - left < _LEAST_PX or bottom - top < _LEAST_PX:
-        raise DataError("This rectangle is too small. Drag a larger one.")
-    return Box(left, top, right, bottom)
-
-
-def _ground(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    """Guess the paper in a box from the pixels around it: for each color a plane, fitted without the ink."""
-    border = max(4, round(_BORDER * min(box.width, box.height)))
-    top, left = max(box.top - border, 0), max(box.left - border, 0)
-    around = np.ones((min(box.bottom + border, pixels.shape[0]) - top, min(box.right + border, pixels.shape[1]) - left))
-    around[box.top - top : box.bottom - top, box.left - left : box.right - left] = 0
-    ys, xs = np.nonzero(around)
-    if len(ys) == 0:  # the whole photo
-        ys, xs = np.nonzero(np.ones_like(around))
-    step = max(1, len(ys) // _MOST_POINTS)
-    ys, xs = ys[::step] + top, xs[::step] + left
-    middle = np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
-    size = max(box.width, box.height)
-    places = np.stack([np.ones(len(xs)), (xs - middle[0]) / size, (ys - middle[1]) / size], axis=1)
-    values = pixels[ys, xs].reshape(len(xs), -1).astype(np.float64)
-    kept = np.ones(len(xs), bool)
-    for _ in range(4):
-        planes = np.linalg.lstsq(places[kept], values[kept], rcond=None)[0]
-        off = np.abs(values - places @ planes).max(axis=1)
-        kept = off <= 2 * np.median(off) + 1
-    rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right]
-    inside = np.stack([np.ones(rows.shape), (columns - middle[0]) / size, (rows - middle[1]) / size], axis=-1)
-    painted: NDArray[np.uint8] = np.clip(np.rint(inside @ planes), 0, 255).astype(np.uint8)
-    return painted if pixels.ndim == 3 else painted[..., 0]

@@ -65,7 +65,7 @@ class TrainingCharts:
 
     def __init__(self, page: Page, title: str, kind: type[_Record], x: str, x_max: Callable[[], int]) -> None:
         self._page, self._kind, self._x, self._x_max = page, kind, x, x_max
-        exports = Exports(png=self._png, svg=self._svg, csv=self._rows, json=self._documents)
+        exports = Exports(png=self._png, svg=self._svg, csv=self._rows)
         name = "Batch" if x == "step" else "Epoch"
         with card(title, help=name.lower(), exports=exports), ui.element("div").classes("chart-pair"):
             self.loss = self._chart(name, f"Loss of every {name.lower()}", "loss", "val_loss")
@@ -120,9 +120,6 @@ class TrainingCharts:
     def _rows(self) -> Rows:
         columns = list(self._kind.__dataclass_fields__)
         return columns, [[getattr(record, name) for name in columns] for record in self._records()]
-
-    def _documents(self) -> list[dict[str, Any]]:
-        return [record.to_dict() for record in self._records()]
 
     async def _png(self) -> bytes:
         return await asyncio.to_thread(png_side_by_side, [await self.loss.png(), await self.accuracy.png()])

@@ -33,11 +33,10 @@ _TABS_OF_THE_TRAINING = ("Training", "Evaluation", "Read")
 
 @dataclass(frozen=True, kw_only=True)
 class Exports:
-    """What can be saved of a card; what is None is not in its menu.
+    """What can be saved of a card, called then and off the event loop where it is no coroutine function.
 
-    ``name`` is that of the files, without ending, by default made from the card's title. The others are called when
-    somebody saves, off the event loop where they are no coroutine functions: ``png`` gives bytes, ``svg`` text,
-    ``csv`` columns and rows, ``json`` plain values. Where ``draws`` is set the browser makes the PNG from the SVG.
+    ``name`` is that of the files, by default made from the card's title; ``json`` is by default the rows of ``csv`` by
+    the names of their columns. Where ``draws`` is set the browser makes the PNG from the SVG.
     """
 
     name: str = ""
@@ -49,18 +48,17 @@ class Exports:
 
     def kinds(self) -> list[str]:
         """Return what the menu offers."""
-        return [kind for kind in _MEDIA_TYPES if getattr(self, kind) is not None or (kind == "png" and self.draws)]
+        has_more = {"png": self.draws, "json": self.csv is not None}
+        return [kind for kind in _MEDIA_TYPES if getattr(self, kind) is not None or has_more.get(kind)]
 
     async def content(self, kind: str) -> bytes:
         """Return the file of a kind."""
         if kind == "png" and self.draws:
             return await png_of_svg(str(await _called(self.svg)))
+        if kind == "json" and self.json is None:
+            columns, rows = await _called(self.csv)
+            return await asyncio.to_thread(_encoded, kind, [dict(zip(columns, row, strict=True)) for row in rows])
         return await asyncio.to_thread(_encoded, kind, await _called(getattr(self, kind)))
-
-
-def records_of(rows: Rows) -> list[dict[str, Any]]:
-    """Return a table's rows as plain values by the names of their columns."""
-    return [dict(zip(rows[0], row, strict=True)) for row in rows[1]]
 
 
 @contextmanager

@@ -150,8 +150,6 @@ def png_side_by_side(pictures: Sequence[bytes]) -> bytes:
 def svg_side_by_side(pictures: Sequence[str]) -> str:
     """Return SVG pictures as one, from left to right.
 
-    Examples
-    --------
     >>> one = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="5"></svg>'
     >>> svg_side_by_side([one, one]).count('<svg')
     3

@@ -191,8 +191,6 @@ def image_items(
 ) -> list[dict[str, Any]]:
     """Return what stands under each image: its number, its label and every model's answer, with all probabilities.
 
-    Examples
-    --------
     >>> answers = [Answers("", np.array([[0.25, 0.75]]))]
     >>> item = image_items(np.array([0]), np.array([0]), answers, ("Zero", "One"))[0]
     >>> item["label"], item["answers"][0]["text"], item["answers"][0]["of_label"]

@@ -189,6 +189,11 @@ class ConfusionMatrix(Scripted, component="../static/matrix.js"):
         return self._on_choose(self.chosen)
 
 
+def matrix_table(names: Sequence[str], matrix: Matrix) -> Rows:
+    """Return a matrix as it is saved: a row a label, with its name."""
+    return ("label", *names), [(name, *counts) for name, counts in zip(names, matrix, strict=True)]
+
+
 #: The codelab's three columns, and what they leave open.
 CLASS_COLUMNS = (
     Column("Class"),
@@ -225,8 +230,6 @@ class AccuracyView:
 def images_sentence(n_images: int, n_all: int, accuracy_on_all: float | None = None) -> str:
     """Say on which images figures are, and what the accuracy on all of them is, where other parts of the page say so.
 
-    Examples
-    --------
     >>> images_sentence(500, 10_000, 0.9083)
     'On 500 of the 10,000 test images. On all of them the accuracy is 90.83 %.'
     """

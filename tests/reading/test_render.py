@@ -10,7 +10,7 @@ import pytest
 from digitlab.errors import DataError
 from digitlab.reading.photo import Photo
 from digitlab.reading.reading import Box, Reading
-from digitlab.studio.tabs.sheet import edited
+from digitlab.reading.render import edited
 
 
 def photo(height: int = 300, width: int = 400, colors: int = 3, **more: Any) -> Photo:
