@@ -234,6 +234,7 @@ def read(
         pixels = opened.pixels
         if opened.note:
             say(opened.note, style="yellow")
+        del opened  # another runtime's model has a process, and those that read have their own
     with Interruption() as interruption, ExitStack() as stack:
         table = None
         if out is not None:
@@ -312,8 +313,10 @@ def _recipe(options: ReadingOptions, checkpoint: Path | None, pixels: str | None
     digest = hashlib.sha256(json.dumps(options.to_dict(), sort_keys=True).encode())
     if pixels is not None and not PixelScale.of(pixels).is_own:
         digest.update(pixels.encode())
-    with suppress(OSError, ValueError):  # what is wrong with it is told by who loads it
-        digest.update(read_ordinary(path, _MOST_MODEL_BYTES))
+    # An ONNX model's weights may lie beside it; what is wrong with a file is told by who loads it.
+    for file in (path, path.with_name(f"{path.name}.data")):
+        with suppress(OSError, ValueError):
+            digest.update(read_ordinary(file, _MOST_MODEL_BYTES))
     return digest.hexdigest()[:12]
 
 
