@@ -57,15 +57,16 @@ def read_keras(path: Path) -> Checkpoint:
                 return _whole_model(path, FilePart(file, 0, n_bytes))
         except OSError as error:
             raise unusable(path, f"it cannot be read ({storage.reason_of(error)}). Copy it again.") from None
-    raise unusable(
-        path, f"it is no model file of Keras{_what_else(start)}. Save the model again: model.save('m.keras')."
-    )
+    raise unusable(path, _what_else(start))
 
 
 def _what_else(start: bytes) -> str:
+    """Return what a file is that begins so, and the next step."""
     if start == b"version ":
-        return ", but what Git LFS keeps in its place: fetch it with git lfs pull"
-    return ", but a web page" if start.lstrip()[:1] == b"<" else ""
+        return "it is what Git LFS keeps in the place of a model. Fetch the model itself: git lfs pull."
+    if start.lstrip()[:1] == b"<":
+        return "it is a web page and no model. Download the file itself."
+    return "it is no model file of Keras. Save the model again: model.save('model.keras')."
 
 
 # ---- .keras ----
