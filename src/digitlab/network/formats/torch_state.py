@@ -25,6 +25,7 @@ from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.folding import Affine, Weighted
 from digitlab.network.formats.files import TORCH_EXPORT, assembled, checkpoint_in, shown, unusable
 from digitlab.network.layers import Activation, Conv2D, Dense, Flatten, Shape
+from digitlab.text import counted
 
 _UNSAID = f"nothing says where exactly it stands. Export the model as ONNX, in PyTorch: {TORCH_EXPORT}."
 _PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -66,9 +67,9 @@ class _Module:
         """What people are told of it."""
         shape = self.shape
         if self.is_normalization:
-            return f"{shown(self.name)} normalizes {shape[0]} channels"
+            return f"{shown(self.name)} normalizes {counted(shape[0], 'channel')}"
         if len(shape) == 4:
-            return f"{shown(self.name)} may be Conv2D({shape[0]}, ({shape[2]}, {shape[3]})) of {shape[1]} channels"
+            return f"{shown(self.name)} may be Conv2D({shape[0]}, ({shape[2]}, {shape[3]})) of {counted(shape[1], 'channel')}"
         return f"{shown(self.name)} may be Dense({shape[0]}) of {shape[1]} features"
 
 
