@@ -69,7 +69,8 @@ class _Module:
         if self.is_normalization:
             return f"{shown(self.name)} normalizes {counted(shape[0], 'channel')}"
         if len(shape) == 4:
-            return f"{shown(self.name)} may be Conv2D({shape[0]}, ({shape[2]}, {shape[3]})) of {counted(shape[1], 'channel')}"
+            channels = counted(shape[1], "channel")
+            return f"{shown(self.name)} may be Conv2D({shape[0]}, ({shape[2]}, {shape[3]})) of {channels}"
         return f"{shown(self.name)} may be Dense({shape[0]}) of {shape[1]} features"
 
 
