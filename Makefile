@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Two at a time; whoever has nothing left takes half of what the other has.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# Three at a time, since many wait for processes of their own; whoever has nothing left takes half of what another has.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling bench-agreement check bench soak screenshots \
 	site architecture package clean

@@ -454,6 +454,98 @@ def _spoilt_archive(draw: random.Random) -> bytes:
     return packed.getvalue()
 
 
+@cache
+def _described() -> list[bytes]:
+    """Descriptions of networks of everything that is read of Keras'."""
+
+    def layer(kind: str, **settings: Any) -> dict[str, Any]:
+        return {"class_name": kind, "config": settings}
+
+    inner = [
+        layer("Conv2D", name="c", filters=2, kernel_size=[3, 3], strides=[2, 2], padding="same", use_bias=False),
+        layer("BatchNormalization", name="b", axis=-1, epsilon=1e-3, center=True, scale=True, mode=0),
+        layer("LeakyReLU", name="l", negative_slope=0.1, alpha={"class_name": "__numpy__", "config": {"value": 0.1}}),
+    ]
+    new = [
+        layer("InputLayer", batch_shape=[None, 28, 28]),
+        layer("Reshape", target_shape=[28, 28, 1]),
+        layer("Rescaling", scale=[1 / 127.5], offset=-1.0),
+        {"class_name": "Sequential", "config": {"name": "inner", "layers": inner}},
+        layer("SpatialDropout2D", rate=0.5),
+        layer("ZeroPadding2D", padding=[[1, 0], [2, 1]]),
+        layer("AveragePooling2D", pool_size=[2, 2], strides=None, padding="same"),
+        layer("ELU", alpha=0.5),
+        layer("Permute", dims=[3, 1, 2]),
+        layer("Flatten", data_format="channels_last"),
+        layer("Normalization", name="n", axis=[-1], mean=None, variance=None),
+        layer("Dense", name="d", units=4, activation={"class_name": "ReLU", "config": {"max_value": None}}),
+        layer("Dropout", rate=0.5),
+        layer("Dense", name="e", units=10, activation={"class_name": "function", "config": "softmax"}),
+    ]
+    old = [
+        layer("Convolution2D", name="c", nb_filter=2, nb_row=3, nb_col=3, border_mode="valid", subsample=[2, 2],
+              dim_ordering="th", bias=True, activation="tanh", batch_input_shape=[None, 1, 28, 28]),
+        layer("BatchNormalization", name="b", axis=1, epsilon=1e-5, mode=0),
+        layer("GlobalMaxPooling2D", dim_ordering="th"),
+        layer("Dropout", p=0.5),
+        layer("Dense", name="d", output_dim=10, bias=True),
+    ]  # fmt: skip
+    ends = [
+        layer("InputLayer", name="i", batch_input_shape=[None, 28, 28, 1]),
+        layer("Flatten", name="f"),
+        layer("Dense", name="e", units=10),
+    ]
+    nodes: list[Any] = [[], [[["i", 0, 0, {}]]], [[["f", 0, 0, {}]]]]
+    whole = [
+        entry | {"name": name, "inbound_nodes": node} for entry, name, node in zip(ends, "ife", nodes, strict=True)
+    ]
+    configs: list[Any] = [{"name": "new", "layers": new}, old]
+    described = [{"class_name": "Sequential", "config": config} for config in configs]
+    described.append({"class_name": "Functional", "config": {"name": "f", "layers": whole}})
+    return [json.dumps(one).encode() for one in described]
+
+
+def _whole_model(description: bytes, weights_of: bytes, **options: Any) -> bytes:
+    """Write an HDF5 model of a description, with the weights of a network that may be another."""
+    import h5py
+
+    from digitlab.network.formats.keras_config import read_keras_config
+
+    memory = io.BytesIO()
+    numbers = np.random.default_rng(0)
+    with h5py.File(memory, "w", **options) as file:
+        # As text, which is stored elsewhere and may therefore be long.
+        file.attrs["model_config"] = description.decode("utf-8", "replace").replace("\0", "")
+        names: dict[str, dict[str, Any]] = {}
+        for layer in read_keras_config(json.loads(weights_of)).learning:
+            for name, shape in layer.weights:
+                array = np.abs(numbers.normal(size=shape)).astype(np.float32)
+                names.setdefault(layer.names[0], {})[f"{layer.name}/{name}:0"] = array
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [name.encode() for name in names]
+        group.attrs["backend"] = b"tensorflow"
+        for name, arrays in names.items():
+            inner = group.create_group(name)
+            inner.attrs["weight_names"] = [part.encode() for part in arrays]
+            for part, array in arrays.items():
+                packed = {"compression": "gzip", "shuffle": True} if array.size > 200 and not options else {}
+                inner.create_dataset(part, data=array, **packed)
+    return memory.getvalue()
+
+
+@cache
+def _whole_models() -> list[bytes]:
+    options: tuple[dict[str, Any], ...] = ({}, {"libver": "latest"})
+    return [_whole_model(one, one, **option) for one in _described() for option in options]
+
+
+def _load_h5(content: bytes, folder: Path, draw: random.Random) -> object:
+    if draw.random() < 0.5:  # a whole file of something odd
+        honest = draw.choice(_described())
+        content = _whole_model(mutated(honest, _described(), draw), honest, **draw.choice(({}, {"libver": "latest"})))
+    return _load_model(content, folder, "h5")
+
+
 def _weights() -> list[bytes]:
     with zipfile.ZipFile(io.BytesIO(_models()["keras"][0])) as archive:
         return [archive.read("model.weights.h5")]
@@ -839,6 +931,7 @@ PARSERS = {
     "sets": Parser(_zipped_sets, _load_zipped),
     "safetensors": Parser(lambda: _models()["safetensors"], lambda c, f, _: _load_model(c, f, "safetensors")),
     "keras": Parser(lambda: _models()["keras"], _load_keras),
+    "h5": Parser(_whole_models, _load_h5),
     "weights": Parser(_weights, _load_weights),
     "tfjs": Parser(lambda: _models()["tfjs"], _load_tfjs),
     "onnx": Parser(lambda: _models()["onnx"], _load_onnx),

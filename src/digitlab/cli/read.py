@@ -175,7 +175,7 @@ def read(
         Refuse a digit whose probability is less than this, from 0 to 1.
     model
         Read with a network of your own: a run's name or folder, "latest", or a model file (.safetensors,
-        .keras, .onnx, TensorFlow.js' model.json).
+        .keras, .h5, .onnx, TensorFlow.js' model.json).
     pixels
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far

@@ -35,7 +35,8 @@ _FLOATS: dict[int, tuple[int, ...]] = {
     8: (0, 64, 52, 11, 0, 52, 1023),
 }
 _NOWHERE = 2**64 - 1
-_MOST_STEPS = 20_000
+_MOST_STEPS = 100_000
+_MOST_CHUNKS = 20_000
 _LONGEST_NAME = 256
 _MOST_DIMENSIONS = 8
 _MOST_LEVELS = 8
@@ -109,9 +110,12 @@ class Hdf5File:
         dtype = _float_type(messages[_DATATYPE], path)
         layout = messages[_LAYOUT]
         if len(layout) >= 11 and layout[0] == 3 and layout[1] == _CHUNKED:
-            return self._chunked(layout, messages.get(_FILTERS), shape, dtype, path).astype(np.float32)
-        raw = self._raw(layout, math.prod(shape) * dtype.itemsize, path)
-        return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32)
+            numbers = self._chunked(layout, messages.get(_FILTERS), shape, dtype, path)
+        else:
+            raw = self._raw(layout, math.prod(shape) * dtype.itemsize, path)
+            numbers = np.frombuffer(raw, dtype).reshape(shape)
+        with np.errstate(over="ignore"):  # what is not finite is refused where the weights are checked
+            return numbers.astype(np.float32)
 
     def shape_at(self, address: int) -> tuple[int, ...] | None:
         """Return the shape of the array at an address; None if there is a group."""
@@ -396,9 +400,9 @@ class Hdf5File:
         tree, *sides = _numbers(f"<Q{rank + 1}I", layout, 3) if rank == len(shape) else (0, 0)
         chunk = tuple(sides[:-1])
         n_bytes = math.prod(chunk) * dtype.itemsize
-        n_chunks = math.prod(-(-n // side) if side else _MOST_STEPS for n, side in zip(shape, chunk, strict=True))
+        n_chunks = math.prod(-(-n // side) if side else _MOST_CHUNKS for n, side in zip(shape, chunk, strict=True))
         # What stands at the edges may be larger than the array, but not every chunk can be.
-        if not chunk or n_chunks > _MOST_STEPS or n_bytes * n_chunks > 4 * math.prod(shape) * dtype.itemsize + 2**20:
+        if not chunk or n_chunks >= _MOST_CHUNKS or n_bytes * n_chunks > 4 * math.prod(shape) * dtype.itemsize + 2**20:
             raise Hdf5Error(f"{path} is stored in chunks of an odd size.")
         steps = _filters_of(filters, path)
         whole = np.zeros(shape, dtype)
