@@ -511,6 +511,24 @@ def test_damaged_pictures_are_counted_and_named(excerpt, tmp_path):
     assert "empty.png" in note
 
 
+def test_many_pictures_come_from_the_cache_until_one_changes(excerpt, tmp_path, monkeypatch):
+    from digitlab.data import pictures
+
+    monkeypatch.setenv("DIGITLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pictures, "_LEAST_CACHED", 50)
+    folder = as_class_folders(excerpt, tmp_path / "set")
+    decoded = []
+    monkeypatch.setattr(pictures, "_grey", lambda content, f=pictures._grey: decoded.append(1) or f(content))
+    first = MnistData.load(folder)
+    assert len(decoded) == N_TRAINING + N_TEST
+    again = MnistData.load(folder)
+    assert len(decoded) == N_TRAINING + N_TEST
+    assert (again.digest, again.notes) == (first.digest, first.notes)
+    next(folder.glob("test/*/*.png")).write_bytes(png(excerpt[0][0]))
+    assert MnistData.load(folder).digest != first.digest
+    assert len(decoded) == N_TRAINING + 2 * N_TEST
+
+
 def test_a_folder_for_validation_is_kept_for_it(excerpt, tmp_path):
     images, labels, test, of_test = excerpt
     as_class_folders((images, labels, test, of_test), tmp_path, ("train", "valid"))

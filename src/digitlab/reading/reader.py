@@ -196,7 +196,9 @@ def warm_up() -> None:
     reader.read(page)
     reader.answers.of_images(np.zeros((32, 28, 28, 1), np.float32))  # many go another way through the engine than one
     # Now, because a process that is ended cannot: what it has compiled would be compiled again by the next one.
-    reader.answers.model.runner.seal()
+    shipped = reader.answers.model
+    assert isinstance(shipped, Sequential)
+    shipped.runner.seal()
 
 
 def read(
