@@ -512,4 +512,4 @@ def test_token_in_the_address_lets_the_whole_page_in(visit: Visit, serve: Callab
     assert cookie["sameSite"] == "Strict"
     assert page.evaluate("document.cookie") == ""
     stranger = visit(at=studio.address, expect=("401",))
-    assert "401: this Studio asks for its token" in stranger.inner_text("body")
+    assert "401: This Studio asks for its token" in stranger.inner_text("body")

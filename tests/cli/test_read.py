@@ -380,6 +380,15 @@ def test_a_scale_parts_the_results_of_one_network_from_those_of_another(tmp_path
     assert len(set(recipes)) == 3
 
 
+def test_weights_beside_a_model_part_its_results_from_those_of_others(tmp_path: Path) -> None:
+    words = set()
+    for content in (b"old", b"new"):
+        (tmp_path / "m.onnx").write_bytes(b"x")
+        (tmp_path / "m.onnx.data").write_bytes(content)
+        words.add(_recipe(ReadingOptions(), tmp_path / "m.onnx"))
+    assert len(words) == 2
+
+
 def test_a_model_too_large_to_be_one_is_not_read_to_tell_runs_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,27 +30,32 @@ def test_the_page_is_what_opens_by_default(words: list[str], opened: list[dict[s
     assert opened == [
         {
             "out": Path("runs"),
+            "data": None,
             "host": "127.0.0.1",
             "port": None,
             "token": None,
             "open_browser": True,
             "autostart": True,
             "page_seconds": 10.0,
+            "allow_origins": (),
         }
     ]
 
 
 def test_options_reach_the_page(opened: list[dict[str, Any]]) -> None:
     words = ["studio", "--out", "x", "--port", "9000", "--host", "::1", "--token", "t", "--no-browser", "--no-start"]
+    words += ["--allow-origin", "http://localhost:5500", "--allow-origin", "http://localhost:5501"]
     assert main(words) == 0
     assert opened[0] == {
         "out": Path("x"),
+        "data": None,
         "host": "::1",
         "port": 9000,
         "token": "t",
         "open_browser": False,
         "autostart": False,
         "page_seconds": 10.0,
+        "allow_origins": ("http://localhost:5500", "http://localhost:5501"),
     }
 
 

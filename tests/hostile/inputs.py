@@ -590,10 +590,10 @@ def _load_onnx(content: bytes, folder: Path, draw: random.Random) -> object:
 @cache
 def _operations() -> list[str]:
     """All that is read of ONNX, and what is not."""
-    from digitlab.network.formats.onnx import _OPERATIONS
     from digitlab.network.formats.onnx_graph import COMPUTABLE
+    from digitlab.network.formats.onnx_operations import OPERATIONS
 
-    return [*sorted({*_OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
+    return [*sorted({*OPERATIONS, *COMPUTABLE}), "Loop", "If", "x"]
 
 
 _PLACES = (

@@ -28,7 +28,7 @@ from digitlab.network import (
     ZeroPadding2D,
 )
 from digitlab.network.folding import Affine, Weighted, folded, merged, rescaled
-from digitlab.network.layers import Layer, Shape, activation_of, same_border
+from digitlab.network.layers import Layer, Shape
 from tests.engine.reference import forward
 
 
@@ -36,48 +36,14 @@ def weighted(layer: Layer, shape: Shape, rng: np.random.Generator) -> Weighted:
     return layer, tuple(rng.normal(size=s).astype(np.float32) for s in layer.weight_shapes(shape))
 
 
-def windowed(layer: Any, x: Any, window: Shape, border: float) -> Any:
-    """Return the windows ``(n, height, width, rows, columns, channels)`` that a convolution or pooling sees."""
-    sides = [
-        same_border(size, n, step) if layer.padding == "same" else (0, 0)
-        for size, n, step in zip(x.shape[1:3], window, layer.stride, strict=True)
-    ]
-    x = np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=border)
-    windows = np.lib.stride_tricks.sliding_window_view(x, window, (1, 2))
-    return np.moveaxis(windows[:, :: layer.stride[0], :: layer.stride[1]], 3, -1)
-
-
-def plain_layer(layer: Layer, weights: Sequence[Any], x: Any) -> Any:
-    if isinstance(layer, Conv2D):
-        x = np.tensordot(windowed(layer, x, layer.kernel, 0.0), weights[0], 3) + (weights[1] if layer.use_bias else 0.0)
-    elif isinstance(layer, Dense):
-        x = x @ weights[0] + (weights[1] if layer.use_bias else 0.0)
-    elif isinstance(layer, MaxPooling2D):
-        x = windowed(layer, x, layer.pool, -np.inf).max(axis=(3, 4))
-    elif isinstance(layer, AveragePooling2D):
-        x = np.nanmean(windowed(layer, x, layer.pool, np.nan), axis=(3, 4))
-    elif isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D):
-        x = x.mean(axis=(1, 2)) if isinstance(layer, GlobalAveragePooling2D) else x.max(axis=(1, 2))
-    elif isinstance(layer, ZeroPadding2D):
-        x = np.pad(x, [(0, 0), *layer.sides, (0, 0)])
-    elif isinstance(layer, Flatten):
-        x = x.reshape(len(x), -1)
-    name, below = activation_of(layer)
-    functions = {
-        "relu": lambda: np.maximum(x, 0.0),
-        "sigmoid": lambda: 1.0 / (1.0 + np.exp(-x)),
-        "tanh": lambda: np.tanh(x),
-        "elu": lambda: np.where(x > 0.0, x, below * np.expm1(np.minimum(x, 0.0))),
-        "leaky_relu": lambda: np.where(x > 0.0, x, below * x),
-    }
-    return functions[name]() if name in functions else x
-
-
 def plainly(steps: Sequence[Weighted | Affine], images: Any) -> Any:
     """Compute every step by itself, in float64."""
     values = np.asarray(images, np.float64)
     for step in steps:
-        values = values * step.factor + step.offset if isinstance(step, Affine) else plain_layer(*step, values)
+        if isinstance(step, Affine):
+            values = values * step.factor + step.offset
+        else:
+            values = forward(Architecture([step[0]], values.shape[1:]), step[1], values)[-1]
     return values
 
 

@@ -50,7 +50,8 @@ def evaluate(
     Parameters
     ----------
     run
-        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
+        A run's name or folder, "latest", or a model file: .safetensors, .keras, .h5, .onnx, or TensorFlow.js'
+        model.json.
     images
         Evaluate so many images, chosen by --seed, instead of all; the codelab takes 500.
     split

@@ -29,7 +29,8 @@ def export(
     Parameters
     ----------
     run
-        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
+        A run's name or folder, "latest", or a model file: .safetensors, .keras, .h5, .onnx, or TensorFlow.js'
+        model.json.
     format
         What to write: a TensorFlow.js layers model, a .keras file of Keras 3, an ONNX model, or a folder with a page
         to draw digits on, which needs a browser and nothing else.

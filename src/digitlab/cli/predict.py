@@ -54,7 +54,7 @@ def predict(
 ) -> None:
     """Tell which digit is on an image: any photo, scan or drawing of one digit.
 
-    The first name may be a run (its name or folder, "latest") or a model file (.safetensors, .keras, .onnx, or
+    The first name may be a run (its name or folder, "latest") or a model file (.safetensors, .keras, .h5, .onnx, or
     TensorFlow.js' model.json), whose network is asked then; otherwise the reader that digitlab brings is. It also
     tells where there is no digit. IDX files, and images of 28 x 28 pixels with bright ink on dark ground as in MNIST,
     are asked as they are; on others the digit is found first. For photos of more than one digit: digitlab read.

@@ -175,7 +175,7 @@ def read(
         Refuse a digit whose probability is less than this, from 0 to 1.
     model
         Read with a network of your own: a run's name or folder, "latest", or a model file (.safetensors,
-        .keras, .onnx, TensorFlow.js' model.json).
+        .keras, .h5, .onnx, TensorFlow.js' model.json).
     pixels
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
@@ -312,8 +312,10 @@ def _recipe(options: ReadingOptions, checkpoint: Path | None, pixels: str | None
     digest = hashlib.sha256(json.dumps(options.to_dict(), sort_keys=True).encode())
     if pixels is not None and not PixelScale.of(pixels).is_own:
         digest.update(pixels.encode())
-    with suppress(OSError, ValueError):  # what is wrong with it is told by who loads it
-        digest.update(read_ordinary(path, _MOST_MODEL_BYTES))
+    # An ONNX model's weights may lie beside it; what is wrong with a file is told by who loads it.
+    for file in (path, path.with_name(f"{path.name}.data")):
+        with suppress(OSError, ValueError):
+            digest.update(read_ordinary(file, _MOST_MODEL_BYTES))
     return digest.hexdigest()[:12]
 
 

@@ -108,7 +108,8 @@ def compare(
     Parameters
     ----------
     a
-        A run's name or folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
+        A run's name or folder, "latest", or a model file: .safetensors, .keras, .h5, .onnx, or TensorFlow.js'
+        model.json.
     b
         Another one.
     images

@@ -44,7 +44,7 @@ def serve(
     Parameters
     ----------
     model
-        Answer with a network of your own: a run's name or folder, "latest", or a model file (.safetensors, .keras,
+        Answer with a network of your own: a run's name or folder, "latest", or a model file (.safetensors, .keras, .h5,
         .onnx, TensorFlow.js' model.json); by default the reader that digitlab brings, which also tells where there is
         no digit.
     pixels

@@ -32,7 +32,7 @@ def summary(
     ----------
     network
         A network of the zoo (codelab_cnn, dense_baseline, fast_cnn, finder), a JSON file with layers, a run's name or
-        folder, "latest", or a model file: .safetensors, .keras, .onnx, or TensorFlow.js' model.json.
+        folder, "latest", or a model file: .safetensors, .keras, .h5, .onnx, or TensorFlow.js' model.json.
     out
         The folder of runs.
     cost

@@ -812,8 +812,8 @@ def load_model(
     ----------
     path : str or Path
         A run directory, the name of a run in ``out``, ``latest``, or a model file: a checkpoint (``.safetensors``), a
-        TensorFlow.js layers model (``model.json`` or its folder), a ``.keras`` of Keras 3, or an ``.onnx``. Files of
-        others are read by whitelist: nothing in them is run, and a layer that digitlab lacks is named.
+        TensorFlow.js layers model (``model.json`` or its folder), Keras' ``.keras`` or ``.h5``, or an ``.onnx``. Files
+        of others are read by whitelist: nothing in them is run, and a layer that digitlab lacks is named.
     out : str or Path
         The folder of runs.
     threads : int, optional

@@ -36,7 +36,7 @@ from digitlab.network.layers import (
     same_border,
 )
 
-# A dense layer that only scales has this many weights, squared.
+# A layer that only scales has this many weights, squared.
 _MOST_FEATURES = 2_048
 
 
@@ -225,8 +225,9 @@ def _with_bias(layer: Conv2D | Dense, kernel: NDArray[np.float64], bias: ArrayLi
 
 def _as_layer(affine: Affine, shape: Shape) -> Weighted:
     n = affine.factor.size
-    if len(shape) == 1 and n > _MOST_FEATURES:
-        raise NetworkError(f"It scales {n:,} features where no linear layer is beside them, which digitlab lacks.")
+    if n > _MOST_FEATURES:
+        what = "features" if len(shape) == 1 else "channels"
+        raise NetworkError(f"It scales {n:,} {what} where no linear layer is beside them, which digitlab lacks.")
     layer: Layer = Conv2D(n, 1) if len(shape) == 3 else Dense(n)
     kernel = np.diag(affine.factor).reshape(layer.weight_shapes(shape)[0])
     return layer, (kernel.astype(np.float32), affine.offset.astype(np.float32))

@@ -158,9 +158,10 @@ def open_model(
     """Read a trained model, wherever a run is meant: the one way from a name to weights.
 
     ``model`` is a run's directory, its name in the folder ``out``, ``latest``, or a model file: a checkpoint
-    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras`` or an ``.onnx``. ``pixels`` is how a
-    file's network was given them, such as ``0-255``; it takes them from 0 to 1 then, as all others. ``network`` is that
-    of a PyTorch state dict. A RunError if there is none, it is damaged, or it holds a network that digitlab cannot run.
+    (``.safetensors``), a TensorFlow.js ``model.json`` or its folder, a ``.keras``, ``.h5`` or ``.onnx``. ``pixels`` is
+    how a file's network was given them, such as ``0-255``; it takes them from 0 to 1 then, as all others. ``network``
+    is that of a PyTorch state dict. A RunError if there is none, it is damaged, or it holds a network that digitlab
+    cannot run.
     """
     scale = None if pixels is None else PixelScale.of(pixels)
     if is_model_file(model):

@@ -140,7 +140,7 @@ class Access:
         elif is_api and is_allowed_origin(page, self._origins):
             await self._guard(scope, receive, Guarded(send, ""))
             return
-        elif not page and _is_click(scope, headers):
+        elif not page and "origin" not in headers and _is_click(scope, headers):
             answer = self._missing(scope, headers)
         else:
             answer = foreign_page(page) if is_api else RefusedError(403, *_WRONG_PAGE)

@@ -102,8 +102,12 @@ def chain(
                 names[j] = f"{name}{i}_{j}"
                 constants[names[j]] = array
         output = "y" if i == len(operations) - 1 else f"t{i}"
-        domain = {"domain": "ai.onnx.ml"} if name == "Scaler" else {}
-        nodes.append(node(name, [*names, now] if last else [now, *names], output, **attributes, **domain))
+        one = node(name, [*names, now] if last else [now, *names], output, **attributes)
+        if name in ("Scaler", "LinearClassifier"):
+            one.domain = "ai.onnx.ml"
+        if name == "LinearClassifier":
+            one.output.insert(0, "label")
+        nodes.append(one)
         now = output
     return saved(path, nodes, constants, shape, kind, opset=opset)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from digitlab.errors import NetworkError
-from digitlab.network import Conv2D, Dense, Flatten, MaxPooling2D
+from digitlab.network import Conv2D, Dense, Flatten, LeakyReLU, MaxPooling2D
 from digitlab.network.formats.files import load_model_file
 from digitlab.network.formats.keras import CONFIG, WEIGHTS, weight_folders
 from digitlab.network.formats.keras_config import read_keras_config
@@ -78,6 +78,44 @@ def test_pixels_divided_by_255_are_what_digitlab_does_anyway() -> None:
     assert [type(layer) for layer in read(scaled).layers] == [Flatten, Dense]
     assert read_keras_config(scaled).tells_pixels
     assert not read_keras_config(model(("InputLayer", IMAGES), ("Flatten", {}), ("Dense", DENSE))).tells_pixels
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "factor", "offset"),
+    [
+        ("Rescaling", {"scale": 1 / 255}, 1.0, 0.0),
+        ("Rescaling", {"scale": 1 / 127.5, "offset": -1}, 2.0, -1.0),
+        ("Rescaling", {"scale": 2, "offset": -1}, 2.0, -1.0),
+        ("Rescaling", {"scale": [1 / 78.6], "offset": [-0.42]}, 255 / 78.6, -0.42),
+        ("Normalization", {"mean": 33.3, "variance": 6177.0}, 255 / 6177.0**0.5, -33.3 / 6177.0**0.5),
+        ("Normalization", {"mean": [[[0.13]]], "variance": [[[0.09]]]}, 1 / 0.3, -0.13 / 0.3),
+    ],
+)
+def test_what_a_network_does_to_its_pixels_is_folded_and_known(
+    kind: str, config: dict[str, Any], factor: float, offset: float
+) -> None:
+    """Whether they are 0 to 255 there is seen by what becomes of them; here they are 0 to 1."""
+    stack = read_keras_config(model(("InputLayer", IMAGES), (kind, config), ("Flatten", {}), ("Dense", DENSE)))
+    network, (kernel, bias) = stack.finish([[np.ones((784, 10), np.float32), np.zeros(10, np.float32)]])
+    assert stack.tells_pixels
+    assert [type(layer) for layer in network.layers] == [Flatten, Dense]
+    np.testing.assert_allclose(kernel, factor, rtol=1e-5)
+    np.testing.assert_allclose(bias, 784 * offset, rtol=1e-5)
+
+
+def test_shapes_and_numbers_may_be_objects() -> None:
+    """TensorFlow writes tuples, shapes and NumPy's numbers so, in some of its files."""
+    shape = {"class_name": "__tuple__", "items": [None, 28, 28, 1]}
+    slope = {"class_name": "__numpy__", "config": {"value": 0.25, "dtype": "float32"}}
+    network = read(
+        model(
+            ("Conv2D", CONV | {"batch_input_shape": shape, "activation": None}),
+            ("LeakyReLU", {"alpha": slope}),
+            ("Flatten", {}),
+            ("Dense", DENSE),
+        )
+    )
+    assert network.layers[1] == LeakyReLU(0.25, name="leaky_re_lu")
 
 
 def test_a_row_of_pixels_may_be_made_an_image() -> None:
@@ -207,6 +245,13 @@ def test_functional_models_are_read_if_they_are_chains() -> None:
         read(functional([], inbound("i"), inbound("i")))
     with pytest.raises(NetworkError, match="one after the other"):
         read(functional([], inbound("i"), inbound("f") + inbound("i")))
+    for outputs, is_chain in (([["d", 0, 0]], True), (["d", 0, 0], True), ([["f", 0, 0], ["d", 0, 0]], False)):
+        keras_2["config"]["output_layers"] = outputs
+        if is_chain:
+            assert read(keras_2).layers == read(plain).layers
+        else:
+            with pytest.raises(NetworkError, match="one after the other"):
+                read(keras_2)
 
 
 def rezipped(source: Path, target: Path, compression: int = zipfile.ZIP_STORED, **members: bytes | None) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from digitlab.network import Checkpoint
 from digitlab.network.formats.files import load_model_file
-from tests.network.test_folding import plain_layer
+from tests.engine.reference import forward
 
 h5py = pytest.importorskip("h5py")
 
@@ -36,10 +36,7 @@ def expected(kernel: Any = KERNEL, *, epsilon: float = 1e-3, channels_first: boo
 
 def check(path: Path, answers: Any) -> Checkpoint:
     checkpoint = load_model_file(path)
-    network, remaining = checkpoint.architecture, iter(checkpoint.weights)
-    values = IMAGES.reshape(-1, *network.input_shape)
-    for layer, shape in zip(network.layers, network.input_shapes, strict=True):
-        values = plain_layer(layer, [next(remaining) for _ in layer.weight_shapes(shape)], values)
+    values = forward(checkpoint.architecture, checkpoint.weights, IMAGES)[-1]
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), answers, atol=1e-5)
     return checkpoint

@@ -125,6 +125,10 @@ GRAPHS: dict[str, tuple[tuple[Operation, ...], dict[str, Any]]] = {
         (conv(), op("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1), FLAT,
          dense()), {},
     ),
+    "average pooling, rounded up": (
+        (conv(size=2), op("AveragePool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, count_include_pad=1), FLAT,
+         dense()), {"opset": 19},
+    ),
     "average pooling, same": (
         (conv(), op("AveragePool", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"), FLAT, dense()), {},
     ),
@@ -190,6 +194,20 @@ GRAPHS: dict[str, tuple[tuple[Operation, ...], dict[str, Any]]] = {
             op("Gemm", weights(784, 12)),
             RELU,
             op("Gemm", weights(12, 10), weights(10)),
+        ),
+        {"shape": ("n", 784)},
+    ),
+    "logistic regression": (
+        (
+            op("Scaler", offset=[0.1] * 784, scale=[*RNG.uniform(1, 2, 784)]),
+            op(
+                "LinearClassifier",
+                coefficients=[*weights(7840)],
+                intercepts=[*weights(10)],
+                classlabels_ints=[*range(10)],
+                multi_class=1,
+                post_transform="SOFTMAX",
+            ),
         ),
         {"shape": ("n", 784)},
     ),
@@ -379,6 +397,10 @@ BAD: dict[str, tuple[tuple[Operation, ...], str]] = {
     "max-pooling beyond what may be negative": (
         (conv(), op("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]), FLAT, dense()), "border",
     ),
+    "average of some of a border": (
+        (conv(), op("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], ceil_mode=1, count_include_pad=1),
+         FLAT, dense()), "ceil_mode",
+    ),
     "average beyond a border": (
         (conv(), op("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]), FLAT, dense()), "border",
     ),
@@ -403,6 +425,10 @@ BAD: dict[str, tuple[tuple[Operation, ...], str]] = {
     "softmax, and more": ((*FIRST, op("Softmax"), dense()), "Gemm"),
     "weights first": ((FLAT, op("MatMul", weights(10, 784), last=True)), "before the images"),
     "transposed dense layer": ((FLAT, op("Gemm", weights(1, 10), transA=1)), "plain dense"),
+    "channels without a layer for their scales": (
+        (op("Conv", weights(4096, 1, 1, 1)), RELU, op("BatchNormalization", *scale(4096)), RELU,
+         op("GlobalAveragePool"), FLAT, op("Gemm", weights(4096, 10))), "4,096 channels",
+    ),
     "no layers": ((RELU, RELU), "no layer that learns"),
     "one answer": ((FLAT, dense(1)), "classes"),
 }  # fmt: skip

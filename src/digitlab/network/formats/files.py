@@ -24,9 +24,7 @@ from digitlab.network.layers import (
     Conv2D,
     Dense,
     Dropout,
-    Flatten,
     Layer,
-    MaxPooling2D,
     activation_of,
 )
 from digitlab.network.pixels import TAKES_OWN
@@ -35,6 +33,8 @@ from digitlab.values import CLASS_NAMES
 
 #: What TensorFlow.js calls every model.
 MODEL_JSON = "model.json"
+# What TensorFlow calls every model; it is in a folder with others.
+_SAVED_MODEL = "saved_model.pb"
 _PICKLE = "it is a pickle, which can run any code when it is opened, so digitlab never opens one"
 #: What exports a model of PyTorch as a file that says everything, by either of its exporters.
 TORCH_EXPORT = (
@@ -51,7 +51,10 @@ _REFUSED = {
         (".ckpt", ".pt", ".pth"),
         f"{_PICKLE}. Export the model as ONNX, in PyTorch (an old one: without external_data): {TORCH_EXPORT}",
     ),
-    ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
+    ".pb": (
+        "digitlab reads no TensorFlow graphs. Save the model as .keras: in TensorFlow up to 2.15, "
+        "tf.keras.models.load_model('the folder').save('model.keras')"
+    ),
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
 _KERAS = (".keras", ".h5", ".hdf5", ".hdf", ".he5")
@@ -62,7 +65,6 @@ MOST_JSON_BYTES = 2**20
 MOST_WEIGHT_BYTES = 2**28
 _LONGEST_WORD = 80
 _LONGEST_TEXT, _MOST_TEXTS = 1000, 32
-_SCALE_TOLERANCE = 1e-6
 _LARGEST_INPUT = 2**24
 _LONGEST_KIND = 60
 _CODE = "it is code, and digitlab runs no code from a file"
@@ -75,7 +77,7 @@ _INSTEAD = {
 
 
 def is_model_file(name: str | Path) -> bool:
-    """Tell whether a name means a model file, or a folder with a TensorFlow.js model, and not a run.
+    """Tell whether a name means a model file, or a folder with a model of TensorFlow or TensorFlow.js, and not a run.
 
     >>> is_model_file("model.onnx"), is_model_file("latest")
     (True, False)
@@ -84,7 +86,8 @@ def is_model_file(name: str | Path) -> bool:
     if path.suffix.lower() in (*_READ, *_REFUSED):
         return not (path.is_dir() and (path / "config.json").is_file())
     try:
-        return (path / MODEL_JSON).is_file() and not (path / "config.json").exists()
+        names = (MODEL_JSON, _SAVED_MODEL)
+        return any((path / name).is_file() for name in names) and not (path / "config.json").exists()
     except (OSError, ValueError):
         return False
 
@@ -95,7 +98,7 @@ def load_model_file(name: str | Path, network: str | Path | Architecture | None 
     ``network`` is that of a PyTorch state dict, a name of the zoo or a JSON file; all other files say it themselves.
     """
     path = Path(name)
-    suffix = path.suffix.lower()
+    suffix = ".pb" if os.path.isfile(path / _SAVED_MODEL) else path.suffix.lower()
     if suffix in _REFUSED:
         raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
     if suffix == ".safetensors":
@@ -251,11 +254,6 @@ def lacking(kind: str, *, position: int) -> NetworkError:
     return NetworkError(f"Layer {position} is {kind}: {why}")
 
 
-def is_pixel_scale(scale: float, offset: float = 0.0) -> bool:
-    """Tell whether this is what digitlab does to pixels of 0 to 255 itself: dividing by 255."""
-    return abs(scale * 255.0 - 1.0) <= _SCALE_TOLERANCE and offset == 0.0
-
-
 def assembled(
     steps: Sequence[Weighted | Affine], input_shape: Sequence[int | None], name: str
 ) -> tuple[Architecture, list[NDArray[np.float32]]]:
@@ -284,51 +282,3 @@ def assembled(
     if architecture.n_classes < 2:  # which also says so if the network does not end in probabilities
         raise NetworkError("It gives one number, which tells no classes apart; end it in a Dense with a unit a class.")
     return architecture, [array for _, arrays in left for array in arrays]
-
-
-class Stack:
-    """Layers that are added one by one, as other programs describe them: activations come as layers of their own."""
-
-    def __init__(self) -> None:
-        self.layers: list[Layer] = []
-
-    def add(self, layer: Layer) -> None:
-        """Add a layer; its name is kept if it can be."""
-        taken = {other.name for other in self.layers}
-        if not is_name(layer.name) or layer.name in taken:
-            layer = dataclasses.replace(layer, name="")
-        self.layers.append(layer)
-
-    def activate(self, activation: str, position: int) -> None:
-        """Add an activation that stands by itself, by making it part of the layer whose sums it is for.
-
-        Max-pooling and ReLU may change places, since ReLU is monotonic.
-        """
-        if activation == "linear":
-            return
-        passable = (MaxPooling2D, Flatten, Dropout) if activation == "relu" else (Dropout,)
-        for i in reversed(range(len(self.layers))):
-            layer = self.layers[i]
-            if isinstance(layer, Conv2D | Dense) and layer.activation in ("linear", activation):
-                self.layers[i] = dataclasses.replace(layer, activation=activation)
-                return
-            if not isinstance(layer, passable):
-                break
-        raise NetworkError(
-            f"Layer {position} is a {activation} that does not follow a linear Conv2D or Dense; "
-            "in digitlab an activation belongs to one of these."
-        )
-
-    def finish(self, input_shape: Sequence[int], name: str) -> Architecture:
-        """Return the network; one that ends in logits gets a softmax, which changes no answer."""
-        last = self.layers[-1] if self.layers else None
-        if isinstance(last, Dense) and last.activation == "linear":
-            self.layers[-1] = dataclasses.replace(last, activation="softmax")
-        shape = tuple(input_shape)
-        # Before anything multiplies them: a file may say 10**18.
-        if not shape or math.prod(shape) > _LARGEST_INPUT:
-            raise NetworkError(f"Its input shape {shape} cannot be one of images.")
-        usable = name.isprintable() and 1 <= len(name) <= 100
-        architecture = Architecture(self.layers, shape, name if usable else "sequential")
-        architecture.n_classes  # noqa: B018 - says so if the network does not end in probabilities
-        return architecture

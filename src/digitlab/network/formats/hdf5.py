@@ -35,7 +35,8 @@ _FLOATS: dict[int, tuple[int, ...]] = {
     8: (0, 64, 52, 11, 0, 52, 1023),
 }
 _NOWHERE = 2**64 - 1
-_MOST_STEPS = 20_000
+_MOST_STEPS = 100_000
+_MOST_CHUNKS = 20_000
 _LONGEST_NAME = 256
 _MOST_DIMENSIONS = 8
 _MOST_LEVELS = 8
@@ -399,9 +400,9 @@ class Hdf5File:
         tree, *sides = _numbers(f"<Q{rank + 1}I", layout, 3) if rank == len(shape) else (0, 0)
         chunk = tuple(sides[:-1])
         n_bytes = math.prod(chunk) * dtype.itemsize
-        n_chunks = math.prod(-(-n // side) if side else _MOST_STEPS for n, side in zip(shape, chunk, strict=True))
+        n_chunks = math.prod(-(-n // side) if side else _MOST_CHUNKS for n, side in zip(shape, chunk, strict=True))
         # What stands at the edges may be larger than the array, but not every chunk can be.
-        if not chunk or n_chunks > _MOST_STEPS or n_bytes * n_chunks > 4 * math.prod(shape) * dtype.itemsize + 2**20:
+        if not chunk or n_chunks >= _MOST_CHUNKS or n_bytes * n_chunks > 4 * math.prod(shape) * dtype.itemsize + 2**20:
             raise Hdf5Error(f"{path} is stored in chunks of an odd size.")
         steps = _filters_of(filters, path)
         whole = np.zeros(shape, dtype)

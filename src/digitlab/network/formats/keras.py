@@ -39,6 +39,7 @@ _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 # How many images a Normalization has seen, a whole number that nobody needs.
 _NO_COUNT = np.zeros((), np.float32)
 _COUNTED = re.compile(r"(.*?)(?:_(\d+))?")
+_IS_WEIGHT = re.compile(r"/vars/\d+$")
 _ONLY_WEIGHTS = (
     "it holds only weights, without the network that they are of. In Keras, build the same network again, then "
     "model.load_weights('{name}') and model.save('model.keras')."
@@ -56,15 +57,16 @@ def read_keras(path: Path) -> Checkpoint:
                 return _whole_model(path, FilePart(file, 0, n_bytes))
         except OSError as error:
             raise unusable(path, f"it cannot be read ({storage.reason_of(error)}). Copy it again.") from None
-    raise unusable(
-        path, f"it is no model file of Keras{_what_else(start)}. Save the model again: model.save('m.keras')."
-    )
+    raise unusable(path, _what_else(start))
 
 
 def _what_else(start: bytes) -> str:
+    """Return what a file is that begins so, and the next step."""
     if start == b"version ":
-        return ", but what Git LFS keeps in its place: fetch it with git lfs pull"
-    return ", but a web page" if start.lstrip()[:1] == b"<" else ""
+        return "it is what Git LFS keeps in the place of a model. Fetch the model itself: git lfs pull."
+    if start.lstrip()[:1] == b"<":
+        return "it is a web page and no model. Download the file itself."
+    return "it is no model file of Keras. Save the model again: model.save('model.keras')."
 
 
 # ---- .keras ----
@@ -116,7 +118,11 @@ def _by_folder(file: Hdf5File, layers: Sequence[ForeignLayer]) -> list[Arrays]:
             inner = tuple(name for name in folders[:-1] if name not in _CONTAINERS)
             places.setdefault(inner, {})[int(number)] = address
     folders_of = [layer.folders for layer in layers]
-    ways = (folders_of, [layer.names for layer in layers], _ranked(folders_of, list(places)))
+    stems = {tuple(_counted(name)[0] for name in inner) for inner in folders_of}
+    alike = [inner for inner in places if tuple(_counted(name)[0] for name in inner) in stems]
+    by_rank = {rank: inner for inner, rank in _ranks(alike).items()}
+    ranks = _ranks(folders_of)
+    ways = (folders_of, [layer.names for layer in layers], [by_rank.get(ranks[inner], ()) for inner in folders_of])
     for way in ways:
         if all(_fits(file, places.get(inner, {}), layer) for inner, layer in zip(way, layers, strict=True)):
             return [_arrays(file, places[inner], layer) for inner, layer in zip(way, layers, strict=True)]
@@ -141,26 +147,18 @@ def _fits(file: Hdf5File, there: dict[int, int], layer: ForeignLayer) -> bool:
     return all(i in there and file.shape_at(there[i]) == shape for i, (_, shape) in enumerate(layer.weights))
 
 
-def _ranked(wanted: Sequence[tuple[str, ...]], found: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return for every layer the folder of its class that comes next: Keras 2.13 and 2.14 leave out numbers."""
-    heads: dict[str, list[str]] = {}
-    for head in sorted({inner[0] for inner in found if inner}, key=_counted):
-        heads.setdefault(_counted(head)[0], []).append(head)
-    chosen: dict[str, str] = {}
-    for inner in wanted:
-        if inner and inner[0] not in chosen:
-            chosen[inner[0]] = next(iter(heads.get(_counted(inner[0])[0], [])), "")
-            heads[_counted(inner[0])[0]] = heads.get(_counted(inner[0])[0], [])[1:]
-    below: dict[str, list[tuple[str, ...]]] = {}
-    for inner in wanted:
-        below.setdefault(inner[0], []).append(inner[1:])
-    tails = {
-        head: iter(_ranked(rest, [inner[1:] for inner in found if inner and inner[0] == chosen[head]]))
-        if any(rest)
-        else iter(rest)
-        for head, rest in below.items()
-    }
-    return [(chosen[inner[0]], *next(tails[inner[0]])) for inner in wanted]
+def _ranks(paths: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[tuple[str, int], ...]]:
+    """Count the folders of every class anew, 0, 1, 2 ... in their order: Keras 2.13 and 2.14 leave out numbers."""
+    counts: dict[tuple[tuple[str, ...], str], dict[str, int]] = {}
+    ranked = {}
+    for path in sorted(paths, key=lambda path: [_counted(name) for name in path]):
+        ranks = []
+        for depth, name in enumerate(path):
+            stem, _ = _counted(name)
+            beside = counts.setdefault((path[:depth], stem), {})
+            ranks.append((stem, beside.setdefault(name, len(beside))))
+        ranked[path] = tuple(ranks)
+    return ranked
 
 
 def _counted(name: str) -> tuple[str, int]:
@@ -248,7 +246,7 @@ def _whole_model(path: Path, content: Content) -> Checkpoint:
         members = file.members(root)
         texts = attributes.get("model_config")
         if not texts:
-            if "layer_names" in attributes or "layer_names0" in attributes or set(members) & {*_CONTAINERS, "_layers"}:
+            if _listed(attributes, "layer_names") or any(_IS_WEIGHT.search(name) for name, _ in file.arrays()):
                 raise unusable(path, _ONLY_WEIGHTS.format(name=path.name))
             raise unusable(
                 path, "it is an HDF5 file, but no model of Keras. Save the model again: model.save('m.keras')."

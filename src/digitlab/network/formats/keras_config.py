@@ -74,6 +74,7 @@ _INITIALIZERS = {"GlorotUniform": "glorot_uniform", "HeNormal": "he_normal", "Ze
 # Pixels of 0 to 1 have a variance of 0.25 at most, and nobody makes them twenty times smaller.
 _LARGEST_VARIANCE, _LEAST_SCALE = 4.0, 0.05
 _LEAST_DEVIATION = 1e-7
+_SAVED_AS_OBJECTS = ("__numpy__", "__tensor__", "__tuple__", "TensorShape")
 _UNCLEAR = "it rearranges its values in a way that digitlab's layers do not."
 
 Arrays = Sequence[NDArray[np.float32]]
@@ -104,8 +105,8 @@ class ForeignStack:
     input_shape: Shape
     name: str
     steps: tuple[Layer | Affine | ForeignLayer, ...]
-    #: Whether it scales its pixels itself, first of all; digitlab's are 0 to 1 then.
-    tells_pixels: bool = False
+    #: Whether the network begins by scaling its pixels, so that nobody has to find out how they are scaled.
+    tells_pixels: bool
 
     @property
     def learning(self) -> list[ForeignLayer]:
@@ -140,15 +141,16 @@ def read_keras_config(model: Mapping[str, Any]) -> ForeignStack:
     shape = _input_shape(model, 0)
     walk = _Walk(shape)
     walk.model(model, (), ())
-    if walk.n_parameters > _MOST_PARAMETERS:
-        raise NetworkError(
-            f"It has {walk.n_parameters:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}."
-        )
-    if not walk.n_parameters:
-        raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
     config = model.get("config")
     title = config.get("name") if isinstance(config, Mapping) else None
-    return ForeignStack(walk.input_shape, title if isinstance(title, str) else "", tuple(walk.steps), walk.tells_pixels)
+    name = title if isinstance(title, str) else ""
+    stack = ForeignStack(walk.input_shape, name, tuple(walk.steps), walk.tells_pixels)
+    n = stack.n_parameters
+    if n > _MOST_PARAMETERS:
+        raise NetworkError(f"It has {n:,} parameters; digitlab runs networks of at most {_MOST_PARAMETERS:,}.")
+    if not n:
+        raise NetworkError("It has no layer that learns; digitlab runs networks of Conv2D and Dense.")
+    return stack
 
 
 def _layers_of(model: Mapping[str, Any]) -> list[Any]:
@@ -178,7 +180,7 @@ def _input_shape(model: Mapping[str, Any], depth: int) -> Shape:
                 continue
         if not isinstance(settings, Mapping):
             continue
-        found = next((settings[key] for key in ("batch_shape", "batch_input_shape") if settings.get(key)), None)
+        found = settings.get("batch_shape") or settings.get("batch_input_shape")
         if found is not None:
             break
     if found is None and isinstance(config, Mapping):
@@ -188,7 +190,8 @@ def _input_shape(model: Mapping[str, Any], depth: int) -> Shape:
         found = found or (built.get("input_shape") if isinstance(built, Mapping) else None)
     if found is None:
         raise NetworkError("It does not say what shape its images have; build the model before saving it.")
-    inner = list(found[1:]) if isinstance(found, list | tuple) else []
+    found = _plain(found)
+    inner = list(found[1:]) if isinstance(found, list) else []
     if len(inner) > 1:
         # A network for images of any size is one for MNIST's, too.
         inner = [_USUAL_SIZE if n is None else n for n in inner]
@@ -221,7 +224,10 @@ def _in_order(model: Mapping[str, Any]) -> list[Any]:
         entry = behind.pop(name)
         ordered.append(entry)
         name = _name(entry)
-    if behind:
+    config = model["config"]
+    outputs = config.get("output_layers") if isinstance(config, Mapping) else None
+    ends = outputs if isinstance(outputs, list) and outputs and isinstance(outputs[0], list) else [outputs]
+    if behind or (outputs and (len(ends) > 1 or not isinstance(ends[0], list) or ends[0][:1] != [name])):
         raise NetworkError("Its layers do not follow one another; digitlab runs layers one after the other.")
     return ordered
 
@@ -265,7 +271,7 @@ class _Walk:
         self.places: NDArray[np.intp] | None = None
         self.steps: list[Layer | Affine | ForeignLayer] = []
         self.began = self.scaled = self.tells_pixels = False
-        self.n_parameters = self.position = 0
+        self.position = 0
         self._where: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def model(self, model: Mapping[str, Any], folders: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -413,7 +419,6 @@ class _Walk:
         self.moved(shape, first)
 
     def learn(self, weights: Sequence[tuple[str, Shape]], convert: Callable[[Arrays], Weighted | Affine]) -> None:
-        self.n_parameters += sum(math.prod(shape) for _, shape in weights)
         self.steps.append(ForeignLayer(*self._where, tuple(weights), convert))
 
     def convolution(self, settings: _Settings) -> None:
@@ -478,6 +483,7 @@ class _Walk:
         given = settings.config.get("mean"), settings.config.get("variance")
         epsilon = float(settings.number("epsilon", float, 1e-3)) if kind == "BatchNormalization" else 0.0
         is_of_pixels = self.takes_pixels()
+        self.tells_pixels |= is_of_pixels and kind == "Normalization"
 
         def convert(arrays: Arrays) -> Affine:
             parts = {name.removeprefix("moving_"): array for name, array in zip(names, arrays, strict=True)}
@@ -516,12 +522,13 @@ class _Walk:
     def takes_pixels(self) -> bool:
         """Tell whether the next scale is that of the images, and take note of it."""
         is_first, self.scaled = not self.began and not self.scaled, True
-        self.tells_pixels = self.tells_pixels or is_first
         return is_first
 
     def scale(self, affine: Affine) -> None:
         # A network whose first layer makes its values small takes pixels of 0 to 255; digitlab's are 0 to 1.
-        is_of_bytes = self.takes_pixels() and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
+        is_of_pixels = self.takes_pixels()
+        self.tells_pixels |= is_of_pixels
+        is_of_bytes = is_of_pixels and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
         if affine.factor.size > 1:
             self.image(self.first)
         self.steps.append(Affine.of(255.0).then(affine) if is_of_bytes else affine)
@@ -622,10 +629,15 @@ class _Settings:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number that was saved as an array or tensor as it is."""
-    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__", "__ndarray__"):
+    """Return a number or row that was saved as an array, a tensor or a shape as it is."""
+    if isinstance(value, Mapping) and value.get("class_name") in (
+        "__numpy__",
+        "__tensor__",
+        "__tuple__",
+        "TensorShape",
+    ):
         inner = value.get("config")
-        return inner.get("value") if isinstance(inner, Mapping) else None
+        return inner.get("value") if isinstance(inner, Mapping) else value.get("items")
     return value
 
 

@@ -48,12 +48,12 @@ class _Stored:
 
 
 def is_layers_model(path: Path) -> bool:
-    """Tell whether a JSON file is a TensorFlow.js model, and not, say, a network's own description."""
+    """Tell whether a JSON file is a TensorFlow.js model, or Keras' part of one, and no description of digitlab's."""
     try:
         document = parse_json(path, read_whole(path, MOST_JSON_BYTES), "it")
     except RunError:
         return False
-    return "modelTopology" in document or "weightsManifest" in document
+    return "modelTopology" in document or "weightsManifest" in document or is_keras_config(document)
 
 
 def read_tfjs(path: Path) -> Checkpoint:
