@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
-PIXELS = dl.MnistData.load().test.images[:40].reshape(-1, 28, 28).astype(np.float32) / np.float32(255)
+PIXELS = dl.MnistData.load().test.images[:12].reshape(-1, 28, 28).astype(np.float32) / np.float32(255)
 
 
 def skipping() -> Any:
@@ -93,11 +93,11 @@ def expected(model: Any) -> np.ndarray:
     return np.asarray(rows / rows.sum(1, keepdims=True))
 
 
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("skipping", "keras"), ("skipping", "h5"), ("recurrent", "h5"), ("colored", "keras"), ("normalized", "keras")],
+)
 def test_it_answers_as_keras_does(made: dict[str, Any], tmp_path: Path, name: str, suffix: str) -> None:
-    if (name, suffix) == ("colored", "h5"):
-        pytest.skip("Keras does not read operations from its own HDF5 files.")
     path = tmp_path / f"model.{suffix}"
     made[name].save(path)
     with pytest.raises(LackingError):

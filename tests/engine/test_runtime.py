@@ -22,7 +22,7 @@ from digitlab.engine import runtime, runtime_process
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.runtime_process import layouts_of
 from digitlab.engine.sequential import opened_model
-from digitlab.errors import DataError, InputError, NetworkError, RunError
+from digitlab.errors import ConfigError, DataError, InputError, NetworkError, RunError
 from digitlab.exporting.writers import write_onnx
 from digitlab.network.formats.files import LackingError, load_model_file
 from digitlab.network.pixels import PixelScale
@@ -342,6 +342,14 @@ def test_where_the_runtime_is_missing_its_extra_is_named(
     monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     with pytest.raises(RunError, match=rf"Layer 2 is GRU\. To run it .* pip install 'digitlab\[{extra}\]'"):
         RuntimeModel(tmp_path / f"model.{suffix}", "Layer 2 is GRU.")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "keras"])
+def test_a_runtime_that_cannot_be_imported_is_told(save: Save, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    path = save(FLAT, TABLE).rename(save(FLAT, TABLE).with_suffix(".onnx" if name == "onnxruntime" else ".keras"))
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=r"cannot be used here \(ModuleNotFoundError: .* pip install 'digitlab"):
+        asked(path)
 
 
 # ---- in a process of its own: the doors, and what would hold the machine ----

@@ -763,7 +763,7 @@ def _copy_for_keras(content: bytes, folder: Path, draw: random.Random) -> object
     path = folder / "model.keras"
     path.write_bytes(content)
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        copied = _copied(path, Path(own))
+        copied = _copied(path, content, Path(own))
         if copied.suffix == ".keras":
             with zipfile.ZipFile(copied) as archive:
                 description = json.loads(archive.read("config.json"))

@@ -234,6 +234,7 @@ def read(
         pixels = opened.pixels
         if opened.note:
             say(opened.note, style="yellow")
+        del opened  # another runtime's model has a process, and those that read have their own
     with Interruption() as interruption, ExitStack() as stack:
         table = None
         if out is not None:

@@ -27,7 +27,7 @@ from digitlab.processes import Processes, is_apart
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 #: What the answers to one batch may take of the processor's time, and the process of memory.
-SECONDS, MEMORY_BYTES = 60.0, 2**32
+SECONDS, MEMORY_BYTES = 120.0, 2**32
 
 _ONLY = "It can be evaluated, read with, served and compared, and not trained, exported or looked inside"
 # What a Sequential has besides, and people ask for.

@@ -6,6 +6,8 @@ own layers and nothing else (``keras_whitelist``), and arrays. Neither opens wha
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import io
 import json
 import math
@@ -23,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data import storage
+from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.keras_bridge import keras_backend
-from digitlab.errors import DigitlabError, NetworkError, RunError
+from digitlab.errors import ConfigError, DigitlabError, NetworkError, RunError
 from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
@@ -43,6 +46,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _NOT_ANSWERING = ("optimizer", "optimizer_weights")
 _MOST_OBJECTS, _MOST_LEVELS = 20_000, 40
 _LONGEST_REASON = 200
+_MOST_THREADS = 8
 
 #: Sizes of axes, None where any will do.
 Dims = Sequence[int | None]
@@ -59,6 +63,8 @@ class Session:
     inputs: str
     outputs: str
     n_parameters: int
+    #: Of the file, with what was beside it.
+    digest: str
     class_names: tuple[str, ...] = ()
     #: Whether every other number of images costs a compilation.
     compiles: bool = False
@@ -66,22 +72,28 @@ class Session:
 
 def be_ready_for_onnx() -> None:
     """Import what runs ONNX, before time and memory count."""
-    with suppress(ImportError):
-        import onnx
-        import onnxruntime
-
-        del onnx, onnxruntime
+    with suppress(Exception):  # whoever opens a file says what is wrong
+        importlib.import_module("onnx")
+        importlib.import_module("onnxruntime")
 
 
 def be_ready_for_keras() -> None:
     """Import Keras on its backend, on the processor alone, before time and memory count."""
     os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # JAX makes two threads a core, with stacks of 8 MB that count as memory of its own.
+    os.environ["NPROC"] = str(min(_MOST_THREADS, available_threads()))
     if (backend := keras_backend()) is not None:
         os.environ["KERAS_BACKEND"] = backend
-    with suppress(ImportError):
+    with suppress(Exception):
         import keras
 
         keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).predict_on_batch(np.zeros((1, 2), np.float32))
+
+
+def _unready(name: str, error: Exception, extra: str) -> ConfigError:
+    return ConfigError(
+        f"{name} cannot be used here ({reason_of(error)}). Install it again: pip install 'digitlab[{extra}]'"
+    )
 
 
 def reason_of(error: Exception) -> str:
@@ -93,9 +105,11 @@ def reason_of(error: Exception) -> str:
 
 def open_onnx(path: Path, threads: int) -> Session:
     """Open an ONNX file: whatever belongs to it is in memory then, and onnxruntime opens no file."""
-    import onnx
-    import onnxruntime
-
+    try:
+        import onnx
+        import onnxruntime
+    except Exception as error:
+        raise _unready("onnxruntime", error, "onnx") from None
     content = read_whole(path, MOST_WEIGHT_BYTES)
     try:
         model = onnx.ModelProto.FromString(content)
@@ -124,6 +138,7 @@ def open_onnx(path: Path, threads: int) -> Session:
         inputs=_said(given.type[7:-1], given.shape),
         outputs=", ".join(_said(one.type.removeprefix("tensor(").removesuffix(")"), one.shape) for one in outputs[:4]),
         n_parameters=int(n_parameters),
+        digest=hashlib.sha256(content).hexdigest(),
         class_names=_class_names(next((p.value for p in model.metadata_props if p.key == "class_names"), "")),
     )
 
@@ -133,6 +148,7 @@ def _bring_weights(model: Any, path: Path) -> None:
     from onnx import TensorProto
 
     room = MOST_WEIGHT_BYTES
+    files: dict[str, bytes] = {}
     for tensor in _tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL and not tensor.external_data:
             continue
@@ -143,7 +159,10 @@ def _bring_weights(model: Any, path: Path) -> None:
             offset = -1
         if offset < 0 or not told.get("location"):
             raise unusable(path, f"its numbers {shown(tensor.name)} are damaged. Save the model again.")
-        content = read_whole(path.parent / told["location"], MOST_WEIGHT_BYTES, folder=path.parent)
+        location = told["location"]
+        if location not in files:
+            files = {location: read_whole(path.parent / location, MOST_WEIGHT_BYTES, folder=path.parent)}
+        content = files[location]
         part = content[offset : offset + length] if length >= 0 else content[offset:]
         room -= len(part)
         if room < 0:
@@ -187,11 +206,14 @@ def _class_names(text: str) -> tuple[str, ...]:
 
 def open_keras(path: Path) -> Session:
     """Open a ``.keras`` or whole-model ``.h5`` file, of which Keras gets what is harmless."""
-    import keras
-
+    try:
+        import keras
+    except Exception as error:  # that of a backend, too
+        raise _unready("Keras", error, "keras") from None
+    content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
     try:
         with TemporaryDirectory(prefix="digitlab-") as folder:
-            model = keras.saving.load_model(_copied(path, Path(folder)), compile=False, safe_mode=True)
+            model = keras.saving.load_model(_copied(path, content, Path(folder)), compile=False, safe_mode=True)
     except (MemoryError, RunError):
         raise
     except Exception as error:
@@ -208,6 +230,7 @@ def open_keras(path: Path) -> Session:
         inputs=_said(dtype, inputs[0].shape),
         outputs=", ".join(_said(str(one.dtype), one.shape) for one in outputs[:4]),
         n_parameters=int(model.count_params()),
+        digest=hashlib.sha256(content).hexdigest(),
         compiles=True,
     )
 
@@ -221,9 +244,8 @@ def _flat(outputs: Any) -> list[Any]:
 # ---- Keras' files, written anew: what Keras and the HDF5 library open is of digitlab's making ----
 
 
-def _copied(path: Path, folder: Path) -> Path:
+def _copied(path: Path, content: bytes, folder: Path) -> Path:
     """Write what may be given to Keras of a file into a folder of its own, as a new file, and return that."""
-    content = read_whole(path, 2 * MOST_WEIGHT_BYTES)
     try:
         if content.startswith(_HDF5):
             return _copied_whole(path, Hdf5File(content), folder / "model.h5")

@@ -5,7 +5,6 @@ Everything here happens within the limits of the process that ``RuntimeModel`` a
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from digitlab.engine.runtime_files import Dims, Session, open_keras, open_onnx, reason_of
 from digitlab.errors import NetworkError, RunError
-from digitlab.network.formats.files import MOST_WEIGHT_BYTES, read_whole, unusable
+from digitlab.network.formats.files import unusable
 
 #: Images that are answered between two looks at the clock.
 MOST_AT_ONCE = 256
@@ -90,9 +89,8 @@ def opened(path: str, threads: int) -> Opened:
         if not np.isfinite(rows).all():
             raise unusable(file, f"{_NO_NUMBER}. Use another model.")
         question = Question(layout, output, rows.shape[1], _kind_of(rows), _TRIED if is_slow else MOST_AT_ONCE)
-        digest = hashlib.sha256(read_whole(file, 2 * MOST_WEIGHT_BYTES)).hexdigest()
         told = session.runtime, session.inputs, session.outputs, session.n_parameters, session.class_names
-        return Opened(question, *told, digest)
+        return Opened(question, *told, session.digest)
     if not layouts:
         raise unusable(
             file,
