@@ -134,7 +134,7 @@ def test_shapes_follow_each_key_and_the_field_keeps_the_focus(visit: Open) -> No
     page.get_by_label("Stride").first.fill("2 x 1")
     api.expect(result).to_contain_text("12 × 24 × 12")
     page.get_by_role("button", name="Add ZeroPadding2D").click()
-    zeros = page.locator(".layer", has_text="ZeroPadding2D").get_by_label("Padding")
+    zeros = page.locator(".layer", has_text="ZeroPadding2D").get_by_label("Padding", exact=True)
     zeros.fill("0, 1, 2")
     api.expect(page.locator(".layer.is-wrong")).to_contain_text("padding must be a whole number such as 5")
     zeros.fill("0, 1, 2, 3")
