@@ -18,7 +18,7 @@ from digitlab.cli.app import main
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 TUTORIAL = HOW_TO.parent / "tutorial" / "codelab.md"
-PAGES = [*sorted(HOW_TO.glob("use-it-in-*.md")), HOW_TO / "hand-out-a-page.md"]
+PAGES = [*sorted(HOW_TO.glob("use-it-in-*.md")), HOW_TO / "hand-out-a-page.md", HOW_TO / "look-inside-a-network.md"]
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
@@ -34,6 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Return the page's blocks of code, each with its language."""
     return re.findall(r"```(\w+)\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+
+
+def test_the_python_of_your_own_data_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = HOW_TO / "use-your-own-data.md"
+    (code,) = (code for language, code in blocks(page) if language == "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, page.name, "exec"), names)  # it is our own
+    assert names["data"].class_names == ("nought", "one", "two")
 
 
 @pytest.mark.parametrize("page", [*PAGES, TUTORIAL], ids=lambda page: page.stem)
@@ -74,7 +83,7 @@ def test_the_code_for_a_page_runs(tfjs: Callable[..., str], folder: Path) -> Non
 
 def test_there_is_a_page_for_every_format() -> None:
     assert [page.stem.removeprefix("use-it-in-") for page in PAGES] == [
-        "keras", "onnxruntime", "scikit-learn", "tensorflowjs", "hand-out-a-page",
+        "keras", "onnxruntime", "scikit-learn", "tensorflowjs", "hand-out-a-page", "look-inside-a-network",
     ]  # fmt: skip
 
 

@@ -6,20 +6,21 @@ is no writing is scaled.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.survey import Item
 from digitlab.errors import DataError
-from digitlab.text import listed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +35,8 @@ _AT_ONCE = 256
 _BRIGHT = 127
 # Of the range of grey values: what is nearer to the ground is paper, shade and noise.
 _FAINT = 0.25
+# Fewer are decoded in no time. The version says how pictures become images.
+_LEAST_CACHED, _CACHE_VERSION = 2_000, 1
 
 
 class PictureReader:
@@ -52,8 +55,22 @@ class PictureReader:
         self._take(_decoded_or_reason(content, name, self._is_writing), name)
 
     def add_all(self, items: Sequence[Item]) -> None:
-        """Decode files, several at a time."""
+        """Decode files; those of a large folder come from the cache, as long as none of them has changed."""
+        key = _key(items, self._is_writing)
+        n, n_pixels = len(items), len(items) * SIDE_PX * SIDE_PX
+        cached = None if key is None else read_cached(key[0], key[1], n_pixels + n)
+        if cached is None:
+            self._decode_all(items)
+            if key is not None and not self._damaged:
+                pixels = np.array(self._small, np.uint8).tobytes()
+                write_cached(*key, [bytearray(pixels), bytearray(self._is_framed)])
+            return
+        self._small += list(cached[:n_pixels].reshape(n, SIDE_PX, SIDE_PX))
+        self._is_framed += cached[n_pixels:].astype(bool).tolist()
+        self._kept += range(self.n_added, self.n_added + n)
+        self.n_added += n
 
+    def _decode_all(self, items: Sequence[Item]) -> None:
         def decoded(item: Item) -> tuple[NDArray[np.uint8], bool] | str:
             try:
                 content = item.read(_MOST_BYTES)
@@ -83,7 +100,7 @@ class PictureReader:
         """Return the images, uint8 (n, 28, 28), ink bright on dark, and which of the pictures they are, intp (n,)."""
         images = np.array(self._small, np.uint8).reshape(-1, SIDE_PX, SIDE_PX)
         as_they_are = np.flatnonzero(~np.array(self._is_framed, bool))
-        if len(as_they_are) and np.median(_grounds(images[as_they_are])) > _BRIGHT:
+        if self._is_writing and len(as_they_are) and np.median(_grounds(images[as_they_are])) > _BRIGHT:
             images[as_they_are] = 255 - images[as_they_are]
         return images, np.array(self._kept, np.intp)
 
@@ -102,6 +119,21 @@ class PictureReader:
         """DataError if there is nothing to learn from."""
         if not self._small:
             raise DataError(f"None of the {self.n_added:,} pictures in {where} could be read: {self._damaged[0]}.")
+
+
+def _key(items: Sequence[Item], is_writing: bool) -> tuple[str, bytes] | None:
+    """Return the name of a folder's pictures in the cache and what they are, by name, size and time; None for few."""
+    if len(items) < _LEAST_CACHED or any(item.archive is not None for item in items):
+        return None
+    what = hashlib.sha256(f"{_CACHE_VERSION} {is_writing}".encode())
+    try:
+        for item in items:
+            status = os.stat(item.place)
+            what.update(f"{item.place} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    except (OSError, ValueError):
+        return None
+    where = hashlib.sha256(os.path.abspath(items[0].place).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"pictures-{where[:16]}.blob", what.digest()
 
 
 def _grounds(images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -241,17 +273,3 @@ def read_pictures(
     if n_without:
         notes.append(f"{n_without:,} pictures in {where} have no label and were left out.")
     return images, np.array(labels)[kept], notes
-
-
-def is_written(names: Sequence[str]) -> bool:
-    """Tell whether classes are called as digits, letters or signs are: one or two characters each, or digits' words."""
-    from digitlab.values import CLASS_NAMES
-
-    words = {name.lower() for name in CLASS_NAMES}
-    return all(len(name) <= 2 or name.lower() in words or re.fullmatch(r"\d+", name) for name in names)
-
-
-def n_of_each(labels: Sequence[Any]) -> str:
-    """Return how many there are of each, for a sentence."""
-    counts = Counter(map(str, labels))
-    return listed([f"{n:,} {name}" for name, n in sorted(counts.items())])
