@@ -29,7 +29,16 @@ __all__ = ["N_EVENTS", "N_INPUTS", "PROGRAM", "found"]
 PROGRAM = "tests.hostile.inputs"
 
 # Those whose inputs cost more to try get fewer.
-_FEWER = {"pictures": 1000, "documents": 500, "keras": 500, "runs": 500, "json": 500, "forms": 700}
+_FEWER = {
+    "pictures": 1000,
+    "documents": 500,
+    "keras": 500,
+    "runs": 500,
+    "json": 500,
+    "forms": 700,
+    "keras copied": 500,
+    "onnxruntime": 500,
+}
 _MANY = 800
 _MOST_ENDED = 20
 _PATHS = os.pathsep.join(str(Path(file).parents[n]) for file, n in ((dl.__file__, 1), (__file__, 2)))
