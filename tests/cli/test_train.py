@@ -170,6 +170,29 @@ def test_a_damaged_idx_file_is_a_sentence(call: Any, mnist: Any, tmp_path: Path)
     error("IDX")
 
 
+def test_a_set_of_letters_is_trained_evaluated_and_gone_on_with(call: Any, mnist: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "letters.npz", tmp_path / "runs"
+    images, labels = mnist.training.images[:120], np.array(list("abc"))[np.arange(120) % 3]
+    np.savez(path, x=images / 255, y=labels)
+    outcome = call(
+        "train", "--data", path, "--epochs", "2", "--out", out, "--name", "abc", "--network", "dense_baseline"
+    )
+    assert outcome.code == 0
+    told = " ".join(outcome.err.split())
+    assert "Its pixels are 0 to 1 and were brought to 0 to 255." in told
+    assert "one of 7 of each class, are kept for the test" in told
+    assert "has 92 images for training and 10 for validation; 5,500 and 1,000 were asked for." in told
+    assert call("evaluate", "abc", "--out", out).code == 0
+    assert "Kept in" in call("evaluate", "abc", "--out", out).err
+    repeated = call("train", "--repeat", out / "abc", "--out", out, "--name", "again")
+    assert "bit for bit" in repeated.err
+    assert call("evaluate", "abc", "--data", path, "--out", out, "--json").json()["class_names"] == ["a", "b", "c"]
+    _write_set(tmp_path / "digits", mnist)
+    other = call("evaluate", "abc", "--out", out, "--data", tmp_path / "digits")
+    assert other.code == 2
+    assert "labels up to 9, and dense_baseline tells 3 classes apart" in " ".join(other.err.split())
+
+
 def test_an_existing_run_needs_force(call: Any, small: Any, out: Path, tmp_path: Path) -> None:
     before = (out / "first" / "model.safetensors").read_bytes()
     outcome = call("train", *small(), "--out", out, "--name", "first", "--seed", "1")

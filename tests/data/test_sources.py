@@ -234,7 +234,8 @@ def test_every_form_of_a_set_gives_the_same_images_labels_and_digest(form, excer
         np.testing.assert_array_equal(getattr(data, name).images, getattr(expected, name).images)
         np.testing.assert_array_equal(getattr(data, name).labels, getattr(expected, name).labels)
     assert data.digest == expected.digest
-    assert data.class_names in (CLASS_NAMES, tuple("0123456789"))
+    assert data.class_names == CLASS_NAMES
+    assert data.has_test
     assert data.notes == ()
     assert data.training.images.flags.c_contiguous
     assert data.training.images.flags.writeable
@@ -383,7 +384,17 @@ def test_folders_name_their_classes_in_natural_order(tmp_path):
     data = MnistData.load(tmp_path)
     assert data.class_names == ("cup", "item2", "item10")
     assert [len(data.training), len(data.validation), len(data.test)] == [22, 2, 3]
-    assert data.notes[0].startswith("It has no test images, so 3 of its 27, one of 7 of each class, are kept")
+    assert data.notes[0].startswith("It has no test images: of its 27 images 3, one of 7 of each class, are kept")
+
+
+@pytest.mark.parametrize("prefix", ["digit_", "class", "Number "])
+def test_folders_that_are_called_after_digits_are_digits(prefix, excerpt, tmp_path):
+    as_class_folders(excerpt, tmp_path)
+    for folder in [*tmp_path.glob("*/*")]:
+        folder.rename(folder.with_name(f"{prefix}{folder.name}"))
+    data = MnistData.load(tmp_path)
+    assert data.class_names == CLASS_NAMES
+    assert np.bincount(data.test.labels).tolist() == np.bincount(excerpt[3]).tolist()
 
 
 def test_labels_that_are_digits_words_or_count_as_matlab_does_are_digits(excerpt, tmp_path):
@@ -480,12 +491,12 @@ def test_pictures_of_digits_of_any_size_and_kind_are_framed(mode, mnist, tmp_pat
         paper.save(tmp_path / str(label) / f"{k:03}.png")
     data = MnistData.load(tmp_path)
     assert "70 of 70 pictures are not 28 x 28 pixels and were framed as MNIST's digits are." in data.notes
-    seen = np.concatenate([s.images for s in (data.training, data.validation, data.test)]).reshape(70, -1) / 255.0
-    drawn_rows = images.reshape(70, -1) / 255.0
+    seen = data.everything().images.reshape(70, -1) / 255.0
+    drawn = images.reshape(70, -1) / 255.0
     corners = seen.reshape(70, 28, 28)[:, :2, :2]
     assert corners.max() == 0
-    nearest = np.array([np.corrcoef(row, drawn_rows)[0, 1:].max() for row in seen])
-    assert np.median(nearest) > (0.8 if mode == "1" else 0.9)
+    nearest = (seen / np.linalg.norm(seen, axis=1, keepdims=True)) @ (drawn / np.linalg.norm(drawn, axis=1)[:, None]).T
+    assert np.median(nearest.max(axis=1)) > (0.8 if mode == "1" else 0.9)
 
 
 def test_damaged_pictures_are_counted_and_named(excerpt, tmp_path):
@@ -530,6 +541,36 @@ def test_of_sets_in_folders_one_has_to_be_named(excerpt, tmp_path):
     with pytest.raises(DataError, match=r"holds 2 sets: .*FashionMNIST.raw, .*MNIST.raw\. Name the one"):
         MnistData.load(tmp_path)
     assert MnistData.load(tmp_path / "FashionMNIST").class_names == FASHION
+
+
+def test_kaggles_folder_called_as_its_file_is_the_same_set(excerpt, expected, tmp_path):
+    for part, arrays in (("train", excerpt[:2]), ("test", excerpt[2:])):
+        name = f"sign_mnist_{part}"
+        (tmp_path / name).mkdir()
+        for folder in (tmp_path, tmp_path / name):
+            (folder / f"{name}.csv").write_bytes(csv_text(*arrays))
+    (tmp_path / "amer_sign2.png").write_bytes(png(excerpt[0][0]))
+    (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
+    assert MnistData.load(tmp_path).digest == expected.digest
+
+
+def test_what_is_on_top_comes_before_what_is_in_folders(excerpt, expected, tmp_path):
+    names = [f"emnist-digits-{part}.csv" for part in ("train", "test")]
+    for name, arrays in zip(names, (excerpt[:2], excerpt[2:]), strict=True):
+        (tmp_path / name).write_bytes(csv_text(*arrays, heading=False))
+    as_idx(letters(excerpt), tmp_path / "source" / "gzip", [f"emnist-letters-{name}.gz" for name in EMNIST])
+    as_idx(excerpt, tmp_path / "source" / "gzip", [f"emnist-digits-{name}.gz" for name in EMNIST])
+    assert MnistData.load(tmp_path / "emnist-digits").digest == expected.digest
+    assert MnistData.load(tmp_path).digest == expected.digest
+
+
+def test_a_set_without_a_test_part_says_so_and_can_be_taken_as_a_whole(excerpt, tmp_path):
+    as_class_folders(excerpt[:2], tmp_path, ("testing",))
+    data = MnistData.load(tmp_path / "testing")
+    assert not data.has_test
+    assert len(data.test) == 19
+    assert len(data.everything()) == N_TRAINING
+    assert MnistData.load(tmp_path).digest == data.digest
 
 
 def test_kaggles_table_without_labels_is_left_out_or_told(excerpt, tmp_path):

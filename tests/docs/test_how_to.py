@@ -36,6 +36,15 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
 
 
+def test_the_python_of_your_own_data_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = HOW_TO / "use-your-own-data.md"
+    (code,) = (code for language, code in blocks(page) if language == "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, page.name, "exec"), names)  # it is our own
+    assert names["data"].class_names == ("nought", "one", "two")
+
+
 @pytest.mark.parametrize("page", [*PAGES, TUTORIAL], ids=lambda page: page.stem)
 def test_every_block_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(folder)

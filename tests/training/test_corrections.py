@@ -11,7 +11,7 @@ import pytest
 
 import digitlab as dl
 from digitlab.data.idx import read_idx, write_idx
-from digitlab.data.sources import read_folder
+from digitlab.data.sources import read_set
 from digitlab.errors import DataError, DigitlabError, InputError, StorageError
 from digitlab.training import corrections
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
@@ -60,7 +60,7 @@ def test_a_removed_one_leaves_no_trace_and_its_place_is_used_again(kept: Correct
 
 
 def test_digits_among_them_can_be_trained_with_and_are_tested_on_mnists(kept: Corrections) -> None:
-    files = read_folder(kept.folder)
+    files = read_set(kept.folder)
     assert files.training_labels.tolist() == [3, 7]
     np.testing.assert_array_equal(files.training_images[1], image(7))
     assert len(files.test_images) == 10_000
@@ -72,7 +72,7 @@ def test_without_a_digit_training_says_that_there_are_no_images(tmp_path: Path) 
     only = Corrections(tmp_path / "c")
     only.add(image(1), NOT_A_DIGIT_LABEL)
     with pytest.raises(DataError, match="holds no images"):
-        read_folder(only.folder)
+        read_set(only.folder)
 
 
 @pytest.mark.parametrize("at", range(4))
@@ -95,7 +95,7 @@ def test_a_crash_between_two_files_leaves_what_was_or_what_is_meant(
     assert after == (before if at < 2 else [*before, (3, 6)])
     monkeypatch.undo()
     kept.add(image(8), 8)
-    assert (read_folder(kept.folder).training_labels == 8).sum() == 1
+    assert (read_set(kept.folder).training_labels == 8).sum() == 1
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,13 @@ def evaluate(
     run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, out)
     mnist = MnistData.load(own_folder(found) if data is None else data)
-    for note in mnist.notes:
-        say(note)
     known = mnist.validation if len(mnist.validation) else mnist.training  # a choice is not made by test images
     opened = opened_model(run if found is None else found.path, out, pixels, known)
     model = opened.model
     is_own = found is not None and is_own_data(found, mnist)
+    is_whole = not mnist.has_test and not is_own and split == "test"
+    for note in mnist.notes[: -1 if is_whole else None]:
+        say(note)
     if found is not None and data is None and not is_own:
         raise DataError(
             f"{mnist.source} is no longer what the run {found.path} was trained with. To evaluate on it all the "
@@ -102,7 +103,7 @@ def evaluate(
             style="yellow",
         )
     report: Path | None = None
-    chosen = mnist.test if split == "test" else mnist.validation
+    chosen = mnist.everything() if is_whole else mnist.test if split == "test" else mnist.validation
     if found is not None and is_own and split == "test" and images is None:
         assert isinstance(model, Sequential)  # as every run's
         evaluation, report = evaluate_and_report(found, mnist, model=model)
@@ -111,7 +112,7 @@ def evaluate(
     if as_json:
         print_json(evaluation.to_dict())
     else:
-        show_evaluation(evaluation, f"{split} images of {mnist.source}")
+        show_evaluation(evaluation, f"{'' if is_whole else split + ' '}images of {mnist.source}")
     if opened.note:
         say(opened.note, style="yellow")
     if report is not None:

@@ -1,4 +1,4 @@
-"""Where digits come from: the packaged MNIST, other people's IDX files and their batches."""
+"""Where digits come from: the packaged MNIST, other people's sets in any usual form, and their batches."""
 
 from digitlab.data.cache import cache_folder
 from digitlab.data.idx import read_idx, write_idx

@@ -71,6 +71,8 @@ _TO_CONVERT = {
         "y_train=..., x_test=..., y_test=...)",
     ),
 }
+# Of a table of names and labels; boxes and sizes may stand beside them.
+_MOST_COLUMNS = 16
 _KINDS = (
     "A set is four IDX files as MNIST's, .npz or .npy with x_train, y_train, x_test and y_test, CSV or Parquet with a "
     "column of labels, or folders of pictures, one a class, such as train/0 to train/9."
@@ -144,18 +146,21 @@ def find_set(path: Path, closing: ExitStack) -> Found:
     """
     if path.is_file() and not _is_zip(path):
         _tell_kind(path.name, str(path))
-        beside = [item for item in survey(path.parent, closing) if not item.folders]
-        named = [found for found in _sets(beside) if any(item.name == path.name for item in _all(found))]
+        named = [
+            found
+            for found in _sets(survey(path.parent, closing, most_deep=0))
+            if any(item.name == path.name for item in _all(found))
+        ]
         if not named:
             raise DataError(f"{path} is not named as a part of a set, nor by a kind of file that holds one. {_KINDS}")
         return named[0]
     if not path.exists() and path.parent.exists():
-        items = survey(path.parent, closing)
-        named = [found for found in _sets(items) if _is_called(found, path.name)]
-        if len(named) != 1:
+        named = [found for found in _sets(survey(path.parent, closing, most_deep=0)) if _is_called(found, path.name)]
+        if not named:
             raise DataError(f"There is no folder or file {path}. Check its name.")
-        return named[0]
-    return _chosen(path, survey(path, closing))
+        return _chosen(path.parent, named, ())
+    items = survey(path, closing)
+    return _chosen(path, _sets(items), items)
 
 
 def _is_zip(path: Path) -> bool:
@@ -175,9 +180,8 @@ def _all(found: Found) -> Iterable[Item]:
     return (item for items in found.files.values() for item in items)
 
 
-def _chosen(path: Path, items: Sequence[Item]) -> Found:
-    """Choose the set of a folder or archive, if it is clear which."""
-    sets = _sets(items)
+def _chosen(path: Path, sets: Sequence[Found], items: Sequence[Item]) -> Found:
+    """Choose the set of a folder or archive, if it is clear which; ``items`` are all files, to tell what else is."""
     whole = [found for found in sets if found.parts]
     # Sets for training before those that do not say for what they are, what lies on top before what is in folders.
     whole = (
@@ -232,7 +236,8 @@ def _sets(items: Sequence[Item]) -> list[Found]:
         role = role_of(stem + suffix if suffix not in (".npy", ".npz", *_TABLES) else stem)
         place, part, of_set = _without_parts(item.folders)
         part = role.part or part
-        name = "-".join(filter(None, (of_set, role.of_set)))
+        # A folder is often called as the file in it.
+        name = role.of_set if of_set == role.of_set else "-".join(filter(None, (of_set, role.of_set)))
         what = role.what
         if suffix in _TABLES:
             kind, what = "table", LABELS if role.what == LABELS else ""
@@ -312,7 +317,7 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
                 for other in others
                 if other.kind == "table"
                 for item in _all(other)
-                if item.folders in near and not item.name.lower().endswith(".parquet")
+                if item.folders in near and not item.name.lower().endswith(".parquet") and _is_narrow(item)
             ]
     taken = {id(item) for found in sets.values() for item in found.label_tables}
     for other in others:
@@ -322,3 +327,13 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
             if any(id(item) not in taken for item in items)
         }
     return list(sets.values())
+
+
+def _is_narrow(item: Item) -> bool:
+    """Tell whether a table can be one of names and labels, rather than of pixels, by its first line."""
+    try:
+        with item.open() as stream:
+            first = stream.read(4096).split(b"\n", 1)[0]
+    except DataError:
+        return False
+    return max(map(first.count, (b",", b";", b"\t"))) < _MOST_COLUMNS

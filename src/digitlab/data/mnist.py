@@ -56,6 +56,8 @@ class MnistData:
         What the classes are called, in the order of their labels; the ten digits by default.
     notes : sequence of str
         Sentences on what was made of what was found, such as that images were turned.
+    has_test : bool
+        Whether the test images were told apart by whoever made the set, and not here.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class MnistData:
         seed: int = 0,
         class_names: Sequence[str] = CLASS_NAMES,
         notes: Sequence[str] = (),
+        has_test: bool = True,
     ) -> None:
         self.training, self.validation, self.test = training, validation, test
         self.source, self.digest = source, digest
-        self.class_names, self.notes = tuple(class_names), tuple(notes)
+        self.class_names, self.notes, self.has_test = tuple(class_names), tuple(notes), has_test
         self.seed = _whole_number("seed", seed, at_least=0)
         # A generator a split, so that drawing from one does not change the order of another.
         for_train, for_validation, for_test = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(3))
@@ -138,6 +141,7 @@ class MnistData:
             seed=seed,
             class_names=files.class_names,
             notes=files.notes,
+            has_test=files.has_test,
         )
 
     def next_train_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -155,6 +159,11 @@ class MnistData:
     def next_test_batch(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the next test images and labels, as `next_train_batch` does."""
         return self._test_batches.next(n)
+
+    def everything(self) -> Split:
+        """Return the images of all splits as test images, for a set in which those were not told apart."""
+        splits = (self.training, self.validation, self.test)
+        return Split("test", np.concatenate([s.images for s in splits]), np.concatenate([s.labels for s in splits]))
 
     def __repr__(self) -> str:
         sizes = f"{len(self.training):,} training, {len(self.validation):,} validation, {len(self.test):,} test"

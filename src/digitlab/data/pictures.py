@@ -9,17 +9,15 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.survey import Item
 from digitlab.errors import DataError
-from digitlab.text import listed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -83,7 +81,7 @@ class PictureReader:
         """Return the images, uint8 (n, 28, 28), ink bright on dark, and which of the pictures they are, intp (n,)."""
         images = np.array(self._small, np.uint8).reshape(-1, SIDE_PX, SIDE_PX)
         as_they_are = np.flatnonzero(~np.array(self._is_framed, bool))
-        if len(as_they_are) and np.median(_grounds(images[as_they_are])) > _BRIGHT:
+        if self._is_writing and len(as_they_are) and np.median(_grounds(images[as_they_are])) > _BRIGHT:
             images[as_they_are] = 255 - images[as_they_are]
         return images, np.array(self._kept, np.intp)
 
@@ -241,17 +239,3 @@ def read_pictures(
     if n_without:
         notes.append(f"{n_without:,} pictures in {where} have no label and were left out.")
     return images, np.array(labels)[kept], notes
-
-
-def is_written(names: Sequence[str]) -> bool:
-    """Tell whether classes are called as digits, letters or signs are: one or two characters each, or digits' words."""
-    from digitlab.values import CLASS_NAMES
-
-    words = {name.lower() for name in CLASS_NAMES}
-    return all(len(name) <= 2 or name.lower() in words or re.fullmatch(r"\d+", name) for name in names)
-
-
-def n_of_each(labels: Sequence[Any]) -> str:
-    """Return how many there are of each, for a sentence."""
-    counts = Counter(map(str, labels))
-    return listed([f"{n:,} {name}" for name, n in sorted(counts.items())])

@@ -204,7 +204,7 @@ def numbered(
     shift, word = 0, ""
     names: tuple[str, ...]
     if given and high < len(given):
-        names = tuple(given)
+        names = CLASS_NAMES if tuple(given) == tuple(string.digits) else tuple(given)
     elif (family := _family(told, low, high)) is not None:
         names, shift = family
     elif high <= 9:
@@ -247,9 +247,9 @@ def _family(told: str, low: int, high: int) -> tuple[tuple[str, ...], int] | Non
 
 def _of_texts(labels: Sequence[NDArray[np.str_]], name: str) -> tuple[list[NDArray[np.uint8]], tuple[str, ...], str]:
     present = sorted(set(np.unique(np.concatenate(labels)).tolist()), key=_natural)
-    words = [word.lower() for word in CLASS_NAMES]
-    if all(one.lower() in words for one in present):
-        place = {one: words.index(one.lower()) for one in present}
+    digits = [digit_in(one) for one in present]
+    if None not in digits:
+        place = dict(zip(present, digits, strict=True))
         names: tuple[str, ...] = CLASS_NAMES
     else:
         if len(present) > _MOST_CLASSES:
@@ -260,6 +260,24 @@ def _of_texts(labels: Sequence[NDArray[np.str_]], name: str) -> tuple[list[NDArr
         place = {one: k for k, one in enumerate(present)}
         names = tuple(" ".join(one.split())[:60] or "?" for one in present)
     return [np.array([place[one] for one in part.tolist()], np.uint8) for part in labels], names, ""
+
+
+def digit_in(name: str) -> int | None:
+    """Return the digit that a class is called by.
+
+    >>> [digit_in(name) for name in ("7", "Seven", "digit_7", "A", "sample17")]
+    [7, 7, 7, None, None]
+    """
+    words = [word.lower() for word in CLASS_NAMES]
+    if name.lower() in words:
+        return words.index(name.lower())
+    found = re.fullmatch(r"(?:digit|number|num|class|label)?[ _-]*([0-9])", name.lower())
+    return int(found.group(1)) if found else None
+
+
+def is_written(names: Sequence[str]) -> bool:
+    """Tell whether all classes are called as digits, letters or signs are, so that they are ink on a ground."""
+    return all(len(name) <= 2 or name.isdecimal() or digit_in(name) is not None for name in names)
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

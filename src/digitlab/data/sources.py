@@ -19,12 +19,13 @@ from digitlab.data.arrays import read_array, read_arrays
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.idx import idx_header, parse_idx, read_idx_content
 from digitlab.data.layouts import IMAGES, LABELS, TEST, TRAINING, VALIDATION, Found, find_set, role_of
-from digitlab.data.pictures import has_bright_ground, is_written, read_pictures
+from digitlab.data.pictures import has_bright_ground, read_pictures
 from digitlab.data.shaping import (
     as_bytes,
     flat_labels,
     image_stack,
     is_transposed,
+    is_written,
     names_in_mapping,
     numbered,
     scale_of,
@@ -67,7 +68,8 @@ class DigitFiles:
 
     ``digest`` is the SHA-256, in hexadecimal, of the SHA-256 of the four IDX files that would hold it: the same in
     whatever form it comes. ``n_validation`` is how many of the last training images were meant for validation, None
-    where nobody said; ``notes`` are sentences on what was made of what was found.
+    where nobody said; ``has_test`` whether the test images were told apart before; ``notes`` are sentences on what was
+    made of what was found, the one on a test part that was made here the last.
     """
 
     source: str
@@ -79,6 +81,7 @@ class DigitFiles:
     class_names: tuple[str, ...] = CLASS_NAMES
     n_validation: int | None = None
     notes: tuple[str, ...] = ()
+    has_test: bool = True
 
 
 def read_packaged() -> DigitFiles:
@@ -143,7 +146,7 @@ def _of_arrays(found: Found, path: Path) -> _Raw:
         pairs[part] = (found.files[part, IMAGES][0], found.files[part, LABELS][0])
     with ThreadPoolExecutor(2 * len(pairs)) as pool:
         arrays = list(pool.map(read_array, [item for pair in pairs.values() for item in pair]))
-    by_part = zip(pairs.items(), batched_in_pairs(arrays), strict=True)
+    by_part = zip(pairs.items(), _in_pairs(arrays), strict=True)
     return _Raw({part: (images, labels, f"{a} / {b.name}") for (part, (a, b)), (images, labels) in by_part})
 
 
@@ -157,7 +160,7 @@ def _other_name(name: str, what: str) -> str:
     return "them"
 
 
-def batched_in_pairs(arrays: Sequence[NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+def _in_pairs(arrays: Sequence[NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return images and labels that follow each other as pairs."""
     return list(zip(arrays[::2], arrays[1::2], strict=True))
 
@@ -177,7 +180,7 @@ def _of_bundle(found: Found, path: Path) -> _Raw:
             given = list(arrays.values())
             if len(given) == 4 and len(given[0]) == len(given[2]) != len(given[1]):
                 given = [given[0], given[2], given[1], given[3]]  # as train_test_split gives them
-            for part, pair in zip((of_file or TRAINING, TEST), batched_in_pairs(given), strict=False):
+            for part, pair in zip((of_file or TRAINING, TEST), _in_pairs(given), strict=False):
                 by_role[part, IMAGES], by_role[part, LABELS] = sorted(pair, key=lambda one: -one.size)
         for part, what in by_role:
             if what == IMAGES and (part, LABELS) in by_role:
@@ -320,15 +323,16 @@ def _parted(
         # Its last images, which are kept apart for validation, would be of one class.
         order = np.random.default_rng(0).permutation(len(of_training))
         training, of_training = training[order], of_training[order]
-    if TEST not in images:
+    has_test = TEST in images
+    if not has_test:
         if len(training) < 3:
             raise DataError(f"{source} has {len(training)} images; at least 3 were expected. Add images to the set.")
         kept = _kept_for_test(of_training)
         images[TEST], labels[TEST] = training[kept], of_training[kept]
         training, of_training = training[~kept], of_training[~kept]
         notes.append(
-            f"It has no test images, so {int(kept.sum()):,} of its {len(kept):,}, one of {_ONE_OF} of each class, are "
-            "kept for the test; always the same."
+            f"It has no test images: of its {len(kept):,} images {int(kept.sum()):,}, one of {_ONE_OF} of each class, "
+            "are kept for the test, always the same."
         )
     n_validation = None
     if VALIDATION in images and len(images[VALIDATION]):
@@ -338,7 +342,7 @@ def _parted(
     arrays = (training, of_training, images[TEST], labels[TEST])
     with ThreadPoolExecutor(len(arrays)) as pool:
         digest = _digest(list(pool.map(_hash, arrays)))
-    return DigitFiles(source, digest, *arrays, class_names, n_validation, tuple(notes))
+    return DigitFiles(source, digest, *arrays, class_names, n_validation, tuple(notes), has_test)
 
 
 # As of MNIST's 70,000 images 10,000 are for the test.

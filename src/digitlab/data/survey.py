@@ -77,15 +77,15 @@ def read_up_to(stream: Readable, n_bytes: int) -> bytearray:
     return content
 
 
-def survey(path: Path, closing: ExitStack) -> list[Item]:
-    """List the files below a folder, of a zip archive, or the one file, in the order of their names.
+def survey(path: Path, closing: ExitStack, *, most_deep: int = _MOST_FOLDERS_DEEP) -> list[Item]:
+    """List the files below a folder, so many folders deep, of a zip archive, or the one file, in order of their names.
 
     An archive stays open until ``closing`` closes it. DataError if there is nothing, too much, or what cannot be looked
     into.
     """
     try:
         if path.is_dir():
-            return sorted(_below(path), key=lambda item: (item.folders, item.name))
+            return sorted(_below(path, most_deep), key=lambda item: (item.folders, item.name))
         if not path.exists():
             raise DataError(f"There is no folder or file {path}. Check its name.")
         if is_archive(path):
@@ -150,7 +150,7 @@ def _directory_bytes(file: BinaryIO) -> int:
     return min(int(n_bytes), size)
 
 
-def _below(folder: Path) -> Iterator[Item]:
+def _below(folder: Path, most_deep: int) -> Iterator[Item]:
     """Walk through a folder; a folder that leads back to one above it is not followed."""
     n_files = 0
     waiting: list[tuple[str, tuple[str, ...], tuple[tuple[int, int], ...]]] = [(str(folder), (), ())]
@@ -170,7 +170,7 @@ def _below(folder: Path) -> Iterator[Item]:
                         f"{folder} holds more than {MOST_FILES:,} files. Name the folder in it that holds the set."
                     )
                 if entry.is_dir():
-                    if len(folders) < _MOST_FOLDERS_DEEP:
+                    if len(folders) < most_deep:
                         waiting.append((entry.path, (*folders, entry.name), (*above, here)))
                 elif entry.is_file():
                     yield Item(folders, entry.name, entry.path)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.pictures import PictureReader
+from digitlab.data.shaping import is_written
 from digitlab.data.storage import Readable
 from digitlab.data.survey import MOST_FILES, Item, shown_list
 from digitlab.errors import DataError
@@ -353,7 +354,8 @@ def _parquet(file: Any, item: Item) -> Table:
             "Rename the column of images to image."
         )
     wanted = [*([image] if image is not None else pixels), *([label] if label is not None else [])]
-    reader = PictureReader()
+    class_names = () if label is None else _class_names(file, label)
+    reader = PictureReader(is_written(class_names))
     rows: list[NDArray[Any]] = []
     labels: list[Any] = []
     n_seen = 0
@@ -382,7 +384,7 @@ def _parquet(file: Any, item: Item) -> Table:
     if any(one is None for one in labels):
         raise DataError(f"{item} has a row without a label. Leave such rows out.")
     found = np.array(labels)
-    return Table(images, found if kept is None else found[kept], _class_names(file, label), reader.notes())
+    return Table(images, found if kept is None else found[kept], class_names, reader.notes())
 
 
 def _class_names(file: Any, label: str) -> tuple[str, ...]:

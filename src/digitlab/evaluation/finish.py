@@ -157,7 +157,8 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
 def _note(architecture: Architecture, data: MnistData, evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return f"{architecture.name} on practice pages composed of {data.source}."
-    return f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images."
+    made = "".join(f" {note}" for note in data.notes)
+    return f"{architecture.name} on {data.source}; evaluated on {evaluation.n_images:,} test images.{made}"
 
 
 def _kept(run: Run, name: str) -> dict[str, Any]:

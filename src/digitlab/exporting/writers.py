@@ -46,7 +46,7 @@ from digitlab.network.layers import (
     settings_of,
 )
 from digitlab.reading.answers import calibration_of
-from digitlab.values import CLASS_NAMES
+from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 
 # Browsers keep files of up to this size in their cache.
 _SHARD_BYTES = 4 * 2**20
@@ -354,7 +354,8 @@ def write_page(checkpoint: Checkpoint, folder: Path) -> None:
 def _page_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     network, names = checkpoint.architecture, checkpoint.class_names
     temperature, refuse_above = calibration_of(checkpoint.metadata)
-    knows_not_a_digit = network.n_classes == len(CLASS_NAMES) + 1
+    # Of models that others made, classes have only numbers.
+    knows_not_a_digit = network.n_classes == len(CLASS_NAMES) + 1 and names[-1] in (NOT_A_DIGIT, str(len(CLASS_NAMES)))
     labels = [str(k) for k in range(10)] if names[:10] == CLASS_NAMES else list(names[:10])
     labels += ["no digit"] if knows_not_a_digit else names[10:]
     return {

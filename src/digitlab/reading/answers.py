@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.frame import frame_all
+from digitlab.data.shaping import FASHION, KUZUSHIJI
 from digitlab.engine.images import holds_digit
 from digitlab.engine.sequential import Model, opened_model
 from digitlab.errors import ConfigError, NetworkError
@@ -45,6 +47,11 @@ class Answers:
             raise NetworkError(
                 f"{model.name} answers {tuple(model.architecture.input_shape)} with {n} classes; a reader needs "
                 "28 x 28 x 1 and the ten digits, with or without an eleventh class for what is no digit."
+            )
+        if set(model.class_names) & {*FASHION, *KUZUSHIJI, *string.ascii_letters}:
+            raise NetworkError(
+                f"{model.name} tells {model.class_names[0]} to {model.class_names[-1]} apart; a reader needs a network "
+                "that was trained on the ten digits."
             )
         self.model = model
         metadata = {} if metadata is None else metadata

@@ -99,6 +99,8 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
         build_frame(page, opening, BUILDERS)
         if sentence:
             page.notify(sentence, "warning")
+        for note in page.notes:
+            page.notify(note)
         page.follow()
 
     return build

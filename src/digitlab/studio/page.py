@@ -19,7 +19,7 @@ from digitlab.network.architecture import Architecture
 from digitlab.studio.lesson import TABS, LessonLink
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-from digitlab.training.material import network_for
+from digitlab.training.material import fitted, network_for
 from digitlab.values import EpochRecord, StepRecord
 
 #: As many test images as the codelab evaluates.
@@ -163,9 +163,10 @@ class Page:
     """One browser tab. Everything here happens on the event loop.
 
     ``config`` and ``architecture`` are what the next start trains with, the latter None for the network that
-    ``config.network`` names. ``cursor`` is the step that is looked at, None for the newest; ``tab`` the tab that is
-    shown, as it is called on the page. ``run_name`` is what the Evaluation tab is about, "" for the training of this
-    page, and ``n_images`` on how many test images everything is evaluated, None for all.
+    ``config.network`` names; ``notes`` say what a link asked for more of than there is. ``cursor`` is the step that is
+    looked at, None for the newest; ``tab`` the tab that is shown, as it is called on the page. ``run_name`` is what the
+    Evaluation tab is about, "" for the training of this page, and ``n_images`` on how many test images everything is
+    evaluated, None for all.
     """
 
     def __init__(
@@ -177,7 +178,7 @@ class Page:
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self.trainer, self.data, self.client = trainer, data, client
-        self.config, self.architecture = lesson.config, lesson.layers
+        (self.config, self.notes), self.architecture = fitted(lesson.config, data), lesson.layers
         self.cursor = lesson.step
         self.run_name = ""
         self.n_images: int | None = CODELAB_IMAGES

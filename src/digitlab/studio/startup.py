@@ -13,6 +13,7 @@ from digitlab.errors import DigitlabError
 from digitlab.studio.trainer import Trainer
 from digitlab.text import percent
 from digitlab.training.config import TrainConfig
+from digitlab.training.material import fitted
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord
 
@@ -131,7 +132,7 @@ async def announce(opening: Opening) -> None:
     if opening.trainer is None or opening.failure:
         say(f"Error: {opening.failure}")
         return
-    for note in opening.trainer.data.notes:
+    for note in (*opening.trainer.data.notes, *fitted(TrainConfig(), opening.trainer.data)[1]):
         say(note)
     await _watch(opening.trainer)
 

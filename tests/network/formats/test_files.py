@@ -75,6 +75,12 @@ def test_other_files_are_refused_with_the_way_to_go(tmp_path: Path, refused: Any
     assert capfd.readouterr().out == ""
 
 
+def test_a_folder_of_tensorflow_is_told_the_way_to_go(tmp_path: Path, refused: Any) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    assert is_model_file(tmp_path)
+    assert "save('model.keras')" in refused(tmp_path)
+
+
 @pytest.mark.parametrize(
     "name", ["none.keras", "none.onnx", "none.json", "none.h5", "no/ne.keras", "a" * 300 + ".onnx"]
 )

@@ -18,13 +18,23 @@ from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.architecture import Architecture, is_name
 from digitlab.network.checkpoint import Checkpoint, checkpoint_of_tensors, read_tensors
 from digitlab.network.folding import Affine, Weighted, folded, merged
-from digitlab.network.layers import LAYERS, Activation, Conv2D, Dense, Dropout, Layer, activation_of
+from digitlab.network.layers import (
+    LAYERS,
+    Activation,
+    Conv2D,
+    Dense,
+    Dropout,
+    Layer,
+    activation_of,
+)
 from digitlab.network.pixels import TAKES_OWN
 from digitlab.network.zoo import network_of
 from digitlab.values import CLASS_NAMES
 
 #: What TensorFlow.js calls every model.
 MODEL_JSON = "model.json"
+# What TensorFlow calls every model; it is in a folder with others.
+_SAVED_MODEL = "saved_model.pb"
 _PICKLE = "it is a pickle, which can run any code when it is opened, so digitlab never opens one"
 #: What exports a model of PyTorch as a file that says everything, by either of its exporters.
 TORCH_EXPORT = (
@@ -41,7 +51,10 @@ _REFUSED = {
         (".ckpt", ".pt", ".pth"),
         f"{_PICKLE}. Export the model as ONNX, in PyTorch (an old one: without external_data): {TORCH_EXPORT}",
     ),
-    ".pb": "digitlab reads no TensorFlow graphs. Save the model as .keras",
+    ".pb": (
+        "digitlab reads no TensorFlow graphs. Save the model as .keras: in TensorFlow up to 2.15, "
+        "tf.keras.models.load_model('the folder').save('model.keras')"
+    ),
     ".tflite": "digitlab reads no TensorFlow Lite files. Save the original as .keras",
 }
 _KERAS = (".keras", ".h5", ".hdf5", ".hdf", ".he5")
@@ -64,7 +77,7 @@ _INSTEAD = {
 
 
 def is_model_file(name: str | Path) -> bool:
-    """Tell whether a name means a model file, or a folder with a TensorFlow.js model, and not a run.
+    """Tell whether a name means a model file, or a folder with a model of TensorFlow or TensorFlow.js, and not a run.
 
     >>> is_model_file("model.onnx"), is_model_file("latest")
     (True, False)
@@ -73,7 +86,8 @@ def is_model_file(name: str | Path) -> bool:
     if path.suffix.lower() in (*_READ, *_REFUSED):
         return not (path.is_dir() and (path / "config.json").is_file())
     try:
-        return (path / MODEL_JSON).is_file() and not (path / "config.json").exists()
+        names = (MODEL_JSON, _SAVED_MODEL)
+        return any((path / name).is_file() for name in names) and not (path / "config.json").exists()
     except (OSError, ValueError):
         return False
 
@@ -84,7 +98,7 @@ def load_model_file(name: str | Path, network: str | Path | Architecture | None 
     ``network`` is that of a PyTorch state dict, a name of the zoo or a JSON file; all other files say it themselves.
     """
     path = Path(name)
-    suffix = path.suffix.lower()
+    suffix = ".pb" if os.path.isfile(path / _SAVED_MODEL) else path.suffix.lower()
     if suffix in _REFUSED:
         raise RunError(f"{path} cannot be used: {_REFUSED[suffix]}.")
     if suffix == ".safetensors":

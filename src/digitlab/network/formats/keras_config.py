@@ -105,8 +105,8 @@ class ForeignStack:
     input_shape: Shape
     name: str
     steps: tuple[Layer | Affine | ForeignLayer, ...]
-    #: Whether it scales its pixels itself, first of all; digitlab's are 0 to 1 then.
-    tells_pixels: bool = False
+    #: Whether the network begins by scaling its pixels, so that nobody has to find out how they are scaled.
+    tells_pixels: bool
 
     @property
     def learning(self) -> list[ForeignLayer]:
@@ -483,6 +483,7 @@ class _Walk:
         given = settings.config.get("mean"), settings.config.get("variance")
         epsilon = float(settings.number("epsilon", float, 1e-3)) if kind == "BatchNormalization" else 0.0
         is_of_pixels = self.takes_pixels()
+        self.tells_pixels |= is_of_pixels and kind == "Normalization"
 
         def convert(arrays: Arrays) -> Affine:
             parts = {name.removeprefix("moving_"): array for name, array in zip(names, arrays, strict=True)}
@@ -521,12 +522,13 @@ class _Walk:
     def takes_pixels(self) -> bool:
         """Tell whether the next scale is that of the images, and take note of it."""
         is_first, self.scaled = not self.began and not self.scaled, True
-        self.tells_pixels = self.tells_pixels or is_first
         return is_first
 
     def scale(self, affine: Affine) -> None:
         # A network whose first layer makes its values small takes pixels of 0 to 255; digitlab's are 0 to 1.
-        is_of_bytes = self.takes_pixels() and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
+        is_of_pixels = self.takes_pixels()
+        self.tells_pixels |= is_of_pixels
+        is_of_bytes = is_of_pixels and bool((np.abs(affine.factor) < _LEAST_SCALE).all())
         if affine.factor.size > 1:
             self.image(self.first)
         self.steps.append(Affine.of(255.0).then(affine) if is_of_bytes else affine)

@@ -34,7 +34,7 @@ export default {
               <button v-bind="button(r, -1)" :aria-label="sums[0]?.[r]"><span class="long">{{ names[r] }}</span><span class="short">{{ brief(names[r], r) }}</span></button>
             </th>
             <td v-for="(cell, c) in row" role="gridcell">
-              <button v-bind="button(r, c)" :class="cell.shade" :aria-label="cell.says">{{ cell.n }}<small v-if="cell.part">{{ cell.part }}</small></button>
+              <button v-bind="button(r, c)" :class="cell.shade" :aria-label="cell.says">{{ cell.n }}<small v-if="cell.part && names.length <= 15">{{ cell.part }}</small></button>
             </td>
           </tr>
         </tbody>

@@ -26,6 +26,7 @@ from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table, matrix_table
 from digitlab.svg import standalone_svg
 from digitlab.text import percent
+from digitlab.training.material import class_names_for
 from digitlab.values import Evaluation
 
 _NAME = "Evaluation"
@@ -227,7 +228,8 @@ def evaluate_at(trainer: Trainer, step: int | None, data: MnistData, n_images: i
     moment = trainer.moment(step)
 
     def compute() -> TestAnswers:
-        model = Sequential.from_architecture(moment.architecture, moment.weights)
+        names = class_names_for(moment.architecture, data)
+        model = Sequential.from_architecture(moment.architecture, moment.weights, class_names=names)
         return answer_test_images(model, data, n_images)
 
     return trainer.own(_evaluations).get((moment.generation, moment.step, n_images), compute)

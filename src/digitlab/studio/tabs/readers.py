@@ -19,6 +19,7 @@ from digitlab.studio.run_list import NO_RUNS, open_run, run_lines
 from digitlab.studio.trainer import Remembered, Trainer
 from digitlab.training.corrections import Corrections
 from digitlab.training.fine_tuning import FineTuned, FineTuningOptions, KnownPhoto, fine_tune, keep_fine_tuned
+from digitlab.training.material import class_names_for
 from digitlab.values import CLASS_NAMES
 
 #: The network that comes with digitlab, and the one of the training on this page.
@@ -86,7 +87,12 @@ class Readers:
 
     def _trained(self) -> Sequential:
         moment = self._trainer.moment(None)
-        return Sequential.from_architecture(moment.architecture, moment.weights, threads=1)
+        return Sequential.from_architecture(
+            moment.architecture,
+            moment.weights,
+            threads=1,
+            class_names=class_names_for(moment.architecture, self._trainer.data),
+        )
 
     def _run(self, choice: str) -> Run:
         return open_run(self._trainer, choice.removeprefix(_RUN))
