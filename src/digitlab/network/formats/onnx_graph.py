@@ -31,6 +31,8 @@ _WHOLE_NUMBERS, _BROKEN_NUMBERS = (2, 3, 4, 5, 6, 7, 12, 13), (1, 10, 11)
 _SINGLE, _WHOLE, _TEXT, _TENSOR, _SINGLES, _WHOLES = 1, 2, 3, 4, 6, 7
 _OWN_DOMAIN = ("", "ai.onnx")
 _EXTERNAL = 1
+# What exporters call every graph.
+_UNNAMED = ("", "main_graph", "torch_jit", "torch-jit-export", "tf2onnx", "CNTKGraph", "mxnet_converted_model")
 _MOST_SINGLES = 2**16
 _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
     "Add": np.add, "Div": np.divide, "Mul": np.multiply, "Neg": np.negative, "Reciprocal": np.reciprocal,
@@ -151,7 +153,7 @@ def read_graph(path: Path) -> Graph:
         raise unusable(path, "its input takes no numbers; digitlab's networks take pixels.")
     dimensions = [dimension.dim_value for dimension in tensor_type.shape.dim][:_MOST_DIMENSIONS]
     return Graph(
-        name=_text(graph.name),
+        name=path.stem if _text(graph.name) in _UNNAMED else _text(graph.name),
         opset=max((one.version for one in model.opset_import if _text(one.domain) in _OWN_DOMAIN), default=1),
         nodes=tuple(_node(tensors, node) for node in graph.node),
         constants=constants,
