@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.evaluation.train import train
+    from digitlab.explanation.attribution import answer_map, attribute, favourite_input, smallest_change
+    from digitlab.explanation.inside import look_inside
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import (
@@ -82,6 +84,11 @@ _HOMES = {
     "read_idx": "data.idx",
     "train": "evaluation.train",
     "write_idx": "data.idx",
+    "answer_map": "explanation.attribution",
+    "attribute": "explanation.attribution",
+    "favourite_input": "explanation.attribution",
+    "smallest_change": "explanation.attribution",
+    "look_inside": "explanation.inside",
 }
 
 __all__ = [
@@ -113,15 +120,20 @@ __all__ = [
     "Sequential",
     "TrainConfig",
     "ZeroPadding2D",
+    "answer_map",
+    "attribute",
     "codelab_cnn",
     "compare",
     "dense_baseline",
     "evaluate",
     "export",
     "fast_cnn",
+    "favourite_input",
     "load_model",
+    "look_inside",
     "read",
     "read_idx",
+    "smallest_change",
     "train",
     "write_idx",
 ]

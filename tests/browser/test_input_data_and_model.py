@@ -131,6 +131,16 @@ def test_shapes_follow_each_key_and_the_field_keeps_the_focus(visit: Open) -> No
     api.expect(field).to_be_focused()
     api.expect(page.locator(".summary-table tbody tr").first).to_contain_text("24 × 24 × 12")
     api.expect(field).to_have_value("12")
+    page.get_by_label("Stride").first.fill("2 x 1")
+    api.expect(result).to_contain_text("12 × 24 × 12")
+    page.get_by_role("button", name="Add ZeroPadding2D").click()
+    zeros = page.locator(".layer", has_text="ZeroPadding2D").get_by_label("Padding")
+    zeros.fill("0, 1, 2")
+    api.expect(page.locator(".layer.is-wrong")).to_contain_text("padding must be a whole number such as 5")
+    zeros.fill("0, 1, 2, 3")
+    api.expect(page.locator(".layer.is-wrong")).to_have_count(0)
+    page.get_by_role("button", name="Explain ZeroPadding2D").click()
+    api.expect(page.get_by_role("dialog")).to_contain_text("Padding")
 
 
 def test_an_error_stands_at_its_layer(visit: Open) -> None:

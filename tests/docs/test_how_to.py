@@ -18,7 +18,7 @@ from digitlab.cli.app import main
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 TUTORIAL = HOW_TO.parent / "tutorial" / "codelab.md"
-PAGES = [*sorted(HOW_TO.glob("use-it-in-*.md")), HOW_TO / "hand-out-a-page.md"]
+PAGES = [*sorted(HOW_TO.glob("use-it-in-*.md")), HOW_TO / "hand-out-a-page.md", HOW_TO / "look-inside-a-network.md"]
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
@@ -83,7 +83,7 @@ def test_the_code_for_a_page_runs(tfjs: Callable[..., str], folder: Path) -> Non
 
 def test_there_is_a_page_for_every_format() -> None:
     assert [page.stem.removeprefix("use-it-in-") for page in PAGES] == [
-        "keras", "onnxruntime", "scikit-learn", "tensorflowjs", "hand-out-a-page",
+        "keras", "onnxruntime", "scikit-learn", "tensorflowjs", "hand-out-a-page", "look-inside-a-network",
     ]  # fmt: skip
 
 

@@ -129,6 +129,17 @@ VARIED = {
         ],
         (13, 16, 3),
     ),
+    "zeros, and a ReLU behind a pooling, before a softmax of its own": Architecture(
+        [
+            _conv(2, 3, "linear"),
+            MaxPooling2D(3),
+            Activation("relu"),
+            ZeroPadding2D(((0, 1), (1, 0))),
+            Flatten(),
+            Activation("softmax"),
+        ],
+        (7, 6, 1),
+    ),
 }
 
 

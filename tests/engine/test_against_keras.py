@@ -100,7 +100,7 @@ def assert_same_steps(keras: Any, network: Architecture, size: int, optimizer: O
 
 
 # Batches of several blocks of which the last is short or has one image, of full blocks, and smaller than a block.
-SIZES = (2 * LANES + 7, 7, 2 * LANES, 3 * LANES - 1, 7, LANES, LANES + 1, 7, 40, 2 * LANES + 7, 7, LANES, LANES + 1)
+SIZES = (2 * LANES + 7, 7, 2 * LANES, 3 * LANES - 1, 7, LANES, LANES + 1, 7, 40, 2 * LANES + 7, 7, LANES, LANES + 1, 40)
 NETWORKS = ODD | VARIED
 
 

@@ -22,7 +22,7 @@ from digitlab.engine import runtime, runtime_process
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.runtime_process import layouts_of
 from digitlab.engine.sequential import opened_model
-from digitlab.errors import ConfigError, DataError, InputError, NetworkError, RunError
+from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.exporting.writers import write_onnx
 from digitlab.network.formats.files import LackingError, load_model_file
 from digitlab.network.pixels import PixelScale
@@ -401,7 +401,7 @@ def test_it_says_what_it_cannot_be_asked_for(branched: RuntimeModel) -> None:
         lambda: branched.architecture.layers,
         lambda: dl.export(branched, "x.keras", format="keras"),  # type: ignore[arg-type]
     ):
-        with pytest.raises(NetworkError, match=sentence):
+        with pytest.raises(InputError, match=sentence):
             ask()
     with pytest.raises(AttributeError):
         branched.nonsense  # noqa: B018
@@ -426,6 +426,9 @@ def test_it_is_evaluated_compared_and_read_with(reading_file: Path, branched: Ru
     data = dl.MnistData.load()
     opened = opened_model(reading_file)
     assert isinstance(opened.model, RuntimeModel)
+    images, labels = data.test.images[:100], data.test.labels[:100]
+    loss, right = branched.evaluate(images, labels, verbose=0)
+    assert (loss, right) == pytest.approx(dl.load_model(SHIPPED).evaluate(images, labels, verbose=0), abs=1e-5)
     found = dl.evaluate(branched, data.test.images[:300], data.test.labels[:300], class_names=branched.class_names)
     assert found.accuracy > 0.97
     compared = dl.compare(reading_file, SHIPPED, data, 200)

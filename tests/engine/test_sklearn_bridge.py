@@ -102,6 +102,12 @@ def test_networks_of_ones_own_are_taken(digits: Any) -> None:
     images, labels = digits
     own = dl.Architecture([dl.MaxPooling2D(4), dl.Flatten(), dl.Dense(99, activation="softmax")])
     assert quick(network=own).fit(images, labels).model_.architecture.n_classes == 10
+    apart = dl.Architecture([dl.Flatten(), dl.LeakyReLU(), dl.Dense(99), dl.Activation("softmax")], (5, 5, 1))
+    fitted = quick(network=apart).fit(images, labels).model_.architecture
+    assert (fitted.n_classes, fitted.input_shape) == (10, (images[0].size,))
+    pooled = [dl.Conv2D(99, 5), dl.GlobalMaxPooling2D(), dl.Activation("softmax")]
+    with pytest.raises(NetworkError, match="answers 99 classes and y has 10; only a network whose last layer with"):
+        quick(network=dl.Architecture(pooled)).fit(images, labels)
 
 
 def test_what_does_not_fit_is_a_sentence(digits: Any) -> None:
@@ -135,6 +141,17 @@ def test_any_usual_scale_gives_the_same_network(digits: Any, largest: int, kind:
     assert classifier.largest_value_ == largest
     expected = quick(epochs=1).fit(shares.astype(np.float32), labels)
     assert np.array_equal(classifier.predict_proba(given), expected.predict_proba(shares.astype(np.float32)))
+
+
+def test_a_scaler_that_leaves_a_few_pixels_as_they_are_is_no_other_scale(digits: Any) -> None:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+
+    images, labels = digits[0].reshape(-1, 784).copy(), digits[1]
+    images[:200, 300] = 0  # a pixel that is inked only in what is asked later
+    pipeline = make_pipeline(MinMaxScaler(), quick(epochs=1)).fit(images[:200], labels[:200])
+    assert pipeline[0].transform(images[200:400]).max() > 100
+    pipeline.predict(images[200:400])
 
 
 @pytest.mark.parametrize(("learned", "asked", "advice"), [(255, 1, "X * 255"), (16, 1, "X * 16"), (1, 255, "X / 255")])

@@ -11,7 +11,22 @@ from digitlab.errors import InputError
 from digitlab.explanation import TOPICS, Explanation, explain, terms
 from digitlab.explanation.facts import Facts
 from digitlab.explanation.topics import GROUPS, find_topic
-from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
+from digitlab.network import (
+    ELU,
+    ZOO,
+    Activation,
+    Architecture,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+    architecture,
+)
 from digitlab.training.config import OPTIMIZERS, TrainConfig
 
 OTHERS = {
@@ -29,6 +44,19 @@ OTHERS = {
             Dense(10, activation="softmax"),
         ],
         name="<script>alert(1)</script>",
+    ),
+    "later": Architecture(
+        [
+            ZeroPadding2D(2),
+            Conv2D(6, 5, strides=(2, 3), padding="same", activation="tanh"),
+            AveragePooling2D(2),
+            Conv2D(4, 3, strides=2),
+            LeakyReLU(0.1),
+            ELU(),
+            GlobalAveragePooling2D(),
+            Dense(10),
+            Activation("softmax"),
+        ]
     ),
 }
 NETWORKS = {name: architecture(name) for name in ZOO} | OTHERS
@@ -94,7 +122,9 @@ def test_every_text_holds_for_every_network_and_setting(mnist: dl.MnistData, net
 def test_every_text_has_numbers_of_this_network(mnist: dl.MnistData, topic: str) -> None:
     here = explanation(topic, facts(mnist)).here
     assert here
-    assert topic in ("dropout", "data_source") or any(re.search(r"\d", paragraph) for paragraph in here)
+    assert topic in ("dropout", "data_source", "average_pooling") or any(
+        re.search(r"\d", paragraph) for paragraph in here
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,6 +164,17 @@ def test_numbers_are_those_of_another_network_too(mnist: dl.MnistData) -> None:
     assert "You can add a layer of it" in said("dropout", facts(mnist))
     assert "multiplies the others by 1 / (1 − 0.25) = 1.33" in said("dropout", facts(mnist, "strange"))
     assert "has 1 batch: 1 of 1." in said("batch", facts(mnist, config="bare"))
+    assert "steps by 2 pixels downwards and 3 sideways: 32 × 32 becomes 16 × 11" in said(
+        "stride", facts(mnist, "later")
+    )
+    assert "In steps of 2 pixels downwards and 3 sideways it stops at 16 × 11" in said(
+        "convolution", facts(mnist, "later")
+    )
+    assert "leaky_re_lu (leaky_relu with 0.1 below zero, 24 numbers)" in said("activation", facts(mnist, "later"))
+    assert "of every 3 × 2 window: 3 × 2 × 4 = 24 numbers become 4." in said("average_pooling", facts(mnist, "later"))
+    assert "No layer of this network uses ReLU; it uses elu, leaky_relu and tanh." in said(
+        "relu", facts(mnist, "later")
+    )
 
 
 def test_settings_are_told_as_they_are(mnist: dl.MnistData) -> None:

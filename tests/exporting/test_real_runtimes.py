@@ -110,6 +110,7 @@ def test_keras_answers_as_here(keras: Any, trained: dl.Sequential, images: Image
     assert_same(trained.predict(images), keras_answers(theirs, images))
 
 
+@pytest.mark.parametrize("network", ["everything", "later", "mean"], indirect=True)
 @pytest.mark.usefixtures("nothing_installed")  # the test asks Keras itself
 def test_keras_knows_every_layer(keras: Any, network: dl.Sequential, images: Images, tmp_path: Path) -> None:
     dl.export(network, tmp_path / "m.keras", format="keras")
@@ -178,6 +179,7 @@ def test_tensorflowjs_answers_as_here(
     assert_same(trained.predict(images), asked(tfjs, tmp_path / "m", images))
 
 
+@pytest.mark.parametrize("network", ["everything", "later", "most"], indirect=True)
 def test_tensorflowjs_knows_every_layer(
     tfjs: Callable[..., str], network: dl.Sequential, images: Images, tmp_path: Path
 ) -> None:

@@ -390,19 +390,27 @@ def _load_zipped(content: bytes, folder: Path, draw: random.Random) -> object:
 @cache
 def _models() -> dict[str, list[bytes]]:
     from digitlab.exporting.writers import write_keras, write_onnx, write_tfjs
-    from digitlab.network import Architecture, Checkpoint, Conv2D, Dense, Flatten, MaxPooling2D
+    from digitlab.network import (
+        ELU,
+        Architecture,
+        AveragePooling2D,
+        Checkpoint,
+        Conv2D,
+        Dense,
+        Flatten,
+        MaxPooling2D,
+        ZeroPadding2D,
+    )
     from digitlab.network.checkpoint import save_checkpoint
 
     made: dict[str, list[bytes]] = {"safetensors": [], "keras": [], "onnx": [], "tfjs": [], "shard": []}
     for seed in range(2):
-        layers = [
-            Conv2D(2, 3, activation="relu"),
-            MaxPooling2D(3),
-            Flatten(),
-            Dense(4, activation="relu"),
-            Dense(10, activation="softmax"),
+        end = [Flatten(), Dense(4, activation="relu"), Dense(10, activation="softmax")]
+        begin = [
+            [Conv2D(2, 3, activation="relu"), MaxPooling2D(3)],
+            [ZeroPadding2D(1), Conv2D(2, 5, strides=2, activation="leaky_relu"), AveragePooling2D(3), ELU()],
         ]
-        network = Architecture(layers[2 * seed :], (28, 28, 1), "small")
+        network = Architecture([*begin[seed], *end], (28, 28, 1), "small")
         checkpoint = Checkpoint(network, tuple(network.initial_weights(seed=seed)))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -185,7 +185,7 @@ OUT = Dense(10, activation="softmax")
     [
         (lambda: Architecture([]), ["at least one layer", "Dense with a softmax"]),
         (lambda: Architecture(OUT), ["list of layers", "square brackets"]),
-        (lambda: Architecture(["Dense"]), ["str is not a layer", "Conv2D, MaxPooling2D, AveragePooling2D"]),
+        (lambda: Architecture(["Dense"]), ["str is not a layer", "Conv2D, MaxPooling2D, Flatten, Dropout, Dense"]),
         (lambda: Architecture([Layer()]), ["Layer is not a layer", "use one of Conv2D"]),
         (lambda: Architecture([Flatten()] * 65), ["at most 64 layers", "65"]),
         (lambda: Architecture([OUT]), ["Layer 1, dense", "add Flatten"]),

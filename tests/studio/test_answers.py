@@ -10,7 +10,7 @@ import pytest
 
 import digitlab as dl
 from digitlab.errors import DataError, NetworkError, TrainingDivergedError
-from digitlab.network import Architecture, Conv2D, Dense, Flatten, MaxPooling2D, architecture
+from digitlab.network import Architecture, Conv2D, Dense, Flatten, GlobalAveragePooling2D, MaxPooling2D, architecture
 from digitlab.studio.tabs import evaluation_tab as tab
 from digitlab.studio.tabs.evaluation_tab import evaluate_at
 from digitlab.studio.tabs.training_tab import answer_digits, filters_of
@@ -65,6 +65,8 @@ def test_a_dense_layer_looks_at_the_image_that_was_flattened():
     assert sums == pytest.approx(image.ravel() @ weights[0], rel=1e-4)
     pooled = Architecture([MaxPooling2D(4), Flatten(), Dense(10, activation="softmax")])
     assert filters_of(pooled, pooled.initial_weights(0)).shape == (7, 7, 1, 10)
+    whole = Architecture([GlobalAveragePooling2D(), Dense(10, activation="softmax")])
+    assert filters_of(whole, whole.initial_weights(0)).shape == (1, 1, 1, 10)
 
 
 def test_features_that_are_no_image_are_a_column():

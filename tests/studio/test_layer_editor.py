@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitlab.errors import NetworkError
-from digitlab.network import ZOO, Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
+from digitlab.network import (
+    ZOO,
+    Architecture,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    MaxPooling2D,
+    ZeroPadding2D,
+    architecture,
+)
+from digitlab.network.layers import Layer
 from digitlab.studio.tabs.layer_editor import SETTINGS, STARTING, LayerEditor, build_layer, settings_of
 from digitlab.studio.tabs.model_tab import MOST_BYTES, read_network_document
 from digitlab.studio.trainer import network_document
@@ -48,6 +60,27 @@ def test_own_names_and_rare_settings_survive_editing() -> None:
     assert edited.name == "sequential_edited"
 
 
+@pytest.mark.parametrize(
+    ("kind", "typed", "layer"),
+    [
+        ("ZeroPadding2D", {"padding": "2"}, ZeroPadding2D(2)),
+        ("ZeroPadding2D", {"padding": " 0,1, 2 ,3"}, ZeroPadding2D(((0, 1), (2, 3)))),
+        ("LeakyReLU", {"negative_slope": 0.1}, LeakyReLU(0.1)),
+        ("Conv2D", {"filters": 4, "kernel_size": "3", "strides": "2 x 1"}, Conv2D(4, 3, strides=(2, 1))),
+    ],
+)
+def test_what_is_typed_becomes_a_layer_and_is_shown_as_it_would_be_typed(
+    kind: str, typed: dict[str, object], layer: Layer
+) -> None:
+    assert build_layer(kind, typed) == layer
+    assert build_layer(kind, settings_of(layer)) == layer
+
+
+def test_a_border_that_is_none_is_told_with_what_to_type() -> None:
+    with pytest.raises(NetworkError, match="padding must be a whole number such as 5"):
+        build_layer("ZeroPadding2D", {"padding": "1, 2, 3"})
+
+
 def test_shapes_and_costs_follow_what_is_typed() -> None:
     editor = LayerEditor(architecture("codelab_cnn"))
     editor.change(key_of(editor, 1), "kernel_size", "3")
@@ -81,6 +114,7 @@ def test_sizes_can_be_typed_as_one_number_or_two(typed: object, kernel: tuple[in
         (3, "kernel_size", "", "kernel_size is empty"),
         (3, "padding", "half", "padding must be one of valid, same"),
         (4, "pool_size", "0", "pool_size must be"),
+        (1, "strides", "0", "strides must be"),
         (6, "units", 12, "10 units, one for each digit; it has 12"),
         (6, "activation", "relu", 'activation="softmax"'),
     ],

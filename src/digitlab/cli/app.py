@@ -32,6 +32,7 @@ _COMMANDS = {
     "evaluate": "evaluate",
     "compare": "runs",
     "predict": "predict",
+    "explain": "explain",
     "read": "read",
     "export": "export",
     "serve": "serve",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ _LEAST_FLOAT = -_MOST_FLOAT
 #: What the largest value of a set of images usually is: shares of ink, scikit-learn's load_digits, bytes, 16 bits.
 USUAL_SCALES = (1.0, 16.0, 255.0, 65535.0)
 # Values so much beyond what the network learned from, or no more than 1 where that was bytes, are in another scale.
-_BEYOND = 1.5
+_BEYOND, _FEW = 1.5, 0.01
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _as_input(architecture: Architecture, array: NDArray[Any]) -> NDArray[Any]:
     fits = [shape, (n_values,)] + ([shape[:2]] if len(shape) == 3 and shape[2] == 1 else [])
     words = " or ".join(dict.fromkeys(str(("n", *sizes)).replace("'", "") for sizes in fits))
     raise DataError(
-        f"{architecture.name} takes images of shape {words}; got {array.shape}.{_shape_advice(array.shape, fits)}"
+        f"{architecture.name} takes images of shape {words}; got {array.shape}.{_shape_advice(array.shape, shape)}"
     )
 
 
@@ -126,10 +125,11 @@ def _picture(bare: Shape) -> Shape:
     return bare
 
 
-def _shape_advice(shape: Shape, fits: Sequence[Shape]) -> str:
-    if shape in fits:
+def _shape_advice(given: Shape, shape: Shape) -> str:
+    sizes = {math.prod(shape)} | ({math.prod(_DIGIT)} if holds_digit(shape) else set())
+    if given and math.prod(given) in sizes:
         return " Put a single image into a batch: image[np.newaxis]."
-    if len(shape) == 2 and (shape[1] - 1,) in fits:
+    if len(given) == 2 and given[1] - 1 in sizes:
         return (
             " One column too many: is it the label, as in Kaggle's train.csv? Then "
             'x, y = frame.drop(columns="label"), frame["label"].'
@@ -165,6 +165,12 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
                 "that ink is 1 and paper 0, as floats."
             )
         return array.astype(np.uint8)
+    if array.ndim and array.dtype.kind in "OSU" and array.size:
+        odd = next((one for one in array.flat if not isinstance(one, int | float | np.number)), array.flat[0])
+        raise DataError(
+            f"Pixels are numbers, and among these is {str(odd)[:40]!r}. Texts of digits become numbers with "
+            ".astype(float), and 0 is put where a frame has gaps by .fillna(0)."
+        )
     if not np.issubdtype(array.dtype, np.floating):
         found = str(array.dtype) if array.ndim and array.dtype != object else type(images).__name__
         raise DataError(
@@ -228,8 +234,8 @@ def scale_told(pixels: NDArray[Any], learned: float | None) -> str:
             )
         return ""
     if learned is not None:
-        return unlike_learned(most, learned)
-    if most <= _BEYOND:
+        return unlike_learned(pixels, learned)
+    if not _goes_beyond(pixels, most, 1.0):
         return ""
     scale = usual_scale(most)
     return (
@@ -239,15 +245,23 @@ def scale_told(pixels: NDArray[Any], learned: float | None) -> str:
     )
 
 
-def unlike_learned(most: float, learned: float) -> str:
-    """Return a sentence where images that go up to ``most`` are in another scale than those learned from; or ""."""
-    if not (most > _BEYOND * learned or 0 < most <= 1 < learned):
+def unlike_learned(pixels: NDArray[Any], learned: float) -> str:
+    """Return a sentence where pixels, 0 or more, are in another scale than those learned from; or ""."""
+    most = float(pixels.max())
+    if not (_goes_beyond(pixels, most, learned) or 0 < most <= 1 < learned):
         return ""
     scale = usual_scale(most)
     return (
         f"The images were from 0 to {learned:g} when the network learned from them, and these are from 0 to "
         f"{scale:g}, it seems, so that the answers will be wrong. If so, pass X{_times(learned / scale)}."
     )
+
+
+def _goes_beyond(pixels: NDArray[Any], most: float, learned: float) -> bool:
+    # A few may: where a pixel was never inked, scikit-learn's MinMaxScaler leaves what others have there.
+    if most <= _BEYOND * learned:
+        return False
+    return bool(np.count_nonzero(pixels > _BEYOND * learned) > _FEW * np.count_nonzero(pixels))
 
 
 def usual_scale(most: float) -> float:

@@ -8,8 +8,9 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
 from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
 from digitlab.network.formats.keras_config import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
+from digitlab.network.pixels import PIXELS, PixelScale, with_pixels
 from digitlab.runs.listing import open_model
 
 _WEIGHTS_ENDING = ".weights.h5"
@@ -86,11 +88,13 @@ def to_keras(network: Architecture, weights: list[NDArray[np.float32]]) -> Any:
     return model
 
 
-def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
-    """Write a ``Sequential`` as a file of the kind that its name says."""
+def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool, pixels: PixelScale | None = None) -> None:
+    """Write a ``Sequential`` as a file of the kind that its name says; ``pixels`` is what it learned from, if known."""
+    metadata = {} if pixels is None else {PIXELS: pixels.text}
     path = _target(filepath, overwrite)
     if path.suffix.lower() == ".safetensors":
-        save_checkpoint(path, Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names))
+        weights = tuple(model.get_weights())
+        save_checkpoint(path, Checkpoint(model.architecture, weights, model.class_names, metadata))
         return
     if path.suffix.lower() in (".h5", ".hdf5"):
         with _keras_archive(model) as archive:
@@ -103,7 +107,12 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) ->
             f"What kind of file is {path}? Name it {path.stem or 'model'}.keras or .h5 for Keras, .onnx for "
             "onnxruntime, .safetensors for digitlab, or without an ending: a folder for TensorFlow.js."
         )
-    _export(model, name, kinds[name.suffix.lower()])
+    kind = kinds[name.suffix.lower()]
+    if kind == "onnx" and pixels is not None:
+        # Such a file takes bytes and divides them; what the network learned from besides becomes a part of it.
+        checkpoint = with_pixels(Checkpoint(model.architecture, tuple(model.get_weights()), model.class_names), pixels)
+        model, metadata = type(model).from_checkpoint(checkpoint), checkpoint.metadata
+    _export(model, name, kind, metadata)
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
@@ -174,11 +183,13 @@ def _put(path: Path, content: bytes) -> None:
         raise StorageError(f"{path} cannot be written: {reason_of(error)}. Choose another place.") from error
 
 
-def _export(model: Any, path: Path, kind: str) -> None:
+def _export(model: Any, path: Path, kind: str, metadata: Mapping[str, str] | None = None) -> None:
     # The verb stands above the engine; it is called through the front door, as a user would.
     import digitlab
 
-    digitlab.export(model, path, format=kind, ask_runtimes=False)
+    model = copy(model)
+    model.forget_scale()  # it is asked here for bytes, whatever it learned from
+    digitlab.export(model, path, format=kind, ask_runtimes=False, metadata=metadata)
 
 
 def _path(filepath: Any) -> Path:

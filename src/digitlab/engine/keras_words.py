@@ -13,8 +13,6 @@ from digitlab.errors import ConfigError, MissingNameError, did_you_mean
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
 LOSSES = ("cross_entropy", "finder")
-# Keras' names for the first; whether labels are numbers or one-hot is seen from them.
-_CROSS_ENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 _ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 # What Keras' optimizers tell of themselves besides what they do.
 _IDLE = ("name", "is_legacy_optimizer", "jit_compile", "ema_momentum", "ema_overwrite_frequency")
@@ -51,7 +49,8 @@ MISSING = {
     "compute_loss": "model.evaluate(x, y) returns the loss",
     "evaluate_generator": "gather the images into arrays and call evaluate(x, y)",
     "export": 'digitlab.export(model, "folder", format="tfjs") or model.save("model.onnx") write it for others',
-    "fit_generator": "gather the images into arrays and call fit(x, y); digitlab train --augment shifts and turns them",
+    "fit_generator": "gather the images into arrays and call fit(x, y). digitlab.train(TrainConfig(augmentation="
+    '"reader")) turns and bends them anew in every epoch',
     "get_config": "model.architecture.to_dict() describes the network",
     "input": 'model.input_shape tells what goes in, and "digitlab studio" shows what every layer answers',
     "losses": "fit makes the cross-entropy small, and nothing besides",

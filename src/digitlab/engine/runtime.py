@@ -12,16 +12,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.engine import runtime_files, runtime_process
 from digitlab.engine.cpu.threads import available_threads
+from digitlab.engine.images import wrap_images, wrap_labelled
 from digitlab.engine.keras_bridge import keras_backend
+from digitlab.engine.keras_words import check_others
 from digitlab.engine.runtime_process import Opened, Question
-from digitlab.errors import DataError, NetworkError, RunError
+from digitlab.errors import ConfigError, MissingNameError, RunError
+from digitlab.metrics import accuracy, cross_entropy
+from digitlab.network.architecture import Architecture
 from digitlab.network.pixels import OWN, PixelScale
 from digitlab.processes import Processes, is_apart
 from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
@@ -30,14 +34,6 @@ from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
 SECONDS, MEMORY_BYTES = 120.0, 2**32
 
 _ONLY = "It can be evaluated, read with, served and compared, and not trained, exported or looked inside"
-# What a Sequential has besides, and people ask for.
-_NOT_HERE = (
-    *("compile", "fit", "get_config", "get_layer", "get_weights", "labelled", "layers", "maps_runner", "optimizer"),
-    *("predict_maps", "runner", "save", "set_weights", "steps", "to_keras", "weights"),
-)
-_NOT_IN_NETWORK = (
-    *("initial_weights", "input_shapes", "layers", "shapes", "summary", "to_dict", "to_json", "weight_shapes"),
-)
 
 
 @dataclass(frozen=True)
@@ -94,17 +90,17 @@ class RuntimeNetwork:
         self.name, self.input_shape = name, (28, 28, 1)
         self.n_classes, self.n_parameters, self._why = n_classes, n_parameters, why
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _NOT_IN_NETWORK:
-            raise NetworkError(self._why)
-        raise AttributeError(name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name) if name.startswith("_") else MissingNameError(self._why)
 
 
 class RuntimeModel:
     """A model run by onnxruntime or Keras, for who asks a ``Sequential`` for answers.
 
     ``load_model`` makes it where digitlab's own layers cannot express what a file holds. It can be evaluated, read
-    with, served and compared; asked for what it does not have, such as its weights, it says so in a NetworkError.
+    with, served and compared; asked for what it does not have, such as its weights, it says so.
 
     Parameters
     ----------
@@ -168,7 +164,7 @@ class RuntimeModel:
         """Return the number of weights."""
         return self.architecture.n_parameters
 
-    def summary(self, print_fn: Callable[[str], None] = print) -> None:
+    def summary(self, print_fn: Callable[[str], None] = print, **others: Any) -> None:
         """Print what it takes and gives, who runs it, and how many parameters it has."""
         print_fn(f"Input: {self.inputs}")
         print_fn(f"Output: {self.outputs}")
@@ -181,13 +177,26 @@ class RuntimeModel:
         other.__dict__ |= self.__dict__ | {"_scale": scale}
         return other
 
-    def predict(self, images: ArrayLike) -> NDArray[np.float32]:
-        """Answer images.
+    def predict(
+        self,
+        images: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        *,
+        x: ArrayLike | None = None,
+        **others: Any,
+    ) -> NDArray[np.float32]:
+        """Answer images, as ``Sequential.predict``.
 
         Parameters
         ----------
         images : ndarray
-            uint8, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; ink bright on dark.
+            Whole numbers, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; ink bright on
+            dark.
+        batch_size, verbose
+            Taken because Keras has them; nothing depends on them.
+        x : ndarray, optional
+            Keras' name for the images.
 
         Returns
         -------
@@ -203,15 +212,34 @@ class RuntimeModel:
         RunError
             If it takes too long or too much memory.
         """
-        array = np.asarray(images)
-        if array.shape[1:] not in ((28, 28), (28, 28, 1), (784,)):
-            raise DataError(f"{self.name} takes images of shape (n, 28, 28, 1); got {array.shape}.")
-        if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-            raise DataError(f"Images must be uint8 (0-255) or float (0-1); got {array.dtype}.")
-        rows = array.reshape(-1, 28, 28)
-        if rows.dtype != np.uint8:
-            rows = rows.astype(np.float32, copy=False)
-        answers = list(self._answered(rows)) if len(rows) else []
+        check_others("predict", others)
+        images = x if images is None else images
+        if images is None:
+            raise ConfigError("predict needs images: model.predict(images).")
+        # Of a network only the name and the shape of its input are asked for.
+        return self._all(wrap_images(cast(Architecture, self.architecture), images).pixels)
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        *,
+        return_dict: bool = False,
+        **others: Any,
+    ) -> list[float] | dict[str, float]:
+        """Return loss and accuracy on labelled images, as ``Sequential.evaluate``; ``digitlab.evaluate`` tells more."""
+        check_others("evaluate", others)
+        labelled = wrap_labelled(cast(Architecture, self.architecture), x, () if y is None else y)
+        answers = self._all(labelled.images.pixels)
+        found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
+        if verbose in (1, 2) and verbose is not True:
+            print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
+        return dict(zip(("loss", "accuracy"), found, strict=True)) if return_dict else found
+
+    def _all(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        answers = list(self._answered(pixels.reshape(-1, 28, 28))) if pixels.size else []
         return np.concatenate(answers) if answers else np.zeros((0, self.architecture.n_classes), np.float32)
 
     def _answered(self, images: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
@@ -223,10 +251,10 @@ class RuntimeModel:
         # Another process opens the file again; it may be one that reads a photo with it.
         return _again, (str(self.path), self._why, self._scale)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _NOT_HERE and "_question" in self.__dict__:
-            raise NetworkError(self.sentence())
-        raise AttributeError(name)
+    if not TYPE_CHECKING:  # type checkers shall miss what is missing
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name) if name.startswith("_") else MissingNameError(self.sentence())
 
 
 def _again(path: str, why: str, scale: PixelScale) -> RuntimeModel:

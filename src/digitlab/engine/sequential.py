@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -391,7 +392,10 @@ class Sequential:
             If it cannot be written; what was there is as it was.
         """
         check_others("save", others)
-        save_model(self, filepath, overwrite)
+        learned = self._learned_scale
+        # Every door of digitlab opens it with the scale that it learned from.
+        pixels = None if learned is None or learned == math.inf else PixelScale.of(f"0-{learned:g}")
+        save_model(self, filepath, overwrite, pixels)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone, to a file that ends in ``.weights.h5``, as Keras 3 does."""
@@ -549,7 +553,7 @@ class Sequential:
             _warn(scale_told(labelled.images.pixels, self._learned_scale))
         answers = self._finite(self.runner.predict(labelled.images))
         found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
-        if verbose in (1, 2) and verbose is not True:
+        if verbose in (1, 2):
             print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
         return dict(zip(self.metrics_names, found, strict=True)) if return_dict else found
 

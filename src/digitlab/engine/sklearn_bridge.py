@@ -16,7 +16,7 @@ from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, InputError, NetworkError
 from digitlab.network.architecture import Architecture
-from digitlab.network.layers import Conv2D, Dense, MaxPooling2D
+from digitlab.network.layers import ELU, Activation, Dense, Dropout, Flatten, LeakyReLU
 from digitlab.network.zoo import architecture as architecture_of
 
 __all__ = ["DigitClassifier"]
@@ -40,6 +40,8 @@ else:
 
 
 _BYTE = 255.0
+# Layers that take any number of features.
+_OF_ROWS = (Flatten, Dropout, Dense, Activation, LeakyReLU, ELU)
 
 
 class DigitClassifier(_Estimator):
@@ -165,8 +167,8 @@ class DigitClassifier(_Estimator):
 
     def _check_scale(self, images: NDArray[Any]) -> None:
         """Warn of values in another scale than those of ``fit``, which would be answered wrongly without a word."""
-        told = unlike_learned(float(images.max()), self.largest_value_)
-        if told and self._is_usual and images.min() >= 0:
+        told = unlike_learned(images, self.largest_value_) if self._is_usual and images.min() >= 0 else ""
+        if told:
             warnings.warn(told, UserWarning, stacklevel=4)
 
     def _scaled(self, images: NDArray[Any]) -> NDArray[Any]:
@@ -200,15 +202,22 @@ def _rows(images: Any) -> Any:
 def _fitting(network: str | Architecture, n_features: int, n_classes: int) -> Architecture:
     """Return the network for so many features and classes."""
     chosen = architecture_of(network) if isinstance(network, str) else network
-    last = chosen.layers[-1]
-    if not isinstance(last, Dense):
-        raise NetworkError(f"The last layer must be Dense with a softmax; it is {last.name}.")
     shape: tuple[int, ...] = chosen.input_shape
     if n_features != int(np.prod(shape)):
-        if any(isinstance(layer, Conv2D | MaxPooling2D) for layer in chosen.layers):
+        if any(not isinstance(layer, _OF_ROWS) for layer in chosen.layers):
             raise NetworkError(
                 f"{chosen.name} reads images of shape {shape}, {int(np.prod(shape))} features; X has {n_features}. "
                 'Choose network="dense_baseline", which takes any number, or an Architecture with another input_shape.'
             )
         shape = (n_features,)
-    return Architecture([*chosen.layers[:-1], dataclasses.replace(last, units=n_classes)], shape, chosen.name)
+    layers = list(chosen.layers)
+    if chosen.n_classes != n_classes:
+        at = next(i for i in reversed(range(len(layers))) if layers[i].weight_shapes(chosen.input_shapes[i]))
+        last = layers[at]
+        if not isinstance(last, Dense):
+            raise NetworkError(
+                f"{chosen.name} answers {chosen.n_classes} classes and y has {n_classes}; only a network whose last "
+                f"layer with weights is Dense can be given as many units; here it is {last.name}."
+            )
+        layers[at] = dataclasses.replace(last, units=n_classes)
+    return Architecture(layers, shape, chosen.name)

@@ -8,7 +8,17 @@ from typing import TypeAlias
 from digitlab.engine.optimizers import Adam
 from digitlab.explanation.facts import Facts, Placed, plural, times
 from digitlab.metrics import wilson_interval
-from digitlab.network.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from digitlab.network.layers import (
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    Layer,
+    MaxPooling2D,
+    activation_of,
+)
 from digitlab.text import listed, percent, size_text
 from digitlab.values import CLASS_NAMES
 
@@ -104,8 +114,11 @@ def network(facts: Facts) -> str:
 
 
 def relu(facts: Facts) -> str:
-    users = [placed for placed in facts.placed(Layer) if getattr(placed.layer, "activation", "") == "relu"]
+    users = [placed for placed in facts.placed(Layer) if activation_of(placed.layer)[0] == "relu"]
     if not users:
+        bends = {activation_of(placed.layer)[0] for placed in facts.placed(Layer)} - {"linear", "softmax"}
+        if bends:
+            return f"No layer of this network uses ReLU; it uses {listed(sorted(bends))}."
         others = (
             "" if not facts.placed(MaxPooling2D) else "; only max-pooling keeps its layers from being one large sum"
         )
@@ -115,6 +128,16 @@ def relu(facts: Facts) -> str:
         f"ReLU follows the sums of {listed([placed.name for placed in users])}: {plural(n, 'number')} of every image "
         "go through it."
     )
+
+
+def activation(facts: Facts) -> Told:
+    here = []
+    for placed in facts.placed(Layer):
+        name, below = activation_of(placed.layer)
+        if name not in ("linear", "softmax"):
+            size = f" with {below:g} below zero" if name in ("leaky_relu", "elu") else ""
+            here.append(f"{placed.name} ({name}{size}, {plural(math.prod(placed.output_shape), 'number')})")
+    return f"In this network: {listed(here)}." if here else "No layer of this network bends its sums with one of them."
 
 
 def flatten(facts: Facts) -> Told:
@@ -187,11 +210,13 @@ def convolution(facts: Facts) -> str:
     first, filters = convolutions[0], convolutions[0].layer.filters
     out_height, out_width, _ = first.output_shape
     n_inputs = math.prod(first.layer.kernel) * first.input_shape[2]
-    fits = (
-        f"It fits into {times((out_height, out_width))} places"
-        if first.layer.padding == "valid"
-        else f"With a border of zeros there are as many places as pixels, {times((out_height, out_width))}"
-    )
+    places = times((out_height, out_width))
+    if first.layer.stride != (1, 1):
+        fits = f"In steps of {_step(first.layer.stride)} it stops at {places} places"
+    elif first.layer.padding == "valid":
+        fits = f"It fits into {places} places"
+    else:
+        fits = f"With a border of zeros there are as many places as pixels, {places}"
     return (
         f"{first.name} slides a window of {times(first.layer.kernel)} pixels over {times(first.input_shape[:2])}. "
         f"{fits}. With {plural(filters, 'filter')} that makes {times(first.output_shape)} = "
@@ -224,16 +249,21 @@ def _filter_numbers(placed: Placed[Conv2D], i: int) -> str:
 
 
 def stride(facts: Facts) -> str:
-    pools = facts.placed(MaxPooling2D)
-    if not pools:
-        return "This network has no max-pooling: whatever slides in it has stride 1."
-    pool = pools[0]
-    sizes = f"{times(pool.input_shape[:2])} becomes {times(pool.output_shape[:2])}"
-    here = f"{pool.name} has a window of {times(pool.layer.pool)} and steps by {_step(pool.layer.stride)}: {sizes}."
-    if pool.layer.padding == "valid" and pool.layer.stride != (1, 1):
-        one = tuple(n - k + 1 for n, k in zip(pool.input_shape[:2], pool.layer.pool, strict=True))
-        here += f" With stride 1 it would be {times(one)}."
-    return here
+    for placed in facts.placed(Layer):
+        layer = placed.layer
+        if isinstance(layer, MaxPooling2D | AveragePooling2D):
+            window = layer.pool
+        elif isinstance(layer, Conv2D) and layer.stride != (1, 1):
+            window = layer.kernel
+        else:
+            continue
+        sizes = f"{times(placed.input_shape[:2])} becomes {times(placed.output_shape[:2])}"
+        here = f"{placed.name} has a window of {times(window)} and steps by {_step(layer.stride)}: {sizes}."
+        if layer.padding == "valid" and layer.stride != (1, 1):
+            one = tuple(n - k + 1 for n, k in zip(placed.input_shape[:2], window, strict=True))
+            here += f" With stride 1 it would be {times(one)}."
+        return here
+    return "This network has no pooling by windows: whatever slides in it has stride 1."
 
 
 def _step(stride: tuple[int, int]) -> str:
@@ -250,6 +280,8 @@ def padding(facts: Facts) -> Told:
 def _padding_numbers(placed: Placed[Conv2D]) -> str:
     before, after, kernel = placed.input_shape, placed.output_shape, placed.layer.kernel
     begin = f"{placed.name} has padding “{placed.layer.padding}”: {times(before[:2])}"
+    if placed.layer.stride != (1, 1):
+        return f"{begin} becomes {times(after[:2])}, in steps of {_step(placed.layer.stride)}."
     if placed.layer.padding == "same":
         return f"{begin} stays as it is."
     return f"{begin} becomes {times(after[:2])}, since {before[0]:,} − {kernel[0]:,} + 1 = {after[0]:,}."
@@ -267,6 +299,18 @@ def max_pooling(facts: Facts) -> Told:
             f"{before:,} numbers become {times(pool.output_shape)} = {after:,}."
         )
     return here
+
+
+def average_pooling(facts: Facts) -> Told:
+    here = []
+    for pool in [*facts.placed(AveragePooling2D), *facts.placed(GlobalAveragePooling2D)][:3]:
+        window = pool.layer.pool if isinstance(pool.layer, AveragePooling2D) else pool.input_shape[:2]
+        before, after = math.prod(pool.input_shape), math.prod(pool.output_shape)
+        here.append(
+            f"{pool.name} takes the mean of every {times(window)} window: {times(pool.input_shape)} = {before:,} "
+            f"numbers become {times(pool.output_shape)}{f' = {after:,}' if len(pool.output_shape) > 1 else ''}."
+        )
+    return here or "This network has no average pooling. You can add one in the Model tab."
 
 
 def training(facts: Facts) -> str:

@@ -62,6 +62,11 @@ class Topic:
         return Explanation(_paragraphs(_TERMS[name]["text"]), here, _TERMS[name].get("formula", ""))
 
 
+def beginning(name: str) -> str:
+    """Return the first paragraph of what is said of a topic, for places where there is no room for more."""
+    return _paragraphs(_TERMS[name]["text"])[0]
+
+
 def _paragraphs(text: str) -> tuple[str, ...]:
     return tuple(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n"))
 

@@ -122,7 +122,7 @@ class Conv2D(Layer):
 
     filters: int
     kernel_size: int | tuple[int, int]
-    strides: int | tuple[int, int] = field(default=1, kw_only=True)
+    strides: int | tuple[int, int] = field(default=(1, 1), kw_only=True)
     padding: str = "valid"
     activation: str = "linear"
     use_bias: bool = True
@@ -267,7 +267,7 @@ class ZeroPadding2D(Layer):
         Rows and columns on each side; or those at top and bottom, and those on the left and right.
     """
 
-    padding: int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] = 1
+    padding: int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] = ((1, 1), (1, 1))
 
     def __post_init__(self) -> None:
         sides: Any = self.padding
@@ -407,13 +407,13 @@ LAYERS: dict[str, type[Layer]] = {
     for cls in (
         Conv2D,
         MaxPooling2D,
+        Flatten,
+        Dropout,
+        Dense,
         AveragePooling2D,
         GlobalAveragePooling2D,
         GlobalMaxPooling2D,
         ZeroPadding2D,
-        Flatten,
-        Dropout,
-        Dense,
         Activation,
         LeakyReLU,
         ELU,

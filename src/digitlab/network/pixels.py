@@ -27,7 +27,7 @@ from digitlab.network.folding import rescaled
 from digitlab.text import percent
 
 # What a model's metadata call its scale.
-_PIXELS = "pixels"
+PIXELS = "pixels"
 #: Labelled images that are asked for at most.
 MOST_IMAGES = 2_000
 
@@ -97,7 +97,7 @@ class PixelScale:
 #: The scale of digitlab's own networks, and those that others use.
 OWN = PixelScale.of("0-1")
 #: What the metadata of a network say that takes it.
-TAKES_OWN = {_PIXELS: OWN.text}
+TAKES_OWN = {PIXELS: OWN.text}
 USUAL = tuple(map(PixelScale.of, ("0-255", "-1-1", "0.1307,0.3081", "-0.5-0.5", "1-0", "255-0")))
 
 
@@ -111,7 +111,7 @@ def with_pixels(checkpoint: Checkpoint, scale: PixelScale) -> Checkpoint:
 def told_scale(checkpoint: Checkpoint) -> PixelScale | None:
     """Return the scale that a file's metadata tell; None where they tell none, or none that there is."""
     try:
-        return PixelScale.of(checkpoint.metadata[_PIXELS])
+        return PixelScale.of(checkpoint.metadata[PIXELS])
     except (KeyError, ConfigError):
         return None
 

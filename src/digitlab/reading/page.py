@@ -228,23 +228,29 @@ def _around(boxes: Sequence[Box]) -> Box:
     return box
 
 
-def read_one(pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answers) -> tuple[NDArray[np.float64], float]:
-    """Answer a picture that holds one digit of any size: the ten probabilities, and how probably there is one."""
+def read_one(
+    pixels: NDArray[np.uint8], options: ReadingOptions, answers: Answers
+) -> tuple[NDArray[np.float64], float, NDArray[np.float32] | None]:
+    """Answer a picture that holds one digit of any size.
+
+    Return the ten probabilities, how probably there is a digit, and its ink, as ``frame`` takes it; None without any.
+    """
     light = grey(pixels)
     marks, levels = find_one(light, shipped(), options.flatten)
     if len(marks) == 0:
-        return np.full(10, 0.1), 0.0
+        return np.full(10, 0.1), 0.0, None
     bright = is_bright_ink(light, marks[:1]) if options.invert == "auto" else options.invert == "never"
     whole = all_ink(light, marks.box(0), bright)
     if whole is not None:
         marks = together([marks, _with_box(marks[:1], whole)])
-    said = answers.of_glyphs(cut_out(light, marks, bright, are_neighbors=False), center=options.center)
+    glyphs = cut_out(light, marks, bright, are_neighbors=False)
+    said = answers.of_glyphs(glyphs, center=options.center)
     again = look_again(levels, marks, shipped_second())
     prior = np.full(len(marks), _ASKED)
     prior[-1] += _WHOLE_ODDS * (whole is not None)
     sure = is_digit(marks, said, again, prior)
     best = int(np.argmax(np.where(are_parts(marks, sure), 0, sure)))
-    return which_digit(marks, said, again)[best], float(sure[best])
+    return which_digit(marks, said, again)[best], float(sure[best]), glyphs[best]
 
 
 def _with_box(marks: Marks, box: tuple[float, float, float, float]) -> Marks:

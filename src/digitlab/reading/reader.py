@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.frame import frame
 from digitlab.engine.sequential import Model, Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
@@ -116,8 +117,17 @@ class Reader:
         """Answer the pages of a document that holds one digit a page, as ``read_digit`` and ``read_pages``."""
         options = options or ReadingOptions()
         for page in open_pages(image, options.most_pages, _DIGIT_PX):
-            which, sure = read_one(page.pixels, options, self.answers)
+            which, sure, _ = read_one(page.pixels, options, self.answers)
             yield which.astype(np.float32), 1 - sure
+
+    def framed_digit(self, image: PhotoSource, options: ReadingOptions | None = None) -> NDArray[np.float32]:
+        """Return the digit of a picture as the network gets it, as ``read_digit`` finds it: float32 (28, 28), 0-1."""
+        options = options or ReadingOptions()
+        page = next(open_pages(image, 1, _DIGIT_PX))
+        glyph = read_one(page.pixels, options, self.answers)[2]
+        if glyph is None:
+            raise DataError(f"There is no ink on {page.source}; use a picture of a digit.")
+        return frame(glyph, center=options.center)
 
     def explain(self, photo: PhotoSource, options: ReadingOptions | None = None) -> Explained:
         """Read a photo and return every step of the way as a picture, besides the reading."""
@@ -186,7 +196,9 @@ def warm_up() -> None:
     reader.read(page)
     reader.answers.of_images(np.zeros((32, 28, 28, 1), np.float32))  # many go another way through the engine than one
     # Now, because a process that is ended cannot: what it has compiled would be compiled again by the next one.
-    reader.answers.model.runner.seal()
+    shipped = reader.answers.model
+    assert isinstance(shipped, Sequential)
+    shipped.runner.seal()
 
 
 def read(

@@ -381,6 +381,7 @@ def test_a_scale_in_the_graph_tells_which_pixels_it_takes(tmp_path: Path, kind: 
     front = (op("Cast", to=1), op("Div", f32(255.0))) if kind == TensorProto.UINT8 else (op("Div", f32(255.0)),)
     assert load_model_file(chain(tmp_path / "a.onnx", (*front, *FIRST), kind=kind)).metadata == {"pixels": "0-1"}
     assert load_model_file(chain(tmp_path / "b.onnx", FIRST)).metadata == {}
+    assert load_model_file(chain(tmp_path / "c.onnx", (normalized(1), *FIRST))).metadata == {}
 
 
 #: What is refused, and a word of the sentence.

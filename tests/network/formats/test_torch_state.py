@@ -159,7 +159,7 @@ def test_without_a_network_it_is_told_what_it_may_be_and_the_two_ways_to_go_on(t
     sentence = refused(path)
     for words in (
         "PyTorch state dict",
-        "'conv1' may be Conv2D(6, (5, 5)) of 1 channels",
+        "'conv1' may be Conv2D(6, (5, 5)) of 1 channel",
         "'bn1' normalizes 6 channels",
         "'fc' may be Dense(10) of 216 features",
         "--network FILE",

@@ -202,6 +202,7 @@ def input_gradient(op, flipped, memory):
     tap_size = filters * channels
     w_row = op.kernel_width * tap_size
     down, across = op.stride_height, op.stride_width
+    each, rest = op.kernel_width // across, op.kernel_width % across
     no_bias = np.int64(-1)  # not -1 itself, for which Numba would compile once more
     for y in range(op.in_height):
         # With its border the pixel is (y + top, x + left); tap (ky, kx) reaches it from row (y + top - ky) / down.
@@ -210,7 +211,7 @@ def input_gradient(op, flipped, memory):
         high_y = min((op.kernel_height - phase_y + down - 1) // down, last_y + 1)
         last_x, phase_x = op.border_left // across, op.border_left % across
         for x in range(op.in_width):
-            begin, n_taps = phase_of_taps(op.kernel_width, across, phase_x)
+            begin, n_taps = each * phase_x + min(rest, phase_x), each + (phase_x < rest)  # as phase_of_taps
             low_x = max(0, last_x - op.width + 1)
             high_x = min(n_taps, last_x + 1)
             to = op.dx + (y * op.in_width + x) * channels * LANES

@@ -223,7 +223,6 @@ class _Step:
     window: Shape = (1, 1)
     strides: Shape = (1, 1)
     padding: str = "valid"
-    is_pooled: bool = False
     relu: bool = False
     function: int = COPY
     below: float = 0.0
@@ -285,9 +284,9 @@ def _fuse(steps: list[_Step], layer: MaxPooling2D, out: tuple[int, int, int]) ->
     if at < 0 or steps[at].kind != CONV or steps[at].strides != (1, 1):
         return False
     is_whole = layer.padding == "valid" or all(n % 2 == 0 for n in steps[at].own[:2])
-    if steps[at].is_pooled or not layer.pool == layer.stride == (2, 2) or not is_whole:
+    if not layer.pool == layer.stride == (2, 2) or not is_whole:
         return False
-    steps[at] = replace(steps[at], kind=CONV_POOL, out=out, is_pooled=True)
+    steps[at] = replace(steps[at], kind=CONV_POOL, out=out)
     steps[at + 1 :] = [replace(step, reads=out, own=out, out=out) for step in steps[at + 1 :]]
     return True
 
@@ -398,8 +397,8 @@ def build_program(architecture: Architecture) -> Program:
         image.shape[0],
         image.shape[1] * image.shape[2],
         image.shape[2],
-        ops[-1]["y"],
-        ops[-1]["dy"],
+        current.first,
+        current.gradient + planner.forward,
         n_classes,
         tape,
         lane_gradients,

@@ -72,10 +72,12 @@ def _convolution_gradients(op, d_lanes, size, n_slots, begin, end, scratch, grad
 def _flip(op, params, flipped, begin, end):
     """Copy the kernel's rows (one tap and channel each) to where the input gradient wants them."""
     channels, filters, width, stride = op.channels, op.filters, op.kernel_width, op.stride_width
+    reversed_tap = 0
     for row in range(begin, end):
         tap, c = row // channels, row % channels
-        first, n = phase_of_taps(width, stride, tap % width % stride)
-        reversed_tap = tap - tap % width + first + n - 1 - tap % width // stride
+        if c == 0 or row == begin:
+            first, n = phase_of_taps(width, stride, tap % width % stride)
+            reversed_tap = tap - tap % width + first + n - 1 - tap % width // stride
         to = op.flipped + reversed_tap * filters * channels + c
         at = op.weights + row * filters
         for f in range(filters):

@@ -227,6 +227,7 @@ def _pad(walk: Walk, node: Node, given: Given) -> None:
 
 def _arithmetic(walk: Walk, node: Node, given: Given) -> None:
     """Add, subtract, multiply or divide by given numbers."""
+    walk.tells_pixels = walk.tells_pixels or not walk.steps
     is_first = given[0] is None
     numbers = given[1] if is_first else given[0]
     values = np.asarray(numbers, np.float64)
@@ -262,6 +263,7 @@ def _batch_normalization(walk: Walk, node: Node, given: Given) -> None:
 
 def _scaler(walk: Walk, node: Node, given: Given) -> None:
     """Standardize features as scikit-learn does."""
+    walk.tells_pixels = walk.tells_pixels or not walk.steps
     offset, scale = np.array(node.get("offset", (0.0,))), np.array(node.get("scale", (1.0,)))
     walk.scale(scale, -offset * scale)
 

@@ -48,6 +48,7 @@ class Walk:
         self.spread: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         if graph.takes_bytes:
             self.scale(np.float64(255.0), np.float64(0.0))
+        #: Whether it scales its pixels itself. A normalization that was learned does not say which pixels it was.
         self.tells_pixels = graph.takes_bytes
         self.ends_in_softmax = self.has_ended = False
         #: Of every tensor so far that the images were in.
@@ -71,7 +72,6 @@ class Walk:
             self.spread = None
             if not np.isfinite(factor).all() or not np.isfinite(offset).all():
                 raise NetworkError("it scales by numbers that are not finite; export the model again.")
-            self.tells_pixels = self.tells_pixels or not self.steps
             if not self.steps and not self.graph.takes_bytes and np.median(np.abs(factor)) < 1.0 / _LEAST_DIVISOR:
                 factor = factor * 255.0  # its pixels are 0 to 255
             if np.abs(factor - 1.0).max() > _SCALE_TOLERANCE or np.abs(offset).max() > _SCALE_TOLERANCE:

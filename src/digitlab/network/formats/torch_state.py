@@ -25,6 +25,7 @@ from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.folding import Affine, Weighted
 from digitlab.network.formats.files import TORCH_EXPORT, assembled, checkpoint_in, shown, unusable
 from digitlab.network.layers import Activation, Conv2D, Dense, Flatten, Shape
+from digitlab.text import counted
 
 _UNSAID = f"nothing says where exactly it stands. Export the model as ONNX, in PyTorch: {TORCH_EXPORT}."
 _PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -66,9 +67,10 @@ class _Module:
         """What people are told of it."""
         shape = self.shape
         if self.is_normalization:
-            return f"{shown(self.name)} normalizes {shape[0]} channels"
+            return f"{shown(self.name)} normalizes {counted(shape[0], 'channel')}"
         if len(shape) == 4:
-            return f"{shown(self.name)} may be Conv2D({shape[0]}, ({shape[2]}, {shape[3]})) of {shape[1]} channels"
+            channels = counted(shape[1], "channel")
+            return f"{shown(self.name)} may be Conv2D({shape[0]}, ({shape[2]}, {shape[3]})) of {channels}"
         return f"{shown(self.name)} may be Dense({shape[0]}) of {shape[1]} features"
 
 
@@ -144,7 +146,7 @@ def _steps(network: Architecture, modules: list[_Module]) -> list[Weighted | Aff
         _check_order(given[shape])
     in_order = [given[_shape_in_torch(one, shape)].pop(0) for one, shape in layers]
     behind = _normalizations(in_order, [module for module in modules if module.is_normalization])
-    steps: list[Weighted | Affine] = list(behind.get("", {}).values())
+    steps: list[Weighted | Affine] = list(behind.get(None, {}).values())
     order: NDArray[np.intp] | None = None
     taken = iter(in_order)
     for layer, shape in zip(network.layers, network.input_shapes, strict=True):
@@ -188,13 +190,13 @@ def _check_order(modules: list[_Module]) -> None:
         )
 
 
-def _normalizations(learning: list[_Module], modules: list[_Module]) -> dict[str, dict[str, Affine]]:
-    """Return normalizations by the module that they stand behind (the empty name: before all), and where exactly.
+def _normalizations(learning: list[_Module], modules: list[_Module]) -> dict[str | None, dict[str, Affine]]:
+    """Return normalizations by the module that they stand behind (None: before all), and where exactly.
 
     In a ``nn.Sequential`` the numbers say it: the next number is that of the layer's sums, and a later one of what its
     activation makes of them. Otherwise a normalization is one of the sums of a layer with as many outputs, in order.
     """
-    found: dict[str, dict[str, Affine]] = defaultdict(dict)
+    found: dict[str | None, dict[str, Affine]] = defaultdict(dict)
     unnumbered: dict[int, list[tuple[_Module, Affine]]] = defaultdict(list)
     for module in modules:
         arrays = module.arrays
@@ -204,12 +206,13 @@ def _normalizations(learning: list[_Module], modules: list[_Module]) -> dict[str
         alike = [one for one in learning if one.stem == module.stem]
         before = [one for one in alike if one.numbers < module.numbers]
         if before:
-            is_next = module.numbers == (*before[-1].numbers[:-1], before[-1].numbers[-1] + 1)
+            last = max(before, key=lambda one: one.numbers)
+            is_next = module.numbers == (*last.numbers[:-1], last.numbers[-1] + 1)
             if not is_next and (affine.factor < 0.0).any():
                 raise NetworkError(f"{shown(module.name)} has negative scales, and {_UNSAID}")
-            _put(found[before[-1].name], "sums" if is_next else "answers", affine, module)
+            _put(found[last.name], "sums" if is_next else "answers", affine, module)
         elif module.numbers and len(alike) == len(learning):
-            _put(found[""], "images", affine, module)
+            _put(found[None], "images", affine, module)
         else:
             unnumbered[module.shape[0]].append((module, affine))
     for width, some in unnumbered.items():

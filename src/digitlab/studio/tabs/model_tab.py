@@ -38,7 +38,8 @@ _TOO_LARGE = f"This file is too large to be a network's layers; the limit is {MO
 
 # Which text explains a kind of layer: of others the nearest.
 _TOPICS = {"Conv2D": "convolution", "ZeroPadding2D": "padding", "Flatten": "flatten", "Dropout": "dropout",
-           "Dense": "dense", "Activation": "relu", "LeakyReLU": "relu", "ELU": "relu"}  # fmt: skip
+           "Dense": "dense", "Activation": "activation", "LeakyReLU": "activation", "ELU": "activation",
+           "AveragePooling2D": "average_pooling", "GlobalAveragePooling2D": "average_pooling"}  # fmt: skip
 _OF_POOLING = "max_pooling"
 
 # What is no JSON is not sent whole: a message has an end, and its beginning is enough to say so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,8 @@ def filters_of(architecture: Architecture, weights: Sequence[NDArray[np.float32]
             kernel = weights[0]
             if kernel.ndim == 4:
                 return kernel
-            seen = image if len(image) == 3 else (*image, 1, 1)
+            # A pooling of whole maps leaves a row that is no image.
+            seen = image if math.prod(image) == len(kernel) and len(image) == 3 else (len(kernel), 1, 1)
             return kernel.reshape(*seen, kernel.shape[-1])
     raise NetworkError(f"{architecture.name} has no layer that learns; add Conv2D or Dense.")
 

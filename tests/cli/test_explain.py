@@ -1,0 +1,62 @@
+"""``digitlab explain`` shows what a network makes of an image, and writes it as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import digitlab as dl
+from digitlab.cli.app import main
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one trained run."""
+    folder = tmp_path_factory.mktemp("explained")
+    assert main(["train", "--quiet", "--epochs", "2", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_test_image_is_explained_with_its_answer_and_what_would_change_it(runs: Path, capsys: Any) -> None:
+    assert main(["explain", "latest", "4", "--out", str(runs)]) == 0
+    told = capsys.readouterr().out
+    assert "conv2d_1" in told
+    assert "24 x 24 x 8" in told
+    assert "The answer: Four" in told
+    assert "from 256 products" in told
+    assert "The smallest change that was found to make it" in told
+
+
+def test_the_json_form_holds_what_python_shows(runs: Path, capsys: Any) -> None:
+    assert main(["explain", "latest", "4", "--out", str(runs), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    inside = dl.look_inside(dl.load_model("latest", out=runs), dl.MnistData.load().test.images[4])
+    assert told == inside.to_dict()
+
+
+def test_a_picture_of_any_size_is_framed_as_digits_are_and_its_page_written(
+    runs: Path, tmp_path: Path, capsys: Any
+) -> None:
+    digit = dl.MnistData.load().test.images[0]
+    drawn = 255 - np.pad(np.asarray(Image.fromarray(digit).resize((140, 140), Image.Resampling.BICUBIC)), 60)
+    Image.fromarray(drawn).save(tmp_path / "seven.png")
+    page = tmp_path / "seven.html"
+    assert main(["explain", "latest", str(tmp_path / "seven.png"), "--out", str(runs), "--html", str(page)]) == 0
+    assert "The answer: Seven" in capsys.readouterr().out
+    assert "seven.png" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [("10000", "test images 0 to 9,999"), ("nothing.png", "cannot be read"), ("blank.png", "no ink")],
+)
+def test_what_cannot_be_explained_is_told(runs: Path, tmp_path: Path, capsys: Any, image: str, wanted: str) -> None:
+    Image.new("L", (100, 100), 255).save(tmp_path / "blank.png")
+    name = image if image.isdecimal() else str(tmp_path / image)
+    assert main(["explain", "latest", name, "--out", str(runs)]) == 2
+    assert wanted in " ".join(capsys.readouterr().err.split())
