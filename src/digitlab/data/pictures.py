@@ -29,6 +29,8 @@ SIDE_PX = 28
 # A photo of one digit; pictures of a set are much smaller, and thousands of larger ones are a mistake.
 _MOST_PIXELS = 25_000_000
 _MOST_BYTES = 30_000_000
+# Blank pages of two colors have 900. Thousands of pictures that have more would take hours.
+_MOST_PIXELS_A_BYTE, _FEW_PIXELS = 1_000, 1_000_000
 _WORK_PX = 400
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _AT_ONCE = 256
@@ -166,8 +168,11 @@ def _grey(content: bytes) -> NDArray[np.uint8]:
 
     image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
     width, height = image.size
-    if not 0 < width * height <= _MOST_PIXELS:
-        raise DataError(f"it has {width:,} x {height:,} pixels, and at most {_MOST_PIXELS:,} are read")
+    most = min(_MOST_PIXELS, max(_FEW_PIXELS, _MOST_PIXELS_A_BYTE * len(content)))
+    if not 0 < width * height <= most:
+        raise DataError(
+            f"it has {width:,} x {height:,} pixels, and of {len(content):,} bytes at most {most:,} are read"
+        )
     if (width, height) == (SIDE_PX, SIDE_PX):
         return _plain(image)
     if max(width, height) > 2 * _WORK_PX and image.format == "JPEG":

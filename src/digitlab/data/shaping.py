@@ -214,6 +214,9 @@ def numbered(
         labels, names = [one % 10 for one in labels], CLASS_NAMES
     elif present == set(range(1, 27)):
         names, shift, word = _CAPITALS, 1, "The labels 1 to 26 are taken for the letters A to Z, as EMNIST counts."
+    elif present in (set(range(47)), set(range(62))):
+        names = _BALANCED if high == 46 else _BY_CLASS
+        word = f"Its {len(names)} classes are taken for digits and letters in the order of EMNIST's."
     else:
         names = tuple(str(k) for k in range(high + 1))
         word = f"Its {len(names)} classes are called by their numbers, 0 to {high}."

@@ -25,7 +25,7 @@ _MOST_TEXT_BYTES = 2**31
 _MOST_PIXEL_BYTES = 2**30
 _LONGEST_LINE = 2**20
 _CHUNK_BYTES = 2**22
-_MOST_PACKED_BYTES = 2**30
+_MOST_PACKED_BYTES, _MOST_UNPACKED_BYTES = 2**30, 2**32
 # A picture that is told once can stand in every row, and is unpacked in each of them that are read together.
 _ROWS_AT_ONCE = 16
 _MOST_VALUES = 4 * 64 * 64
@@ -358,7 +358,7 @@ def _parquet(file: Any, item: Item) -> Table:
     reader = PictureReader(is_written(class_names))
     rows: list[NDArray[Any]] = []
     labels: list[Any] = []
-    n_seen = 0
+    n_seen = n_bytes = 0
     for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False):
         n_seen += batch.num_rows
         if n_seen > n_rows:
@@ -371,6 +371,11 @@ def _parquet(file: Any, item: Item) -> Table:
         for k, cell in enumerate(batch.column(image).to_pylist(), n_seen - batch.num_rows):
             content = cell.get("bytes") if isinstance(cell, dict) else cell
             if isinstance(content, bytes):
+                n_bytes += len(content)
+                if n_bytes > _MOST_UNPACKED_BYTES:
+                    raise DataError(
+                        f"{item} holds over {_MOST_UNPACKED_BYTES:,} bytes of pictures. Use a smaller file."
+                    )
                 reader.add(content, f"Image {k:,} of {item}")
             elif isinstance(content, list):
                 rows.append(np.array(content, np.float32)[np.newaxis])
@@ -378,6 +383,8 @@ def _parquet(file: Any, item: Item) -> Table:
                 raise DataError(f"{item} holds no picture in row {k:,}. Download it with its images embedded.")
     if rows and reader.n_added:
         raise DataError(f"{item} holds pictures and rows of pixels together. Make all of one kind.")
+    if not rows:
+        reader.check(str(item))
     images, kept = (np.concatenate(rows), None) if rows else reader.images()
     if label is None:
         return Table(images, None)
