@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import warnings
@@ -82,13 +83,9 @@ def read_csv(item: Item) -> Table:
         labels: list[Any] = []
         n_bytes = n_rows = 0
         for chunk in lines:
-            pixels: NDArray[Any]
-            rows = _quickly(chunk, delimiter, len(cells))
-            if rows is None:
-                pixels, of_rows = _carefully(chunk, delimiter, len(cells), columns, n_rows + bool(names), item)
-            else:
-                pixels = rows[:, columns.pixels]
-                of_rows = [] if columns.label is None else rows[:, columns.label].tolist()
+            pixels, of_rows = _apart(chunk, delimiter, len(cells), columns) or _carefully(
+                chunk, delimiter, len(cells), columns, n_rows + bool(names), item
+            )
             values.append(pixels)
             labels += of_rows
             n_rows += len(pixels)
@@ -108,17 +105,31 @@ def read_csv(item: Item) -> Table:
     return Table(images, np.array(labels))
 
 
+def read_label_column(item: Item, n_images: int) -> NDArray[Any]:
+    """Read the labels of so many images, a line each, with or without a heading: (n,), or (n, n_classes) if one-hot."""
+    rows = _short_rows(item)
+    width = len(rows[-1]) if rows else 0
+    if len(rows) - n_images not in (0, 1) or any(len(row) != width for row in rows):
+        raise DataError(
+            f"{item} has {len(rows):,} lines, and there are {n_images:,} images; a line an image was expected, with or "
+            "without a heading. Check that the two belong together."
+        )
+    rows = rows[-n_images:]
+    if width > 2:
+        try:
+            return np.array(rows, np.float32)
+        except ValueError:
+            raise DataError(
+                f"{item} has {width} columns; labels, or one-hot rows, were expected. Correct it."
+            ) from None
+    return np.array([row[-1].strip() for row in rows])
+
+
 def read_label_table(items: Sequence[Item]) -> dict[str, str]:
-    """Read which picture has which label from tables of file names and labels: labels by name, without folders."""
+    """Read which picture has which label from tables of file names and labels: by name, alone and with its folder."""
     found: dict[str, str] = {}
     for item in items:
-        text = item.read(_CHUNK_BYTES * 16).decode("utf-8", "replace").lstrip("\ufeff")
-        first = text.split("\n", 1)[0]
-        delimiter = max((",", ";", "\t", " "), key=first.count)
-        try:
-            rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
-        except csv.Error as error:
-            raise DataError(f"{item} is no table of file names and labels: {error}. Correct it.") from None
+        rows = _short_rows(item)
         names = [cell.strip().lower() for cell in rows[0]] if rows else []
         of_file = next((k for name in _FILE_NAMES for k, cell in enumerate(names) if cell == name), None)
         of_label = next((k for name in _LABEL_NAMES for k, cell in enumerate(names) if cell == name), None)
@@ -129,8 +140,20 @@ def read_label_table(items: Sequence[Item]) -> dict[str, str]:
         of_file = 1 - of_label if of_file is None else of_file
         for row in rows:
             if len(row) > max(of_file, of_label):
-                found[Path(row[of_file].strip()).name] = row[of_label].strip()
+                parts = Path(row[of_file].strip()).parts[-2:]
+                found |= dict.fromkeys(("/".join(parts), "".join(parts[-1:])), row[of_label].strip())
     return found
+
+
+def _short_rows(item: Item) -> list[list[str]]:
+    """Return the rows of a table without pixels."""
+    text = item.read(_CHUNK_BYTES * 16).decode("utf-8", "replace").lstrip("\ufeff")
+    first = text.split("\n", 1)[0]
+    try:
+        delimiter = max((",", ";", "\t", " "), key=first.count)
+        return [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise DataError(f"{item} is no table of file names and labels: {error}. Correct it.") from None
 
 
 @dataclass(frozen=True)
@@ -152,7 +175,8 @@ class _Columns:
 def _header(cells: Sequence[str]) -> list[str]:
     """Return the names of the columns, if that is what a first line holds; numbers in a row are names, too."""
     if all(_is_number(cell) for cell in cells):
-        is_counted = len(cells) > 16 and cells == [str(k) for k in range(len(cells))]
+        # A row of pixels has some number twice; pandas counts columns, or the cells of what it takes for names.
+        is_counted = len(cells) > 16 and len(set(cells)) == len(cells)
         return [f"column {cell}" for cell in cells] if is_counted else []
     # The first row of a table whose label is a text, such as A.
     if sum(not _is_number(cell) for cell in cells) == 1 and len(cells) > 16 and cells[0].lower() not in _LABEL_NAMES:
@@ -232,6 +256,37 @@ class _Chunks:
                 yield content[:end]
         if self._rest.strip():
             yield self._rest.rstrip(b"\n") + b"\n"
+
+
+def _apart(chunk: bytes, delimiter: bytes, n_columns: int, columns: _Columns) -> tuple[NDArray[Any], list[Any]] | None:
+    """Return the pixels and labels of lines of numbers, whose label may be a text; None where that is not so simple."""
+    rows = _numbers(chunk, delimiter, n_columns)
+    if rows is not None:
+        return rows[:, columns.pixels], [] if columns.label is None else rows[:, columns.label].tolist()
+    is_first = columns.label == 0
+    if not is_first and columns.label != n_columns - 1:
+        return None
+    whole = chunk.replace(_CR, b"").split(b"\n")[:-1]
+    lines = [line.partition(delimiter) if is_first else line.rpartition(delimiter) for line in whole]
+    rows = _numbers(b"".join(line[2 * is_first] + b"\n" for line in lines), delimiter, n_columns - 1)
+    try:
+        labels = [line[2 - 2 * is_first].decode().strip().strip('"').strip() for line in lines]
+    except UnicodeDecodeError:
+        return None
+    return None if rows is None or "" in labels else (rows[:, columns.pixels - is_first], labels)
+
+
+def _numbers(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[Any] | None:
+    """Read lines of any numbers: uint8 or float32 (n, n_columns); None if they hold anything else."""
+    rows = _quickly(chunk, delimiter, n_columns)
+    if rows is not None:
+        return rows
+    try:
+        text = io.TextIOWrapper(io.BytesIO(chunk), "ascii")
+        decimals = np.loadtxt(text, np.float32, comments=None, delimiter=delimiter.decode(), quotechar='"', ndmin=2)
+    except ValueError:
+        return None
+    return decimals if decimals.shape[1] == n_columns and (np.abs(decimals) < _HUGE).all() else None
 
 
 def _quickly(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[np.uint8] | None:
