@@ -640,6 +640,21 @@ def test_a_table_for_training_says_nothing_of_the_pictures_for_the_test(excerpt,
     assert [known[image.tobytes()] for image in everything.images] == everything.labels.tolist()
 
 
+@pytest.mark.parametrize("heading", ["filename,label", "label,filename", "name;digit", ""])
+def test_pictures_whose_labels_stand_in_a_table_are_framed(heading, excerpt, tmp_path):
+    """The heading is no class, so that all classes are digits."""
+    is_label_first, delimiter = heading.startswith("label"), ";" if ";" in heading else ","
+    rows = [heading] if heading else []
+    for k, (image, label) in enumerate(zip(excerpt[0][:30], excerpt[1][:30].tolist(), strict=True)):
+        (tmp_path / f"img_{k}.png").write_bytes(png(np.kron(255 - image, np.ones((3, 3), np.uint8))))
+        rows.append(delimiter.join([str(label), f"img_{k}.png"] if is_label_first else [f"img_{k}.png", str(label)]))
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    data = MnistData.load(tmp_path)
+    assert data.class_names == CLASS_NAMES
+    assert data.notes[0] == "30 of 30 pictures are not 28 x 28 pixels and were framed as MNIST's digits are."
+    assert np.bincount(data.everything().labels).tolist() == np.bincount(excerpt[1][:30]).tolist()
+
+
 def test_heic_pictures_are_opened_or_told_with_the_next_step(excerpt, tmp_path, monkeypatch):
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()

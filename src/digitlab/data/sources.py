@@ -169,23 +169,17 @@ def _of_arrays(found: Found, path: Path) -> _Raw:
         pairs[part] = (found.files[part, IMAGES][0], found.files[part, LABELS][0])
     with ThreadPoolExecutor(2 * len(pairs)) as pool:
         arrays = list(pool.map(read_array, [item for pair in pairs.values() for item in pair]))
-    by_part = zip(pairs.items(), _in_pairs(arrays), strict=True)
-    return _Raw({part: (images, labels, f"{a} / {b.name}") for (part, (a, b)), (images, labels) in by_part})
+    by_part = zip(pairs.items(), arrays[::2], arrays[1::2], strict=True)
+    return _Raw({part: (images, labels, f"{a} / {b.name}") for (part, (a, b)), images, labels in by_part})
 
 
 def _other_name(name: str, what: str) -> str:
-    pairs = [("images-idx3-ubyte", "labels-idx1-ubyte"), ("images.idx3-ubyte", "labels.idx1-ubyte")]
-    pairs += [("images", "labels"), ("imgs", "labels"), ("x_", "y_"), ("X_", "y_")]
-    for images, labels in pairs:
-        this, that = (images, labels) if what == IMAGES else (labels, images)
-        if this in name:
-            return name.replace(this, that)
+    """Return what the labels of images are called, or the images of labels; "them" where that is not clear."""
+    for pair in (("images-idx3", "labels-idx1"), ("images.idx3", "labels.idx1"), ("images", "labels"), ("x_", "y_")):
+        this, that = pair if what == IMAGES else pair[::-1]
+        if this in name.lower():
+            return re.sub(this, that, name, flags=re.IGNORECASE)
     return "them"
-
-
-def _in_pairs(arrays: Sequence[NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Return images and labels that follow each other as pairs."""
-    return list(zip(arrays[::2], arrays[1::2], strict=True))
 
 
 def _of_bundle(found: Found, path: Path) -> _Raw:
@@ -203,7 +197,7 @@ def _of_bundle(found: Found, path: Path) -> _Raw:
             given = list(arrays.values())
             if len(given) == 4 and len(given[0]) == len(given[2]) != len(given[1]):
                 given = [given[0], given[2], given[1], given[3]]  # as train_test_split gives them
-            for part, pair in zip((of_file or TRAINING, TEST), _in_pairs(given), strict=False):
+            for part, *pair in zip((of_file or TRAINING, TEST), given[::2], given[1::2], strict=False):
                 by_role[part, IMAGES], by_role[part, LABELS] = sorted(pair, key=lambda one: -one.size)
         for part, what in by_role:
             if what == IMAGES and (part, LABELS) in by_role:

@@ -32,19 +32,7 @@ _ROWS_AT_ONCE = 16
 _MOST_VALUES = 4 * 64 * 64
 _LABEL_NAMES = ("label", "labels", "class", "target", "digit", "y", "class_label", "character", "number", "category")
 _IMAGE_NAMES = ("image", "img", "images", "picture", "png", "pixels", "x")
-_FILE_NAMES = (
-    "file",
-    "filename",
-    "file_name",
-    "image",
-    "path",
-    "image_path",
-    "name",
-    "id",
-    "image_id",
-    "img",
-    "picture",
-)
+_FILE_NAMES = ("file", "filename", "file_name", "image", "path", "image_path", "name", "id", "image_id", *_IMAGE_NAMES)
 _INDEX_NAMES = ("", "index", "unnamed: 0", "id", "row", "rownames")
 _NEWLINE, _CR = 10, b"\r"
 _HUGE = 1e9
@@ -97,11 +85,9 @@ def read_csv(item: Item) -> Table:
     images = values[0] if len(values) == 1 else np.concatenate(values)
     if columns.label is None:
         return Table(images, None)
-    columns = columns.with_label_last_if_first_is_constant(images, labels)
-    if columns.is_swapped:
-        label = images[:, -1].copy()
-        images = np.column_stack([np.asarray(labels, images.dtype), images[:, :-1]])
-        return Table(images, label)
+    if not columns.is_sure and len(labels) > 1 == len(set(labels)) < len(set(images[:1000, -1].tolist())):
+        # Without names the label stands first; but where that is one number and the last column is not, last.
+        return Table(np.column_stack([np.asarray(labels, images.dtype), images[:, :-1]]), images[:, -1].copy())
     return Table(images, np.array(labels))
 
 
@@ -131,18 +117,24 @@ def read_label_table(items: Sequence[Item]) -> dict[str, str]:
     for item in items:
         rows = _short_rows(item)
         names = [cell.strip().lower() for cell in rows[0]] if rows else []
-        of_file = next((k for name in _FILE_NAMES for k, cell in enumerate(names) if cell == name), None)
-        of_label = next((k for name in _LABEL_NAMES for k, cell in enumerate(names) if cell == name), None)
-        if of_label is None and len(names) == 2:
-            of_file, of_label = 0, 1
-        if of_label is None or (of_file is None and len(names) != 2):
+        of_file, of_label = _place(names, _FILE_NAMES), _place(names, _LABEL_NAMES)
+        is_headed = of_file is not None or of_label is not None
+        if len(names) == 2:
+            # One name tells the other column, and without any the label stands last.
+            of_file = (0 if of_label is None else 1 - of_label) if of_file is None or of_file == of_label else of_file
+            of_label = 1 - of_file
+        if of_file is None or of_label is None:
             continue
-        of_file = 1 - of_label if of_file is None else of_file
-        for row in rows:
+        for row in rows[is_headed:]:
             if len(row) > max(of_file, of_label):
                 parts = Path(row[of_file].strip()).parts[-2:]
                 found |= dict.fromkeys(("/".join(parts), "".join(parts[-1:])), row[of_label].strip())
     return found
+
+
+def _place(names: Sequence[str], wanted: Sequence[str]) -> int | None:
+    """Return which column has the first of the wanted names that is there."""
+    return next((names.index(name) for name in wanted if name in names), None)
 
 
 def _short_rows(item: Item) -> list[list[str]]:
@@ -163,13 +155,6 @@ class _Columns:
     pixels: NDArray[np.intp]
     label: int | None
     is_sure: bool
-    is_swapped: bool = False
-
-    def with_label_last_if_first_is_constant(self, images: NDArray[Any], labels: list[Any]) -> _Columns:
-        """Without names the label stands first; but where that is one number and the last column is not, last."""
-        if self.is_sure or len(labels) < 2 or len(set(labels)) > 1 or len(set(images[:1000, -1].tolist())) < 2:
-            return self
-        return _Columns(self.pixels, self.label, True, True)
 
 
 def _header(cells: Sequence[str]) -> list[str]:
@@ -188,7 +173,7 @@ def _header(cells: Sequence[str]) -> list[str]:
 
 def _columns(cells: Sequence[str], names: Sequence[str], item: Item) -> _Columns:
     n = len(cells)
-    label = next((k for wanted in _LABEL_NAMES for k, name in enumerate(names) if name == wanted), None)
+    label = _place(names, _LABEL_NAMES)
     kept = [k for k in range(n) if k != label and (not names or names[k] not in _INDEX_NAMES)]
     if label is None and not _is_size(len(kept)) and _is_size(len(kept) - 1):
         texts = [k for k in (0, n - 1) if not names and not _is_number(cells[k])]
@@ -279,7 +264,7 @@ def _apart(chunk: bytes, delimiter: bytes, n_columns: int, columns: _Columns) ->
 def _numbers(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[Any] | None:
     """Read lines of any numbers: uint8 or float32 (n, n_columns); None if they hold anything else."""
     rows = _quickly(chunk, delimiter, n_columns)
-    if rows is not None:
+    if rows is not None or not chunk.strip():
         return rows
     try:
         text = io.TextIOWrapper(io.BytesIO(chunk), "ascii")
@@ -400,8 +385,9 @@ def _parquet(file: Any, item: Item) -> Table:
     n_values = max(group.column(k).num_values for group in groups for k in range(group.num_columns))
     if n_values > _MOST_VALUES * n_rows:
         raise DataError(f"{item} says that {n_rows:,} rows hold {n_values:,} values. Use images of 28 x 28 pixels.")
-    label = next((name for wanted in _LABEL_NAMES for name in names if name.lower() == wanted), None)
-    image = next((name for wanted in _IMAGE_NAMES for name in names if name.lower() == wanted), None)
+    small = [name.lower() for name in names]
+    at_label, at_image = _place(small, _LABEL_NAMES), _place(small, _IMAGE_NAMES)
+    label, image = (None if at is None else names[at] for at in (at_label, at_image))
     pixels = [name for name in names if re.fullmatch(r"(pixel|px|x)?_?\d+(x\d+)?", name.lower())]
     if image is None and not _is_size(len(pixels)):
         raise DataError(
