@@ -400,10 +400,13 @@ def letters(excerpt, first=1):
     return images, labels.astype(np.uint8), test, labels[: len(test)].astype(np.uint8)
 
 
-def test_emnists_letters_are_numbered_from_a_and_turned_by_their_name(excerpt, tmp_path):
+@pytest.mark.parametrize("folder", ["", "gzip/"])
+def test_emnists_letters_are_numbered_from_a_and_turned_by_their_name(folder, excerpt, tmp_path):
     arrays = letters(excerpt)
-    (tmp_path / "emnist-letters-mapping.txt").write_text("".join(f"{k} {k + 64} {k + 96}\n" for k in range(1, 27)))
-    data = MnistData.load(as_idx(arrays, tmp_path, [f"gzip/emnist-letters-{name}.gz" for name in EMNIST]))
+    mapping = "".join(f"{k} {k + 64} {k + 96}\n" for k in range(1, 27))
+    as_idx(arrays, tmp_path, [f"{folder}emnist-letters-{name}.gz" for name in EMNIST])
+    (tmp_path / folder / "emnist-letters-mapping.txt").write_text(mapping)
+    data = MnistData.load(tmp_path)
     assert data.class_names == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert data.test.labels.tolist() == (arrays[3] - 1).tolist()
     np.testing.assert_array_equal(data.test.images, arrays[2].transpose(0, 2, 1))

@@ -199,7 +199,8 @@ def numbered(
     shift, word = 0, ""
     names: tuple[str, ...]
     if given and high < len(given):
-        names = CLASS_NAMES if tuple(given) == tuple(string.digits) else tuple(given)
+        shift = 0 if given[0] or low == 0 else 1  # EMNIST's letters begin with 1
+        names = CLASS_NAMES if tuple(given) == tuple(string.digits) else tuple(given[shift:])
     elif (family := _family(told, low, high)) is not None:
         names, shift = family
     elif high <= 9:
