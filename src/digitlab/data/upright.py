@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +22,6 @@ _LEAST_SURE = 3.0  # standard deviations
 _OF_DIGITS = (0.6, 0.2)
 # Drawn letters answer a quarter of handwritten signs of 36 kinds, transposed 3 %; of letters in print half.
 _OF_LETTERS = (0.15, 0.1)
-_FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX)
 
 
 def is_transposed(images: NDArray[np.uint8], labels: NDArray[np.uint8], told: str, class_names: Sequence[str]) -> bool:
@@ -76,14 +74,17 @@ def _digits() -> tuple[NDArray[np.float32], NDArray[np.intp]]:
 @cache
 def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return letters as OpenCV draws them, capital and small in several hands, as `_right` takes them."""
+    import cv2  # here, because most sets are no letters
+
     from digitlab.data.frame import frame
 
+    hands = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX)
     images, classes = [], []
     for k, name in enumerate(names):
         for letter in {name, name.swapcase()}:
-            for font in _FONTS:
+            for hand in hands:
                 canvas = np.zeros((160, 160), np.uint8)
-                cv2.putText(canvas, letter, (40, 110), font, 3.0, 255, 8, cv2.LINE_AA)
+                cv2.putText(canvas, letter, (40, 110), hand, 3.0, 255, 8, cv2.LINE_AA)
                 images.append(frame(canvas.astype(np.float32) / np.float32(255)))
                 classes.append(k)
     return _directions(images), np.array(classes, np.intp)
