@@ -251,6 +251,13 @@ def as_csv_with_one_hot_labels_beside(arrays, folder):
     return folder
 
 
+def as_csv_of_whole_decimals(arrays, folder):
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+        text = csv_text(images.astype(float), labels.astype(float), heading=part == "train")
+        (folder / f"{part}.csv").write_bytes(text)
+    return folder
+
+
 def as_csv_of_words(arrays, folder):
     words = np.array(CLASS_NAMES)
     (folder / "mnist_train.csv").write_bytes(csv_text(arrays[0], words[arrays[1]]))

@@ -263,7 +263,9 @@ def _apart(chunk: bytes, delimiter: bytes, n_columns: int, columns: _Columns) ->
 
 def _numbers(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[Any] | None:
     """Read lines of any numbers: uint8 or float32 (n, n_columns); None if they hold anything else."""
-    rows = _quickly(chunk, delimiter, n_columns)
+    # As pandas writes whole numbers of a column that has, or had, holes: 255.0.
+    whole = chunk.replace(_CR, b"").replace(b".0" + delimiter, delimiter).replace(b".0\n", b"\n")
+    rows = _quickly(whole, delimiter, n_columns)
     if rows is not None or not chunk.strip():
         return rows
     try:
@@ -276,7 +278,7 @@ def _numbers(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[Any] | N
 
 def _quickly(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[np.uint8] | None:
     """Read lines of whole numbers from 0 to 255: uint8 (n, n_columns); None if they hold anything else."""
-    content = np.frombuffer(chunk.replace(_CR, b""), np.uint8)
+    content = np.frombuffer(chunk, np.uint8)
     ends = np.flatnonzero((content == delimiter[0]) | (content == _NEWLINE))
     if len(ends) % n_columns:
         return None
