@@ -709,6 +709,15 @@ def test_keras_folder_of_several_sets_gives_the_one_on_top_and_names_the_others(
     assert data.notes == (f"Other sets that lie deeper were passed over: {tmp_path / 'fashion-mnist'}.",)
 
 
+def test_tables_of_other_things_are_passed_over(excerpt, expected, tmp_path):
+    """As in the folder that every notebook of Colab begins with."""
+    (tmp_path / "mnist_train_small.csv").write_bytes(csv_text(*excerpt[:2], heading=False))
+    (tmp_path / "mnist_test.csv").write_bytes(csv_text(*excerpt[2:], heading=False))
+    for part in ("train", "test"):
+        (tmp_path / f"california_housing_{part}.csv").write_text("longitude,latitude\n-114.31,34.19\n")
+    assert MnistData.load(tmp_path).digest == expected.digest
+
+
 def test_an_excerpt_that_lies_beside_the_set_is_not_taken(excerpt, tmp_path):
     """As Kaggle has MNIST as JPEG, with a test part that has no labels."""
     as_class_folders(excerpt[:2], tmp_path / "trainingSet", ("trainingSet",))

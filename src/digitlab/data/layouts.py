@@ -29,7 +29,7 @@ _WHATS = {
     **dict.fromkeys(("labels", "label", "lbls", "y", "target", "targets"), LABELS),
 }
 # Said of the format, the kind of picture, or nothing.
-_FILLERS = re.compile("(idx[1-4]?|ubyte|byte|int|set|dataset|npy|bin|png|jpg|csv)?")
+_FILLERS = re.compile("(idx[1-4]?|ubyte|byte|int|set|dataset|small|npy|bin|png|jpg|csv)?")
 # What publishers add: the part of so many, with what it is hashed to, and "60k x 784".
 _ADDED = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]{16})?| *\(\d+\)| ?\d+k x \d+", re.IGNORECASE)
 _ORDER = {"": 0, ".gz": 1, ".xz": 2}
@@ -163,9 +163,11 @@ def _all(found: Found) -> Iterable[Item]:
 
 
 def _likeliest(sets: Sequence[Found], path: Path) -> list[Found]:
-    """Return those that may be meant: what is no excerpt, is for training, and lies on top."""
+    """Return those that may be meant: what is no excerpt, can be images, is for training, and lies on top."""
     whole = [found for found in sets if found.parts]
     whole = [found for found in whole if not {"sample", "samples"} & set(found.name.split("-"))] or whole
+    if len(whole) > 1:
+        whole = [found for found in whole if found.kind != "table" or not all(map(_is_narrow, _all(found)))] or whole
     whole = [found for found in whole if _rank(found) == min(map(_rank, whole))]
     top = [found for found in whole if len(found.place) == min(len(other.place) for other in whole)]
     known = {found.name for found in top}
@@ -303,7 +305,7 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
                 for other in others
                 if other.kind == "table"
                 for item in _all(other)
-                if item.folders in near and not item.name.lower().endswith(".parquet") and _is_narrow(item)
+                if item.folders in near and _is_narrow(item)
             ]
     taken = {id(item) for found in sets.values() for item in found.label_tables}
     for other in others:
@@ -317,6 +319,8 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
 
 def _is_narrow(item: Item) -> bool:
     """Tell whether a table can be one of names and labels, rather than of pixels, by its first line."""
+    if item.name.lower().endswith(".parquet"):
+        return False
     try:
         with item.open() as stream:
             first = stream.read(4096).split(b"\n", 1)[0]
