@@ -28,11 +28,12 @@ _PICKLED = (
 def read_array(item: Item) -> NDArray[Any]:
     """Read the one array of an IDX, ``.npy`` or ``.npz`` file, in native byte order."""
     with item.open() as stream:
-        start = read_up_to(stream, 6)
+        start = bytes(read_up_to(stream, 6))
+        whole = _Rest(start, stream)
         if start == _NPY:
-            return _npy(_Rest(bytes(start), stream), str(item))
+            return _npy(whole, str(item))
         if not start.startswith(_ZIP):
-            return parse_idx(idx_content(stream, str(item), start=start), str(item))
+            return parse_idx(idx_content(whole, str(item)), str(item))
     arrays = read_arrays(item)
     if len(arrays) != 1:
         raise DataError(

@@ -64,12 +64,9 @@ def read_idx_content(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
         return idx_content(stream, str(path), max_bytes=max_bytes)
 
 
-def idx_content(
-    stream: Readable, name: str, *, max_bytes: int = MAX_BYTES, start: bytearray | None = None
-) -> bytearray:
-    """Return the bytes of an IDX file from a stream, of which ``start`` has been read already."""
-    content = bytearray() if start is None else start
-    content += read_up_to(stream, 4 - len(content))
+def idx_content(stream: Readable, name: str, *, max_bytes: int = MAX_BYTES) -> bytearray:
+    """Return the bytes of an IDX file from a stream."""
+    content = read_up_to(stream, 4)
     content += read_up_to(stream, _header_bytes(content, name) - len(content))
     *_, n_bytes = _layout(content, name)
     if n_bytes > max_bytes:
