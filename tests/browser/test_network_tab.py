@@ -15,6 +15,7 @@ from digitlab.explanation.inside_frames import MOST_FRAME_BYTES
 from digitlab.network.zoo import architecture
 from digitlab.training.config import TrainConfig
 from tests.browser.test_inside_page import assert_adds_up, number, shown
+from tests.browser.test_read import THREE, draw
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed, which drives the browser.")
 expect = api.expect
@@ -146,6 +147,19 @@ def test_images_are_chosen_by_number_and_steps_and_a_mistake_is_found(
     expect(words(page)).to_contain_text(f"Test image {wrong[wrong > 4][0]} is")
     page.get_by_role("button", name="My drawing", exact=True).click()
     expect(page.get_by_text("Draw a digit in the tab Read")).to_be_visible()
+
+
+def test_what_is_drawn_goes_through_the_network(opened: Callable[..., Any]) -> None:
+    page = opened()
+    page.get_by_role("tab", name="Read").click()
+    page.locator(".draw-pad canvas").wait_for()
+    draw(page, THREE)
+    expect(page.locator(".drawn-text")).to_have_text("3")
+    page.get_by_role("tab", name="Network").click()
+    page.get_by_role("button", name="My drawing", exact=True).click()
+    expect(words(page)).to_contain_text("Your drawing. The network answers")
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(words(page)).to_contain_text("Test image 1 is")
 
 
 def test_it_lives_while_a_training_runs_and_the_chosen_number_stays(opened: Callable[..., Any]) -> None:
