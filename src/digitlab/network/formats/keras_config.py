@@ -507,7 +507,7 @@ class _Walk:
         """Return the shape of numbers along an axis, which must be the channels; None is for all values alike."""
         if isinstance(axis, tuple) and len(axis) == 1:
             [axis] = axis
-        if axis is None:
+        if axis is None or axis == ():
             return ()
         n_axes = len(self.theirs) + 1
         if isinstance(axis, bool) or not isinstance(axis, int) or not -n_axes < axis < n_axes:
