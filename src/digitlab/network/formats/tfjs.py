@@ -24,7 +24,8 @@ from digitlab.network.formats.files import (
     shown,
     unusable,
 )
-from digitlab.network.formats.keras_config import Arrays, ForeignStack, is_keras_config, read_keras_config
+from digitlab.network.formats.keras_config import is_keras_config
+from digitlab.network.formats.keras_walk import Arrays, ForeignStack, read_keras_config
 from digitlab.network.layers import are_counts
 
 #: By name: how a weight is stored.
