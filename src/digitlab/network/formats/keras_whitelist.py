@@ -104,7 +104,8 @@ def harmless(description: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> harmless({"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "config": {}}]}})
     Traceback (most recent call last):
-    digitlab.errors.NetworkError: It names 'Lambda', which is not one of the layers that digitlab lets Keras run.
+    digitlab.errors.NetworkError: It names 'Lambda', which is not one of the layers that digitlab lets Keras run. Save \
+it with layers of Keras' own, and before it is quantized.
     """
     found = _checked(description, 0)
     if not isinstance(found, dict) or found.get("class_name") not in _MODELS:
@@ -187,4 +188,7 @@ def _is_one(name: Any, allowed: Iterable[str]) -> bool:
 
 
 def _refused(name: Any) -> NetworkError:
-    return NetworkError(f"It names {shown(name)}, which is not one of the layers that digitlab lets Keras run.")
+    return NetworkError(
+        f"It names {shown(name)}, which is not one of the layers that digitlab lets Keras run. Save it with layers of "
+        "Keras' own, and before it is quantized."
+    )
