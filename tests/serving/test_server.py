@@ -156,12 +156,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_options_reach_the_server(served: list[dict[str, Any]]) -> None:
     words = (
-        "serve --model latest --runs x --host ::1 --port 9000 --token t --max-bytes 5 --workers 3 --queue 7 --no-log"
+        "serve --model latest --runs x --host ::1 --port 9000 --token t --max-bytes 5 --workers 3 --queue 7 --no-log "
+        "--pixels 0-255 --allow-origin http://localhost:3000"
     )
     assert main([*words.split(), "--timeout", "1.5", "--max-images", "8", "--max-pages", "9"]) == 0
     assert served == [
-        {"model": "latest", "runs": Path("x"), "host": "::1", "port": 9000, "token": "t", "log": False,
-         "options": ServingOptions(5, 8, 9, 3, 7, 1.5)},
+        {"model": "latest", "pixels": "0-255", "runs": Path("x"), "host": "::1", "port": 9000, "token": "t",
+         "log": False, "allow_origins": ("http://localhost:3000",), "options": ServingOptions(5, 8, 9, 3, 7, 1.5)},
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from digitlab.errors import ConfigError, DataError, NetworkError, RunError, StorageError
+from digitlab.errors import ConfigError, NetworkError, RunError, StorageError
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.history import HistoryFile
 from digitlab.runs.run import MODEL, REPORT
@@ -29,7 +29,6 @@ from tests.studio.steered import (
 @pytest.mark.parametrize(
     ("error", "config", "architecture"),
     [
-        (DataError, dataclasses.replace(SMALL, train_images=201), None),
         (NetworkError, dataclasses.replace(SMALL, network="nothing"), None),
         (NetworkError, SMALL, Architecture([Flatten(), Dense(10)])),
     ],

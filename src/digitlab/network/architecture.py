@@ -253,6 +253,7 @@ def stem_of(kind: str) -> str:
 def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers, each with a name of its own: those that are given, and Keras' for the others.
 
+    >>> from digitlab.network.layers import Dense
     >>> [layer.name for layer in named([Dense(8), Dense(10)])]
     ['dense', 'dense_1']
     """
