@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, Any, BinaryIO, NoReturn, Protocol
 
 from digitlab.errors import DataError, StorageError
 
