@@ -134,10 +134,10 @@ def read_label_table(items: Sequence[Item]) -> dict[str, str]:
             if of_label is None or (of_file is None and len(names) != 2):
                 continue
             of_file = 1 - of_label if of_file is None else of_file
-            for row in itertools.chain([heading], rows):
+            for number, row in enumerate(itertools.chain([heading], rows)):
                 if len(row) > max(of_file, of_label):
                     found[Path(row[of_file].strip()).name] = row[of_label].strip()
-                if len(found) > MOST_FILES:
+                if number > MOST_FILES:
                     raise DataError(f"{item} names more than {MOST_FILES:,} files. Use a part of it.")
         except csv.Error as error:
             raise DataError(f"{item} is no table of file names and labels: {error}. Correct it.") from None
