@@ -28,6 +28,7 @@ from typing import IO, Any, BinaryIO, NoReturn, Protocol
 
 from digitlab.errors import DataError, StorageError
 
+_CHUNK_BYTES = 2**20
 # What is read at once of a compressed file: what is behind the end of a stream is copied once more for the next.
 _PIECE_BYTES = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -77,6 +78,17 @@ def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
         content = file.read(n_bytes + 1)
     if len(content) > n_bytes:
         raise OSError(errno.EAGAIN, "it grew while it was read")
+    return content
+
+
+def read_up_to(stream: Readable, n_bytes: int) -> bytearray:
+    """Return the next bytes of a stream, fewer only at its end; no more memory is taken than there are."""
+    content = bytearray()
+    while len(content) < n_bytes:
+        chunk = stream.read(min(n_bytes - len(content), _CHUNK_BYTES))
+        if not chunk:
+            break
+        content += chunk
     return content
 
 
