@@ -103,6 +103,12 @@ _SHEET = ("sheets", 0, 1)  # kind, seed and number of the composed photo
 _TILES = (3, 270, 24)  # columns; pixels of a picture's side, and of its title
 
 
+def _looked_inside(page: Any) -> None:
+    """Take a number of the second convolution apart."""
+    page.locator("canvas[aria-label='conv2d_1, map 1']").click()
+    page.get_by_label("Which map is read").wait_for()
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture: its file, the tab, what is waited for, and how the browser is."""
@@ -118,6 +124,7 @@ class Picture:
 PICTURES = (
     Picture("training-light", "training", _trained),
     Picture("training-dark", "training", _trained, scheme="dark"),
+    Picture("network-light", "network", _looked_inside, height=1000),
     Picture("evaluation-light", "evaluation", _evaluated),
     Picture("input-data-light", "input-data", lambda page: page.locator(".example-digits button").first.wait_for()),
     Picture("model-light", "model", lambda page: page.locator(".layer").nth(5).wait_for()),

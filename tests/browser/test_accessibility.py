@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 Visit = Callable[..., Any]
 
 WIDTHS = {"phone": 360, "desk": 1440}
-TABS = ("Input Data", "Model", "Training", "Evaluation", "Read", "Runs")
+TABS = ("Input Data", "Model", "Training", "Network", "Evaluation", "Read", "Runs")
 SMALL = "?tab=training&network=dense_baseline&train_images=400&validation_images=50&batch_size=20&epochs=1"
 FAILING = SMALL + "&optimizer=sgd&learning_rate=1000"
 

@@ -291,9 +291,10 @@ def test_everything_can_be_done_with_the_keyboard(visit: Visit) -> None:
     finish(page)
     assert page.evaluate("document.activeElement.innerText") == "Start"  # the focus was not lost meanwhile
     page.get_by_role("tab", name="Training").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("tab", name="Evaluation")).to_have_attribute("aria-selected", "true")
-    expect(page.get_by_role("tab", name="Evaluation")).to_be_focused()
+    for name in ("Network", "Evaluation"):
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name=name)).to_be_focused()
     page.keyboard.press("Home")
     expect(page.get_by_role("tab", name="Input Data")).to_be_focused()
     page.keyboard.press("ArrowLeft")
@@ -340,10 +341,12 @@ def test_page_fits_every_width(visit: Visit, width: int) -> None:
     page = visit(SMALL, width=width)
     command(page, "Start").click()
     finish(page)
-    for tab in ("Input Data", "Model", "Evaluation", "Runs", "Training"):
+    for tab in ("Input Data", "Model", "Network", "Evaluation", "Runs", "Training"):
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
-        if tab == "Training":
+        if tab == "Network":
+            page.locator(".arithmetic h2").wait_for()
+        if tab in ("Network", "Training"):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name in COMMANDS:
         box = command(page, name).bounding_box()

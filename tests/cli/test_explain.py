@@ -60,3 +60,15 @@ def test_what_cannot_be_explained_is_told(runs: Path, tmp_path: Path, capsys: An
     name = image if image.isdecimal() else str(tmp_path / image)
     assert main(["explain", "latest", name, "--out", str(runs)]) == 2
     assert wanted in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_model_of_another_runtime_says_why_it_is_not_explained(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    class Elsewhere:
+        note, model = "", property(lambda self: self)
+
+        def sentence(self) -> str:
+            return "It runs through another program, since digitlab's layers do not express it."
+
+    monkeypatch.setattr("digitlab.reading.predictor.Predictor", lambda *_: Elsewhere())
+    assert main(["explain", "model.onnx", "4"]) != 0
+    assert "do not express it" in " ".join(capsys.readouterr().err.split())

@@ -78,7 +78,7 @@ def explain(
         say(predictor.note, style="yellow")
     model: Any = predictor.model
     if not isinstance(model, Sequential):
-        raise InputError(f"{model.sentence} It can be evaluated and compared, and not be looked inside.")
+        raise InputError(model.sentence())
     shown, title = _image(run, out, image, predictor, invert=invert)
     inside = look_inside(model, shown)
     if html is not None:

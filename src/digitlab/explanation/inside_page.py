@@ -17,29 +17,11 @@ from digitlab.data.storage import replacing
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, StorageError
 from digitlab.explanation.attribution import METHODS, attribute, smallest_change
-from digitlab.explanation.inside import ACTIVATION_FORMULAS, FORMULAS, Inside, LayerInside, border_of, look_inside
-from digitlab.explanation.topics import beginning
-from digitlab.network.layers import (
-    AveragePooling2D,
-    Conv2D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling2D,
-    MaxPooling2D,
-    ZeroPadding2D,
-    activation_of,
-)
+from digitlab.explanation.inside import Inside, LayerInside, look_inside
+from digitlab.explanation.inside_frames import plan_of
 
-_SOURCES = Path(__file__).with_name("page")
-#: What is told of a layer: the topic whose beginning it is.
-_TOPICS = {
-    "Conv2D": "convolution",
-    "MaxPooling2D": "max_pooling",
-    "GlobalMaxPooling2D": "max_pooling",
-    "Flatten": "flatten",
-    "Dense": "dense",
-    "Dropout": "dropout",
-    "ZeroPadding2D": "padding",
-}
+#: The script and the stylesheet that draw the picture, here and on the Studio's page.
+SOURCES = Path(__file__).with_name("page")
 _TITLES = {
     "occlusion": "Occlusion",
     "gradient": "Gradient times input",
@@ -57,20 +39,21 @@ def page_data(model: Sequential, inside: Inside) -> dict[str, Any]:
             f"{inside.network.name} has {n_numbers:,} numbers; a picture shows at most {MOST_NUMBERS:,}. Use a smaller "
             "network."
         )
-    return {
-        "name": inside.network.name,
+    plan = plan_of(inside)
+    layers = [told | _layer_numbers(layer) for told, layer in zip(plan["layers"], inside.layers, strict=True)]
+    return plan | {
         "label": inside.label,
-        "class_names": list(inside.class_names),
         "image": _numbers(_as_image(inside.image)),
-        "is_row": inside.image.ndim == 1,
-        "says_image": beginning("images"),
-        "layers": [_layer(layer) for layer in inside.layers],
-        "evidence": _evidence(model, inside),
+        "layers": layers,
+        "evidence": evidence_of(model, inside),
     }
 
 
-def _evidence(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
-    """Return what speaks for the answer, and the smallest change that makes another one, each as a picture."""
+def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
+    """Return what speaks for the answer, and the smallest change that makes another one, each as a picture.
+
+    Each has a title, a sentence, and numbers in base64.
+    """
     rival = int(np.argsort(inside.probabilities)[-2])
     answer, other = inside.class_names[inside.label], inside.class_names[rival]
     methods = [method for method in METHODS if method != "occlusion" or inside.image.ndim == 3]
@@ -111,7 +94,7 @@ def write_inside_page(model: Sequential, image: ArrayLike, path: Path, title: st
     answer = f"{inside.class_names[inside.label]}, {100 * float(inside.probabilities[inside.label]):.1f} %"
     heading = html.escape(title or "The way of an image through a network")
     about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
-    script, style = ((_SOURCES / f"inside.{kind}").read_text("utf-8") for kind in ("js", "css"))
+    script, picture, frame = ((SOURCES / name).read_text("utf-8") for name in ("inside.js", "inside.css", "page.css"))
     text = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -120,7 +103,7 @@ def write_inside_page(model: Sequential, image: ArrayLike, path: Path, title: st
       content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{heading}</title>
 <style>
-{style}</style>
+{frame}{picture}</style>
 <main>
 <h1>{heading}</h1>
 <p class="soft">{about}
@@ -154,29 +137,7 @@ def _numbers(array: NDArray[Any]) -> dict[str, Any]:
     return {"shape": list(array.shape), "kind": kind, "content": content}
 
 
-def _layer(inside: LayerInside) -> dict[str, Any]:
-    layer, kind = inside.layer, type(inside.layer).__name__
-    name, below = activation_of(layer)
-    formulas = (FORMULAS.get(kind, ""), "" if name == "linear" and kind in FORMULAS else ACTIVATION_FORMULAS[name])
-    topic = _TOPICS.get(kind) or ("softmax" if name == "softmax" else None)
-    told: dict[str, Any] = {
-        "name": layer.name,
-        "kind": kind,
-        "activation": name,
-        "below": below,
-        "formula": "; ".join(filter(None, formulas)).format(below=below),
-        "says": beginning(topic) if topic else "",
-        "outputs": _numbers(inside.outputs),
-    }
-    if inside.weights:
-        parts = zip(("kernel", "bias"), inside.weights, strict=False)
-        told |= {part: _numbers(array.astype(np.float32)) for part, array in parts}
-    if isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
-        size = layer.kernel if isinstance(layer, Conv2D) else layer.pool
-        border = border_of(layer, inside.inputs.shape)
-        told["window"] = {"size": size, "stride": layer.stride, "border": border, "isGlobal": False}
-    if isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D):
-        told["window"] = {"size": inside.inputs.shape[:2], "stride": (1, 1), "border": (0, 0), "isGlobal": True}
-    if isinstance(layer, ZeroPadding2D):
-        told["padding"] = [side[0] for side in layer.sides]
-    return told
+def _layer_numbers(inside: LayerInside) -> dict[str, Any]:
+    parts = zip(("kernel", "bias"), inside.weights, strict=False)
+    weights = {part: _numbers(array.astype(np.float32)) for part, array in parts}
+    return {"outputs": _numbers(inside.outputs)} | weights

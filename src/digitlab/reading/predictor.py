@@ -205,6 +205,19 @@ class Predictor:
             return image
         return image if is_framed(image) or not (self.knows_digits or has_bright_ground(image)) else None
 
+    def framed(self, digit: DigitImage, *, invert: bool = False, apart: Apart) -> NDArray[Any]:
+        """Return what the network gets of an image, uint8 0-255 or float32 0-1, (28, 28).
+
+        Where the digit has to be found first, that is done as by the reader, in a process apart; where there is no ink,
+        the image is black.
+        """
+        image = self.as_it_is(digit, invert=invert)
+        if image is not None:
+            return image
+        reader = self._looking(digit.source)
+        options = ReadingOptions(invert="always" if invert else "auto")
+        return np.asarray(apart.call(_framed, reader.origin, digit.photo, options, source=digit.source))
+
     def rows(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Ask the network: float32 (n, 28, 28), 0-1, ink bright on dark; float32 (n, classes), for ``judged``."""
         return self.model.predict(images) if self.reader is None else self.reader.answers.of_images(images[..., None])
@@ -252,6 +265,10 @@ class Predictor:
         label, is_refused = chances.index(max(chances)), p_none > reader.answers.refuse_above
         confidence = p_none if is_refused else chances[label] * (1 - p_none)
         return Answer(Prediction(source, label, confidence, tuple(chances)), p_none, is_refused)
+
+
+def _framed(origin: Origin, photo: PhotoSource, options: ReadingOptions) -> NDArray[np.float32]:
+    return reader_of(origin).framed_digit(photo, options, or_black=True)
 
 
 def _looked(origin: Origin, photo: PhotoSource, options: ReadingOptions) -> tuple[NDArray[np.float32], float]:

@@ -120,11 +120,18 @@ class Reader:
             which, sure, _ = read_one(page.pixels, options, self.answers)
             yield which.astype(np.float32), 1 - sure
 
-    def framed_digit(self, image: PhotoSource, options: ReadingOptions | None = None) -> NDArray[np.float32]:
-        """Return the digit of a picture as the network gets it, as ``read_digit`` finds it: float32 (28, 28), 0-1."""
+    def framed_digit(
+        self, image: PhotoSource, options: ReadingOptions | None = None, *, or_black: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the digit of a picture as the network gets it, as ``read_digit`` finds it: float32 (28, 28), 0-1.
+
+        Where there is no ink, that is black, or a DataError.
+        """
         options = options or ReadingOptions()
         page = next(open_pages(image, 1, _DIGIT_PX))
         glyph = read_one(page.pixels, options, self.answers)[2]
+        if glyph is None and or_black:
+            return np.zeros((28, 28), np.float32)
         if glyph is None:
             raise DataError(f"There is no ink on {page.source}; use a picture of a digit.")
         return frame(glyph, center=options.center)

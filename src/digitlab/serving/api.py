@@ -25,6 +25,7 @@ from digitlab.data.storage import read_ordinary, scratch
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DigitlabError, NetworkError
+from digitlab.explanation.attribution import METHODS
 from digitlab.exporting.export import ANY_TYPE, ExportedFile, export_packed, file_stem, formats_here
 from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.zoo import ZOO
@@ -44,8 +45,8 @@ from digitlab.serving.guard import CODES, RefusedError, json_response, refusal_o
 from digitlab.serving.service import MOST_COMPARED, Service
 
 #: Every address, and those that answer without a token.
-PATHS = ("/api/predict", "/api/read", "/api/compare", "/api/cost", "/api/learn", "/api/model", "/api/model/export",
-         "/healthz", "/readyz", "/metrics", "/openapi.json")  # fmt: skip
+PATHS = ("/api/predict", "/api/inside", "/api/read", "/api/compare", "/api/cost", "/api/learn", "/api/model",
+         "/api/model/export", "/healthz", "/readyz", "/metrics", "/openapi.json")  # fmt: skip
 OPEN_PATHS = ("/healthz", "/readyz")
 
 _DESCRIPTION = (
@@ -59,6 +60,8 @@ _BODY = (*_ANY, 413, 415, 422, 429)
 _NAMED = (*_ANY, 404, 422, 429)
 # Rows and columns, each from 2 to 50.
 _GRID = r"^([2-9]|[1-4][0-9]|50)x([2-9]|[1-4][0-9]|50)$"
+# One to three places.
+_UNIT = r"^[0-9]{1,8}(,[0-9]{1,8}){0,2}$"
 _RunName = Annotated[str, Query(min_length=1, max_length=100, description="A run's name, or latest.")]
 _DEFAULT = ReadingOptions()
 _NOT_FOUND = "Every address is in /openapi.json; images go to POST /api/predict, photos to POST /api/read."
@@ -210,6 +213,43 @@ def _answering(service: Service) -> APIRouter:
     )
     async def predict(request: Request) -> Response:
         return await predicted(service, request.scope, request.receive)
+
+    @router.post(
+        "/inside",
+        summary="Follow one image through the network",
+        description="One image as for /api/predict. Every layer's numbers; with layer, unit or both the arithmetic "
+        "behind one of them; with why, what speaks for the answer.",
+        openapi_extra={"requestBody": schemas.INSIDE_BODY},
+        responses=_responses(schemas.INSIDE, *_BODY, 404),
+    )
+    async def inside(
+        request: Request,
+        invert: Annotated[bool, Query(description="The image has dark ink on bright ground.")] = False,
+        layer: Annotated[
+            str | None,
+            Query(min_length=1, max_length=100, description="Such as conv2d; by default the last."),
+        ] = None,
+        unit: Annotated[
+            str | None,
+            Query(
+                max_length=30,
+                pattern=_UNIT,
+                description="Which number of the layer: row, column and channel, or its place in a row, from 0; by "
+                "default the largest.",
+            ),
+        ] = None,
+        why: Annotated[
+            str | None,
+            Query(json_schema_extra={"enum": [*METHODS]}, description="How it is found what speaks for the answer."),
+        ] = None,
+    ) -> Response:
+        async with service.bodies.of(request.scope, request.receive) as body:
+            kind = request.headers.get("content-type", "")
+            asked = await taken_apart(asked_of, body, kind, service.options.max_images)
+            place = None if unit is None else tuple(map(int, unit.split(",")))
+            looking = service.inside(asked, invert=invert, layer=layer, unit=place, why=why)
+            found = await while_connected(request.receive, looking)
+        return await asyncio.to_thread(json_response, found)
 
     @router.post(
         "/read",

@@ -109,6 +109,62 @@ _EXAMPLE_READING = {
 READINGS = _list(_READING, description="One a page, in their order.") | {"examples": [[_EXAMPLE_READING]]}
 
 _STRINGS = _list({"type": "string"})
+
+_NUMBER: Schema = {"type": "number"}
+_ACTIVATIONS: Schema = {
+    "type": "array",
+    "items": {},
+    "description": "Rows of columns of channels, or a row of features.",
+}
+_TERM = _object(place=_list({"type": "integer"}), value=_NUMBER, weight=_NUMBER, product=_NUMBER)
+_ARITHMETIC = _object(
+    layer={"type": "string"},
+    kind={"type": "string"},
+    unit=_list(_COUNT),
+    formula={"type": "string"},
+    window=_list({"type": "integer"}, description="Top, left, height and width of what is read, or empty."),
+    terms=_list(_TERM, description="total is bias and the products of all."),
+    n_terms=_COUNT,
+    bias=_NUMBER,
+    total=_NUMBER,
+    output=_NUMBER | {"description": "What the activation makes of the total."},
+    activation={"type": "string"},
+    exponentials=_list(_NUMBER, description="Of a softmax, one a class."),
+)
+_ATTRIBUTION = _object(
+    method={"type": "string"},
+    label=_COUNT,
+    against={"type": ["integer", "null"]},
+    values=_ACTIVATIONS | {"description": "Of every pixel; above 0 where it speaks for the class."},
+    total=_NUMBER,
+    difference={"type": ["number", "null"], "description": "What integrated gradients should add up to."},
+    tells={"type": "string", "description": "What the method may tell, and what not."},
+)
+_NULL: Schema = {"type": "null"}
+INSIDE = _object(
+    network={"type": "string"},
+    image=_ACTIVATIONS | {"description": "Pixels from 0 to 1, as the network gets them."},
+    layers=_list(_object(name={"type": "string"}, kind={"type": "string"}, outputs=_ACTIVATIONS)),
+    class_names=_STRINGS,
+    label=_COUNT,
+    confidence=_FRACTION,
+    arithmetic={"anyOf": [_ARITHMETIC, _NULL]},
+    attribution={"anyOf": [_ATTRIBUTION, _NULL]},
+) | {
+    "examples": [
+        {
+            "network": "two_units",
+            "image": [0.0, 1.0],
+            "layers": [{"name": "dense", "kind": "Dense", "outputs": [0.25, 0.75]}],
+            "class_names": ["Zero", "One"],
+            "label": 1,
+            "confidence": 0.75,
+            "arithmetic": None,
+            "attribution": None,
+        }
+    ]
+}
+
 ABOUT = _object(
     name={"type": "string"},
     source={"type": "string"},
@@ -228,6 +284,21 @@ PREDICT_BODY: Schema = {
         "application/octet-stream": {
             "schema": _BINARY | {"description": "784 bytes an image, row by row, ink bright on dark."}
         },
+    },
+}
+INSIDE_BODY: Schema = {
+    "required": True,
+    "content": {kind: {"schema": _BINARY} for kind in PREDICT_TYPES}
+    | {
+        "multipart/form-data": _form(_BINARY, _FILES),
+        "application/json": {
+            "schema": _object(image=_IMAGE),
+            "examples": {
+                "a one": {"value": {"image": _STROKE}},
+                "what a canvas gives": {"value": {"image": _DATA_URL}},
+            },
+        },
+        "application/octet-stream": {"schema": _BINARY | {"description": "784 bytes, row by row, ink bright on dark."}},
     },
 }
 PHOTO_BODY: Schema = {

@@ -21,6 +21,8 @@ from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError, DigitlabError, InputError, NetworkError, RunError
 from digitlab.evaluation.comparison import compare
+from digitlab.explanation.attribution import attribute
+from digitlab.explanation.inside import Inside, look_inside
 from digitlab.explanation.topics import TOPICS, find_topic, lesson
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
@@ -49,6 +51,8 @@ _IMAGES_A_REQUEST = 16  # of the queue: what a request to predict counts for bes
 _MOST_QUESTIONS = 16
 # Some ten seconds of work.
 _MOST_MULTIPLY_ADDS = 10**12
+# Of a network that is looked inside: a second of work, and some 10 MB of JSON.
+_MOST_INSIDE = 50_000_000
 _SMOOTHING = 0.1
 _LONGEST_RETRY_S = 60.0
 
@@ -235,6 +239,43 @@ class Service:
         self.measures.pages.inc(len(readings))
         return readings
 
+    async def inside(
+        self, asked: Asked, *, invert: bool, layer: str | None, unit: tuple[int, ...] | None, why: str | None
+    ) -> dict[str, Any]:
+        """Return one image's way through the network, as ``digitlab explain --json``, and what was asked of it.
+
+        ``arithmetic`` is what is behind one number where ``layer``, by default the last, or ``unit``, by default its
+        largest, is given, and ``attribution`` what the method ``why`` says of the pixels. Raises ``InputError`` if the
+        image or the network cannot be used. Raises ``RefusedError`` if there is no such number, too many are waiting,
+        or it took too long.
+        """
+        predictor, _ = await self.opened()
+        model = predictor.model
+        if isinstance(model, RuntimeModel):
+            raise NetworkError(model.sentence())
+        n = len(asked.files) if asked.given is None else len(asked.given)
+        if n != 1:
+            raise DataError(f"One image at a time is looked at; got {n:,}. Send them one by one.")
+        if _cost(model.architecture).multiply_adds > _MOST_INSIDE:
+            raise DataError(f"{model.name} is too large to be looked inside here. Use: digitlab explain")
+
+        def work(patience: Patience) -> dict[str, Any]:
+            if asked.given is not None:
+                image = 1 - asked.given[0] if invert else asked.given[0]
+            else:
+                image = predictor.framed(asked.files[0], invert=invert, apart=self.apart)
+            patience.check()
+            image = image.reshape(model.architecture.input_shape)
+            found = look_inside(model, image)
+            arithmetic = None if layer is None and unit is None else _arithmetic(found, layer, unit)
+            patience.check()
+            attribution = None if why is None else attribute(model, image, method=why).to_dict()
+            return found.to_dict() | {"arithmetic": arithmetic, "attribution": attribution}
+
+        answer = await self._asked(_unless_ended(work))
+        self.measures.images.inc()
+        return answer
+
     async def compare(self, a: str, b: str, n_images: int = MOST_COMPARED) -> dict[str, Any]:
         """Compare two runs of the folder on test images, as ``digitlab compare --json`` but without every batch.
 
@@ -362,6 +403,16 @@ def _cost(network: Architecture) -> Cost:
     if network.answers_maps:
         raise DataError(f"{network.name} takes images of any size, and what one costs depends on it. Name another.")
     return cost_of(network)
+
+
+def _arithmetic(inside: Inside, layer: str | None, unit: tuple[int, ...] | None) -> dict[str, Any]:
+    try:
+        name = inside.layers[-1].layer.name if layer is None else inside.layer(layer).layer.name
+        outputs = inside.layer(name).outputs
+        place = np.unravel_index(int(outputs.argmax()), outputs.shape) if unit is None else unit
+        return inside.why(name, *map(int, place)).to_dict()
+    except InputError as error:
+        raise RefusedError(404, str(error)) from None
 
 
 def _unless_ended(work: Callable[[Patience], T]) -> Callable[[Patience], T]:

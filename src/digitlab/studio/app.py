@@ -39,6 +39,7 @@ from digitlab.studio.startup import Opening, announce, say
 from digitlab.studio.tabs.evaluation_tab import EvaluationTab
 from digitlab.studio.tabs.input_data_tab import InputDataTab
 from digitlab.studio.tabs.model_tab import ModelTab
+from digitlab.studio.tabs.network_tab import NetworkTab
 from digitlab.studio.tabs.read_desk import PROCESSES, add_read_routes
 from digitlab.studio.tabs.read_tab import ReadTab
 from digitlab.studio.tabs.runs_tab import RunsTab
@@ -111,6 +112,7 @@ BUILDERS: dict[str, Callable[[Page], object]] = {
     "Input Data": InputDataTab,
     "Model": ModelTab,
     "Training": build_training_tab,
+    "Network": NetworkTab,
     "Evaluation": EvaluationTab,
     "Read": ReadTab,
     "Runs": RunsTab,

@@ -14,6 +14,7 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from digitlab import __version__
 from digitlab.evaluation.confusion import SHADES
+from digitlab.explanation.inside_page import SOURCES
 from digitlab.studio.page import Page
 from digitlab.studio.startup import Opening
 from digitlab.studio.widgets.controls import copy_button, mark, say
@@ -22,6 +23,8 @@ from digitlab.text import percent
 #: Where stylesheets and scripts are kept, and the path under which the page finds them.
 STATIC = Path(__file__).parent / "static"
 _PATH = "/studio"
+# What draws a network's picture, here and on pages that are handed out.
+_PICTURE = ("inside.js", "inside.css")
 
 #: The page's icon: a seven, as people in many countries write it.
 ICON = (
@@ -35,6 +38,8 @@ def set_up_theme() -> None:
     """Serve the stylesheets and scripts, and give NiceGUI's elements a quiet look. Once a process."""
     # Age 0: the browser asks every time whether a file has changed, and mostly hears that it has not.
     app.add_static_file(local_file=SHADES, url_path=f"{_PATH}/{SHADES.name}", max_cache_age=0)
+    for name in _PICTURE:
+        app.add_static_file(local_file=SOURCES / name, url_path=f"{_PATH}/{name}", max_cache_age=0)
     app.add_static_files(_PATH, STATIC, max_cache_age=0)
     ui.button.default_props("unelevated no-caps :ripple=false")
     for field in (ui.select, ui.number, ui.input):
@@ -46,7 +51,7 @@ def set_up_theme() -> None:
 def add_theme() -> None:
     """Give the page being built its stylesheets and its script."""
     own = sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")
-    sheets = ["studio.css", SHADES.name, *own]
+    sheets = ["studio.css", SHADES.name, "inside.css", *own]
     links = [f'<link rel="stylesheet" href="{_PATH}/{name}?v={__version__}">' for name in sheets]
     script = f'<script type="module" src="{_PATH}/studio.js?v={__version__}"></script>'
     ui.add_head_html("\n".join([*links, script]))

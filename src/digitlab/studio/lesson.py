@@ -27,6 +27,7 @@ TABS = {
     "input-data": "Input Data",
     "model": "Model",
     "training": "Training",
+    "network": "Network",
     "evaluation": "Evaluation",
     "read": "Read",
     "runs": "Runs",

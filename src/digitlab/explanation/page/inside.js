@@ -1,15 +1,20 @@
 // The inside of a network as one picture: every map of every layer, and the arithmetic behind any one number.
-// `showInside(root, data)` draws into an element; the data are those of explanation/page.py. No library, no request.
+// `showInside(root, data)` draws into an element. A page to hand out has every number in its data (inside_page.py); one
+// that follows a training gives the plan alone (inside_frames.py), `update`s it with frames, and gives `ask` a function
+// that sends the account of a unit to `take`. No library, no request.
 
 const NS = "http://www.w3.org/2000/svg";
 const SHOWN_TERMS = 12;
 
 /** An array of numbers with its shape; the last axis changes fastest. */
 class Numbers {
-  constructor({shape, kind, content}) {
-    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  constructor(shape, values) {
     this.shape = shape;
-    this.values = kind === "float64" ? new Float64Array(bytes.buffer) : new Float32Array(bytes.buffer);
+    this.values = values;
+  }
+  static unpacked({shape, kind, content}) {
+    const bytes = bytesOf(content);
+    return new Numbers(shape, kind === "float64" ? new Float64Array(bytes.buffer) : new Float32Array(bytes.buffer));
   }
   at(...place) {
     return this.values[place.reduce((sum, at, axis) => sum * this.shape[axis] + at, 0)];
@@ -18,6 +23,13 @@ class Numbers {
     this.most ??= this.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     return this.most;
   }
+}
+
+const bytesOf = (content) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+
+async function inflated(content) {
+  const stream = new Blob([bytesOf(content)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Int8Array(await new Response(stream).arrayBuffer());
 }
 
 function made(kind, settings = {}, ...children) {
@@ -32,8 +44,8 @@ function made(kind, settings = {}, ...children) {
 }
 
 // Colours: nothing is the ground, more is orange, less than nothing is blue: told apart by who sees no red or green too.
-function palette() {
-  const style = getComputedStyle(document.documentElement);
+function palette(root) {
+  const style = getComputedStyle(root);
   const read = (name) => style.getPropertyValue(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16));
   return {ground: read("--map-ground"), more: read("--map-more"), less: read("--map-less"), mark: style.getPropertyValue("--mark")};
 }
@@ -67,13 +79,10 @@ function enoughDigits(terms, sum) {
 
 const nice = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 
-function activated(layer, total) {
-  const below = layer.below;
-  const kinds = {
-    linear: (x) => x, relu: (x) => Math.max(0, x), leaky_relu: (x) => (x > 0 ? x : below * x),
-    elu: (x) => (x > 0 ? x : below * Math.expm1(x)), sigmoid: (x) => 1 / (1 + Math.exp(-x)), tanh: Math.tanh,
-  };
-  return kinds[layer.activation](total);
+/** A probability, without saying that something is certain or impossible that is not. */
+function inPercent(probability) {
+  if (probability > 0 && probability < 0.0005) return "<0.1 %";
+  return probability < 1 && probability >= 0.9995 ? ">99.9 %" : `${(100 * probability).toFixed(1)} %`;
 }
 
 /** The terms of a unit: {place, value, weight, product} of each, bias, total and output; as `Inside.why` has them. */
@@ -122,19 +131,58 @@ function takenApart(layer, unit) {
   return {terms, box, bias: own, total, output: layer.outputs.at(...unit)};
 }
 
-export function showInside(root, data) {
-  const layers = data.layers.map((layer) => ({...layer}));
-  const image = new Numbers(data.image);
-  // A network that wants one row of pixels gets it; the picture shows them as an image all the same.
-  let before = data.is_row ? Object.assign(Object.create(Numbers.prototype), {shape: [image.values.length], values: image.values}) : image;
-  for (const layer of layers) {
-    layer.inputs = before;
-    for (const name of ["outputs", "kernel", "bias"]) layer[name] = layer[name] && new Numbers(layer[name]);
-    before = layer.outputs;
+/** What `account_of` of inside_frames.py tells of a unit, from numbers that are all here. */
+function accountOf(layers, position, unit, read, n_classes) {
+  const layer = layers[position];
+  const {terms, box, bias, total, output} = takenApart(layer, unit);
+  const account = {layer: position, unit, read: null, box: box && [box.top, box.left, box.height, box.width], bias, total, output, most_input: layer.inputs.largest};
+  if (layer.kind === "Conv2D") {
+    const n = layer.inputs.shape[2];
+    const of = (k) => terms.filter((_, at) => at % n === k);
+    const sums = Array.from({length: n}, (_, k) => of(k).reduce((sum, term) => sum + term.product, 0));
+    read ??= sums.reduce((best, sum, k) => (Math.abs(sum) > Math.abs(sums[best]) ? k : best), 0);
+    const size = Math.sqrt(layer.window.size[0] * layer.window.size[1]);
+    const pull = sums.map((_, k) => of(k).reduce((sum, term) => sum + term.weight, 0) / ((layer.kernel.largest || 1) * size));
+    const mine = of(read);
+    Object.assign(account, {read, sums, pull, values: mine.map((term) => term.value), weights: mine.map((term) => term.weight), most_weight: layer.kernel.largest});
+  } else if (layer.kind.includes("Pooling")) {
+    const kept = Math.max(0, terms.findIndex((term) => term.weight === 1));
+    Object.assign(account, {n_terms: terms.length, values: terms.length > 64 ? [] : terms.map((term) => term.value), kept});
+  } else if (layer.kind === "Dense") {
+    const rest = terms.slice(SHOWN_TERMS).reduce((sum, term) => sum + term.product, 0);
+    Object.assign(account, {terms: terms.slice(0, SHOWN_TERMS).map(({place, value, weight}) => [place[0], value, weight]), n_terms: terms.length, rest});
+  } else account.value = terms.length && terms[0].within ? terms[0].value : null;
+  if (layer.activation === "softmax")
+    account.totals = Array.from({length: n_classes}, (_, k) => (layer.kernel ? takenApart(layer, [k]).total : layer.inputs.at(k)));
+  return account;
+}
+
+/** Make a tree like a fresh one and keep its elements where they fit: the focus, and what is being pressed, stay. */
+function settle(old, fresh) {
+  if (old.nodeName !== fresh.nodeName || old.childNodes.length !== fresh.childNodes.length) {
+    old.replaceWith(fresh);
+    return;
   }
-  const places = [{name: "image", kind: "the image", outputs: image, says: data.says_image}, ...layers];
-  const state = {column: 1, unit: firstUnit(layers[0]), oneScale: false};
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const {name} of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const {name, value} of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const others = [...fresh.childNodes]; // one that replaces another leaves the fresh tree
+  [...old.childNodes].forEach((child, at) => settle(child, others[at]));
+}
+
+export function showInside(root, data, {ask = null, why = null} = {}) {
+  // A network that wants one row of pixels gets it; the picture shows them as an image all the same.
+  const side = Math.sqrt(data.shape[0]);
+  const isRow = data.shape.length === 1;
+  const layers = data.layers.map((layer) => ({...layer}));
+  const places = [{name: "image", kind: "the image", shape: isRow && Number.isInteger(side) ? [side, side, 1] : data.shape, says: data.says_image}, ...layers];
+  // The unit that is chosen, of which map what it reads is shown, and its account, once that is known.
+  const state = {column: 1, unit: null, read: null, account: null, oneScale: false, label: data.label, hasNumbers: false};
   const columns = [];
+  let proofs = [];
 
   const picture = made("div", {className: "network", role: "group", "aria-label": "Every layer, from the image to the answer"});
   const lines = document.createElementNS(NS, "svg");
@@ -147,16 +195,99 @@ export function showInside(root, data) {
     state.oneScale = event.target.checked;
     drawAll();
   }}), "One scale of colours for all layers");
-  const proofs = (data.evidence ?? []).map((each) => ({...each, values: new Numbers(each.values), image: each.image && new Numbers(each.image)}));
-  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, made("h2", {textContent: "Why this answer"}), made("div", {}, ...proofs.map(proof)));
-  root.append(made("div", {className: "legend"}, ...legend(), scale), picture, panel, evidence, told);
+  const button = made("button", {type: "button", className: "ask", textContent: "Show what speaks for it", onclick: () => {
+    if (button.getAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
+    why();
+  }});
+  const found = made("div");
+  const heading = made("h2", {textContent: "Why this answer"});
+  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [button] : []), found);
+  root.classList.add("inside");
+  root.replaceChildren(made("div", {className: "legend"}, ...legend(), scale), picture, panel, evidence, told);
 
   places.forEach((layer, column) => picture.append(makeColumn(layer, column)));
-  const redraw = () => requestAnimationFrame(() => { drawAll(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  new ResizeObserver(() => connect()).observe(picture);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const redraw = () => requestAnimationFrame(drawAll);
+  scheme.addEventListener("change", redraw);
+  const sizes = new ResizeObserver(connect);
+  sizes.observe(picture);
   picture.addEventListener("scroll", connect);
-  drawAll();
+  if (data.image) {
+    const image = Numbers.unpacked(data.image);
+    for (const layer of layers) for (const name of ["kernel", "bias"]) layer[name] = layer[name] && Numbers.unpacked(layer[name]);
+    take(image, layers.map((layer) => Numbers.unpacked(layer.outputs)));
+    choose(1, firstUnit(layers[0]));
+    prove(data.evidence ?? []);
+  }
+
+  return {
+    /** New numbers of the same network: a frame, and the image, bytes in base64, where it is another one. */
+    async update(frame, image) {
+      const content = await inflated(frame.content);
+      const pixels = image ? new Numbers(places[0].shape, Float32Array.from(bytesOf(image), (value) => value / 255)) : places[0].outputs;
+      const [outputs, most] = [[], [...frame.most]];
+      let at = 0;
+      for (const layer of layers) {
+        if (layer.is_same) {
+          const before = outputs.at(-1) ?? pixels;
+          outputs.push(new Numbers(layer.shape, before.values));
+          continue;
+        }
+        const n = layer.shape.reduce((product, size) => product * size, 1);
+        const unit = most.shift() / frame.levels;
+        outputs.push(new Numbers(layer.shape, Float32Array.from(content.subarray(at, at + n), (value) => value * unit)));
+        at += n;
+      }
+      outputs[outputs.length - 1] = new Numbers(layers.at(-1).shape, frame.probabilities);
+      state.label = frame.label;
+      take(pixels, outputs);
+      account(frame.account);
+      drawAll();
+    },
+    /** The account of the unit that was asked for. */
+    take(one) {
+      account(one);
+      drawAll();
+    },
+    /** What speaks for the answer, each a picture with a sentence, under a heading. */
+    prove(each, words) {
+      button.removeAttribute("aria-disabled");
+      if (!words) return;
+      heading.textContent = words;
+      told.textContent = words;
+      prove(each);
+    },
+    redraw: drawAll,
+    end() {
+      scheme.removeEventListener("change", redraw);
+      sizes.disconnect();
+    },
+  };
+
+  function take(image, outputs) {
+    places[0].outputs = image;
+    let before = isRow ? new Numbers(data.shape, image.values) : image;
+    layers.forEach((layer, k) => {
+      layer.inputs = before;
+      before = layer.outputs = outputs[k];
+    });
+    state.hasNumbers = true;
+  }
+
+  /** Take note of an account, unless another unit has been chosen meanwhile. */
+  function account(one) {
+    const isAsked = state.unit === null || (one.layer === state.column - 1 && String(one.unit) === String(state.unit));
+    if (!isAsked || (state.read !== null && one.read !== state.read)) return;
+    Object.assign(state, {column: one.layer + 1, unit: one.unit, read: one.read, account: one});
+  }
+
+  function prove(each) {
+    proofs = each.map((one) => ({...one, values: Numbers.unpacked(one.values), image: one.image && Numbers.unpacked(one.image)}));
+    found.replaceChildren(...proofs.map(proof));
+    evidence.hidden = !proofs.length && !why;
+    drawProofs(palette(root));
+  }
 
   function proof(each) {
     each.canvases = [...(each.image ? [made("canvas", {role: "img", "aria-label": "The changed image"})] : []), made("canvas", {role: "img", "aria-label": each.title})];
@@ -180,7 +311,7 @@ export function showInside(root, data) {
   }
 
   function makeColumn(layer, column) {
-    const shape = layer.outputs.shape;
+    const {shape} = layer;
     const isLast = column === places.length - 1;
     const body = made("div", {className: "maps"});
     const entry = {layer, body, canvases: [], isRow: shape.length === 1};
@@ -199,23 +330,28 @@ export function showInside(root, data) {
     body.classList.toggle("many", n > 12);
     body.classList.toggle("crowd", n > 36);
     const size = shape.join(" × ");
+    entry.most = made("span");
     return made("figure", {className: isLast ? "column answer-column" : "column"},
-      made("figcaption", {title: layer.says ?? ""}, made("b", {textContent: layer.name}), made("span", {textContent: column ? layer.kind : "pixels, 0 to 1"}), made("span", {textContent: size})),
+      made("figcaption", {title: layer.says ?? ""}, made("b", {textContent: layer.name}), made("span", {textContent: column ? layer.kind : "pixels, 0 to 1"}), made("span", {textContent: size}), entry.most),
       body);
   }
 
   function answers(layer, column, entry) {
     return data.class_names.map((name, label) => {
-      const probability = layer.outputs.at(label);
-      const bar = made("i");
-      bar.style.width = `${100 * probability}%`;
-      const button = made("button", {type: "button", className: "answer", onclick: () => choose(column, [label]),
-        "aria-label": `${name}, ${(100 * probability).toFixed(1)} %: show the arithmetic`},
-        made("b", {textContent: name}), made("span", {className: "track"}, bar), made("span", {textContent: `${(100 * probability).toFixed(1)} %`}));
-      button.classList.toggle("is-best", label === data.label);
+      const button = made("button", {type: "button", className: "answer", onclick: () => choose(column, [label])},
+        made("b", {textContent: name}), made("span", {className: "track"}, made("i")), made("span"));
       entry.canvases.push(button);
       return button;
     });
+  }
+
+  function drawAnswer(button, label, probability, isChosen) {
+    const percent = inPercent(probability);
+    button.querySelector("i").style.width = `${100 * probability}%`;
+    button.lastChild.textContent = percent;
+    button.setAttribute("aria-label", `${data.class_names[label]}, ${percent}: show the arithmetic`);
+    button.setAttribute("aria-pressed", String(isChosen));
+    button.classList.toggle("is-best", label === state.label);
   }
 
   /** How a row of features is laid out: as near to a square as can be. */
@@ -227,14 +363,14 @@ export function showInside(root, data) {
     const box = canvas.getBoundingClientRect();
     const x = Math.max(0, Math.min(canvas.width - 1, Math.floor(((event.clientX - box.left) / box.width) * canvas.width)));
     const y = Math.max(0, Math.min(canvas.height - 1, Math.floor(((event.clientY - box.top) / box.height) * canvas.height)));
-    const shape = entry.layer.outputs.shape;
+    const {shape} = entry.layer;
     return entry.isRow ? [Math.min(shape[0] - 1, y * across(shape[0]) + x)] : [y, x, channel];
   }
 
   function steer(event, column, channel) {
     const moves = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
     const move = moves[event.key];
-    const shape = columns[column].layer.outputs.shape;
+    const {shape} = columns[column].layer;
     const turn = {PageUp: -1, PageDown: 1}[event.key];
     if (!move && !turn && event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
@@ -248,48 +384,60 @@ export function showInside(root, data) {
     target.focus({preventScroll: true});
   }
 
-  function choose(column, unit) {
+  function choose(column, unit, read = null) {
     if (column === 0) return;
-    Object.assign(state, {column, unit});
-    drawAll();
+    Object.assign(state, {column, unit, read});
+    if (ask) ask(column - 1, unit, read);
+    else {
+      account(accountOf(layers, column - 1, unit, read, data.class_names.length));
+      drawAll();
+    }
   }
 
   function drawAll() {
-    const colours = palette();
+    if (!state.hasNumbers || !state.account) return;
+    const colours = palette(root);
     const widest = Math.max(...layers.map((layer) => layer.outputs.largest));
-    const layer = places[state.column];
-    const parts = takenApart(layer, state.unit);
+    // What was asked for last may be on its way: what is told belongs together all the same.
+    const {account: told} = state;
+    const [chosen, unit] = [told.layer + 1, told.unit];
+    const last = unit[unit.length - 1];
     columns.forEach((entry, column) => {
       const {outputs} = entry.layer;
       const most = state.oneScale && column ? widest : outputs.largest;
-      const [height, width] = outputs.shape;
+      const [height, width] = entry.layer.shape;
+      entry.most.textContent = column && column < columns.length - 1 ? `up to ${nice(outputs.largest, 2)}` : "";
       entry.canvases.forEach((canvas, channel) => {
-        const isButton = canvas.tagName === "BUTTON";
-        const isChosen = column === state.column && (entry.isRow || channel === state.unit[2]);
-        if (isButton) {
-          canvas.setAttribute("aria-pressed", String(column === state.column && state.unit[0] === channel));
+        if (canvas.tagName === "BUTTON") {
+          drawAnswer(canvas, channel, outputs.at(channel), column === chosen && unit[0] === channel);
           return;
         }
+        const isChosen = column === chosen && (entry.isRow || channel === last);
         canvas.classList.toggle("is-chosen", isChosen);
         if (entry.isRow) {
           const wide = across(height);
-          paint(canvas, Math.ceil(height / wide), wide, (y, x) => (y * wide + x < height ? outputs.at(y * wide + x) : 0), most, colours);
-          if (isChosen) mark(canvas, Math.floor(state.unit[0] / wide), state.unit[0] % wide, 1, 1, colours);
+          paint(canvas, Math.ceil(height / wide), wide, (y, x) => (y * wide + x < height ? outputs.values[y * wide + x] : 0), most, colours);
+          if (isChosen) mark(canvas, Math.floor(unit[0] / wide), unit[0] % wide, 1, 1, colours);
         } else {
-          paint(canvas, height, width, (y, x) => outputs.at(y, x, channel), most, colours);
-          if (isChosen) mark(canvas, state.unit[0], state.unit[1], 1, 1, colours);
+          const [values, deep] = [outputs.values, entry.layer.shape[2]];
+          paint(canvas, height, width, (y, x) => values[(y * width + x) * deep + channel], most, colours);
+          if (isChosen) mark(canvas, unit[0], unit[1], 1, 1, colours);
         }
-        const isRead = column === state.column - 1 && parts.box && (layer.kind === "Conv2D" || channel === state.unit[state.unit.length - 1]);
-        if (isRead) mark(canvas, parts.box.top, parts.box.left, parts.box.height, parts.box.width, colours);
+        const isRead = column === chosen - 1 && told.box && (places[chosen].kind === "Conv2D" || channel === last);
+        if (isRead) mark(canvas, ...told.box, colours);
       });
     });
+    drawProofs(colours);
+    connect();
+    explain(places[chosen], told, colours);
+  }
+
+  function drawProofs(colours) {
     for (const {values, image: changed, canvases} of proofs) {
       const [height, width] = values.shape;
       paint(canvases.at(-1), height, width, (y, x) => values.at(y, x, 0), values.largest, colours);
       if (changed) paint(canvases[0], height, width, (y, x) => changed.at(y, x, 0), changed.largest, colours);
     }
-    connect();
-    explain(layer, parts, colours);
   }
 
   /** A frame around some pixels, sharp at any size: the canvas is made larger for it. */
@@ -311,51 +459,60 @@ export function showInside(root, data) {
 
   /** Lines from the maps that are read to the map that is made: orange where the filter adds, blue where it takes away. */
   function connect() {
-    lines.replaceChildren();
-    const layer = places[state.column];
-    const from = columns[state.column - 1];
-    const to = columns[state.column].canvases[columns[state.column].isRow && layer !== places.at(-1) ? 0 : state.unit[state.unit.length - 1]];
+    const {account: told} = state;
+    if (!told || !picture.clientWidth) return;
+    const last = told.unit[told.unit.length - 1];
+    const layer = places[told.layer + 1];
+    const [from, target] = [columns[told.layer], columns[told.layer + 1]];
+    const to = target.canvases[target.isRow && layer !== places.at(-1) ? 0 : last];
     const ground = picture.getBoundingClientRect();
-    lines.setAttribute("width", picture.scrollWidth);
-    lines.setAttribute("height", picture.scrollHeight);
     const middle = (element, side) => {
       const box = element.getBoundingClientRect();
       return [(side ? box.left : box.right) - ground.left + picture.scrollLeft, (box.top + box.bottom) / 2 - ground.top + picture.scrollTop];
     };
+    const [x2, y2] = middle(to, 1);
+    const paths = [];
     from.canvases.forEach((canvas, channel) => {
-      let weight = 1;
-      if (layer.kind === "Conv2D") {
-        weight = 0;
-        for (let i = 0; i < layer.window.size[0]; i++)
-          for (let j = 0; j < layer.window.size[1]; j++) weight += layer.kernel.at(i, j, channel, state.unit[2]);
-        weight /= layer.kernel.largest * Math.sqrt(layer.window.size[0] * layer.window.size[1]);
-      } else if (!from.isRow && layer.kind !== "Flatten" && channel !== state.unit[state.unit.length - 1]) return;
+      if (!told.pull && !from.isRow && layer.kind !== "Flatten" && channel !== last) return;
+      const weight = told.pull ? told.pull[channel] : 1;
       const [x1, y1] = middle(canvas, 0);
-      const [x2, y2] = middle(to, 1);
-      const path = document.createElementNS(NS, "path");
       const bend = (x2 - x1) / 2;
+      const path = document.createElementNS(NS, "path");
       path.setAttribute("d", `M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`);
       path.setAttribute("class", weight < 0 ? "less" : "more");
       path.style.strokeWidth = `${Math.max(0.75, Math.min(4, 3 * Math.abs(weight)))}px`;
-      lines.append(path);
+      paths.push(path);
     });
+    lines.setAttribute("width", picture.scrollWidth);
+    lines.setAttribute("height", picture.scrollHeight);
+    lines.replaceChildren(...paths);
   }
 
-  function explain(layer, parts, colours) {
-    const {terms, bias, total, output} = parts;
-    const unit = state.unit;
+  function explain(layer, told, colours) {
+    const {unit, total, output} = told;
     const where = unit.length === 3 ? `row ${unit[0]}, column ${unit[1]}, map ${unit[2]}` : layer === places.at(-1) ? data.class_names[unit[0]] : `number ${unit[0]}`;
     const content = [made("h2", {}, made("b", {textContent: layer.name}), ` ${where} = `, made("span", {className: "result", textContent: nice(output, 4)})),
       made("p", {className: "soft", textContent: layer.says}), made("p", {className: "formula", textContent: layer.formula})];
-    if (layer.kind === "Conv2D") content.push(...convolution(layer, terms, bias, total, output, colours));
-    else if (layer.kind.includes("Pooling")) content.push(...pooling(layer, terms, output, colours));
+    if (layer.kind === "Conv2D") content.push(...convolution(layer, told, colours));
+    else if (layer.kind.includes("Pooling")) content.push(...pooling(layer, told, colours));
     else {
-      const parts = layer.kind === "Dense" ? dense(layer, terms, bias, total, output) : [plain(layer, terms, total, output)];
-      if (layer.activation === "softmax") parts.push(...softmax(layer, unit[0], layer.kind !== "Activation"));
+      const parts = layer.kind === "Dense" ? dense(layer, told) : [plain(layer, told.value, total, output)];
+      if (layer.activation === "softmax") parts.push(...softmax(told.totals, unit[0]));
       content.push(made("div", {className: "sums"}, ...parts));
     }
-    panel.replaceChildren(...content);
-    told.textContent = `${layer.name}, ${where}: ${nice(output, 4)}`;
+    const fresh = made(panel.tagName, {className: panel.className, "aria-label": panel.getAttribute("aria-label")}, ...content);
+    if (panel.childNodes.length === content.length) settle(panel, fresh);
+    else panel.replaceChildren(...content);
+    const select = panel.querySelector("select");
+    if (select) select.value = told.read;
+    // A screen reader is told of what somebody chose, and not of every batch.
+    const words = `${layer.name}, ${where}`;
+    if (state.told !== words || !ask) announce(`${words}: ${nice(output, 4)}`);
+    state.told = words;
+  }
+
+  function announce(words) {
+    told.textContent = words;
   }
 
   function grid(rows, columnsCount, cell, className, words) {
@@ -378,34 +535,31 @@ export function showInside(root, data) {
     return cell;
   }
 
-  function convolution(layer, terms, bias, total, output, colours) {
-    const [height, width] = layer.window.size;
-    const n = layer.inputs.shape[2];
-    const sums = Array.from({length: n}, (_, k) => terms.filter((_, at) => at % n === k).reduce((sum, term) => sum + term.product, 0));
-    const order = [...sums.keys()].sort((a, b) => Math.abs(sums[b]) - Math.abs(sums[a]));
-    const chosen = order[0];
-    const mine = (i, j, k) => terms[(i * width + j) * n + k];
-    const block = made("div", {className: "products"});
-    const select = made("select", {"aria-label": "Which map is read", onchange: (event) => fill(Number(event.target.value))},
-      ...order.map((k) => made("option", {value: k, textContent: n === 1 ? "the only one" : `map ${k}: ${nice(sums[k], 4)}`})));
-    const fill = (k) => {
-      const own = Array.from({length: height * width}, (_, at) => mine(Math.floor(at / width), at % width, k));
-      const [many, few] = enoughDigits(own.map((term) => term.product), sums[k]);
-      const most = Math.max(...own.map((term) => Math.abs(term.product)));
-      block.replaceChildren(
-        made("div", {}, made("h3", {textContent: "Window"}), grid(height, width, (i, j) => coloured(nice(mine(i, j, k).value, 2), mine(i, j, k).value, layer.inputs.largest, colours, mine(i, j, k).within ? "" : "beyond"), "", "The window")),
-        made("span", {className: "sign", textContent: "×"}),
-        made("div", {}, made("h3", {textContent: "Kernel"}), grid(height, width, (i, j) => coloured(nice(mine(i, j, k).weight, 2), mine(i, j, k).weight, layer.kernel.largest, colours), "", "The kernel")),
-        made("span", {className: "sign", textContent: "="}),
-        made("div", {}, made("h3", {textContent: "Products"}), grid(height, width, (i, j) => coloured(nice(mine(i, j, k).product, many), mine(i, j, k).product, most, colours), "adds", "The products")),
-        made("span", {className: "sign", textContent: "→"}),
-        made("div", {}, made("h3", {textContent: "Their sum"}), made("span", {className: "channel-sum", textContent: nice(sums[k], few)})),
-      );
-    };
-    fill(chosen);
-    const rows = [...sums.map((sum, k) => [n === 1 ? "products" : `map ${k}`, sum]), ["bias", bias]];
+  function convolution(layer, told, colours) {
+    const {read, sums, values, weights, bias, total, output} = told;
+    const [top, left, height, width] = told.box;
+    const [rows, wide] = places[told.layer].shape;
+    const n = sums.length;
+    const products = values.map((value, at) => value * weights[at]);
+    const [many, few] = enoughDigits(products, sums[read]);
+    const most = Math.max(...products.map(Math.abs));
+    const isBeyond = (i, j) => top + i < 0 || left + j < 0 || top + i >= rows || left + j >= wide;
+    const table = (numbers, largest, digits, className, words) =>
+      grid(height, width, (i, j) => coloured(nice(numbers[i * width + j], digits), numbers[i * width + j], largest, colours, className === "" && isBeyond(i, j) ? "beyond" : ""), className, words);
+    const block = made("div", {className: "products"},
+      made("div", {}, made("h3", {textContent: "Window"}), table(values, told.most_input, 2, "", "The window")),
+      made("span", {className: "sign", textContent: "×"}),
+      made("div", {}, made("h3", {textContent: "Kernel"}), table(weights, told.most_weight, 2, "kernel", "The kernel")),
+      made("span", {className: "sign", textContent: "="}),
+      made("div", {}, made("h3", {textContent: "Products"}), table(products, most, many, "adds", "The products")),
+      made("span", {className: "sign", textContent: "→"}),
+      made("div", {}, made("h3", {textContent: "Their sum"}), made("span", {className: "channel-sum", textContent: nice(sums[read], few)})),
+    );
+    const select = made("select", {"aria-label": "Which map is read", onchange: (event) => choose(state.column, state.unit, Number(event.target.value))},
+      ...sums.map((sum, k) => made("option", {value: k, textContent: n === 1 ? "the only one" : `map ${k}: ${nice(sum, 4)}`})));
+    const all = [...sums.map((sum, k) => [n === 1 ? "products" : `map ${k}`, sum]), ["bias", bias]];
     const choice = n > 1 ? [made("label", {className: "choice"}, `Of ${n} maps that are read, `, select)] : [];
-    return [...choice, made("div", {className: "sums"}, block, column(rows, total, layer, output))];
+    return [...choice, made("div", {className: "sums"}, block, column(all, total, layer, output))];
   }
 
   /** Rows that add up, and what is made of their sum. */
@@ -420,45 +574,44 @@ export function showInside(root, data) {
     return table;
   }
 
-  function pooling(layer, terms, output, colours) {
+  function pooling(layer, told, colours) {
+    const {values, kept, n_terms, output} = told;
     const isMax = layer.kind.includes("Max");
-    const wide = Math.min(terms.length, layer.window.size[1]);
-    if (terms.length > 64) return [made("p", {textContent: `${isMax ? "The largest" : "The mean"} of ${terms.length} numbers is ${nice(output, 4)}.`})];
-    const rows = Math.ceil(terms.length / wide);
-    const table = grid(rows, wide, (i, j) => {
-      const term = terms[i * wide + j];
-      return term ? coloured(nice(term.value, 4), term.value, layer.inputs.largest, colours, isMax && term.weight ? "kept" : "") : made("td");
+    if (!values.length) return [made("p", {textContent: `${isMax ? "The largest" : "The mean"} of ${n_terms} numbers is ${nice(output, 4)}.`})];
+    const wide = Math.min(values.length, layer.window.size[1]);
+    const table = grid(Math.ceil(values.length / wide), wide, (i, j) => {
+      const at = i * wide + j;
+      return at < values.length ? coloured(nice(values[at], 4), values[at], told.most_input, colours, isMax && at === kept ? "kept" : "") : made("td");
     }, "pool", "The window");
     return [made("div", {className: "products"}, made("div", {}, made("h3", {textContent: "Window"}), table), made("span", {className: "sign", textContent: "→"}),
       made("div", {}, made("h3", {textContent: isMax ? "The largest" : "Their mean"}), made("span", {className: "channel-sum", textContent: nice(output, 4)})))];
   }
 
-  function dense(layer, terms, bias, total, output) {
-    const shown = terms.slice(0, SHOWN_TERMS);
-    const rest = terms.slice(SHOWN_TERMS).reduce((sum, term) => sum + term.product, 0);
-    const rows = shown.map((term) => [`${origin(term.place[0])}: ${nice(term.value, 3)} × ${nice(term.weight, 3)}`, term.product]);
-    if (terms.length > SHOWN_TERMS) rows.push([`the other ${terms.length - SHOWN_TERMS}`, rest]);
+  function dense(layer, {layer: position, terms, rest, n_terms, bias, total, output}) {
+    const rows = terms.map(([place, value, weight]) => [`${origin(position, place)}: ${nice(value, 3)} × ${nice(weight, 3)}`, value * weight]);
+    if (n_terms > terms.length) rows.push([`the other ${n_terms - terms.length}`, rest]);
     rows.push(["bias", bias]);
     return [made("div", {}, made("h3", {textContent: "The largest contributions"}), column(rows, total, layer, output))];
   }
 
   /** Where a feature stood before it was laid out in a row. */
-  function origin(place) {
-    const flat = places[state.column - 1];
-    const source = flat.kind === "Flatten" ? flat.inputs : null;
-    if (data.is_row && state.column === 1) return `pixel row ${Math.floor(place / image.shape[1])}, column ${place % image.shape[1]}`;
-    if (!source || source.shape.length !== 3) return `input ${place}`;
-    const [, width, channels] = source.shape;
+  function origin(position, place) {
+    if (isRow && position === 0) return `pixel row ${Math.floor(place / places[0].shape[1])}, column ${place % places[0].shape[1]}`;
+    // Dropout between them changes no place.
+    let before = position - 1;
+    while (before > 0 && layers[before].kind === "Dropout") before -= 1;
+    const source = layers[before]?.kind === "Flatten" ? places[before].shape : [];
+    if (source.length !== 3) return `input ${place}`;
+    const [, width, channels] = source;
     return `map ${place % channels}, row ${Math.floor(place / (width * channels))}, column ${Math.floor(place / channels) % width}`;
   }
 
-  function plain(layer, terms, total, output) {
-    const text = terms.length ? `${nice(terms[0].value, 4)}${layer.activation === "linear" ? "" : ` → ${nice(output, 4)}`}` : nice(output, 4);
+  function plain(layer, value, total, output) {
+    const text = value === null ? nice(output, 4) : `${nice(value, 4)}${layer.activation === "linear" ? "" : ` → ${nice(output, 4)}`}`;
     return made("p", {className: "sign", textContent: layer.activation === "softmax" ? `sum ${nice(total, 4)}` : text});
   }
 
-  function softmax(layer, label, hasSums) {
-    const sums = data.class_names.map((_, k) => (hasSums ? takenApart(layer, [k]).total : layer.inputs.at(k)));
+  function softmax(sums, label) {
     const most = Math.max(...sums);
     const exponentials = sums.map((sum) => Math.exp(sum - most));
     const whole = exponentials.reduce((a, b) => a + b, 0);

@@ -41,7 +41,7 @@ class ReadTab:
     """Which network reads, the drawing, the photos, the steps, and the corrections."""
 
     def __init__(self, page: Page) -> None:
-        self._page, self.desk = page, Desk(page)
+        self._page, self.desk = page, page.own(Desk)
         self._corrections = corrections_of(page.trainer)
         # Which kept images come from which change: what is taken back is forgotten.
         self._kept_of: WeakKeyDictionary[Photo, dict[Change | None, list[int]]] = WeakKeyDictionary()

@@ -28,7 +28,7 @@ Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv", "json": "application/json"}
 # Where the training that goes on, or is over, is looked at rather than the settings of the next one.
-_TABS_OF_THE_TRAINING = ("Training", "Evaluation", "Read")
+_TABS_OF_THE_TRAINING = ("Training", "Network", "Evaluation", "Read")
 
 
 @dataclass(frozen=True, kw_only=True)
