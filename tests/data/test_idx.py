@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from digitlab.data import read_idx, write_idx
 from digitlab.data.idx import read_idx_content
-from digitlab.data.storage import _XzStream
+from digitlab.data.storage import _Unpacked
 from digitlab.errors import DataError, StorageError
 
 DTYPES = ("u1", "i1", "i2", "i4", "f4", "f8")
@@ -230,21 +230,63 @@ def test_no_more_is_decompressed_than_the_header_promises_and_a_byte(tmp_path, m
 
         return wrapper
 
-    monkeypatch.setattr(gzip.GzipFile, "read", counted(gzip.GzipFile.read))
-    monkeypatch.setattr(_XzStream, "read", counted(_XzStream.read))
+    monkeypatch.setattr(_Unpacked, "read", counted(_Unpacked.read))
     (tmp_path / "bomb").write_bytes(pack(GOOD + bytes(5_000_000)))
     fails(tmp_path / "bomb", "goes on after")
     assert n_read == len(GOOD) + 1
 
 
-def test_a_file_of_empty_xz_streams_is_left_soon(tmp_path):
-    """Going on from one to the next costs as much as a megabyte: 5 MB of them took half a minute."""
-    path = tmp_path / "empty.xz"
-    path.write_bytes(lzma.compress(b"") * 1_200)
-    with pytest.raises(DataError, match="more than 1,000 streams"):
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_a_file_of_empty_streams_is_left_soon(tmp_path, pack):
+    """Going on from one to the next costs time: 5 MB of those of xz took half a minute."""
+    path = tmp_path / "empty"
+    path.write_bytes(pack(b"") * 1_200)
+    with pytest.raises(DataError, match="it has 1,001 streams for 0 bytes"):
         read_idx(path)
-    path.write_bytes(lzma.compress(b"") * 900 + lzma.compress(struct.pack(">HBBI", 0, 8, 1, 3) + b"123"))
+    path.write_bytes(pack(b"") * 900 + pack(struct.pack(">HBBI", 0, 8, 1, 3) + b"123"))
     assert read_idx(path).tolist() == [49, 50, 51]
+
+
+def test_streams_of_one_byte_each_are_left_soon_and_those_of_bgzip_are_read(tmp_path):
+    content = header(8, 3_000_000) + bytes(3_000_000)
+    path = tmp_path / "many"
+    path.write_bytes(b"".join(gzip.compress(content[k : k + 2**12]) for k in range(0, len(content), 2**12)))
+    assert read_idx(path).shape == (3_000_000,)
+    path.write_bytes(b"".join(gzip.compress(content[k : k + 1]) for k in range(3_000)))
+    with pytest.raises(DataError, match="it has 1,001 streams for 1,000 bytes"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_bytes_without_end_that_hold_nothing_are_left(tmp_path, pack, monkeypatch):
+    monkeypatch.setattr("digitlab.data.storage._MOST_EMPTY_BYTES", 2**17)
+    path = tmp_path / "padded"
+    path.write_bytes(pack(GOOD) + bytes(2**18))
+    fails(path, "bytes that hold nothing")
+    path.write_bytes(pack(GOOD) + bytes(2**16))
+    assert read_idx(path).shape == (2, 3)
+
+
+def test_a_name_in_a_gzip_file_may_be_of_any_length_but_not_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("digitlab.data.storage._MOST_EMPTY_BYTES", 2**17)
+    packed = gzip.compress(GOOD)
+    for n_bytes, is_read in ((1_000, True), (2**18, False)):
+        (tmp_path / "named").write_bytes(packed[:3] + b"\x08" + packed[4:10] + b"x" * n_bytes + b"\0" + packed[10:])
+        if is_read:
+            assert read_idx(tmp_path / "named").shape == (2, 3)
+        else:
+            fails(tmp_path / "named", "bytes that hold nothing")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_a_header_of_no_bytes_in_a_packed_array_is_told(tmp_path, pack):
+    """To ask xz for no bytes went on for ever."""
+    from digitlab.data import MnistData
+
+    (tmp_path / "x_train.npy.xz").write_bytes(pack(b"\x93NUMPY\x01\x00\x00\x00" + bytes(99)))
+    (tmp_path / "y_train.npy").write_bytes(b"\x93NUMPY\x01\x00\x00\x00")
+    with pytest.raises(DataError, match="is no array that NumPy saved"):
+        MnistData.load(tmp_path)
 
 
 def test_an_xz_dictionary_beyond_the_memory_limit_is_refused(tmp_path, monkeypatch):

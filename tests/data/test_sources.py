@@ -882,3 +882,60 @@ def test_an_encrypted_archive_is_told(tmp_path, excerpt):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"test\.csv cannot be unpacked: .*password"):
         MnistData.load(path)
+
+
+def test_parquet_that_grows_beyond_its_memory_is_given_up(tmp_path, monkeypatch):
+    """One value of 8 MB in 1 kB, in every row: sixteen rows are read at once."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"image": [bytes(8_000_000)] * 64, "label": list(range(8)) * 8})
+    pq.write_table(table, tmp_path / "train.parquet", compression="zstd", use_dictionary=True)
+    monkeypatch.setattr("digitlab.data.tables._PARQUET_MEMORY_BYTES", 2**28)
+    with pytest.raises(DataError, match=r"train\.parquet (was given up|cannot be read as Parquet: .*alloc)"):
+        MnistData.load(tmp_path)
+
+
+def test_parquet_files_of_different_images_are_told(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for k, side in enumerate((8, 28)):
+        pixels = {f"pixel{i}": [k] * 4 for i in range(side * side)}
+        pq.write_table(pa.table(pixels | {"label": [0, 1, 2, 3]}), tmp_path / f"train-0000{k}-of-00002.parquet")
+    with pytest.raises(DataError, match="holds other images than the files that follow it"):
+        MnistData.load(tmp_path)
+
+
+def test_small_images_are_no_more_than_large_ones(tmp_path, monkeypatch):
+    """A gigabyte of 8 x 8 pixels, one megabyte in the archive, became twelve of 28 x 28."""
+    monkeypatch.setattr("digitlab.data.shaping._MOST_IMAGES", 1_000)
+    np.savez_compressed(tmp_path / "mnist.npz", x_train=np.zeros((1_001, 8, 8), np.uint8), y_train=np.zeros(1_001, int))
+    with pytest.raises(DataError, match="holds 1,001 images, and 1,000 at most are read"):
+        MnistData.load(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(3, 2**16), (4, 8)])
+def test_a_wide_table_of_labels_is_told(tmp_path, shape):
+    np.savez(
+        tmp_path / "mnist.npz", x_train=np.zeros((len(range(shape[0])), 28, 28), np.uint8), y_train=np.zeros(shape)
+    )
+    with pytest.raises(DataError, match="holds labels of shape"):
+        MnistData.load(tmp_path)
+
+
+def test_letters_that_there_are_none_of_are_told(tmp_path):
+    labels = np.frombuffer(b"\xff\xff\xff\xff" * 4, "<U1")
+    np.savez(tmp_path / "mnist.npz", x_train=np.zeros((4, 28, 28), np.uint8), y_train=labels)
+    with pytest.raises(DataError, match="letters that there are none of"):
+        MnistData.load(tmp_path)
+
+
+def test_class_names_can_be_shown(tmp_path):
+    labels = np.array(["a\x1b[31m", "b\ud800", "c\n d", "\0"] * 4)
+    np.savez(tmp_path / "mnist.npz", x_train=np.zeros((16, 28, 28), np.uint8), y_train=labels)
+    assert sorted(MnistData.load(tmp_path).class_names) == ["?", "a?[31m", "b?", "c d"]
+
+
+def test_a_table_of_names_without_end_is_told(tmp_path, monkeypatch, excerpt):
+    monkeypatch.setattr("digitlab.data.tables.MOST_FILES", 3)
+    (tmp_path / "x.png").write_bytes(png(excerpt[0][0]))
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{k}.png,1\n" for k in range(5)))
+    with pytest.raises(DataError, match="names more than 3 files"):
+        MnistData.load(tmp_path)

@@ -326,6 +326,13 @@ def test_what_answers_no_classes_is_refused(save: Save, nodes: Any, message: str
         asked(path)
 
 
+def test_what_answers_in_another_way_each_time_is_refused(save: Save) -> None:
+    nodes = [node("Flatten", "x", "f"), node("MatMul", "f w", "h"), node("RandomNormalLike", "h", "r"),
+             node("Add", "h r")]  # fmt: skip
+    with pytest.raises(RunError, match=r"another way each time.*model\.eval\(\)"):
+        asked(save(nodes, {"w": weights(784, 10)}))
+
+
 def test_a_model_of_two_inputs_is_refused(save: Save) -> None:
     path = save(FLAT, TABLE)
     model = onnx.load(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,44 @@ def test_a_table_that_a_spreadsheet_has_saved_is_gone_on_with(tmp_path: Path, ph
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     with ResultsFile(path, "how") as table:
         assert table.has(photo, photo)
+
+
+def test_a_large_table_is_looked_through_in_little_memory(tmp_path: Path, photo: str) -> None:
+    path = tmp_path / "r.csv"
+    with ResultsFile(path, "how") as table:
+        table.append(result(photo, page("1", "2")), photo)
+        table.append(result("b", page("3")), photo)
+    heading, *lines = path.read_bytes().splitlines(keepends=True)
+    rest = b"".join(lines)
+    path.write_bytes(heading + rest * (2**21 // len(rest)))
+    tracemalloc.start()
+    try:
+        with ResultsFile(path, "how") as table:
+            assert table.has(photo, photo)
+            table.forget(["b"])
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    assert path.read_bytes() == heading + b"".join(lines[:2]) * (2**21 // len(rest))
+
+
+@pytest.mark.parametrize("rest", [b"x" * 2**21, b"," * 2**21, b'"' + b'","\n' * 2**19, b'"' + b"x\n" * 2**20])
+def test_no_row_takes_more_memory_than_one_that_was_written(tmp_path: Path, rest: bytes) -> None:
+    path = tmp_path / "r.csv"
+    with ResultsFile(path, "how"):
+        pass
+    content = path.read_bytes() + rest
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="no table"):
+        ResultsFile(path, "how")
+    assert path.read_bytes() == content
+
+
+def test_a_table_of_too_many_files_is_refused(tmp_path: Path, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_file, "_MOST_FILES", 2)
+    path = tmp_path / "r.csv"
+    with ResultsFile(path, "how") as table:
+        for name in "abc":
+            table.append(result(name, page("1")), photo)
+    with pytest.raises(ConfigError, match="tells of over 2 files"):
+        ResultsFile(path, "how")

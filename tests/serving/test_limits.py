@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from digitlab.errors import ConfigError
+from digitlab.errors import ConfigError, DataError
 from digitlab.reading.predictor import Predictor
 from digitlab.serving.accounting import Lines
+from digitlab.serving.bodies import photo_of
 from digitlab.serving.limits import ServingOptions
 from digitlab.serving.server import guarded_api
 from digitlab.serving.service import Service
@@ -198,3 +200,18 @@ def test_an_error_in_digitlab_is_told_as_one_and_the_next_request_is_answered(
 def test_limits_that_cannot_be_used_are_told(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="--"):
         ServingOptions(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["ab " * 300_000, "data:image/png;" + "ab;" * 300_000 + "base64,AAAA"])
+def test_base64_of_many_words_takes_no_object_for_each(text: str) -> None:
+    """Bodies of 32 MB became lists of ten million words."""
+    body = json.dumps({"image": text}).encode()
+    with pytest.raises(DataError, match="no picture"):
+        photo_of(b'{"image": "abab"}', "application/json")  # which imports what tells kinds apart
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"no picture|no base64"):
+            photo_of(body, "application/json")
+        assert tracemalloc.get_traced_memory()[1] < 15 * len(body)
+    finally:
+        tracemalloc.stop()

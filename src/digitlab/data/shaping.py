@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ BALANCED = (*string.digits, *_CAPITALS, *"abdefghnqrt")
 BY_CLASS = (*string.digits, *_CAPITALS, *string.ascii_lowercase)
 _MOST_CLASSES = 256
 _AT_ONCE = 4096
+# As many as MNIST's size is read of; smaller ones become as large.
+_MOST_IMAGES = 2**30 // SIDE_PX**2
 # By which most MNIST examples standardize: what black and white become.
 _MEAN, _DEVIATION = 0.1307, 0.3081
 _TOLERANCE = 1e-3
@@ -58,6 +61,8 @@ def image_stack(array: NDArray[Any], n_labels: int, name: str) -> NDArray[Any]:
             f"{name} holds an array of shape {shape}; images were expected, (n, 28, 28), (n, 784) or (n, 28, 28, 1). "
             "Reshape or scale them, and save them again."
         )
+    if len(array) > _MOST_IMAGES:
+        raise DataError(f"{name} holds {len(array):,} images, and {_MOST_IMAGES:,} at most are read. Use a part of it.")
     return array
 
 
@@ -147,8 +152,9 @@ def flat_labels(labels: NDArray[Any], n_images: int, name: str) -> NDArray[Any]:
     if array.ndim == 2 and 1 in array.shape and array.size == n_images:
         array = array.reshape(-1)
     if array.ndim == 2 and len(array) == n_images and array.dtype.kind in "biuf":
-        is_one_hot = np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all() and array.shape[1] > 1
-        if is_one_hot:
+        parts = (array[k : k + _AT_ONCE] for k in range(0, n_images, _AT_ONCE))
+        # In parts, because the table may be as large as all images.
+        if array.shape[1] > 1 and all(((one == 0) | (one == 1)).all() and (one.sum(1) == 1).all() for one in parts):
             array = array.argmax(axis=1)
         elif array.shape[1] == 8 and array.dtype.kind in "iu":
             array = array[:, 0]
@@ -160,6 +166,8 @@ def flat_labels(labels: NDArray[Any], n_images: int, name: str) -> NDArray[Any]:
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "U":
+        if array.size and int(np.ascontiguousarray(array).view(np.uint32).max()) > sys.maxunicode:
+            raise DataError(f"{name} holds labels with letters that there are none of. Save it again.")
         whole = [_whole(text) for text in array.tolist()]
         return array if None in whole else np.array(whole, np.int64)
     if array.dtype.kind == "f":
@@ -257,8 +265,12 @@ def _of_texts(labels: Sequence[NDArray[np.str_]], name: str) -> tuple[list[NDArr
                 "apart. Check that its folders or labels are classes."
             )
         place = {one: k for k, one in enumerate(present)}
-        names = tuple(" ".join(one.split())[:60] or "?" for one in present)
+        names = tuple(_printable(one) for one in present)
     return [np.array([place[one] for one in part.tolist()], np.uint8) for part in labels], names, ""
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(name.split())[:60]) or "?"
 
 
 def digit_in(name: str) -> int | None:

@@ -24,17 +24,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NoReturn, Protocol, cast
+from typing import IO, Any, BinaryIO, NoReturn, Protocol
 
 from digitlab.errors import DataError, StorageError
 
 _CHUNK_BYTES = 2**20
+# What is read at once of a compressed file: what is behind the end of a stream is copied once more for the next.
+_PIECE_BYTES = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 # A header may ask for a dictionary of 4 GiB; `xz -9` needs 65 MiB.
 _XZ_MEMORY_BYTES = 2**28
-# An empty one has 32 bytes, and to go on to the next costs as much as a megabyte: a file of nothing else takes minutes.
-_MOST_XZ_STREAMS = 1_000
+# An empty one has 32 bytes (of xz; 20 of gzip), and to go on to the next costs as much as a megabyte (a kilobyte): a
+# file of nothing else takes minutes. bgzip makes one of every 64 kilobytes.
+_MOST_STREAMS, _BYTES_A_STREAM = 1_000, 2**12
+# No honest one is so long without content; a name, or zeros behind a stream, may be of any length.
+_MOST_EMPTY_BYTES = 2**24
 #: What a float64 still tells apart. Python would take numbers of any length, and they break what reckons with them.
 MOST_WHOLE = 2**53
 _LONGEST_SHOWN = 20
@@ -119,7 +124,7 @@ def reading(path: Path) -> Iterator[Readable]:
             yield decompressed(file)
     except DataError:
         raise
-    except (EOFError, zlib.error, gzip.BadGzipFile, _XzError) as error:
+    except (EOFError, zlib.error, _PackedError) as error:
         raise DataError(
             f"{path} cannot be decompressed: {str(error).rstrip('.')}. A whole gzip or xz file was expected; "
             "copy or download it again."
@@ -137,8 +142,8 @@ def decompressed(file: BinaryIO) -> Readable:
     start = file.read(len(_XZ_MAGIC))
     file.seek(0)
     if start.startswith(_GZIP_MAGIC):
-        return cast(Readable, gzip.GzipFile(fileobj=file, mode="rb"))
-    return _XzStream(file) if start == _XZ_MAGIC else file
+        return _Unpacked(file, _Gunzip)
+    return _Unpacked(file, _unxz) if start == _XZ_MAGIC else file
 
 
 @contextmanager
@@ -213,47 +218,82 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"it holds the number {shown}, and no number of digitlab's is like that")
 
 
-class _XzError(Exception):
-    """An xz stream is damaged, or this Python cannot read any."""
+class _PackedError(Exception):
+    """An xz or gzip stream is damaged, or holds next to nothing, or this Python cannot read any."""
 
 
-class _XzStream:
-    """The content of an xz file, within a memory limit, which ``lzma.open`` does not offer."""
+class _Unpacked:
+    """The content of a gzip or xz file, within limits of memory and of what is read for nothing."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._n_streams = 0
-        self._decompressor = self._new_decompressor()
+    def __init__(self, file: BinaryIO, new: Callable[[], Any]) -> None:
+        self._file, self._new = file, new
+        self._decompressor = new()
+        self._n_streams, self._n_bytes, self._n_empty_bytes = 1, 0, 0
 
     def read(self, n_bytes: int, /) -> bytes:
-        while True:
+        while n_bytes:
             compressed = b""
             if self._decompressor.eof:
-                # An xz file may be several streams with zeros between them.
+                # A file may be several streams with zeros between them.
                 compressed = self._decompressor.unused_data.lstrip(b"\x00")
                 while not compressed:
-                    chunk = self._file.read(_CHUNK_BYTES)
+                    chunk = self._more()
                     if not chunk:
                         return b""
                     compressed = chunk.lstrip(b"\x00")
-                self._decompressor = self._new_decompressor()
+                self._n_streams += 1
+                if self._n_streams > _MOST_STREAMS + self._n_bytes // _BYTES_A_STREAM:
+                    raise _PackedError(f"it has {self._n_streams:,} streams for {self._n_bytes:,} bytes")
+                self._decompressor = self._new()
             elif self._decompressor.needs_input:
-                compressed = self._file.read(_CHUNK_BYTES)
+                compressed = self._more()
                 if not compressed:
                     raise EOFError("it ends in the middle of its stream")
             try:
                 content: bytes = self._decompressor.decompress(compressed, n_bytes)
+            except zlib.error:
+                raise
             except _lzma().LZMAError as error:
-                raise _XzError(str(error)) from None
+                raise _PackedError(str(error)) from None
             if content:
+                self._n_bytes += len(content)
+                self._n_empty_bytes = 0
                 return content
+        return b""
 
-    def _new_decompressor(self) -> Any:
-        lzma = _lzma()
-        self._n_streams += 1
-        if self._n_streams > _MOST_XZ_STREAMS:
-            raise _XzError(f"it has more than {_MOST_XZ_STREAMS:,} streams")
-        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
+    def _more(self) -> bytes:
+        chunk = self._file.read(_PIECE_BYTES)
+        self._n_empty_bytes += len(chunk)
+        if self._n_empty_bytes > _MOST_EMPTY_BYTES:
+            raise _PackedError(f"it has over {_MOST_EMPTY_BYTES:,} bytes that hold nothing")
+        return chunk
+
+
+class _Gunzip:
+    """A gzip stream, as lzma's decompressors have it; zlib reads its head and checks its sum."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=31)
+
+    def decompress(self, compressed: bytes, n_bytes: int) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + compressed, n_bytes)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+
+def _unxz() -> Any:
+    lzma = _lzma()
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
 
 
 def _lzma() -> Any:

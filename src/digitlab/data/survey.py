@@ -128,7 +128,8 @@ def _directory_bytes(file: BinaryIO) -> int:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 2**16 - 100))
     tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
+    # As zipfile looks for it: at the very end, and else before a comment.
+    at = len(tail) - 22 if tail[-22:-18] == b"PK\x05\x06" and tail[-2:] == bytes(2) else tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 20:
         return 0  # and zipfile says what is wrong
     (n_bytes,) = struct.unpack("<I", tail[at + 12 : at + 16])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from digitlab.data.shaping import is_written
 from digitlab.data.storage import Readable
 from digitlab.data.survey import MOST_FILES, Item, shown_list
 from digitlab.errors import DataError
+from digitlab.processes import Processes
 
 # 400,000 letters, the largest table that people train with, have 700 MB.
 _MOST_TEXT_BYTES = 2**31
@@ -27,6 +32,8 @@ _MOST_PIXEL_BYTES = 2**30
 _LONGEST_LINE = 2**20
 _CHUNK_BYTES = 2**22
 _MOST_PACKED_BYTES, _MOST_UNPACKED_BYTES = 2**30, 2**32
+# A million pictures take half of that.
+_PARQUET_SECONDS, _PARQUET_MEMORY_BYTES = 600.0, 2**32
 # A picture that is told once can stand in every row, and is unpacked in each of them that are read together.
 _ROWS_AT_ONCE = 16
 _MOST_VALUES = 4 * 64 * 64
@@ -141,11 +148,15 @@ def _short_rows(item: Item) -> list[list[str]]:
     """Return the rows of a table without pixels."""
     text = item.read(_CHUNK_BYTES * 16).decode("utf-8", "replace").lstrip("\ufeff")
     first = text.split("\n", 1)[0]
+    delimiter = max((",", ";", "\t", " "), key=first.count)
+    lines = io.StringIO(text, newline=None)  # of any kind, and each only when it is asked for
     try:
-        delimiter = max((",", ";", "\t", " "), key=first.count)
-        return [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+        rows = list(itertools.islice(filter(None, csv.reader(lines, delimiter=delimiter)), MOST_FILES + 2))
     except csv.Error as error:
         raise DataError(f"{item} is no table of file names and labels: {error}. Correct it.") from None
+    if len(rows) > MOST_FILES + 1:
+        raise DataError(f"{item} names more than {MOST_FILES:,} files. Use a part of it.")
+    return rows
 
 
 @dataclass(frozen=True)
@@ -346,28 +357,40 @@ def _text(line: bytes, item: Item) -> str:
 # ---- Parquet ----
 
 
+class _Apart(Processes):
+    """The process that pyarrow works in, which believes what a file says of sizes."""
+
+    does = "reads Parquet"
+
+    def too_late(self, source: str, n: int) -> DataError:
+        return DataError(
+            f"{source} was given up: to read it takes more than {self.seconds:g} seconds of work. Use a smaller file."
+        )
+
+    def too_large(self, source: str, n: int) -> DataError:
+        return DataError(
+            f"{source} was given up: to read it takes more than {self.memory_bytes / 2**30:g} GB of memory, or it is "
+            "damaged in a way that ends what reads it. Download it again, or use a smaller file."
+        )
+
+
+def _be_ready() -> None:
+    # Its usual allocator reserves room that counts as memory of its own.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+    with suppress(ImportError):
+        import pyarrow.parquet  # noqa: F401 - before time and memory count
+
+
 def read_parquet(items: Sequence[Item]) -> Table:
     """Read Hugging Face's tables of ``image`` (PNG or rows of pixels) and ``label``; files follow each other."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise DataError(
-            f"{items[0]} is a Parquet file, which pyarrow opens. Install it: pip install 'digitlab[parquet]'"
-        ) from None
-    tables = []
-    for item in items:
-        try:
-            # One thread, so that it ends where it fails; and no memory beyond what this file's pages need.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked
-                file = pq.ParquetFile(pa.BufferReader(item.read(_MOST_PACKED_BYTES)), pre_buffer=False)
-                tables.append(_parquet(file, item))
-        except DataError:
-            raise
-        except (pa.ArrowException, MemoryError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-            reason = str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
-            raise DataError(f"{item} cannot be read as Parquet: {reason}. Download it again.") from None
+    if find_spec("pyarrow") is None:
+        raise _no_pyarrow(str(items[0]))
+    with closing(_Apart(1, _PARQUET_SECONDS, _PARQUET_MEMORY_BYTES, _be_ready)) as apart:
+        tables = [
+            apart.call(parquet_here, item.read(_MOST_PACKED_BYTES), str(item), source=str(item)) for item in items
+        ]
+    if len({table.images.shape[1:] for table in tables}) > 1:
+        raise DataError(f"{items[0]} holds other images than the files that follow it. Name one of them by itself.")
     if any(table.labels is None for table in tables):
         return Table(np.concatenate([table.images for table in tables]), None)
     return Table(
@@ -378,7 +401,30 @@ def read_parquet(items: Sequence[Item]) -> Table:
     )
 
 
-def _parquet(file: Any, item: Item) -> Table:
+def parquet_here(content: bytes, name: str) -> Table:
+    """Read a file's bytes in this process, whatever it takes."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise _no_pyarrow(name) from None
+    try:
+        # One thread, so that it ends where it fails; and no memory beyond what this file's pages need.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked
+            return _parquet(pq.ParquetFile(pa.BufferReader(content), pre_buffer=False), name)
+    except DataError:
+        raise
+    except (pa.ArrowException, MemoryError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        reason = str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
+        raise DataError(f"{name} cannot be read as Parquet: {reason}. Download it again.") from None
+
+
+def _no_pyarrow(name: str) -> DataError:
+    return DataError(f"{name} is a Parquet file, which pyarrow opens. Install it: pip install 'digitlab[parquet]'")
+
+
+def _parquet(file: Any, item: str) -> Table:
     names = list(file.schema_arrow.names)
     n_rows = file.metadata.num_rows
     if not 0 < n_rows <= MOST_FILES:
@@ -444,5 +490,7 @@ def _class_names(file: Any, label: str) -> tuple[str, ...]:
         names = noted["info"]["features"][label]["names"]
     except (KeyError, ValueError, TypeError, RecursionError):
         return ()
-    is_usable = isinstance(names, list) and all(isinstance(name, str) and 0 < len(name) <= 60 for name in names)
+    is_usable = isinstance(names, list) and all(
+        isinstance(name, str) and 0 < len(name) <= 60 and name.isprintable() for name in names
+    )
     return tuple(names) if is_usable else ()

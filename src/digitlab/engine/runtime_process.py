@@ -84,11 +84,18 @@ def opened(path: str, threads: int) -> Opened:
             reasons.append(str(error))
             continue
         began = time.perf_counter()
-        outputs = _ask(session, layout, tried)
+        again = _ask(session, layout, tried)
         is_slow = time.perf_counter() - began > _SLOW_S
         output, rows = _classes_in(outputs, len(tried), file)
         if not np.isfinite(rows).all():
             raise unusable(file, f"{_NO_NUMBER}. Use another model.")
+        repeated = _rows_of(again[output], len(tried)) if output < len(again) else None
+        if repeated is None or not np.allclose(rows, repeated, rtol=0.01, atol=0.01 * float(np.abs(rows).max())):
+            raise unusable(
+                file,
+                "it answers the same images in another way each time, as with dropout that was exported for training. "
+                "Export it for answering: in PyTorch call model.eval() before.",
+            )
         question = Question(layout, output, rows.shape[1], _kind_of(rows), _TRIED if is_slow else MOST_AT_ONCE)
         told = session.runtime, session.inputs, session.outputs, session.n_parameters, session.class_names
         return Opened(question, *told, session.digest)

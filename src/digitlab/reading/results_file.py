@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import itertools
 import os
 import re
 import stat
@@ -66,7 +68,10 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
 
 
 _FILE, _ERROR, _STATE = (COLUMNS.index(name) for name in ("file", "error", "state"))
-_MOST_BYTES = 2**30
+_MOST_BYTES, _MOST_FILES = 2**30, 2_000_000
+# Of a row; a path and an error have some thousand.
+_LONGEST_ROW = 2**20
+_CHUNK_BYTES, _ROWS_AT_ONCE = 2**18, 1_000
 _MOST_TRIES = 100
 
 
@@ -95,9 +100,12 @@ class ResultsFile:
             if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 raise ConfigError(f"{path} is no file that can be gone on with. To print a table, use --csv.")
             self._file = _locked(self._file, path)
-            rows = [] if force else self._found()
-            self._states = {row[_FILE]: row[_STATE] for row in rows if row[_STATE] and not row[_ERROR]}
-            self._rewrite(rows)
+            # Of files whose rows are all there: keys of their names, and what they were when they were read well.
+            self._whole: set[bytes] = set()
+            self._states: dict[bytes, bytes] = {}
+            if not force:
+                self._look_through()
+            self._rewrite()
         except BaseException:
             self._file.close()
             raise
@@ -112,15 +120,14 @@ class ResultsFile:
 
     def has(self, name: str, path: str) -> bool:
         """Whether a file stands in the table as it is now."""
-        return self._states.get(safe_cell(name)) == file_state(path, self._recipe)
+        return self._states.get(_key(safe_cell(name))) == _key(file_state(path, self._recipe))
 
     def forget(self, names: Iterable[str]) -> None:
         """Drop the rows of files that are about to be read again; StorageError leaves the table as it was."""
-        cells = {safe_cell(name) for name in names}
-        rows = self._found()
-        kept = [row for row in rows if row[_FILE] not in cells]
-        if len(kept) < len(rows):
-            self._rewrite(kept)
+        there = {_key(safe_cell(name)) for name in names} & self._whole
+        if there:
+            self._whole -= there
+            self._rewrite()
 
     def append(self, result: FileReading, path: str) -> None:
         """Append a file's rows, all or none of them: StorageError leaves what was there before."""
@@ -134,35 +141,73 @@ class ResultsFile:
                 f"{self.path} cannot be written: {error.strerror or error}. What was read before {result.file} is "
                 "kept; make room and give the same command again."
             ) from None
+        self._whole.add(_key(safe_cell(result.file)))
 
-    def _found(self) -> list[list[str]]:
-        """The rows of files that are in the table whole."""
+    def _look_through(self) -> None:
+        """Note which files are in the table whole."""
         if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
             raise ConfigError(f"{self.path} is larger than {_MOST_BYTES // 2**20:,} MB; name another file with --out.")
-        self._file.seek(0)
-        text = self._file.readall().decode("utf-8-sig", "replace")
-        whole = text[: text.rfind("\n") + 1]
-        if not whole:
-            if text and not csv_text([COLUMNS]).startswith(text):
-                raise self._foreign()
-            return []
+        for row in self._rows():
+            if not row[_STATE]:
+                continue
+            if row[_STATE].rpartition(" ")[2] != self._recipe:
+                raise ConfigError(
+                    f"{self.path} was made with other options or another model. Give those again, name another file "
+                    "with --out, or begin anew with --force."
+                )
+            key = _key(row[_FILE])
+            self._whole.add(key)
+            if not row[_ERROR]:
+                self._states[key] = _key(row[_STATE])
+            if len(self._whole) > _MOST_FILES:
+                raise ConfigError(f"{self.path} tells of over {_MOST_FILES:,} files; name another file with --out.")
+
+    def _rows(self) -> Iterator[list[str]]:
+        """Yield the rows below the heading, one by one; of the last, which may be torn, only what is whole."""
+        before: list[str] | None = None
+        n_bytes = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal n_bytes
+            for line in self._lines():
+                n_bytes += len(line)
+                if n_bytes > _LONGEST_ROW:
+                    raise self._foreign()
+                yield line.decode("utf-8", "replace")
+
         try:
-            header, *rows = csv.reader(io.StringIO(whole, newline=""))
+            for row in csv.reader(lines()):
+                n_bytes = 0
+                if before is not None and len(before) != len(COLUMNS):
+                    raise self._foreign()
+                if before is None and tuple(row) != COLUMNS:
+                    raise self._foreign()
+                if before is not None and tuple(before) != COLUMNS:
+                    yield before
+                before = row
         except csv.Error:
             raise self._foreign() from None
         # A line may be torn inside quotes, and then the rest of the file is one cell.
-        if rows and len(rows[-1]) != len(COLUMNS):
-            rows.pop()
-        if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        if before is not None and len(before) == len(COLUMNS) and tuple(before) != COLUMNS:
+            yield before
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield the lines that end, without a mark of their encoding."""
+        rest, at, has_any = b"", 0, False
+        while True:
+            self._file.seek(at)  # others read and write in between
+            chunk = self._file.read(_CHUNK_BYTES) or b""
+            at += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield (line if has_any else line.removeprefix(b"\xef\xbb\xbf")) + b"\n"
+                has_any = True
+            if len(rest) > _LONGEST_ROW:
+                raise self._foreign()
+            if not chunk:
+                break
+        if not has_any and not csv_text([COLUMNS]).encode().startswith(rest):
             raise self._foreign()
-        others = {row[_STATE].rpartition(" ")[2] for row in rows if row[_STATE]} - {self._recipe}
-        if others:
-            raise ConfigError(
-                f"{self.path} was made with other options or another model. Give those again, name another file "
-                "with --out, or begin anew with --force."
-            )
-        complete = {row[_FILE] for row in rows if row[_STATE]}
-        return [row for row in rows if row[_FILE] in complete]
 
     def _foreign(self) -> ConfigError:
         return ConfigError(
@@ -170,17 +215,31 @@ class ResultsFile:
             "replace it with --force."
         )
 
-    def _rewrite(self, rows: Sequence[Sequence[str]]) -> None:
-        content = csv_text([COLUMNS, *rows]).encode()
-        self._file.seek(0)
-        if self._file.readall() == content:
+    def _content(self) -> Iterator[bytes]:
+        """Yield what the table is to hold: its heading, and the rows of files that are in it whole."""
+        rows = (row for row in self._rows() if _key(row[_FILE]) in self._whole) if self._whole else iter(())
+        yield csv_text([COLUMNS]).encode()
+        while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+            yield csv_text(some).encode()
+
+    def _is_so(self) -> bool:
+        at = 0
+        for content in self._content():
+            self._file.seek(at)
+            if self._file.read(len(content)) != content:
+                return False
+            at += len(content)
+        return at == os.fstat(self._file.fileno()).st_size
+
+    def _rewrite(self) -> None:
+        if self._is_so():
             return
         try:
             # Another file in its place, so that whatever happens there is always one that is whole.
             with replacing(self.path.resolve(), durable=False) as file:
                 if hasattr(os, "fchmod"):
                     os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(self._file.fileno()).st_mode))
-                file.write(content)
+                file.writelines(self._content())
                 # Locked before it is in its place, and as long as this stays open: nobody else comes in between.
                 new = io.FileIO(os.dup(file.fileno()), "r+")
                 try_lock(new.fileno())
@@ -196,6 +255,11 @@ class ResultsFile:
         view = memoryview(content)
         while view:
             view = view[self._file.write(view) or 0 :]
+
+
+def _key(text: str) -> bytes:
+    # A table may tell of a million files.
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _opened(path: Path) -> io.FileIO:

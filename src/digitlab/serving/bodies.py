@@ -47,6 +47,9 @@ _SHAPES = ((_SIDE_PX, _SIDE_PX), (_PIXELS,), (_SIDE_PX, _SIDE_PX, 1), (1, _SIDE_
 _MOST_JSON_BYTES = 16_000_000  # of numbers
 # The name that one image has in JSON, and those that several have; the last is TensorFlow Serving's.
 _ONE, _MANY = "image", ("images", "instances")
+# What may stand between letters of base64, and its letters for addresses as those of the standard.
+_SPACES, _STANDARD = b" \t\r\n\v\f", bytes.maketrans(b"-_", b"+/")
+_LONGEST_HEAD = 1_000  # of a data URL
 # A number alone in a list: the only channel of a pixel.
 _ALONE = re.compile(rb"\[\s*([-+.0-9eE]+)\s*\]")
 # Of a pixel that is not 0, scaled in any of the usual ways; and how many of those of an image are so, where floats are.
@@ -449,8 +452,8 @@ def _decoded(text: str, name: str) -> bytes:
     kind, data = "", text.strip()
     if data[:5].lower() == "data:":
         head, _, data = data.partition(",")
-        kind, *settings = (word.strip().lower() for word in head[5:].split(";"))
-        if not data.strip():
+        kind, *settings = (word.strip().lower() for word in head[5:_LONGEST_HEAD].split(";"))
+        if not data or data.isspace():
             raise DataError(f"{name} is a data URL with nothing in it: a canvas has to have a width and a height.")
         if "base64" not in settings:
             raise DataError(f'{name} is no base64. Send what canvas.toDataURL() gives: "data:image/png;base64,..."')
@@ -459,10 +462,10 @@ def _decoded(text: str, name: str) -> bytes:
     elif "://" in data[:40] or data[:5].lower() == "blob:":
         raise DataError(f"{name} is an address, and nothing is fetched from there. Send the picture itself.")
     # Of a line each 76 characters, for addresses (- and _), and without = at the end: all of them are usual.
-    plain = "".join(data.split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        content = binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
-    except ValueError:  # binascii's error is one
+        plain = data.encode("ascii").translate(_STANDARD, _SPACES).rstrip(b"=")
+        content = binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
+    except ValueError:  # binascii's and codecs' errors are some
         content = b""
     if not content:
         raise DataError(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
+from digitlab.network.formats.hdf5 import _MOST_DESCRIPTION_BYTES, Hdf5Error, Hdf5File
 
 h5py = pytest.importorskip("h5py")
 
@@ -188,6 +189,37 @@ def test_messages_that_nobody_asked_for_are_not_kept() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**23
     finally:
         tracemalloc.stop()
+
+
+def test_texts_that_stand_for_each_other_take_no_more_than_a_network_has() -> None:
+    """A megabyte, told three thousand times over, took six gigabytes."""
+    one = b"x" * (2**20 - 77)
+
+    def fill(file: Any) -> None:
+        file.attrs["texts"] = [one.decode(), *["y"] * 3_000]
+
+    content = made(fill)
+    # Length, heap and number of the first, behind which stands the second, of length 1.
+    found = re.search(re.escape(struct.pack("<I", len(one))) + rb"(?s:.{12})\x01\0\0\0", content)
+    assert found is not None
+    at = found.start()
+    first, others = content[at : at + 16], content[at + 16 : at + 16 * 3_001]
+    content = content.replace(others, first * 3_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Hdf5Error, match="damaged"):
+            Hdf5File(content).texts(Hdf5File(content).find(""))
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_description_that_is_read_over_and_over_is_left() -> None:
+    file = Hdf5File(CONTENT + bytes(2**20))
+    for _ in range(_MOST_DESCRIPTION_BYTES // 2**20):
+        file._bytes(0, 2**20)
+    with pytest.raises(Hdf5Error, match="damaged"):
+        file._bytes(0, 2**20)
 
 
 @settings(max_examples=200)

@@ -249,3 +249,22 @@ def test_thousands_of_tensors_in_one_file_cost_no_more_than_it_has(tmp_path: Pat
             tensor.external_data[2].value = str(2**21)
 
     assert "too many for a network" in refused(changed(path, add))
+
+
+def test_the_same_weights_used_a_thousand_times_are_not_copied_as_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of 45 MB took more than six gigabytes."""
+    monkeypatch.setattr("digitlab.network.formats.onnx_walk._MOST_NUMBERS", 100_000)
+    square = np.eye(100, dtype=np.float32)
+    nodes = [node("MatMul", [f"h{k}", "s"], f"h{k + 1}") for k in range(30)]
+    nodes = [node("MatMul", ["x", "first"], "h0"), *nodes, node("MatMul", ["h30", "last"], "y")]
+    constants = {"first": np.ones((784, 100), np.float32), "s": square, "last": np.ones((100, 10), np.float32)}
+    with pytest.raises(RunError, match="computes with more than 100,000 weights"):
+        load_model_file(saved(tmp_path / "m.onnx", nodes, constants, shape=("n", 784)))
+
+
+def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], "h"), node("Neg", ["x"], "h"), node("MatMul", ["h", "last"], "y")]
+    with pytest.raises(RunError, match="a result of one name"):
+        load_model_file(saved(tmp_path / "m.onnx", nodes, {"last": np.ones((784, 10), np.float32)}, shape=("n", 784)))

@@ -41,6 +41,8 @@ _LONGEST_NAME = 256
 _MOST_DIMENSIONS = 8
 _MOST_LEVELS = 8
 _MOST_TEXTS, _MOST_TEXT_BYTES = 4_096, 2**20
+# Of all texts together, and of all that is not an array: the same bytes can stand for any number of them.
+_MOST_TEXTS_BYTES, _MOST_DESCRIPTION_BYTES = 2**24, 2**27
 _DAMAGED = "its HDF5 data are cut short or damaged."
 _UNKNOWN = "its HDF5 data are in a layout that Keras does not write."
 
@@ -79,6 +81,8 @@ class Hdf5File:
 
     content: Content
     _steps: int = field(default=0, init=False)
+    _n_read: int = field(default=0, init=False)
+    _n_text_bytes: int = field(default=0, init=False)
     _groups: dict[int, dict[str, int]] = field(default_factory=dict, init=False)
     _heaps: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict, init=False)
 
@@ -173,6 +177,13 @@ class Hdf5File:
     # ---- objects and groups ----
 
     def _bytes(self, address: int, n: int) -> bytes:
+        self._n_read += n
+        if self._n_read > _MOST_DESCRIPTION_BYTES:
+            raise Hdf5Error(_DAMAGED)
+        return self._numbers_at(address, n)
+
+    def _numbers_at(self, address: int, n: int) -> bytes:
+        """Return bytes of an array, of which there are as many as whoever asks knows."""
         if n < 0 or address < 0 or address + n > len(self.content):
             raise Hdf5Error(_DAMAGED)
         return self.content[address : address + n]
@@ -352,6 +363,7 @@ class Hdf5File:
         if kind == 3:  # texts of one length
             if n * width > len(data):
                 raise Hdf5Error(_DAMAGED)
+            self._count_text(n * width)
             texts = [data[i * width : (i + 1) * width].rstrip(b"\0") for i in range(n)]
         elif kind == 9 and parts[1][1] & 0x0F == 1:  # texts that lie elsewhere
             texts = [self._global(*_numbers("<IQI", data, 16 * i)) for i in range(n)]
@@ -378,7 +390,13 @@ class Hdf5File:
         place, n = self._heaps[heap].get(index, (0, 0)) if length else (0, 0)
         if length > n or length > _MOST_TEXT_BYTES:
             raise Hdf5Error(_DAMAGED)
+        self._count_text(length)
         return self._bytes(place, length)
+
+    def _count_text(self, n_bytes: int) -> None:
+        self._n_text_bytes += n_bytes
+        if self._n_text_bytes > _MOST_TEXTS_BYTES:
+            raise Hdf5Error(_DAMAGED)
 
     # ---- numbers ----
 
@@ -386,7 +404,7 @@ class Hdf5File:
         if len(layout) >= 18 and layout[0] in (3, 4) and layout[1] == _CONTIGUOUS:
             address, size = struct.unpack_from("<QQ", layout, 2)
             if size == n_bytes:
-                return self._bytes(address, n_bytes)
+                return self._numbers_at(address, n_bytes)
         if len(layout) >= 4 and layout[0] in (3, 4) and layout[1] == _COMPACT:
             (size,) = struct.unpack_from("<H", layout, 2)
             if size == n_bytes and len(layout) >= 4 + size:
@@ -410,7 +428,7 @@ class Hdf5File:
             n_chunks -= 1
             if mask or n_chunks < 0 or size > 2 * n_bytes + 2**10:
                 raise Hdf5Error(_DAMAGED)
-            data = self._bytes(address, size)
+            data = self._numbers_at(address, size)
             for step in reversed(steps):
                 data = _unfiltered(data, step, n_bytes, dtype.itemsize)
             if len(data) != n_bytes or any(at >= n for at, n in zip(place, shape, strict=True)):

@@ -143,6 +143,9 @@ def read_graph(path: Path) -> Graph:
         raise unusable(path, why, lacks=len(graph.node) > 0)
     if graph.sparse_initializer or model.functions:
         raise unusable(path, "it has sparse weights or functions of its own. Export it without them.", lacks=True)
+    names = [name for node in graph.node for name in node.output if name]
+    if len(set(names)) < len(names):
+        raise unusable(path, "several of its operations give a result of one name. Export the model again.")
     tensors = _Tensors(path)
     constants = {_text(tensor.name): tensors.array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if _text(value.name) not in constants]

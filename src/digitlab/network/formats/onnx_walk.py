@@ -24,6 +24,8 @@ from digitlab.network.layers import Flatten, Layer, Shape
 _COPIES, _MORE_VALUES = 8, 10_000
 # A scale and an offset of every single value: MNIST's images with 256 channels have fewer.
 _MOST_SCALED = 2**18
+# Of all layers and scales together; a file may use the same numbers a thousand times.
+_MOST_NUMBERS = 50_000_000
 # Whoever divides pixels by more than this has pixels of 0 to 255: their deviation is 79, and that of 0 to 1 is 0.31.
 _LEAST_DIVISOR = 20.0
 _SCALE_TOLERANCE = 1e-6
@@ -41,6 +43,7 @@ class Walk:
         self.left_values = _COPIES * sum(array.size for array in self.constants.values()) + _MORE_VALUES
         self.names = {graph.input}
         self.steps: list[Weighted | Affine] = []
+        self._n_numbers = 0
         #: Shape of one image or row in digitlab's order, once it is known which axis is which.
         self.shape: Shape | None = None
         self.input_shape: Shape | None = None
@@ -75,7 +78,9 @@ class Walk:
             if not self.steps and not self.graph.takes_bytes and np.median(np.abs(factor)) < 1.0 / _LEAST_DIVISOR:
                 factor = factor * 255.0  # its pixels are 0 to 255
             if np.abs(factor - 1.0).max() > _SCALE_TOLERANCE or np.abs(offset).max() > _SCALE_TOLERANCE:
-                self.steps.append(self._affine(factor, offset))
+                affine = self._affine(factor, offset)
+                self._count(affine.factor.size + affine.offset.size)
+                self.steps.append(affine)
         assert self.shape is not None
         return self.shape
 
@@ -155,7 +160,13 @@ class Walk:
 
     def add(self, layer: Layer, weights: tuple[NDArray[np.float32], ...] = ()) -> None:
         self.shape = layer.output_shape(self.shape or ())
+        self._count(sum(array.size for array in weights))
         self.steps.append((layer, weights))
+
+    def _count(self, n: int) -> None:
+        self._n_numbers += n
+        if self._n_numbers > _MOST_NUMBERS:
+            raise NetworkError(f"it computes with more than {_MOST_NUMBERS:,} weights, too many for digitlab.")
 
     def became_image(self) -> None:
         assert self.shape is not None
