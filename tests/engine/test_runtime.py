@@ -19,9 +19,9 @@ import pytest
 
 import digitlab as dl
 from digitlab.engine import runtime, runtime_process
+from digitlab.engine.models import opened_model
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.runtime_process import layouts_of
-from digitlab.engine.sequential import opened_model
 from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.exporting.writers import write_onnx
 from digitlab.network.formats.files import LackingError, load_model_file

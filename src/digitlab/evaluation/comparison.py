@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
-from digitlab.engine.sequential import Model, Sequential, opened_model
+from digitlab.engine.models import Model, opened_model
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
