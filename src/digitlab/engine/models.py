@@ -85,7 +85,7 @@ def load_model(
     return _from_known(checkpoint, threads)
 
 
-def _from_known(checkpoint: Checkpoint, threads: int | None) -> Sequential:
+def _from_known(checkpoint: Checkpoint, threads: int | None = None) -> Sequential:
     model = Sequential.from_checkpoint(checkpoint, threads=threads)
     if told_scale(checkpoint) == OWN:
         model._learned_scale = 1.0  # whoever gives it other pixels is warned
@@ -111,7 +111,7 @@ def opened_model(
     out: str | Path = "runs",
     pixels: str | None = None,
     known: Split | None = None,
-    threads: int | None = None,
+    network: str | Path | Architecture | None = None,
 ) -> OpenedModel:
     """Open a run or a model file to answer digits: every door's way, on which the scale of a file's pixels is found.
 
@@ -120,14 +120,14 @@ def opened_model(
     """
     note = ""
     try:
-        checkpoint = open_model(path, out, pixels)
+        checkpoint = open_model(path, out, pixels, network)
     except LackingError as error:
-        other = RuntimeModel(error.path, error.why, threads)
+        other = RuntimeModel(error.path, error.why)
         if pixels is None:
             fit = _fitting(other, other.digest, known)
             pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
         return OpenedModel(other.rescaled(PixelScale.of(pixels)), {}, pixels, note)
-    model = _from_known(checkpoint, threads)
+    model = _from_known(checkpoint)
     if not is_model_file(path):
         pixels = OWN.text
     elif pixels is None and told_scale(checkpoint) is None:
@@ -136,7 +136,7 @@ def opened_model(
         if fit is not None:
             checkpoint = with_pixels(checkpoint, fit.scale)
             if not fit.scale.is_own:
-                model = _from_known(checkpoint, threads)
+                model = _from_known(checkpoint)
     return OpenedModel(model, checkpoint.metadata, pixels, note)
 
 
