@@ -120,7 +120,7 @@ class RuntimeModel:
     architecture : RuntimeNetwork
         The shape of what it takes and gives; it has no layers.
     digest : str
-        The SHA-256 of the file.
+        A SHA-256 of all that is answered with: the file, and the weights in files beside it.
 
     Raises
     ------
