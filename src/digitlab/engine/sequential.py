@@ -31,9 +31,11 @@ from digitlab.engine.images import (
 from digitlab.engine.keras_bridge import keras_network, save_model, save_weights, to_keras, weights_in
 from digitlab.engine.keras_words import (
     Compiled,
+    asked_images,
     callbacks_of,
     check_others,
     compiled_of,
+    evaluated,
     loss_of,
     missing_name,
     optimizer_of,
@@ -42,13 +44,12 @@ from digitlab.engine.keras_words import (
 from digitlab.engine.loop import crop_epochs, steps
 from digitlab.engine.optimizers import LiveRate, Optimizer
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.layers import Layer
 from digitlab.network.pixels import PixelScale
 from digitlab.network.zoo import architecture as architecture_of
-from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
+from digitlab.values import EpochRecord, StepRecord, usual_names
 
 __all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
 
@@ -190,9 +191,7 @@ class Sequential:
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
         runner = None if architecture.answers_maps else CpuRunner(architecture, threads)
         n = 0 if architecture.answers_maps else architecture.n_classes
-        named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
-        default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
-        names = tuple(default if class_names is None else class_names)
+        names = usual_names(n) if class_names is None else tuple(class_names)
         if len(names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(names)} names were given.")
         self.architecture, self.class_names = architecture, names
@@ -448,11 +447,7 @@ class Sequential:
         NetworkError
             If an answer is no number, because the weights are too large.
         """
-        if others:
-            check_others("predict", others)
-        images = x if images is None else images
-        if images is None:
-            raise ConfigError("predict needs images: model.predict(images).")
+        images = asked_images(images, x, others)
         if self._maps_runner is None:
             wrapped = wrap_images(self.architecture, images)
             if self._learned_scale is not None:
@@ -533,10 +528,7 @@ class Sequential:
         if self._learned_scale is not None:
             _warn(scale_told(labelled.images.pixels, self._learned_scale))
         answers = self._finite(self.runner.predict(labelled.images))
-        found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
-        if verbose in (1, 2):
-            print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
-        return dict(zip(self.metrics_names, found, strict=True)) if return_dict else found
+        return evaluated(answers, labelled.labels, verbose, self.metrics_names if return_dict else None)
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **others: Any) -> None:
         """Say how ``fit`` trains, as in Keras; it may be left out.
@@ -597,47 +589,29 @@ class Sequential:
         """
         batch_size, epochs = whole_number("batch_size", batch_size, 1), whole_number("epochs", epochs, 1)
         seed = whole_number("seed", seed, 0)
-        told = self._settings
-        loss_name, smoothing = (told.loss, told.label_smoothing) if loss is None else loss_of(loss)
+        compiled = self._settings
+        loss_name, smoothing = (compiled.loss, compiled.label_smoothing) if loss is None else loss_of(loss)
         label_smoothing = smoothing if label_smoothing is None else label_smoothing
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
         _check_loss(loss_name, x, validation_data)
         chosen = self._chosen(optimizer)
+        settings: dict[str, Any] = {
+            "batch_size": batch_size, "epochs": epochs, "optimizer": chosen, "shuffle": shuffle, "seed": seed,
+            "label_smoothing": label_smoothing,
+        }  # fmt: skip
         if isinstance(x, Crops):
             validation_crops = validation_data if isinstance(validation_data, Crops) else None
             live = self._start_rate(chosen, schedule, epochs * -(-len(x) // batch_size))
             self.maps_runner.start_training()
-            return crop_epochs(
-                self.maps_runner,
-                x,
-                batch_size=batch_size,
-                epochs=epochs,
-                optimizer=chosen,
-                learning_rate=live.of_step,
-                shuffle=shuffle,
-                seed=seed,
-                label_smoothing=label_smoothing,
-                validation=validation_crops,
-            )
+            return crop_epochs(self.maps_runner, x, learning_rate=live.of_step, validation=validation_crops, **settings)
         training = self.labelled(x, () if y is None else y)
         validation = None
         if validation_data is not None and not isinstance(validation_data, Crops):
             validation = self.labelled(*validation_pair(validation_data))
         live = self._start_rate(chosen, schedule, epochs * -(-len(training) // batch_size))
         self.runner.start_training(min(batch_size, len(training)))
-        return steps(
-            self.runner,
-            training,
-            batch_size=batch_size,
-            epochs=epochs,
-            optimizer=chosen,
-            learning_rate=live.of_step,
-            shuffle=shuffle,
-            seed=seed,
-            label_smoothing=label_smoothing,
-            validation=validation,
-        )
+        return steps(self.runner, training, learning_rate=live.of_step, validation=validation, **settings)
 
     def _chosen(self, optimizer: Any) -> Optimizer:
         """Return the optimizer that is given, or the compiled one at the rate that a callback has left it with."""
