@@ -19,6 +19,7 @@ from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
 from digitlab.engine.images import (
     LabelledImages,
+    are_finite,
     as_pixels,
     held_out,
     scale_of,
@@ -482,8 +483,7 @@ class Sequential:
 
     def _finite(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
         # Weights that are finite one by one may have sums that are not.
-        # Both are NaN where one is; an array of booleans would take memory for every answer.
-        if answers.size and not np.isfinite([answers.max(), answers.min()]).all():
+        if not are_finite(answers):
             raise NetworkError(
                 f"{self.name} answers with what is no number (NaN or infinite): its weights are too large. Use those "
                 "of an earlier epoch, or train again with a smaller learning rate."
