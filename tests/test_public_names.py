@@ -46,6 +46,9 @@ def test_every_name_can_be_imported_and_has_a_docstring(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'digitlab' has no attribute 'cnn'"):
         digitlab.cnn  # noqa: B018
+    for name in ("layers", "models", "datasets", "optimizers", "utils"):
+        with pytest.raises(AttributeError, match=f"module 'digitlab' has no attribute '{name}': "):
+            getattr(digitlab, name)
 
 
 def test_names_are_listed_for_completion():

@@ -92,6 +92,20 @@ _HOMES = {
     "look_inside": "explanation.inside",
 }
 
+# What others have, and what to write here.
+_ELSEWHERE = {
+    "Input": "Sequential(layers, input_shape=(28, 28, 1)) tells the shape of the images",
+    "Model": "Sequential(layers, input_shape=(28, 28, 1)) is a network of layers one after the other",
+    "callbacks": "Keras' callbacks listen to fit, too",
+    "datasets": "digitlab.MnistData.load() gives MNIST, and MnistData.load(path) your own set",
+    "layers": "layers are digitlab.Conv2D, digitlab.Dense ...",
+    "losses": "the loss is the cross-entropy; leave it out",
+    "models": "digitlab.Sequential and digitlab.load_model",
+    "optimizers": "optimizers are digitlab.Adam, AdamW and SGD",
+    "predict": 'digitlab.load_model("runs/NAME").predict(images) answers images, digitlab.read(photo) reads photos',
+    "utils": "labels are numbers or one-hot rows, as you have them",
+}
+
 __all__ = [
     "ELU",
     "SGD",
@@ -144,9 +158,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         from digitlab.errors import MissingNameError
 
-        advice = (
-            ": Sequential(layers, input_shape=(28, 28, 1)) tells the shape of the images" if name == "Input" else ""
-        )
+        advice = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
         raise MissingNameError(f"module 'digitlab' has no attribute {name!r}{advice}")
     return getattr(importlib.import_module(f"digitlab.{_HOMES[name]}"), name)
 

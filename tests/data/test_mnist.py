@@ -370,3 +370,13 @@ def test_all_images_come_in_their_order_and_are_not_copied() -> None:
 def test_a_number_that_cannot_be_chosen_is_a_sentence(n: int) -> None:
     with pytest.raises(ConfigError, match="test images"):
         choose_images(SPLIT, n, seed=0)
+
+
+def test_what_other_libraries_data_has_is_told_in_this_ones_words():
+    data = MnistData.load()
+    with pytest.raises(DataError, match=r"The parts of a set are data\.training, data\.validation and data\.test"):
+        (_x_train, _y_train), (_x_test, _y_test) = data
+    with pytest.raises(DataError, match=r"x, y = data\.test\.images, data\.test\.labels"):
+        _x, _y = data.test
+    with pytest.raises(AttributeError, match=r"MnistData has no attribute 'x_train'\. The parts of a set"):
+        data.x_train  # noqa: B018

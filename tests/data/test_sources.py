@@ -10,6 +10,7 @@ import pickle
 import re
 import shutil
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -224,6 +225,53 @@ def as_parquet(arrays, folder):
     return folder
 
 
+def as_parquet_with_hashes(arrays, folder):
+    as_parquet(arrays, folder)
+    for k, path in enumerate(sorted((folder / "mnist").iterdir())):
+        path.rename(path.with_name(f"{path.stem}-{k + 0xB42F7CB9BA2A9A0D:016x}.parquet"))
+    return folder
+
+
+def as_csv_with_labels_beside(arrays, folder):
+    parts = (("Train", "60k", *arrays[:2]), ("Test", "10k", *arrays[2:]))
+    for part, n, images, labels in parts:
+        text = csv_text(images, labels, heading=part == "Train").decode().splitlines()
+        pixels = "\n".join(line.split(",", 1)[1] for line in text)
+        (folder / f"csv{part}Images {n} x 784.csv").write_text(pixels)
+        (folder / f"csv{part}Label {n} x 1.csv").write_text("\n".join(map(str, labels.tolist())))
+    return folder
+
+
+def as_csv_with_one_hot_labels_beside(arrays, folder):
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+        text = csv_text(images, labels).decode().splitlines()
+        (folder / f"X_{part}.csv").write_text("\n".join(line.split(",", 1)[1] for line in text))
+        rows = [",".join(map(str, row)) for row in np.eye(10)[labels].tolist()]
+        (folder / f"y_{part}.csv").write_text("\n".join([",".join(f"class{k}" for k in range(10)), *rows]))
+    return folder
+
+
+def as_csv_of_whole_decimals(arrays, folder):
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+        text = csv_text(images.astype(float), labels.astype(float), heading=part == "train")
+        (folder / f"{part}.csv").write_bytes(text)
+    return folder
+
+
+def as_csv_of_words(arrays, folder):
+    words = np.array(CLASS_NAMES)
+    (folder / "mnist_train.csv").write_bytes(csv_text(arrays[0], words[arrays[1]]))
+    (folder / "mnist_test.csv").write_bytes(csv_text(arrays[2], words[arrays[3]], heading=False, last=True))
+    return folder
+
+
+def as_csv_that_pandas_named_by_its_first_row(arrays, folder):
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+        names = ["0", *(f"0.{k}" for k in range(1, 785))]
+        (folder / f"{part}.csv").write_bytes(",".join(names).encode() + b"\n" + csv_text(images, labels, heading=False))
+    return folder
+
+
 FORMS = [form for name, form in dict(globals()).items() if name.startswith("as_")]
 
 
@@ -272,7 +320,19 @@ def as_folders_of_other_names(arrays, folder):
     return as_class_folders(arrays, folder / "mnist_png" / "mnist_png", ("training", "testing")).parents[1]
 
 
-@pytest.mark.parametrize("form", [as_class_folders, as_names, as_a_table_of_names, as_folders_of_other_names])
+def as_names_that_end_in_the_label(arrays, folder):
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+        (folder / part).mkdir()
+        for k, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            name = f"{k}-num{label}.png" if part == "train" else f"img{k:05}_{label}.png"
+            (folder / part / name).write_bytes(png(image))
+    return folder
+
+
+PICTURES = [as_class_folders, as_names, as_a_table_of_names, as_folders_of_other_names, as_names_that_end_in_the_label]
+
+
+@pytest.mark.parametrize("form", PICTURES)
 def test_pictures_give_the_same_images_with_their_labels(form, excerpt, expected, tmp_path):
     data = MnistData.load(form(excerpt, tmp_path))
 
@@ -321,7 +381,7 @@ def test_few_digits_are_turned_only_where_it_is_clear(n, mnist, tmp_path):
     for start in range(0, 2000, n):
         some = slice(start, start + n)
         arrays.append((mnist.training.images[some], mnist.training.labels[some]))
-    from digitlab.data.shaping import is_transposed
+    from digitlab.data.upright import is_transposed
 
     assert not any(is_transposed(*pair, "mnist", CLASS_NAMES) for pair in arrays)
     turned = [is_transposed(images.transpose(0, 2, 1), labels, "mnist", CLASS_NAMES) for images, labels in arrays]
@@ -347,10 +407,13 @@ def letters(excerpt, first=1):
     return images, labels.astype(np.uint8), test, labels[: len(test)].astype(np.uint8)
 
 
-def test_emnists_letters_are_numbered_from_a_and_turned_by_their_name(excerpt, tmp_path):
+@pytest.mark.parametrize("folder", ["", "gzip/"])
+def test_emnists_letters_are_numbered_from_a_and_turned_by_their_name(folder, excerpt, tmp_path):
     arrays = letters(excerpt)
-    (tmp_path / "emnist-letters-mapping.txt").write_text("".join(f"{k} {k + 64} {k + 96}\n" for k in range(1, 27)))
-    data = MnistData.load(as_idx(arrays, tmp_path, [f"gzip/emnist-letters-{name}.gz" for name in EMNIST]))
+    mapping = "".join(f"{k} {k + 64} {k + 96}\n" for k in range(1, 27))
+    as_idx(arrays, tmp_path, [f"{folder}emnist-letters-{name}.gz" for name in EMNIST])
+    (tmp_path / folder / "emnist-letters-mapping.txt").write_text(mapping)
+    data = MnistData.load(tmp_path)
     assert data.class_names == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert data.test.labels.tolist() == (arrays[3] - 1).tolist()
     np.testing.assert_array_equal(data.test.images, arrays[2].transpose(0, 2, 1))
@@ -543,6 +606,16 @@ def test_many_pictures_come_from_the_cache_until_one_changes(excerpt, tmp_path, 
     assert len(decoded) == N_TRAINING + 2 * N_TEST
 
 
+def test_whoever_reads_many_pictures_is_told_how_many_have_been(excerpt, tmp_path):
+    from digitlab.data.pictures import watching
+
+    as_class_folders(excerpt, tmp_path)
+    told = []
+    with watching(lambda *counts: told.append(counts)):
+        MnistData.load(tmp_path)
+    assert told == [(0, N_TEST), (0, N_TRAINING)]
+
+
 def test_a_folder_for_validation_is_kept_for_it(excerpt, tmp_path):
     images, labels, test, of_test = excerpt
     as_class_folders((images, labels, test, of_test), tmp_path, ("train", "valid"))
@@ -554,7 +627,126 @@ def test_a_folder_for_validation_is_kept_for_it(excerpt, tmp_path):
     assert [len(data.training), len(data.validation), len(data.test)] == [N_TRAINING, N_TEST, 50]
 
 
+def test_names_that_count_say_no_labels(excerpt, tmp_path):
+    for k, image in enumerate(excerpt[0][:30]):
+        (tmp_path / f"img_{k}.png").write_bytes(png(image))
+    with pytest.raises(DataError, match="nothing says what they show"):
+        MnistData.load(tmp_path)
+
+
+def test_a_table_for_training_says_nothing_of_the_pictures_for_the_test(excerpt, tmp_path):
+    """As Kaggle's competitions have it: both are counted from 0, and what is to be handed in is no table of labels."""
+    for part, images in (("train", excerpt[0]), ("test", excerpt[2])):
+        (tmp_path / part).mkdir()
+        for k, image in enumerate(images):
+            (tmp_path / part / f"{k}.png").write_bytes(png(image))
+    rows = [f"{k},{label}" for k, label in enumerate(excerpt[1].tolist())]
+    (tmp_path / "train.csv").write_text("\n".join(["id,digit", *rows]))
+    (tmp_path / "sample_submission.csv").write_text("\n".join(["id,digit", *(f"{k},0" for k in range(N_TEST))]))
+    data = MnistData.load(tmp_path)
+    assert data.notes[0] == f"{N_TEST} pictures for test have no labels, and were left out."
+    known = {image.tobytes(): label for image, label in zip(*excerpt[:2], strict=True)}
+    everything = data.everything()
+    assert [known[image.tobytes()] for image in everything.images] == everything.labels.tolist()
+
+
+@pytest.mark.parametrize("heading", ["filename,label", "label,filename", "name;digit", ""])
+def test_pictures_whose_labels_stand_in_a_table_are_framed(heading, excerpt, tmp_path):
+    """The heading is no class, so that all classes are digits."""
+    is_label_first, delimiter = heading.startswith("label"), ";" if ";" in heading else ","
+    rows = [heading] if heading else []
+    for k, (image, label) in enumerate(zip(excerpt[0][:30], excerpt[1][:30].tolist(), strict=True)):
+        (tmp_path / f"img_{k}.png").write_bytes(png(np.kron(255 - image, np.ones((3, 3), np.uint8))))
+        rows.append(delimiter.join([str(label), f"img_{k}.png"] if is_label_first else [f"img_{k}.png", str(label)]))
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    data = MnistData.load(tmp_path)
+    assert data.class_names == CLASS_NAMES
+    assert data.notes[0] == "30 of 30 pictures are not 28 x 28 pixels and were framed as MNIST's digits are."
+    assert np.bincount(data.everything().labels).tolist() == np.bincount(excerpt[1][:30]).tolist()
+
+
+def test_heic_pictures_are_opened_or_told_with_the_next_step(excerpt, tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    for k, (image, label) in enumerate(zip(excerpt[0][:20], excerpt[1][:20].tolist(), strict=True)):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        drawn = Image.fromarray(255 - image).resize((112, 112))
+        drawn.convert("RGB").save(tmp_path / str(label) / f"{k}.{'heic' if k % 2 else 'png'}")
+    assert len(MnistData.load(tmp_path).everything()) == 20
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = MnistData.load(tmp_path)
+    assert len(data.everything()) == 10
+    assert "10 of 20 pictures could not be read: " in data.notes[1]
+    assert data.notes[1].endswith(
+        "(it is HEIC, as iPhones save photos: pip install 'digitlab[heic]', or save it as JPEG)."
+    )
+
+
 # ---- which set is meant, and what cannot be ----
+
+
+def test_a_set_that_is_there_in_two_forms_is_taken_and_that_is_told(excerpt, tmp_path):
+    """As Kaggle's Fashion-MNIST: the tables hold the same images in another order."""
+    as_idx(excerpt, tmp_path)
+    for part, images, labels in (("train", *excerpt[:2]), ("test", *excerpt[2:])):
+        order = np.random.default_rng(1).permutation(len(labels))
+        (tmp_path / f"fashion-mnist_{part}.csv").write_bytes(csv_text(images[order], labels[order]))
+    data = MnistData.load(tmp_path)
+    assert data.class_names == FASHION
+    assert data.notes[0].startswith("It is there in 2 forms, with the same images; t10k-images-idx3-ubyte and what")
+    np.testing.assert_array_equal(data.test.images, excerpt[2])
+    (tmp_path / "fashion-mnist_test.csv").write_bytes(csv_text(excerpt[2], (excerpt[3] + 1) % 10))
+    with pytest.raises(DataError, match="holds 2 sets"):
+        MnistData.load(tmp_path)
+
+
+def test_keras_folder_of_several_sets_gives_the_one_on_top_and_names_the_others(excerpt, expected, tmp_path):
+    as_keras(excerpt, tmp_path)
+    as_idx(excerpt, tmp_path / "fashion-mnist", [f"{name}.gz" for name in NAMES])
+    data = MnistData.load(tmp_path)
+    assert data.digest == expected.digest
+    assert data.class_names == CLASS_NAMES
+    assert data.notes == (f"Other sets that lie deeper were passed over: {tmp_path / 'fashion-mnist'}.",)
+
+
+def test_tables_of_other_things_are_passed_over(excerpt, expected, tmp_path):
+    """As in the folder that every notebook of Colab begins with."""
+    (tmp_path / "mnist_train_small.csv").write_bytes(csv_text(*excerpt[:2], heading=False))
+    (tmp_path / "mnist_test.csv").write_bytes(csv_text(*excerpt[2:], heading=False))
+    for part in ("train", "test"):
+        (tmp_path / f"california_housing_{part}.csv").write_text("longitude,latitude\n-114.31,34.19\n")
+    assert MnistData.load(tmp_path).digest == expected.digest
+
+
+def test_an_excerpt_that_lies_beside_the_set_is_not_taken(excerpt, tmp_path):
+    """As Kaggle has MNIST as JPEG, with a test part that has no labels."""
+    as_class_folders(excerpt[:2], tmp_path / "trainingSet", ("trainingSet",))
+    as_class_folders((excerpt[0][:30], excerpt[1][:30]), tmp_path / "trainingSample", ("trainingSample",))
+    for part in ("testSet", "testSample"):
+        (tmp_path / part / part).mkdir(parents=True)
+        for k, image in enumerate(excerpt[2][:20]):
+            (tmp_path / part / part / f"img_{k}.png").write_bytes(png(image))
+    data = MnistData.load(tmp_path)
+    assert len(data.everything()) == N_TRAINING
+    assert data.notes[0] == "20 pictures for test have no labels, and were left out."
+
+
+def test_kuzushijis_classes_are_called_as_its_map_says(excerpt, tmp_path):
+    arrays = (excerpt[0], np.arange(N_TRAINING) % 49, excerpt[2], np.arange(N_TEST) % 49)
+    for name, array in zip(("train-imgs", "train-labels", "test-imgs", "test-labels"), arrays, strict=True):
+        np.savez(tmp_path / f"k49-{name}.npz", array)
+    rows = [f"{k},U+{0x3042 + k:04X},{chr(0x3042 + k)}" for k in range(49)]
+    (tmp_path / "k49_classmap.csv").write_text("\n".join(["index,codepoint,char", *rows]), encoding="utf-8")
+    assert MnistData.load(tmp_path).class_names == tuple(chr(0x3042 + k) for k in range(49))
+
+
+def test_a_path_may_begin_at_home_and_what_is_none_is_told(excerpt, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    as_keras(excerpt, tmp_path)
+    assert len(MnistData.load("~/mnist.npz").test) == N_TEST
+    for wrong in (5, b"mnist", ["a"], "", "https://example.org/mnist.npz"):
+        with pytest.raises(DataError, match=r"told by its path|is an address"):
+            MnistData.load(wrong)
 
 
 def test_of_several_sets_one_has_to_be_named_and_can_be(excerpt, transposed, tmp_path):
@@ -627,6 +819,8 @@ def test_kaggles_table_without_labels_is_left_out_or_told(excerpt, tmp_path):
             gzip.compress(pickle.dumps([1])),
             r"mnist\.pkl\.gz is a pickle, which is never unpickled here",
         ),
+        ("mnist-train.tfrecord-00000-of-00001", b"x", r"is TensorFlow's: load the set with tfds\.as_numpy"),
+        ("mnist_784.arff", b"x", r"is Weka's and OpenML's: load the set with sklearn"),
         ("training.pt", b"PK", r"is a pickle, which is never unpickled"),
         ("emnist-letters.mat", b"MATLAB", r"is MATLAB's: load it with scipy\.io\.loadmat"),
         ("mnist_png.tar.gz", gzip.compress(b"x"), r"is an archive: unpack it and name the folder"),

@@ -185,6 +185,8 @@ def test_what_a_keras_model_has_and_this_has_not_is_told(model: dl.Sequential) -
         model.evalute(BYTES, LABELS)  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="none can be frozen"):
         model.trainable = False
+    with pytest.raises(NetworkError, match="as get_weights returns them"):
+        model.set_weights(None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="trains"):
         model(BYTES, training=True)
     with pytest.raises(ConfigError, match="needs images"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import digitlab as dl
-from digitlab.errors import NetworkError
+from digitlab.errors import ConfigError, NetworkError
 
 pytestmark = pytest.mark.interop
 pytest.importorskip("sklearn")
@@ -155,7 +155,7 @@ def test_a_scaler_that_leaves_a_few_pixels_as_they_are_is_no_other_scale(digits:
 
 
 @pytest.mark.parametrize(("learned", "asked", "advice"), [(255, 1, "X * 255"), (16, 1, "X * 16"), (1, 255, "X / 255")])
-def test_images_in_another_scale_than_was_learned_are_warned_of(
+def test_images_in_another_scale_than_was_learned_are_answered_in_theirs_and_warned_of(
     digits: Any, learned: int, asked: int, advice: str
 ) -> None:
     shares = (digits[0][:100] > 127).reshape(100, -1).astype(np.float32)
@@ -163,4 +163,10 @@ def test_images_in_another_scale_than_was_learned_are_warned_of(
     classifier.predict(shares * learned)
     classifier.predict(shares[:1] * 0)
     with pytest.warns(UserWarning, match=re.escape(advice)):
-        classifier.predict(shares * asked)
+        found = classifier.predict_proba(shares * asked)
+    assert np.array_equal(found, classifier.predict_proba(shares * learned))
+
+
+def test_a_batch_size_that_is_none_is_told(digits: Any) -> None:
+    with pytest.raises(ConfigError, match="batch_size must be a whole number of at least 1; got None"):
+        quick(batch_size=None).fit(digits[0][:20], digits[1][:20])

@@ -337,6 +337,12 @@ def _tables() -> list[bytes]:
     return [text.encode() for text in ("\n".join([heading, *rows]), "\r\n".join(rows), "\n".join(decimals))]
 
 
+def _tables_apart() -> dict[str, bytes]:
+    images, labels = _digits()
+    pixels = "\n".join(",".join(map(str, row)) for row in images.reshape(-1, 784).tolist())
+    return {"X": pixels.encode(), "y": "\n".join(["label", *map(str, labels.tolist())]).encode()}
+
+
 def _parquet_files() -> list[bytes]:
     # Its own allocator reserves a gigabyte at once, which is all that there is here.
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
@@ -366,6 +372,8 @@ def _zipped_sets() -> list[bytes]:
         {f"{k % 10}_{k}.png": content for k, content in enumerate(small)},
         {"labels.csv": "\n".join(["file,label", *(f"{k}.png,{k % 4}" for k in range(12))]).encode()}
         | {f"all/{k}.png": content for k, content in enumerate(small)},
+        {f"{part}_train.csv": _tables_apart()[part] for part in "Xy"},
+        {f"{k % 3}/{k}.heic": content for k, content in enumerate(_heic_photos())},
         {
             "emnist-letters-train-images-idx3-ubyte": idx[0],
             "emnist-letters-train-labels-idx1-ubyte.gz": gzip.compress(idx[1]),

@@ -91,7 +91,7 @@ def test_equal_settings_are_equal_layers() -> None:
 
 
 def test_layers_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(MissingNameError, match="cannot be given another units"):
         Dense(10).units = 11  # type: ignore[misc]
 
 
@@ -281,4 +281,8 @@ def test_attributes_that_keras_layers_have_are_told_of() -> None:
         assert not hasattr(layer, name)
     with pytest.raises(MissingNameError, match=r"model.get_weights\(\)"):
         layer.get_weights()  # type: ignore[attr-defined]
+    for name, sentence in (("trainable", "every layer is trained"), ("units", r"make one anew, dataclasses\.replace")):
+        with pytest.raises(MissingNameError, match=sentence):
+            setattr(layer, name, 5)
+    assert layer.units == 3
     assert pickle.loads(pickle.dumps(layer)) == copy.deepcopy(layer) == dataclasses.replace(layer) == layer

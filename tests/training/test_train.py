@@ -359,3 +359,10 @@ def test_the_default_training_stays_below_400_mb(tmp_path):
     assert float(child.stdout) < 400
     (run,) = map(Run, tmp_path.iterdir())
     assert (run.info().status, run.info().epochs_done) == ("complete", 10)
+
+
+def test_settings_may_be_written_into_the_call(small, tmp_path):
+    run = dl.train(small, tmp_path, epochs=1, seed=3)
+    assert TrainConfig.from_dict(run.read_json(CONFIG)["config"]) == dataclasses.replace(small, epochs=1, seed=3)
+    with pytest.raises(ConfigError, match=r"There is no setting 'epoch'\. Did you mean 'epochs'"):
+        dl.train(out=tmp_path, epoch=1)

@@ -16,6 +16,7 @@ from digitlab.cli.terminal import (
     results_table,
     right,
     say,
+    saying_that_it_reads,
     stdout,
     with_network,
 )
@@ -82,7 +83,8 @@ def evaluate(
 
     run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, out)
-    mnist = MnistData.load(own_folder(found) if data is None else data)
+    with saying_that_it_reads(data):
+        mnist = MnistData.load(own_folder(found) if data is None else data)
     known = mnist.validation if len(mnist.validation) else mnist.training  # a choice is not made by test images
     opened = opened_model(run if found is None else found.path, out, pixels, known)
     model = opened.model

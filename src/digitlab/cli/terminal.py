@@ -13,8 +13,8 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any, Self
 
@@ -54,6 +54,8 @@ Pixels = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 StateNetwork = Annotated[str | None, Parameter(name="--network")]
 
 _MOST_WORKERS = 8  # by default: each may hold a photo of 50 megapixels
+
+_READING_AFTER_S, _READING_EVERY_S = 2.0, 10.0
 
 #: What is said where nothing would be seen for a while.
 COMPILING = "Compiling the kernels for this processor, once: some 10 seconds. Later runs begin at once."
@@ -142,6 +144,31 @@ def say(sentence: str, *, style: str = "") -> None:
     console = stderr()
     # Where nobody reads along, a line is a line, however long.
     console.print(Text(shown(sentence), style=style), soft_wrap=not console.is_terminal)
+
+
+@contextmanager
+def saying_that_it_reads(data: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Say so where it takes long to read somebody's own data, and of many pictures how many have been read."""
+    from digitlab.data.pictures import watching
+
+    if data is None:
+        yield
+        return
+    counts: list[int] = []
+    done = threading.Event()
+
+    def tell() -> None:
+        wait_s = _READING_AFTER_S
+        while not done.wait(wait_s):
+            say(f"Reading the images in {data} ..." + (" {:,} of {:,}.".format(*counts) if counts else ""))
+            wait_s = _READING_EVERY_S
+
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        with watching(lambda n_read, n: counts.__setitem__(slice(None), (n_read, n))):
+            yield
+    finally:
+        done.set()
 
 
 def say_error(sentence: str, hint: str = "") -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 
@@ -25,6 +25,7 @@ from digitlab.cli.terminal import (
     results_table,
     right,
     say,
+    saying_that_it_reads,
     show_command,
     stderr,
     stdout,
@@ -51,7 +52,6 @@ _STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
 # A batch takes milliseconds when its kernels are in the cache.
 _COMPILING_AFTER_S = 1.0
 _FRAMES_PER_S = 10
-_READING_AFTER_S = 2.0
 
 
 def given(settings: TrainSettings | None) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def train(
             _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
             return 0
     with Interruption() as interruption:
-        with _saying_that_it_reads(config, quiet=quiet):
+        with saying_that_it_reads(None if config is None or quiet else config.data):
             session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
         assert session.run is not None  # there is a folder, so there is a run
         run = session.run
@@ -221,21 +221,6 @@ def train(
         _show(session, run, evaluation, timings)
     _tell_places(run, report, evaluation, timings, as_json=as_json, quiet=quiet)
     return 0
-
-
-@contextmanager
-def _saying_that_it_reads(config: TrainConfig | None, *, quiet: bool) -> Iterator[None]:
-    """Say so where it takes long to read somebody's own data, such as a folder of many pictures."""
-    if quiet or config is None or config.data is None:
-        yield
-        return
-    timer = threading.Timer(_READING_AFTER_S, say, (f"Reading the images in {config.data} ...",))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _config(

@@ -12,8 +12,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from digitlab.data.idx import MAX_BYTES, idx_content, parse_idx
-from digitlab.data.storage import Readable, open_ordinary
-from digitlab.data.survey import Item, open_archive, read_up_to, shown_list, telling_of_archive
+from digitlab.data.storage import Readable, open_ordinary, read_up_to
+from digitlab.data.survey import Item, open_archive, shown_list, telling_of_archive
 from digitlab.errors import DataError
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -29,10 +29,11 @@ def read_array(item: Item) -> NDArray[Any]:
     """Read the one array of an IDX, ``.npy`` or ``.npz`` file, in native byte order."""
     with item.open() as stream:
         start = bytes(read_up_to(stream, 6))
+        whole = _Rest(start, stream)
         if start == _NPY:
-            return _npy(_Rest(start, stream), str(item))
+            return _npy(whole, str(item))
         if not start.startswith(_ZIP):
-            return parse_idx(idx_content(stream, str(item), start=start), str(item))
+            return parse_idx(idx_content(whole, str(item)), str(item))
     arrays = read_arrays(item)
     if len(arrays) != 1:
         raise DataError(

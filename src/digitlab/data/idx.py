@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.storage import Readable, compressing, reading, reason_of, replacing
+from digitlab.data.storage import Readable, compressing, read_up_to, reading, reason_of, replacing
 from digitlab.errors import DataError, StorageError
 
 #: The largest content read unless told otherwise: about twice the largest file of EMNIST.
@@ -32,7 +32,6 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 }
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MAX_DIMENSIONS = 8
-_CHUNK_BYTES = 2**20
 
 
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
@@ -65,19 +64,10 @@ def read_idx_content(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
         return idx_content(stream, str(path), max_bytes=max_bytes)
 
 
-def idx_content(stream: Readable, name: str, *, max_bytes: int = MAX_BYTES, start: bytes = b"") -> bytearray:
-    """Return the bytes of an IDX file from a stream, of which ``start`` has been read already."""
-    content = bytearray(start)
-
-    def read_up_to(n_bytes: int) -> None:
-        while len(content) < n_bytes:
-            chunk = stream.read(min(n_bytes - len(content), _CHUNK_BYTES))
-            if not chunk:
-                break
-            content.extend(chunk)
-
-    read_up_to(4)
-    read_up_to(_header_bytes(content, name))
+def idx_content(stream: Readable, name: str, *, max_bytes: int = MAX_BYTES) -> bytearray:
+    """Return the bytes of an IDX file from a stream."""
+    content = read_up_to(stream, 4)
+    content += read_up_to(stream, _header_bytes(content, name) - len(content))
     *_, n_bytes = _layout(content, name)
     if n_bytes > max_bytes:
         raise DataError(
@@ -85,7 +75,7 @@ def idx_content(stream: Readable, name: str, *, max_bytes: int = MAX_BYTES, star
             "If it is meant to be so large, pass a larger max_bytes."
         )
     # One byte more, which also has the decompressor read and check the end of its stream.
-    read_up_to(n_bytes + 1)
+    content += read_up_to(stream, n_bytes + 1 - len(content))
     _check_length(len(content), n_bytes, name)
     return content
 

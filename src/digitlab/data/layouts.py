@@ -29,47 +29,27 @@ _WHATS = {
     **dict.fromkeys(("labels", "label", "lbls", "y", "target", "targets"), LABELS),
 }
 # Said of the format, the kind of picture, or nothing.
-_FILLERS = frozenset(
-    (
-        "",
-        "idx",
-        "idx1",
-        "idx2",
-        "idx3",
-        "idx4",
-        "ubyte",
-        "byte",
-        "int",
-        "set",
-        "dataset",
-        "npy",
-        "bin",
-        "png",
-        "jpg",
-        "csv",
-    )
-)
+_FILLERS = re.compile("(idx[1-4]?|ubyte|byte|int|set|dataset|small|npy|bin|png|jpg|csv)?")
+# What publishers add: the part of so many, with what it is hashed to, and "60k x 784".
+_ADDED = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]{16})?| *\(\d+\)| ?\d+k x \d+", re.IGNORECASE)
 _ORDER = {"": 0, ".gz": 1, ".xz": 2}
-_PICTURES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")
-)
+_PICTURES = re.compile(r"\.(png|jpe?g?|jpg|jfif|bmp|gif|tiff?|webp|p[gpbn]m|hei[cf]|avif)")
 _TABLES = frozenset((".csv", ".tsv", ".parquet"))
 _PUBLISHED = (".idx", ".bin", ".ubyte", ".idx1-ubyte", ".idx3-ubyte", ".idx2-int", ".byte")
-#: What other programs keep sets in, and what to do about it.
+_SAVE = "with np.savez('mnist.npz', x_train=..., y_train=..., x_test=..., y_test=...)"
+#: What other programs keep sets in, and what to do about it; what says most of a folder comes first.
 _TO_CONVERT = {
-    **dict.fromkeys(
-        (".pkl", ".pickle", ".pt", ".pth"),
-        "is a pickle, which is never unpickled here, since it could run anything: load it with what wrote it, and save "
-        "its arrays with np.savez('mnist.npz', x_train=..., y_train=..., x_test=..., y_test=...)",
-    ),
-    ".mat": "is MATLAB's: load it with scipy.io.loadmat, and save its images and labels with "
-    "np.savez('mnist.npz', x_train=..., y_train=..., x_test=..., y_test=...)",
-    **dict.fromkeys((".tar", ".tgz", ".rar", ".7z", ".zip", ".bz2"), "is an archive: unpack it and name the folder"),
-    **dict.fromkeys(
-        (".h5", ".hdf5", ".tfrecord", ".arrow", ".arff", ".json", ".jsonl"),
-        "is of a kind that is not read: save its images and labels with np.savez('mnist.npz', x_train=..., "
-        "y_train=..., x_test=..., y_test=...)",
-    ),
+    (".tfrecord",): "is TensorFlow's: load the set with tfds.as_numpy(tfds.load('mnist', batch_size=-1)), and save the "
+    f"images and labels of its parts {_SAVE}",
+    (".pkl", ".pickle", ".pt", ".pth"): "is a pickle, which is never unpickled here, since it could run anything: load "
+    f"it with what wrote it, and save its arrays {_SAVE}",
+    (".mat",): f"is MATLAB's: load it with scipy.io.loadmat, and save its images and labels {_SAVE}",
+    (".arff",): "is Weka's and OpenML's: load the set with sklearn.datasets.fetch_openml('mnist_784', as_frame=False), "
+    "and save np.savez('mnist.npz', x=set.data, y=set.target)",
+    (".arrow",): "is of Hugging Face's datasets, as save_to_disk has it: save each part as Parquet, "
+    "dataset['train'].to_parquet('train.parquet')",
+    (".tar", ".tgz", ".rar", ".7z", ".zip", ".bz2"): "is an archive: unpack it and name the folder",
+    (".h5", ".hdf5", ".jsonl", ".json"): f"is of a kind that is not read: save its images and labels {_SAVE}",
 }
 # Of a table of names and labels; boxes and sizes may stand beside them.
 _MOST_COLUMNS = 16
@@ -96,8 +76,7 @@ def role_of(name: str) -> Role:
     >>> role_of("y_test").part, role_of("mnist").of_set, role_of("train-00000-of-00002").of_set
     ('test', 'mnist', '')
     """
-    name = re.sub(r"-\d{5}-of-\d{5}| *\(\d+\)", "", name)
-    words = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1-\2", name).lower())
+    words = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1-\2", _ADDED.sub("", name)).lower())
     part = what = ""
     rest = []
     for word in words:
@@ -109,7 +88,7 @@ def role_of(name: str) -> Role:
             part = _PARTS[word]
         elif word in _WHATS and not what:
             what = _WHATS[word]
-        elif word not in _FILLERS:
+        elif not _FILLERS.fullmatch(word):
             rest.append(word)
     return Role(part, what, "-".join(rest))
 
@@ -119,7 +98,7 @@ class Found:
     """A set that was found: its kind (``arrays``, ``bundle``, ``table``, ``pictures``), place, name and files.
 
     ``files`` are by part and by what they hold; of ``pictures`` that is their class, or nothing where only their names
-    or a table tell it.
+    or a table tell it. ``passed_over`` are sets that lie deeper.
     """
 
     kind: str
@@ -127,6 +106,7 @@ class Found:
     name: str
     files: dict[tuple[str, str], list[Item]] = field(default_factory=dict)
     label_tables: list[Item] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
     @property
     def parts(self) -> set[str]:
@@ -139,28 +119,30 @@ class Found:
         return min((item for items in self.files.values() for item in items), key=lambda one: (one.folders, one.name))
 
 
-def find_set(path: Path, closing: ExitStack) -> Found:
-    """Find the one set that a path means: a folder, an archive, a file, or a folder with the beginning of names.
+def find_sets(path: Path, closing: ExitStack) -> list[Found]:
+    """Find the set that a path means: a folder, an archive, a file, or a folder with the beginning of names.
 
-    An archive stays open until it is closed by ``closing``. DataError if there is none, or several.
+    Several where it is not clear which. An archive stays open until ``closing`` closes it. DataError if there is none.
     """
     if path.is_file() and not _is_zip(path):
-        _tell_kind(path.name, str(path))
-        named = [
-            found
-            for found in _sets(survey(path.parent, closing, most_deep=0))
-            if any(item.name == path.name for item in _all(found))
-        ]
-        if not named:
-            raise DataError(f"{path} is not named as a part of a set, nor by a kind of file that holds one. {_KINDS}")
-        return named[0]
+        _tell_kind([(path.name, str(path))])
+        for found in _sets(survey(path.parent, closing, most_deep=0)):
+            if any(item.name == path.name for item in _all(found)):
+                return [found]
+        raise DataError(f"{path} is not named as a part of a set, nor by a kind of file that holds one. {_KINDS}")
     if not path.exists() and path.parent.exists():
         named = [found for found in _sets(survey(path.parent, closing, most_deep=0)) if _is_called(found, path.name)]
         if not named:
             raise DataError(f"There is no folder or file {path}. Check its name.")
-        return _chosen(path.parent, named, ())
+        return _likeliest(named, path.parent)
     items = survey(path, closing)
-    return _chosen(path, _sets(items), items)
+    sets = _sets(items)
+    if likeliest := _likeliest(sets, path):
+        return likeliest
+    if sets:
+        raise DataError(f"{path} has labels ({sets[0].first.name}) but no images to them. {_KINDS}")
+    _tell_kind((item.name, str(item)) for item in items)
+    raise DataError(f"{path} holds no set of images with labels. {_KINDS}")
 
 
 def _is_zip(path: Path) -> bool:
@@ -180,29 +162,32 @@ def _all(found: Found) -> Iterable[Item]:
     return (item for items in found.files.values() for item in items)
 
 
-def _chosen(path: Path, sets: Sequence[Found], items: Sequence[Item]) -> Found:
-    """Choose the set of a folder or archive, if it is clear which; ``items`` are all files, to tell what else is."""
+def _likeliest(sets: Sequence[Found], path: Path) -> list[Found]:
+    """Return those that may be meant: what is no excerpt, can be images, is for training, and lies on top."""
     whole = [found for found in sets if found.parts]
-    # Sets for training before those that do not say for what they are, what lies on top before what is in folders.
-    whole = (
-        [found for found in whole if TRAINING in found.parts]
-        or [found for found in whole if "" in found.parts]
-        or whole
+    whole = [found for found in whole if not {"sample", "samples"} & set(found.name.split("-"))] or whole
+    if len(whole) > 1:
+        whole = [found for found in whole if found.kind != "table" or not all(map(_is_narrow, _all(found)))] or whole
+    whole = [found for found in whole if _rank(found) == min(map(_rank, whole))]
+    top = [found for found in whole if len(found.place) == min(len(other.place) for other in whole)]
+    known = {found.name for found in top}
+    for found in top:
+        found.passed_over = [_called(path, one, whole) for one in whole if one not in top and one.name not in known]
+    return top
+
+
+def _rank(found: Found) -> int:
+    """Return 0 for a set for training, 1 for one that does not say for what it is, and 2 for others."""
+    is_whole = TRAINING in found.parts or (found.kind == "bundle" and "" in found.parts)
+    return 0 if is_whole else 1 if "" in found.parts else 2
+
+
+def several(path: Path, sets: Sequence[Found]) -> DataError:
+    """Return what to say where it is not clear which set is meant."""
+    names = [_called(path if path.exists() else path.parent, found, sets) for found in sets]
+    return DataError(
+        f"{path} holds {len(sets)} sets: {shown_list(names, 10)}. Name the one you mean, as in --data {names[0]}"
     )
-    whole = [found for found in whole if len(found.place) == min(len(other.place) for other in whole)]
-    if len(whole) == 1:
-        return whole[0]
-    if whole:
-        names = [_called(path, found, whole) for found in whole]
-        raise DataError(
-            f"{path} holds {len(whole)} sets: {shown_list(names, 10)}. Name the one you mean, as in --data {names[0]}"
-        )
-    if sets:
-        lacking = sets[0]
-        raise DataError(f"{path} has labels ({lacking.first.name}) but no images to them. {_KINDS}")
-    for item in items:
-        _tell_kind(item.name, str(item))
-    raise DataError(f"{path} holds no set of images with labels. {_KINDS}")
 
 
 def _called(path: Path, found: Found, others: Sequence[Found]) -> str:
@@ -216,12 +201,13 @@ def _called(path: Path, found: Found, others: Sequence[Found]) -> str:
     return str(path.joinpath(*found.place, found.first.name))
 
 
-def _tell_kind(name: str, place: str) -> None:
-    """Say what to do about a file of a kind that is not read."""
-    inner = name.lower().removesuffix(".gz")
-    for suffix, sentence in _TO_CONVERT.items():
-        if inner.endswith(suffix):
-            raise DataError(f"{place} {sentence}.")
+def _tell_kind(items: Iterable[tuple[str, str]]) -> None:
+    """Say what to do about files, by name and place, of a kind that is not read."""
+    named = [(_ADDED.sub("", name.lower()).removesuffix(".gz"), place) for name, place in items]
+    for suffixes, sentence in _TO_CONVERT.items():
+        for name, place in named:
+            if name.endswith(suffixes):
+                raise DataError(f"{place} {sentence}.")
 
 
 def _sets(items: Sequence[Item]) -> list[Found]:
@@ -230,7 +216,7 @@ def _sets(items: Sequence[Item]) -> list[Found]:
     pictures: dict[tuple[str, ...], list[Item]] = {}
     for item in items:
         stem, suffix = item.stem_and_suffix
-        if suffix in _PICTURES:
+        if _PICTURES.fullmatch(suffix):
             pictures.setdefault(item.folders, []).append(item)
             continue
         role = role_of(stem + suffix if suffix not in (".npy", ".npz", *_TABLES) else stem)
@@ -239,6 +225,8 @@ def _sets(items: Sequence[Item]) -> list[Found]:
         # A folder is often called as the file in it.
         name = role.of_set if of_set == role.of_set else "-".join(filter(None, (of_set, role.of_set)))
         what = role.what
+        if suffix in _TABLES and "submission" in stem.lower():
+            continue  # what Kaggle wants to have back
         if suffix in _TABLES:
             kind, what = "table", LABELS if role.what == LABELS else ""
         elif suffix == ".npz" and role.what not in (IMAGES, LABELS):
@@ -317,7 +305,7 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
                 for other in others
                 if other.kind == "table"
                 for item in _all(other)
-                if item.folders in near and not item.name.lower().endswith(".parquet") and _is_narrow(item)
+                if item.folders in near and _is_narrow(item)
             ]
     taken = {id(item) for found in sets.values() for item in found.label_tables}
     for other in others:
@@ -331,6 +319,8 @@ def _picture_sets(pictures: dict[tuple[str, ...], list[Item]], others: Iterable[
 
 def _is_narrow(item: Item) -> bool:
     """Tell whether a table can be one of names and labels, rather than of pixels, by its first line."""
+    if item.name.lower().endswith(".parquet"):
+        return False
     try:
         with item.open() as stream:
             first = stream.read(4096).split(b"\n", 1)[0]

@@ -6,15 +6,17 @@ import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.data.sources import read_packaged, read_set
-from digitlab.errors import ConfigError, DataError
+from digitlab.errors import ConfigError, DataError, MissingNameError
 from digitlab.metrics import class_numbers
 from digitlab.values import CLASS_NAMES
+
+_PARTS = "The parts of a set are data.training, data.validation and data.test"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +33,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __iter__(self) -> NoReturn:
+        raise DataError(f"A split is images and labels: x, y = data.{self.name}.images, data.{self.name}.labels.")
 
     def at(self, places: NDArray[np.intp]) -> Split:
         """Return the images at these places, for the same purpose; all of them in their order without a copy."""
@@ -164,6 +169,14 @@ class MnistData:
         """Return the images of all splits as test images, for a set in which those were not told apart."""
         splits = (self.training, self.validation, self.test)
         return Split("test", np.concatenate([s.images for s in splits]), np.concatenate([s.labels for s in splits]))
+
+    def __iter__(self) -> NoReturn:
+        raise DataError(f"{_PARTS}, as in x_train, y_train = data.training.images, data.training.labels.")
+
+    if not TYPE_CHECKING:  # type checkers shall miss what is missing
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise MissingNameError(f"MnistData has no attribute {name!r}. {_PARTS}, each with images and labels.")
 
     def __repr__(self) -> str:
         sizes = f"{len(self.training):,} training, {len(self.validation):,} validation, {len(self.test):,} test"

@@ -7,19 +7,22 @@ is no writing is scaled.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.cache import read_cached, write_cached
-from digitlab.data.survey import Item
+from digitlab.data.survey import Item, shown_list
 from digitlab.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,6 +44,19 @@ _FAINT = 0.25
 _LEAST_CACHED, _CACHE_VERSION = 2_000, 1
 
 
+_report: ContextVar[Callable[[int, int], None]] = ContextVar("_report", default=lambda _n_read, _n: None)
+
+
+@contextmanager
+def watching(report: Callable[[int, int], None]) -> Iterator[None]:
+    """Tell ``report`` how many pictures of how many have been decoded, again and again while the block reads them."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
+
+
 class PictureReader:
     """Decodes pictures, and counts what could not be; ``is_writing`` says that ink of another size is framed."""
 
@@ -49,7 +65,7 @@ class PictureReader:
         self._small: list[NDArray[np.uint8]] = []
         self._is_framed: list[bool] = []
         self._kept: list[int] = []
-        self._damaged: list[str] = []
+        self._damaged: list[tuple[str, str]] = []
         self.n_added = 0
 
     def add(self, content: bytes, name: str) -> None:
@@ -83,6 +99,7 @@ class PictureReader:
         with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's word on large pictures; their size is checked here
             for start in range(0, len(items), _AT_ONCE):
+                _report.get()(start, len(items))
                 part = items[start : start + _AT_ONCE]
                 # Several at a time only where they are large: of small ones threads make it slower.
                 each = pool.map if any(self._is_framed) else map
@@ -91,7 +108,7 @@ class PictureReader:
 
     def _take(self, found: tuple[NDArray[np.uint8], bool] | str, name: str) -> None:
         if isinstance(found, str):
-            self._damaged.append(f"{name} ({found})")
+            self._damaged.append((name, found))
         else:
             self._small.append(found[0])
             self._is_framed.append(found[1])
@@ -113,14 +130,23 @@ class PictureReader:
             how = "framed as MNIST's digits are" if self._is_writing else "scaled to that"
             notes.append(f"{n:,} of {self.n_added:,} pictures are not 28 x 28 pixels and were {how}.")
         if self._damaged:
-            shown = "; ".join(self._damaged[:3]) + ("; ..." if len(self._damaged) > 3 else "")
-            notes.append(f"{len(self._damaged):,} of {self.n_added:,} pictures could not be read: {shown}.")
+            notes.append(
+                f"{len(self._damaged):,} of {self.n_added:,} pictures could not be read: {self._of_damaged()}."
+            )
         return notes
+
+    def _of_damaged(self) -> str:
+        """Return the first few names of what could not be read, each reason once."""
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self._damaged:
+            by_reason.setdefault(reason, []).append(name)
+        parts = [f"{shown_list(names, 3)} ({reason})" for reason, names in list(by_reason.items())[:3]]
+        return "; ".join(parts) + ("; ..." if len(by_reason) > 3 else "")
 
     def check(self, where: str) -> None:
         """DataError if there is nothing to learn from."""
         if not self._small:
-            raise DataError(f"None of the {self.n_added:,} pictures in {where} could be read: {self._damaged[0]}.")
+            raise DataError(f"None of the {self.n_added:,} pictures in {where} could be read: {self._of_damaged()}.")
 
 
 def _key(items: Sequence[Item], is_writing: bool) -> tuple[str, bytes] | None:
@@ -163,10 +189,25 @@ def _decoded_or_reason(content: bytes, name: str, is_writing: bool) -> tuple[NDA
     return (framed(grey) if is_writing else scaled(grey)), True
 
 
+def _container(content: bytes) -> tuple[str, ...]:
+    """Return what Pillow calls a picture that is kept as one of a video is; none for others."""
+    if content[4:8] != b"ftyp":
+        return ()
+    if content[8:12] in (b"avif", b"avis"):
+        return ("AVIF",)
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        raise DataError(
+            "it is HEIC, as iPhones save photos: pip install 'digitlab[heic]', or save it as JPEG"
+        ) from None
+    return ("HEIF",)
+
+
 def _grey(content: bytes) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
-    image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    image: Image.Image = Image.open(io.BytesIO(content), formats=_container(content) or _FORMATS)
     width, height = image.size
     most = min(_MOST_PIXELS, max(_FEW_PIXELS, _MOST_PIXELS_A_BYTE * len(content)))
     if not 0 < width * height <= most:
@@ -237,17 +278,30 @@ def scaled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image
 
 
-def label_in_name(name: str) -> str | None:
-    """Return the label that a picture's name begins with, or says: ``3_0001.png``, ``A-7.png``, ``img12_label4.png``.
+# By a word before it, as in img12_label4.png; at the beginning, as in 3_0001.png; or at the end, as in img0012_4.png.
+_IN_NAMES = (
+    r"(?:label|class|digit|num)[-_= ]?([0-9]{1,3}|[A-Za-z])(?![0-9A-Za-z])",
+    r"^([0-9]|[A-Za-z])(?=[-_. (])",
+    r"[-_ ]([0-9]|[A-Za-z])$",
+)
 
-    >>> [label_in_name(name) for name in ("3_0001.png", "b (2).jpg", "img12_label_4.png", "0001.png")]
-    ['3', 'b', '4', None]
+
+def labels_in_names(names: Sequence[str]) -> list[str | None]:
+    """Return the labels that pictures' names say, all in the same way; None where they say none.
+
+    >>> labels_in_names(["3_0001.png", "b (2).jpg", "0001.png"])
+    ['3', 'b', None]
+    >>> labels_in_names(["0-num5.png", "1-num0.png"]), labels_in_names(["img_1.png", "img_2.png", "img_10.png"])
+    (['5', '0'], [None, None, None])
     """
-    stem = name.rsplit(".", 1)[0]
-    said = re.search(r"(?:label|class|digit)[-_= ]?([0-9]{1,3}|[A-Za-z])(?![0-9A-Za-z])", stem)
-    begun = re.match(r"([0-9]|[A-Za-z])(?=[-_. (])", stem)
-    found = said or begun
-    return found.group(1) if found else None
+    for pattern in _IN_NAMES:
+        found = [re.search(pattern, name.rsplit(".", 1)[0]) for name in names]
+        labels = [match.group(1) if match else None for match in found]
+        told = [label for label in labels if label]
+        # What stands at the end may count the pictures; then none comes twice.
+        if 2 * len(told) >= len(names) and (pattern is not _IN_NAMES[-1] or len(told) >= 3 * len(set(told))):
+            return labels
+    return [None] * len(names)
 
 
 def read_pictures(
@@ -257,24 +311,20 @@ def read_pictures(
 
     Returns uint8 (n, 28, 28), texts (n,), and what people should know; None if no picture has a label.
     """
-    items: list[Item] = []
-    labels: list[str] = []
-    n_without = 0
-    for label, of_label in files.items():
-        for item in of_label:
-            told = label or table.get(item.name) or table.get(item.stem_and_suffix[0]) or label_in_name(item.name)
-            if told:
-                items.append(item)
-                labels.append(told)
-            else:
-                n_without += 1
-    if not items:
+    pairs = [(label, item) for label, of_label in files.items() if label for item in of_label]
+    others = files.get("", [])
+    for item, in_name in zip(others, labels_in_names([item.name for item in others]), strict=True):
+        names = ("/".join((*item.folders[-1:], item.name)), item.name, item.stem_and_suffix[0])
+        label = next((table[name] for name in names if table.get(name)), "") or (in_name or "" if not table else "")
+        if label:
+            pairs.append((label, item))
+    if not pairs:
         return None
     reader = PictureReader(is_writing)
-    reader.add_all(items)
+    reader.add_all([item for _, item in pairs])
     reader.check(where)
     images, kept = reader.images()
     notes = reader.notes()
-    if n_without:
+    if n_without := sum(map(len, files.values())) - len(pairs):
         notes.append(f"{n_without:,} pictures in {where} have no label and were left out.")
-    return images, np.array(labels)[kept], notes
+    return images, np.array([label for label, _ in pairs])[kept], notes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,17 +18,13 @@ FASHION = (*("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "S
 #: The hiragana of KMNIST, as they are spoken.
 KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _CAPITALS = tuple(string.ascii_uppercase)
-_BALANCED = (*string.digits, *_CAPITALS, *"abdefghnqrt")
-_BY_CLASS = (*string.digits, *_CAPITALS, *string.ascii_lowercase)
+BALANCED = (*string.digits, *_CAPITALS, *"abdefghnqrt")
+BY_CLASS = (*string.digits, *_CAPITALS, *string.ascii_lowercase)
 _MOST_CLASSES = 256
 _AT_ONCE = 4096
 # By which most MNIST examples standardize: what black and white become.
 _MEAN, _DEVIATION = 0.1307, 0.3081
 _TOLERANCE = 1e-3
-# Means of MNIST's digits answer four fifths of upright digits rightly, one third of transposed ones, and anything else
-# by chance.
-_LEAST_RIGHT, _LEAST_MORE, _LEAST_SURE = 0.6, 0.2, 3.0
-_MOST_LOOKED_AT = 2000
 
 
 # ---- images ----
@@ -111,7 +106,7 @@ def as_bytes(images: NDArray[Any], times: float, plus: float) -> NDArray[np.uint
 
     def change(part: NDArray[Any]) -> NDArray[np.uint8]:
         values = part.astype(np.float32) * np.float32(times) + np.float32(plus)
-        return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+        return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8, "C")
 
     return _in_parts(images, change)
 
@@ -204,7 +199,8 @@ def numbered(
     shift, word = 0, ""
     names: tuple[str, ...]
     if given and high < len(given):
-        names = CLASS_NAMES if tuple(given) == tuple(string.digits) else tuple(given)
+        shift = 0 if given[0] or low == 0 else 1  # EMNIST's letters begin with 1
+        names = CLASS_NAMES if tuple(given) == tuple(string.digits) else tuple(given[shift:])
     elif (family := _family(told, low, high)) is not None:
         names, shift = family
     elif high <= 9:
@@ -215,7 +211,7 @@ def numbered(
     elif present == set(range(1, 27)):
         names, shift, word = _CAPITALS, 1, "The labels 1 to 26 are taken for the letters A to Z, as EMNIST counts."
     elif present in (set(range(47)), set(range(62))):
-        names = _BALANCED if high == 46 else _BY_CLASS
+        names = BALANCED if high == 46 else BY_CLASS
         word = f"Its {len(names)} classes are taken for digits and letters in the order of EMNIST's."
     else:
         names = tuple(str(k) for k in range(high + 1))
@@ -235,9 +231,9 @@ def _family(told: str, low: int, high: int) -> tuple[tuple[str, ...], int] | Non
         if "letters" in told and high <= 26:
             return _CAPITALS, 1 if low > 0 or high == 26 else 0
         if ("balanced" in told or "bymerge" in told) and high <= 46:
-            return _BALANCED, 0
+            return BALANCED, 0
         if "byclass" in told and high <= 61:
-            return _BY_CLASS, 0
+            return BY_CLASS, 0
     if high <= 9:
         if "fashion" in told:
             return FASHION, 0
@@ -292,59 +288,18 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def names_in_mapping(text: str) -> tuple[str, ...]:
-    """Return the names of classes in EMNIST's mapping file: a label and its characters' codes a line."""
+    """Return the names of classes in a mapping: EMNIST's label and its characters' codes a line, or Kuzushiji's CSV.
+
+    >>> names_in_mapping("0 48\\n1 49"), names_in_mapping("index,codepoint,char\\n0,U+3042,x")
+    (('0', '1'), ('x',))
+    """
     found: dict[int, str] = {}
-    for line in text.splitlines()[:_MOST_CLASSES]:
-        numbers = line.split()
-        if len(numbers) < 2 or not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
+    for line in text.removeprefix("index,codepoint,char\n").splitlines()[:_MOST_CLASSES]:
+        match = re.fullmatch(r"(\d{1,5}) (\d{1,5})(?: \d{1,5})*|(\d{1,5}),U\+[0-9A-F]{4,5},(.)", line.strip(), re.ASCII)
+        if match is None:
             return ()
-        found[int(numbers[0])] = chr(int(numbers[1]))
+        label, code, other, name = match.groups()
+        found[int(label or other)] = name or chr(int(code))
     if not found or max(found) > len(found) or not all(name.isprintable() for name in found.values()):
         return ()
     return tuple(found.get(k, "") for k in range(max(found) + 1))
-
-
-# ---- which way up ----
-
-
-def is_transposed(images: NDArray[np.uint8], labels: NDArray[np.uint8], told: str, class_names: Sequence[str]) -> bool:
-    """Tell whether images are lying on their side and mirrored, as EMNIST's are: rows and columns exchanged.
-
-    Of digits, by how many MNIST's mean digits answer rightly one way and the other; of others, by the set's name.
-    """
-    says_so = "emnist" in told.lower()
-    digits = np.flatnonzero(labels < 10)
-    looks_like_digits = class_names == CLASS_NAMES or class_names in (_BALANCED, _BY_CLASS)
-    if looks_like_digits and len(digits):
-        chosen = digits[:: max(1, len(digits) // _MOST_LOOKED_AT)]
-        upright = right_by_means(images[chosen], labels[chosen])
-        turned = right_by_means(images[chosen].transpose(0, 2, 1), labels[chosen])
-        n_turned, n_upright = int((turned & ~upright).sum()), int((upright & ~turned).sum())
-        sure = (n_turned - n_upright) / max(1.0, (n_turned + n_upright) ** 0.5)
-        more = turned.mean() - upright.mean()
-        if turned.mean() >= _LEAST_RIGHT and more >= _LEAST_MORE and sure >= _LEAST_SURE:
-            return True
-        if upright.mean() >= _LEAST_RIGHT and more <= -_LEAST_MORE and sure <= -_LEAST_SURE:
-            return False
-    return says_so
-
-
-def right_by_means(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Tell which images the nearest of MNIST's mean digits answers rightly, by the angle between them: bool (n,)."""
-    means = _means()
-    rows = images.reshape(len(images), -1).astype(np.float32)
-    rows -= rows.mean(axis=1, keepdims=True)
-    found = (rows @ means.T).argmax(axis=1)
-    return np.asarray(found == labels)
-
-
-@cache
-def _means() -> NDArray[np.float32]:
-    """Return MNIST's mean digits, less their mean and of length 1: float32 (10, 784)."""
-    from digitlab.data.sources import read_packaged
-
-    files = read_packaged()
-    images, labels = files.training_images[:10_000], files.training_labels[:10_000]
-    rows = np.array([images[labels == k].mean(axis=0).reshape(-1) for k in range(10)], np.float32)
-    rows -= rows.mean(axis=1, keepdims=True)
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

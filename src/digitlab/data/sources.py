@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,12 @@ from numpy.typing import NDArray
 from digitlab.data.arrays import read_array, read_arrays
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.idx import idx_header, parse_idx, read_idx_content
-from digitlab.data.layouts import IMAGES, LABELS, TEST, TRAINING, VALIDATION, Found, find_set, role_of
+from digitlab.data.layouts import IMAGES, LABELS, TEST, TRAINING, VALIDATION, Found, find_sets, role_of, several
 from digitlab.data.pictures import has_bright_ground, read_pictures
 from digitlab.data.shaping import (
     as_bytes,
     flat_labels,
     image_stack,
-    is_transposed,
     is_written,
     names_in_mapping,
     numbered,
@@ -33,7 +33,8 @@ from digitlab.data.shaping import (
 )
 from digitlab.data.storage import holding, read_ordinary
 from digitlab.data.survey import shown_list
-from digitlab.data.tables import read_csv, read_label_table, read_parquet
+from digitlab.data.tables import read_csv, read_label_column, read_label_table, read_parquet
+from digitlab.data.upright import is_transposed
 from digitlab.errors import DataError
 from digitlab.text import listed
 from digitlab.values import CLASS_NAMES
@@ -106,12 +107,34 @@ def read_packaged() -> DigitFiles:
 
 def read_set(path: str | os.PathLike[str]) -> DigitFiles:
     """Read somebody's own set: a folder, an archive or a file of any of the kinds that `layouts` and `_raw` know."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise DataError(f"A set is a folder, an archive or a file, told by its path; got {path!r:.60}.")
+    if "://" in str(path):
+        raise DataError(f"{path} is an address. Download what it leads to, and name the file or folder.")
+    with suppress(RuntimeError):
+        path = Path(path).expanduser()
     path = Path(path)
     # Corrections are written by a Studio at any time, and two of their files belong together.
     with holding(path) if os.path.isdir(path) else nullcontext(), ExitStack() as closing:
-        found = find_set(path, closing)
-        raw = _raw(found, path)
-    return _shaped(raw, path, found)
+        sets = find_sets(path, closing)
+        if len(sets) > 1 and len({found.kind for found in sets}) < len(sets):
+            raise several(path, sets)
+        read = [_shaped(_raw(found, path), path, found) for found in sorted(sets, key=lambda one: one.kind)]
+    if any(_unordered(one) != _unordered(read[0]) for one in read[1:]):
+        raise several(path, sets)
+    if len(read) == 1:
+        return read[0]
+    taken = min(sets, key=lambda one: one.kind).first.name
+    note = f"It is there in {len(read)} forms, with the same images; {taken} and what belongs to it were taken."
+    names = next((one.class_names for one in read if one.class_names != CLASS_NAMES), CLASS_NAMES)
+    return replace(read[0], class_names=names, notes=(note, *read[0].notes))
+
+
+def _unordered(files: DigitFiles) -> list[list[bytes]]:
+    """Return the images of a set with their labels, sorted, to tell whether another has the same."""
+    pairs = [(files.training_images, files.training_labels), (files.test_images, files.test_labels)]
+    rows = [np.column_stack([labels, images.reshape(len(images), -1)]) for images, labels in pairs]
+    return [sorted(map(bytes, part)) for part in (rows if files.has_test else [np.concatenate(rows)])]
 
 
 @dataclass(eq=False)
@@ -146,23 +169,17 @@ def _of_arrays(found: Found, path: Path) -> _Raw:
         pairs[part] = (found.files[part, IMAGES][0], found.files[part, LABELS][0])
     with ThreadPoolExecutor(2 * len(pairs)) as pool:
         arrays = list(pool.map(read_array, [item for pair in pairs.values() for item in pair]))
-    by_part = zip(pairs.items(), _in_pairs(arrays), strict=True)
-    return _Raw({part: (images, labels, f"{a} / {b.name}") for (part, (a, b)), (images, labels) in by_part})
+    by_part = zip(pairs.items(), arrays[::2], arrays[1::2], strict=True)
+    return _Raw({part: (images, labels, f"{a} / {b.name}") for (part, (a, b)), images, labels in by_part})
 
 
 def _other_name(name: str, what: str) -> str:
-    pairs = [("images-idx3-ubyte", "labels-idx1-ubyte"), ("images.idx3-ubyte", "labels.idx1-ubyte")]
-    pairs += [("images", "labels"), ("imgs", "labels"), ("x_", "y_"), ("X_", "y_")]
-    for images, labels in pairs:
-        this, that = (images, labels) if what == IMAGES else (labels, images)
-        if this in name:
-            return name.replace(this, that)
+    """Return what the labels of images are called, or the images of labels; "them" where that is not clear."""
+    for pair in (("images-idx3", "labels-idx1"), ("images.idx3", "labels.idx1"), ("images", "labels"), ("x_", "y_")):
+        this, that = pair if what == IMAGES else pair[::-1]
+        if this in name.lower():
+            return re.sub(this, that, name, flags=re.IGNORECASE)
     return "them"
-
-
-def _in_pairs(arrays: Sequence[NDArray[Any]]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Return images and labels that follow each other as pairs."""
-    return list(zip(arrays[::2], arrays[1::2], strict=True))
 
 
 def _of_bundle(found: Found, path: Path) -> _Raw:
@@ -180,7 +197,7 @@ def _of_bundle(found: Found, path: Path) -> _Raw:
             given = list(arrays.values())
             if len(given) == 4 and len(given[0]) == len(given[2]) != len(given[1]):
                 given = [given[0], given[2], given[1], given[3]]  # as train_test_split gives them
-            for part, pair in zip((of_file or TRAINING, TEST), _in_pairs(given), strict=False):
+            for part, *pair in zip((of_file or TRAINING, TEST), given[::2], given[1::2], strict=False):
                 by_role[part, IMAGES], by_role[part, LABELS] = sorted(pair, key=lambda one: -one.size)
         for part, what in by_role:
             if what == IMAGES and (part, LABELS) in by_role:
@@ -194,17 +211,20 @@ def _of_bundle(found: Found, path: Path) -> _Raw:
 
 
 def _of_tables(found: Found, path: Path) -> _Raw:
-    """CSV or Parquet with a column of labels."""
+    """CSV or Parquet with a column of labels, or with a table of labels beside it."""
     raw, without = _Raw({}), []
     for (part, what), items in sorted(found.files.items()):
         if what == LABELS:
             continue
         table = read_parquet(items) if items[0].name.lower().endswith(".parquet") else read_csv(items[0])
         raw.notes += table.notes
-        if table.labels is None:
+        labels = table.labels
+        if labels is None and (part, LABELS) in found.files:
+            labels = read_label_column(found.files[part, LABELS][0], len(table.images))
+        if labels is None:
             without.append(items[0])
         else:
-            raw.parts[part] = (table.images, table.labels, str(items[0]))
+            raw.parts[part] = (table.images, labels, str(items[0]))
             raw.class_names = raw.class_names or table.class_names
     if not raw.parts:
         raise DataError(
@@ -217,11 +237,14 @@ def _of_tables(found: Found, path: Path) -> _Raw:
 
 def _of_pictures(found: Found, path: Path) -> _Raw:
     """Folders of pictures, one a class, or pictures whose names or a table say what they are."""
-    table = read_label_table(found.label_tables)
-    classes = {label for _, label in found.files if label} | set(table.values())
+    tables = {
+        part: read_label_table([t for t in found.label_tables if not part or role_of(t.name).part in ("", part)])
+        for part in sorted(found.parts)
+    }
+    classes = {label for _, label in found.files if label}.union(*(table.values() for table in tables.values()))
     is_writing = is_written(sorted(classes)) and "fashion" not in _told(path, found)
     raw, unlabelled = _Raw({}), []
-    for part in sorted(found.parts):
+    for part, table in tables.items():
         files = {label: items for (of, label), items in found.files.items() if of == part}
         read = read_pictures(files, table, str(path), is_writing=is_writing)
         if read is None:
@@ -249,6 +272,8 @@ def _told(path: Path, found: Found) -> str:
 def _shaped(raw: _Raw, path: Path, found: Found) -> DigitFiles:
     """Bring a set to images and labels as a network takes them, in a training and a test part."""
     told, notes = _told(path, found), list(raw.notes)
+    if found.passed_over:
+        notes.append(f"Other sets that lie deeper were passed over: {shown_list(found.passed_over)}.")
     stacks, labels = {}, {}
     for part, (images, of_images, where) in raw.parts.items():
         stacks[part] = image_stack(images, len(of_images), where)
@@ -284,17 +309,14 @@ def _shaped(raw: _Raw, path: Path, found: Found) -> DigitFiles:
 
 
 def _mapping(path: Path, found: Found) -> tuple[str, ...]:
-    """Return the names of classes in the mapping file that EMNIST has beside its sets."""
-    if "emnist" not in found.name:
-        return ()
+    """Return the names of classes in the file that EMNIST and Kuzushiji-49 have beside their sets."""
     item = found.first
-    if item.archive is not None:
+    if not re.search("emnist|k49", found.name) or item.archive is not None:
         return ()
-    beside = Path(item.place).with_name(f"{found.name}-mapping.txt")
-    try:
-        return names_in_mapping(read_ordinary(beside, 100_000).decode("ascii"))
-    except (OSError, ValueError):
-        return ()
+    for beside in (f"{found.name}-mapping.txt", f"{found.name}_classmap.csv"):
+        with suppress(OSError, ValueError):
+            return names_in_mapping(read_ordinary(Path(item.place).with_name(beside), 100_000).decode("utf-8"))
+    return ()
 
 
 def _source(path: Path, found: Found) -> str:

@@ -76,6 +76,17 @@ def read_ordinary(path: str | os.PathLike[str], most_bytes: int) -> bytes:
     return content
 
 
+def read_up_to(stream: Readable, n_bytes: int) -> bytearray:
+    """Return the next bytes of a stream, fewer only at its end; no more memory is taken than there are."""
+    content = bytearray()
+    while len(content) < n_bytes:
+        chunk = stream.read(min(n_bytes - len(content), _CHUNK_BYTES))
+        if not chunk:
+            break
+        content += chunk
+    return content
+
+
 def reason_of(error: BaseException) -> str:
     """Return what the system says of an error, without its number and the file's name."""
     return str(getattr(error, "strerror", None) or error)

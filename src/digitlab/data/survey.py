@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from digitlab.data.storage import Readable, decompressed, open_ordinary, reading, reason_of
+from digitlab.data.storage import Readable, decompressed, open_ordinary, read_up_to, reading, reason_of
 from digitlab.errors import DataError
 
 #: More than the largest set that people train 28 x 28 images with has pictures.
 MOST_FILES = 1_200_000
 # data/MNIST/raw/train-images-idx3-ubyte/train-images-idx3-ubyte, and one more.
 _MOST_FOLDERS_DEEP = 6
-_CHUNK_BYTES = 2**20
 # The directory of 300,000 pictures in an archive; Python makes an object of every entry before any can be asked for.
 _MOST_DIRECTORY_BYTES = 2**25
 _PACKED = (".gz", ".xz")
@@ -64,17 +63,6 @@ class Item:
         if len(content) > most_bytes:
             raise DataError(f"{self} holds more than {most_bytes:,} bytes, the most that is read. Use a smaller file.")
         return bytes(content)
-
-
-def read_up_to(stream: Readable, n_bytes: int) -> bytearray:
-    """Return the next bytes of a stream, fewer only at its end; no more memory is taken than there are."""
-    content = bytearray()
-    while len(content) < n_bytes:
-        chunk = stream.read(min(n_bytes - len(content), _CHUNK_BYTES))
-        if not chunk:
-            break
-        content += chunk
-    return content
 
 
 def survey(path: Path, closing: ExitStack, *, most_deep: int = _MOST_FOLDERS_DEEP) -> list[Item]:

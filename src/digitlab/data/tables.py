@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import warnings
@@ -31,19 +32,7 @@ _ROWS_AT_ONCE = 16
 _MOST_VALUES = 4 * 64 * 64
 _LABEL_NAMES = ("label", "labels", "class", "target", "digit", "y", "class_label", "character", "number", "category")
 _IMAGE_NAMES = ("image", "img", "images", "picture", "png", "pixels", "x")
-_FILE_NAMES = (
-    "file",
-    "filename",
-    "file_name",
-    "image",
-    "path",
-    "image_path",
-    "name",
-    "id",
-    "image_id",
-    "img",
-    "picture",
-)
+_FILE_NAMES = ("file", "filename", "file_name", "image", "path", "image_path", "name", "id", "image_id", *_IMAGE_NAMES)
 _INDEX_NAMES = ("", "index", "unnamed: 0", "id", "row", "rownames")
 _NEWLINE, _CR = 10, b"\r"
 _HUGE = 1e9
@@ -82,13 +71,9 @@ def read_csv(item: Item) -> Table:
         labels: list[Any] = []
         n_bytes = n_rows = 0
         for chunk in lines:
-            pixels: NDArray[Any]
-            rows = _quickly(chunk, delimiter, len(cells))
-            if rows is None:
-                pixels, of_rows = _carefully(chunk, delimiter, len(cells), columns, n_rows + bool(names), item)
-            else:
-                pixels = rows[:, columns.pixels]
-                of_rows = [] if columns.label is None else rows[:, columns.label].tolist()
+            pixels, of_rows = _apart(chunk, delimiter, len(cells), columns) or _carefully(
+                chunk, delimiter, len(cells), columns, n_rows + bool(names), item
+            )
             values.append(pixels)
             labels += of_rows
             n_rows += len(pixels)
@@ -100,37 +85,67 @@ def read_csv(item: Item) -> Table:
     images = values[0] if len(values) == 1 else np.concatenate(values)
     if columns.label is None:
         return Table(images, None)
-    columns = columns.with_label_last_if_first_is_constant(images, labels)
-    if columns.is_swapped:
-        label = images[:, -1].copy()
-        images = np.column_stack([np.asarray(labels, images.dtype), images[:, :-1]])
-        return Table(images, label)
+    if not columns.is_sure and len(labels) > 1 == len(set(labels)) < len(set(images[:1000, -1].tolist())):
+        # Without names the label stands first; but where that is one number and the last column is not, last.
+        return Table(np.column_stack([np.asarray(labels, images.dtype), images[:, :-1]]), images[:, -1].copy())
     return Table(images, np.array(labels))
 
 
+def read_label_column(item: Item, n_images: int) -> NDArray[Any]:
+    """Read the labels of so many images, a line each, with or without a heading: (n,), or (n, n_classes) if one-hot."""
+    rows = _short_rows(item)
+    width = len(rows[-1]) if rows else 0
+    if len(rows) - n_images not in (0, 1) or any(len(row) != width for row in rows):
+        raise DataError(
+            f"{item} has {len(rows):,} lines, and there are {n_images:,} images; a line an image was expected, with or "
+            "without a heading. Check that the two belong together."
+        )
+    rows = rows[-n_images:]
+    if width > 2:
+        try:
+            return np.array(rows, np.float32)
+        except ValueError:
+            raise DataError(
+                f"{item} has {width} columns; labels, or one-hot rows, were expected. Correct it."
+            ) from None
+    return np.array([row[-1].strip() for row in rows])
+
+
 def read_label_table(items: Sequence[Item]) -> dict[str, str]:
-    """Read which picture has which label from tables of file names and labels: labels by name, without folders."""
+    """Read which picture has which label from tables of file names and labels: by name, alone and with its folder."""
     found: dict[str, str] = {}
     for item in items:
-        text = item.read(_CHUNK_BYTES * 16).decode("utf-8", "replace").lstrip("\ufeff")
-        first = text.split("\n", 1)[0]
-        delimiter = max((",", ";", "\t", " "), key=first.count)
-        try:
-            rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
-        except csv.Error as error:
-            raise DataError(f"{item} is no table of file names and labels: {error}. Correct it.") from None
+        rows = _short_rows(item)
         names = [cell.strip().lower() for cell in rows[0]] if rows else []
-        of_file = next((k for name in _FILE_NAMES for k, cell in enumerate(names) if cell == name), None)
-        of_label = next((k for name in _LABEL_NAMES for k, cell in enumerate(names) if cell == name), None)
-        if of_label is None and len(names) == 2:
-            of_file, of_label = 0, 1
-        if of_label is None or (of_file is None and len(names) != 2):
+        of_file, of_label = _place(names, _FILE_NAMES), _place(names, _LABEL_NAMES)
+        is_headed = of_file is not None or of_label is not None
+        if len(names) == 2:
+            # One name tells the other column, and without any the label stands last.
+            of_file = (0 if of_label is None else 1 - of_label) if of_file is None or of_file == of_label else of_file
+            of_label = 1 - of_file
+        if of_file is None or of_label is None:
             continue
-        of_file = 1 - of_label if of_file is None else of_file
-        for row in rows:
+        for row in rows[is_headed:]:
             if len(row) > max(of_file, of_label):
-                found[Path(row[of_file].strip()).name] = row[of_label].strip()
+                parts = Path(row[of_file].strip()).parts[-2:]
+                found |= dict.fromkeys(("/".join(parts), "".join(parts[-1:])), row[of_label].strip())
     return found
+
+
+def _place(names: Sequence[str], wanted: Sequence[str]) -> int | None:
+    """Return which column has the first of the wanted names that is there."""
+    return next((names.index(name) for name in wanted if name in names), None)
+
+
+def _short_rows(item: Item) -> list[list[str]]:
+    """Return the rows of a table without pixels."""
+    text = item.read(_CHUNK_BYTES * 16).decode("utf-8", "replace").lstrip("\ufeff")
+    first = text.split("\n", 1)[0]
+    try:
+        delimiter = max((",", ";", "\t", " "), key=first.count)
+        return [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise DataError(f"{item} is no table of file names and labels: {error}. Correct it.") from None
 
 
 @dataclass(frozen=True)
@@ -140,19 +155,13 @@ class _Columns:
     pixels: NDArray[np.intp]
     label: int | None
     is_sure: bool
-    is_swapped: bool = False
-
-    def with_label_last_if_first_is_constant(self, images: NDArray[Any], labels: list[Any]) -> _Columns:
-        """Without names the label stands first; but where that is one number and the last column is not, last."""
-        if self.is_sure or len(labels) < 2 or len(set(labels)) > 1 or len(set(images[:1000, -1].tolist())) < 2:
-            return self
-        return _Columns(self.pixels, self.label, True, True)
 
 
 def _header(cells: Sequence[str]) -> list[str]:
     """Return the names of the columns, if that is what a first line holds; numbers in a row are names, too."""
     if all(_is_number(cell) for cell in cells):
-        is_counted = len(cells) > 16 and cells == [str(k) for k in range(len(cells))]
+        # A row of pixels has some number twice; pandas counts columns, or the cells of what it takes for names.
+        is_counted = len(cells) > 16 and len(set(cells)) == len(cells)
         return [f"column {cell}" for cell in cells] if is_counted else []
     # The first row of a table whose label is a text, such as A.
     if sum(not _is_number(cell) for cell in cells) == 1 and len(cells) > 16 and cells[0].lower() not in _LABEL_NAMES:
@@ -164,7 +173,7 @@ def _header(cells: Sequence[str]) -> list[str]:
 
 def _columns(cells: Sequence[str], names: Sequence[str], item: Item) -> _Columns:
     n = len(cells)
-    label = next((k for wanted in _LABEL_NAMES for k, name in enumerate(names) if name == wanted), None)
+    label = _place(names, _LABEL_NAMES)
     kept = [k for k in range(n) if k != label and (not names or names[k] not in _INDEX_NAMES)]
     if label is None and not _is_size(len(kept)) and _is_size(len(kept) - 1):
         texts = [k for k in (0, n - 1) if not names and not _is_number(cells[k])]
@@ -234,9 +243,42 @@ class _Chunks:
             yield self._rest.rstrip(b"\n") + b"\n"
 
 
+def _apart(chunk: bytes, delimiter: bytes, n_columns: int, columns: _Columns) -> tuple[NDArray[Any], list[Any]] | None:
+    """Return the pixels and labels of lines of numbers, whose label may be a text; None where that is not so simple."""
+    rows = _numbers(chunk, delimiter, n_columns)
+    if rows is not None:
+        return rows[:, columns.pixels], [] if columns.label is None else rows[:, columns.label].tolist()
+    is_first = columns.label == 0
+    if not is_first and columns.label != n_columns - 1:
+        return None
+    whole = chunk.replace(_CR, b"").split(b"\n")[:-1]
+    lines = [line.partition(delimiter) if is_first else line.rpartition(delimiter) for line in whole]
+    rows = _numbers(b"".join(line[2 * is_first] + b"\n" for line in lines), delimiter, n_columns - 1)
+    try:
+        labels = [line[2 - 2 * is_first].decode().strip().strip('"').strip() for line in lines]
+    except UnicodeDecodeError:
+        return None
+    return None if rows is None or "" in labels else (rows[:, columns.pixels - is_first], labels)
+
+
+def _numbers(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[Any] | None:
+    """Read lines of any numbers: uint8 or float32 (n, n_columns); None if they hold anything else."""
+    # As pandas writes whole numbers of a column that has, or had, holes: 255.0.
+    whole = chunk.replace(_CR, b"").replace(b".0" + delimiter, delimiter).replace(b".0\n", b"\n")
+    rows = _quickly(whole, delimiter, n_columns)
+    if rows is not None or not chunk.strip():
+        return rows
+    try:
+        text = io.TextIOWrapper(io.BytesIO(chunk), "ascii")
+        decimals = np.loadtxt(text, np.float32, comments=None, delimiter=delimiter.decode(), quotechar='"', ndmin=2)
+    except ValueError:
+        return None
+    return decimals if decimals.shape[1] == n_columns and (np.abs(decimals) < _HUGE).all() else None
+
+
 def _quickly(chunk: bytes, delimiter: bytes, n_columns: int) -> NDArray[np.uint8] | None:
     """Read lines of whole numbers from 0 to 255: uint8 (n, n_columns); None if they hold anything else."""
-    content = np.frombuffer(chunk.replace(_CR, b""), np.uint8)
+    content = np.frombuffer(chunk, np.uint8)
     ends = np.flatnonzero((content == delimiter[0]) | (content == _NEWLINE))
     if len(ends) % n_columns:
         return None
@@ -345,8 +387,9 @@ def _parquet(file: Any, item: Item) -> Table:
     n_values = max(group.column(k).num_values for group in groups for k in range(group.num_columns))
     if n_values > _MOST_VALUES * n_rows:
         raise DataError(f"{item} says that {n_rows:,} rows hold {n_values:,} values. Use images of 28 x 28 pixels.")
-    label = next((name for wanted in _LABEL_NAMES for name in names if name.lower() == wanted), None)
-    image = next((name for wanted in _IMAGE_NAMES for name in names if name.lower() == wanted), None)
+    small = [name.lower() for name in names]
+    at_label, at_image = _place(small, _LABEL_NAMES), _place(small, _IMAGE_NAMES)
+    label, image = (None if at is None else names[at] for at in (at_label, at_image))
     pixels = [name for name in names if re.fullmatch(r"(pixel|px|x)?_?\d+(x\d+)?", name.lower())]
     if image is None and not _is_size(len(pixels)):
         raise DataError(

@@ -48,6 +48,7 @@ _PASSED_OVER = (
 MISSING = {
     "add_loss": "fit makes the cross-entropy small, and nothing besides",
     "add_metric": "digitlab.evaluate(model, x, y) tells accuracy, precision and recall of every class",
+    "built": "a network is built from its layers and input_shape",
     "build": "a network is built from its layers and input_shape",
     "call": "model.predict(images) answers",
     "compute_loss": "model.evaluate(x, y) returns the loss",
@@ -55,6 +56,9 @@ MISSING = {
     "export": 'digitlab.export(model, "folder", format="tfjs") or model.save("model.onnx") write it for others',
     "fit_generator": "gather the images into arrays and call fit(x, y). digitlab.train(TrainConfig(augmentation="
     '"reader")) turns and bends them anew in every epoch',
+    "inputs": "model.input_shape tells what goes in",
+    "loss": "the loss is the cross-entropy",
+    "outputs": "model.output_shape tells what comes out",
     "get_config": "model.architecture.to_dict() describes the network",
     "input": 'model.input_shape tells what goes in, and "digitlab studio" shows what every layer answers',
     "losses": "fit makes the cross-entropy small, and nothing besides",

@@ -343,7 +343,10 @@ class Sequential:
         NetworkError
             If the number of arrays or a shape differs; the message says which.
         """
-        arrays = [np.asarray(w, np.float32) for w in weights]
+        try:
+            arrays = [np.asarray(w, np.float32) for w in weights]
+        except (TypeError, ValueError):
+            raise NetworkError("Weights are a list of arrays, as get_weights returns them.") from None
         expected = self.architecture.weight_shapes
         if len(arrays) != len(expected):
             raise NetworkError(f"{self.name} has {len(expected)} weight arrays; got {len(arrays)}.")

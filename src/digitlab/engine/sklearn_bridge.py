@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.engine.images import USUAL_SCALES, unlike_learned, usual_scale
+from digitlab.engine.keras_words import whole_number
 from digitlab.engine.optimizers import Adam
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, InputError, NetworkError
@@ -71,7 +72,7 @@ class DigitClassifier(_Estimator):
         The trained network.
     largest_value_ : float
         What values are divided by: the least of 1, 16, 255 and 65,535 that none of those of ``fit`` goes beyond; 1
-        where some are below 0.
+        where some are below 0. What is asked in another of these scales is divided by that, with a warning.
     n_features_in_ : int
         Values of one image, 784.
 
@@ -137,9 +138,9 @@ class DigitClassifier(_Estimator):
         network = _fitting(self.network, self.n_features_in_, len(self.classes_))
         self.model_ = Sequential.from_architecture(network, seed=seed, threads=self.threads)
         self.model_.fit(
-            self._scaled(images),
+            self._scaled(images, self.largest_value_),
             labels,
-            batch_size=min(self.batch_size, len(images)),
+            batch_size=min(whole_number("batch_size", self.batch_size, 1), len(images)),
             epochs=self.epochs,
             optimizer=Adam(self.learning_rate),
             schedule=self.schedule,
@@ -156,8 +157,7 @@ class DigitClassifier(_Estimator):
         check_is_fitted(self)
         with _own_errors():
             images = np.asarray(validate_data(self, _rows(X), reset=False, dtype="numeric"))
-        self._check_scale(images)
-        return self.model_.predict(self._scaled(images))
+        return self.model_.predict(self._scaled(images, self._scale_of(images)))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803 - scikit-learn's name
         """Return the most probable labels, ``(n,)``."""
@@ -165,16 +165,24 @@ class DigitClassifier(_Estimator):
         labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return labels
 
-    def _check_scale(self, images: NDArray[Any]) -> None:
-        """Warn of values in another scale than those of ``fit``, which would be answered wrongly without a word."""
-        told = unlike_learned(images, self.largest_value_) if self._is_usual and images.min() >= 0 else ""
-        if told:
-            warnings.warn(told, UserWarning, stacklevel=4)
+    def _scale_of(self, images: NDArray[Any]) -> float:
+        """Return what values are to be divided by; a warning where they are in another scale than those of ``fit``."""
+        if not self._is_usual or images.min() < 0 or not unlike_learned(images, self.largest_value_):
+            return self.largest_value_
+        scale = usual_scale(float(images.max()))
+        factor = self.largest_value_ / scale
+        warnings.warn(
+            f"The values were from 0 to {self.largest_value_:g} in fit, and these are from 0 to {scale:g}, it seems. "
+            f"They are taken so; to be sure, pass X {f'* {factor:g}' if factor > 1 else f'/ {1 / factor:g}'}.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return scale
 
-    def _scaled(self, images: NDArray[Any]) -> NDArray[Any]:
-        if images.dtype == np.uint8 and self.largest_value_ == _BYTE:
+    def _scaled(self, images: NDArray[Any], scale: float) -> NDArray[Any]:
+        if images.dtype == np.uint8 and scale == _BYTE:
             return images  # the engine divides bytes itself
-        return images.astype(np.float32) / np.float32(self.largest_value_)
+        return images.astype(np.float32) / np.float32(scale)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def train(
     resume: bool = False,
     repeat: str | Path | None = None,
     on_record: Callable[[StepRecord | EpochRecord], None] | None = None,
+    **settings: Any,
 ) -> Run:
     """Train a network, evaluate it and write a report; the run keeps all that.
 
@@ -54,6 +56,8 @@ def train(
         learned again.
     on_record : callable, optional
         Told of every batch and every epoch as they happen.
+    **settings
+        Fields of ``TrainConfig``, such as ``epochs=3``, instead of those of ``config``.
 
     Returns
     -------
@@ -72,6 +76,8 @@ def train(
         If the loss becomes NaN or infinite; the last good weights are in the run.
     """
     began = time.perf_counter()
+    if settings:
+        config = TrainConfig.from_dict({**(config or TrainConfig()).to_dict(), **settings})
     if repeat is not None:
         source = find_run(repeat, out)
         if is_fine_tuned(source):

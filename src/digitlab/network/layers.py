@@ -421,6 +421,16 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 
+def _refuse(layer: Layer, name: str, _value: Any) -> None:
+    advice = "every layer is trained" if name == "trainable" else "make one anew, dataclasses.replace(layer, ...)"
+    raise MissingNameError(f"A layer of digitlab's cannot be given another {name}: {advice}.")
+
+
+# After they are made, since a frozen dataclass brings its own.
+for _kind in LAYERS.values():
+    _kind.__setattr__ = _refuse  # type: ignore[assignment,method-assign]
+
+
 def settings_of(layer: Layer) -> dict[str, Any]:
     """Return a layer's name and settings as JSON has them."""
     settings = {key: _listed(value) for key, value in asdict(layer).items()}
