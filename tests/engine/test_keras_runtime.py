@@ -18,6 +18,7 @@ from digitlab.errors import RunError
 from digitlab.network.formats.files import LackingError, load_model_file
 
 keras = pytest.importorskip("keras")
+h5py = pytest.importorskip("h5py")
 layers = keras.layers
 
 # Keras on JAX copies arrays in a way that NumPy warns of, and warns itself of its HDF5 files.
@@ -105,6 +106,36 @@ def test_it_answers_as_keras_does(made: dict[str, Any], tmp_path: Path, name: st
     question = runtime_process.opened(str(path), 1).question
     answers = np.concatenate(list(runtime_process.answered(str(path), 1, question, (1.0, 0.0), PIXELS)))
     np.testing.assert_allclose(answers, expected(made[name]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_list", [False, True], ids=["keras 2.13", "keras 1"])
+def test_sequential_networks_in_the_words_of_older_keras_answer_too(tmp_path: Path, is_list: bool) -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.SeparableConv2D(3, 5, strides=3),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    path = tmp_path / "mnist.h5"
+    network.save(path)
+    with h5py.File(path, "r+") as file:
+        described = json.loads(file.attrs["model_config"])
+        [given, first, normalization, *others] = described["config"]["layers"]
+        first["config"] |= {"batch_input_shape": [None, 28, 28, 1], "groups": 1, "kernel_initializer": "zeros"}
+        normalization["config"]["axis"] = [3]
+        old = [first, normalization, *others]
+        for one in () if is_list else old:
+            one |= {"module": "keras.layers", "registered_name": None}
+        described["config"] = old if is_list else {"name": "old", "layers": old}
+        file.attrs["model_config"] = json.dumps(described)
+        names = file["model_weights"].attrs["layer_names"]
+        file["model_weights"].attrs["layer_names"] = [name for name in names if name != given["config"]["name"]]
+    question = runtime_process.opened(str(path), 1).question
+    answers = np.concatenate(list(runtime_process.answered(str(path), 1, question, (1.0, 0.0), PIXELS)))
+    np.testing.assert_allclose(answers, expected(network), rtol=0, atol=1e-5)
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], None], extra: dict[str, bytes] | None = None) -> Path:

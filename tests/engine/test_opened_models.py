@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import digitlab as dl
 from digitlab.data.mnist import Split
@@ -49,6 +50,18 @@ def test_32_pixels_have_a_border_of_zeros_and_three_channels_are_equal(as_floats
         np.testing.assert_array_equal(model.predict(images.reshape(40, 784)), model.predict(given))
 
 
+@pytest.mark.parametrize("side", [14, 48, 64])
+def test_squares_of_other_sizes_get_the_digit_resized(side: int) -> None:
+    model = small((side, side, 3))
+    resized = np.stack([Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR) for image in IMAGES])
+    filled = digits_as((side, side, 3), IMAGES)
+    assert filled.dtype == np.uint8
+    if side > 28:  # Pillow also smooths what it makes smaller
+        np.testing.assert_allclose(filled[..., 2], resized, rtol=0, atol=1)
+    np.testing.assert_array_equal(model.predict(IMAGES), model.predict(filled))
+    np.testing.assert_allclose(model.predict(IMAGES / np.float32(255)), model.predict(filled), rtol=0, atol=0.01)
+
+
 def test_a_network_for_32_pixels_learns_from_28() -> None:
     data = dl.MnistData.load().training
     history = small((32, 32, 1)).fit(data.images[:2000], data.labels[:2000], batch_size=50, epochs=2)
@@ -63,7 +76,7 @@ def test_inputs_that_other_runtimes_have_are_filled_too(shape: tuple[int, ...]) 
     assert filled.sum(dtype=np.int64) == IMAGES.sum(dtype=np.int64) * (3 if 3 in shape else 1)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (14, 56, 1), (64,), (28, 28, 2), (30, 30, 1)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (14, 56, 1), (64,), (28, 28, 2), (96, 96, 1)])
 def test_an_input_that_holds_no_digit_is_a_sentence(shape: tuple[int, ...]) -> None:
     assert not holds_digit(shape)
     with pytest.raises(DataError, match=r"sequential takes images of shape \(n, .*; got \(40, 28, 28\)"):

@@ -525,7 +525,7 @@ def _whole_model(description: bytes, weights_of: bytes, **options: Any) -> bytes
     """Write an HDF5 model of a description, with the weights of a network that may be another."""
     import h5py
 
-    from digitlab.network.formats.keras_config import read_keras_config
+    from digitlab.network.formats.keras_walk import read_keras_config
 
     memory = io.BytesIO()
     numbers = np.random.default_rng(0)

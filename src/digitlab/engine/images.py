@@ -14,9 +14,12 @@ from digitlab.metrics import class_numbers
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Shape
 
-#: The images that digitlab is about, and those that LeNet-5 takes.
-_DIGIT, _PADDED = (28, 28), (32, 32)
+#: The images that digitlab is about, and the side of those that LeNet-5 takes.
+_DIGIT, _PADDED = (28, 28), 32
 _COLORS = 3
+# Of squares that digits are resized to: smaller ones are scikit-learn's digits, which are framed in another way, and a
+# test set as larger ones would take gigabytes.
+_LEAST_SIDE, _MOST_SIDE = 14, 64
 _MOST_FLOAT = float(np.finfo(np.float32).max)
 # Where they are so few, an array of booleans is made sooner than the least and the most of them are found.
 _FEW_NUMBERS = 10_000
@@ -97,14 +100,16 @@ def holds_digit(shape: Shape) -> bool:
     [True, True, True, False]
     """
     bare = tuple(n for n in shape if n != 1)
-    return bare == (math.prod(_DIGIT),) or _picture(bare) in (_DIGIT, _PADDED)
+    sides = _picture(bare)
+    is_square = len(sides) == 2 and sides[0] == sides[1]
+    return bare == (math.prod(_DIGIT),) or (is_square and _LEAST_SIDE <= sides[0] <= _MOST_SIDE)
 
 
 def digits_as(shape: Shape, images: NDArray[Any]) -> NDArray[Any]:
     """Return images of 28 x 28, ``(n, 28, 28)`` or ``(n, 28, 28, 1)``, as the input of a network that holds them.
 
-    They are flattened for ``(784,)``, get a border of zeros for 32 x 32 pixels (LeNet-5's), and are repeated for three
-    channels, last or first.
+    They are flattened for ``(784,)``, resized for squares of another side, and repeated for three channels, last or
+    first.
 
     >>> digits_as((32, 32, 3), np.ones((5, 28, 28), np.uint8)).sum()
     np.uint64(11760)
@@ -112,11 +117,27 @@ def digits_as(shape: Shape, images: NDArray[Any]) -> NDArray[Any]:
     bare = tuple(n for n in shape if n != 1)
     if bare == (math.prod(_DIGIT),) or _picture(bare) == _DIGIT == bare:
         return images.reshape(-1, *shape)
-    border = (_picture(bare)[0] - _DIGIT[0]) // 2
-    digits = np.pad(images.reshape(-1, *_DIGIT), ((0, 0), (border, border), (border, border)))
+    digits = resized_digits(images.reshape(-1, *_DIGIT), _picture(bare)[0])
     if len(bare) == 3:
         digits = np.stack([digits] * _COLORS, axis=1 if bare[0] == _COLORS else 3)
     return digits.reshape(-1, *shape)
+
+
+def resized_digits(images: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return images of 28 x 28 as squares of another side: in a border of zeros where it is 32, as LeNet-5 has them.
+
+    >>> resized_digits(np.full((2, 28, 28), 7, np.uint8), 64).mean()
+    np.float64(7.0)
+    """
+    if side == _DIGIT[0]:
+        return images
+    if side == _PADDED:
+        return np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    # Bilinear, the centers of pixels on those of pixels.
+    places = np.clip((np.arange(side) + 0.5) * _DIGIT[0] / side - 0.5, 0, _DIGIT[0] - 1)
+    table = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(_DIGIT[0]))).astype(np.float32)
+    resized = table @ images @ table.T
+    return np.asarray(np.rint(resized) if images.dtype == np.uint8 else resized, images.dtype)
 
 
 def _picture(bare: Shape) -> Shape:

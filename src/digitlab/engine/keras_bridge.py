@@ -25,7 +25,7 @@ from digitlab.network.checkpoint import Checkpoint, save_checkpoint
 from digitlab.network.formats.files import MODEL_JSON, MOST_WEIGHT_BYTES, read_whole, unusable
 from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
 from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, weight_folders
-from digitlab.network.formats.keras_config import read_keras_config
+from digitlab.network.formats.keras_walk import read_keras_config
 from digitlab.network.layers import Conv2D, Dense
 from digitlab.network.pixels import PIXELS, PixelScale, with_pixels
 from digitlab.runs.listing import open_model

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.engine.images import resized_digits
 from digitlab.engine.runtime_files import Dims, Session, open_keras, open_onnx, reason_of
 from digitlab.errors import NetworkError, RunError
 from digitlab.network.formats.files import unusable
@@ -181,7 +182,7 @@ def _layout(shape: tuple[int, ...], dtype: str, batch: int | None) -> Layout | N
 
 def _as_taken(layout: Layout, images: NDArray[np.float32], scale: tuple[float, float]) -> NDArray[Any]:
     """Return images, float32 (n, 28, 28), 0-1, as a model takes them: resized, scaled, in its shape and dtype."""
-    sized = _resized(images, layout.side) * np.float32(scale[0]) + np.float32(scale[1])
+    sized = resized_digits(images, layout.side) * np.float32(scale[0]) + np.float32(scale[1])
     if layout.channels == 3:
         axis = 1 if layout.is_channels_first else 3
         sized = np.repeat(np.expand_dims(sized, axis), 3, axis)
@@ -190,18 +191,6 @@ def _as_taken(layout: Layout, images: NDArray[np.float32], scale: tuple[float, f
     if dtype.kind in "iu":
         return np.asarray(np.clip(np.rint(sized * 255), 0, 255), dtype)
     return np.ascontiguousarray(sized, dtype)
-
-
-def _resized(images: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return images of 28 x 28 as squares of another size: in a border where it is 32, as LeNet-5 has them."""
-    if side == _SIDE:
-        return images
-    if side == 32:
-        return np.pad(images, ((0, 0), (2, 2), (2, 2)))
-    # Bilinear, the centers of pixels on those of pixels.
-    places = np.clip((np.arange(side) + 0.5) * _SIDE / side - 0.5, 0, _SIDE - 1)
-    table = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(_SIDE))).astype(np.float32)
-    return np.asarray(table @ images @ table.T, np.float32)
 
 
 def _tried_images() -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from digitlab.errors import NetworkError
 from digitlab.network import Conv2D, Dense, Flatten, LeakyReLU, MaxPooling2D
 from digitlab.network.formats.files import load_model_file
 from digitlab.network.formats.keras import CONFIG, WEIGHTS, weight_folders
-from digitlab.network.formats.keras_config import read_keras_config
+from digitlab.network.formats.keras_walk import read_keras_config
 
 POLICY = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
 CONV = {"filters": 4, "kernel_size": [3, 3], "activation": "relu", "name": "c"}

@@ -129,9 +129,24 @@ def _adapted(keras: Any, k: Any) -> Any:
     return [keras.Input((784,)), normalization, k.Dense(8, activation="relu"), k.Dense(10, activation="softmax")]
 
 
+def _adapted_to_all_alike(keras: Any, k: Any) -> Any:
+    normalization = k.Normalization(axis=None)
+    normalization.adapt(np.random.default_rng(1).uniform(size=(50, 28, 28)).astype(np.float32))
+    return [keras.Input((28, 28)), normalization, k.Flatten(), k.Dense(10, activation="softmax")]
+
+
 KINDS: dict[str, Callable[[Any, Any], Any]] = {
     build.__name__[1:]: build
-    for build in (_lenet, _normalized, _augmented, _nested, _channels_first, _rearranged, _adapted)
+    for build in (
+        _lenet,
+        _normalized,
+        _augmented,
+        _nested,
+        _channels_first,
+        _rearranged,
+        _adapted,
+        _adapted_to_all_alike,
+    )
 }
 #: Those that say so take pixels of 0 to 255.
 BYTES = ("augmented", "adapted")
@@ -162,9 +177,9 @@ def _made(keras: Any, name: str, build: Any, folder: Path, images: Any, rng: np.
     weights = model.get_weights()
     for i, variable in enumerate(model.weights):
         fan_in = max(1, np.prod(weights[i].shape[:-1]))
-        if "variance" in variable.name and name != "adapted":
+        if "variance" in variable.name and not name.startswith("adapted"):
             weights[i] = rng.uniform(0.2, 2.0, weights[i].shape)
-        elif name != "adapted" or i > 2:
+        elif not name.startswith("adapted") or i > 2:
             weights[i] = rng.normal(scale=2.0 / np.sqrt(fan_in), size=weights[i].shape)
     shape = [28 if n is None else n for n in model.input_shape[1:]]
     pixels = (images.reshape(-1, *shape) / (1.0 if name in BYTES else 255.0)).astype(np.float32)

@@ -112,6 +112,27 @@ def test_names_of_keras_2_become_those_of_keras_3() -> None:
     assert harmless(old)["module"] == "keras.src.models.functional"
 
 
+def test_sequential_networks_of_keras_1_and_2_begin_with_their_input() -> None:
+    first = {"class_name": "LSTM", "config": {"units": 8, "batch_input_shape": [None, 28, 28], "time_major": False}}
+    given = {"class_name": "InputLayer", "config": {"batch_shape": [None, 28, 28], "name": "input_layer"}}
+    units = {"class_name": "LSTM", "config": {"units": 8}}
+    for config in ([first], {"name": "sequential", "layers": [first]}):
+        found = harmless({"class_name": "Sequential", "config": config})
+        assert found["config"] == {"name": "sequential", "layers": [given, units]}
+    own = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 28, 28]}}
+    [renewed, *others] = harmless({"class_name": "Sequential", "config": [own, first]})["config"]["layers"]
+    assert (renewed["config"], others) == ({"batch_shape": [None, 28, 28]}, [units])
+
+
+def test_settings_that_keras_3_does_not_know_any_more_are_left_out() -> None:
+    old = layer("SeparableConv2D", config={"filters": 4, "groups": 1, "kernel_initializer": "glorot_uniform"})
+    normalization = layer("BatchNormalization", config={"axis": [3], "dtype": {"class_name": "Policy", "config": {}}})
+    first, second = harmless(model(old, normalization))["config"]["layers"][1:]
+    assert first["config"] == {"filters": 4}
+    assert second["config"]["axis"] == 3
+    assert second["config"]["dtype"]["class_name"] == "DTypePolicy"
+
+
 @pytest.mark.parametrize("description", [{}, {"class_name": None}, {"class_name": "Dense"}, {"config": {}}])
 def test_what_is_no_model_is_told(description: dict[str, Any]) -> None:
     with pytest.raises(NetworkError):

@@ -100,6 +100,9 @@ LAST: dict[str, Any] = {"shape": ("n", 28, 28, 1)}
 
 #: What exporters write: operations, and where they differ from images (n, 1, 28, 28) in operator set 17, these.
 GRAPHS: dict[str, tuple[tuple[Operation, ...], dict[str, Any]]] = {
+    "dropout told that it does nothing": (
+        (conv(), RELU, op("Dropout", f32(0.5), np.array(False)), POOL, FLAT, dense()), {}
+    ),
     "strides": ((conv(strides=[2, 2], pads=[1, 1, 1, 1]), *END), {}),
     "strides that differ": ((conv(strides=[3, 1]), *END), {}),
     "wide border": ((conv(pads=[2, 2, 2, 2]), *END), {}),

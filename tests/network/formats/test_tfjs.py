@@ -240,6 +240,10 @@ def change(index: int, **values: Any) -> Edit:
         (lambda document: document.update(modelTopology={"node": []}), "graph model"),
         (lambda document: document.update(format="graph-model"), "graph model"),
         (lambda document: layers_of(document).append({"class_name": "Lambda", "config": {}}), "runs no code"),
+        (
+            lambda document: layers_of(document).append({"class_name": "DepthwiseConv2D", "config": {}}),
+            "DepthwiseConv2D: digitlab does not have it; use Conv2D. If you have the original, save it as .keras",
+        ),
         (lambda document: layers_of(document)[0]["config"].update(batch_input_shape=[None, 10**6, 10**6, 2]), "shape"),
     ],
 )

@@ -1,7 +1,7 @@
 """Keras' model files: ``.keras``, a zip of two JSON documents and ``model.weights.h5``, and whole models as HDF5.
 
 ``keras.models.load_model`` runs what a file names, and its safe mode was bypassed several times. Here descriptions are
-read by a whitelist (``keras_config``), weights are copied as numbers, and nothing is extracted to the disk.
+read by a whitelist (``keras_walk``), weights are copied as numbers, and nothing is extracted to the disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from digitlab.network.architecture import stem_of
 from digitlab.network.checkpoint import Checkpoint
 from digitlab.network.formats.files import MOST_JSON_BYTES, checkpoint_in, opened, parse_json, unusable
 from digitlab.network.formats.hdf5 import Content, FilePart, Hdf5Error, Hdf5File
-from digitlab.network.formats.keras_config import Arrays, ForeignLayer, ForeignStack, read_keras_config
+from digitlab.network.formats.keras_walk import Arrays, ForeignLayer, ForeignStack, read_keras_config
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"

@@ -1,10 +1,12 @@
-"""What a file may name before Keras itself is let at it: Keras' own layers and functions, and nothing that runs code.
+"""What a file may name before Keras 3 is let at it: Keras' own layers and functions, and nothing that runs code.
 
 Keras makes objects of whatever a description names: by class, by function, by a registered name, at any depth. Its safe
 mode was bypassed by each of these (CVE-2025-1550, -8747, -9905, -9906), so digitlab does not rely on it: a name that is
 not in these lists is refused before Keras is imported. Not in them is what holds code (``Lambda``), wraps another
 framework's program (``TorchModuleWrapper``, ``TFSMLayer``, ``JaxLayer``), or opens files (``StringLookup``,
 ``TextVectorization``).
+
+Descriptions of Keras 1 and 2 are written anew on the way, since Keras 3 knows not all of their settings any more.
 """
 
 from __future__ import annotations
@@ -79,9 +81,19 @@ _CLASSES: dict[str, frozenset[str]] = {
 }
 # Older files name no module, and Keras then looks where its own layers are.
 _ANY = frozenset().union(*_CLASSES.values()) | {"__keras_tensor__"}
-_MOVED: dict[Any, dict[str, Any]] = {
-    "Functional": {"module": "keras.src.models.functional"},
-    "Policy": {"module": "keras", "class_name": "DTypePolicy", "registered_name": None},
+_POLICY = {"module": "keras", "class_name": "DTypePolicy", "registered_name": None}
+# What Keras 1 and 2 called the shape of an input, in the first layer of a network or one of its own.
+_OLD_SHAPE = "batch_input_shape"
+# Settings that Keras 2 wrote, always with the same value, and Keras 3 refuses.
+_GONE = {
+    **dict.fromkeys(
+        ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D"), ("groups",)
+    ),
+    **dict.fromkeys(
+        ("SeparableConv1D", "SeparableConv2D"),
+        ("groups", "kernel_constraint", "kernel_initializer", "kernel_regularizer"),
+    ),
+    **dict.fromkeys(("GRU", "LSTM", "RNN", "SimpleRNN"), ("time_major",)),
 }
 # Makes optimizers, losses and metrics, whose names are anybody's; nothing here is trained.
 _DROPPED = ("compile_config",)
@@ -92,7 +104,8 @@ def harmless(description: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> harmless({"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "config": {}}]}})
     Traceback (most recent call last):
-    digitlab.errors.NetworkError: It names 'Lambda', which is not one of the layers that digitlab lets Keras run.
+    digitlab.errors.NetworkError: It names 'Lambda', which is not one of the layers that digitlab lets Keras run. Save \
+it with layers of Keras' own, and before it is quantized.
     """
     found = _checked(description, 0)
     if not isinstance(found, dict) or found.get("class_name") not in _MODELS:
@@ -105,12 +118,45 @@ def _checked(value: Any, depth: int) -> Any:
         raise NetworkError("It is nested deeper than a model is. Save it again.")
     if isinstance(value, Mapping):
         _check_object(value)
-        kept = {key: _checked(inner, depth + 1) for key, inner in value.items() if key not in _DROPPED}
-        # Keras 2 had them elsewhere.
-        return kept | (_MOVED.get(kept.get("class_name"), {}) if "module" in kept else {})
+        parts = _renewed(value).items()
+        return {key: _checked(inner, depth + 1) for key, inner in parts if key not in _DROPPED}
     if isinstance(value, list | tuple):
         return [_checked(inner, depth + 1) for inner in value]
     return value
+
+
+def _renewed(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an object's description as Keras 3 writes it, of one that Keras 1 or 2 may have written."""
+    kind, config = entry.get("class_name"), entry.get("config")
+    if kind == "Policy":
+        return {**entry, **_POLICY}
+    if kind == "Functional" and "module" in entry:
+        entry = {**entry, "module": "keras.src.models.functional"}
+    if kind == "Sequential" and isinstance(config, list):  # of Keras 1 and 2.0
+        config = {"name": "sequential", "layers": config}
+    if not isinstance(kind, str) or not isinstance(config, Mapping):
+        return entry
+    gone = (_OLD_SHAPE, *_GONE.get(kind, ()))
+    kept = {name: value for name, value in config.items() if name not in gone}
+    if kind == "InputLayer" and _OLD_SHAPE in config:
+        kept["batch_shape"] = config[_OLD_SHAPE]
+    if kind == "Sequential" and isinstance(config.get("layers"), list):
+        kept["layers"] = _with_input(config["layers"])
+    axis = config.get("axis")
+    if kind == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
+        kept["axis"] = axis[0]
+    return {**entry, "config": kept}
+
+
+def _with_input(layers: list[Any]) -> list[Any]:
+    """Return layers with one for the input before them, where only the first layer says what it takes."""
+    first = layers[0] if layers and isinstance(layers[0], Mapping) else {}
+    settings = first.get("config")
+    shape = settings.get(_OLD_SHAPE) if isinstance(settings, Mapping) else None
+    if shape is None or first.get("class_name") == "InputLayer":
+        return layers
+    described = {"class_name": "InputLayer", "config": {"batch_shape": shape, "name": "input_layer"}}
+    return [{**described, **{key: first[key] for key in ("module",) if key in first}}, *layers]
 
 
 def _check_object(value: Mapping[str, Any]) -> None:
@@ -142,4 +188,7 @@ def _is_one(name: Any, allowed: Iterable[str]) -> bool:
 
 
 def _refused(name: Any) -> NetworkError:
-    return NetworkError(f"It names {shown(name)}, which is not one of the layers that digitlab lets Keras run.")
+    return NetworkError(
+        f"It names {shown(name)}, which is not one of the layers that digitlab lets Keras run. Save it with layers of "
+        "Keras' own, and before it is quantized."
+    )

@@ -28,6 +28,7 @@ _MODEL: _Fields = {7: {1: {5: {5: _ROWS}}, 5: _ROWS}}
 _MOST_DIMENSIONS = 8
 # TensorProto's numbers for UINT8 to INT64, UINT32 and UINT64; and FLOAT, FLOAT16 and DOUBLE.
 _WHOLE_NUMBERS, _BROKEN_NUMBERS = (2, 3, 4, 5, 6, 7, 12, 13), (1, 10, 11)
+_TRUTHS = 9  # whether a Dropout drops, 0 or 1
 _SINGLE, _WHOLE, _TEXT, _TENSOR, _SINGLES, _WHOLES = 1, 2, 3, 4, 6, 7
 _OWN_DOMAIN = ("", "ai.onnx")
 _EXTERNAL = 1
@@ -242,7 +243,7 @@ class _Tensors:
         from onnx import numpy_helper
 
         name = shown(_text(tensor.name))
-        if tensor.data_type not in (*_WHOLE_NUMBERS, *_BROKEN_NUMBERS) or len(tensor.dims) > _MOST_DIMENSIONS:
+        if tensor.data_type not in (_TRUTHS, *_WHOLE_NUMBERS, *_BROKEN_NUMBERS) or len(tensor.dims) > _MOST_DIMENSIONS:
             raise unusable(
                 self.path, f"its numbers {name} are of a kind that digitlab does not use; use float32.", lacks=True
             )

@@ -24,11 +24,13 @@ from digitlab.network.formats.files import (
     shown,
     unusable,
 )
-from digitlab.network.formats.keras_config import Arrays, ForeignStack, is_keras_config, read_keras_config
+from digitlab.network.formats.keras_config import is_keras_config
+from digitlab.network.formats.keras_walk import Arrays, ForeignStack, read_keras_config
 from digitlab.network.layers import are_counts
 
 #: By name: how a weight is stored.
 QUANTIZATIONS: dict[str, str] = {"uint8": "<u1", "uint16": "<u2", "float16": "<f2"}
+_BY_KERAS = "If you have the original, save it as .keras: Keras answers with layers that digitlab lacks."
 _MOST_SHARDS = 1_000
 _MOST_WEIGHTS = 1_000
 # What a shard may be called: nothing that leads out of the folder, on any system.
@@ -81,7 +83,11 @@ def read_tfjs(path: Path) -> Checkpoint:
                 )
                 arrays[weight.name] = numbers.reshape(weight.shape)
         network, ordered = stack.finish(_ordered(stack, arrays))
-    except (NetworkError, RunError) as error:
+    except NetworkError as error:
+        # Code in a file is not run by Keras either.
+        step = "" if "runs no code" in str(error) else f" {_BY_KERAS}"
+        raise unusable(path, f"{error}{step}") from None
+    except RunError as error:
         text = str(error)
         raise (error if text.startswith(("The model ", "There is no ")) else unusable(path, text)) from None
     told = document.get("userDefinedMetadata")
