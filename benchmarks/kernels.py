@@ -86,9 +86,9 @@ def measured_kernels(program: Program) -> Iterator[MeasuredKernel]:
 @_njit
 def multiply_adds(numbers: Any, times: int) -> None:
     """Do 16 multiply-adds of vectors ``times`` times, all in registers."""
-    sums = load(16, numbers, 0)
+    sums = load(4, 4, numbers, 0)
     for _ in range(times):
-        sums = add_products(sums, 4, numbers, 16 * LANES, numbers, 20 * LANES)
+        sums = add_products(sums, numbers, 16 * LANES, numbers, 20 * LANES)
     store(sums, numbers, 32 * LANES)
 
 

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from digitlab.data.idx import read_idx, write_idx
     from digitlab.data.mnist import MnistData
     from digitlab.engine.callbacks import History
+    from digitlab.engine.models import load_model
     from digitlab.engine.optimizers import SGD, Adam, AdamW
-    from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn, load_model
+    from digitlab.engine.sequential import Sequential, codelab_cnn, dense_baseline, fast_cnn
     from digitlab.engine.sklearn_bridge import DigitClassifier
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
@@ -79,7 +80,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
     "fast_cnn": "engine.sequential",
-    "load_model": "engine.sequential",
+    "load_model": "engine.models",
     "read": "reading.reader",
     "read_idx": "data.idx",
     "train": "evaluation.train",

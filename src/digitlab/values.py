@@ -19,6 +19,12 @@ CLASS_NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "E
 NOT_A_DIGIT = "Not a digit"
 
 
+def usual_names(n: int) -> tuple[str, ...]:
+    """Return what ``n`` classes are called where nobody says: digits, with or without ``NOT_A_DIGIT``, or numbers."""
+    names = (*CLASS_NAMES, NOT_A_DIGIT)
+    return names[:n] if n in (len(CLASS_NAMES), len(names)) else tuple(map(str, range(n)))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, float | str):
         return value  # most of them, and they need no further questions

@@ -15,7 +15,7 @@ from PIL import Image
 from digitlab.cli.predict import read_digits
 from digitlab.data.idx import write_idx
 from digitlab.data.mnist import MnistData
-from digitlab.engine.sequential import load_model
+from digitlab.engine.models import load_model
 from digitlab.errors import DataError
 from digitlab.network import Checkpoint, architecture, save_checkpoint
 

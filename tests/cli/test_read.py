@@ -25,8 +25,9 @@ from digitlab.cli.read import _recipe, find_photos, unique_names
 from digitlab.data.mnist import MnistData
 from digitlab.engine.cpu.compiled import seal_cache
 from digitlab.errors import DataError
+from digitlab.processes import UnforeseenError
 from digitlab.reading import many
-from digitlab.reading.apart import PAGE_SECONDS, UnforeseenError
+from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.reading.reading import Box, Digit, Line, Number, Reading, ReadingOptions, Refused
 from digitlab.reading.results_file import COLUMNS
 

@@ -131,8 +131,12 @@ def test_every_command_that_takes_a_model_takes_a_state_dict_with_its_network(tm
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(image)
     given = ("--network", "codelab_cnn")
     assert "5,994 parameters" in call("summary", path, *given).out
-    own = call("evaluate", _own(tmp_path / "own.safetensors"), "--images", "50", "--json").json()
+    kept = _own(tmp_path / "own.safetensors")
+    own = call("evaluate", kept, "--images", "50", "--json").json()
     assert call("evaluate", path, *given, "--images", "50", "--json").json()["accuracy"] == own["accuracy"]
+    for pair in ((path, kept), (kept, path), (path, path)):
+        compared = call("compare", *pair, *given, "--images", "50")
+        assert (compared.code, "They give the same answer to all 50 images." in compared.out) == (0, True)
     assert len(call("predict", path, image, *given, "--json").json()) == 1
     assert call("read", image, "--model", path, *given, "--json").code == 0
     target = tmp_path / "theirs.onnx"
@@ -157,3 +161,6 @@ def test_a_network_without_a_state_dict_is_a_sentence(tmp_path: Path, call: Any,
     outcome = call("evaluate", "first", "--out", out, *given)
     assert outcome.code == 2
     assert "first is none" in outcome.err
+    outcome = call("compare", "first", _own(tmp_path / "own.safetensors"), "--out", out, *given)
+    assert outcome.code == 2
+    assert "neither first nor own.safetensors is one. Leave it out." in outcome.err

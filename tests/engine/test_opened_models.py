@@ -14,7 +14,7 @@ from PIL import Image
 import digitlab as dl
 from digitlab.data.mnist import Split
 from digitlab.engine.images import digits_as, holds_digit
-from digitlab.engine.sequential import opened_model
+from digitlab.engine.models import opened_model
 from digitlab.errors import ConfigError, DataError
 from digitlab.network import Checkpoint, Conv2D, Dense, Flatten
 from digitlab.network.checkpoint import load_checkpoint, save_checkpoint
@@ -117,7 +117,7 @@ def test_what_was_found_is_kept_for_copies_and_renamed_files(
     opened = opened_model(foreign("0-255"))
     copied = Path(shutil.copy(foreign("0-255"), tmp_path / "mine.safetensors"))
     with monkeypatch.context() as patch:
-        patch.setattr("digitlab.engine.sequential.fitting_scale", None)  # nobody is asked again
+        patch.setattr("digitlab.engine.models.fitting_scale", None)  # nobody is asked again
         again = opened_model(copied)
     assert again.pixels == "0-255"
     assert again.note == opened.note.replace("of 0-255", "mine")

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 import digitlab as dl
-from digitlab.engine import runtime, runtime_process
+from digitlab.engine import runtime, runtime_files, runtime_process
+from digitlab.engine.models import opened_model
 from digitlab.engine.runtime import RuntimeModel
 from digitlab.engine.runtime_process import layouts_of
-from digitlab.engine.sequential import opened_model
 from digitlab.errors import ConfigError, DataError, InputError, RunError
 from digitlab.exporting.writers import write_onnx
 from digitlab.network.formats.files import LackingError, load_model_file
@@ -288,6 +288,18 @@ def saved_beside(save: Save, location: str) -> Path:
 def test_weights_in_a_file_beside_the_model_are_brought(save: Save) -> None:
     expected = asked(save(FLAT, TABLE, name="whole"))
     np.testing.assert_array_equal(asked(saved_beside(save, "weights.bin")), expected)
+
+
+def test_other_weights_beside_the_same_file_are_another_model(save: Save) -> None:
+    digests = []
+    for k in range(2):
+        path = saved_beside(save, "weights.bin")
+        beside = path.parent / "weights.bin"
+        beside.write_bytes(beside.read_bytes()[: -4 * k or None] + b"\0" * 4 * k)
+        digests.append((path.read_bytes(), runtime_files.open_onnx(path, 1).digest))
+    (file, digest), (same_file, other_digest) = digests
+    assert file == same_file
+    assert digest != other_digest
 
 
 @pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "link.bin"])

@@ -26,7 +26,7 @@ def tile_at(array: np.ndarray, start: int, n: int) -> np.ndarray:
 
 @njit
 def _write_zeros(out, start):
-    tiles.store(tiles.zeros(SIZE), out, start)
+    tiles.store(tiles.zeros(ROWS, COLUMNS), out, start)
 
 
 @njit
@@ -36,32 +36,32 @@ def _write_splat(numbers, i, out, start):
 
 @njit
 def _copy(numbers, i, out, start):
-    tiles.store(tiles.load(SIZE, numbers, i), out, start)
+    tiles.store(tiles.load(ROWS, COLUMNS, numbers, i), out, start)
 
 
 @njit
 def _copy_rows(numbers, i, out, start, stride):
-    tiles.store_rows(tiles.load(SIZE, numbers, i), out, start, stride)
+    tiles.store_rows(tiles.load(ROWS, COLUMNS, numbers, i), out, start, stride)
 
 
 @njit
 def _add_rows(numbers, i, out, start, stride):
-    tiles.add_rows(tiles.load(SIZE, numbers, i), ROWS, out, start, stride)
+    tiles.add_rows(tiles.load(ROWS, COLUMNS, numbers, i), out, start, stride)
 
 
 @njit
-def _add_scaled(numbers, i, step, vectors, j, out, start):
-    tiles.store(tiles.add_scaled(tiles.load(SIZE, out, start), numbers, i, step, vectors, j), out, start)
+def _add_outer(numbers, i, step, vectors, j, out, start):
+    tiles.store(tiles.add_outer(tiles.load(ROWS, COLUMNS, out, start), numbers, i, step, vectors, j), out, start)
 
 
 @njit
 def _add_windows(numbers, i, vectors, j, step, row, out, start):
-    tiles.store(tiles.add_windows(tiles.load(8, out, start), numbers, i, vectors, j, step, row), out, start)
+    tiles.store(tiles.add_windows(tiles.load(4, 2, out, start), numbers, i, vectors, j, step, row), out, start)
 
 
 @njit
 def _repeat(numbers, i, out):
-    tiles.store(tiles.repeated(tiles.load(2, numbers, i), 3), out, 0)
+    tiles.store(tiles.repeated(tiles.load(2, 1, numbers, i), 3), out, 0)
 
 
 @njit
@@ -71,12 +71,12 @@ def _is_zero(numbers, i):
 
 @njit
 def _add_products(a, i, b, j, out, start):
-    tiles.store(tiles.add_products(tiles.load(SIZE, out, start), ROWS, a, i, b, j), out, start)
+    tiles.store(tiles.add_products(tiles.load(ROWS, COLUMNS, out, start), a, i, b, j), out, start)
 
 
 @njit
 def _add(a, i, j, out, start):
-    tiles.store(tiles.added(tiles.load(SIZE, a, i), tiles.load(SIZE, a, j)), out, start)
+    tiles.store(tiles.added(tiles.load(ROWS, COLUMNS, a, i), tiles.load(ROWS, COLUMNS, a, j)), out, start)
 
 
 @njit
@@ -91,7 +91,7 @@ def _copy_positions(rows, positions, offset, out, start):
 
 @njit
 def _sum_lanes(numbers, i, out, start):
-    tiles.store(tiles.lane_sums(tiles.load(LANES, numbers, i)), out, start)
+    tiles.store(tiles.lane_sums(tiles.load(LANES, 1, numbers, i)), out, start)
 
 
 def test_a_block_has_as_many_images_as_a_vector_register_has_numbers() -> None:
@@ -120,12 +120,12 @@ def test_load_and_store_copy_from_any_place_to_any_place(numbers: np.ndarray) ->
     np.testing.assert_array_equal(out, expected)
 
 
-def test_store_rows_leaves_what_stands_between_the_vectors(numbers: np.ndarray) -> None:
-    out, stride = np.zeros_like(numbers), LANES + 3
+def test_store_rows_leaves_what_stands_between_the_rows(numbers: np.ndarray) -> None:
+    out, stride = np.zeros_like(numbers), COLUMNS * LANES + 3
     _copy_rows(numbers, 3, out, START, stride)
     expected = np.zeros_like(numbers)
-    for r in range(SIZE):
-        expected[START + r * stride :][:LANES] = tile_at(numbers, 3, SIZE)[r]
+    for p in range(ROWS):
+        expected[START + p * stride :][: COLUMNS * LANES] = numbers[3 + p * COLUMNS * LANES :][: COLUMNS * LANES]
     np.testing.assert_array_equal(out, expected)
 
 
@@ -139,11 +139,11 @@ def test_add_rows_adds_to_what_was_there(numbers: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_add_scaled_multiplies_one_vector_with_a_number_for_every_sum(numbers: np.ndarray, step: int) -> None:
+def test_add_outer_multiplies_the_vectors_with_a_number_for_every_row(numbers: np.ndarray, step: int) -> None:
     out = np.ones_like(numbers)
-    _add_scaled(numbers, 7, step, numbers, 11, out, START)
-    expected = 1.0 + np.outer(numbers[7 : 7 + SIZE * step : step], numbers[11 : 11 + LANES])
-    np.testing.assert_allclose(tile_at(out, START, SIZE), expected, rtol=1e-6, atol=1e-6)
+    _add_outer(numbers, 7, step, numbers, 11, out, START)
+    expected = 1.0 + np.outer(numbers[7 : 7 + ROWS * step : step], numbers[11 : 11 + COLUMNS * LANES])
+    np.testing.assert_allclose(tile_at(out, START, SIZE), expected.reshape(SIZE, LANES), rtol=1e-6, atol=1e-6)
 
 
 def test_add_windows_multiplies_the_four_pixels_of_a_window_with_a_number_for_every_sum(numbers: np.ndarray) -> None:

@@ -21,9 +21,9 @@ import digitlab as dl
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError
 from digitlab.network.zoo import architecture
-from digitlab.processes import _Pickler, _read, _write
+from digitlab.processes import EndedError, UnforeseenError, _Pickler, _read, _write
 from digitlab.reading import photo
-from digitlab.reading.apart import Apart, EndedError, UnforeseenError
+from digitlab.reading.apart import Apart
 from digitlab.reading.many import Task, read_many, read_pages_apart
 from digitlab.reading.reader import Reader
 from digitlab.reading.reading import ReadingOptions

@@ -74,7 +74,8 @@ def evaluate(
         Print the evaluation as one JSON object.
     """
     from digitlab.data.mnist import MnistData
-    from digitlab.engine.sequential import Sequential, opened_model
+    from digitlab.engine.models import opened_model
+    from digitlab.engine.sequential import Sequential
     from digitlab.errors import DataError
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
     from digitlab.network.formats.files import is_model_file

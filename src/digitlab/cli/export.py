@@ -53,8 +53,8 @@ def export(
         Print one JSON object.
     """
     from digitlab.data.mnist import MnistData
+    from digitlab.engine.models import opened_model
     from digitlab.engine.runtime import RuntimeModel
-    from digitlab.engine.sequential import opened_model
     from digitlab.errors import NetworkError
     from digitlab.evaluation.finish import own_folder
     from digitlab.exporting.export import export as exported

@@ -228,7 +228,7 @@ def read(
     if model is None and pixels is not None:
         raise ConfigError("--pixels is how a model file's network was given its pixels; name one with --model.")
     if model is not None and (is_model_file(model) or pixels is not None):
-        from digitlab.engine.sequential import opened_model
+        from digitlab.engine.models import opened_model
 
         opened = opened_model(model, runs, pixels)
         pixels = opened.pixels

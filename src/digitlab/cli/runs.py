@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from digitlab.cli.terminal import (
     AsJson,
     Pixels,
+    StateNetwork,
     WholeNumber,
     folding,
     print_json,
@@ -97,6 +98,7 @@ def compare(
     images: WholeNumber | None = None,
     data: Path | None = None,
     pixels: Pixels = None,
+    network: StateNetwork = None,
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -120,6 +122,9 @@ def compare(
         How the pixels were scaled that the networks of model files learned from: 0-255, 0-1, -1-1, or MEAN,STD of
         pixels from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what a file says, or what fits far
         better, which is told.
+    network
+        The network whose weights PyTorch state dicts (.safetensors) hold: a name of the zoo, or a JSON file with
+        layers. All other files say it themselves.
     out
         The folder of runs.
     as_json
@@ -129,7 +134,8 @@ def compare(
     from digitlab.evaluation.comparison import compare as compared
     from digitlab.evaluation.comparison import unlike, verdict
 
-    found = compared(a, b, None if data is None else MnistData.load(data), images, out=out, pixels=pixels)
+    own = None if data is None else MnistData.load(data)
+    found = compared(a, b, own, images, out=out, pixels=pixels, network=network)
     if as_json:
         print_json(found.to_dict())
         return

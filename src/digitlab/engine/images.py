@@ -21,7 +21,8 @@ _COLORS = 3
 # test set as larger ones would take gigabytes.
 _LEAST_SIDE, _MOST_SIDE = 14, 64
 _MOST_FLOAT = float(np.finfo(np.float32).max)
-_LEAST_FLOAT = -_MOST_FLOAT
+# Where they are so few, an array of booleans is made sooner than the least and the most of them are found.
+_FEW_NUMBERS = 10_000
 #: What the largest value of a set of images usually is: shares of ink, scikit-learn's load_digits, bytes, 16 bits.
 USUAL_SCALES = (1.0, 16.0, 255.0, 65535.0)
 # Values so much beyond what the network learned from, or no more than 1 where that was bytes, are in another scale.
@@ -76,7 +77,7 @@ def _as_input(architecture: Architecture, array: NDArray[Any]) -> NDArray[Any]:
     """Return images as the network takes them, but for axes of one."""
     given, shape = array.shape[1:], architecture.input_shape
     n_values = math.prod(shape)
-    if given == shape:
+    if given in (shape, shape[:-1] if shape[-1] == 1 else shape, (n_values,)):  # the usual ones, soonest
         return array
     # Where the channels stand, which PyTorch has first, matters only where there are several.
     bare, wanted = (tuple(n for n in sizes if n != 1) for sizes in (given, shape))
@@ -174,11 +175,12 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
             f"The images are a {type(images).__name__} that makes no array: they need one shape, and nothing but "
             f"numbers in them.{' Images and labels are two: (x, y).' if isinstance(images, tuple) else ''}"
         ) from None
-    if array.dtype == np.uint8:
+    kind = array.dtype.kind
+    if array.dtype == np.uint8 or (kind == "f" and are_finite(array)):
         return array
-    if array.dtype == np.bool_:
+    if kind == "b":
         return array.astype(np.float32)
-    if np.issubdtype(array.dtype, np.integer):
+    if kind in "iu":
         least, most = (int(array.min()), int(array.max())) if array.size else (0, 0)
         if least < 0 or most > 255:
             raise DataError(
@@ -186,25 +188,30 @@ def as_pixels(images: ArrayLike) -> NDArray[Any]:
                 "that ink is 1 and paper 0, as floats."
             )
         return array.astype(np.uint8)
-    if array.ndim and array.dtype.kind in "OSU" and array.size:
+    if array.ndim and kind in "OSU" and array.size:
         odd = next((one for one in array.flat if not isinstance(one, int | float | np.number)), array.flat[0])
         raise DataError(
             f"Pixels are numbers, and among these is {str(odd)[:40]!r}. Texts of digits become numbers with "
             ".astype(float), and 0 is put where a frame has gaps by .fillna(0)."
         )
-    if not np.issubdtype(array.dtype, np.floating):
+    if kind != "f":
         found = str(array.dtype) if array.ndim and array.dtype != object else type(images).__name__
         raise DataError(
             f"Images must be an array of numbers, uint8 (0-255) or float (0-1); got {found}.{_gathered(images)}"
         )
-    if array.size and not (array.min() >= _LEAST_FLOAT and array.max() <= _MOST_FLOAT):  # false for NaN, too
-        # Image by image, because an array of booleans would take memory for every pixel.
-        bad = [k for k, image in enumerate(array) if not (np.abs(image) <= _MOST_FLOAT).all()]
-        raise DataError(
-            f"{len(bad):,} of {len(array):,} images hold pixels that are NaN or infinite, the first at position "
-            f"{bad[0]:,}. Leave these out, or put 0 in their place: np.nan_to_num(images)."
-        )
-    return array
+    # Image by image, because an array of booleans would take memory for every pixel.
+    bad = [k for k, image in enumerate(np.atleast_1d(array)) if not (np.abs(image) <= _MOST_FLOAT).all()]
+    raise DataError(
+        f"{len(bad):,} of {len(array):,} images hold pixels that are NaN or infinite, the first at position "
+        f"{bad[0]:,}. Leave these out, or put 0 in their place: np.nan_to_num(images)."
+    )
+
+
+def are_finite(array: NDArray[np.floating]) -> bool:
+    """Tell whether an array holds no NaN and nothing that float32 takes for infinite."""
+    if array.size <= _FEW_NUMBERS and array.dtype.itemsize <= 4:
+        return bool(np.isfinite(array).all())
+    return not array.size or (float(array.min()) >= -_MOST_FLOAT and float(array.max()) <= _MOST_FLOAT)
 
 
 def _is_collection(images: Any) -> bool:
@@ -236,12 +243,13 @@ def scale_of(pixels: NDArray[Any]) -> float:
 
 def scale_told(pixels: NDArray[Any], learned: float | None) -> str:
     """Return a sentence where pixels are in another scale than those learned from, or else than 0 to 1; or ""."""
-    if learned == math.inf or not pixels.size:
+    is_of_bytes = pixels.dtype == np.uint8
+    if learned == math.inf or not pixels.size or (is_of_bytes and learned == 1):
         return ""
-    least, most = float(pixels.min()), float(pixels.max())
-    if least < 0 or most == 0:
+    most = float(pixels.max())
+    if most == 0 or (learned == 1 and most <= _BEYOND) or pixels.min() < 0:
         return ""
-    if pixels.dtype == np.uint8:
+    if is_of_bytes:
         if learned is None and most <= USUAL_SCALES[1]:
             scale = usual_scale(most)
             return (

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digitlab.engine.optimizers import SGD, Adam, AdamW, Optimizer
 from digitlab.errors import ConfigError, MissingNameError, did_you_mean
+from digitlab.metrics import accuracy, cross_entropy
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 #: What ``fit`` makes small: the digit's cross-entropy, or the finder's loss on crops of pages.
@@ -190,6 +194,26 @@ def check_others(verb: str, given: Mapping[str, Any]) -> None:
             raise ConfigError(f"{verb} has no {name} here: {words[name]}.")
         if name not in words:
             raise ConfigError(f"{verb} knows no {name!r}.{did_you_mean(name, _KNOWN[verb])}")
+
+
+def asked_images(images: Any, x: Any, others: Mapping[str, Any]) -> Any:
+    """Return what ``predict`` is given, by its name here or by Keras'."""
+    if others:
+        check_others("predict", others)
+    given = x if images is None else images
+    if given is None:
+        raise ConfigError("predict needs images: model.predict(images).")
+    return given
+
+
+def evaluated(
+    answers: NDArray[np.float32], labels: NDArray[np.integer], verbose: Any, names: Sequence[str] | None
+) -> list[float] | dict[str, float]:
+    """Return what Keras' ``evaluate`` does of answers, (n, n_classes): loss and accuracy, by name if there are any."""
+    loss, right = cross_entropy(answers, labels), accuracy(labels, answers.argmax(axis=1))
+    if verbose in (1, 2):
+        print(f"accuracy: {right:.4f} - loss: {loss:.4f}")
+    return [loss, right] if names is None else dict(zip(names, (loss, right), strict=True))
 
 
 _KNOWN = {

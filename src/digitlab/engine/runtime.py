@@ -21,14 +21,13 @@ from digitlab.engine import runtime_files, runtime_process
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.images import wrap_images, wrap_labelled
 from digitlab.engine.keras_bridge import keras_backend
-from digitlab.engine.keras_words import check_others
+from digitlab.engine.keras_words import asked_images, check_others, evaluated
 from digitlab.engine.runtime_process import Opened, Question
-from digitlab.errors import ConfigError, MissingNameError, RunError
-from digitlab.metrics import accuracy, cross_entropy
+from digitlab.errors import MissingNameError, RunError
 from digitlab.network.architecture import Architecture
 from digitlab.network.pixels import OWN, PixelScale
 from digitlab.processes import Processes, is_apart
-from digitlab.values import CLASS_NAMES, NOT_A_DIGIT
+from digitlab.values import usual_names
 
 #: What the answers to one batch may take of the processor's time, and the process of memory.
 SECONDS, MEMORY_BYTES = 120.0, 2**32
@@ -120,7 +119,7 @@ class RuntimeModel:
     architecture : RuntimeNetwork
         The shape of what it takes and gives; it has no layers.
     digest : str
-        The SHA-256 of the file.
+        A SHA-256 of all that is answered with: the file, and the weights in files beside it.
 
     Raises
     ------
@@ -146,8 +145,7 @@ class RuntimeModel:
         self.runtime, self.inputs, self.outputs = opened.runtime, opened.inputs, opened.outputs
         self.digest = opened.digest
         n = opened.question.n_classes
-        usual = (*CLASS_NAMES, NOT_A_DIGIT)[:n] if n in (10, 11) else tuple(str(k) for k in range(n))
-        self.class_names = opened.class_names if len(opened.class_names) == n else usual
+        self.class_names = opened.class_names if len(opened.class_names) == n else usual_names(n)
         self.architecture = RuntimeNetwork(self.path.stem, n, opened.n_parameters, self.sentence())
 
     @property
@@ -186,36 +184,12 @@ class RuntimeModel:
         x: ArrayLike | None = None,
         **others: Any,
     ) -> NDArray[np.float32]:
-        """Answer images, as ``Sequential.predict``.
+        """Answer images of digits, as ``Sequential.predict``: float32 ``(n, n_classes)``, rows sum to 1.
 
-        Parameters
-        ----------
-        images : ndarray
-            Whole numbers, 0-255, or float, 0-1: ``(n, 28, 28)``, ``(n, 28, 28, 1)`` or ``(n, 784)``; ink bright on
-            dark.
-        batch_size, verbose
-            Taken because Keras has them; nothing depends on them.
-        x : ndarray, optional
-            Keras' name for the images.
-
-        Returns
-        -------
-        ndarray
-            float32 ``(n, n_classes)``; rows sum to 1.
-
-        Raises
-        ------
-        DataError
-            If the images have another shape or dtype.
-        NetworkError
-            If the runtime fails, or an answer is no number.
-        RunError
-            If it takes too long or too much memory.
+        A DataError if the images have another shape or dtype, a NetworkError if the runtime fails or an answer is no
+        number, a RunError if it takes too long or too much memory.
         """
-        check_others("predict", others)
-        images = x if images is None else images
-        if images is None:
-            raise ConfigError("predict needs images: model.predict(images).")
+        images = asked_images(images, x, others)
         # Of a network only the name and the shape of its input are asked for.
         return self._all(wrap_images(cast(Architecture, self.architecture), images).pixels)
 
@@ -232,11 +206,8 @@ class RuntimeModel:
         """Return loss and accuracy on labelled images, as ``Sequential.evaluate``; ``digitlab.evaluate`` tells more."""
         check_others("evaluate", others)
         labelled = wrap_labelled(cast(Architecture, self.architecture), x, () if y is None else y)
-        answers = self._all(labelled.images.pixels)
-        found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
-        if verbose in (1, 2) and verbose is not True:
-            print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
-        return dict(zip(("loss", "accuracy"), found, strict=True)) if return_dict else found
+        names = ("loss", "accuracy") if return_dict else None
+        return evaluated(self._all(labelled.images.pixels), labelled.labels, verbose, names)
 
     def _all(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         answers = list(self._answered(pixels.reshape(-1, 28, 28))) if pixels.size else []

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from digitlab.data import storage
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.keras_bridge import keras_backend
-from digitlab.errors import ConfigError, DigitlabError, NetworkError, RunError
+from digitlab.errors import ConfigError, NetworkError, RunError
 from digitlab.network.formats.files import (
     MOST_JSON_BYTES,
     MOST_WEIGHT_BYTES,
@@ -37,12 +36,12 @@ from digitlab.network.formats.files import (
     unusable,
 )
 from digitlab.network.formats.hdf5 import Hdf5Error, Hdf5File
+from digitlab.network.formats.keras import CONFIG, METADATA, WEIGHTS, archive_member, open_archive
 from digitlab.network.formats.keras_whitelist import harmless
 
 #: The dtypes of images that a model may take.
 DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 _HDF5 = b"\x89HDF"
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _NOT_ANSWERING = ("optimizer", "optimizer_weights")
 _MOST_OBJECTS, _MOST_LEVELS = 20_000, 40
 _LONGEST_REASON = 200
@@ -249,32 +248,25 @@ def _copied(path: Path, content: bytes, folder: Path) -> Path:
     try:
         if content.startswith(_HDF5):
             return _copied_whole(path, Hdf5File(content), folder / "model.h5")
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            description, weights = _member(archive, _CONFIG, MOST_JSON_BYTES), _member(archive, _WEIGHTS)
-        described = harmless(parse_json(path, description, _CONFIG))
-        _copy_arrays(Hdf5File(weights), "", folder / _WEIGHTS)
+        with open_archive(path, io.BytesIO(content), len(content)) as archive:
+            description = archive_member(path, archive, CONFIG, MOST_JSON_BYTES)
+            weights = archive_member(path, archive, WEIGHTS, MOST_WEIGHT_BYTES)
+        described = harmless(parse_json(path, description, CONFIG))
+        _copy_arrays(Hdf5File(weights), "", folder / WEIGHTS)
     except NetworkError as error:
         raise unusable(path, str(error)) from None
     except Hdf5Error as error:
         raise unusable(path, f"{error} Save the model again with Keras 3.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError, NotImplementedError) as error:
-        if isinstance(error, DigitlabError):
-            raise
+    except RunError:
+        raise
+    except (KeyError, OSError, ValueError, NotImplementedError) as error:  # the HDF5 library's own, of odd names
         raise unusable(path, f"it is no whole .keras file ({reason_of(error)}). Save the model again.") from None
     copied = folder / "model.keras"
     with zipfile.ZipFile(copied, "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3", "date_saved": ""}))
-        archive.writestr(_CONFIG, json.dumps(described))
-        archive.write(folder / _WEIGHTS, _WEIGHTS)
+        archive.writestr(METADATA, json.dumps({"keras_version": "3", "date_saved": ""}))
+        archive.writestr(CONFIG, json.dumps(described))
+        archive.write(folder / WEIGHTS, WEIGHTS)
     return copied
-
-
-def _member(archive: zipfile.ZipFile, name: str, most_bytes: int = MOST_WEIGHT_BYTES) -> bytes:
-    with archive.open(name) as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise ValueError(f"{name} has more than {most_bytes:,} bytes")
-    return content
 
 
 def _copied_whole(path: Path, file: Hdf5File, copied: Path) -> Path:

@@ -6,26 +6,22 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.mnist import MnistData, Split
 from digitlab.engine.callbacks import Callback, History, Listeners, progress
 from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
 from digitlab.engine.images import (
     LabelledImages,
+    are_finite,
     as_pixels,
-    digits_as,
     held_out,
-    holds_digit,
     scale_of,
     scale_told,
     validation_pair,
@@ -36,9 +32,11 @@ from digitlab.engine.images import (
 from digitlab.engine.keras_bridge import keras_network, save_model, save_weights, to_keras, weights_in
 from digitlab.engine.keras_words import (
     Compiled,
+    asked_images,
     callbacks_of,
     check_others,
     compiled_of,
+    evaluated,
     loss_of,
     missing_name,
     optimizer_of,
@@ -46,30 +44,15 @@ from digitlab.engine.keras_words import (
 )
 from digitlab.engine.loop import crop_epochs, steps
 from digitlab.engine.optimizers import LiveRate, Optimizer
-from digitlab.engine.runtime import RuntimeModel
 from digitlab.errors import ConfigError, NetworkError
-from digitlab.metrics import accuracy, cross_entropy
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.network.formats.files import LackingError, is_model_file
 from digitlab.network.layers import Layer
-from digitlab.network.pixels import (
-    MOST_IMAGES,
-    OWN,
-    PixelScale,
-    ScaleFit,
-    digest_of,
-    fitting_scale,
-    keep_scale,
-    kept_scale,
-    told_scale,
-    with_pixels,
-)
+from digitlab.network.pixels import PixelScale
 from digitlab.network.zoo import architecture as architecture_of
-from digitlab.runs.listing import open_model
-from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, EpochRecord, StepRecord
+from digitlab.values import EpochRecord, StepRecord, usual_names
 
-__all__ = ["Model", "Sequential", "codelab_cnn", "dense_baseline", "fast_cnn", "load_model"]
+__all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
 
 
 # What a model has once its network is whole.
@@ -209,9 +192,7 @@ class Sequential:
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
         runner = None if architecture.answers_maps else CpuRunner(architecture, threads)
         n = 0 if architecture.answers_maps else architecture.n_classes
-        named = (*CLASS_NAMES, NOT_A_DIGIT)[:n]
-        default = named if n in (len(CLASS_NAMES), len(CLASS_NAMES) + 1) else tuple(str(k) for k in range(n))
-        names = tuple(default if class_names is None else class_names)
+        names = usual_names(n) if class_names is None else tuple(class_names)
         if len(names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(names)} names were given.")
         self.architecture, self.class_names = architecture, names
@@ -470,11 +451,7 @@ class Sequential:
         NetworkError
             If an answer is no number, because the weights are too large.
         """
-        if others:
-            check_others("predict", others)
-        images = x if images is None else images
-        if images is None:
-            raise ConfigError("predict needs images: model.predict(images).")
+        images = asked_images(images, x, others)
         if self._maps_runner is None:
             wrapped = wrap_images(self.architecture, images)
             if self._learned_scale is not None:
@@ -509,8 +486,7 @@ class Sequential:
 
     def _finite(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
         # Weights that are finite one by one may have sums that are not.
-        # Both are NaN where one is; an array of booleans would take memory for every answer.
-        if answers.size and not np.isfinite([answers.max(), answers.min()]).all():
+        if not are_finite(answers):
             raise NetworkError(
                 f"{self.name} answers with what is no number (NaN or infinite): its weights are too large. Use those "
                 "of an earlier epoch, or train again with a smaller learning rate."
@@ -555,10 +531,7 @@ class Sequential:
         if self._learned_scale is not None:
             _warn(scale_told(labelled.images.pixels, self._learned_scale))
         answers = self._finite(self.runner.predict(labelled.images))
-        found = [cross_entropy(answers, labelled.labels), accuracy(labelled.labels, answers.argmax(axis=1))]
-        if verbose in (1, 2):
-            print(f"accuracy: {found[1]:.4f} - loss: {found[0]:.4f}")
-        return dict(zip(self.metrics_names, found, strict=True)) if return_dict else found
+        return evaluated(answers, labelled.labels, verbose, self.metrics_names if return_dict else None)
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **others: Any) -> None:
         """Say how ``fit`` trains, as in Keras; it may be left out.
@@ -619,47 +592,29 @@ class Sequential:
         """
         batch_size, epochs = whole_number("batch_size", batch_size, 1), whole_number("epochs", epochs, 1)
         seed = whole_number("seed", seed, 0)
-        told = self._settings
-        loss_name, smoothing = (told.loss, told.label_smoothing) if loss is None else loss_of(loss)
+        compiled = self._settings
+        loss_name, smoothing = (compiled.loss, compiled.label_smoothing) if loss is None else loss_of(loss)
         label_smoothing = smoothing if label_smoothing is None else label_smoothing
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
         _check_loss(loss_name, x, validation_data)
         chosen = self._chosen(optimizer)
+        settings: dict[str, Any] = {
+            "batch_size": batch_size, "epochs": epochs, "optimizer": chosen, "shuffle": shuffle, "seed": seed,
+            "label_smoothing": label_smoothing,
+        }  # fmt: skip
         if isinstance(x, Crops):
             validation_crops = validation_data if isinstance(validation_data, Crops) else None
             live = self._start_rate(chosen, schedule, epochs * -(-len(x) // batch_size))
             self.maps_runner.start_training()
-            return crop_epochs(
-                self.maps_runner,
-                x,
-                batch_size=batch_size,
-                epochs=epochs,
-                optimizer=chosen,
-                learning_rate=live.of_step,
-                shuffle=shuffle,
-                seed=seed,
-                label_smoothing=label_smoothing,
-                validation=validation_crops,
-            )
+            return crop_epochs(self.maps_runner, x, learning_rate=live.of_step, validation=validation_crops, **settings)
         training = self.labelled(x, () if y is None else y)
         validation = None
         if validation_data is not None and not isinstance(validation_data, Crops):
             validation = self.labelled(*validation_pair(validation_data))
         live = self._start_rate(chosen, schedule, epochs * -(-len(training) // batch_size))
         self.runner.start_training(min(batch_size, len(training)))
-        return steps(
-            self.runner,
-            training,
-            batch_size=batch_size,
-            epochs=epochs,
-            optimizer=chosen,
-            learning_rate=live.of_step,
-            shuffle=shuffle,
-            seed=seed,
-            label_smoothing=label_smoothing,
-            validation=validation,
-        )
+        return steps(self.runner, training, learning_rate=live.of_step, validation=validation, **settings)
 
     def _chosen(self, optimizer: Any) -> Optimizer:
         """Return the optimizer that is given, or the compiled one at the rate that a callback has left it with."""
@@ -773,10 +728,6 @@ def _restored(
     return Sequential.from_architecture(network, weights, threads=threads, class_names=class_names)
 
 
-#: Whatever answers images with classes: digitlab's own engine, or another runtime.
-Model = Sequential | RuntimeModel
-
-
 def _check_loss(loss: str, x: Any, validation_data: Any) -> None:
     wants_crops = loss == "finder"
     for what, data in (("x", x), ("validation_data", validation_data)):
@@ -800,151 +751,3 @@ def dense_baseline(seed: int = 0) -> Sequential:
 def fast_cnn(seed: int = 0) -> Sequential:
     """Return the network of ``--preset fast`` with fresh weights."""
     return Sequential.from_architecture(architecture_of("fast_cnn"), seed=seed)
-
-
-def load_model(
-    path: str | Path,
-    *,
-    out: str | Path = "runs",
-    threads: int | None = None,
-    pixels: str | None = None,
-    network: str | Path | Architecture | None = None,
-) -> Model:
-    """Load a trained model.
-
-    A file of a network that digitlab's layers cannot express becomes a ``RuntimeModel``, which onnxruntime or Keras
-    answers for: it has ``predict`` and what evaluation, reading and serving need.
-
-    Parameters
-    ----------
-    path : str or Path
-        A run directory, the name of a run in ``out``, ``latest``, or a model file: a checkpoint (``.safetensors``), a
-        TensorFlow.js layers model (``model.json`` or its folder), Keras' ``.keras`` or ``.h5``, or an ``.onnx``. Files
-        of others are read by whitelist: nothing in them is run, and a layer that digitlab lacks is named.
-    out : str or Path
-        The folder of runs.
-    threads : int, optional
-        Threads that share the work; all cores by default.
-    pixels : str, optional
-        How the pixels were scaled that a file's network learned from: ``0-255``, ``-1-1``, or ``MEAN,STD`` of pixels
-        from 0 to 1, such as ``0.1307,0.3081``. That becomes part of the network, which takes bytes then, or pixels from
-        0 to 1, as digitlab's own do. By default the network takes what it learned from.
-    network : str, Path or Architecture, optional
-        The network whose weights a PyTorch state dict (``.safetensors``) holds: a name of the zoo, a JSON file with
-        layers, or ``Sequential.architecture``. All other files say it themselves.
-
-    Raises
-    ------
-    RunError
-        If there is none, or it is damaged or not usable; the message says which file and what to do.
-    ConfigError
-        If there is no such scale, or the network is known to have another.
-    NetworkError
-        If there is no such network; its layers do not have the weights of the file.
-    """
-    try:
-        checkpoint = open_model(path, out, pixels, network)
-    except LackingError as error:
-        return RuntimeModel(error.path, error.why, threads).rescaled(OWN if pixels is None else PixelScale.of(pixels))
-    return _from_known(checkpoint, threads)
-
-
-def _from_known(checkpoint: Checkpoint, threads: int | None) -> Sequential:
-    model = Sequential.from_checkpoint(checkpoint, threads=threads)
-    if told_scale(checkpoint) == OWN:
-        model._learned_scale = 1.0  # whoever gives it other pixels is warned
-    return model
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OpenedModel:
-    """A model that takes pixels from 0 to 1, whatever it learned from, and its file's metadata.
-
-    ``pixels`` is what to open the same file with elsewhere, None where it tells by itself; ``note`` says in a sentence
-    which scale was found to fit, where that is another.
-    """
-
-    model: Model
-    metadata: dict[str, str]
-    pixels: str | None
-    note: str
-
-
-def opened_model(
-    path: str | Path,
-    out: str | Path = "runs",
-    pixels: str | None = None,
-    known: Split | None = None,
-    threads: int | None = None,
-) -> OpenedModel:
-    """Open a run or a model file to answer digits: every door's way, on which the scale of a file's pixels is found.
-
-    What was found before is used, or else found with labelled images: those that are ``known``, which are always
-    asked, or MNIST's where the network may be one for digits.
-    """
-    note = ""
-    try:
-        checkpoint = open_model(path, out, pixels)
-    except LackingError as error:
-        other = RuntimeModel(error.path, error.why, threads)
-        if pixels is None:
-            fit = _fitting(other, other.digest, known)
-            pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
-        return OpenedModel(other.rescaled(PixelScale.of(pixels)), {}, pixels, note)
-    model = _from_known(checkpoint, threads)
-    if not is_model_file(path):
-        pixels = OWN.text
-    elif pixels is None and told_scale(checkpoint) is None:
-        fit = _fitting(model, digest_of(checkpoint), known)
-        pixels, note = (OWN if fit is None else fit.scale).text, _note(path, fit)
-        if fit is not None:
-            checkpoint = with_pixels(checkpoint, fit.scale)
-            if not fit.scale.is_own:
-                model = _from_known(checkpoint, threads)
-    return OpenedModel(model, checkpoint.metadata, pixels, note)
-
-
-def _fitting(model: Model, digest: str, known: Split | None) -> ScaleFit | None:
-    """Return the scale that fits, which was found before or is found now, and then kept."""
-    fit = kept_scale(digest) if known is None else None
-    if fit is None and (fit := _scale_by(model, known)) is not None:
-        keep_scale(digest, fit)
-    return fit
-
-
-def _note(path: str | Path, fit: ScaleFit | None) -> str:
-    if fit is None or fit.scale.is_own:
-        return ""
-    return (
-        f"{Path(path).name} gets pixels {fit.scale.words} here, as with --pixels {fit.scale.text}: {fit.reason}. "
-        "To have it otherwise, say so: --pixels 0-1."
-    )
-
-
-def scale_that_fits(model: Model, images: NDArray[Any], labels: NDArray[np.integer]) -> ScaleFit | None:
-    """Return the scale of pixels that fits a model, by labelled images: uint8 or float 0-1, ``(n, 28, 28)`` or so."""
-    shape = model.architecture.input_shape
-    if model.architecture.answers_maps or not holds_digit(shape):
-        return None
-    some = digits_as(shape, images[:MOST_IMAGES])
-    pixels = some.astype(np.float32) / np.float32(255 if some.dtype == np.uint8 else 1)
-
-    asked = copy(model)
-    if isinstance(asked, Sequential):
-        asked.forget_scale()  # or it would warn of the very scales that are tried here
-
-    def answers(scale: PixelScale, n: int) -> NDArray[np.float32]:
-        if isinstance(asked, RuntimeModel):
-            return asked.rescaled(scale).predict(some[:n])
-        return asked.predict(pixels[:n] * np.float32(scale.factor) + np.float32(scale.offset))
-
-    return fitting_scale(answers, labels)
-
-
-def _scale_by(model: Model, known: Split | None) -> ScaleFit | None:
-    if known is None:
-        network = model.architecture
-        if network.answers_maps or network.n_classes not in (len(CLASS_NAMES), len(CLASS_NAMES) + 1):
-            return None
-        known = MnistData.load().validation
-    return scale_that_fits(model, known.images, known.labels)

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData, choose_images
-from digitlab.engine.sequential import Model, Sequential, opened_model
-from digitlab.errors import DigitlabError, InputError, RunError
+from digitlab.engine.models import Model, opened_model
+from digitlab.engine.sequential import Sequential
+from digitlab.errors import ConfigError, DigitlabError, InputError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.finish import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
-from digitlab.network.formats.files import is_model_file
+from digitlab.network.formats.files import is_model_file, lacks_network
 from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.network.pixels import OWN
 from digitlab.runs.listing import find_run
@@ -145,6 +146,7 @@ def compare(
     *,
     out: str | Path = "runs",
     pixels: str | None = None,
+    network: str | Path | Architecture | None = None,
 ) -> Comparison:
     """Compare two runs or model files on the same test images.
 
@@ -162,6 +164,8 @@ def compare(
     pixels : str, optional
         How the pixels were scaled that the networks of model files learned from, as for ``load_model``; by default what
         a file says, or what fits far better.
+    network : str, Path or Architecture, optional
+        The network whose weights PyTorch state dicts (``.safetensors``) hold, as for ``load_model``.
 
     Returns
     -------
@@ -174,13 +178,21 @@ def compare(
         If a run is missing or damaged, or has no weights yet, or they tell different numbers of classes apart.
     InputError
         If a network does not take such images.
+    ConfigError
+        If there is no such scale; a network is given, and both say themselves what theirs is.
     """
     run_a, run_b = (_found(run, out) for run in (a, b))
+    lacking = [run for run in (run_a, run_b) if network is not None and isinstance(run, Path) and lacks_network(run)]
+    if network is not None and not lacking:
+        raise ConfigError(
+            f"The network is that of a PyTorch state dict (.safetensors), and neither {run_a.name} nor {run_b.name} is "
+            "one. Leave it out."
+        )
     if data is None:
         runs = [run for run in (run_a, run_b) if isinstance(run, Run)]
         data = MnistData.load(own_folder(runs[0] if runs else None))
-    side_a, answers_a, settings_a = _side(run_a, data, n_images, pixels)
-    side_b, answers_b, settings_b = _side(run_b, data, n_images, pixels)
+    side_a, answers_a, settings_a = _side(run_a, data, n_images, pixels, network if run_a in lacking else None)
+    side_b, answers_b, settings_b = _side(run_b, data, n_images, pixels, network if run_b in lacking else None)
     labels = answers_a.labels
     n_classes, n_other = (len(side.evaluation.class_names) for side in (side_a, side_b))
     if n_classes != n_other:
@@ -213,14 +225,18 @@ def _found(run: Run | str | Path, out: str | Path) -> Run | Path:
 
 
 def _side(
-    run: Run | Path, data: MnistData, n_images: int | None, pixels: str | None
+    run: Run | Path,
+    data: MnistData,
+    n_images: int | None,
+    pixels: str | None,
+    network: str | Path | Architecture | None,
 ) -> tuple[ComparedRun, TestAnswers, dict[str, Any]]:
     """Return one of the two, what it answers, and by name what it was made with; of a file only what is in it."""
     told: tuple[str, ...] = ()
     if isinstance(run, Run):
         model: Model = Sequential.from_checkpoint(run.load_model() if run.has(MODEL) else run.load_state())
     else:
-        opened = opened_model(run, pixels=pixels)
+        opened = opened_model(run, pixels=pixels, network=network)
         model = opened.model
         told = () if opened.pixels in (None, OWN.text) else (f"given pixels {opened.pixels}",)
     try:

@@ -155,7 +155,7 @@ def _warn_of_scale(model: Any, images: NDArray[Any], labels: NDArray[np.int64]) 
     """Warn where a network of digitlab answers far better with pixels in another scale than 0 to 1."""
     if not hasattr(model, "architecture") or images.size != len(images) * 28 * 28:
         return
-    from digitlab.engine.sequential import scale_that_fits
+    from digitlab.engine.models import scale_that_fits
 
     if images.dtype != np.uint8 and not 0 < images[:_MOST_LOOKED_AT].max() <= 1:
         return  # in a scale of its own already

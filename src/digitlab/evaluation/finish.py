@@ -9,7 +9,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from digitlab.data.mnist import MnistData, Split, choose_images
-from digitlab.engine.sequential import Model, Sequential
+from digitlab.engine.models import Model
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, DigitlabError, RunError
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.report import ReportInput, render_report

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digitlab.data.frame import frame_all
 from digitlab.data.shaping import FASHION, KUZUSHIJI
 from digitlab.engine.images import holds_digit
-from digitlab.engine.sequential import Model, opened_model
+from digitlab.engine.models import Model, opened_model
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.pixels import OWN
 

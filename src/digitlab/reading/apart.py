@@ -6,9 +6,7 @@ A page that takes too long, or too much memory, ends its process and not more (`
 from __future__ import annotations
 
 from digitlab.errors import ConfigError, DataError
-from digitlab.processes import EndedError, Processes, UnforeseenError, is_apart
-
-__all__ = ["MEMORY_BYTES", "PAGE_SECONDS", "Apart", "EndedError", "UnforeseenError", "is_apart"]
+from digitlab.processes import Processes
 
 #: What a page may take: processor time, and memory of the process that reads it.
 PAGE_SECONDS, MEMORY_BYTES = 10.0, 2**30

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from digitlab.errors import DataError, DigitlabError, StorageError
-from digitlab.reading.apart import PAGE_SECONDS, Apart, UnforeseenError
+from digitlab.processes import UnforeseenError
+from digitlab.reading.apart import PAGE_SECONDS, Apart
 from digitlab.reading.reading import Reading, ReadingOptions
 from digitlab.reading.render import write_overlay, write_steps
 from digitlab.values import Value

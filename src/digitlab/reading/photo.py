@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from digitlab.data.storage import read_ordinary
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import DataError
-from digitlab.reading.apart import Apart, is_apart
+from digitlab.processes import is_apart
+from digitlab.reading.apart import Apart
 
 if TYPE_CHECKING:
     from PIL import Image

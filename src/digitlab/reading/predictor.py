@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
+from digitlab.engine.models import opened_model
 from digitlab.engine.runtime import RuntimeModel
-from digitlab.engine.sequential import opened_model
 from digitlab.errors import DataError, NetworkError
 from digitlab.network.pixels import OWN
 from digitlab.reading.answers import SHIPPED

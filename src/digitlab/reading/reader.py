@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.frame import frame
-from digitlab.engine.sequential import Model, Sequential
+from digitlab.engine.models import Model
+from digitlab.engine.sequential import Sequential
 from digitlab.errors import DataError
 from digitlab.reading.answers import Answers
 from digitlab.reading.page import read_one, read_page

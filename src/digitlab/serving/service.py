@@ -27,7 +27,8 @@ from digitlab.explanation.topics import TOPICS, find_topic, lesson
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
 from digitlab.network.zoo import FINDERS, ZOO, architecture
-from digitlab.reading.apart import Apart, EndedError
+from digitlab.processes import EndedError
+from digitlab.reading.apart import Apart
 from digitlab.reading.many import read_pages_apart
 from digitlab.reading.predictor import Answer, DigitImage, Predictor
 from digitlab.reading.reading import Reading, ReadingOptions

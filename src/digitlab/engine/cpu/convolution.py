@@ -38,9 +38,9 @@ from digitlab.engine.cpu.pooling import spread_winners, store_largest
 from digitlab.engine.cpu.tiles import (
     LANES,
     REGISTERS,
+    add_outer,
     add_products,
     add_rows,
-    add_scaled,
     add_windows,
     repeated,
     splat,
@@ -54,10 +54,10 @@ def _channel_sums(n: int) -> Any:
 
     @kernel
     def channel_sums(memory, at, row, rows, run, params, w, step, w_row, bias, out, to):
-        sums = splat(n, params, bias) if bias >= 0 else zeros(n)
+        sums = splat(n, params, bias) if bias >= 0 else zeros(n, 1)
         for _ in range(rows):
             for tap in range(run):
-                sums = add_scaled(sums, params, w + tap * step, 1, memory, at + tap * LANES)
+                sums = add_outer(sums, params, w + tap * step, 1, memory, at + tap * LANES)
             at += row
             w += w_row
         store(sums, out, to)
@@ -105,13 +105,12 @@ def convolve(op, params, memory):
 
 def _window_sums(n: int) -> Any:
     """Make the kernel that sums ``n`` neighbouring channels at the four pixels of a window, and keeps the largest."""
-    size = 4 * n
 
     @kernel
     def window_sums(
         memory, at, step, row, rows, run, params, w, w_step, w_row, bias, relu, to, winners, won
     ):  # fmt: skip
-        sums = repeated(splat(n, params, bias), 4) if bias >= 0 else zeros(size)
+        sums = repeated(splat(n, params, bias), 4) if bias >= 0 else zeros(4, n)
         for _ in range(rows):
             for tap in range(run):
                 sums = add_windows(sums, params, w + tap * w_step, memory, at + tap * LANES, step, row)
@@ -252,18 +251,17 @@ def phase_of_taps(width, stride, phase):
 
 def _tap_gradients(taps: int, n: int) -> Any:
     """Make the kernel that sums the gradients of ``taps`` neighbouring taps and ``n`` filters over all pixels."""
-    size = taps * n
 
     @kernel
     def tap_gradients(memory, x_first, x_row, x_step, dz, d_row, filters, height, width, d_lanes, to):
-        sums = zeros(size)
+        sums = zeros(taps, n)
         for y in range(height):
             x, d = x_first + y * x_row, dz + y * d_row
             for _ in range(width):
-                sums = add_products(sums, taps, memory, x, memory, d)
+                sums = add_products(sums, memory, x, memory, d)
                 x += x_step
                 d += filters * LANES
-        add_rows(sums, taps, d_lanes, to, filters * LANES)
+        add_rows(sums, d_lanes, to, filters * LANES)
 
     return tap_gradients
 

@@ -17,7 +17,7 @@ image by image. When the whole batch is through, a tile of 8 inputs x ``LANES`` 
 from __future__ import annotations
 
 from digitlab.engine.cpu.compiled import kernel
-from digitlab.engine.cpu.tiles import LANES, add_scaled, load, store, store_rows, transposed, zeros
+from digitlab.engine.cpu.tiles import LANES, add_outer, load, store, store_rows, transposed, zeros
 
 _ROWS = 8
 
@@ -33,7 +33,7 @@ def _write_rows(memory, start, n, tape, to, row):
             i += 1
         else:
             i = min(i, n - LANES)
-            store_rows(transposed(load(LANES, memory, start + i * LANES)), tape, to + i, row)
+            store_rows(transposed(load(LANES, 1, memory, start + i * LANES)), tape, to + i, row)
             i += LANES
 
 
@@ -55,23 +55,23 @@ def kernel_gradient_rows(op, tape, block_size, n_blocks, begin, end, scratch, gr
         i = min(i, channels - width)
         for o in range(0, padded, LANES):
             if width == _ROWS:
-                sums = zeros(_ROWS)
+                sums = zeros(_ROWS, 1)
                 for block in range(n_blocks):
                     x = block * block_size + op.tape_x + i
                     d = block * block_size + op.tape_d + o
                     for _ in range(LANES):
-                        sums = add_scaled(sums, tape, x, 1, tape, d)
+                        sums = add_outer(sums, tape, x, 1, tape, d)
                         x += channels
                         d += padded
                 store(sums, scratch, 0)
             else:
                 for r in range(width):
-                    single = zeros(1)
+                    single = zeros(1, 1)
                     for block in range(n_blocks):
                         x = block * block_size + op.tape_x + i + r
                         d = block * block_size + op.tape_d + o
                         for _ in range(LANES):
-                            single = add_scaled(single, tape, x, 1, tape, d)
+                            single = add_outer(single, tape, x, 1, tape, d)
                             x += channels
                             d += padded
                     store(single, scratch, r * LANES)

@@ -1,21 +1,17 @@
 """One row of a map: sums of products in register tiles, and the same for the gradient of a kernel.
 
-One vector holds ``LANES`` filters of one page. A tile holds the sums of neighbouring pixels for one or two vectors of
-filters; where 2 x 2 max-pooling follows, it holds the pixels of whole windows, and only the largest of each is written.
-The taps of one row of a kernel (its columns, all channels of each) stand side by side in the map, too.
+One vector holds ``LANES`` filters of one page. A tile holds the sums of neighbouring pixels, one a row, for one or two
+vectors of filters; where 2 x 2 max-pooling follows, it holds the pixels of whole windows, and only the largest of each
+is written. The taps of one row of a kernel (its columns, all channels of each) stand side by side in the map, too.
 
-A tile of ``n`` rows holds, for ``n`` neighbouring pixels of one map, the same vectors of filters: vector *(p, q)* is
-vector *q* of pixel *p*. Every vector of weights that is loaded then serves ``n`` pixels, and every pixel's number that
-is repeated in a vector serves all vectors of filters.
+What tiles do here besides:
 
-==================================  =========================================================================
-``add_outer(t, n, x, i, s, w, j)``  vector *(p, q)* += the number ``x[i + p * s]`` times vector *q* at ``w[j]``
-``store_pixels(t, n, a, i, s)``     write it: pixel *p* to ``a[i + p * s]`` and on
-``kept_above_zero(t, n, a, i, s)``  the tile with zeros where ``a``, read in the same way, is not above zero
-``largest_of_windows(t, u, n)``     of two rows of ``n`` pixels each, the largest of every 2 x 2 window
-``store_winners(t, u, n, a, i, s)`` write as bytes which pixel of each window that was: 0 and 1 above, 2 and 3 below
-``spread(a, i, w, k, j, s, r)``     write the vector at ``a[i]`` to the pixel of a window that won, zeros to the others
-==================================  =========================================================================
+=================================  ==========================================================================
+``kept_above_zero(t, a, i, s)``    the tile with zeros where ``a``, read as ``store_rows`` writes, is not above zero
+``largest_of_windows(t, u)``       of two rows of pixels, each a tile, the largest of every 2 x 2 window
+``store_winners(t, u, a, i, s)``   write as bytes which pixel of each window that was: 0 and 1 above, 2 and 3 below
+``spread(a, i, w, k, j, s, r)``    write the vector at ``a[i]`` to the pixel of a window that won, zeros to the others
+=================================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -31,15 +27,17 @@ from digitlab.engine.cpu.tiles import (
     REGISTERS,
     VECTOR,
     TileType,
+    add_outer,
     load,
-    multiply_add,
     pointer_to,
     read_vector,
     rectified,
-    repeat,
     repeated,
     store,
+    store_rows,
+    tile_of,
     vector_code,
+    vectors_of,
     write_vector,
     zeros,
 )
@@ -54,122 +52,65 @@ _BYTES = ir.VectorType(ir.IntType(8), LANES)
 
 
 @vector_code
-def add_outer(typing_context: Any, tile: Any, n: Any, numbers: Any, i: Any, step: Any, vectors: Any, j: Any) -> Any:
-    """Return the tile, ``n`` rows, with ``numbers[i + p * step]`` times vector q at ``vectors[j]`` added to (p, q)."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
+def kept_above_zero(typing_context: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Return the tile with zeros where the numbers of ``array``, laid out as for ``store_rows``, are 0 or below."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value, position = args[0], args[3]
-        start = pointer_to(context, builder, vectors, args[5], args[6])
-        across = [read_vector(builder, start, q) for q in range(columns)]
-        for p in range(rows):
-            number = repeat(builder, builder.load(pointer_to(context, builder, numbers, args[2], position)))
-            position = builder.add(position, args[4])
-            for q in range(columns):
-                k = p * columns + q
-                total = multiply_add(builder, number, across[q], builder.extract_value(value, k))
-                value = builder.insert_value(value, total, k)
-        return value
-
-    return tile(tile, n, numbers, types.int64, types.int64, vectors, types.int64), generate
-
-
-@vector_code
-def store_pixels(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Write a tile of ``n`` rows to ``array``, the row of pixel p to ``array[index + p * stride]`` and on."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        position = args[3]
-        for p in range(rows):
-            pointer = pointer_to(context, builder, array, args[2], position)
-            for q in range(columns):
-                write_vector(builder, builder.extract_value(args[0], p * columns + q), pointer, q)
-            position = builder.add(position, args[4])
-        return context.get_dummy_value()
-
-    return types.none(tile, n, array, types.int64, types.int64), generate
-
-
-@vector_code
-def kept_above_zero(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Return the tile with zeros where the numbers of ``array``, laid out as for ``store_pixels``, are 0 or below."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value, position, zero = args[0], args[3], ir.Constant(VECTOR, None)
-        for p in range(rows):
-            pointer = pointer_to(context, builder, array, args[2], position)
-            for q in range(columns):
-                k = p * columns + q
+        vectors, position, zero = vectors_of(builder, args[0]), args[2], ir.Constant(VECTOR, None)
+        for p in range(tile.rows):
+            pointer = pointer_to(context, builder, array, args[1], position)
+            for q in range(tile.columns):
+                k = p * tile.columns + q
                 is_above = builder.fcmp_ordered(">", read_vector(builder, pointer, q), zero)
-                kept = builder.select(is_above, builder.extract_value(value, k), zero)
-                value = builder.insert_value(value, kept, k)
-            position = builder.add(position, args[4])
-        return value
+                vectors[k] = builder.select(is_above, vectors[k], zero)
+            position = builder.add(position, args[3])
+        return tile_of(builder, vectors)
 
-    return tile(tile, n, array, types.int64, types.int64), generate
+    return tile(tile, array, types.int64, types.int64), generate
 
 
-def _window(builder: Any, upper: Any, lower: Any, columns: int, p: int, q: int) -> list[Any]:
-    """Emit the four vectors of window p: two of the upper row, two of the lower."""
-    places = (2 * p * columns + q, (2 * p + 1) * columns + q)
-    return [builder.extract_value(tile, k) for tile in (upper, lower) for k in places]
+def _windows_of(builder: Any, args: Any, tile: TileType) -> list[list[Any]]:
+    """Emit the four vectors of every window, window by window: two of the upper row, two of the lower."""
+    upper, lower = (vectors_of(builder, arg) for arg in args[:2])
+    places = [2 * p * tile.columns + q for p in range(tile.rows // 2) for q in range(tile.columns)]
+    return [[row[k + right] for row in (upper, lower) for right in (0, tile.columns)] for k in places]
 
 
 @vector_code
-def largest_of_windows(typing_context: Any, upper: Any, lower: Any, n: Any) -> Any:
-    """Return a tile of ``n / 2`` rows: the largest of every 2 x 2 window of two tiles of ``n`` rows."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    columns = upper.n // n.literal_value
-    result = TileType(upper.n // 2)
+def largest_of_windows(typing_context: Any, upper: Any, lower: Any) -> Any:
+    """Return a tile of half as many rows: the largest of every 2 x 2 window of two tiles."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = ir.Constant(ir.ArrayType(VECTOR, result.n), ir.Undefined)
-        for k in range(result.n):
-            largest, *others = _window(builder, args[0], args[1], columns, *divmod(k, columns))
+        found = []
+        for largest, *others in _windows_of(builder, args, upper):
             for other in others:
                 largest = builder.select(builder.fcmp_ordered(">", other, largest), other, largest)
-            value = builder.insert_value(value, largest, k)
-        return value
+            found.append(largest)
+        return tile_of(builder, found)
 
-    return result(upper, lower, n), generate
+    return TileType(upper.rows // 2, upper.columns)(upper, lower), generate
 
 
 @vector_code
-def store_winners(typing_context: Any, upper: Any, lower: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Write which pixel of every window is the largest (the first of equal ones) to bytes, as ``store_pixels`` does."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    windows = n.literal_value // 2
-    columns = upper.n // n.literal_value
+def store_winners(typing_context: Any, upper: Any, lower: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Write which pixel of every window is the largest (the first of equal ones) to bytes, as ``store_rows`` does."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        position = args[4]
-        for p in range(windows):
-            pointer = builder.bitcast(pointer_to(context, builder, array, args[3], position), _BYTES.as_pointer())
-            for q in range(columns):
-                largest, *others = _window(builder, args[0], args[1], columns, p, q)
+        windows, position = _windows_of(builder, args, upper), args[3]
+        for p in range(upper.rows // 2):
+            pointer = builder.bitcast(pointer_to(context, builder, array, args[2], position), _BYTES.as_pointer())
+            for q in range(upper.columns):
+                largest, *others = windows[p * upper.columns + q]
                 winner = ir.Constant(_BYTES, None)
                 for place, other in enumerate(others, start=1):
                     is_larger = builder.fcmp_ordered(">", other, largest)
                     largest = builder.select(is_larger, other, largest)
                     winner = builder.select(is_larger, ir.Constant(_BYTES, [place] * LANES), winner)
                 builder.store(winner, builder.gep(pointer, [ir.IntType(64)(q)])).align = 1
-            position = builder.add(position, args[5])
+            position = builder.add(position, args[4])
         return context.get_dummy_value()
 
-    return types.none(upper, lower, n, array, types.int64, types.int64), generate
+    return types.none(upper, lower, array, types.int64, types.int64), generate
 
 
 @vector_code
@@ -197,55 +138,55 @@ def spread(typing_context: Any, array: Any, i: Any, winners: Any, k: Any, j: Any
     return types.none(array, i64, winners, i64, i64, i64, i64), generate
 
 
-def _tile(n_pixels, n_vectors):
+def tile_of_sums(n_pixels, n_vectors):
+    """Make the kernel of the sums of ``n_pixels`` pixels for ``n_vectors`` vectors of filters."""
+
     @kernel
-    def sums(values, at, row, rows, run, step, weights, w, bias, mode, to, to_step, mask):
-        """Write the sums of ``n_pixels`` pixels for ``n_vectors`` vectors of filters.
+    def sums(values, at, row, rows, run, step, weights, w, w_step, bias, mode, out, to, to_step, mask):
+        """Write the sums to ``out``, those of the pixels ``to_step`` numbers apart.
 
         The ``run`` taps of each of the kernel's ``rows`` stand side by side in the map; ``row`` leads from one to the
-        next, ``step`` from pixel to pixel, ``to_step`` from pixel to pixel in what is written.
+        next, ``step`` from pixel to pixel, ``w_step`` from tap to tap in the weights. ``bias`` is -1 for none.
         """
-        total = repeated(load(n_vectors, weights, bias), n_pixels)
+        total = repeated(load(1, n_vectors, weights, bias), n_pixels) if bias >= 0 else zeros(n_pixels, n_vectors)
         for _ in range(rows):
             for tap in range(run):
-                total = add_outer(total, n_pixels, values, at + tap, step, weights, w)
-                w += n_vectors * LANES
+                total = add_outer(total, values, at + tap, step, weights, w)
+                w += w_step
             at += row
         if mode == RELU:
             total = rectified(total)
         elif mode == MASKED:
-            total = kept_above_zero(total, n_pixels, values, mask, to_step)
-        store_pixels(total, n_pixels, values, to, to_step)
+            total = kept_above_zero(total, values, mask, to_step)
+        store_rows(total, out, to, to_step)
 
     return sums
 
 
 def _windows(n_pixels, n_vectors):
-    n_windows = n_pixels // 2
-
     @kernel
     def largest(values, at, row, rows, run, step, weights, w, bias, mode, to, to_step, winners, winner):
-        """The same for two rows of pixels, of which the largest of every 2 x 2 window is written."""
-        upper = repeated(load(n_vectors, weights, bias), n_pixels)
+        """The same for two rows of pixels and packed weights; the largest of every 2 x 2 window is written."""
+        upper = repeated(load(1, n_vectors, weights, bias), n_pixels)
         lower = upper
         for _ in range(rows):
             for tap in range(run):
-                upper = add_outer(upper, n_pixels, values, at + tap, step, weights, w)
-                lower = add_outer(lower, n_pixels, values, at + row + tap, step, weights, w)
+                upper = add_outer(upper, values, at + tap, step, weights, w)
+                lower = add_outer(lower, values, at + row + tap, step, weights, w)
                 w += n_vectors * LANES
             at += row
         if winner >= 0:
-            store_winners(upper, lower, n_pixels, winners, winner, to_step)
-        total = largest_of_windows(upper, lower, n_pixels)
+            store_winners(upper, lower, winners, winner, to_step)
+        total = largest_of_windows(upper, lower)
         if mode == RELU:
             total = rectified(total)
-        store_pixels(total, n_windows, values, to, to_step)
+        store_rows(total, values, to, to_step)
 
     return largest
 
 
-_sums_of_2, _sums_of_1 = _tile(PIXELS, 2), _tile(PIXELS, 1)
-_sum_of_2, _sum_of_1 = _tile(1, 2), _tile(1, 1)
+_sums_of_2, _sums_of_1 = tile_of_sums(PIXELS, 2), tile_of_sums(PIXELS, 1)
+_sum_of_2, _sum_of_1 = tile_of_sums(1, 2), tile_of_sums(1, 1)
 _windows_of_2, _windows_of_1 = _windows(PIXELS // 2, 2), _windows(PIXELS, 1)
 _window_of_2, _window_of_1 = _windows(2, 2), _windows(2, 1)
 
@@ -262,13 +203,25 @@ def convolve_row(values, at, row, rows, run, step, width, filters, weights, w, b
             x = min(x, width - n)
             x_at, x_to, x_mask = at + x * step, to + x * to_step + f, mask + x * to_step + f
             if n == PIXELS and is_pair:
-                _sums_of_2(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
+                _sums_of_2(
+                    values, x_at, row, rows, run, step, weights, w_f, 2 * LANES, bias + f, mode, values, x_to, to_step,
+                    x_mask,
+                )  # fmt: skip
             elif n == PIXELS:
-                _sums_of_1(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
+                _sums_of_1(
+                    values, x_at, row, rows, run, step, weights, w_f, LANES, bias + f, mode, values, x_to, to_step,
+                    x_mask,
+                )  # fmt: skip
             elif is_pair:
-                _sum_of_2(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
+                _sum_of_2(
+                    values, x_at, row, rows, run, step, weights, w_f, 2 * LANES, bias + f, mode, values, x_to, to_step,
+                    x_mask,
+                )  # fmt: skip
             else:
-                _sum_of_1(values, x_at, row, rows, run, step, weights, w_f, bias + f, mode, x_to, to_step, x_mask)
+                _sum_of_1(
+                    values, x_at, row, rows, run, step, weights, w_f, LANES, bias + f, mode, values, x_to, to_step,
+                    x_mask,
+                )  # fmt: skip
 
 
 @kernel
@@ -304,16 +257,14 @@ def convolve_and_pool_row(
 
 
 def _gradient_tile(n_vectors):
-    n = PIXELS * n_vectors
-
     @kernel
     def add_tile(values, x, x_row, x_step, dz, dz_row, dz_step, n_rows, width, sums, to, n_kept, spare):
         """Add to the gradient of ``PIXELS`` taps, which stand side by side, or of the first ``n_kept`` of them."""
-        total = load(n, sums, to) if n_kept == PIXELS else zeros(n)
+        total = load(PIXELS, n_vectors, sums, to) if n_kept == PIXELS else zeros(PIXELS, n_vectors)
         for y in range(n_rows):
             at, d_at = x + y * x_row, dz + y * dz_row
             for _ in range(width):
-                total = add_outer(total, PIXELS, values, at, 1, values, d_at)
+                total = add_outer(total, values, at, 1, values, d_at)
                 at += x_step
                 d_at += dz_step
         if n_kept == PIXELS:

@@ -77,7 +77,7 @@ def _copy(source, at, values, to, n):
     """Copy ``n`` numbers; where both are the same array, downwards."""
     i = 0
     while i + 4 * LANES <= n:
-        store(load(4, source, at + i), values, to + i)
+        store(load(4, 1, source, at + i), values, to + i)
         i += 4 * LANES
     while i < n:
         values[to + i] = source[at + i]

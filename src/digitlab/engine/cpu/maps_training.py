@@ -36,11 +36,11 @@ _PIXELS = 96
 @kernel
 def _bias_gradient(op, values, sums):
     for f in range(0, op.filters, LANES):
-        total = load(1, sums, op.bias + f)
+        total = load(1, 1, sums, op.bias + f)
         for y in range(op.height):
             at = op.dz + (y + op.dz_top) * op.dz_row + op.dz_left * op.filters + f
             for _ in range(op.width):
-                total = added(total, load(1, values, at))
+                total = added(total, load(1, 1, values, at))
                 at += op.filters
         store(total, sums, op.bias + f)
 

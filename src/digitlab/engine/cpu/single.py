@@ -12,13 +12,13 @@ where that fits a row better (a row of 10 takes two tiles of 5, and of 8 it woul
 
 Where a block of images keeps a vector, one image keeps a number: every position of the program is divided by ``LANES``.
 
-The tiles add up, for some pixels and a vector or two of filters f::
+The tiles are those of ``map_rows.py``. They add up, for some pixels and a vector or two of filters f::
 
     sums[pixel, f] = bias[f] + sum over taps of  values[at + pixel * step + tap] * params[w + tap * filters + f]
 
 over the ``run`` taps of each of the kernel's ``rows``. The taps of one row (its columns, all channels of each) stand
-side by side in the image, too; ``row`` and ``w_row`` lead from one to the next. Sums stay in registers until they are
-written, from ``to`` on, ``filters`` numbers from pixel to pixel.
+side by side in the image, too; ``row`` leads from one to the next. Sums stay in registers until they are written, from
+``to`` on, ``filters`` numbers from pixel to pixel.
 """
 
 from __future__ import annotations
@@ -29,115 +29,36 @@ import numpy as np
 
 from digitlab.engine.cpu.activation import apply_to_run
 from digitlab.engine.cpu.compiled import entry_point, kernel
+from digitlab.engine.cpu.map_rows import LINEAR, RELU, largest_of_windows, tile_of_sums
 from digitlab.engine.cpu.pooling import window_inside
 from digitlab.engine.cpu.program import AVERAGE, CONV, CONV_POOL, DENSE, DROPOUT, POOL
-from digitlab.engine.cpu.tiles import (
-    LANES,
-    REGISTERS,
-    add_scaled,
-    larger,
-    largest_of_pairs,
-    load,
-    rectified,
-    repeated,
-    store,
-    store_rows,
-    zeros,
-)
+from digitlab.engine.cpu.tiles import LANES, REGISTERS, add_outer, load, rectified, repeated, store_rows, zeros
 
 #: Pixels of a tile, and vectors of filters of a dense layer's.
 PIXELS = 8
 #: Pixels of each of the two rows of windows in a tile: their sums take half of the registers.
 ACROSS = REGISTERS // 4
 
-
-@kernel
-def sums_of_8(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to, is_whole, scratch):
-    """Write the sums to ``values``, or to ``scratch`` where there are fewer filters left than a vector has lanes."""
-    sums = repeated(load(1, params, bias), 8) if bias >= 0 else zeros(8)
-    for _ in range(rows):
-        for tap in range(run):
-            sums = add_scaled(sums, values, at + tap, step, params, w + tap * filters)
-        at += row
-        w += w_row
-    if relu:
-        sums = rectified(sums)
-    if is_whole:
-        store_rows(sums, values, to, filters)
-    else:
-        store(sums, scratch, 0)
+_sums_of_8, _sums_of_5, _sum = tile_of_sums(PIXELS, 1), tile_of_sums(5, 2), tile_of_sums(1, 1)
+#: One pixel of a dense layer, whose vectors of filters stand side by side in the kernel, too.
+_sums_of_many = tile_of_sums(1, PIXELS)
 
 
 @kernel
-def sums_of_5(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to):
-    """The same for 5 pixels and two vectors of filters."""
-    left = repeated(load(1, params, bias), 5) if bias >= 0 else zeros(5)
-    right = repeated(load(1, params, bias + LANES), 5) if bias >= 0 else zeros(5)
-    for _ in range(rows):
-        for tap in range(run):
-            left = add_scaled(left, values, at + tap, step, params, w + tap * filters)
-            right = add_scaled(right, values, at + tap, step, params, w + tap * filters + LANES)
-        at += row
-        w += w_row
-    if relu:
-        left, right = rectified(left), rectified(right)
-    store_rows(left, values, to, filters)
-    store_rows(right, values, to + LANES, filters)
-
-
-@kernel
-def largest_of_windows(values, at, row, rows, run, step, params, w, filters, w_row, bias, relu, to, is_whole, scratch):
-    """Sum up ``ACROSS`` pixels in each of two rows, and write the largest of every 2 x 2 window."""
-    upper = repeated(load(1, params, bias), ACROSS) if bias >= 0 else zeros(ACROSS)
+def _windows(values, at, row, rows, run, step, params, w, filters, bias, relu, out, to, to_step):
+    """Sum up ``ACROSS`` pixels in each of two rows, and write the largest of every 2 x 2 window to ``out``."""
+    upper = repeated(load(1, 1, params, bias), ACROSS) if bias >= 0 else zeros(ACROSS, 1)
     lower = upper
     for _ in range(rows):
         for tap in range(run):
-            upper = add_scaled(upper, values, at + tap, step, params, w + tap * filters)
-            lower = add_scaled(lower, values, at + row + tap, step, params, w + tap * filters)
+            upper = add_outer(upper, values, at + tap, step, params, w)
+            lower = add_outer(lower, values, at + row + tap, step, params, w)
+            w += filters
         at += row
-        w += w_row
-    largest = largest_of_pairs(larger(upper, lower))
+    largest = largest_of_windows(upper, lower)
     if relu:
         largest = rectified(largest)
-    if is_whole:
-        store_rows(largest, values, to, filters)
-    else:
-        store(largest, scratch, 0)
-
-
-@kernel
-def sums_of_1(values, at, row, rows, run, params, w, filters, w_row, bias, scratch):
-    sums = load(1, params, bias) if bias >= 0 else zeros(1)
-    for _ in range(rows):
-        for tap in range(run):
-            sums = add_scaled(sums, values, at + tap, 1, params, w + tap * filters)
-        at += row
-        w += w_row
-    store(sums, scratch, 0)
-
-
-@kernel
-def sums_of_many(values, at, run, params, w, filters, scratch):
-    """Sum up 8 vectors of filters for one pixel, without bias: they stand side by side in the kernel, too."""
-    s0, s1, s2, s3, s4, s5, s6, s7 = zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1), zeros(1)
-    for tap in range(run):
-        s0 = add_scaled(s0, values, at + tap, 1, params, w)
-        s1 = add_scaled(s1, values, at + tap, 1, params, w + LANES)
-        s2 = add_scaled(s2, values, at + tap, 1, params, w + 2 * LANES)
-        s3 = add_scaled(s3, values, at + tap, 1, params, w + 3 * LANES)
-        s4 = add_scaled(s4, values, at + tap, 1, params, w + 4 * LANES)
-        s5 = add_scaled(s5, values, at + tap, 1, params, w + 5 * LANES)
-        s6 = add_scaled(s6, values, at + tap, 1, params, w + 6 * LANES)
-        s7 = add_scaled(s7, values, at + tap, 1, params, w + 7 * LANES)
-        w += filters
-    store(s0, scratch, 0)
-    store(s1, scratch, LANES)
-    store(s2, scratch, 2 * LANES)
-    store(s3, scratch, 3 * LANES)
-    store(s4, scratch, 4 * LANES)
-    store(s5, scratch, 5 * LANES)
-    store(s6, scratch, 6 * LANES)
-    store(s7, scratch, 7 * LANES)
+    store_rows(largest, out, to, to_step)
 
 
 @kernel
@@ -146,7 +67,9 @@ def _many(op, params, values, to, relu, scratch):
     run, floor = op.kernel_width * op.channels, np.float32(0.0) if relu else np.float32(-np.inf)
     n = op.filters - op.filters % (PIXELS * LANES)
     for f in range(0, n, PIXELS * LANES):
-        sums_of_many(values, op.x // LANES, run, params, op.weights + f, op.filters, scratch)
+        _sums_of_many(
+            values, op.x // LANES, 0, 1, run, 0, params, op.weights + f, op.filters, -1, LINEAR, scratch, 0, 0, 0
+        )
         for k in range(PIXELS * LANES):
             bias = params[op.bias + f + k] if op.bias >= 0 else np.float32(0.0)
             values[to + f + k] = max(scratch[k] + bias, floor)
@@ -156,7 +79,7 @@ def _many(op, params, values, to, relu, scratch):
 @kernel
 def _convolve(op, params, values, to, to_row, relu, scratch):
     """Write the convolution's map to ``values``, from ``to`` on. A dense layer is one with a single pixel."""
-    filters, width, step = op.filters, op.width, op.stride_width * op.channels
+    filters, width, step, mode = op.filters, op.width, op.stride_width * op.channels, RELU if relu else LINEAR
     rows, run, row = op.kernel_height, op.kernel_width * op.channels, op.x_row // LANES
     done = _many(op, params, values, to, relu, scratch) if width * op.height * rows == 1 else 0
     # Pixels that are computed, some of them twice: tiles of 5 take fewer than tiles of 8?
@@ -169,9 +92,9 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
             # The last pixels overlap the ones before rather than reaching beyond the row.
             x = min(x, width - 5)
             for f in range(0, n_by_5, 2 * LANES):
-                sums_of_5(
+                _sums_of_5(
                     values, line + x * step, row, rows, run, step, params, op.weights + f, filters,
-                    run * filters, op.bias + f if op.bias >= 0 else -1, relu, line_to + x * filters + f,
+                    op.bias + f if op.bias >= 0 else -1, mode, values, line_to + x * filters + f, filters, 0,
                 )  # fmt: skip
         for x in range(0, width if max(done, n_by_5) < filters else 0, n):
             x = min(x, width - n)
@@ -180,25 +103,23 @@ def _convolve(op, params, values, to, to_row, relu, scratch):
                 # The last vector reads what stands behind the kernel's row; those sums are not used.
                 w, bias = op.weights + f, op.bias + f if op.bias >= 0 else -1
                 start, n_kept = line_to + x * filters + f, min(LANES, filters - f)
+                out, out_to, out_step = (values, start, filters) if n_kept == LANES else (scratch, 0, LANES)
                 if n == PIXELS:
-                    sums_of_8(
-                        values, at, row, rows, run, step, params, w, filters, run * filters, bias, relu, start,
-                        n_kept == LANES, scratch,
-                    )  # fmt: skip
-                    if n_kept == LANES:
-                        continue
+                    _sums_of_8(
+                        values, at, row, rows, run, step, params, w, filters, bias, mode, out, out_to, out_step, 0
+                    )
                 else:
-                    sums_of_1(values, at, row, rows, run, params, w, filters, run * filters, bias, scratch)
-                _keep(values, start, filters, scratch, n, n_kept, relu)
+                    _sum(values, at, row, rows, run, step, params, w, filters, bias, mode, out, out_to, out_step, 0)
+                if n_kept < LANES:
+                    _keep(values, start, filters, scratch, n, n_kept)
 
 
 @kernel
-def _keep(values, to, filters, scratch, n, n_kept, relu):
+def _keep(values, to, filters, scratch, n, n_kept):
     """Write the first ``n_kept`` numbers of ``n`` vectors in ``scratch``."""
     for pixel in range(n):
         for k in range(n_kept):
-            total = scratch[pixel * LANES + k]
-            values[to + pixel * filters + k] = max(total, np.float32(0.0)) if relu else total
+            values[to + pixel * filters + k] = scratch[pixel * LANES + k]
 
 
 @kernel
@@ -277,12 +198,13 @@ def _convolve_and_pool(op, params, values, n_values, scratch):
             for f in range(0, filters, LANES):
                 bias = op.bias + f if op.bias >= 0 else -1
                 start, n_kept = line_to + x // 2 * filters + f, min(LANES, filters - f)
-                largest_of_windows(
-                    values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters,
-                    run * filters, bias, op.relu, start, n_kept == LANES, scratch,
+                out, out_to, out_step = (values, start, filters) if n_kept == LANES else (scratch, 0, LANES)
+                _windows(
+                    values, line + x * channels, row, rows, run, channels, params, op.weights + f, filters, bias,
+                    op.relu, out, out_to, out_step,
                 )  # fmt: skip
                 if n_kept < LANES:
-                    _keep(values, start, filters, scratch, ACROSS // 2, n_kept, False)
+                    _keep(values, start, filters, scratch, ACROSS // 2, n_kept)
 
 
 @entry_point

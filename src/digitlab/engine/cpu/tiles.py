@@ -2,38 +2,37 @@
 
 Everything in this engine puts ``LANES`` images side by side: lane *i* of every vector belongs to image *i* of a
 block. One machine instruction then does the same arithmetic for all images of the block, whatever the layer's shape.
+Networks that answer with maps, and single images, put the filters of one image side by side instead.
 
-A *tile* is a handful of such vectors, say the sums of eight output channels at one pixel. The functions below are the
-whole vocabulary of the kernels:
+A *tile* is a handful of such vectors in rows and columns, say the sums of eight output channels at one pixel (eight
+rows of one vector), or of eight neighbouring pixels and two vectors of filters (eight rows of two). Every vector that
+is loaded then serves all rows, and every number that is repeated in a vector all columns. The functions below are the
+vocabulary of the kernels; what those of maps do besides stands in ``map_rows.py`` and ``winograd.py``:
 
-======================  =====================================================================================
-``zeros(n)``            a tile of ``n`` vectors, all zero
-``splat(n, a, i)``      a tile whose vector *r* repeats the number ``a[i + r]`` in every lane
-``store(t, a, i)``      write a tile to the ``n * LANES`` numbers that begin at ``a[i]``
-``store_rows(t, a, i, s)``  the same, with ``s`` numbers from vector to vector
-``add_rows(t, n, a, i, s)``       add it to ``a`` instead, as ``n`` rows that stand ``s`` numbers apart
-``add_scaled(t, w, i, s, x, j)``  vector *r* of the tile += the number ``w[i + r * s]`` times the vector at ``x[j]``
-``add_products(t, n, a, i, b, j)`` vector *(p, q)* += vector *p* at ``a[i]`` times vector *q* at ``b[j]``, lane by lane
-``repeated(t, n)``      a tile that holds ``n`` copies of a tile, one after the other
-``add_windows(t, w, i, x, j, s, r)`` the same for four tiles in one, those of the four pixels of a 2 x 2 window
-``load(n, a, i)``       a tile read from ``a[i]`` on
-``load_rows(a, p, i)``  a tile of ``LANES`` vectors, vector *r* read from ``a[p[r] + i]``; bytes are divided by 255
-``transposed(t)``       a square tile with rows and columns exchanged
-``added(t, u)``         the sum of two tiles
-``rectified(t)``        the tile with zeros where its numbers are below zero
-``larger(t, u)``         of two tiles of one size, the larger number at each place
-``largest_of_pairs(t)`` a tile of half the size: vectors 0 and 1, 2 and 3 and so on, the larger number of each
-``address(a, i)``       where ``a[i]`` stands, in place of an array that begins there
-``is_zero(a, i)``       whether all numbers of the vector at ``a[i]`` are zero
-``lane_sums(t)``        one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
-======================  =====================================================================================
+================================  =====================================================================================
+``zeros(r, c)``                   a tile of ``r`` rows and ``c`` columns, all zero
+``splat(r, a, i)``                a tile of one column, whose vector *p* repeats the number ``a[i + p]`` in every lane
+``load(r, c, a, i)``              a tile read from ``a[i]`` on, row after row
+``load_rows(a, p, i)``            ``LANES`` rows of one vector, *r* read from ``a[p[r] + i]``; bytes are divided by 255
+``repeated(t, r)``                ``r`` rows, each of which is all vectors of a tile
+``store(t, a, i)``                write a tile to the numbers that begin at ``a[i]``, row after row
+``store_rows(t, a, i, s)``        write it with ``s`` numbers from the beginning of a row to that of the next
+``add_rows(t, a, i, s)``          add it to ``a`` instead
+``add_outer(t, w, i, s, x, j)``   vector *(p, q)* += the number ``w[i + p * s]`` times vector *q* at ``x[j]``
+``add_products(t, a, i, b, j)``   vector *(p, q)* += vector *p* at ``a[i]`` times vector *q* at ``b[j]``, lane by lane
+``add_windows(t, w, i, x, j, s, r)``  the four rows of a tile are the pixels of a 2 x 2 window: vector *(p, q)* += the
+                                  number ``w[i + q]`` times the vector of pixel *p*
+``transposed(t)``                 a square tile with rows and lanes exchanged
+``added(t, u)``                   the sum of two tiles
+``rectified(t)``                  the tile with zeros where its numbers are below zero
+``largest_of_pairs(t)``           of one column half as many vectors: of 0 and 1, 2 and 3 and so on, the larger numbers
+``address(a, i)``                 where ``a[i]`` stands, in place of an array that begins there
+``is_zero(a, i)``                 whether all numbers of the vector at ``a[i]`` are zero
+``lane_sums(t)``                  one vector, lane *r* of which is the sum over the lanes of vector *r* of a square tile
+================================  =====================================================================================
 
-Networks that answer with maps put the filters of one page side by side instead; what their kernels do besides stands
-in ``map_rows.py`` and ``winograd.py``. Below, the functions come after the handful of LLVM instructions that all of
-them are made of.
-
-``n`` must be known when a kernel is compiled. Nothing checks bounds here: the program that calls the kernels lays out
-every array once and knows them (``program.py``).
+Rows and columns must be known when a kernel is compiled. Nothing checks bounds here: the program that calls the kernels
+lays out every array once and knows them (``program.py``).
 
 Compilers rarely keep sums in registers across three nested loops by themselves; with tiles the kernels reach 85 to
 98 % of the processor's multiply-add peak (``docs/decisions/0002-register-tiles.md``).
@@ -42,7 +41,7 @@ Compilers rarely keep sums in registers across three nested loops by themselves;
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -138,17 +137,38 @@ def exchanged(builder: Any, rows: list[Any]) -> list[Any]:
 
 
 class TileType(types.Type):
-    """The Numba type of a tile of ``n`` vectors."""
+    """The Numba type of a tile."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
-        super().__init__(name=f"Tile({n} x {LANES})")
+    def __init__(self, rows: int, columns: int = 1) -> None:
+        self.rows, self.columns, self.n = rows, columns, rows * columns
+        super().__init__(name=f"Tile({rows} x {columns} x {LANES})")
 
 
 @register_model(TileType)
 class _TileModel(models.PrimitiveModel):
     def __init__(self, data_model_manager: Any, tile: TileType) -> None:
         super().__init__(data_model_manager, tile, ir.ArrayType(VECTOR, tile.n))
+
+
+def tile_of(builder: Any, vectors: Sequence[Any]) -> Any:
+    """Emit the tile that holds the vectors."""
+    value = ir.Constant(ir.ArrayType(VECTOR, len(vectors)), ir.Undefined)
+    for k, vector in enumerate(vectors):
+        value = builder.insert_value(value, vector, k)
+    return value
+
+
+def vectors_of(builder: Any, tile: Any) -> list[Any]:
+    """Emit the vectors of a tile, row after row."""
+    return [builder.extract_value(tile, k) for k in range(tile.type.count)]
+
+
+def _sized(rows: Any, columns: Any = None) -> TileType | None:
+    """Return the type of a tile of so many rows and columns; None where they are no constants."""
+    sizes = (rows,) if columns is None else (rows, columns)
+    if not all(isinstance(size, types.IntegerLiteral) for size in sizes):
+        return None
+    return TileType(*(size.literal_value for size in sizes))
 
 
 @vector_code
@@ -165,64 +185,45 @@ def address(typing_context: Any, array: Any, index: Any) -> Any:
 
 
 @vector_code
-def zeros(typing_context: Any, n: Any) -> Any:
-    """Return a tile of ``n`` vectors, all zero."""
-    if not isinstance(n, types.IntegerLiteral):
+def zeros(typing_context: Any, rows: Any, columns: Any) -> Any:
+    """Return a tile, all zero."""
+    tile = _sized(rows, columns)
+    if tile is None:
         return None
-    tile = TileType(n.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return ir.Constant(ir.ArrayType(VECTOR, tile.n), None)
 
-    return tile(n), generate
+    return tile(rows, columns), generate
 
 
 @vector_code
-def splat(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
-    """Return a tile whose vector r repeats the number ``array[index + r]``."""
-    if not isinstance(n, types.IntegerLiteral):
+def splat(typing_context: Any, rows: Any, array: Any, index: Any) -> Any:
+    """Return a tile of one column whose vector r repeats the number ``array[index + r]``."""
+    tile = _sized(rows)
+    if tile is None:
         return None
-    tile = TileType(n.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = pointer_to(context, builder, array, args[1], args[2])
-        value = ir.Constant(ir.ArrayType(VECTOR, tile.n), ir.Undefined)
-        for r in range(tile.n):
-            number = builder.load(builder.gep(pointer, [I64(r)]))
-            value = builder.insert_value(value, repeat(builder, number), r)
-        return value
+        numbers = [builder.load(builder.gep(pointer, [I64(r)])) for r in range(tile.n)]
+        return tile_of(builder, [repeat(builder, number) for number in numbers])
 
-    return tile(n, array, index), generate
+    return tile(rows, array, index), generate
 
 
 @vector_code
-def store(typing_context: Any, tile: Any, array: Any, index: Any) -> Any:
-    """Write a tile to ``array``, beginning at ``array[index]``."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = pointer_to(context, builder, array, args[1], args[2])
-        for r in range(tile.n):
-            write_vector(builder, builder.extract_value(args[0], r), pointer, r)
-        return context.get_dummy_value()
-
-    return types.none(tile, array, index), generate
-
-
-@vector_code
-def load(typing_context: Any, n: Any, array: Any, index: Any) -> Any:
-    """Return a tile read from the ``n * LANES`` numbers that begin at ``array[index]``."""
-    if not isinstance(n, types.IntegerLiteral):
+def load(typing_context: Any, rows: Any, columns: Any, array: Any, index: Any) -> Any:
+    """Return a tile read from the numbers that begin at ``array[index]``, row after row."""
+    tile = _sized(rows, columns)
+    if tile is None:
         return None
-    tile = TileType(n.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = pointer_to(context, builder, array, args[1], args[2])
-        value = ir.Constant(ir.ArrayType(VECTOR, tile.n), ir.Undefined)
-        for r in range(tile.n):
-            value = builder.insert_value(value, read_vector(builder, pointer, r), r)
-        return value
+        pointer = pointer_to(context, builder, array, args[2], args[3])
+        return tile_of(builder, [read_vector(builder, pointer, k) for k in range(tile.n)])
 
-    return tile(n, array, index), generate
+    return tile(rows, columns, array, index), generate
 
 
 @vector_code
@@ -231,47 +232,75 @@ def load_rows(typing_context: Any, array: Any, positions: Any, offset: Any) -> A
     tile = TileType(LANES)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = ir.Constant(ir.ArrayType(VECTOR, LANES), ir.Undefined)
-        where = pointer_to(context, builder, positions, args[1], I64(0))
+        where, vectors = pointer_to(context, builder, positions, args[1], I64(0)), []
         for r in range(LANES):
             position = builder.load(builder.gep(where, [I64(r)]))
             pointer = pointer_to(context, builder, array, args[0], builder.add(position, args[2]))
             if array.dtype == types.uint8:
                 packed = builder.load(builder.bitcast(pointer, ir.VectorType(ir.IntType(8), LANES).as_pointer()))
                 packed.align = 1
-                vector = builder.fdiv(builder.uitofp(packed, VECTOR), ir.Constant(VECTOR, [255.0] * LANES))
+                vectors.append(builder.fdiv(builder.uitofp(packed, VECTOR), ir.Constant(VECTOR, [255.0] * LANES)))
             else:
-                vector = read_vector(builder, pointer, 0)
-            value = builder.insert_value(value, vector, r)
-        return value
+                vectors.append(read_vector(builder, pointer, 0))
+        return tile_of(builder, vectors)
 
     return tile(array, positions, types.int64), generate
 
 
 @vector_code
-def transposed(typing_context: Any, tile: Any) -> Any:
-    """Return a tile of ``LANES`` vectors with rows and columns exchanged."""
+def repeated(typing_context: Any, tile: Any, rows: Any) -> Any:
+    """Return a tile each row of which is all vectors of a tile."""
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    n = rows.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows = exchanged(builder, [builder.extract_value(args[0], r) for r in range(LANES)])
-        value = ir.Constant(ir.ArrayType(VECTOR, LANES), ir.Undefined)
-        for r in range(LANES):
-            value = builder.insert_value(value, rows[r], r)
-        return value
+        return tile_of(builder, vectors_of(builder, args[0]) * n)
 
-    return tile(tile), generate
+    return TileType(n, tile.n)(tile, rows), generate
+
+
+@vector_code
+def store(typing_context: Any, tile: Any, array: Any, index: Any) -> Any:
+    """Write a tile to ``array``, beginning at ``array[index]``, row after row."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = pointer_to(context, builder, array, args[1], args[2])
+        for k, vector in enumerate(vectors_of(builder, args[0])):
+            write_vector(builder, vector, pointer, k)
+        return context.get_dummy_value()
+
+    return types.none(tile, array, index), generate
 
 
 @vector_code
 def store_rows(typing_context: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Write a tile to ``array``, vector r to ``array[index + r * stride]`` and on."""
+    """Write a tile to ``array``, row p to ``array[index + p * stride]`` and on."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        position = args[2]
-        for r in range(tile.n):
-            write_vector(
-                builder, builder.extract_value(args[0], r), pointer_to(context, builder, array, args[1], position)
-            )
+        vectors, position = vectors_of(builder, args[0]), args[2]
+        for p in range(tile.rows):
+            pointer = pointer_to(context, builder, array, args[1], position)
+            for q in range(tile.columns):
+                write_vector(builder, vectors[p * tile.columns + q], pointer, q)
+            position = builder.add(position, args[3])
+        return context.get_dummy_value()
+
+    # Positions are int64, so that the stride can be added to them.
+    return types.none(tile, array, types.int64, types.int64), generate
+
+
+@vector_code
+def add_rows(typing_context: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Add a tile to ``array``, row p to ``array[index + p * stride]`` and on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vectors, position = vectors_of(builder, args[0]), args[2]
+        for p in range(tile.rows):
+            pointer = pointer_to(context, builder, array, args[1], position)
+            for q in range(tile.columns):
+                total = builder.fadd(read_vector(builder, pointer, q), vectors[p * tile.columns + q])
+                write_vector(builder, total, pointer, q)
             position = builder.add(position, args[3])
         return context.get_dummy_value()
 
@@ -279,32 +308,73 @@ def store_rows(typing_context: Any, tile: Any, array: Any, index: Any, stride: A
 
 
 @vector_code
-def repeated(typing_context: Any, tile: Any, times: Any) -> Any:
-    """Return a tile that holds ``times`` copies of a tile."""
-    if not isinstance(times, types.IntegerLiteral):
-        return None
-    result = TileType(tile.n * times.literal_value)
+def add_outer(typing_context: Any, tile: Any, numbers: Any, i: Any, step: Any, vectors: Any, j: Any) -> Any:
+    """Return the tile with ``numbers[i + p * step]`` times vector q at ``vectors[j]`` added to its vector (p, q)."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = ir.Constant(ir.ArrayType(VECTOR, result.n), ir.Undefined)
-        for r in range(result.n):
-            value = builder.insert_value(value, builder.extract_value(args[0], r % tile.n), r)
-        return value
+        sums, position = vectors_of(builder, args[0]), args[2]
+        start = pointer_to(context, builder, vectors, args[4], args[5])
+        across = [read_vector(builder, start, q) for q in range(tile.columns)]
+        for p in range(tile.rows):
+            number = repeat(builder, builder.load(pointer_to(context, builder, numbers, args[1], position)))
+            position = builder.add(position, args[3])
+            for q in range(tile.columns):
+                k = p * tile.columns + q
+                sums[k] = multiply_add(builder, number, across[q], sums[k])
+        return tile_of(builder, sums)
 
-    return result(tile, times), generate
+    return tile(tile, numbers, types.int64, types.int64, vectors, types.int64), generate
 
 
 @vector_code
-def rectified(typing_context: Any, tile: Any) -> Any:
-    """Return a tile with zeros where its numbers are below zero."""
+def add_products(typing_context: Any, tile: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
+    """Return the tile with every product of a vector at ``a[i]``, one a row, and one at ``b[j]`` added."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value, zero = args[0], ir.Constant(VECTOR, None)
-        for r in range(tile.n):
-            vector = builder.extract_value(args[0], r)
-            is_below = builder.fcmp_ordered("<", vector, zero)
-            value = builder.insert_value(value, builder.select(is_below, zero, vector), r)
-        return value
+        sums = vectors_of(builder, args[0])
+        first = pointer_to(context, builder, a, args[1], args[2])
+        second = pointer_to(context, builder, b, args[3], args[4])
+        across = [read_vector(builder, second, q) for q in range(tile.columns)]
+        for p in range(tile.rows):
+            down = read_vector(builder, first, p)
+            for q in range(tile.columns):
+                k = p * tile.columns + q
+                sums[k] = multiply_add(builder, down, across[q], sums[k])
+        return tile_of(builder, sums)
+
+    return tile(tile, a, i, b, j), generate
+
+
+@vector_code
+def add_windows(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any, step: Any, row: Any) -> Any:
+    """Return the tile with ``numbers[i + q]`` times pixel p of a window added to its vector (p, q).
+
+    The pixels stand at ``vectors[j]``, ``j + step``, ``j + row`` and ``j + row + step``.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = vectors_of(builder, args[0])
+        scalar = pointer_to(context, builder, numbers, args[1], args[2])
+        second = builder.add(args[4], args[6])
+        places = (args[4], builder.add(args[4], args[5]), second, builder.add(second, args[5]))
+        pixels = [read_vector(builder, pointer_to(context, builder, vectors, args[3], place)) for place in places]
+        for q in range(tile.columns):
+            number = repeat(builder, builder.load(builder.gep(scalar, [I64(q)])))
+            for p, pixel in enumerate(pixels):
+                k = p * tile.columns + q
+                sums[k] = multiply_add(builder, number, pixel, sums[k])
+        return tile_of(builder, sums)
+
+    i64 = types.int64
+    return tile(tile, numbers, i64, vectors, i64, i64, i64), generate
+
+
+@vector_code
+def transposed(typing_context: Any, tile: Any) -> Any:
+    """Return a tile of ``LANES`` vectors with rows and lanes exchanged."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return tile_of(builder, exchanged(builder, vectors_of(builder, args[0])))
 
     return tile(tile), generate
 
@@ -314,46 +384,33 @@ def added(typing_context: Any, tile: Any, other: Any) -> Any:
     """Return the sum of two tiles of one size, number by number."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        for r in range(tile.n):
-            total = builder.fadd(builder.extract_value(args[0], r), builder.extract_value(args[1], r))
-            value = builder.insert_value(value, total, r)
-        return value
+        pairs = zip(*(vectors_of(builder, arg) for arg in args), strict=True)
+        return tile_of(builder, [builder.fadd(*pair) for pair in pairs])
 
     return tile(tile, other), generate
-
-
-def _larger(builder: Any, a: Any, b: Any) -> Any:
-    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
 @vector_code
-def larger(typing_context: Any, tile: Any, other: Any) -> Any:
-    """Return the larger number at each place of two tiles of one size."""
+def rectified(typing_context: Any, tile: Any) -> Any:
+    """Return a tile with zeros where its numbers are below zero."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        for r in range(tile.n):
-            vector = _larger(builder, *(builder.extract_value(arg, r) for arg in args))
-            value = builder.insert_value(value, vector, r)
-        return value
+        zero, vectors = ir.Constant(VECTOR, None), vectors_of(builder, args[0])
+        return tile_of(builder, [builder.select(builder.fcmp_ordered("<", one, zero), zero, one) for one in vectors])
 
-    return tile(tile, other), generate
+    return tile(tile), generate
 
 
 @vector_code
 def largest_of_pairs(typing_context: Any, tile: Any) -> Any:
-    """Return a tile of half the size: the larger number at each place of vectors 0 and 1, 2 and 3 and so on."""
-    result = TileType(tile.n // 2)
+    """Return, of one column, half as many vectors: the larger number at each place of 0 and 1, 2 and 3 and so on."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = ir.Constant(ir.ArrayType(VECTOR, result.n), ir.Undefined)
-        for r in range(result.n):
-            vector = _larger(builder, *(builder.extract_value(args[0], 2 * r + k) for k in (0, 1)))
-            value = builder.insert_value(value, vector, r)
-        return value
+        vectors = vectors_of(builder, args[0])
+        pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+        return tile_of(builder, [builder.select(builder.fcmp_ordered(">", a, b), a, b) for a, b in pairs])
 
-    return result(tile), generate
+    return TileType(tile.rows // 2)(tile), generate
 
 
 @vector_code
@@ -364,10 +421,10 @@ def lane_sums(typing_context: Any, tile: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vectors = exchanged(builder, [builder.extract_value(args[0], r) for r in range(LANES)])
+        vectors = exchanged(builder, vectors_of(builder, args[0]))
         while len(vectors) > 1:
             vectors = [builder.fadd(a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
-        return builder.insert_value(ir.Constant(ir.ArrayType(VECTOR, 1), ir.Undefined), vectors[0], 0)
+        return tile_of(builder, vectors)
 
     return TileType(1)(tile), generate
 
@@ -383,93 +440,3 @@ def is_zero(typing_context: Any, array: Any, index: Any) -> Any:
         return builder.icmp_unsigned("==", bits, ir.IntType(LANES)(0))
 
     return types.boolean(array, index), generate
-
-
-@vector_code
-def add_rows(typing_context: Any, tile: Any, n: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Add a tile to ``array``: ``n`` rows, the first at ``array[index]``, each ``stride`` numbers after the last."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        position = args[3]
-        for p in range(rows):
-            pointer = pointer_to(context, builder, array, args[2], position)
-            for q in range(columns):
-                total = builder.fadd(read_vector(builder, pointer, q), builder.extract_value(args[0], p * columns + q))
-                write_vector(builder, total, pointer, q)
-            position = builder.add(position, args[4])
-        return context.get_dummy_value()
-
-    # Positions are int64, so that the loop above can add the stride to them.
-    return types.none(tile, n, array, types.int64, types.int64), generate
-
-
-@vector_code
-def add_scaled(typing_context: Any, tile: Any, numbers: Any, i: Any, step: Any, vectors: Any, j: Any) -> Any:
-    """Return the tile with ``numbers[i + r * step]`` times the vector at ``vectors[j]`` added to its vector r."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        scalar = pointer_to(context, builder, numbers, args[1], args[2])
-        vector = read_vector(builder, pointer_to(context, builder, vectors, args[4], args[5]))
-        position = I64(0)
-        for r in range(tile.n):
-            number = repeat(builder, builder.load(builder.gep(scalar, [position])))
-            position = builder.add(position, args[3])
-            total = multiply_add(builder, number, vector, builder.extract_value(value, r))
-            value = builder.insert_value(value, total, r)
-        return value
-
-    return tile(tile, numbers, i, types.int64, vectors, j), generate
-
-
-@vector_code
-def add_windows(typing_context: Any, tile: Any, numbers: Any, i: Any, vectors: Any, j: Any, step: Any, row: Any) -> Any:
-    """Return the tile with ``numbers[i + r]`` times pixel k of a window added to its vector ``k * n / 4 + r``.
-
-    The pixels stand at ``vectors[j]``, ``j + step``, ``j + row`` and ``j + row + step``.
-    """
-    n = tile.n // 4
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        scalar = pointer_to(context, builder, numbers, args[1], args[2])
-        second = builder.add(args[4], args[6])
-        places = (args[4], builder.add(args[4], args[5]), second, builder.add(second, args[5]))
-        pixels = [read_vector(builder, pointer_to(context, builder, vectors, args[3], place)) for place in places]
-        for r in range(n):
-            number = repeat(builder, builder.load(builder.gep(scalar, [I64(r)])))
-            for k, pixel in enumerate(pixels):
-                total = multiply_add(builder, number, pixel, builder.extract_value(value, k * n + r))
-                value = builder.insert_value(value, total, k * n + r)
-        return value
-
-    i64 = types.int64
-    return tile(tile, numbers, i64, vectors, i64, i64, i64), generate
-
-
-@vector_code
-def add_products(typing_context: Any, tile: Any, n: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
-    """Return the tile, ``n`` rows of vectors, with every product of a vector at ``a[i]`` and one at ``b[j]`` added."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    rows = n.literal_value
-    columns = tile.n // rows
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = args[0]
-        first = pointer_to(context, builder, a, args[2], args[3])
-        second = pointer_to(context, builder, b, args[4], args[5])
-        across = [read_vector(builder, second, q) for q in range(columns)]
-        for p in range(rows):
-            down = read_vector(builder, first, p)
-            for q in range(columns):
-                k = p * columns + q
-                total = multiply_add(builder, down, across[q], builder.extract_value(value, k))
-                value = builder.insert_value(value, total, k)
-        return value
-
-    return tile(tile, n, a, i, b, j), generate

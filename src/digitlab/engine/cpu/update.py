@@ -60,9 +60,9 @@ def _convolution_gradients(op, d_lanes, size, n_slots, begin, end, scratch, grad
     """Add up slots, ``size`` numbers apart, then lanes, for the numbers ``begin`` to ``end`` of kernel and biases."""
     for j in range(begin, end, LANES):
         at = op.d_weights + j * LANES
-        sums = load(LANES, d_lanes, at)
+        sums = load(LANES, 1, d_lanes, at)
         for slot in range(1, n_slots):
-            sums = added(sums, load(LANES, d_lanes, slot * size + at))
+            sums = added(sums, load(LANES, 1, d_lanes, slot * size + at))
         store(lane_sums(sums), scratch, 0)
         for k in range(min(LANES, end - j)):
             gradients[op.weights + j + k] = scratch[k]

@@ -46,6 +46,7 @@ from digitlab.engine.cpu.tiles import (
     rectified,
     repeated,
     store,
+    tile_of,
     vector_code,
     write_vector,
 )
@@ -174,16 +175,12 @@ def _read_16(context: Any, builder: Any, array: Any, source: Any, j: Any, d: Any
 @vector_code
 def lowered_pixels(typing_context: Any, array: Any, j: Any, d: Any) -> Any:
     """Return the tile of 2 x 2 pixels that the 16 vectors at ``array[j]``, ``d`` apart, stand for."""
-    result = TileType(4)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         square = _transformed(builder, _read_16(context, builder, array, args[0], args[1], args[2]), _OUTPUTS)
-        value = ir.Constant(ir.ArrayType(VECTOR, 4), ir.Undefined)
-        for k, vector in enumerate([*square[0], *square[1]]):
-            value = builder.insert_value(value, vector, k)
-        return value
+        return tile_of(builder, [*square[0], *square[1]])
 
-    return result(array, types.int64, types.int64), generate
+    return TileType(4)(array, types.int64, types.int64), generate
 
 
 @vector_code
@@ -208,13 +205,11 @@ def vector_of(typing_context: Any, tile: Any, k: Any) -> Any:
     """Return the tile of vector ``k`` alone."""
     if not isinstance(k, types.IntegerLiteral):
         return None
-    result = TileType(1)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = builder.extract_value(args[0], k.literal_value)
-        return builder.insert_value(ir.Constant(ir.ArrayType(VECTOR, 1), ir.Undefined), vector, 0)
+        return tile_of(builder, [builder.extract_value(args[0], k.literal_value)])
 
-    return result(tile, k), generate
+    return TileType(1)(tile, k), generate
 
 
 @vector_code
@@ -275,7 +270,7 @@ def convolve_lifted(
         for k in range(n):
             for f in range(0, filters, LANES):
                 pixels = lowered_pixels(scratch, products + k * filters + f, WINDOWS * filters)
-                pixels = added(pixels, repeated(load(1, biases, bias + f), 4))
+                pixels = added(pixels, repeated(load(1, 1, biases, bias + f), 4))
                 if pool:
                     # Pixels that fill no window are in none.
                     if 2 * y + 1 < height and 2 * x + 1 < width:
@@ -305,7 +300,7 @@ def convolve_lifted(
 @kernel
 def _store_one(pixel, values, to, mode, mask):
     if mode == MASKED:
-        pixel = kept_above_zero(pixel, 1, values, mask, 0)
+        pixel = kept_above_zero(pixel, values, mask, 0)
     store(pixel, values, to)
 
 

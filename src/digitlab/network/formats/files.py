@@ -92,6 +92,12 @@ def is_model_file(name: str | Path) -> bool:
         return False
 
 
+def lacks_network(name: str | Path) -> bool:
+    """Tell whether a model file is a PyTorch state dict, which does not say what its network is."""
+    path = Path(name)
+    return path.suffix.lower() == ".safetensors" and read_tensors(path)[1] is None
+
+
 def load_model_file(name: str | Path, network: str | Path | Architecture | None = None) -> Checkpoint:
     """Read a model file that anybody may have written, by its reader; ``runs.open_model`` is the door to it.
 

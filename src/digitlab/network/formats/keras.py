@@ -73,8 +73,8 @@ def _what_else(start: bytes) -> str:
 
 
 def _archive(path: Path, file: BinaryIO, n_bytes: int) -> Checkpoint:
-    with _opened(path, file, n_bytes) as archive:
-        description = parse_json(path, _member(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
+    with open_archive(path, file, n_bytes) as archive:
+        description = parse_json(path, archive_member(path, archive, CONFIG, MOST_JSON_BYTES), CONFIG)
         stack = _described(path, description)
         metadata = _metadata(path, archive)
         weights = _weights(path, archive, file, n_bytes, _COPIES * 4 * stack.n_parameters + _ROOM_BYTES)
@@ -167,7 +167,8 @@ def _counted(name: str) -> tuple[str, int]:
     return match[1], int(match[2][:9]) if match[2] else 0
 
 
-def _opened(path: Path, file: BinaryIO, n_bytes: int) -> zipfile.ZipFile:
+def open_archive(path: Path, file: BinaryIO, n_bytes: int) -> zipfile.ZipFile:
+    """Open a ``.keras`` file of so many bytes, if it claims to hold few files."""
     file.seek(max(0, n_bytes - _END_BYTES - _LOCATOR_BYTES))
     tail = file.read(_END_BYTES + _LOCATOR_BYTES)
     end = tail[-_END_BYTES:]
@@ -193,7 +194,8 @@ def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+def archive_member(path: Path, archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    """Return what a ``.keras`` file holds under a name, which is not larger than a network needs."""
     entry = _entry(path, archive, name)
     try:
         with archive.open(entry) as file:
@@ -211,7 +213,7 @@ def _weights(path: Path, archive: zipfile.ZipFile, file: BinaryIO, n_bytes: int,
     """Return the weights, which stay in the file if they are stored as they are: the optimizer's may be large."""
     entry = _entry(path, archive, WEIGHTS)
     if entry.compress_type == zipfile.ZIP_DEFLATED:
-        return _member(path, archive, WEIGHTS, min(most_inflated_bytes, _MOST_INFLATED_BYTES))
+        return archive_member(path, archive, WEIGHTS, min(most_inflated_bytes, _MOST_INFLATED_BYTES))
     try:
         with archive.open(entry) as stored:
             while stored.read(_CHUNK_BYTES):  # its checksum is compared at the end
@@ -228,7 +230,7 @@ def _weights(path: Path, archive: zipfile.ZipFile, file: BinaryIO, n_bytes: int,
 
 def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
-        metadata = storage.parse_json(_member(path, archive, METADATA, MOST_JSON_BYTES))
+        metadata = storage.parse_json(archive_member(path, archive, METADATA, MOST_JSON_BYTES))
     except (RunError, ValueError):
         return {}
     return metadata if isinstance(metadata, dict) else {}
