@@ -14,7 +14,7 @@ from tests.serving.asking import Process
 
 pytest.importorskip("schemathesis", reason="install requirements-test.txt to run this")
 
-N_EXAMPLES = 30
+N_EXAMPLES = 12
 
 
 @pytest.mark.slow
