@@ -64,13 +64,15 @@ def seen(given: Callable[[str], Any]) -> Callable[[str], Inside]:
 
 
 @pytest.fixture
-def open_inside(browser: Any, tmp_path: Path, given: Callable[[str], Any]) -> Iterator[Callable[..., Any]]:
+def open_inside(
+    browser: Any, tmp_path: Path, given: Callable[[str], Any], seen: Callable[[str], Inside]
+) -> Iterator[Callable[..., Any]]:
     """Open the page from the disk; it may ask for nothing else, and not complain."""
     contexts, complaints = [], []
 
     def go(name: str, **settings: Any) -> Any:
         path = tmp_path / f"{name}.html"
-        write_inside_page(*given(name), path, "<b>Why</b> & how")
+        write_inside_page(given(name)[0], seen(name), path, "<b>Why</b> & how")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
         page = context.new_page()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,18 @@ def test_a_picture_of_any_size_is_framed_as_digits_are_and_its_page_written(
 
 @pytest.mark.parametrize(
     ("image", "wanted"),
-    [("10000", "test images 0 to 9,999"), ("nothing.png", "cannot be read"), ("blank.png", "no ink")],
+    [
+        ("10000", "test images 0 to 9,999"),
+        ("nothing.png", "There is no file"),
+        ("blank.png", "no ink"),
+        ("pipe.png", "is not a file"),
+        ("two-idx3-ubyte", "holds 2 images"),
+    ],
 )
 def test_what_cannot_be_explained_is_told(runs: Path, tmp_path: Path, capsys: Any, image: str, wanted: str) -> None:
     Image.new("L", (100, 100), 255).save(tmp_path / "blank.png")
+    os.mkfifo(tmp_path / "pipe.png")  # which nobody writes into
+    dl.write_idx(tmp_path / "two-idx3-ubyte", np.zeros((2, 28, 28), np.uint8))
     name = image if image.isdecimal() else str(tmp_path / image)
     assert main(["explain", "latest", name, "--out", str(runs)]) == 2
     assert wanted in " ".join(capsys.readouterr().err.split())

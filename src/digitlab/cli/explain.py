@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitlab.cli.predict import read_digits
 from digitlab.cli.terminal import (
     AsJson,
     Flag,
@@ -82,7 +83,7 @@ def explain(
     shown, title = _image(run, out, image, predictor, invert=invert)
     inside = look_inside(model, shown)
     if html is not None:
-        write_inside_page(model, shown, html, title)
+        write_inside_page(model, inside, html, title)
     if as_json:
         print_json(inside.to_dict())
         return
@@ -102,7 +103,6 @@ def _image(
     from digitlab.data.mnist import MnistData
     from digitlab.evaluation.finish import own_folder
     from digitlab.network.formats.files import is_model_file
-    from digitlab.reading.predictor import DigitImage, small_image
     from digitlab.reading.reading import ReadingOptions
     from digitlab.runs.listing import find_run
 
@@ -114,11 +114,10 @@ def _image(
         if place >= len(test):
             raise DataError(f"There are test images 0 to {len(test) - 1:,}; got {place:,}.")
         return test.images[place], f"Test image {place}"
-    try:
-        content = path.read_bytes() if path.stat().st_size <= 5 * 2**20 else b""
-    except OSError as error:
-        raise DataError(f"{image} cannot be read: {error.strerror or error}.") from None
-    given = predictor.as_it_is(DigitImage(image, path, small_image(content)), invert=invert)
+    digits, n_images = read_digits(path, limit=1)
+    if n_images > 1:
+        raise DataError(f"{image} holds {n_images:,} images, and one is explained. Name a picture, or a test image.")
+    given = predictor.as_it_is(digits[0], invert=invert)
     if given is not None:
         return given, path.name
     if predictor.reader is None:

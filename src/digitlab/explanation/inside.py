@@ -32,6 +32,7 @@ from digitlab.network.layers import (
     Shape,
     ZeroPadding2D,
     activation_of,
+    same_border,
 )
 from digitlab.values import Value
 
@@ -59,6 +60,18 @@ ACTIVATION_FORMULAS = {
     "tanh": "output = tanh(sum)",
     "softmax": "output = exp(sum) / the exponentials of all sums",
 }
+
+
+def formula_of(layer: Layer) -> str:
+    """Return what a layer computes, in words.
+
+    >>> formula_of(Flatten()), formula_of(Dense(10, activation="relu"))[-21:]
+    ('output = the same number, in a row', ' output = max(0, sum)')
+    """
+    kind = type(layer).__name__
+    name, below = activation_of(layer)
+    activation = "" if name == "linear" and kind in FORMULAS else ACTIVATION_FORMULAS[name].format(below=below)
+    return "; ".join(filter(None, (FORMULAS.get(kind, ""), activation)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,14 +299,10 @@ def backward(steps: Sequence[Step], of_totals: Floats) -> Floats:
 
 
 def _borders(sizes: Shape, window: Shape, strides: Shape, padding: str) -> list[tuple[int, int]]:
-    """Return how many rows and columns a layer adds before and after, as TensorFlow splits them."""
+    """Return how many rows and columns a layer adds before and behind."""
     if padding == "valid":
         return [(0, 0), (0, 0)]
-    totals = [
-        max(0, (-(-size // step) - 1) * step + length - size)
-        for size, length, step in zip(sizes, window, strides, strict=True)
-    ]
-    return [(total // 2, total - total // 2) for total in totals]
+    return [same_border(size, length, step) for size, length, step in zip(sizes, window, strides, strict=True)]
 
 
 def border_of(layer: Conv2D | MaxPooling2D | AveragePooling2D, shape: Shape) -> tuple[int, int]:
@@ -429,7 +438,7 @@ def _places(shape: Shape) -> tuple[str, ...]:
 
 def _taken_apart(inside: LayerInside, unit: tuple[int, ...], n_terms: int | None) -> Why:
     layer, kind = inside.layer, type(inside.layer).__name__
-    name, below = activation_of(layer)
+    name, _ = activation_of(layer)
     bias, weights = 0.0, np.ones(1)
     window: tuple[int, ...] = ()
     if isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
@@ -469,12 +478,11 @@ def _taken_apart(inside: LayerInside, unit: tuple[int, ...], n_terms: int | None
     if isinstance(layer, Dense):
         terms.sort(key=lambda term: -abs(term.product))
     totals = inside.totals if name == "softmax" else np.empty(0)
-    formula = "; ".join(filter(None, (FORMULAS.get(kind, ""), ACTIVATION_FORMULAS[name].format(below=below))))
     return Why(
         layer=layer.name,
         kind=kind,
         unit=unit,
-        formula=FORMULAS[kind] if name == "linear" and kind in FORMULAS else formula,
+        formula=formula_of(layer),
         window=tuple(map(int, window)),
         terms=tuple(terms[:n_terms]),
         n_terms=len(terms),

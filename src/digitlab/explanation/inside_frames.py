@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.errors import InputError, NetworkError
-from digitlab.explanation.inside import ACTIVATION_FORMULAS, FORMULAS, Inside, LayerInside, border_of
+from digitlab.explanation.inside import Inside, LayerInside, border_of, formula_of
 from digitlab.explanation.topics import beginning
 from digitlab.network.layers import (
     AveragePooling2D,
@@ -64,14 +64,13 @@ def plan_of(inside: Inside) -> dict[str, Any]:
 def _layer_plan(inside: LayerInside) -> dict[str, Any]:
     layer, kind = inside.layer, type(inside.layer).__name__
     name, below = activation_of(layer)
-    formulas = (FORMULAS.get(kind, ""), "" if name == "linear" and kind in FORMULAS else ACTIVATION_FORMULAS[name])
     topic = _TOPICS.get(kind) or ("softmax" if name == "softmax" else None)
     told: dict[str, Any] = {
         "name": layer.name,
         "kind": kind,
         "activation": name,
         "below": below,
-        "formula": "; ".join(filter(None, formulas)).format(below=below),
+        "formula": formula_of(layer),
         "says": beginning(topic) if topic else "",
         "shape": list(inside.outputs.shape),
         "is_same": _is_same(inside),

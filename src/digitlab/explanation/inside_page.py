@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from digitlab import __version__
 from digitlab.data.storage import replacing
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, StorageError
 from digitlab.explanation.attribution import METHODS, attribute, smallest_change
-from digitlab.explanation.inside import Inside, LayerInside, look_inside
+from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
+from digitlab.text import percent
 
 #: The script and the stylesheet that draw the picture, here and on the Studio's page.
 SOURCES = Path(__file__).with_name("page")
@@ -79,8 +80,8 @@ def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
     return [*told, {"title": f"What would make it {other}", "says": says, "values": values, "image": changed}]
 
 
-def write_inside_page(model: Sequential, image: ArrayLike, path: Path, title: str = "") -> Inside:
-    """Write the page of a network and an image, as ``look_inside`` takes them; it appears whole or not at all.
+def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str = "") -> None:
+    """Write the page of an image's way through a network; it appears whole or not at all.
 
     Raises
     ------
@@ -89,9 +90,8 @@ def write_inside_page(model: Sequential, image: ArrayLike, path: Path, title: st
     StorageError
         If the file cannot be written.
     """
-    inside = look_inside(model, image)
     data = json.dumps(page_data(model, inside)).replace("<", "\\u003c")  # so that no name can end the script
-    answer = f"{inside.class_names[inside.label]}, {100 * float(inside.probabilities[inside.label]):.1f} %"
+    answer = f"{inside.class_names[inside.label]}, {percent(float(inside.probabilities[inside.label]), 1)}"
     heading = html.escape(title or "The way of an image through a network")
     about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
     script, picture, frame = ((SOURCES / name).read_text("utf-8") for name in ("inside.js", "inside.css", "page.css"))
@@ -122,7 +122,6 @@ showInside(document.getElementById("inside"), JSON.parse(document.getElementById
             draft.write(text.encode())
     except OSError as error:
         raise StorageError(f"The page cannot be written to {path}: {error.strerror or error}.") from None
-    return inside
 
 
 def _as_image(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
