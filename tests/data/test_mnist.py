@@ -14,7 +14,7 @@ import pytest
 from digitlab.data import MnistData, as_float, one_hot, read_idx, write_idx
 from digitlab.data.idx import read_idx_content
 from digitlab.data.mnist import Split, choose_images
-from digitlab.data.sources import PACKAGED_FILES, PACKAGED_FOLDER
+from digitlab.data.packaged import PACKAGED_FILES, PACKAGED_FOLDER
 from digitlab.errors import ConfigError, DataError
 
 #: The MD5 sums of the files that Yann LeCun published.
@@ -330,8 +330,8 @@ def test_a_damaged_package_asks_for_a_new_install(tmp_path, monkeypatch, damage)
     else:
         write_idx(path, read_idx(path)[::-1])
     # Three small files are enough here, and the fourth takes most of a second.
-    monkeypatch.setattr("digitlab.data.sources.PACKAGED_FILES", PACKAGED_FILES[1:])
-    monkeypatch.setattr("digitlab.data.sources.PACKAGED_FOLDER", tmp_path)
+    monkeypatch.setattr("digitlab.data.packaged.PACKAGED_FILES", PACKAGED_FILES[1:])
+    monkeypatch.setattr("digitlab.data.packaged.PACKAGED_FOLDER", tmp_path)
     with pytest.raises(
         DataError, match=r"packaged MNIST is damaged\..*t10k-labels.*pip install --force-reinstall digitlab"
     ):

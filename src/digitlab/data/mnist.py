@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.data.sources import read_packaged, read_set
+from digitlab.data.packaged import read_packaged
+from digitlab.data.sources import read_set
 from digitlab.errors import ConfigError, DataError, MissingNameError
 from digitlab.metrics import class_numbers
 from digitlab.values import CLASS_NAMES

@@ -12,6 +12,7 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from digitlab.data.packaged import read_packaged
 from digitlab.data.shaping import BALANCED, BY_CLASS
 from digitlab.values import CLASS_NAMES
 
@@ -64,8 +65,6 @@ def _right(
 @cache
 def _digits() -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return MNIST's mean digits, as `_right` takes them."""
-    from digitlab.data.sources import read_packaged
-
     files = read_packaged()
     images, labels = files.training_images[:10_000], files.training_labels[:10_000]
     return _directions([images[labels == k].mean(axis=0) for k in range(10)]), np.arange(10)

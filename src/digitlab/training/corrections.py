@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.data.idx import read_idx, write_idx
-from digitlab.data.sources import PACKAGED_FILES, PACKAGED_FOLDER
+from digitlab.data.packaged import PACKAGED_FILES, PACKAGED_FOLDER
 from digitlab.data.storage import holding, replacing
 from digitlab.errors import DataError, InputError, StorageError
 

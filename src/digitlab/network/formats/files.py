@@ -161,29 +161,27 @@ def unusable(path: Path, why: str, *, lacks: bool = False) -> RunError:
 
 def read_whole(path: Path, most_bytes: int, *, folder: Path | None = None) -> bytes:
     """Read an ordinary file of bounded size, which lies in ``folder``, links followed, if that is given."""
-    try:
+    with _telling(path):
         if folder is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise unusable(path, "it lies outside the model's folder. Copy the model's files into one folder.")
         return storage.read_ordinary(path, most_bytes)
-    except FileNotFoundError:
-        raise RunError(f"There is no file {path}. Check the name and the folder.") from None
-    except RunError:
-        raise
-    except (OSError, ValueError) as error:
-        raise unusable(
-            path, f"it cannot be read ({storage.reason_of(error)}). Check its name and permissions."
-        ) from None
 
 
 @contextmanager
 def opened(path: Path, most_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
     """Open an ordinary file of bounded size, and yield it with its size, for who does not read it whole."""
+    with _telling(path), storage.open_ordinary(path) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        if n_bytes > most_bytes:
+            raise unusable(path, f"it has {n_bytes:,} bytes, and at most {most_bytes:,} are read. Save it again.")
+        yield file, n_bytes
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Tell with the file's name what goes wrong while it is opened and read."""
     try:
-        with storage.open_ordinary(path) as file:
-            n_bytes = os.fstat(file.fileno()).st_size
-            if n_bytes > most_bytes:
-                raise unusable(path, f"it has {n_bytes:,} bytes, and at most {most_bytes:,} are read. Save it again.")
-            yield file, n_bytes
+        yield
     except FileNotFoundError:
         raise RunError(f"There is no file {path}. Check the name and the folder.") from None
     except RunError:
