@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,13 @@ from digitlab.engine.cpu.maps_runner import MapsRunner
 from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.crops import Crops
 from digitlab.engine.images import LabelledImages
-from digitlab.engine.optimizers import Optimizer
+from digitlab.engine.optimizers import Optimizer, OptimizerStep
 from digitlab.errors import TrainingDivergedError
 from digitlab.metrics import accuracy, cross_entropy
 from digitlab.values import CropsRecord, EpochRecord, StepRecord
+
+if TYPE_CHECKING:  # JAX is imported by whoever asks for its devices
+    from digitlab.engine.xla.runner import XlaRunner
 
 # Nats a batch. Adam with a learning rate of a million rarely overflows; its loss of 1e21 is as lost as NaN.
 _MOST_LOSS = 1e6
@@ -77,6 +82,41 @@ def batch_order(n_images: int, epoch: int, seed: int, shuffle: bool) -> NDArray[
     return rng.permutation(n_images).astype(np.int64)
 
 
+#: What a runner is told of one step: the labels of its batch, which images they are, the optimizer's numbers, and what
+#: dropout asks for.
+Step = tuple[NDArray[np.int64], NDArray[np.int64], OptimizerStep, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Epoch:
+    """What the steps of one epoch learn from, whoever asks for them, and whenever."""
+
+    training: LabelledImages
+    order: NDArray[np.int64]
+    batch_size: int
+    first: int  # steps done before it
+    optimizer: Optimizer
+    learning_rate: Callable[[int], float]
+    seed: int | None  # None where nothing is dropped
+
+    @property
+    def n_batches(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def step(self, done: int) -> Step:
+        """The step that comes after ``done`` others."""
+        begin = (done - self.first) * self.batch_size
+        chosen = self.order[begin : begin + self.batch_size]
+        salt = 0 if self.seed is None else _salt(self.seed, done)
+        return self.training.labels[chosen], chosen, self.optimizer.step(done + 1, self.learning_rate(done)), salt
+
+    def ahead(self, done: int, n: int) -> list[Step]:
+        """Up to ``n`` steps that come after that one, as they will be if nobody sets another rate meanwhile."""
+        following = [self.step(k) for k in range(done + 1, min(done + 1 + n, self.first + self.n_batches))]
+        self.learning_rate(done)  # whoever asks for the rate is told that of the step that is taken now
+        return following
+
+
 def _diverged(step: int, rate: float) -> TrainingDivergedError:
     return TrainingDivergedError(
         f"The loss became NaN or infinite, or hopelessly large, at step {step}, with learning rate {rate:g}. "
@@ -85,7 +125,7 @@ def _diverged(step: int, rate: float) -> TrainingDivergedError:
 
 
 def steps(
-    runner: CpuRunner,
+    runner: CpuRunner | XlaRunner,
     training: LabelledImages,
     *,
     batch_size: int,
@@ -115,25 +155,27 @@ def steps(
     runner.remember()
     while progress.epochs_done < epochs:
         epoch = progress.epochs_done + 1
-        order = batch_order(n, epoch, seed, shuffle)
-        changed = training if of_epoch is None else of_epoch(epoch)
+        of_steps = _Epoch(
+            training if of_epoch is None else of_epoch(epoch),
+            batch_order(n, epoch, seed, shuffle),
+            batch_size,
+            (epoch - 1) * n_batches,
+            optimizer,
+            learning_rate,
+            seed if runner.has_dropout else None,
+        )
         for batch in range(progress.step - (epoch - 1) * n_batches + 1, n_batches + 1):
-            began = time.perf_counter()
-            chosen = order[(batch - 1) * batch_size : batch * batch_size]
-            rate = learning_rate(progress.step)
+            began, rate = time.perf_counter(), learning_rate(progress.step)
+            labels, chosen, numbers, salt = of_steps.step(progress.step)
             loss, n_correct = runner.train_batch(
-                changed.images,
-                changed.labels[chosen],
-                chosen,
-                optimizer.step(progress.step + 1, rate),
-                _salt(seed, progress.step) if runner.has_dropout else 0,
-                label_smoothing,
-            )
+                of_steps.training.images, labels, chosen, numbers, salt, label_smoothing,
+                partial(of_steps.ahead, progress.step),
+            )  # fmt: skip
             if not (loss <= _MOST_LOSS and runner.is_finite):
                 # A bad loss is the fault of the batch before, bad weights are that of this one.
                 runner.take_back(1 if loss <= _MOST_LOSS else 2)
                 raise _diverged(progress.step + 1, rate)
-            seconds = max(time.perf_counter() - began, 1e-9)
+            seconds = runner.batch_seconds or max(time.perf_counter() - began, 1e-9)
             progress.add_batch(len(chosen), loss, n_correct, seconds)
             yield StepRecord(
                 step=progress.step,
@@ -270,7 +312,7 @@ def _salt(seed: int, step: int) -> int:
     return int(np.random.SeedSequence(entropy=seed, spawn_key=(2, step)).generate_state(1)[0])
 
 
-def _validate(runner: CpuRunner, validation: LabelledImages | None) -> tuple[float | None, float | None]:
+def _validate(runner: CpuRunner | XlaRunner, validation: LabelledImages | None) -> tuple[float | None, float | None]:
     if validation is None or len(validation) == 0:
         return None, None
     probabilities = runner.predict(validation.images)

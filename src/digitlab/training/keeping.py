@@ -242,8 +242,7 @@ def unpack_state(
         n_epoch_batches * batch_size, n_images
     ):
         raise ValueError(f"{progress} cannot be")
-    runner.first_moment[:] = extra["first_moment"]
-    runner.second_moment[:] = extra["second_moment"]
+    runner.set_moments(extra["first_moment"], extra["second_moment"])
     if "best_weights" not in extra:
         return progress, None
     return progress, BestWeights(int(numbers["best_epoch"]), float(numbers["best_val_loss"]), extra["best_weights"])

@@ -34,8 +34,11 @@ _NO_ANSWERS = np.zeros((0, 0), np.float32)
 class Runner:
     """What runs a network: its weights, and those from before the last two batches.
 
-    ``is_finite``: whether all weights and moments were finite numbers after the last batch.
+    ``is_finite``: whether all weights and moments were finite numbers after the last batch. ``batch_seconds``: how long
+    it took, where only the runner knows.
     """
+
+    batch_seconds = 0.0
 
     def __init__(self, architecture: Architecture, n_threads: int | None, n_parameters: int) -> None:
         self.architecture = architecture
@@ -66,6 +69,10 @@ class Runner:
         self._gradients = aligned(n_parameters)
         self.first_moment = aligned(n_parameters)
         self.second_moment = aligned(n_parameters)
+
+    def set_moments(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
+        """Set the optimizer's two means, in the order of ``parameters``."""
+        self.first_moment[:], self.second_moment[:] = first, second
 
     @property
     def gradients(self) -> NDArray[np.float32]:
@@ -156,13 +163,14 @@ class CpuRunner(Runner):
         step: OptimizerStep,
         salt: int,
         label_smoothing: float = 0.0,
+        ahead: object = None,
     ) -> tuple[float, int]:
         """Learn from one batch; return its mean cross-entropy in nats and its right answers, both before the step.
 
         ``images`` are all images, ``order`` (int64) says which make the batch, at most as many as ``start_training``
         was told, and ``labels`` (int64) are those of the batch. ``salt``, from 0 to 2**32 - 1, is this step's own; only
         dropout asks for it. Part ``label_smoothing``, 0-1, of the truth is spread over all classes; the gradients
-        follow it, the loss does not.
+        follow it, the loss does not. ``ahead`` is for runners that take several steps at once.
         """
         program, memory, n = self.program, self._training_memory, len(order)
         n_blocks = -(-n // LANES)

@@ -1,0 +1,142 @@
+"""Devices: which accelerators this machine has, by the names that people choose them by, and several hosts as one.
+
+JAX is imported here and beside this file only, and only when one of its devices is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from digitlab.data.cache import cache_folder
+from digitlab.errors import ConfigError, did_you_mean
+from digitlab.values import Value
+
+#: What ``device`` may be: digitlab's own engine on the processor, what JAX knows, and the first of gpu, tpu and cpu
+#: that is there.
+DEVICES = ("cpu", "gpu", "tpu", "cpu-xla", "auto")
+#: What numbers between the layers may be; weights, losses and optimizers stay float32.
+PRECISIONS = ("float32", "bfloat16")
+
+_INSTALL = (
+    "Install it with: pip install 'digitlab[xla]', and for an NVIDIA GPU on Linux also: pip install 'jax[cuda12]'."
+)
+_COORDINATE_S = 60
+#: A host that is not heard of for so long has died.
+HEARTBEAT_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo(Value):
+    """One device: its name here, what it is, how many there are, and bytes of memory of one, None if unknown."""
+
+    name: str
+    kind: str
+    n: int
+    memory_bytes: int | None
+
+    def __str__(self) -> str:
+        memory = "" if self.memory_bytes is None else f", {self.memory_bytes / 1e9:.0f} GB each"
+        return f"{self.n} x {self.kind}{memory}"
+
+
+def check_device(device: str, precision: str = "float32") -> None:
+    """Say what is wrong with the name of a device or a precision: ConfigError."""
+    for what, name, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"There is no {what} {name!r}.{hint} There are {', '.join(known)}.")
+    if precision != "float32" and device == "cpu":
+        raise ConfigError(f"digitlab's own engine computes in float32; {precision} needs --device gpu, tpu or cpu-xla.")
+
+
+def load_jax() -> Any:
+    """Import JAX, so that it leaves memory to others and keeps what it compiled; ConfigError if it is not there."""
+    # By itself JAX takes three quarters of a GPU's memory at once.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    try:
+        import jax
+    except ImportError:
+        raise ConfigError(f"JAX, which runs networks on accelerators, is not installed. {_INSTALL}") from None
+    folder = cache_folder()
+    if folder is not None and jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    return jax
+
+
+def devices_of(name: str, *, of_all_hosts: bool = False) -> list[Any]:
+    """Return JAX's devices of a kind, those of this host first of all; ConfigError if there are none."""
+    jax = load_jax()
+    backend = "cpu" if name == "cpu-xla" else name
+    try:
+        return list(jax.devices(backend) if of_all_hosts else jax.local_devices(backend=backend))
+    except RuntimeError:
+        others = ", ".join(str(one) for one in list_devices()) or "none"
+        raise ConfigError(
+            f"JAX sees no {name.upper()} on this machine; it sees: {others}. Leave out --device for digitlab's own "
+            f"engine on the processor, or install what the device needs. {_INSTALL}"
+        ) from None
+
+
+def list_devices() -> tuple[DeviceInfo, ...]:
+    """Return what JAX sees on this machine; empty where it is not installed."""
+    try:
+        jax = load_jax()
+    except ConfigError:
+        return ()
+    found = []
+    for name, backend in (("gpu", "gpu"), ("tpu", "tpu"), ("cpu-xla", "cpu")):
+        with contextlib.suppress(RuntimeError):
+            devices = jax.local_devices(backend=backend)
+            found.append(DeviceInfo(name, devices[0].device_kind, len(devices), _memory(devices[0])))
+    return tuple(found)
+
+
+def _memory(device: Any) -> int | None:
+    stats = None
+    with contextlib.suppress(Exception):  # not every backend knows
+        stats = device.memory_stats()
+    limit = (stats or {}).get("bytes_limit")
+    return None if limit is None else int(limit)
+
+
+def chosen_device(name: str) -> tuple[str, str]:
+    """Return the device that a name stands for, and a sentence on it for whoever trains; none for the processor.
+
+    >>> chosen_device("cpu")
+    ('cpu', '')
+    """
+    if name == "cpu":
+        return name, ""
+    if name == "auto":
+        there = [one.name for one in list_devices() if one.name != "cpu-xla"]
+        if not there:
+            return "cpu", "There is no accelerator that JAX sees, so digitlab's own engine on the processor is used."
+        name = there[0]
+    devices = devices_of(name, of_all_hosts=True)
+    info = DeviceInfo(name, devices[0].device_kind, len(devices), _memory(devices[0]))
+    hosts = load_jax().process_count()
+    return name, f"Runs on {info}{f', of {hosts} hosts' if hosts > 1 else ''}."
+
+
+def join_hosts(coordinator: str | None = None, process: tuple[int, int] | None = None) -> None:
+    """Make this process one of several that train one network together.
+
+    ``coordinator`` is ``host:port`` of the first process, ``process`` which of how many this is, from 0; without them
+    Slurm's, Open MPI's or Kubernetes' variables tell, as JAX reads them. ConfigError if the others do not come.
+    """
+    jax = load_jax()
+    given = {} if process is None else {"process_id": process[0], "num_processes": process[1]}
+    try:
+        jax.distributed.initialize(
+            coordinator, **given, initialization_timeout=_COORDINATE_S, heartbeat_timeout_seconds=HEARTBEAT_S
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"The hosts did not come together within {_COORDINATE_S} s ({reason}). Start every process, with the same "
+            "--hosts COORDINATOR:PORT and its own --process I/N, and see that the port is open."
+        ) from None
