@@ -135,16 +135,9 @@ class MapsRunner(Runner):
 
     def start_training(self) -> None:
         """Make room for learning and forget the optimizer's moments; NetworkError if the maps are not the finder's."""
-        self._check_maps()
+        check_finder(self.architecture, self.network)
         self._make_room(self.network.n_parameters)
         self.remember()
-
-    def _check_maps(self) -> None:
-        if self.network.n_maps != N_MAPS or self.network.n_channels != 1:
-            raise NetworkError(
-                f"The finder's loss needs {N_MAPS} maps of grey images; {self.architecture.name} answers with "
-                f"{self.network.n_maps} maps. Give its last Conv2D {N_MAPS} filters and it input_shape=(None, None, 1)."
-            )
 
     def _make_room(self, n_parameters: int) -> None:
         self._make_learning_room(n_parameters)
@@ -170,7 +163,7 @@ class MapsRunner(Runner):
 
     def losses(self, crops: Crops) -> FinderLosses:
         """Return the losses on crops without learning from them."""
-        self._check_maps()
+        check_finder(self.architecture, self.network)
         return self._work(crops, np.arange(len(crops)), None, 0.0, 0.0)
 
     def _work(
@@ -224,6 +217,15 @@ class MapsRunner(Runner):
         if kept is None or kept[0] != (height, width):
             kept = self._plan = (height, width), plan_page(self.network, height, width)
         return kept[1]
+
+
+def check_finder(architecture: Architecture, network: MapsNetwork) -> None:
+    """NetworkError if a network's maps are not the finder's."""
+    if network.n_maps != N_MAPS or network.n_channels != 1:
+        raise NetworkError(
+            f"The finder's loss needs {N_MAPS} maps of grey images; {architecture.name} answers with "
+            f"{network.n_maps} maps. Give its last Conv2D {N_MAPS} filters and it input_shape=(None, None, 1)."
+        )
 
 
 def _plain(array: NDArray[Any], dtype: type) -> NDArray[Any]:

@@ -57,7 +57,7 @@ def answer(
         elif isinstance(layer, Dropout) and salt is not None:
             x = _dropped(x, *next(drops), salt, first)
         else:
-            x = _moved(x, layer)
+            x = moved(x, layer)
         if len(own) == 2:
             x = x + own[1]
         x = activated(x, layer)
@@ -86,7 +86,7 @@ def activated(x: Any, layer: Layer) -> Any:
     return jnp.tanh(x) if name == "tanh" else x
 
 
-def _moved(x: Any, layer: Layer) -> Any:
+def moved(x: Any, layer: Layer) -> Any:
     """Run a layer without weights, dropout when it drops excepted."""
     if isinstance(layer, MaxPooling2D):
         return _largest(_windows(x, layer, -jnp.inf))

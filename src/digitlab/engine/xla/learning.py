@@ -19,17 +19,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from digitlab.engine.optimizers import ADAM_RULE
 from digitlab.engine.xla.layers import answer
+from digitlab.engine.xla.state import State, are_finite, stepped
 from digitlab.network.architecture import Architecture
-
-
-class State(NamedTuple):
-    """Weights and the optimizer's two means, each a tuple of float32 arrays in Keras' order."""
-
-    weights: tuple[Any, ...]
-    first_moment: tuple[Any, ...]
-    second_moment: tuple[Any, ...]
 
 
 class Batches(NamedTuple):
@@ -79,30 +71,6 @@ def _loss(
     softened = (1.0 - smoothing) * of_truth + smoothing * logs.mean(1)
     loss, told = (-jnp.where(counts, each, 0.0).sum() / count for each in (softened, of_truth))
     return loss, (told, (counts & (sums.argmax(1) == labels)).sum())
-
-
-def stepped(state: State, gradients: Sequence[Any], rule: int, rates: Any) -> State:
-    """Take one step of the optimizer, as ``cpu.update`` does it."""
-    rate, a, b, epsilon, shrink = rates
-    weights, first, second = [], [], []
-    for w, m, v, g in zip(*state, gradients, strict=True):
-        if rule == ADAM_RULE:
-            m, v = m + (g - m) * a, v + (g * g - v) * b
-            w = w - w * shrink
-            w = w - m * rate / (jnp.sqrt(v) + epsilon)
-        else:
-            m = m * a - g * rate
-            w = w - w * shrink
-            w = w + jnp.where(b > 0.0, m * a - g * rate, m)
-        weights.append(w)
-        first.append(m)
-        second.append(v)
-    return State(tuple(weights), tuple(first), tuple(second))
-
-
-def are_finite(state: State) -> Any:
-    """Tell whether all numbers of a state are finite."""
-    return jnp.stack([jnp.isfinite(array).all() for array in jax.tree.leaves(state)]).all()
 
 
 def learn(

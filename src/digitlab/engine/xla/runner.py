@@ -8,25 +8,22 @@ any batch, and nothing but the time it takes depends on how long chunks are.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.program import build_program
 from digitlab.engine.images import Images
 from digitlab.engine.loop import Step
 from digitlab.engine.optimizers import OptimizerStep
-from digitlab.engine.xla.devices import devices_of
-from digitlab.engine.xla.learning import Batches, Results, State, learn, probabilities
+from digitlab.engine.xla.learning import Batches, Results, learn, probabilities
+from digitlab.engine.xla.state import DeviceRunner, State, lying, put
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Dropout
 
@@ -51,7 +48,7 @@ class _Chunk:
     seconds_a_step: float
 
 
-class XlaRunner:
+class XlaRunner(DeviceRunner):
     """Runs one network, whose last layer is Dense with a softmax, on devices that JAX knows.
 
     The images of a batch are shared out among all of them, on every host; each adds up its part of the gradients, and
@@ -60,19 +57,9 @@ class XlaRunner:
 
     def __init__(self, architecture: Architecture, device: str, precision: str = "float32") -> None:
         build_program(architecture)  # which says what is no network that can be trained
-        self.architecture, self.device, self.precision = architecture, device, precision
+        super().__init__(architecture, device, precision)
         self.has_dropout = any(isinstance(layer, Dropout) for layer in architecture.layers)
-        self.is_finite = True
-        self.n_threads = 0  # none of the processor's are this runner's
-        #: How long the last step took, in seconds: its part of a chunk.
-        self.batch_seconds = 0.0
-        self.compile_seconds = 0.0
-        everywhere, here = devices_of(device, of_all_hosts=True), devices_of(device)
-        self._n_devices = len(everywhere)
-        self._copied, self._shared = (_lying(everywhere, *axes) for axes in ((), (None, "images")))
-        self._local_copied, self._local_shared = (_lying(here, *axes) for axes in ((), ("images",)))
-        self._dtype = jnp.dtype(precision)
-        self._state = self._placed([np.zeros(shape, np.float32) for shape in architecture.weight_shapes])
+        self._shared, self._shared_here = lying(self._everywhere, None, "images"), lying(self._here, "images")
         self._chunk: _Chunk | None = None
         self._before: _Chunk | None = None  # the chunk before, for who takes steps back
         self._n_done = 0  # of the chunk's steps
@@ -81,84 +68,30 @@ class XlaRunner:
         self._images: tuple[Images, Any] | None = None
         self._programs: dict[tuple[Any, ...], Any] = {}
 
-    def _placed(self, weights: Sequence[NDArray[np.float32]], moments: Sequence[Any] | None = None) -> State:
-        zeros = [np.zeros_like(one) for one in weights]
-        first, second = moments or (zeros, zeros)
-        return State(*(tuple(self._put(one, self._copied) for one in part) for part in (weights, first, second)))
-
-    @staticmethod
-    def _put(array: NDArray[Any], sharding: NamedSharding) -> Any:
-        # Every host has all of it, and gives its own devices their parts.
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    # Weights and moments, as they are after the step that was asked for last.
-
-    @property
     def _now(self) -> State:
         chunk = self._chunk
-        if chunk is None or self._n_done == 0:
-            return self._state if chunk is None else chunk.start
-        if self._n_done == len(chunk.steps):
-            return chunk.end
-        state, _, _ = self._taken(chunk.start, chunk.images, chunk.steps[: self._n_done], chunk.smoothing)
-        self._chunk = _Chunk(
-            chunk.start, state, chunk.images, chunk.steps[: self._n_done], chunk.smoothing, chunk.losses,
-            chunk.corrects, chunk.finite, chunk.seconds_a_step,
-        )  # fmt: skip
+        if chunk is None:
+            return self._state
+        if self._n_done in (0, len(chunk.steps)):
+            return chunk.end if self._n_done else chunk.start
+        steps = chunk.steps[: self._n_done]
+        state, _, _ = self._taken(chunk.start, chunk.images, steps, chunk.smoothing)
+        self._chunk = replace(chunk, end=state, steps=steps)
         return state
 
     def _set(self, state: State) -> None:
         self._state, self._chunk, self._before, self._n_done = state, None, None, 0
-
-    @property
-    def parameters(self) -> NDArray[np.float32]:
-        """A copy of all weights as one flat float32 array, in Keras' order."""
-        return _flat(self._now.weights)
-
-    @parameters.setter
-    def parameters(self, values: NDArray[np.float32]) -> None:
-        now = self._now
-        self._set(now._replace(weights=self._placed(self._parted(values)).weights))
-
-    @property
-    def first_moment(self) -> NDArray[np.float32]:
-        """A copy of the optimizer's means of the gradients, in the order of ``parameters``."""
-        return _flat(self._now.first_moment)
-
-    @property
-    def second_moment(self) -> NDArray[np.float32]:
-        """A copy of its means of their squares."""
-        return _flat(self._now.second_moment)
-
-    def set_moments(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
-        """Set the optimizer's means."""
-        weights = [np.asarray(one) for one in self._now.weights]
-        self._set(self._placed(weights, (self._parted(first), self._parted(second))))
-
-    def _parted(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        shapes = self.architecture.weight_shapes
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        parts = np.split(np.asarray(flat, np.float32), ends[:-1])
-        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Return copies of all weights, in Keras' order and layout."""
-        return [np.array(one) for one in self._now.weights]
-
-    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
-        """Set all weights, in Keras' order and layout."""
-        self.parameters = np.concatenate([np.ravel(one) for one in weights]).astype(np.float32)
 
     # Learning.
 
     def start_training(self, batch_size: int) -> None:
         """Make room for batches of ``batch_size`` images and forget the optimizer's moments."""
         self._batch_size = -(-batch_size // self._n_devices) * self._n_devices
-        self._set(self._placed([np.asarray(one) for one in self._now.weights]))
+        self.forget_moments()
 
     def remember(self) -> None:
         """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
-        self._set(self._now)
+        self._set(self._now())
 
     def take_back(self, n_batches: int) -> None:
         """Put the state in place that was there before the last batch or, for 2, before the one before it, too."""
@@ -166,7 +99,7 @@ class XlaRunner:
         if done < 0 and self._before is not None:
             self._chunk, self._before, done = self._before, None, done + len(self._before.steps)
         self._n_done = max(0, done)
-        self._set(self._now)
+        self._set(self._now())
 
     def train_batch(
         self,
@@ -201,7 +134,7 @@ class XlaRunner:
 
     def _take(self, images: Images, steps: Sequence[Step], smoothing: float) -> None:
         """Take a chunk of steps, from where things stand."""
-        start, before = self._now, self._chunk
+        start, before = self._now(), self._chunk
         end, results, seconds = self._taken(start, images, steps, smoothing)
         self._before, self._n_done = before, 0
         self._chunk = _Chunk(
@@ -222,10 +155,10 @@ class XlaRunner:
             counts[k], salts[k], rates[k] = len(own_order), salt, (numbers.rate, *numbers.settings)
             order[k, : counts[k]], labels[k, : counts[k]] = own_order, own_labels
         rows = Batches(
-            self._put(order, self._shared), self._put(labels, self._shared),
-            *(self._put(one, self._copied) for one in (counts, rates, salts)),
+            put(order, self._shared), put(labels, self._shared),
+            *(put(one, self._whole) for one in (counts, rates, salts)),
         )  # fmt: skip
-        told = tuple(self._put(np.asarray(one), self._copied) for one in (np.float32(smoothing), np.int32(n)))
+        told = tuple(put(np.asarray(one), self._whole) for one in (np.float32(smoothing), np.int32(n)))
         arguments = (start, self._on_device(images), rows, *told)
         program = self._program(steps[0][2].rule, arguments)
         began = time.perf_counter()
@@ -238,7 +171,7 @@ class XlaRunner:
         if key not in self._programs:
             began = time.perf_counter()
             fixed = partial(learn, self.architecture, self._dtype, rule, self.has_dropout)
-            jitted = jax.jit(fixed, out_shardings=self._copied)
+            jitted = jax.jit(fixed, out_shardings=self._whole)
             self._programs[key] = jitted.lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - began
         return self._programs[key]
@@ -246,7 +179,7 @@ class XlaRunner:
     def _on_device(self, images: Images) -> Any:
         """All images, on every device; the last ones are kept there."""
         if self._images is None or self._images[0] is not images:
-            self._images = images, self._put(images.pixels, self._copied)
+            self._images = images, put(images.pixels, self._whole)
         return self._images[1]
 
     # Answering.
@@ -255,31 +188,18 @@ class XlaRunner:
         """Return probabilities, float32 (n, n_classes); memory besides the result does not grow with n."""
         pixels, n = images.pixels, len(images)
         size = min(_AT_ONCE, 1 << max(0, n - 1).bit_length())
-        n_here = self._local_copied.num_devices
-        size = -(-size // n_here) * n_here
-        weights = [self._put(np.asarray(one), self._local_copied) for one in self._now.weights]
+        size = -(-size // self._n_here) * self._n_here
+        weights = self._weights_here()
         out = np.empty((n, self.architecture.n_classes), np.float32)
         waiting: list[tuple[int, Any]] = []
         for begin in range(0, n, size):
             part = pixels[begin : begin + size]
             padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
-            given = probabilities(self.architecture, self._dtype, weights, self._put(padded, self._local_shared))
+            given = probabilities(self.architecture, self._dtype, weights, put(padded, self._shared_here))
             waiting.append((begin, given))  # the device goes on while the next part is sent
         for begin, given in waiting:
             out[begin : begin + size] = np.asarray(given)[: n - begin]
         return out
-
-    def seal(self) -> None:
-        """Nothing is to be sealed: XLA keeps what it compiled by itself."""
-
-
-def _lying(devices: Sequence[Any], *axes: str | None) -> NamedSharding:
-    """How arrays lie whose axis "images" is shared out among the devices; without it, each has all of them."""
-    return NamedSharding(Mesh(np.array(devices), ("images",)), PartitionSpec(*axes))
-
-
-def _flat(arrays: Sequence[Any]) -> NDArray[np.float32]:
-    return np.concatenate([np.asarray(one, np.float32).ravel() for one in arrays])
 
 
 def _are_alike(one: Step, other: Step) -> bool:
