@@ -154,9 +154,10 @@ def about(*, as_json: AsJson = False) -> None:
 
     from digitlab.data.cache import CACHE_VARIABLE, cache_folder
     from digitlab.engine.cpu.threads import available_threads
+    from digitlab.engine.xla.devices import list_devices
     from digitlab.training.keeping import environment
 
-    cache = cache_folder()
+    cache, devices = cache_folder(), list_devices()
     machine = environment(available_threads())
     document: dict[str, Any] = {
         "digitlab": __version__,
@@ -164,6 +165,7 @@ def about(*, as_json: AsJson = False) -> None:
         "data": _MNIST,
         "cache": None if cache is None else str(cache),
         "environment": machine,
+        "devices": [device.to_dict() for device in devices],
     }
     if as_json:
         print_json(document)
@@ -179,4 +181,8 @@ def about(*, as_json: AsJson = False) -> None:
     table.add_row("Cache", f"off ({CACHE_VARIABLE}, or no folder that can be used)" if cache is None else str(cache))
     table.add_row("Python", f"{machine['python']}, NumPy {machine['numpy']}, Numba {machine['numba']}")
     table.add_row("Machine", f"{machine['processor']}, {machine['threads']} threads, {machine['system']}")
+    for device in devices:
+        table.add_row("Device", f"{device}: --device {device.name}")
+    if not devices:
+        table.add_row("Device", "the processor; JAX, for GPUs and TPUs, is not installed (pip install 'digitlab[xla]')")
     stdout().print(table)

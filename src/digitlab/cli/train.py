@@ -32,7 +32,7 @@ from digitlab.cli.terminal import (
 )
 from digitlab.errors import ConfigError, TrainingDivergedError
 from digitlab.text import duration, percent
-from digitlab.training.config import PRESETS, TrainConfig, preset
+from digitlab.training.config import ELSEWHERE, PRESETS, TrainConfig, preset
 from digitlab.values import EpochRecord, Evaluation, FinderEpochRecord, StepRecord
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def train(
     force
         Replace a run of that name.
     resume
-        Go on with the run of that --name, or with the newest one that was interrupted.
+        Go on with the run of that --name, or with the newest one that was interrupted; --device and --precision may
+        be others.
     repeat
         Make the weights of this run (a name or a folder) anew, bit for bit on processors with the same vector
         instructions: with its settings, its network, and the learning rates that were set on the way. One that was
@@ -156,7 +157,9 @@ def train(
         Print one JSON object a line: {"kind": "step", ...} for every batch and {"kind": "epoch", ...} for every epoch
         as they happen, and {"kind": "result", ...} or {"kind": "interrupted", ...} at the end.
     """
-    config = _config(given(settings), preset_name, force=force, resume=resume, repeat=repeat)
+    told = given(settings)
+    elsewhere = {option: told.pop(option) for option in ELSEWHERE if option in told} if resume else {}
+    config = _config(told, preset_name, force=force, resume=resume, repeat=repeat)
     began = time.perf_counter()
     from digitlab.evaluation.finish import finish, keep_timings
     from digitlab.evaluation.train import train_session
@@ -174,7 +177,9 @@ def train(
             return 0
     with Interruption() as interruption:
         with saying_that_it_reads(None if config is None or quiet else config.data):
-            session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
+            session = open_session(
+                config, out, name=name, force=force, resume=resume, repeat=repeat, elsewhere=elsewhere
+            )
         assert session.run is not None  # there is a folder, so there is a run
         run = session.run
         timings = {"load": time.perf_counter() - began}

@@ -22,6 +22,7 @@ from digitlab.metrics import accuracy, cross_entropy
 from digitlab.values import CropsRecord, EpochRecord, StepRecord
 
 if TYPE_CHECKING:  # JAX is imported by whoever asks for its devices
+    from digitlab.engine.xla.maps_runner import XlaMapsRunner
     from digitlab.engine.xla.runner import XlaRunner
 
 # Nats a batch. Adam with a learning rate of a million rarely overflows; its loss of 1e21 is as lost as NaN.
@@ -207,7 +208,7 @@ def steps(
 
 
 def crop_steps(
-    runner: MapsRunner,
+    runner: MapsRunner | XlaMapsRunner,
     of_batch: Callable[[int], Crops],
     *,
     n_steps: int,
@@ -249,7 +250,7 @@ def crop_steps(
 
 
 def crop_epochs(
-    runner: MapsRunner,
+    runner: MapsRunner | XlaMapsRunner,
     training: Crops,
     *,
     batch_size: int,

@@ -44,6 +44,7 @@ from digitlab.engine.keras_words import (
 )
 from digitlab.engine.loop import crop_epochs, steps
 from digitlab.engine.optimizers import LiveRate, Optimizer
+from digitlab.engine.xla.devices import check_device, chosen_device
 from digitlab.errors import ConfigError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
@@ -51,6 +52,10 @@ from digitlab.network.layers import Layer
 from digitlab.network.pixels import PixelScale
 from digitlab.network.zoo import architecture as architecture_of
 from digitlab.values import EpochRecord, StepRecord, usual_names
+
+if TYPE_CHECKING:  # JAX is imported when one of its devices is asked for
+    from digitlab.engine.xla.maps_runner import XlaMapsRunner
+    from digitlab.engine.xla.runner import XlaRunner
 
 __all__ = ["Sequential", "codelab_cnn", "dense_baseline", "fast_cnn"]
 
@@ -190,15 +195,55 @@ class Sequential:
         return to_keras(self.architecture, self.get_weights())
 
     def _start(self, architecture: Architecture, threads: int | None, class_names: Sequence[str] | None) -> None:
-        runner = None if architecture.answers_maps else CpuRunner(architecture, threads)
         n = 0 if architecture.answers_maps else architecture.n_classes
         names = usual_names(n) if class_names is None else tuple(class_names)
         if len(names) != n:
             raise NetworkError(f"The network tells {n} classes apart but {len(names)} names were given.")
         self.architecture, self.class_names = architecture, names
         self._threads = threads
-        self._runner = runner
-        self._maps_runner = MapsRunner(architecture, threads) if runner is None else None
+        self._runner: CpuRunner | XlaRunner | None = None
+        self._maps_runner: MapsRunner | XlaMapsRunner | None = None
+        if architecture.answers_maps:
+            self._maps_runner = MapsRunner(architecture, threads)
+        else:
+            self._runner = CpuRunner(architecture, threads)
+
+    def use_device(self, device: str, precision: str = "float32") -> str:
+        """Run this network elsewhere from now on, with the weights that it has.
+
+        Parameters
+        ----------
+        device : {"cpu", "gpu", "tpu", "cpu-xla", "auto"}
+            ``cpu`` is digitlab's own engine; the others are devices of JAX, which ``digitlab[xla]`` brings; ``auto`` is
+            the first accelerator that is there. Where there are several of a kind, all of them share the work.
+        precision : {"float32", "bfloat16"}
+            What numbers between the layers are on JAX's devices; weights, losses and optimizers stay float32.
+
+        Returns
+        -------
+        str
+            A sentence on the device that is used, empty for the processor.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such device, or JAX is not installed.
+        """
+        check_device(device, precision)
+        chosen, told = chosen_device(device)
+        weights, network = self.get_weights(), self.architecture
+        if chosen == "cpu":
+            self._start(network, self._threads, self.class_names)
+        elif network.answers_maps:
+            from digitlab.engine.xla.maps_runner import XlaMapsRunner
+
+            self._maps_runner = XlaMapsRunner(network, chosen, precision)
+        else:
+            from digitlab.engine.xla.runner import XlaRunner
+
+            self._runner = XlaRunner(network, chosen, precision)
+        self.set_weights(weights)
+        return told
 
     def add(self, layer: Layer) -> None:
         """Put a layer behind the others, as Keras' ``add``; the weights that are there stay.
@@ -243,7 +288,7 @@ class Sequential:
         return _restored, (self.architecture, self.get_weights(), self._threads, self.class_names), kept
 
     @property
-    def runner(self) -> CpuRunner:
+    def runner(self) -> CpuRunner | XlaRunner:
         """What runs a network that answers one digit; NetworkError if it answers with maps."""
         if self._runner is None:
             self.architecture.n_classes  # noqa: B018 - says what such a network can be used for
@@ -251,7 +296,7 @@ class Sequential:
         return self._runner
 
     @property
-    def maps_runner(self) -> MapsRunner:
+    def maps_runner(self) -> MapsRunner | XlaMapsRunner:
         """What runs a network that answers with maps; NetworkError if it answers one digit."""
         if self._maps_runner is None:
             raise NetworkError(
@@ -582,6 +627,8 @@ class Sequential:
         optimizer: str | Optimizer | None = None,
         schedule: str = "constant",
         label_smoothing: float | None = None,
+        device: str | None = None,
+        precision: str = "float32",
     ) -> Iterator[StepRecord | EpochRecord]:
         """Train batch by batch: the generator behind ``fit``, with the same parameters.
 
@@ -598,6 +645,8 @@ class Sequential:
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
         _check_loss(loss_name, x, validation_data)
+        if device is not None:
+            self.use_device(device, precision)
         chosen = self._chosen(optimizer)
         settings: dict[str, Any] = {
             "batch_size": batch_size, "epochs": epochs, "optimizer": chosen, "shuffle": shuffle, "seed": seed,
@@ -647,6 +696,8 @@ class Sequential:
         optimizer: str | Optimizer | None = None,
         schedule: str = "constant",
         label_smoothing: float | None = None,
+        device: str | None = None,
+        precision: str = "float32",
         **others: Any,
     ) -> History:
         """Train.
@@ -680,6 +731,8 @@ class Sequential:
         label_smoothing : float
             Part of the truth, 0 to below 1, that is spread over all classes (Szegedy et al. 2016). The losses in the
             history are without it.
+        device, precision : str, optional
+            Where to train, as for ``use_device``; by default where the network is.
 
         Returns
         -------
@@ -703,6 +756,7 @@ class Sequential:
         records = self.steps(
             x, y, loss=loss, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle,
             seed=seed, optimizer=optimizer, schedule=schedule, label_smoothing=label_smoothing,
+            device=device, precision=precision,
         )  # fmt: skip
         if not isinstance(x, Crops):
             _warn(scale_told(x, None))

@@ -15,7 +15,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.evaluation.finish import compile_seconds, evaluate_and_report, finish, keep_timings, own_folder
 from digitlab.runs.listing import find_run
 from digitlab.runs.run import Run
-from digitlab.training.config import TrainConfig
+from digitlab.training.config import ELSEWHERE, TrainConfig
 from digitlab.training.keeping import is_fine_tuned
 from digitlab.training.session import TrainingSession, check_alone, open_session
 from digitlab.values import EpochRecord, StepRecord
@@ -49,7 +49,8 @@ def train(
     force : bool
         Replace a run of that name.
     resume : bool
-        Go on with the run of that name, or with the newest that was interrupted.
+        Go on with the run of that name, or with the newest that was interrupted; ``device`` and ``precision`` may be
+        others.
     repeat : str or Path, optional
         Make the weights of this run anew, in a run of its own: with its settings, its network, and all that was done to
         it on the way. One that was stopped is trained as far as it was, and what a network learned from corrections is
@@ -76,6 +77,7 @@ def train(
         If the loss becomes NaN or infinite; the last good weights are in the run.
     """
     began = time.perf_counter()
+    elsewhere = {name: settings.pop(name) for name in ELSEWHERE if name in settings} if resume else {}
     if settings:
         config = TrainConfig.from_dict({**(config or TrainConfig()).to_dict(), **settings})
     if repeat is not None:
@@ -87,7 +89,7 @@ def train(
             repeated = repeat_fine_tuned(source, Path(out), name=name, force=force)
             evaluate_and_report(repeated, MnistData.load(own_folder(repeated)))
             return repeated
-    session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
+    session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat, elsewhere=elsewhere)
     run = session.run
     assert run is not None  # there is a folder, so there is a run
     timings = {"load": time.perf_counter() - began}
@@ -128,5 +130,6 @@ def train_session(
                 if session.is_there or is_stopping():
                     break
     finally:
-        timings["compile"] = compiled - began + compile_seconds(batch_seconds)
+        compiling = session.runner.compile_seconds or compile_seconds(batch_seconds)
+        timings["compile"] = compiled - began + compiling
         timings["train"] = time.perf_counter() - began - timings["compile"]

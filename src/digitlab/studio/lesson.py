@@ -39,7 +39,7 @@ _LAST_STEP = 2**31 - 1
 _NETWORK, _LAYERS, _TAB, _STEP = "network", "layers", "tab", "step"
 # What belongs to the machine that a page runs on, and not to a lesson, which is about single digits. A link must not
 # make it open files.
-_PRIVATE = ("data", "threads", "loss", "learns_from")
+_PRIVATE = ("data", "threads", "device", "precision", "loss", "learns_from")
 _WORDS = {"true": True, "false": False}
 _FIELDS = {entry.name: entry for entry in dataclasses.fields(TrainConfig) if entry.name not in (_NETWORK, *_PRIVATE)}
 _IMAGE_SHAPE = (28, 28, 1)

@@ -32,6 +32,9 @@ SOURCES = ("digits", "candidates")
 #: Augmentations by name.
 AUGMENTATION_NAMES = ("none", "reader")
 
+#: What a run may go on with that began with something else: the same steps are taken, to rounding.
+ELSEWHERE = ("device", "precision")
+
 _MOST = 2**31 - 1
 # Share of images that are made; the rest are the set's.
 _MOST_MADE = 0.9
@@ -121,6 +124,11 @@ class TrainConfig:
         Share of images that are made from the set's digits (flags, bars, tails drawn on; other pens, lines around ...).
     threads : int, optional
         Threads that share the work; all cores by default. No result depends on it.
+    device : str
+        What trains: cpu, which is digitlab's own engine; gpu, tpu or cpu-xla, which need digitlab[xla]; or auto.
+        The same steps are taken everywhere, to rounding. Of several GPUs all share the work.
+    precision : str
+        What numbers between the layers are on a GPU or TPU: float32, or bfloat16, which is faster.
 
     Raises
     ------
@@ -154,6 +162,8 @@ class TrainConfig:
     not_a_digit: float = 0.0
     variants: float = 0.0
     threads: int | None = None
+    device: str = "cpu"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -167,6 +177,10 @@ class TrainConfig:
         ):
             if name not in known:
                 raise ConfigError(_unknown(what, name, known))
+        if (self.device, self.precision) != ("cpu", "float32"):
+            from digitlab.engine.xla.devices import check_device
+
+            check_device(self.device, self.precision)
         is_changed = self.augmentation != "none" or self.not_a_digit or self.variants
         if self.loss == "finder" and is_changed:
             raise ConfigError(

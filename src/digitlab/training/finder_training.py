@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from digitlab.training.config import TrainConfig
 from digitlab.training.material import Practice, composed_ahead
 from digitlab.values import FinderEpochRecord, StepRecord
 
+if TYPE_CHECKING:
+    from digitlab.engine.xla.maps_runner import XlaMapsRunner
+
 # Gradients longer than this are shortened: a crop full of one's first edges must not undo what was learned.
 _CLIP_NORM = 5.0
 _CHUNK = 32
@@ -36,7 +40,7 @@ _SEPARATOR = 10
 
 
 def practice_steps(
-    runner: MapsRunner,
+    runner: MapsRunner | XlaMapsRunner,
     practice: Practice,
     config: TrainConfig,
     learning_rate: Callable[[int], float],
@@ -78,7 +82,7 @@ def practice_steps(
 
 
 def _end_epoch(
-    runner: MapsRunner, validation: Crops | None, progress: Progress, learning_rate: float
+    runner: MapsRunner | XlaMapsRunner, validation: Crops | None, progress: Progress, learning_rate: float
 ) -> FinderEpochRecord:
     score, loss = FinderScore(0, 0, 0, 0, 0, 0), 0.0
     for k in range(0, 0 if validation is None else len(validation), _CHUNK):

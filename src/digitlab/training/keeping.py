@@ -31,10 +31,10 @@ from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, STATE, Run, RunLock
 from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
 
 if TYPE_CHECKING:  # for a command that asks for the environment alone, the engine need not be loaded
-    from digitlab.engine.cpu.maps_runner import MapsRunner
-    from digitlab.engine.cpu.runner import CpuRunner
+    from digitlab.engine.cpu.runner import Runner
     from digitlab.engine.loop import Progress
     from digitlab.engine.sequential import Sequential
+    from digitlab.engine.xla.state import DeviceRunner
 
 # Saving costs a few milliseconds: nothing for a run of minutes, a lot for one of half a second.
 _SECONDS_BETWEEN_SAVES = 5.0
@@ -45,12 +45,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 class Session(Protocol):
     """What is asked of a training session here."""
 
-    runner: CpuRunner | MapsRunner
     progress: Progress
     finished: bool
     lock: RunLock | None
     has_state: bool
 
+    @property
+    def runner(self) -> Runner | DeviceRunner: ...
     def describe(self) -> dict[str, Any]: ...
     def train(self) -> Generator[Record, None, None]: ...
     def restore(self, state: Checkpoint) -> None: ...
@@ -198,7 +199,7 @@ class BestWeights:
 
 def pack_state(
     model: Sequential,
-    runner: CpuRunner | MapsRunner,
+    runner: Runner | DeviceRunner,
     progress: Progress,
     best: BestWeights | None,
     texts: dict[str, str],
@@ -218,7 +219,7 @@ def pack_state(
 
 
 def unpack_state(
-    state: Checkpoint, model: Sequential, runner: CpuRunner | MapsRunner, n_images: int, batch_size: int
+    state: Checkpoint, model: Sequential, runner: Runner | DeviceRunner, n_images: int, batch_size: int
 ) -> tuple[Progress, BestWeights | None]:
     """Give a model of the state's network the weights and moments of a state, and return the rest of it.
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from digitlab.data.mnist import MnistData
-from digitlab.engine.cpu.maps_runner import MapsRunner
-from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import scheduled_rate
 from digitlab.engine.sequential import Sequential
@@ -83,12 +81,14 @@ class TrainingSession:
         self.model = Sequential.from_architecture(
             network, seed=config.seed, threads=config.threads, class_names=class_names_for(network, self.data)
         )
+        where = self.model.use_device(config.device, config.precision) if config.device != "cpu" else ""
+        self.notes = (*self.notes, *([where] if where else []))
         self.is_finder = config.loss == "finder"
         if self.is_finder != network.answers_maps:
             raise ConfigError(_wrong_loss(network.name, self.is_finder))
         self.material = gather_material(config, self.data, network)
         self.training, self.validation = self.material.training, self.material.validation
-        self.runner: CpuRunner | MapsRunner = self.model.maps_runner if self.is_finder else self.model.runner
+        self.runner = self.model.maps_runner if self.is_finder else self.model.runner
         self.n_steps = config.epochs * -(-len(self.training) // config.batch_size)
         self.progress = Progress()
         self.finished = self.stopped_early = self.diverged = False
@@ -98,21 +98,23 @@ class TrainingSession:
         self.lock: RunLock | None = None
         self.has_state = False
         self.stops_at: tuple[int, int] | None = None
-        if isinstance(self.runner, CpuRunner):
-            self.runner.start_training(min(config.batch_size, len(self.training)))
+        if self.is_finder:
+            self.model.maps_runner.start_training()
         else:
-            self.runner.start_training()
+            self.model.runner.start_training(min(config.batch_size, len(self.training)))
 
     @classmethod
-    def resume(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
-        """Go on with a run that was interrupted.
+    def resume(
+        cls, run: Run, data: MnistData | None = None, elsewhere: Mapping[str, str] | None = None
+    ) -> TrainingSession:
+        """Go on with a run that was interrupted; ``elsewhere`` is another device or precision to go on with.
 
         RunError if the run is complete or damaged, another session has it, or the data is not what it began with.
         """
         lock = run.lock()
         try:
             description, state = run.read_json(CONFIG), run.load_state()
-            session = cls._as_it_began(run, description, data, state.architecture)
+            session = cls._as_it_began(run, description, data, state.architecture, elsewhere)
             session.run = run
             session.restore(state)
         except BaseException:
@@ -145,7 +147,12 @@ class TrainingSession:
 
     @classmethod
     def _as_it_began(
-        cls, run: Run, description: dict[str, Any], data: MnistData | None, network: Architecture | None = None
+        cls,
+        run: Run,
+        description: dict[str, Any],
+        data: MnistData | None,
+        network: Architecture | None = None,
+        elsewhere: Mapping[str, str] | None = None,
     ) -> TrainingSession:
         """Return a session with a run's settings, network and data, and nothing done yet."""
         try:
@@ -155,7 +162,7 @@ class TrainingSession:
             network = Architecture.from_dict(description["network"]) if network is None else network
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise RunError(f"{run.path / CONFIG} is damaged ({error}); train the run again with --force.") from None
-        session = cls(config, data, architecture=network)
+        session = cls(TrainConfig.from_dict(config.to_dict() | dict(elsewhere or {})), data, architecture=network)
         if digest != session.data.digest:
             raise RunError(
                 f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
@@ -343,17 +350,20 @@ def open_session(
     force: bool = False,
     resume: bool = False,
     repeat: str | Path | None = None,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> TrainingSession:
     """Open a session without training yet; iterate over its ``records`` to train.
 
-    Parameters are those of ``digitlab.train``; ``out`` may be None for a session that writes nothing. One that repeats
-    a run that was stopped says by ``is_there`` where to stop; a network that learned from corrections has no session.
+    Parameters are those of ``digitlab.train``, and ``elsewhere`` is what a run that is resumed goes on with; ``out``
+    may be None for a session that writes nothing. One that repeats a run that was stopped says by ``is_there`` where to
+    stop; a network that learned from corrections has no session.
     """
     if repeat is not None:
         check_alone(config, resume=resume)
     if resume:
         folder = Path("runs" if out is None else out)
-        return TrainingSession.resume(run_in(folder, name) if name is not None else _newest_interrupted(folder))
+        interrupted = run_in(folder, name) if name is not None else _newest_interrupted(folder)
+        return TrainingSession.resume(interrupted, elsewhere=elsewhere)
     if name is not None:
         check_name(name)
     # The directory is made last, so that nothing is left behind, or replaced, if something cannot be used.

@@ -35,10 +35,10 @@ class Runner:
     """What runs a network: its weights, and those from before the last two batches.
 
     ``is_finite``: whether all weights and moments were finite numbers after the last batch. ``batch_seconds``: how long
-    it took, where only the runner knows.
+    it took, and ``compile_seconds`` how long compiling, both 0 where whoever calls can tell.
     """
 
-    batch_seconds = 0.0
+    batch_seconds = compile_seconds = 0.0
 
     def __init__(self, architecture: Architecture, n_threads: int | None, n_parameters: int) -> None:
         self.architecture = architecture

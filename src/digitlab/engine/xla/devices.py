@@ -61,7 +61,7 @@ def load_jax() -> Any:
     except ImportError:
         raise ConfigError(f"JAX, which runs networks on accelerators, is not installed. {_INSTALL}") from None
     folder = cache_folder()
-    if folder is not None and jax.config.jax_compilation_cache_dir is None:
+    if folder is not None and getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     return jax

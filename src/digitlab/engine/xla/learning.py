@@ -28,8 +28,8 @@ class Batches(NamedTuple):
     """What the steps of a chunk learn from, one row a step.
 
     ``order`` and ``labels`` are int32 (steps, images of a batch), which images and what they are; ``counts`` int32
-    (steps,), how many of them count, as an epoch's last batch may be smaller; ``rates`` float32 (steps, 5), the rate and
-    the settings of an ``OptimizerStep``; ``salts`` uint32 (steps,), what dropout asks for.
+    (steps,), how many of them count, as an epoch's last batch may be smaller; ``rates`` float32 (steps, 5), the rate
+    and the settings of an ``OptimizerStep``; ``salts`` uint32 (steps,), what dropout asks for.
     """
 
     order: Any

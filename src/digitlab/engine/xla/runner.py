@@ -42,9 +42,7 @@ class _Chunk:
     images: Images
     steps: Sequence[Step]
     smoothing: float
-    losses: NDArray[np.float32]
-    corrects: NDArray[np.int32]
-    finite: NDArray[np.bool_]
+    results: Results  # as NumPy's arrays
     seconds_a_step: float
 
 
@@ -97,7 +95,8 @@ class XlaRunner(DeviceRunner):
         """Put the state in place that was there before the last batch or, for 2, before the one before it, too."""
         done = self._n_done - n_batches
         if done < 0 and self._before is not None:
-            self._chunk, self._before, done = self._before, None, done + len(self._before.steps)
+            done += len(self._before.steps)
+            self._chunk, self._before = self._before, None
         self._n_done = max(0, done)
         self._set(self._now())
 
@@ -129,17 +128,16 @@ class XlaRunner(DeviceRunner):
         chunk = self._chunk
         assert chunk is not None
         k, self._n_done = self._n_done, self._n_done + 1
-        self.is_finite, self.batch_seconds = bool(chunk.finite[k]), chunk.seconds_a_step
-        return float(chunk.losses[k]), int(chunk.corrects[k])
+        self.is_finite, self.batch_seconds = bool(chunk.results.finite[k]), chunk.seconds_a_step
+        return float(chunk.results.losses[k]), int(chunk.results.corrects[k])
 
     def _take(self, images: Images, steps: Sequence[Step], smoothing: float) -> None:
         """Take a chunk of steps, from where things stand."""
         start, before = self._now(), self._chunk
         end, results, seconds = self._taken(start, images, steps, smoothing)
         self._before, self._n_done = before, 0
-        self._chunk = _Chunk(
-            start, end, images, steps, smoothing, *(np.asarray(one) for one in results), seconds / len(steps)
-        )
+        told = Results(*(np.asarray(one) for one in results))
+        self._chunk = _Chunk(start, end, images, steps, smoothing, told, seconds / len(steps))
         wanted = int(len(steps) * min(16.0, _CHUNK_S / max(seconds, 1e-6)))
         self._n_next = max(1, min(_MOST_STEPS, wanted))
 

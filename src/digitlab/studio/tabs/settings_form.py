@@ -21,7 +21,7 @@ from digitlab.training.config import AUGMENTATION_NAMES, OPTIMIZERS, TrainConfig
 # The ones that a lesson is about; the others come after them, and what belongs to the machine
 # is not on the page; nor is the loss, since a page trains networks for single digits.
 _AT_FIRST = ("network", "train_images", "batch_size", "epochs", "optimizer", "learning_rate", "schedule", "seed")
-_NOT_SHOWN = ("data", "loss", "learns_from")
+_NOT_SHOWN = ("data", "loss", "learns_from", "device", "precision")
 _CHOICES = {"network": (*ZOO,), "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augmentation": AUGMENTATION_NAMES}
 # What each field is declared as, such as ``float`` or ``float | None``.
 _DECLARED = {field.name: str(field.type) for field in dataclasses.fields(TrainConfig)}
