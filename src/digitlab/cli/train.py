@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -126,6 +127,8 @@ def train(
     force: Annotated[Flag, Parameter(group=_RUN)] = False,
     resume: Annotated[Flag, Parameter(group=_RUN)] = False,
     repeat: Annotated[str | None, Parameter(group=_RUN)] = None,
+    hosts: Annotated[str | None, Parameter(group=_RUN)] = None,
+    process: Annotated[str | None, Parameter(group=_RUN)] = None,
     quiet: Annotated[Flag, Parameter(alias="-q", group=_RUN)] = False,
     as_json: Annotated[AsJson, Parameter(group=_RUN)] = False,
 ) -> int:
@@ -151,6 +154,12 @@ def train(
         Make the weights of this run (a name or a folder) anew, bit for bit on processors with the same vector
         instructions: with its settings, its network, and the learning rates that were set on the way. One that was
         stopped is trained as far as it was, and what a network learned from corrections is learned again.
+    hosts
+        Train together with processes on other hosts: COORDINATOR:PORT, a free port of the first one's host, the same
+        for all; or auto under Slurm, Open MPI or Kubernetes. Needs --device gpu, tpu or cpu-xla.
+    process
+        Which of how many processes this is, from 0, such as 0/2. The first one keeps the run; to resume, all need its
+        folder.
     quiet
         Print nothing but the run's folder.
     as_json
@@ -161,6 +170,14 @@ def train(
     elsewhere = {option: told.pop(option) for option in ELSEWHERE if option in told} if resume else {}
     config = _config(told, preset_name, force=force, resume=resume, repeat=repeat)
     began = time.perf_counter()
+    if hosts or process:
+        from digitlab.cli.hosts import is_watched, join, train_along, watch
+
+        if not is_watched():
+            return watch(sys.argv[1:], out)
+        if not join(hosts, process, config, elsewhere):
+            train_along(config, out, name, resume=resume, repeat=repeat, elsewhere=elsewhere)
+            return 0
     from digitlab.evaluation.finish import finish, keep_timings
     from digitlab.evaluation.train import train_session
     from digitlab.runs.listing import find_run
@@ -214,6 +231,10 @@ def train(
                 _tell_repeated(original, run, quiet=quiet)
                 return 0
             return interruption.exit_code
+    if hosts:
+        from digitlab.engine.xla.devices import leave_hosts
+
+        leave_hosts()
     if original is not None:
         _tell_repeated(original, run, quiet=quiet)
     try:

@@ -124,6 +124,15 @@ class TrainingSession:
         return session
 
     @classmethod
+    def alongside(
+        cls, run: Run, data: MnistData | None = None, elsewhere: Mapping[str, str] | None = None
+    ) -> TrainingSession:
+        """Train along with another process that goes on with a run, from the same state; nothing is written."""
+        session = cls._as_it_began(run, run.read_json(CONFIG), data, None, elsewhere)
+        session.restore(run.load_state())
+        return session
+
+    @classmethod
     def repeat(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
         """Begin a run anew, to come to the same weights, bit for bit.
 
@@ -351,19 +360,22 @@ def open_session(
     resume: bool = False,
     repeat: str | Path | None = None,
     elsewhere: Mapping[str, str] | None = None,
+    is_first: bool = True,
 ) -> TrainingSession:
     """Open a session without training yet; iterate over its ``records`` to train.
 
     Parameters are those of ``digitlab.train``, and ``elsewhere`` is what a run that is resumed goes on with; ``out``
-    may be None for a session that writes nothing. One that repeats a run that was stopped says by ``is_there`` where to
-    stop; a network that learned from corrections has no session.
+    may be None for a session that writes nothing. Of several processes that train together all but the first one write
+    nothing either (``is_first``). One that repeats a run that was stopped says by ``is_there`` where to stop; a network
+    that learned from corrections has no session.
     """
     if repeat is not None:
         check_alone(config, resume=resume)
     if resume:
         folder = Path("runs" if out is None else out)
         interrupted = run_in(folder, name) if name is not None else _newest_interrupted(folder)
-        return TrainingSession.resume(interrupted, elsewhere=elsewhere)
+        opened = TrainingSession.resume if is_first else TrainingSession.alongside
+        return opened(interrupted, elsewhere=elsewhere)
     if name is not None:
         check_name(name)
     # The directory is made last, so that nothing is left behind, or replaced, if something cannot be used.
@@ -371,7 +383,7 @@ def open_session(
         session = TrainingSession.repeat(find_run(repeat, "runs" if out is None else out))
     else:
         session = TrainingSession(config or TrainConfig())
-    if out is not None:
+    if out is not None and is_first:
         session.run = new_run(out, session.config.network, session.config.seed, name=name, force=force)
         session.lock = session.run.lock()
     return session

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from digitlab.data.cache import cache_folder
-from digitlab.errors import ConfigError, did_you_mean
+from digitlab.errors import ConfigError, RunError, did_you_mean
 from digitlab.values import Value
 
 #: What ``device`` may be: digitlab's own engine on the processor, what JAX knows, and the first of gpu, tpu and cpu
@@ -23,9 +24,8 @@ PRECISIONS = ("float32", "bfloat16")
 _INSTALL = (
     "Install it with: pip install 'digitlab[xla]', and for an NVIDIA GPU on Linux also: pip install 'jax[cuda12]'."
 )
-_COORDINATE_S = 60
-#: A host that is not heard of for so long has died.
-HEARTBEAT_S = 20
+# How long the hosts have to come together, and to part; and after how long one that is not heard of has died.
+_COORDINATE_S, _PART_S, _HEARTBEAT_S = 60, 10, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +122,61 @@ def chosen_device(name: str) -> tuple[str, str]:
     return name, f"Runs on {info}{f', of {hosts} hosts' if hosts > 1 else ''}."
 
 
-def join_hosts(coordinator: str | None = None, process: tuple[int, int] | None = None) -> None:
-    """Make this process one of several that train one network together.
+def join_hosts(hosts: str, process: str | None = None) -> bool:
+    """Make this process one of several that train one network together; tell whether it is the first of them.
 
-    ``coordinator`` is ``host:port`` of the first process, ``process`` which of how many this is, from 0; without them
-    Slurm's, Open MPI's or Kubernetes' variables tell, as JAX reads them. ConfigError if the others do not come.
+    ``hosts`` is ``HOST:PORT`` of the first one, and ``process`` says which of how many this is, ``I/N``, from 0; or
+    ``hosts`` is ``auto``, and the variables of Slurm, Open MPI or Kubernetes tell, as JAX reads them. ConfigError if
+    the others do not come.
     """
+    given: dict[str, Any] = {}
+    if hosts != "auto":
+        index, _, n = (process or "").partition("/")
+        if not (index.isdecimal() and n.isdecimal() and int(index) < int(n)) or ":" not in hosts:
+            raise ConfigError(
+                f"--hosts {hosts} --process {process} does not say who is who. Start every process with the same "
+                "--hosts COORDINATOR:PORT, and with --process 0/2 and --process 1/2, for two; or --hosts auto under "
+                "Slurm, Open MPI or Kubernetes."
+            )
+        given = {"coordinator_address": hosts, "process_id": int(index), "num_processes": int(n)}
+    elif process is not None:
+        raise ConfigError("--hosts auto finds out by itself which process this is; leave out --process.")
     jax = load_jax()
-    given = {} if process is None else {"process_id": process[0], "num_processes": process[1]}
     try:
         jax.distributed.initialize(
-            coordinator, **given, initialization_timeout=_COORDINATE_S, heartbeat_timeout_seconds=HEARTBEAT_S
+            **given,
+            initialization_timeout=_COORDINATE_S,
+            heartbeat_timeout_seconds=_HEARTBEAT_S,
+            shutdown_timeout_seconds=_PART_S,
         )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ConfigError(
-            f"The hosts did not come together within {_COORDINATE_S} s ({reason}). Start every process, with the same "
+            f"The hosts did not come together within {_COORDINATE_S} s ({reason}). Start every process with the same "
             "--hosts COORDINATOR:PORT and its own --process I/N, and see that the port is open."
         ) from None
+    return bool(jax.process_index() == 0)
+
+
+def leave_hosts() -> None:
+    """Part from the other hosts when the training is done; what this one has goes on with its own devices."""
+    with contextlib.suppress(RuntimeError):
+        load_jax().distributed.shutdown()
+
+
+@contextlib.contextmanager
+def telling_failures() -> Iterator[None]:
+    """Say in a sentence of digitlab's own what a device or another host did wrong: RunError."""
+    jax = load_jax()
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if "RESOURCE_EXHAUSTED" in reason:
+            raise RunError(f"The device's memory is full ({reason}). Use a smaller batch size or network.") from None
+        if jax.process_count() > 1:
+            raise RunError(
+                f"Another host that trains along is gone ({reason}). What was trained is kept up to the last save; "
+                "start all processes again, with --resume."
+            ) from None
+        raise RunError(f"The device failed ({reason}). Go on with --resume, there or with another --device.") from None

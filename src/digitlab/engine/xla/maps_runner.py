@@ -14,6 +14,7 @@ from digitlab.engine.cpu.maps_program import build_maps_network, plan_page
 from digitlab.engine.cpu.maps_runner import FinderLosses, check_finder
 from digitlab.engine.crops import IGNORED, Crops
 from digitlab.engine.optimizers import OptimizerStep
+from digitlab.engine.xla.devices import telling_failures
 from digitlab.engine.xla.finder_loss import Marks, finder_loss
 from digitlab.engine.xla.layers import activated, convolved, moved
 from digitlab.engine.xla.learning import scaled
@@ -132,11 +133,12 @@ class XlaMapsRunner(DeviceRunner):
         told = (put(np.asarray(one, np.float32), self._whole) for one in (numbers, label_smoothing, clip_norm))
         images, marks = self._laid_out(crops if len(chosen) == len(crops) else crops.take(chosen))
         self._older = [*self._older[-1:], self._state]
-        self._state, given, finite = _learn(
-            self.architecture, self._dtype, step.rule, self._state, images, marks, *told
-        )
-        self.is_finite = bool(finite)
-        return _as_losses(given)
+        with telling_failures():
+            self._state, given, finite = _learn(
+                self.architecture, self._dtype, step.rule, self._state, images, marks, *told
+            )
+            self.is_finite = bool(finite)
+            return _as_losses(given)
 
     def losses(self, crops: Crops) -> FinderLosses:
         """Return the losses on crops without learning from them."""

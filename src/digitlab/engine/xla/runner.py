@@ -22,6 +22,7 @@ from digitlab.engine.cpu.program import build_program
 from digitlab.engine.images import Images
 from digitlab.engine.loop import Step
 from digitlab.engine.optimizers import OptimizerStep
+from digitlab.engine.xla.devices import telling_failures
 from digitlab.engine.xla.learning import Batches, Results, learn, probabilities
 from digitlab.engine.xla.state import DeviceRunner, State, lying, put
 from digitlab.network.architecture import Architecture
@@ -29,6 +30,8 @@ from digitlab.network.layers import Dropout
 
 # A chunk may take so long, and have so many steps: whoever looks on wants to see something.
 _CHUNK_S, _MOST_STEPS, _FIRST_STEPS = 0.4, 1_024, 16
+# Several hosts have to take the same chunks, whatever each one's clock says.
+_STEPS_OF_HOSTS = 64
 # Images that are answered at once, at most; a smaller power of two for fewer.
 _AT_ONCE = 4_096
 
@@ -57,7 +60,7 @@ class XlaRunner(DeviceRunner):
         build_program(architecture)  # which says what is no network that can be trained
         super().__init__(architecture, device, precision)
         self.has_dropout = any(isinstance(layer, Dropout) for layer in architecture.layers)
-        self._shared, self._shared_here = lying(self._everywhere, None, "images"), lying(self._here, "images")
+        self._shared, self._shared_here = (lying(some, None, "images") for some in (self._everywhere, self._here))
         self._chunk: _Chunk | None = None
         self._before: _Chunk | None = None  # the chunk before, for who takes steps back
         self._n_done = 0  # of the chunk's steps
@@ -68,14 +71,19 @@ class XlaRunner(DeviceRunner):
 
     def _now(self) -> State:
         chunk = self._chunk
-        if chunk is None:
-            return self._state
-        if self._n_done in (0, len(chunk.steps)):
-            return chunk.end if self._n_done else chunk.start
+        if chunk is None or self._n_done in (0, len(chunk.steps)):
+            return self._state if chunk is None else chunk.end if self._n_done else chunk.start
         steps = chunk.steps[: self._n_done]
         state, _, _ = self._taken(chunk.start, chunk.images, steps, chunk.smoothing)
         self._chunk = replace(chunk, end=state, steps=steps)
         return state
+
+    def _seen(self) -> State:
+        chunk = self._chunk
+        if self._is_alone or chunk is None or self._n_done in (0, len(chunk.steps)):
+            return self._now()
+        start = jax.tree.map(lambda array: put(np.asarray(array), self._whole_here), chunk.start)
+        return self._taken(start, chunk.images, chunk.steps[: self._n_done], chunk.smoothing, is_here=True)[0]
 
     def _set(self, state: State) -> None:
         self._state, self._chunk, self._before, self._n_done = state, None, None, 0
@@ -138,13 +146,17 @@ class XlaRunner(DeviceRunner):
         self._before, self._n_done = before, 0
         told = Results(*(np.asarray(one) for one in results))
         self._chunk = _Chunk(start, end, images, steps, smoothing, told, seconds / len(steps))
+        if not self._is_alone:
+            self._n_next = _STEPS_OF_HOSTS  # on every host the same
+            return
         wanted = int(len(steps) * min(16.0, _CHUNK_S / max(seconds, 1e-6)))
         self._n_next = max(1, min(_MOST_STEPS, wanted))
 
     def _taken(
-        self, start: State, images: Images, steps: Sequence[Step], smoothing: float
+        self, start: State, images: Images, steps: Sequence[Step], smoothing: float, *, is_here: bool = False
     ) -> tuple[State, Results, float]:
-        """Return the state after some steps, their results, and how many seconds the device took."""
+        """Return the state after some steps, their results, and how many seconds the devices took, or those here."""
+        whole, shared = (self._whole_here, self._shared_here) if is_here else (self._whole, self._shared)
         n, size = len(steps), self._batch_size
         order, labels = np.zeros((2, _MOST_STEPS, size), np.int32)
         counts, salts = np.ones(_MOST_STEPS, np.int32), np.zeros(_MOST_STEPS, np.uint32)
@@ -152,32 +164,30 @@ class XlaRunner(DeviceRunner):
         for k, (own_labels, own_order, numbers, salt) in enumerate(steps):
             counts[k], salts[k], rates[k] = len(own_order), salt, (numbers.rate, *numbers.settings)
             order[k, : counts[k]], labels[k, : counts[k]] = own_order, own_labels
-        rows = Batches(
-            put(order, self._shared), put(labels, self._shared),
-            *(put(one, self._whole) for one in (counts, rates, salts)),
-        )  # fmt: skip
-        told = tuple(put(np.asarray(one), self._whole) for one in (np.float32(smoothing), np.int32(n)))
-        arguments = (start, self._on_device(images), rows, *told)
-        program = self._program(steps[0][2].rule, arguments)
+        rows = Batches(put(order, shared), put(labels, shared), *(put(one, whole) for one in (counts, rates, salts)))
+        told = tuple(put(np.asarray(one), whole) for one in (np.float32(smoothing), np.int32(n)))
+        arguments = (start, self._on_device(images, whole), rows, *told)
+        program = self._program(steps[0][2].rule, arguments, whole)
         began = time.perf_counter()
-        state, results = jax.block_until_ready(program(*arguments))
+        with telling_failures():
+            state, results = jax.block_until_ready(program(*arguments))
         return state, results, time.perf_counter() - began
 
-    def _program(self, rule: int, arguments: tuple[Any, ...]) -> Any:
-        """The compiled program for arguments of these shapes."""
-        key = (rule, *((one.shape, one.dtype) for one in (arguments[1], arguments[2].order)))
+    def _program(self, rule: int, arguments: tuple[Any, ...], whole: Any) -> Any:
+        """The compiled program for arguments of these shapes, that lie like this."""
+        key = (rule, whole, *((one.shape, one.dtype) for one in (arguments[1], arguments[2].order)))
         if key not in self._programs:
             began = time.perf_counter()
             fixed = partial(learn, self.architecture, self._dtype, rule, self.has_dropout)
-            jitted = jax.jit(fixed, out_shardings=self._whole)
-            self._programs[key] = jitted.lower(*arguments).compile()
+            with telling_failures():
+                self._programs[key] = jax.jit(fixed, out_shardings=whole).lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - began
         return self._programs[key]
 
-    def _on_device(self, images: Images) -> Any:
+    def _on_device(self, images: Images, whole: Any) -> Any:
         """All images, on every device; the last ones are kept there."""
-        if self._images is None or self._images[0] is not images:
-            self._images = images, put(images.pixels, self._whole)
+        if self._images is None or self._images[0] is not images or self._images[1].sharding != whole:
+            self._images = images, put(images.pixels, whole)
         return self._images[1]
 
     # Answering.
@@ -187,13 +197,13 @@ class XlaRunner(DeviceRunner):
         pixels, n = images.pixels, len(images)
         size = min(_AT_ONCE, 1 << max(0, n - 1).bit_length())
         size = -(-size // self._n_here) * self._n_here
-        weights = self._weights_here()
+        weights, split = self._weights_here(), lying(self._here, "images")
         out = np.empty((n, self.architecture.n_classes), np.float32)
         waiting: list[tuple[int, Any]] = []
         for begin in range(0, n, size):
             part = pixels[begin : begin + size]
             padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
-            given = probabilities(self.architecture, self._dtype, weights, put(padded, self._shared_here))
+            given = probabilities(self.architecture, self._dtype, weights, put(padded, split))
             waiting.append((begin, given))  # the device goes on while the next part is sent
         for begin, given in waiting:
             out[begin : begin + size] = np.asarray(given)[: n - begin]

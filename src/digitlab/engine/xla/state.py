@@ -76,19 +76,22 @@ class DeviceRunner:
         #: Seconds that compiling took so far.
         self.compile_seconds = 0.0
         everywhere, here = devices_of(device, of_all_hosts=True), devices_of(device)
-        self._n_devices, self._n_here = len(everywhere), len(here)
+        self._n_devices, self._n_here, self._is_alone = len(everywhere), len(here), len(everywhere) == len(here)
         self._whole, self._whole_here = lying(everywhere), lying(here)
         self._everywhere, self._here = everywhere, here
         self._dtype = jnp.dtype(precision)
         self._state = self._placed([np.zeros(shape, np.float32) for shape in architecture.weight_shapes])
 
-    def _placed(self, weights: Sequence[NDArray[np.float32]], moments: Sequence[Any] | None = None) -> State:
+    def _placed(self, weights: Sequence[NDArray[np.float32]]) -> State:
         zeros = [np.zeros_like(one) for one in weights]
-        first, second = moments or (zeros, zeros)
-        return State(*(tuple(put(one, self._whole) for one in part) for part in (weights, first, second)))
+        return State(*(tuple(put(one, self._whole) for one in part) for part in (weights, zeros, zeros)))
 
     def _now(self) -> State:
         """The state after the step that was asked for last."""
+        return self._state
+
+    def _seen(self) -> State:
+        """The same for whoever looks at it on this host alone, without the others' help."""
         return self._state
 
     def _set(self, state: State) -> None:
@@ -97,7 +100,7 @@ class DeviceRunner:
     @property
     def parameters(self) -> NDArray[np.float32]:
         """A copy of all weights as one flat float32 array, in Keras' order."""
-        return _flat(self._now().weights)
+        return _flat(self._seen().weights)
 
     @parameters.setter
     def parameters(self, values: NDArray[np.float32]) -> None:
@@ -106,20 +109,22 @@ class DeviceRunner:
     @property
     def first_moment(self) -> NDArray[np.float32]:
         """A copy of the optimizer's means of the gradients, in the order of ``parameters``."""
-        return _flat(self._now().first_moment)
+        return _flat(self._seen().first_moment)
 
     @property
     def second_moment(self) -> NDArray[np.float32]:
         """A copy of its means of their squares."""
-        return _flat(self._now().second_moment)
+        return _flat(self._seen().second_moment)
 
     def set_moments(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
         """Set the optimizer's two means, in the order of ``parameters``."""
-        self._set(self._placed(self.weights(), (self._parted(first), self._parted(second))))
+        moments = self._placed(self._parted(first)), self._placed(self._parted(second))
+        self._set(State(self._now().weights, *(one.weights for one in moments)))
 
     def forget_moments(self) -> None:
         """Set the optimizer's means to zero, as before the first step."""
-        self._set(self._placed(self.weights()))
+        zeros = self._placed([np.zeros(shape, np.float32) for shape in self.architecture.weight_shapes])
+        self._set(zeros._replace(weights=self._now().weights))
 
     def _parted(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         shapes = self.architecture.weight_shapes
@@ -129,7 +134,7 @@ class DeviceRunner:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """Return copies of all weights, in Keras' order and layout."""
-        return [np.array(one) for one in self._now().weights]
+        return [np.array(one) for one in self._seen().weights]
 
     def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
         """Set all weights, in Keras' order and layout."""
