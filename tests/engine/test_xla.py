@@ -197,7 +197,7 @@ def test_what_is_no_device_is_told_with_those_there_are() -> None:
         dl.TrainConfig(device="gpuu")
     with pytest.raises(ConfigError, match="computes in float32"):
         dl.TrainConfig(precision="bfloat16")
-    with pytest.raises(ConfigError, match="JAX sees no TPU on this machine; it sees: .*cpu"):
+    with pytest.raises(ConfigError, match=r"JAX sees no TPU on this machine; it sees: .*cpu"):
         dl.codelab_cnn().use_device("tpu")
     assert "no accelerator" in dl.codelab_cnn().use_device("auto")
 
