@@ -236,3 +236,14 @@ def test_eight_devices_share_a_batch_and_come_to_the_result_of_one(tmp_path: Pat
         for k, weight in enumerate(model.get_weights()):
             np.testing.assert_allclose(found[f"arr_{k}"], weight, rtol=1e-4, atol=2e-5)
         np.testing.assert_allclose(found["answers"], model.predict(data.test.images[:21]), rtol=1e-3, atol=1e-4)
+
+
+def test_a_page_is_read_there_as_it_is_here() -> None:
+    digits_of = dl.MnistData.load().test
+    page = np.full((120, 260), 255, np.uint8)
+    for k in range(4):
+        page[40:68, 40 + 40 * k : 68 + 40 * k] -= digits_of.images[k].reshape(28, 28)
+    here, there = (dl.read(page, device=device) for device in ("cpu", "cpu-xla"))
+    for own, theirs in zip(here.lines, there.lines, strict=True):
+        assert [number.text for number in theirs.numbers] == [number.text for number in own.numbers] == ["7210"]
+        assert theirs.numbers[0].confidence == pytest.approx(own.numbers[0].confidence, abs=1e-3)

@@ -40,6 +40,7 @@ def evaluate(
     seed: WholeNumber = 0,
     pixels: Pixels = None,
     network: StateNetwork = None,
+    device: str = "cpu",
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -68,6 +69,8 @@ def evaluate(
     network
         The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
         layers. All other files say it themselves.
+    device
+        Where the network runs: cpu, digitlab's own engine; gpu, tpu or cpu-xla, which need digitlab[xla]; or auto.
     out
         The folder of runs.
     as_json
@@ -88,6 +91,7 @@ def evaluate(
     known = mnist.validation if len(mnist.validation) else mnist.training  # a choice is not made by test images
     opened = opened_model(run if found is None else found.path, out, pixels, known)
     model = opened.model
+    model.use_device(device)
     is_own = found is not None and is_own_data(found, mnist)
     is_whole = not mnist.has_test and not is_own and split == "test"
     for note in mnist.notes[: -1 if is_whole else None]:

@@ -49,6 +49,7 @@ def predict(
     invert: Flag = False,
     pixels: Pixels = None,
     network: StateNetwork = None,
+    device: str = "cpu",
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -76,6 +77,8 @@ def predict(
     network
         The network whose weights a PyTorch state dict (.safetensors) holds: a name of the zoo, or a JSON file with
         layers. All other files say it themselves.
+    device
+        Where the network runs: cpu, digitlab's own engine; gpu, tpu or cpu-xla, which need digitlab[xla]; or auto.
     out
         The folder of runs.
     as_json
@@ -90,7 +93,7 @@ def predict(
         raise ConfigError("--pixels is how a model file's network was given its pixels; name one before the images.")
     if run is None and network is not None:
         raise ConfigError("--network is that of a PyTorch state dict; name it before the images.")
-    predictor = Predictor(None if run is None else with_network(run, network), out, pixels)
+    predictor = Predictor(None if run is None else with_network(run, network), out, pixels, device)
     digits: list[DigitImage] = []
     for path in paths:
         read, n_in_file = read_digits(path, index, limit)

@@ -152,6 +152,7 @@ def read(
     explain: Annotated[Path | None, Parameter(group=_RESULTS)] = None,
     workers: Workers = None,
     page_timeout: Number = PAGE_SECONDS,
+    device: Annotated[str, Parameter(group=_HOW)] = "cpu",
 ) -> int:
     r"""Read handwritten digits from photos, scans and drawings.
 
@@ -203,6 +204,8 @@ def read(
         Processes that read at the same time; what is read does not depend on it.
     page_timeout
         Seconds of work that a page may take; one that takes more is given up.
+    device
+        Where the networks run: cpu, digitlab's own engine; gpu, tpu or cpu-xla, which need digitlab[xla]; or auto.
     """
     if as_json and as_csv:
         raise ConfigError("--json and --csv are two ways to print the same. Give one of them.")
@@ -210,6 +213,9 @@ def read(
         raise ConfigError(rf'--digits {digits} is short for --expect "\d{{{digits}}}". Give one of them.')
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers must be a whole number of at least 1; got {workers}.")
+    from digitlab.engine.xla.devices import check_device
+
+    check_device(device)
     if force and out is None:
         raise ConfigError("--force begins the file of --out anew; name one, or leave --force out.")
     cells = None if grid is None else grid_of(grid)
@@ -254,6 +260,7 @@ def read(
             options=options,
             workers=n_workers(workers),
             page_seconds=page_timeout,
+            device=device,
         )
         n_read = n_bad = n_numbers = 0
         with closing(results):

@@ -23,7 +23,7 @@ from digitlab.engine.images import wrap_images, wrap_labelled
 from digitlab.engine.keras_bridge import keras_backend
 from digitlab.engine.keras_words import asked_images, check_others, evaluated
 from digitlab.engine.runtime_process import Opened, Question
-from digitlab.errors import MissingNameError, RunError
+from digitlab.errors import ConfigError, MissingNameError, RunError
 from digitlab.network.architecture import Architecture
 from digitlab.network.pixels import OWN, PixelScale
 from digitlab.processes import Processes, is_apart
@@ -147,6 +147,11 @@ class RuntimeModel:
         n = opened.question.n_classes
         self.class_names = opened.class_names if len(opened.class_names) == n else usual_names(n)
         self.architecture = RuntimeNetwork(self.path.stem, n, opened.n_parameters, self.sentence())
+
+    def use_device(self, device: str) -> None:
+        """Say where it runs; ConfigError for all but the processor, where its runtime does."""
+        if device != "cpu":
+            raise ConfigError(f"{self.path.name} is answered by {self.runtime}, on the processor; leave out --device.")
 
     @property
     def name(self) -> str:

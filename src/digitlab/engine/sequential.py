@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from digitlab.engine.callbacks import Callback, History, Listeners, progress
 from digitlab.engine.cpu.maps_runner import MapsRunner
-from digitlab.engine.cpu.runner import CpuRunner
+from digitlab.engine.cpu.runner import CpuRunner, Runner
 from digitlab.engine.crops import Crops
 from digitlab.engine.images import (
     LabelledImages,
@@ -231,6 +231,8 @@ class Sequential:
         """
         check_device(device, precision)
         chosen, told = chosen_device(device)
+        if chosen == "cpu" and isinstance(self._maps_runner or self.runner, Runner):
+            return told
         weights, network = self.get_weights(), self.architecture
         if chosen == "cpu":
             self._start(network, self._threads, self.class_names)

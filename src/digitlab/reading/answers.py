@@ -27,6 +27,7 @@ class Answers:
 
     A glyph is refused where "not a digit" is more probable than ``refuse_above``. ``metadata`` say how a ``Sequential``
     is calibrated; a file says so itself. ``pixels`` is the scale that a file's network learned from, if it is known.
+    All networks that read with these answers run on ``device``.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Answers:
         model: Model | str | Path | None = None,
         metadata: Mapping[str, str] | None = None,
         pixels: str | None = None,
+        device: str = "cpu",
     ) -> None:
         #: What is to be known of the model, where a scale of pixels was found; and how others open the same file.
         self.note, self.pixels = "", pixels
@@ -53,7 +55,9 @@ class Answers:
                 f"{model.name} tells {model.class_names[0]} to {model.class_names[-1]} apart; a reader needs a network "
                 "that was trained on the ten digits."
             )
-        self.model = model
+        if device != "cpu":
+            model.use_device(device)
+        self.model, self.device = model, device
         metadata = {} if metadata is None else metadata
         self.knows_not_a_digit = n == 11
         self.temperature, threshold = calibration_of(metadata)

@@ -10,6 +10,8 @@ from digitlab.processes import Processes
 
 #: What a page may take: processor time, and memory of the process that reads it.
 PAGE_SECONDS, MEMORY_BYTES = 10.0, 2**30
+#: Of a process whose networks run on an accelerator: what drives that has gigabytes of its own.
+DEVICE_MEMORY_BYTES = 2**34
 
 
 class Apart(Processes):

@@ -107,9 +107,10 @@ SHIPPED_FINDER = Path(__file__).parent / "model" / "finder.safetensors"
 
 
 @cache
-def shipped() -> Network:
-    """Return the finder that the package brings, loaded once."""
+def shipped(device: str = "cpu") -> Network:
+    """Return the finder that the package brings, loaded once for each device."""
     model = Sequential.from_checkpoint(open_model(SHIPPED_FINDER))
+    model.use_device(device)
     return lambda contrast: model.predict(contrast[None, :, :, None])[0]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from digitlab.errors import DataError, DigitlabError, StorageError
 from digitlab.processes import UnforeseenError
-from digitlab.reading.apart import PAGE_SECONDS, Apart
+from digitlab.reading.apart import DEVICE_MEMORY_BYTES, MEMORY_BYTES, PAGE_SECONDS, Apart
 from digitlab.reading.reading import Reading, ReadingOptions
 from digitlab.reading.render import write_overlay, write_steps
 from digitlab.values import Value
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from digitlab.reading.reader import Origin, Reader
 
 
-# A model and the scale of its pixels, as `read_many` is given them.
-_Who: TypeAlias = "tuple[str | Path | None, str | None]"
+# A model, the scale of its pixels and the device, as `read_many` is given them.
+_Who: TypeAlias = "tuple[str | Path | None, str | None, str]"
 _FILES_A_PROCESS = 2
 _AHEAD = 3  # files a worker may be ahead of the one that is waited for: results of more would only take memory
 
@@ -59,23 +59,24 @@ def read_many(
     options: ReadingOptions | None = None,
     workers: int = 1,
     page_seconds: float = PAGE_SECONDS,
+    device: str = "cpu",
 ) -> Generator[FileReading, None, None]:
     """Read files in ``workers`` processes and hand them over in their order, as they are ready.
 
     What is read does not depend on the number of workers; few files begin fewer, since each costs a second to begin
     with. Closing the iterator waits for the files that are being read, and begins no others. A file that cannot be read
     is told by its error; DigitlabError is raised if the model cannot be used, or pictures cannot be written.
-    ``pixels`` is how those of a model file were scaled, as for ``Reader``.
+    ``pixels`` is how those of a model file were scaled, as for ``Reader``, and ``device`` where the networks run.
     """
     options = ReadingOptions() if options is None else options
     waiting: deque[Future[FileReading]] = deque()
     workers = max(1, min(workers, len(tasks) // _FILES_A_PROCESS))
-    apart = Apart(workers, page_seconds)
-    who = (model, pixels)
+    apart = Apart(workers, page_seconds, MEMORY_BYTES if device == "cpu" else DEVICE_MEMORY_BYTES)
+    who = (model, pixels, device)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
-        if model is not None:
-            apart.call(_checked, who, source=str(model))
+        if model is not None or device != "cpu":
+            apart.call(_checked, who, source=str(model or device))
         for task in tasks:
             waiting.append(pool.submit(_read, apart, who, options, task))
             if len(waiting) > _AHEAD * workers:

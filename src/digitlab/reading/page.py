@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from digitlab.reading.light import grey
 from digitlab.reading.lines import are_parts, find_skew, group_lines, read_line
 from digitlab.reading.photo import Photo, rotated, rotated_size
 from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, ReadingOptions, Refused
-from digitlab.reading.second_look import look_again, shipped_second
+from digitlab.reading.second_look import Second, look_again, shipped_second
 
 _TAKEN = 0.5  # a candidate at least so probable is a digit
 _PERHAPS = 0.15  # one at least so probable may be, where the numbers are known to be of some kind
@@ -75,11 +76,12 @@ def read_page(photo: Photo, options: ReadingOptions, answers: Answers) -> tuple[
 
 def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
     """Find the candidates of a photo, upright and straightened, and ask the single-digit network about each."""
-    network = shipped()
+    network = shipped(answers.device)
     light = grey(photo.pixels)
     width, height = photo.width, photo.height
     marks, separators, levels = find_marks(light, network, options.flatten)
-    quarters = find_turn(light, network, marks, options.flatten, _look) if options.turn else 0
+    second = shipped_second(answers.device)
+    quarters = find_turn(light, network, marks, options.flatten, partial(_look, second)) if options.turn else 0
     if quarters:
         light = np.ascontiguousarray(np.rot90(light, -quarters))
         width, height = (height, width) if quarters % 2 else (width, height)
@@ -90,7 +92,7 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
         width, height = rotated_size(width, height, skew)
         marks, separators, levels = find_marks(light, network, options.flatten)
     marks = marks[np.sort(np.argsort(-marks.p, kind="stable")[:_MOST_MARKS])]
-    again = look_again(levels, marks, shipped_second(), _SIZES)
+    again = look_again(levels, marks, second, _SIZES)
     bright = options.invert == "never"
     if options.invert == "auto":
         bright = is_bright_ink(light, marks[marks.p > 0.5 * marks.p.max(initial=0)])
@@ -106,8 +108,8 @@ def _looked_at(photo: Photo, options: ReadingOptions, answers: Answers) -> Seen:
     return Seen(quarters, skew, size, light, tuple(levels), marks, separators, bright, tuple(glyphs), said, again)
 
 
-def _look(levels: Sequence[Level], marks: Marks) -> NDArray[np.float64]:
-    return 1 - look_again(levels, marks, shipped_second())[:, 10].astype(np.float64)
+def _look(second: Second, levels: Sequence[Level], marks: Marks) -> NDArray[np.float64]:
+    return 1 - look_again(levels, marks, second)[:, 10].astype(np.float64)
 
 
 def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, Way]:
@@ -236,7 +238,7 @@ def read_one(
     Return the ten probabilities, how probably there is a digit, and its ink, as ``frame`` takes it; None without any.
     """
     light = grey(pixels)
-    marks, levels = find_one(light, shipped(), options.flatten)
+    marks, levels = find_one(light, shipped(answers.device), options.flatten)
     if len(marks) == 0:
         return np.full(10, 0.1), 0.0, None
     bright = is_bright_ink(light, marks[:1]) if options.invert == "auto" else options.invert == "never"
@@ -245,7 +247,7 @@ def read_one(
         marks = together([marks, _with_box(marks[:1], whole)])
     glyphs = cut_out(light, marks, bright, are_neighbors=False)
     said = answers.of_glyphs(glyphs, center=options.center)
-    again = look_again(levels, marks, shipped_second())
+    again = look_again(levels, marks, shipped_second(answers.device))
     prior = np.full(len(marks), _ASKED)
     prior[-1] += _WHOLE_ODDS * (whole is not None)
     sure = is_digit(marks, said, again, prior)

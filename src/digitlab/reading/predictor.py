@@ -139,12 +139,18 @@ class Predictor:
     The model is a run's name or folder, ``latest``, or a file of weights, whose network may know other classes than
     digits; by default the shipped reader, which also tells where there is no digit. ``pixels`` is how the pixels were
     scaled that a file's network learned from; ``note`` says so where that was found here. Where it is another scale,
-    the model is not ``is_as_in_file``. ``metadata`` is what the file says besides, such as the temperature of the
-    answers. ``reader`` is what finds a digit in a picture, None where the network is not one for digits: ``why_not``
-    says why. RunError is raised for a missing or damaged model.
+    the model is not ``is_as_in_file``. It runs on ``device``. ``metadata`` is what the file says besides, such as the
+    temperature of the answers. ``reader`` is what finds a digit in a picture, None where the network is not one for
+    digits: ``why_not`` says why. RunError is raised for a missing or damaged model.
     """
 
-    def __init__(self, model: str | Path | None = None, runs: Path = Path("runs"), pixels: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        runs: Path = Path("runs"),
+        pixels: str | None = None,
+        device: str = "cpu",
+    ) -> None:
         self.is_shipped = model is None
         self.file = SHIPPED if model is None else checkpoint_of(str(model), runs)
         opened = opened_model(self.file if model is None else model, runs, OWN.text if model is None else pixels)
@@ -155,10 +161,11 @@ class Predictor:
         try:
             # A runtime's model is opened once: that takes a process of its own, and seconds.
             own = self.model if isinstance(self.model, RuntimeModel) else self.file
-            self.reader = Reader(None if model is None else own, pixels=opened.pixels)
+            self.reader = Reader(None if model is None else own, pixels=opened.pixels, device=device)
             self.model = self.reader.answers.model
         except NetworkError as error:
             self.why_not = str(error)
+            self.model.use_device(device)
             self.model.architecture.n_classes  # noqa: B018 - says so where the network answers with maps
         self.class_names = self.model.class_names
 

@@ -44,6 +44,8 @@ class Reader:
     pixels : str, optional
         How the pixels were scaled that a model file's network learned from, as for ``load_model``. By default what the
         file says, or what fits when MNIST's digits are asked for; a warning tells where that is not 0 to 1.
+    device : {"cpu", "gpu", "tpu", "cpu-xla", "auto"}
+        Where its networks run, as for ``Sequential.use_device``.
 
     Attributes
     ----------
@@ -60,9 +62,11 @@ class Reader:
         If it answers other images than 28 x 28, or other classes than the ten digits.
     """
 
-    def __init__(self, model: Model | str | Path | None = None, *, pixels: str | None = None) -> None:
-        self.answers = Answers(model, pixels=pixels)
-        self.origin = Origin(next(_NUMBERS), model, self.answers.pixels)
+    def __init__(
+        self, model: Model | str | Path | None = None, *, pixels: str | None = None, device: str = "cpu"
+    ) -> None:
+        self.answers = Answers(model, pixels=pixels, device=device)
+        self.origin = Origin(next(_NUMBERS), model, self.answers.pixels, device)
         if self.answers.note:
             warnings.warn(self.answers.note, UserWarning, stacklevel=2)
 
@@ -173,10 +177,11 @@ class Origin:
     number: int
     model: Model | str | Path | None
     pixels: str | None = None
+    device: str = "cpu"
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         if not isinstance(self.model, Sequential):
-            return Origin, (self.number, self.model, self.pixels)
+            return Origin, (self.number, self.model, self.pixels, self.device)
         model = self.model
         return _rebuilt, (self.number, model.architecture, tuple(model.get_weights()), model.class_names)
 
@@ -189,7 +194,7 @@ def _rebuilt(number: int, architecture: Any, weights: Any, class_names: Any) -> 
 def reader_of(origin: Origin) -> Reader:
     """Return the reader that another process means; the last ones are kept."""
     key = 0 if origin.model is None else origin.number  # the shipped one is always the same
-    reader = _KEPT.pop(key, None) or Reader(origin.model, pixels=origin.pixels)
+    reader = _KEPT.pop(key, None) or Reader(origin.model, pixels=origin.pixels, device=origin.device)
     _KEPT[key] = reader
     while len(_KEPT) > _MOST_KEPT:
         _KEPT.pop(next(iter(_KEPT)))
@@ -210,7 +215,11 @@ def warm_up() -> None:
 
 
 def read(
-    photo: PhotoSource, *, model: Model | str | Path | None = None, options: ReadingOptions | None = None
+    photo: PhotoSource,
+    *,
+    model: Model | str | Path | None = None,
+    options: ReadingOptions | None = None,
+    device: str = "cpu",
 ) -> Reading:
     """Read the digits of a photo, or of the first page of a document.
 
@@ -222,10 +231,12 @@ def read(
         As for ``Reader``. To read many photos, make one ``Reader``.
     options : ReadingOptions, optional
         What is asked.
+    device : str
+        As for ``Reader``.
 
     Returns
     -------
     Reading
         Lines of numbers of digits, and what was refused and why.
     """
-    return Reader(model).read(photo, options)
+    return Reader(model, device=device).read(photo, options)

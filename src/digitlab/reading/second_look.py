@@ -31,21 +31,25 @@ _PAPER, _STEPS = 128.0, 32.0
 _DOUBT = 0.005
 
 
+#: What looks again: from patches, uint8 (n, height, width), to float32 (n, 11).
+Second = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
 #: The network that the package brings.
 SHIPPED_SECOND = Path(__file__).parent / "model" / "second_look.safetensors"
 
 
 @cache
-def shipped_second() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Return the network that the package brings, loaded once: from patches to float32 (n, 11)."""
+def shipped_second(device: str = "cpu") -> Second:
+    """Return the network that the package brings, loaded once for each device: from patches to float32 (n, 11)."""
     model = Sequential.from_checkpoint(open_model(SHIPPED_SECOND))
+    model.use_device(device)
     return lambda patches: model.predict(patches[..., None])
 
 
 def look_again(
     levels: Sequence[Level],
     marks: Marks,
-    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    network: Second,
     sizes: Sequence[float] = (1.0,),
 ) -> NDArray[np.float32]:
     """Return what the second network says of candidates: float32 (n, 11), last that it is no digit; rows sum to 1.
