@@ -244,6 +244,8 @@ def test_a_page_is_read_there_as_it_is_here() -> None:
     for k in range(4):
         page[40:68, 40 + 40 * k : 68 + 40 * k] -= digits_of.images[k].reshape(28, 28)
     here, there = (dl.read(page, device=device) for device in ("cpu", "cpu-xla"))
-    for own, theirs in zip(here.lines, there.lines, strict=True):
-        assert [number.text for number in theirs.numbers] == [number.text for number in own.numbers] == ["7210"]
-        assert theirs.numbers[0].confidence == pytest.approx(own.numbers[0].confidence, abs=1e-3)
+    own, theirs = ([number for line in read.lines for number in line.numbers] for read in (here, there))
+    assert "".join(number.value for number in own) == "7210"
+    assert [number.value for number in theirs] == [number.value for number in own]
+    for a, b in zip(own, theirs, strict=True):
+        assert b.confidence == pytest.approx(a.confidence, abs=1e-3)
