@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
+    from digitlab.evaluation.sweep import sweep
     from digitlab.evaluation.train import train
     from digitlab.explanation.attribution import answer_map, attribute, favourite_input, smallest_change
     from digitlab.explanation.inside import look_inside
@@ -83,6 +84,7 @@ _HOMES = {
     "load_model": "engine.models",
     "read": "reading.reader",
     "read_idx": "data.idx",
+    "sweep": "evaluation.sweep",
     "train": "evaluation.train",
     "write_idx": "data.idx",
     "answer_map": "explanation.attribution",
@@ -149,6 +151,7 @@ __all__ = [
     "read",
     "read_idx",
     "smallest_change",
+    "sweep",
     "train",
     "write_idx",
 ]

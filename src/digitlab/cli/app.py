@@ -29,6 +29,7 @@ _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 _COMMANDS = {
     "studio": "serve",
     "train": "train",
+    "sweep": "sweep",
     "evaluate": "evaluate",
     "compare": "runs",
     "predict": "predict",

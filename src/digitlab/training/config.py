@@ -360,6 +360,26 @@ def command_for(config: TrainConfig) -> str:
     return shlex.join(words)
 
 
+def parsed_values(name: str, words: Sequence[str]) -> list[Any]:
+    """Return the values of a setting that were written as words; ConfigError if there is no such setting.
+
+    >>> parsed_values("learning_rate", ["0.01", "1e-3"]), parsed_values("shuffle", ["yes", "no"])
+    ([0.01, 0.001], [True, False])
+    """
+    declared = {field.name: str(field.type).removesuffix(" | None") for field in dataclasses.fields(TrainConfig)}
+    if name not in declared:
+        raise ConfigError(_unknown("setting", name, tuple(declared)))
+    kind: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": _truth}
+    try:
+        return [kind[declared[name]](word.strip()) for word in words]
+    except (ValueError, KeyError):
+        raise ConfigError(f"{name} must be {_WORDS[declared[name]]}; got {', '.join(words)!r:.100}.") from None
+
+
+def _truth(word: str) -> bool:
+    return {"yes": True, "true": True, "no": False, "false": False}[word.lower()]
+
+
 _WORDS = {"int": "a whole number", "float": "a finite number", "bool": "true or false", "str": "a text"}
 
 

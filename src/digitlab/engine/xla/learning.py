@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from digitlab.engine.loop import Step
 from digitlab.engine.xla.layers import answer
 from digitlab.engine.xla.state import State, are_finite, stepped
 from digitlab.network.architecture import Architecture
@@ -45,6 +47,16 @@ class Results(NamedTuple):
     losses: Any
     corrects: Any
     finite: Any
+
+
+def rows_of(steps: Sequence[Step], batch_size: int, n_rows: int) -> Batches:
+    """Return what some steps learn from, as NumPy's arrays with ``n_rows`` rows; those behind the steps are empty."""
+    order, labels = np.zeros((2, n_rows, batch_size), np.int32)
+    counts, salts, rates = np.ones(n_rows, np.int32), np.zeros(n_rows, np.uint32), np.zeros((n_rows, 5), np.float32)
+    for k, (own_labels, own_order, numbers, salt) in enumerate(steps):
+        counts[k], salts[k], rates[k] = len(own_order), salt, (numbers.rate, *numbers.settings)
+        order[k, : counts[k]], labels[k, : counts[k]] = own_order, own_labels
+    return Batches(order, labels, counts, rates, salts)
 
 
 def scaled(images: Any) -> Any:

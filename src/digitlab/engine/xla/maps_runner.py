@@ -103,7 +103,7 @@ class XlaMapsRunner(DeviceRunner):
         room[:height, :width] = page
         sizes = (put(np.asarray(one, np.int32), self._whole_here) for one in (height, width))
         room = put(room, self._whole_here)
-        maps = _answered(self.architecture, self._dtype, self._weights_here(), room, *sizes)
+        maps = _answered(self.architecture, self.dtype, self._weights_here(), room, *sizes)
         return np.asarray(maps[:rows, :columns])
 
     def start_training(self) -> None:
@@ -130,12 +130,12 @@ class XlaMapsRunner(DeviceRunner):
     ) -> FinderLosses:
         """Learn from one batch, as ``MapsRunner.train_batch`` does."""
         numbers = np.array([step.rate, *step.settings], np.float32)
-        told = (put(np.asarray(one, np.float32), self._whole) for one in (numbers, label_smoothing, clip_norm))
+        told = (put(np.asarray(one, np.float32), self.whole) for one in (numbers, label_smoothing, clip_norm))
         images, marks = self._laid_out(crops if len(chosen) == len(crops) else crops.take(chosen))
         self._older = [*self._older[-1:], self._state]
         with telling_failures():
             self._state, given, finite = _learn(
-                self.architecture, self._dtype, step.rule, self._state, images, marks, *told
+                self.architecture, self.dtype, step.rule, self._state, images, marks, *told
             )
             self.is_finite = bool(finite)
             return _as_losses(given)
@@ -144,7 +144,7 @@ class XlaMapsRunner(DeviceRunner):
         """Return the losses on crops without learning from them."""
         check_finder(self.architecture, self.network)
         images, marks = self._laid_out(crops)
-        return _as_losses(_losses(self.architecture, self._dtype, self._state.weights, images, marks))
+        return _as_losses(_losses(self.architecture, self.dtype, self._state.weights, images, marks))
 
     def _laid_out(self, crops: Crops) -> tuple[Any, Marks]:
         """Crops and marks as arrays of one size, filled up to what the devices can share out evenly."""

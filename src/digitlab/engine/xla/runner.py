@@ -23,7 +23,8 @@ from digitlab.engine.images import Images
 from digitlab.engine.loop import Step
 from digitlab.engine.optimizers import OptimizerStep
 from digitlab.engine.xla.devices import telling_failures
-from digitlab.engine.xla.learning import Batches, Results, learn, probabilities
+from digitlab.engine.xla.lanes import Lanes
+from digitlab.engine.xla.learning import Batches, Results, learn, probabilities, rows_of
 from digitlab.engine.xla.state import DeviceRunner, State, lying, put
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Dropout
@@ -61,10 +62,12 @@ class XlaRunner(DeviceRunner):
         super().__init__(architecture, device, precision)
         self.has_dropout = any(isinstance(layer, Dropout) for layer in architecture.layers)
         self._shared, self._shared_here = (lying(some, None, "images") for some in (self._everywhere, self._here))
+        #: Other trainings whose steps one program takes with those of this one.
+        self.lanes: Lanes | None = None
         self._chunk: _Chunk | None = None
         self._before: _Chunk | None = None  # the chunk before, for who takes steps back
         self._n_done = 0  # of the chunk's steps
-        self._batch_size = 1
+        self.batch_size = 1
         self._n_next = _FIRST_STEPS
         self._images: tuple[Images, Any] | None = None
         self._programs: dict[tuple[Any, ...], Any] = {}
@@ -92,7 +95,7 @@ class XlaRunner(DeviceRunner):
 
     def start_training(self, batch_size: int) -> None:
         """Make room for batches of ``batch_size`` images and forget the optimizer's moments."""
-        self._batch_size = -(-batch_size // self._n_devices) * self._n_devices
+        self.batch_size = -(-batch_size // self._n_devices) * self._n_devices
         self.forget_moments()
 
     def remember(self) -> None:
@@ -142,7 +145,11 @@ class XlaRunner(DeviceRunner):
     def _take(self, images: Images, steps: Sequence[Step], smoothing: float) -> None:
         """Take a chunk of steps, from where things stand."""
         start, before = self._now(), self._chunk
-        end, results, seconds = self._taken(start, images, steps, smoothing)
+        if self.lanes is None:
+            end, results, seconds = self._taken(start, images, steps, smoothing)
+        else:
+            end, results, n, seconds = self.lanes.take(self, start, images, steps, smoothing)
+            steps = steps[:n]
         self._before, self._n_done = before, 0
         told = Results(*(np.asarray(one) for one in results))
         self._chunk = _Chunk(start, end, images, steps, smoothing, told, seconds / len(steps))
@@ -156,16 +163,10 @@ class XlaRunner(DeviceRunner):
         self, start: State, images: Images, steps: Sequence[Step], smoothing: float, *, is_here: bool = False
     ) -> tuple[State, Results, float]:
         """Return the state after some steps, their results, and how many seconds the devices took, or those here."""
-        whole, shared = (self._whole_here, self._shared_here) if is_here else (self._whole, self._shared)
-        n, size = len(steps), self._batch_size
-        order, labels = np.zeros((2, _MOST_STEPS, size), np.int32)
-        counts, salts = np.ones(_MOST_STEPS, np.int32), np.zeros(_MOST_STEPS, np.uint32)
-        rates = np.zeros((_MOST_STEPS, 5), np.float32)
-        for k, (own_labels, own_order, numbers, salt) in enumerate(steps):
-            counts[k], salts[k], rates[k] = len(own_order), salt, (numbers.rate, *numbers.settings)
-            order[k, : counts[k]], labels[k, : counts[k]] = own_order, own_labels
-        rows = Batches(put(order, shared), put(labels, shared), *(put(one, whole) for one in (counts, rates, salts)))
-        told = tuple(put(np.asarray(one), whole) for one in (np.float32(smoothing), np.int32(n)))
+        whole, shared = (self._whole_here, self._shared_here) if is_here else (self.whole, self._shared)
+        order, labels, *others = rows_of(steps, self.batch_size, _MOST_STEPS)
+        rows = Batches(put(order, shared), put(labels, shared), *(put(one, whole) for one in others))
+        told = tuple(put(np.asarray(one), whole) for one in (np.float32(smoothing), np.int32(len(steps))))
         arguments = (start, self._on_device(images, whole), rows, *told)
         program = self._program(steps[0][2].rule, arguments, whole)
         began = time.perf_counter()
@@ -178,7 +179,7 @@ class XlaRunner(DeviceRunner):
         key = (rule, whole, *((one.shape, one.dtype) for one in (arguments[1], arguments[2].order)))
         if key not in self._programs:
             began = time.perf_counter()
-            fixed = partial(learn, self.architecture, self._dtype, rule, self.has_dropout)
+            fixed = partial(learn, self.architecture, self.dtype, rule, self.has_dropout)
             with telling_failures():
                 self._programs[key] = jax.jit(fixed, out_shardings=whole).lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - began
@@ -203,7 +204,7 @@ class XlaRunner(DeviceRunner):
         for begin in range(0, n, size):
             part = pixels[begin : begin + size]
             padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
-            given = probabilities(self.architecture, self._dtype, weights, put(padded, split))
+            given = probabilities(self.architecture, self.dtype, weights, put(padded, split))
             waiting.append((begin, given))  # the device goes on while the next part is sent
         for begin, given in waiting:
             out[begin : begin + size] = np.asarray(given)[: n - begin]

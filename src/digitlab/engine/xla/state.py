@@ -77,14 +77,14 @@ class DeviceRunner:
         self.compile_seconds = 0.0
         everywhere, here = devices_of(device, of_all_hosts=True), devices_of(device)
         self._n_devices, self._n_here, self._is_alone = len(everywhere), len(here), len(everywhere) == len(here)
-        self._whole, self._whole_here = lying(everywhere), lying(here)
+        self.whole, self._whole_here = lying(everywhere), lying(here)
         self._everywhere, self._here = everywhere, here
-        self._dtype = jnp.dtype(precision)
+        self.dtype = jnp.dtype(precision)
         self._state = self._placed([np.zeros(shape, np.float32) for shape in architecture.weight_shapes])
 
     def _placed(self, weights: Sequence[NDArray[np.float32]]) -> State:
         zeros = [np.zeros_like(one) for one in weights]
-        return State(*(tuple(put(one, self._whole) for one in part) for part in (weights, zeros, zeros)))
+        return State(*(tuple(put(one, self.whole) for one in part) for part in (weights, zeros, zeros)))
 
     def _now(self) -> State:
         """The state after the step that was asked for last."""

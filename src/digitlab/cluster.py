@@ -1,0 +1,51 @@
+"""A cluster: workers of a Dask scheduler, on this machine or on many, that do one thing after the other.
+
+Dask sends Python objects as pickles between client, scheduler and workers: whoever reaches the scheduler's port can run
+code on all of them. So a cluster is one's own, in a network of one's own, or has Dask's own security (TLS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from digitlab.errors import ConfigError
+
+_INSTALL = "Install it with: pip install 'digitlab[cluster]', on the workers, too."
+_CONNECT_S = 20
+
+
+def load_distributed() -> Any:
+    """Import Dask's scheduler; ConfigError if it is not there."""
+    try:
+        import distributed
+    except ImportError:
+        raise ConfigError(f"Dask, which spreads work over machines, is not installed. {_INSTALL}") from None
+    return distributed
+
+
+@contextmanager
+def connected(address: str, workers: int) -> Iterator[Any]:
+    """Give a client of a Dask scheduler, such as ``tcp://host:8786``; for ``local``, of one with so many workers here.
+
+    ConfigError if nobody answers.
+    """
+    distributed = load_distributed()
+    if address != "local":
+        try:
+            client = distributed.Client(address, timeout=_CONNECT_S)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ConfigError(
+                f"There is no Dask scheduler at {address} ({type(error).__name__}). Start one with: dask scheduler, "
+                f"and workers with: dask worker {address} --nthreads 1. Or use local for one on this machine."
+            ) from None
+        with client:
+            yield client
+        return
+    # Workers have a core each: numbers are crunched there, and threads of one process would wait for each other.
+    with (
+        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client

@@ -1,0 +1,424 @@
+"""The verb ``sweep``: many runs, every combination of some settings with several seeds, and which combination is best.
+
+What is chosen is chosen by validation images. The test images are looked at once, at the end, with the runs of the
+combination that was chosen: whoever chooses by them reports luck as skill.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from digitlab.data.mnist import MnistData
+from digitlab.data.storage import bench, parse_json, read_ordinary, replace_folder, replacing
+from digitlab.engine.cpu.threads import available_threads
+from digitlab.errors import ConfigError, RunError, TrainingDivergedError
+from digitlab.evaluation.finish import evaluate_and_report
+from digitlab.runs.listing import check_name
+from digitlab.runs.run import MODEL, STATE, Run
+from digitlab.svg import Dot, Trace, spread_chart
+from digitlab.training.config import TrainConfig
+from digitlab.training.session import TrainingSession
+from digitlab.values import EpochRecord, Value
+
+#: What the folder of a sweep holds besides its runs.
+PLAN, CHART = "sweep.json", "sweep.svg"
+
+_MOST_RUNS = 10_000
+_MOST_PLAN_BYTES = 2**24
+# Trainings whose steps one program takes at a time.
+_MOST_LANES = 64
+# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom, as far as they differ from those of many.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_FREEDOM = ((20, 2.086), (25, 2.060), (30, 2.042), (40, 2.021), (60, 2.000), (120, 1.980), (math.inf, 1.960))
+# What shapes a training: those that share it can be one program.
+_SHAPE = ("network", "train_images", "validation_images", "batch_size", "epochs", "optimizer", "data", "precision")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint(Value):
+    """One combination of settings, trained with every seed.
+
+    ``settings`` are those that the sweep varies; ``runs`` the names of its runs, one a seed; ``val_accuracies``, 0-1,
+    those of the weights that each kept, None for a run that diverged or is not done; ``test_accuracies`` likewise,
+    empty but for the point that was chosen.
+    """
+
+    settings: dict[str, Any]
+    runs: tuple[str, ...]
+    val_accuracies: tuple[float | None, ...]
+    test_accuracies: tuple[float, ...] = ()
+
+    @property
+    def done(self) -> tuple[float, ...]:
+        """The validation accuracies that there are."""
+        return tuple(one for one in self.val_accuracies if one is not None)
+
+    @property
+    def mean(self) -> float | None:
+        """Their mean, None where there is none."""
+        return mean(self.done) if self.done else None
+
+    @property
+    def spread(self) -> float | None:
+        """Their standard deviation (with n - 1), None for fewer than two."""
+        return stdev(self.done) if len(self.done) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the mean of many seeds lies with 95 % confidence, by Student's t; None for fewer than two."""
+        return interval_of(self.done)
+
+
+def interval_of(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean of shares, 0-1, by Student's t (1908); None for fewer than two values.
+
+    >>> low, high = interval_of([0.98, 0.99, 0.985, 0.987])
+    >>> f"{low:.4f} {high:.4f}"
+    '0.9788 0.9922'
+    """
+    if len(values) < 2:
+        return None
+    n = len(values) - 1
+    t = _STUDENT[n - 1] if n <= len(_STUDENT) else next(t for most, t in _FREEDOM if n <= most)
+    half = t * stdev(values) / math.sqrt(len(values))
+    return max(0.0, mean(values) - half), min(1.0, mean(values) + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Value):
+    """What a sweep gave: its folder, its points in the order of the grid, and which was chosen, None before the end."""
+
+    path: str
+    seeds: tuple[int, ...]
+    points: tuple[SweepPoint, ...]
+    chosen: int | None
+
+    @property
+    def best(self) -> SweepPoint | None:
+        """The point with the highest mean of validation accuracies, of those that no seed broke."""
+        return None if self.chosen is None else self.points[self.chosen]
+
+
+def sweep(
+    config: TrainConfig | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    seeds: int = 3,
+    out: str | Path = "runs",
+    name: str = "sweep",
+    force: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
+    on_run: Callable[[str, float | None], None] | None = None,
+) -> Sweep:
+    """Train every combination of some settings with several seeds, and choose the best by validation images.
+
+    On the processor runs are trained in processes side by side, one core each; on an accelerator those of the same
+    shape are one program. A sweep that was interrupted goes on when it is called again; its runs are runs like all
+    others, in a folder of runs of their own.
+
+    Parameters
+    ----------
+    config : TrainConfig, optional
+        What all runs share; the codelab's settings by default.
+    grid : mapping
+        Settings by name, each with the values to try.
+    seeds : int
+        How many seeds each combination is trained with: ``config.seed`` and those after it.
+    out, name : path, str
+        The sweep's folder is ``out/name``.
+    force : bool
+        Begin anew where there is another sweep of that name.
+    workers : int, optional
+        Processes that train side by side; as many as there are cores by default.
+    cluster : str, optional
+        The address of a Dask scheduler whose workers train, or ``local`` for one on this machine.
+    on_run : callable, optional
+        Told of every run that is done: its name and its validation accuracy, None if it diverged.
+
+    Returns
+    -------
+    Sweep
+        Its points; the one that was chosen has test accuracies, for which the test images were looked at once.
+
+    Raises
+    ------
+    ConfigError
+        If a setting cannot be used, or there are no validation images to choose by.
+    RunError
+        If the folder holds another sweep.
+    """
+    config = config or TrainConfig()
+    plan = _plan(config, grid or {}, seeds)
+    folder = _folder(Path(out) / check_name(name), config, plan, seeds, force=force)
+    todo = {run: one for point in plan for run, one in point[1].items() if not _is_done(folder / run)}
+    for run, accuracy in _trained(todo, folder, workers, cluster):
+        if on_run is not None:
+            on_run(run, accuracy)
+    return _finished(folder, plan, seeds, config)
+
+
+_Plan = list[tuple[dict[str, Any], dict[str, TrainConfig]]]
+
+
+def _plan(config: TrainConfig, grid: Mapping[str, Sequence[Any]], seeds: int) -> _Plan:
+    """Return every combination with the settings of its runs, by their names."""
+    if not config.validation_images:
+        raise ConfigError("A sweep chooses by validation images; set validation_images above 0.")
+    if seeds < 1:
+        raise ConfigError(f"seeds must be at least 1; got {seeds}.")
+    if "seed" in grid:
+        raise ConfigError("Every combination is trained with the same seeds; say how many with seeds, not in the grid.")
+    for setting, values in grid.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ConfigError(f"{setting} needs a list of values to try; got {values!r:.100}.")
+    n = math.prod(len(values) for values in grid.values()) * seeds
+    if n > _MOST_RUNS:
+        raise ConfigError(f"That would be {n:,} runs, and a sweep has at most {_MOST_RUNS:,}. Try fewer values.")
+    plan: _Plan = []
+    names: set[str] = set()
+    for number, values in enumerate(itertools.product(*grid.values()), start=1):
+        settings = dict(zip(grid, values, strict=True))
+        own = {}
+        for seed in range(config.seed, config.seed + seeds):
+            name = _name_of(settings, number, seed)
+            own[name] = TrainConfig.from_dict(config.to_dict() | settings | {"seed": seed})
+        if names & own.keys():
+            raise ConfigError(f"The grid has a value twice: {settings}. Leave one out.")
+        names |= own.keys()
+        plan.append((settings, own))
+    return plan
+
+
+def _name_of(settings: Mapping[str, Any], number: int, seed: int) -> str:
+    words = "_".join(f"{key.replace('_', '-')}-{value}" for key, value in settings.items())
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-._")
+    return f"{words}_s{seed}" if 0 < len(words) <= 80 else f"point-{number}_s{seed}"
+
+
+def _folder(path: Path, config: TrainConfig, plan: _Plan, seeds: int, *, force: bool) -> Path:
+    """Make the sweep's folder, or open the one that is there if it is of the same sweep."""
+    told = {"config": config.to_dict(), "points": [settings for settings, _ in plan], "seeds": seeds}
+    text = json.dumps(told, indent=2)
+    known: object = None
+    with suppress(FileNotFoundError):
+        try:
+            known = parse_json(read_ordinary(path / PLAN, _MOST_PLAN_BYTES))
+        except (ValueError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            known = {}
+    plain = json.loads(text)
+    if known is not None and not force and {key: known.get(key) for key in plain} != plain:  # type: ignore[attr-defined]
+        raise RunError(f"{path} holds another sweep. Choose another --name, or begin it anew with --force.")
+    if known is None and path.exists() and any(path.iterdir()) and not force:
+        raise RunError(f"{path} holds something else than a sweep. Choose another --name.")
+    path.mkdir(parents=True, exist_ok=True)
+    if force and known is not None:
+        _forget(path, plan)
+    _write(path / PLAN, text)
+    return path
+
+
+def _forget(path: Path, plan: _Plan) -> None:
+    for name in (name for _, own in plan for name in own):
+        if (path / name).is_dir():
+            Run.create(path / name, force=True)
+
+
+def _is_done(path: Path) -> bool:
+    return (path / MODEL).is_file()
+
+
+def train_point(config: TrainConfig, folder: Path, name: str, lanes: Any = None) -> float | None:
+    """Train one run of a sweep, or go on with it, and return its validation accuracy; None if it diverged.
+
+    It is not evaluated: the test images are looked at at the end of the sweep only.
+    """
+    session = _opened(config, folder, name)
+    if lanes is not None:
+        session.runner.lanes = lanes  # type: ignore[union-attr]
+    with suppress(TrainingDivergedError):
+        for _ in session.records():
+            pass
+    return None if session.diverged else _accuracy(Run.open(folder / name))
+
+
+def _opened(config: TrainConfig, folder: Path, name: str) -> TrainingSession:
+    path = folder / name
+    if (path / STATE).is_file():
+        return TrainingSession.resume(Run.open(path), elsewhere={"device": config.device})
+    session = TrainingSession(config)
+    session.run = Run.create(path, force=path.exists())
+    session.lock = session.run.lock()
+    return session
+
+
+def _accuracy(run: Run) -> float | None:
+    """The validation accuracy of the weights that a run kept."""
+    epochs = [one for one in run.history() if isinstance(one, EpochRecord) and one.val_loss is not None]
+    if not epochs or run.info().status == "diverged":
+        return None
+    kept = min(epochs, key=lambda one: one.val_loss or 0.0) if run.settings().get("best_weights") else epochs[-1]
+    return kept.val_accuracy
+
+
+_Trained = Iterator[tuple[str, float | None]]
+
+
+def _trained(todo: Mapping[str, TrainConfig], folder: Path, workers: int | None, cluster: str | None) -> _Trained:
+    """Train what is not done yet, and hand over each run as it is done."""
+    if cluster is not None:
+        yield from _on_cluster(todo, folder, cluster, workers or available_threads())
+        return
+    here = {name: config for name, config in todo.items() if config.device == "cpu"}
+    others = {name: config for name, config in todo.items() if config.device != "cpu"}
+    n = min(len(here), workers or available_threads())
+    if n > 1:
+        alone = {name: replace(config, threads=1) for name, config in here.items()}
+        yield from _submitted(ProcessPoolExecutor(n, get_context("spawn")), alone, folder)
+    else:
+        yield from ((name, train_point(config, folder, name)) for name, config in here.items())
+    for group in _groups(others):
+        yield from _side_by_side(group, folder)
+
+
+def _submitted(pool: Executor, todo: Mapping[str, TrainConfig], folder: Path, lanes: Any = None) -> _Trained:
+    waiting: dict[Future[float | None], str] = {}
+    try:
+        for name, config in todo.items():
+            waiting[pool.submit(train_point, config, folder, name, *([] if lanes is None else [lanes]))] = name
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cluster(todo: Mapping[str, TrainConfig], folder: Path, address: str, workers: int) -> _Trained:
+    """Train on the workers of a Dask cluster, which need no folder of this machine; runs come back whole."""
+    from digitlab.cluster import connected, load_distributed
+
+    with connected(address, workers) as client:
+        waiting = {
+            client.submit(train_elsewhere, replace(config, threads=1).to_dict(), name, pure=False, retries=3): name
+            for name, config in todo.items()
+        }
+        for done in load_distributed().as_completed(list(waiting)):
+            accuracy, files = done.result()
+            name = waiting.pop(done)
+            with bench(folder) as room:
+                made = room / name
+                made.mkdir()
+                for file, content in files.items():
+                    (made / file).write_bytes(content)
+                if (folder / name).exists():  # a part of it was trained here
+                    replace_folder(made, folder / name, room)
+                else:
+                    made.rename(folder / name)
+            yield name, accuracy
+
+
+def train_elsewhere(settings: Mapping[str, Any], name: str) -> tuple[float | None, dict[str, bytes]]:
+    """Train one run on a worker; return its validation accuracy and the files of its folder."""
+    with TemporaryDirectory(prefix="digitlab-sweep-") as folder:
+        accuracy = train_point(TrainConfig.from_dict(settings), Path(folder), name)
+        return accuracy, {path.name: path.read_bytes() for path in (Path(folder) / name).iterdir() if path.is_file()}
+
+
+def _groups(todo: Mapping[str, TrainConfig]) -> list[dict[str, TrainConfig]]:
+    """Part what an accelerator trains into groups of the same shape."""
+    groups: dict[tuple[Any, ...], dict[str, TrainConfig]] = {}
+    for name, config in todo.items():
+        is_simple = config.loss == "cross_entropy" and config.learns_from == "digits" and not config.early_stopping
+        shape = tuple(getattr(config, field) for field in _SHAPE)
+        groups.setdefault(shape if is_simple else (name,), {})[name] = config
+    return [
+        dict(list(group.items())[k : k + _MOST_LANES])
+        for group in groups.values()
+        for k in range(0, len(group), _MOST_LANES)
+    ]
+
+
+def _side_by_side(group: Mapping[str, TrainConfig], folder: Path) -> _Trained:
+    """Train runs of the same shape on an accelerator, the steps of all of them one program."""
+    if len(group) == 1:
+        [(name, config)] = group.items()
+        yield name, train_point(config, folder, name)
+        return
+    from digitlab.engine.xla.lanes import Lanes
+
+    lanes = Lanes(len(group))
+    pool = ThreadPoolExecutor(len(group), "digitlab-lane")
+    waiting = {pool.submit(_in_lane, config, folder, name, lanes): name for name, config in group.items()}
+    try:
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+    finally:
+        lanes.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_lane(config: TrainConfig, folder: Path, name: str, lanes: Any) -> float | None:
+    try:
+        return train_point(config, folder, name, lanes)
+    finally:
+        lanes.leave()
+
+
+def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Sweep:
+    """Choose by validation, look at the test images once, and write down what came out."""
+    points = [
+        SweepPoint(settings, tuple(own), tuple(_accuracy(Run.open(folder / name)) for name in own))
+        for settings, own in plan
+    ]
+    whole = [k for k, point in enumerate(points) if len(point.done) == seeds]
+    chosen = max(whole, key=lambda k: points[k].mean or 0.0, default=None)
+    if chosen is not None:
+        data: dict[str | None, MnistData] = {}
+        told = []
+        for name, one in plan[chosen][1].items():
+            mnist = data.setdefault(one.data, data.get(one.data) or MnistData.load(one.data, seed=config.seed))
+            told.append(evaluate_and_report(Run.open(folder / name), mnist)[0].accuracy)
+        points[chosen] = replace(points[chosen], test_accuracies=tuple(told))
+    result = Sweep(str(folder), tuple(range(config.seed, config.seed + seeds)), tuple(points), chosen)
+    kept = parse_json(read_ordinary(folder / PLAN, _MOST_PLAN_BYTES))
+    _write(folder / PLAN, json.dumps(kept | {"result": result.to_dict()}, indent=2))
+    _write(folder / CHART, chart_of(result))
+    return result
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def chart_of(result: Sweep) -> str:
+    """Draw the points of a sweep, each mean with its interval, as SVG."""
+    dots = []
+    for number, point in enumerate(result.points, start=1):
+        if point.mean is not None:
+            low, high = point.interval or (point.mean, point.mean)
+            dots.append(Dot(number, 100 * point.mean, 100 * low, 100 * high))
+    lowest = min((dot.min for dot in dots), default=0.0)
+    highest = max((dot.max for dot in dots), default=100.0)
+    margin = max(0.05, (highest - lowest) / 10)
+    return spread_chart(
+        [Trace(f"{len(result.seeds)} seeds", dots)],
+        title="Validation accuracy of each combination, with its 95 % interval",
+        x_label="Combination",
+        y_label="Validation accuracy, %",
+        x_range=(0, len(result.points) + 1),
+        y_range=(lowest - margin, highest + margin),
+    )

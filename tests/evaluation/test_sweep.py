@@ -1,0 +1,168 @@
+"""A sweep: what it tries, what it chooses by, that it goes on, and that every way to train gives the same runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import digitlab as dl
+from digitlab.errors import ConfigError, RunError
+from digitlab.evaluation import sweep as swept
+from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint, interval_of
+from digitlab.runs.listing import list_runs
+from digitlab.runs.run import EVALUATION, Run
+from digitlab.training.config import parsed_values
+
+SMALL = dl.TrainConfig(network="dense_baseline", train_images=60, validation_images=50, batch_size=20, epochs=1)
+GRID = {"learning_rate": [0.001, 0.02], "optimizer": ["adam", "sgd"]}
+
+
+def weights_of(result: Sweep) -> dict[str, np.ndarray]:
+    names = [name for point in result.points for name in point.runs]
+    return {
+        name: np.concatenate([w.ravel() for w in Run.open(Path(result.path) / name).load_model().weights])
+        for name in names
+    }
+
+
+def test_every_combination_has_its_runs_and_only_the_chosen_ones_have_seen_test_images(tmp_path: Path) -> None:
+    told: list[str] = []
+    result = dl.sweep(SMALL, GRID, seeds=2, out=tmp_path, workers=1, on_run=lambda run, _: told.append(run))
+    assert [point.settings for point in result.points] == [
+        {"learning_rate": rate, "optimizer": optimizer} for rate in (0.001, 0.02) for optimizer in ("adam", "sgd")
+    ]
+    names = [name for point in result.points for name in point.runs]
+    assert told == names
+    assert {info.name for info in list_runs(tmp_path / "sweep")} == set(names)
+    means = [point.mean for point in result.points]
+    assert result.best is not None
+    assert result.best.mean == max(means)
+    for point in result.points:
+        for name, accuracy in zip(point.runs, point.val_accuracies, strict=True):
+            run = Run.open(tmp_path / "sweep" / name)
+            assert run.info().val_accuracy == accuracy
+            assert run.has(EVALUATION) == (point is result.best)
+    assert len(result.best.test_accuracies) == 2
+    kept = json.loads((tmp_path / "sweep" / PLAN).read_text())
+    assert kept["result"] == json.loads(json.dumps(result.to_dict()))
+    assert (tmp_path / "sweep" / CHART).read_text().startswith("<svg")
+
+
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    whole = dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="whole", workers=1)
+
+    def stop(run: str, accuracy: float | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="parts", workers=1, on_run=stop)
+    told: list[str] = []
+    parts = dl.sweep(
+        SMALL, GRID, seeds=1, out=tmp_path, name="parts", workers=1, on_run=lambda run, _: told.append(run)
+    )
+    assert len(told) == 3
+    for name, weights in weights_of(whole).items():
+        np.testing.assert_array_equal(weights_of(parts)[name], weights)
+
+
+def test_another_sweep_is_not_mixed_with_the_one_that_is_there(tmp_path: Path) -> None:
+    dl.sweep(SMALL, {"learning_rate": [0.01]}, seeds=1, out=tmp_path, workers=1)
+    with pytest.raises(RunError, match="holds another sweep"):
+        dl.sweep(SMALL, {"learning_rate": [0.02]}, seeds=1, out=tmp_path, workers=1)
+    result = dl.sweep(SMALL, {"learning_rate": [0.02]}, seeds=1, out=tmp_path, workers=1, force=True)
+    assert result.points[0].settings == {"learning_rate": 0.02}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="something else"):
+        dl.sweep(SMALL, {"learning_rate": [0.02]}, seeds=1, out=tmp_path, name="other", workers=1)
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_give_the_same_weights(tmp_path: Path) -> None:
+    alone = dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="alone", workers=1)
+    beside = dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="beside", workers=2)
+    for name, weights in weights_of(alone).items():
+        np.testing.assert_array_equal(weights_of(beside)[name], weights)
+
+
+@pytest.mark.interop
+def test_one_program_for_all_runs_of_a_shape_trains_them_as_if_they_were_alone(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    grid = {"learning_rate": [0.001, 0.02], "label_smoothing": [0.0, 0.1]}
+    here = dl.sweep(SMALL, grid, seeds=2, out=tmp_path, name="here", workers=1)
+    there = dl.sweep(
+        dl.TrainConfig(**{**SMALL.to_dict(), "device": "cpu-xla"}), grid, seeds=2, out=tmp_path, name="there"
+    )
+    for name, weights in weights_of(here).items():
+        np.testing.assert_allclose(weights_of(there)[name], weights, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.interop
+def test_a_cluster_gives_the_same_weights(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    alone = dl.sweep(SMALL, {"learning_rate": [0.01, 0.02]}, seeds=1, out=tmp_path, name="alone", workers=1)
+    spread = dl.sweep(
+        SMALL, {"learning_rate": [0.01, 0.02]}, seeds=1, out=tmp_path, name="spread", workers=1, cluster="local"
+    )
+    for name, weights in weights_of(alone).items():
+        np.testing.assert_array_equal(weights_of(spread)[name], weights)
+
+
+@pytest.mark.parametrize(
+    ("grid", "seeds", "sentence"),
+    [
+        ({"learning_rate": []}, 1, "needs a list of values"),
+        ({"learning_rate": "0.1"}, 1, "needs a list of values"),
+        ({"seed": [1, 2]}, 1, "say how many with seeds"),
+        ({"learning_rate": [0.1, 0.1]}, 1, "has a value twice"),
+        ({"learning_rats": [0.1]}, 1, "learning_rate"),
+        ({"epochs": list(range(1, 2_000))}, 10, "at most 10,000"),
+        ({}, 0, "seeds must be at least 1"),
+    ],
+)
+def test_what_cannot_be_swept_is_told(tmp_path: Path, grid: dict[str, list[object]], seeds: int, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        dl.sweep(SMALL, grid, seeds=seeds, out=tmp_path, workers=1)
+    with pytest.raises(ConfigError, match="chooses by validation images"):
+        dl.sweep(dl.TrainConfig(validation_images=0), out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=200))
+def test_the_interval_lies_around_the_mean_and_within_what_a_share_can_be(values: list[float]) -> None:
+    found = interval_of(values)
+    assert found is not None
+    low, high = found
+    assert 0.0 <= low <= np.mean(values) + 1e-12
+    assert np.mean(values) - 1e-12 <= high <= 1.0
+
+
+def test_students_quantiles_are_those_of_scipy() -> None:
+    scipy_stats = pytest.importorskip("scipy.stats")
+    for n in (*range(2, 40), 100, 1_000):
+        values = list(np.linspace(0.4, 0.6, n))
+        expected = scipy_stats.t.interval(0.95, n - 1, np.mean(values), scipy_stats.sem(values))
+        assert interval_of(values) == pytest.approx(expected, abs=2e-3 * (expected[1] - expected[0]) + 1e-4)
+
+
+def test_a_point_that_a_seed_broke_is_not_chosen() -> None:
+    good = SweepPoint({"learning_rate": 0.1}, ("a", "b"), (0.7, 0.8))
+    bad = SweepPoint({"learning_rate": 9.0}, ("c", "d"), (0.99, None))
+    assert bad.mean == 0.99
+    assert bad.interval is None
+    assert good.spread == pytest.approx(0.0707, abs=1e-4)
+    assert swept.chart_of(Sweep("x", (0, 1), (good, bad), 0)).startswith("<svg")
+
+
+def test_values_are_read_as_their_settings_are_declared() -> None:
+    assert parsed_values("epochs", ["1", " 2"]) == [1, 2]
+    with pytest.raises(ConfigError, match="epochs must be a whole number"):
+        parsed_values("epochs", ["1.5"])
+    with pytest.raises(ConfigError, match="Did you mean"):
+        parsed_values("epoch", ["1"])
