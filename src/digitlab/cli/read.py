@@ -42,7 +42,7 @@ from digitlab.cli.terminal import (
 from digitlab.errors import ConfigError, DataError
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.reading.reading import ReadingOptions, grid_of
-from digitlab.text import duration, percent
+from digitlab.text import counted, duration, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -130,12 +130,14 @@ _OTHERS = 4 + 10 + 7 + 4 * 3  # characters that everything but the file and what
 _LEAST_READ = 12
 _PAGE_ROOM = len(", page 99")
 _DOCUMENTS = (".pdf", ".tif", ".tiff")
+# How far a cluster is.
+_TELL_EVERY_S = 10.0
 # A photo takes well under a second when the kernels are in the cache.
 _COMPILING_AFTER_S = 5.0
 
 
 def read(
-    *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     digits: Annotated[WholeNumber | None, Parameter(group=_HOW)] = None,
     expect: Annotated[str | None, Parameter(group=_HOW)] = None,
     grid: Annotated[str | None, Parameter(group=_HOW)] = None,
@@ -153,6 +155,7 @@ def read(
     workers: Workers = None,
     page_timeout: Number = PAGE_SECONDS,
     device: Annotated[str, Parameter(group=_HOW)] = "cpu",
+    cluster: Annotated[str | None, Parameter(group=_RESULTS)] = None,
 ) -> int:
     r"""Read handwritten digits from photos, scans and drawings.
 
@@ -206,6 +209,9 @@ def read(
         Seconds of work that a page may take; one that takes more is given up.
     device
         Where the networks run: cpu, digitlab's own engine; gpu, tpu or cpu-xla, which need digitlab[xla]; or auto.
+    cluster
+        Read on the workers of a Dask scheduler (tcp://HOST:8786), or local, into --out, a .parquet or .csv. FILE may
+        be a list of names (.txt), s3://BUCKET/FOLDER or the like, then. Interrupted, the same command goes on.
     """
     if as_json and as_csv:
         raise ConfigError("--json and --csv are two ways to print the same. Give one of them.")
@@ -220,13 +226,21 @@ def read(
         raise ConfigError("--force begins the file of --out anew; name one, or leave --force out.")
     cells = None if grid is None else grid_of(grid)
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
+    if cluster is not None:
+        if as_json or as_csv or overlay is not None or explain is not None or out is None or network is not None:
+            raise ConfigError("--cluster reads into a table and nothing else: give it --out results.parquet, or .csv.")
+        model_file = None if model is None else str(_model_file(model, runs))
+        _read_on_cluster(
+            files, out, cluster, options, model_file, pixels, page_timeout, device, workers=workers, force=force
+        )
+        return 0
     from digitlab.network.formats.files import is_model_file
     from digitlab.reading.many import read_many
     from digitlab.reading.results_file import ResultsFile
     from digitlab.runs.listing import checkpoint_of
 
     began = time.perf_counter()
-    photos = find_photos(files)
+    photos = find_photos(map(Path, files))
     if model is None and network is not None:
         raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
     model = None if model is None else with_network(model, network)
@@ -290,6 +304,52 @@ def read(
     if not n_bad and not photos.problems:
         return 0
     return _EXIT_UNREAD if n_read > n_bad or n_before else _EXIT_ALL_UNREAD
+
+
+def _model_file(model: str, runs: Path) -> Path:
+    from digitlab.runs.listing import checkpoint_of
+
+    return checkpoint_of(model, runs).absolute()
+
+
+def _read_on_cluster(
+    places: Sequence[str],
+    out: Path,
+    cluster: str,
+    options: ReadingOptions,
+    model: str | None,
+    pixels: str | None,
+    page_seconds: float,
+    device: str,
+    *,
+    workers: int | None,
+    force: bool,
+) -> None:
+    """Read everything in some places on a cluster, and tell how far it is."""
+    from digitlab.reading.parts import Asked, PartsProgress, read_parts
+    from digitlab.reading.places import names_in
+
+    told_s = began = time.perf_counter()
+
+    def tell(progress: PartsProgress) -> None:
+        nonlocal told_s
+        if progress.done == progress.n_files or time.perf_counter() - told_s > _TELL_EVERY_S:
+            told_s = time.perf_counter()
+            left = "" if progress.left_s is None else f", {duration(progress.left_s)} left"
+            say(
+                f"{progress.done:,} of {_files(progress.n_files)}; {3600 * progress.per_s:,.0f} an hour on "
+                f"{counted(progress.workers, 'worker')}{left}"
+            )
+
+    names = (name for place in places for name in names_in(place, EXTENSIONS))
+    result = read_parts(
+        names, out, cluster, Asked(options, model, pixels, page_seconds, device), workers=workers, force=force,
+        on_progress=tell,
+    )  # fmt: skip
+    bad = f", {result.n_bad:,} of them could not be read" if result.n_bad else ""
+    numbers = counted(result.n_numbers, "number")
+    seconds = duration(time.perf_counter() - began)
+    say(f"{_files(result.n_files)}{bad}; {numbers} are in {result.path}; {seconds}.")
 
 
 def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, explain: Path | None) -> list[Task]:

@@ -9,12 +9,12 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,10 @@ class Table:
 
 
 # ---- CSV ----
+
+
+# Rows that a Parquet file is written in at a time.
+_ROWS_A_GROUP = 50_000
 
 
 def read_csv(item: Item) -> Table:
@@ -494,3 +498,26 @@ def _class_names(file: Any, label: str) -> tuple[str, ...]:
         isinstance(name, str) and 0 < len(name) <= 60 and name.isprintable() for name in names
     )
     return tuple(names) if is_usable else ()
+
+
+def write_parquet(
+    file: IO[bytes], kinds: Mapping[str, type[int] | type[float] | type[str]], parts: Iterable[Mapping[str, list[Any]]]
+) -> None:
+    """Write columns of these types, part by part, as a Parquet file; DataError if pyarrow is not installed."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise _no_pyarrow(str(getattr(file, "name", "The table"))) from None
+    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+    schema = pa.schema([(name, arrow[kind]) for name, kind in kinds.items()])
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        waiting, n = [], 0
+        for part in parts:
+            waiting.append(pa.Table.from_pydict(dict(part), schema))
+            n += waiting[-1].num_rows
+            if n >= _ROWS_A_GROUP:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting, n = [], 0
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))

@@ -78,7 +78,7 @@ def read_many(
         if model is not None or device != "cpu":
             apart.call(_checked, who, source=str(model or device))
         for task in tasks:
-            waiting.append(pool.submit(_read, apart, who, options, task))
+            waiting.append(pool.submit(read_one_apart, apart, who, options, task))
             if len(waiting) > _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -99,7 +99,7 @@ def _checked(who: _Who) -> None:
     _reader(who)
 
 
-def _read(apart: Apart, who: _Who, options: ReadingOptions, task: Task) -> FileReading:
+def read_one_apart(apart: Apart, who: _Who, options: ReadingOptions, task: Task) -> FileReading:
     began = time.perf_counter()
     readings: list[Reading] = []
     error = None
