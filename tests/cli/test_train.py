@@ -105,7 +105,7 @@ def test_early_stopping_and_best_weights_are_told(call: Any, small: Any, tmp_pat
         (("--resume",), "no interrupted run"),
         (("--resume", "--name", "nix"), "no run 'nix'"),
         (("--repeat", "nix"), "no run 'nix'"),
-        (("--repeat", "nix", "--epochs", "3"), "leave out --epochs"),
+        (("--repeat", "nix", "--preset", "fast"), "leave out --preset"),
         (("--repeat", "nix", "--resume"), "leave out --resume"),
     ],
 )

@@ -137,8 +137,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
         ReportInput(
             title=run.name,
             note=_note(architecture, data, evaluation),
-            # What was changed on the way is in no command but this.
-            command=run.repeat_command() if info.changes else str(description.get("command", "")),
+            command=run.command(info),
             on_the_way=info.on_the_way,
             config=config,
             environment=_kept(run, ENVIRONMENT),

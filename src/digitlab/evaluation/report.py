@@ -135,7 +135,10 @@ def _key_figures(r: ReportInput) -> str:
         figures.append(("Parameters", f"{r.network.n_parameters:,}", f"in {len(r.network.layers)} layers"))
     if r.epochs:
         n_steps = r.epochs[-1].step
-        figures.append(("Epochs", f"{r.epochs[-1].epoch:,}", f"{n_steps:,} steps"))
+        n_asked = r.config.get("epochs")
+        is_short = isinstance(n_asked, int) and r.epochs[-1].epoch < n_asked
+        asked = f"of {n_asked:,}, " if is_short else ""
+        figures.append(("Epochs", f"{r.epochs[-1].epoch:,}", f"{asked}{n_steps:,} steps"))
         speed = median(epoch.images_per_s for epoch in r.epochs)
         figures.append(("Training speed", f"{speed:,.0f}", "images per second of computing"))
     return "".join(
