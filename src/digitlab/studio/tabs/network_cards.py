@@ -85,6 +85,7 @@ class ComparisonCard:
             with ui.element("div").classes("toolbar"):
                 for name in _PAIR:
                     ui.button(f"Use {name}", on_click=lambda name=name: choose(name)).props("outline")
+                self._alike = ui.button(on_click=self._train_alike).props("outline")
         self._draw(False)
 
     async def refresh(self) -> None:
@@ -101,15 +102,37 @@ class ComparisonCard:
         self._table.set_content(bar_table("Two networks of about equal size", columns, cells))
         say(self._warning, "" if is_fair else self._unlike())
         self._sentence.set_text(self._told(is_fair))
+        made_from = None if is_fair else self._made_from()
+        self._alike.set_visibility(made_from is not None)
+        if made_from is not None:
+            self._alike.set_text(f"Train {made_from[0]} as {made_from[1]} was")
+
+    def _made_from(self) -> tuple[str, str] | None:
+        """Return the network to train for a fair comparison, and the run whose settings and steering it takes."""
+        convolutional, dense = self._results
+        if convolutional is not None:
+            return _PAIR[1], convolutional.run
+        return None if dense is None else (_PAIR[0], dense.run)
+
+    async def _train_alike(self) -> None:
+        page, made_from = self._page, self._made_from()
+        if made_from is None:
+            return
+        network, name = made_from
+        trainer = page.trainer
+        with page.telling_errors():
+            run = open_run(trainer, name)
+            await asyncio.to_thread(trainer.repeat, run, {"network": network}, owner=page.client_id)
+            page.notify(f"{network} trains as {name} did, at the same batches.")
+            page.set_tab("Training")
 
     def _unlike(self) -> str:
         a, b = self._results
-        names = [] if a is None or b is None else unlike_settings(a, b)
-        if not names:
+        if a is None or b is None:
             return ""
         return (
-            f"These two runs were not trained alike: they differ in {listed(names)}. Their figures do not tell what "
-            "convolutions are worth; train both with the same settings for a fair comparison."
+            f"These two runs were not trained alike: they differ in {listed(unlike_settings(a, b, _PAIR))}. Their "
+            "figures do not tell what convolutions are worth."
         )
 
     def _told(self, is_fair: bool) -> str:
