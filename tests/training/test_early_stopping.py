@@ -121,7 +121,8 @@ def test_a_run_says_of_which_epoch_its_weights_are_and_gives_that_ones_accuracy(
         "stopped early after epoch 4 of 8", "weights of epoch 2, whose val_loss was lowest",
     )  # fmt: skip
     assert info.changes == ()  # the settings alone repeat it
-    assert run.load_model().metadata["epoch"] == str(info.best_epoch)
+    metadata = run.load_model().metadata
+    assert (metadata["epoch"], metadata["step"]) == ("2", "2")  # an epoch is one batch here
 
 
 def test_of_a_run_whose_last_weights_are_kept_there_is_nothing_to_tell(session, tmp_path):

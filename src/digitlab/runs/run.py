@@ -3,7 +3,8 @@
 ::
 
     runs/2026-11-22_codelab-cnn_s0/
-      config.json         the settings that it began with, the network, the data and the command for them
+      config.json         the settings that it began with, the network, the data, the command that repeats it, and the
+                          learning rates that were set on the way, if any
       environment.json    versions, processor, threads, commit
       history.jsonl       one record a line, and what was changed on the way, appended as it happens
       model.safetensors   the weights that the run is for
@@ -22,7 +23,7 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
@@ -42,7 +43,7 @@ from digitlab.data.storage import (
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import MOST_CHANGES, HistoryFile, Record, Steering, read_records, too_many_changes
-from digitlab.runs.steering import best_epoch, changes_told, ending_told, stops_told
+from digitlab.runs.steering import best_epoch, changes_told, ending_told, status_of, stops_told
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
@@ -252,13 +253,16 @@ class Run:
         return shlex.join(["digitlab", "train", "--repeat", str(self.path)])
 
     def command(self, info: RunInfo | None = None) -> str:
-        """Return the command that repeats this run: with its settings, or like it where they alone do not; for people.
+        """Return the command that repeats this run: its settings, or its name where they alone would not.
 
         ``info`` is the run's, where it is at hand.
         """
         info = self.info() if info is None else info
-        is_told = not info.changes and info.status != "interrupted"
-        return str(self.read_json(CONFIG).get("command", "")) if is_told else self.repeat_command()
+        # The file of a network may hold another one by now.
+        is_file = info.network.lower().endswith(".json")
+        if info.changes or info.status == "interrupted" or is_file:
+            return self.repeat_command()
+        return str(self.read_json(CONFIG).get("command", ""))
 
     def open_history(self, n_records: int = 0) -> HistoryFile:
         """Open the history to append to, after its first ``n_records`` records."""
@@ -298,7 +302,7 @@ class Run:
         with suppress(DigitlabError):
             accuracy = self.read_json(EVALUATION).get("accuracy") if is_evaluated else None
         is_known = isinstance(accuracy, float) and 0 <= accuracy <= 1
-        status = _status(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE))
+        status = status_of(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE))
         best, changes = best_epoch(config, epochs, status), changes_told(description, turns, steering)
         of = best or (epochs[-1] if epochs else None)
         return RunInfo(
@@ -330,18 +334,6 @@ def _can_be(name: str, value: Any) -> bool:
     if name == "network":
         return isinstance(value, str)
     return name != "data" or value is None or isinstance(value, str)
-
-
-def _status(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
-    """Return how a run ended, from its settings and history and from which files there are."""
-    if has_state:
-        return "interrupted"
-    if not has_model:
-        return "started"
-    losses = [record.val_loss for record in epochs if record.val_loss is not None]
-    patience = config.get("early_stopping") or 0
-    waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
-    return "complete" if len(epochs) >= config["epochs"] or 0 < patience <= waited else "diverged"
 
 
 class RunLock:

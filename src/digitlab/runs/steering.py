@@ -58,6 +58,18 @@ def stops_told(steering: Sequence[Steering]) -> list[tuple[int, str]]:
     return [(step, f"stopped after batch {step:,} and resumed") for step in stops]
 
 
+def status_of(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
+    """Return how a run ended, from its settings and history and from which files there are."""
+    if has_state:
+        return "interrupted"
+    if not has_model:
+        return "started"
+    losses = [record.val_loss for record in epochs if record.val_loss is not None]
+    patience = config.get("early_stopping") or 0
+    waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
+    return "complete" if len(epochs) >= config["epochs"] or 0 < patience <= waited else "diverged"
+
+
 def best_epoch(config: Mapping[str, Any], epochs: Sequence[EpochRecord], status: str) -> EpochRecord | None:
     """Return the epoch whose weights a run of this ``status`` keeps; None where that is not the best of them."""
     validated = [one for one in epochs if one.val_loss is not None]

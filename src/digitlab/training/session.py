@@ -364,6 +364,8 @@ class TrainingSession:
         """Return the model as it is kept."""
         epoch = self.best_epoch if self.config.best_weights else None
         metadata = self._metadata() | {"epoch": str(epoch or self.progress.epochs_done)}
+        if epoch is not None:
+            metadata["step"] = str(epoch * (self.n_steps // self.config.epochs))
         if self.calibration is not None:
             metadata |= self.calibration.to_metadata()
         return Checkpoint(self.model.architecture, tuple(self.model.get_weights()), self.model.class_names, metadata)
