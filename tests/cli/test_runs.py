@@ -136,12 +136,12 @@ def test_what_was_done_in_a_run_is_told_with_the_command_that_does_it_again(call
 def test_the_difference_in_steering_is_told_before_any_figure(call: Any, steered: Path) -> None:
     told = " ".join(call("compare", "plain", "steered", "--out", steered, "--images", 50).out.split())
     assert told.startswith(
-        "A and B were trained alike but for one thing: what was changed on the way (A: nothing, B: learning rate 0.02 "
+        "A and B were trained alike but for one thing: what was changed on the way (A: nothing; B: learning rate 0.02 "
         "from batch 2 and learning rate 0.005 from batch 4)."
     )
     form = call("compare", "plain", "stopped", "--out", steered, "--images", 50, "--json").out
     assert form.split('"')[1] == "unlike"
-    assert "where they ended (A: after the last batch, B: after batch 3 of 4)" in form
+    assert "where they ended (A: after the last batch; B: after batch 3 of 4)" in form
 
 
 def test_another_network_is_trained_as_a_run_was(call: Any, steered: Path) -> None:

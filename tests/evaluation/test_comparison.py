@@ -86,8 +86,8 @@ def test_only_the_settings_that_matter_and_differ_are_told(comparison):
 
 def test_unlike_settings_are_told_by_name_with_their_values_and_like_ones_not(comparison, first, digits, out):
     assert comparison.unlike == (
-        "A and B were not trained alike, so that what sets their figures apart may come from any of these: they differ "
-        "in learning rate (A: 0.001, B: 0.05) and seed (A: 0, B: 1)."
+        "A and B were not trained alike: they differ in learning rate (A: 0.001, B: 0.05) and seed (A: 0, B: 1); what "
+        "sets their figures apart may come from any of these."
     )
     assert compare(first, first, digits).unlike == ""
     wider = Architecture([Flatten(), Dense(16, activation="relu"), Dense(10, activation="softmax")])
@@ -205,7 +205,7 @@ def test_an_interrupted_run_is_compared_with_its_last_saved_weights(first, digit
     assert (found.b.is_complete, len(found.b.steps)) == (False, 6)
     assert found.settings == (SettingDifference("where they ended", None, "after batch 6 of 12"),)
     assert found.unlike == (
-        "A and B were trained alike but for one thing: where they ended (A: after the last batch, B: after batch 6 of "
+        "A and B were trained alike but for one thing: where they ended (A: after the last batch; B: after batch 6 of "
         "12)."
     )
 
@@ -228,7 +228,7 @@ def test_a_learning_rate_that_was_changed_on_the_way_is_told(first, digits, out)
     assert change == SettingDifference("what was changed on the way", None, "; ".join(told))
     assert found.b.on_the_way == told
     assert found.unlike == (
-        "A and B were trained alike but for one thing: what was changed on the way (A: nothing, "
+        "A and B were trained alike but for one thing: what was changed on the way (A: nothing; "
         "B: learning rate 0.01 from batch 5 and learning rate 0.002 from batch 9)."
     )
     same = compare(run, trained(digits, out, rates=((4, 0.01), (8, 0.002))), digits)
@@ -255,7 +255,7 @@ def test_a_run_that_stopped_early_or_diverged_is_told_to_have_ended_elsewhere(di
     found = compare(diverged, trained(digits, out), digits)
     n = diverged.info().batches_done
     assert found.a.on_the_way == (f"diverged after batch {n} of 12, weights from before",)
-    assert f"where they ended (A: after batch {n} of 12, B: after the last batch)" in found.unlike
+    assert f"where they ended (A: after batch {n} of 12; B: after the last batch)" in found.unlike
 
 
 def test_a_schedule_alone_is_no_change_on_the_way(first, digits, out):
@@ -268,7 +268,7 @@ def test_other_data_is_a_difference(first, digits, out):
     found = compare(first, trained(others, out), digits)
     assert [(entry.name, entry.b) for entry in found.settings] == [("data", "other digits"), ("data digest", "other")]
     assert found.unlike == (
-        "A and B were trained alike but for one thing: the data (A: a few digits, B: other digits). Both answered the "
+        "A and B were trained alike but for one thing: the data (A: a few digits; B: other digits). Both answered the "
         "test images of a few digits; B learned from other data."
     )
     both = compare(first, first, others)

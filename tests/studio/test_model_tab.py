@@ -436,7 +436,7 @@ def test_unlike_runs_are_told_before_their_figures_and_make_no_ratio(
         card = seen.tab.comparison
         assert card._warning.visible
         assert card._warning.text.startswith(
-            "These two runs were not trained alike: they differ in what was changed on the way (codelab_cnn: nothing, "
+            "These two runs were not trained alike: they differ in what was changed on the way (codelab_cnn: nothing; "
             "dense_baseline: learning rate 0.02 from batch 2)."
         )
         assert card._warning.id < card._table.id

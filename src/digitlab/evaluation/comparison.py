@@ -394,8 +394,8 @@ def _unlike(
         told = f"A and B were trained alike but for one thing: {phrases[0]}."
     elif phrases:
         told = (
-            f"A and B were not trained alike, so that what sets their figures apart may come from any of these: "
-            f"they differ in {listed(phrases)}."
+            f"A and B were not trained alike: they differ in {listed(phrases)}; what sets their figures apart may come "
+            "from any of these."
         )
     else:
         told = ""
@@ -428,7 +428,8 @@ def _values_told(one: SettingDifference | None, names: Sequence[str]) -> str:
     texts = [] if one is None else [_short(one.name, value) for value in (one.a, one.b)]
     if not texts or (one is not None and one.name != _CHANGED and max(map(len, texts)) > _LONGEST_VALUE):
         return ""
-    return f" ({', '.join(f'{name}: {text}' for name, text in zip(names, texts, strict=True))})"
+    between = "; " if any(" " in text for text in texts) else ", "
+    return f" ({between.join(f'{name}: {text}' for name, text in zip(names, texts, strict=True))})"
 
 
 def _short(name: str, value: Any) -> str:
