@@ -203,7 +203,7 @@ def test_an_interrupted_run_is_compared_with_its_last_saved_weights(first, digit
     assert (stopped.has(STATE), stopped.has(MODEL)) == (True, False)
     found = compare(first, stopped, digits)
     assert (found.b.is_complete, len(found.b.steps)) == (False, 6)
-    assert found.settings == (SettingDifference("where they ended", None, "after batch 6 of 12"),)
+    assert found.settings == (SettingDifference("ended", "after the last batch", "after batch 6 of 12"),)
     assert found.unlike == (
         "A and B were trained alike but for one thing: where they ended (A: after the last batch; B: after batch 6 of "
         "12)."
@@ -225,7 +225,7 @@ def test_a_learning_rate_that_was_changed_on_the_way_is_told(first, digits, out)
     found = compare(first, run, digits)
     (change,) = found.settings
     told = ("learning rate 0.01 from batch 5", "learning rate 0.002 from batch 9")
-    assert change == SettingDifference("what was changed on the way", None, "; ".join(told))
+    assert change == SettingDifference("changed on the way", None, "; ".join(told))
     assert found.b.on_the_way == told
     assert found.unlike == (
         "A and B were trained alike but for one thing: what was changed on the way (A: nothing; "
@@ -247,7 +247,7 @@ def test_a_run_that_stopped_early_or_diverged_is_told_to_have_ended_elsewhere(di
     early, whole = trained(digits, out, waiting), trained(digits, out, dataclasses.replace(waiting, early_stopping=0))
     assert early.info().epochs_done < 9
     told = {one.name: one.a for one in compare(early, whole, digits).settings}
-    assert told == {"early_stopping": 1, "where they ended": f"after batch {early.info().batches_done} of 36"}
+    assert told == {"early_stopping": 1, "ended": f"after batch {early.info().batches_done} of 36"}
     number = next(NUMBERS) + 1
     with pytest.raises(TrainingDivergedError):
         trained(digits, out, dataclasses.replace(SMALL, learning_rate=1e9, optimizer="sgd"))

@@ -29,14 +29,14 @@ from digitlab.text import listed, percent
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
 _DIGEST = "data digest"
-# What no settings say: what was done on the way, and where the training ended, if that was not after its last batch.
-_CHANGED, _ENDED = "what was changed on the way", "where they ended"
+# What no setting says: what was done on the way, and where the training ended.
+_CHANGED, _ENDED = "changed on the way", "ended"
 # What several settings tell of, the first of them for people.
 _GROUPS = {
     "the network": ("network", "layers", "initializers", "parameters"),
     "the data": ("data", _DIGEST),
-    _CHANGED: (_CHANGED,),
-    _ENDED: (_ENDED,),
+    "what was changed on the way": (_CHANGED,),
+    "where they ended": (_ENDED,),
 }
 # Of more changes the sentence tells the first and the number; values that are longer than that it leaves to the table.
 _MOST_CHANGES, _LONGEST_VALUE, _BETWEEN = 3, 60, "; "
@@ -339,14 +339,13 @@ def settings_of(run: Run) -> dict[str, Any]:
     settings[_CHANGED] = _BETWEEN.join(info.changes) if info is not None and info.changes else None
     # What learned from corrections had their copies besides, which no setting counts.
     whole = None if "fine_tuned" in description else n_batches(config)
-    is_complete = run.has(MODEL)
-    if is_complete:
-        step = info.batches_done if info is not None else 0
-    else:
-        step = int(run.load_state().metadata.get("step", 0)) if run.has(STATE) else 0
-    if not is_complete or (whole and 0 < step < whole):
-        settings[_ENDED] = f"after batch {step:,}" + (f" of {whole:,}" if whole else "")
-    return settings
+    step, is_complete = 0 if info is None else info.batches_done, run.has(MODEL)
+    if not is_complete and run.has(STATE):
+        told = run.load_state().metadata.get("step", "")
+        step = int(told) if told.isdecimal() else step
+    is_short = not is_complete or (whole is not None and 0 < step < whole)
+    of = f" of {whole:,}" if whole else ""
+    return settings | {_ENDED: f"after batch {step:,}{of}" if is_short else "after the last batch"}
 
 
 def _layers(form: Any) -> dict[str, str]:
@@ -433,8 +432,6 @@ def _values_told(one: SettingDifference | None, names: Sequence[str]) -> str:
 
 
 def _short(name: str, value: Any) -> str:
-    if name == _ENDED and value is None:
-        return "after the last batch"
     if name == _CHANGED:
         changes = [] if value is None else str(value).split(_BETWEEN)
         more = len(changes) - _MOST_CHANGES
