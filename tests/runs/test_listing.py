@@ -62,6 +62,7 @@ def test_runs_are_listed_with_what_came_out_the_newest_last(out):
         "batches_done": 0,
         "best_epoch": None,
         "on_the_way": [],
+        "command": "digitlab train",
     }
 
 

@@ -236,7 +236,7 @@ def test_the_settings_file_tells_of_every_rate_that_was_trained_with_and_of_the_
     trained(session, {4: 0.01, 12: 0.5})  # nothing was trained with the last one
     told = run.read_json(CONFIG)
     assert told["steering"] == [{"kind": "learning rate", "step": 4, "learning_rate": 0.01}]
-    assert told["command"] == run.repeat_command() == run.command()
+    assert told["command"] == run.repeat_command() == run.info().command
     assert told["config"]["learning_rate"] == 0.001
     assert (run.path / CONFIG).stat().st_mtime_ns == began  # by which runs are listed
 
@@ -352,3 +352,14 @@ def test_the_machine_that_goes_on_with_a_run_is_told_where_it_is_another(digits,
         {"step": 7, "processor": first["processor"]},
     ]
     assert told == first
+
+
+def test_settings_that_are_damaged_meanwhile_do_not_end_a_training(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(SMALL, digits, run)
+    for record in session.records():
+        if isinstance(record, StepRecord) and record.step == 4:
+            session.set_learning_rate(0.01)
+            (run.path / CONFIG).write_text("{")
+    assert run.steering() == [RateChange(4, 0.01)]
+    assert run.load_model().metadata["step"] == "12"

@@ -73,7 +73,7 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
     out
         The folder of runs.
     as_json
-        Print one JSON object: the run as in the list, its settings, every change on the way, and its command.
+        Print one JSON object: the run as in the list, its settings, and every change on the way.
     """
     from rich.table import Table
     from rich.text import Text
@@ -87,8 +87,7 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
     info, config = found.info(), TrainConfig.from_dict(found.settings())
     if as_json:
         steering = [record_form(one) for one in found.steering()]
-        more = {"settings": config.to_dict(), "steering": steering, "command": found.command(info)}
-        print_json(info.to_dict() | more)
+        print_json(info.to_dict() | {"settings": config.to_dict(), "steering": steering})
         return
     n = f"{info.epochs_done:,} of {counted(info.epochs, 'epoch')}, {counted(info.batches_done, 'batch', 'batches')}"
     changed = {name: value for name, value in config.changed().items() if name not in ("network", "epochs")}
@@ -98,10 +97,10 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
         "Status": f"{info.status}: {n}",
         "Network": shown(info.network),
         "Settings": "\n".join(shown(f"{name} {setting_text(value)}") for name, value in changed.items())
-        or "the defaults",
+        or "the defaults of digitlab train",
         "On the way": "\n".join(map(shown, info.on_the_way)) or "nothing was changed",
         "Accuracy": ", ".join(f"{name} {percent(value)}" for name, value in figures if value is not None) or "-",
-        "Repeat": shown(found.command(info)),
+        "Repeat": shown(info.command),
         **({"Go on": shown(found.resume_command())} if info.status == "interrupted" else {}),
     }
     table = Table.grid(padding=(0, 2))

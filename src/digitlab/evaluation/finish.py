@@ -137,7 +137,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
         ReportInput(
             title=run.name,
             note=_note(architecture, data, evaluation),
-            command=run.command(info),
+            command=info.command,
             on_the_way=info.on_the_way,
             config=config,
             environment=_kept(run, ENVIRONMENT),

@@ -71,7 +71,8 @@ class RunInfo(Value):
     those with the lowest validation loss, or the last. ``changes`` are words for what made its weights others than its
     settings alone would have, and ``resumed_after`` the batches after which it was stopped and gone on with, which
     changes nothing. ``on_the_way`` are words for both in their order, and for how it ended where that was not with the
-    weights of its last epoch. ``problem`` is a sentence where its evaluation is there and damaged.
+    weights of its last epoch. ``command`` repeats it: by its settings, or by its name where they alone would not.
+    ``problem`` is a sentence where its evaluation is there and damaged.
     """
 
     name: str
@@ -89,6 +90,7 @@ class RunInfo(Value):
     batches_done: int = 0
     best_epoch: int | None = None
     on_the_way: tuple[str, ...] = ()
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,18 +254,6 @@ class Run:
         """Return the command that makes this run's weights anew, whatever was done to it on the way."""
         return shlex.join(["digitlab", "train", "--repeat", str(self.path)])
 
-    def command(self, info: RunInfo | None = None) -> str:
-        """Return the command that repeats this run: its settings, or its name where they alone would not.
-
-        ``info`` is the run's, where it is at hand.
-        """
-        info = self.info() if info is None else info
-        # The file of a network may hold another one by now.
-        is_file = info.network.lower().endswith(".json")
-        if info.changes or info.status == "interrupted" or is_file:
-            return self.repeat_command()
-        return str(self.read_json(CONFIG).get("command", ""))
-
     def open_history(self, n_records: int = 0) -> HistoryFile:
         """Open the history to append to, after its first ``n_records`` records."""
         return HistoryFile(self.path / HISTORY, n_records)
@@ -305,6 +295,8 @@ class Run:
         status = status_of(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE))
         best, changes = best_epoch(config, epochs, status), changes_told(description, turns, steering)
         of = best or (epochs[-1] if epochs else None)
+        # The file of a network may hold another one by now.
+        is_told = not changes and status != "interrupted" and not config["network"].lower().endswith(".json")
         return RunInfo(
             name=self.name,
             path=str(self.path),
@@ -324,6 +316,7 @@ class Run:
                 *(text for _, text in sorted([*stops_told(steering), *changes], key=itemgetter(0))),
                 *ending_told(config, status, n_steps, epochs),
             ),
+            command=str(description.get("command", "")) if is_told else self.repeat_command(),
         )
 
 

@@ -189,16 +189,20 @@ class _Keeper:
         steering = [record_form(RateChange(since, rate)) for since, rate in sorted(rates.items())]
         if steering == self._told:
             return
-        path, description = self._run.path / CONFIG, self._run.read_json(CONFIG)
-        if steering != description.get("steering", []):
-            command = self._run.repeat_command() if steering else self._session.describe()["command"]
-            others = {name: value for name, value in description.items() if name != "steering"} | {"command": command}
+        self._told, path = steering, self._run.path / CONFIG
+        try:
+            description = self._run.read_json(CONFIG)
             began = path.stat()
-            self._run.write_json(CONFIG, others | ({"steering": steering} if steering else {}))
-            # Lists are in the order in which runs began.
-            with suppress(OSError):
-                os.utime(path, ns=(began.st_atime_ns, began.st_mtime_ns))
-        self._told = steering
+        except (RunError, OSError):
+            return  # damaged since: no reason to end a training, whose history tells it too
+        if steering == description.get("steering", []):
+            return
+        command = self._run.repeat_command() if steering else self._session.describe()["command"]
+        others = {name: value for name, value in description.items() if name != "steering"} | {"command": command}
+        self._run.write_json(CONFIG, others | ({"steering": steering} if steering else {}))
+        # Lists are in the order in which runs began.
+        with suppress(OSError):
+            os.utime(path, ns=(began.st_atime_ns, began.st_mtime_ns))
 
     def _write_history(self) -> None:
         self.history.append(self._pending)
@@ -208,16 +212,16 @@ class _Keeper:
     def _save_state(self) -> None:
         self._write_history()
         self.history.sync()
-        self._run.save(STATE, self._session.state_checkpoint())
         self._tell_steering()
+        self._run.save(STATE, self._session.state_checkpoint())
         self._session.has_state = True
         self._saved = time.monotonic()
 
     def _save_model(self) -> None:
         self._write_history()
         self.history.sync()
-        self._run.save(MODEL, self._session.model_checkpoint())
         self._tell_steering()
+        self._run.save(MODEL, self._session.model_checkpoint())
         self._run.remove_state()
         self._session.has_state = False
         self._has_ended = True
