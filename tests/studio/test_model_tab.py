@@ -440,6 +440,8 @@ def test_unlike_runs_are_told_before_their_figures_and_make_no_ratio(
             "dense_baseline: learning rate 0.02 from batch 2)."
         )
         assert card._warning.id < card._table.id
+        assert card._saved_rows()[0] == (card._warning.text, "codelab_cnn", "dense_baseline")
+        assert next(iter(card._document().items())) == ("unlike", card._warning.text)
         assert "times as many mistakes" not in card._sentence.text
         assert card._alike.text.startswith("Train dense_baseline as ")
         await card._train_alike()
