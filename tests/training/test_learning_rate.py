@@ -127,6 +127,9 @@ def test_changes_of_a_history_that_does_not_name_them_are_told_by_its_steps(digi
     again = TrainingSession.repeat(run, digits)
     list(again.records())
     assert np.array_equal(again.model.get_weights()[0], run.load_model().weights[0])
+    faster = TrainingSession.repeat(run, digits, {"learning_rate": 0.005})
+    rates = [record.learning_rate for record in faster.records() if isinstance(record, StepRecord)]
+    assert rates == [0.005] * 4 + [0.01] * 8
 
 
 WAYS = {

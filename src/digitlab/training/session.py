@@ -144,7 +144,7 @@ class TrainingSession:
                 session.stops_at, rates = (numbers["step"], numbers["epochs_done"]), numbers["rates"]
             else:
                 steps = [record for record in run.history() if isinstance(record, StepRecord)]
-                changes = rates_set(session.config.to_dict(), steps, run.steering())
+                changes = rates_set(run.settings(), steps, run.steering())
                 rates = [(change.step, change.learning_rate) for change in changes]
             last = max((since for since, _ in rates), default=0)
             if not settings or last < session.n_steps:
@@ -254,7 +254,8 @@ class TrainingSession:
     def set_learning_rate(self, rate: float) -> None:
         """Use another learning rate (its peak, where there is a schedule) from the next batch on.
 
-        It is part of the saved state, so that a resumed run goes on with it.
+        It is part of the saved state, so that a resumed run goes on with it. In a repetition it takes the place of all
+        that would be set later.
         """
         checked = self.checked_rate(rate)
         self.progress.rates = [(since, before) for since, before in self.progress.rates if since < self.progress.step]
