@@ -15,7 +15,7 @@ from digitlab.data.mnist import Split
 from digitlab.errors import InputError, RunError, TrainingDivergedError
 from digitlab.evaluation.comparison import SettingDifference, _sign_test, compare, verdict
 from digitlab.network import Architecture, Dense, Flatten
-from digitlab.runs.run import CONFIG, MODEL, STATE, Run
+from digitlab.runs.run import CONFIG, HISTORY, MODEL, STATE, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
@@ -311,6 +311,19 @@ def test_a_damaged_description_is_no_traceback(first, digits, tmp_path):
     run.save(MODEL, first.load_model())
     names = [entry.name for entry in compare(first, run, digits).settings]
     assert {"layers", "epochs", "data"} <= set(names)
+
+
+def test_a_sentence_stays_short_whatever_settings_somebody_wrote(first, digits, tmp_path):
+    run = Run.create(tmp_path / "odd")
+    description = first.read_json(CONFIG)
+    description["config"] |= {f"{n:05}{'x' * 500}": "y" * 500 for n in range(1000)}
+    run.write_json(CONFIG, description)
+    run.save(MODEL, first.load_model())
+    (run.path / HISTORY).write_bytes((first.path / HISTORY).read_bytes())
+    found = compare(first, run, digits)
+    assert len(found.settings) == 1000
+    assert found.unlike.endswith("and 970 more; what sets their figures apart may come from any of these.")
+    assert len(found.unlike) < 3_000
 
 
 def test_model_files_are_compared_too_each_as_it_learned(foreign, first, digits):

@@ -38,8 +38,9 @@ _GROUPS = {
     "what was changed on the way": (_CHANGED,),
     "where they ended": (_ENDED,),
 }
-# Of more changes the sentence tells the first and the number; values that are longer than that it leaves to the table.
-_MOST_CHANGES, _LONGEST_VALUE, _BETWEEN = 3, 60, "; "
+# Of more differences, and of more changes, a sentence tells the first and the number of the others. Values that are
+# longer than that it leaves to the table, and so it does with names, which a damaged run may have.
+_MOST_DIFFERENCES, _MOST_CHANGES, _LONGEST, _BETWEEN = 30, 3, 60, "; "
 # Chooses the same test images for every model.
 _SEED = 0
 # Less is rounded to nothing, which no chance is.
@@ -415,17 +416,22 @@ def differences_told(differences: Iterable[SettingDifference], names: Sequence[s
     for one in differences:
         group = next((group for group, members in _GROUPS.items() if one.name in members), "")
         if not group:
-            groups[one.name.replace("_", " ")] = one
+            groups[one.name.replace("_", " ")[:_LONGEST]] = one
         elif one.name == _GROUPS[group][0]:
             groups[group] = one
         else:
             groups.setdefault(group, None)
-    return [group + _values_told(one, names) for group, one in groups.items()]
+    return _first([group + _values_told(one, names) for group, one in groups.items()], _MOST_DIFFERENCES)
+
+
+def _first(texts: Sequence[str], most: int) -> list[str]:
+    more = len(texts) - most
+    return [*texts[:most], *([f"{more:,} more"] if more > 0 else [])]
 
 
 def _values_told(one: SettingDifference | None, names: Sequence[str]) -> str:
     texts = [] if one is None else [_short(one.name, value) for value in (one.a, one.b)]
-    if not texts or (one is not None and one.name != _CHANGED and max(map(len, texts)) > _LONGEST_VALUE):
+    if not texts or (one is not None and one.name != _CHANGED and max(map(len, texts)) > _LONGEST):
         return ""
     between = "; " if any(" " in text for text in texts) else ", "
     return f" ({between.join(f'{name}: {text}' for name, text in zip(names, texts, strict=True))})"
@@ -433,9 +439,7 @@ def _values_told(one: SettingDifference | None, names: Sequence[str]) -> str:
 
 def _short(name: str, value: Any) -> str:
     if name == _CHANGED:
-        changes = [] if value is None else str(value).split(_BETWEEN)
-        more = len(changes) - _MOST_CHANGES
-        return listed([*changes[:_MOST_CHANGES], *([f"{more:,} more"] if more > 0 else [])] or ["nothing"])
+        return listed(_first(["nothing"] if value is None else str(value).split(_BETWEEN), _MOST_CHANGES))
     # The page keeps edited networks in files with long paths.
     return Path(value).stem if name == "network" and isinstance(value, str) else setting_text(value)
 

@@ -220,7 +220,7 @@ def _settings_card(
         parts.append(f"<h4>Repeat this run</h4><pre><code>{escape(command)}</code></pre>")
     if on_the_way:
         items = "".join(f"<li>{escape(change)}</li>" for change in on_the_way)
-        parts.append(f"<h4>On the way</h4><p>The configuration is what it began with.</p><ul>{items}</ul>")
+        parts.append(f"<h4>On the way</h4><p>The configuration is what it began with.</p><ol>{items}</ol>")
     tables = [
         f"<div><h4>{escape(title)}</h4>{_table(title, ('Name', 'Value'), rows)}</div>"
         for title, mapping in (("Configuration", config), ("Environment", environment))
