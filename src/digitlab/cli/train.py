@@ -353,7 +353,9 @@ def _show(session: TrainingSession, run: Run, evaluation: Evaluation | None, tim
 def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     """Return how good a network is that single test digits are not for."""
 
-    last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
+    epochs = [one for one in run.history() if isinstance(one, EpochRecord)]
+    kept = session.best_epoch if session.config.best_weights else None
+    last = next((one for one in epochs if one.epoch == kept), epochs[-1] if epochs else None)
     if isinstance(last, FinderEpochRecord) and last.n_crops:
         return (
             f"On {last.n_crops:,} validation crops with {last.n_marks:,} digits and separators: "

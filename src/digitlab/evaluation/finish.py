@@ -144,6 +144,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
             network=architecture,
             steps=[record for record in history if isinstance(record, StepRecord)],
             epochs=[record for record in history if isinstance(record, EpochRecord)],
+            best_epoch=info.best_epoch,
             evaluation=evaluation,
             examples=examples,
             mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes] if evaluation else []],
