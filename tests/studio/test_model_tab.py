@@ -485,7 +485,7 @@ def test_data_and_what_was_changed_on_the_way_are_part_of_the_settings(
     a, b, is_fair = fair_pair(*results_here(Trainer(trainer.data, out), networks))
     assert a is not None
     assert b is not None
-    assert (is_fair, unlike_settings(a, b, "AB")) == (False, ["the data"])
+    assert (is_fair, unlike_settings(a, b)) == (False, ["the data"])
 
 
 def test_an_edited_network_is_not_taken_for_the_codelabs(

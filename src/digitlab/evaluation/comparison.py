@@ -509,9 +509,10 @@ def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architect
     return found
 
 
-def unlike_settings(first: NetworkResult, second: NetworkResult, names: Sequence[str]) -> list[str]:
-    """Return what two runs were not trained alike in, as ``differences_told`` does."""
-    return differences_told(_differences(dict(first.settings), dict(second.settings)), names)
+def unlike_settings(first: NetworkResult, second: NetworkResult, names: Sequence[str] = ()) -> list[str]:
+    """Return what two runs were not trained alike in, as ``differences_told``; ``names`` are by default the runs'."""
+    differences = _differences(dict(first.settings), dict(second.settings))
+    return differences_told(differences, names or (first.run, second.run))
 
 
 def fair_pair(
