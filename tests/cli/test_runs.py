@@ -156,3 +156,19 @@ def test_another_network_is_trained_as_a_run_was(call: Any, steered: Path) -> No
     short = call("train", "--repeat", "steered", "--epochs", 1, "--out", steered)
     assert short.code == 2
     assert "learning rate set at batch 4, and with these settings there are 2 batches" in short.err
+
+
+def test_python_trains_another_network_as_a_run_was_too(steered: Path) -> None:
+    import digitlab as dl
+    from digitlab.errors import ConfigError
+    from digitlab.runs.run import CONFIG
+
+    run = dl.train(out=steered, repeat="steered", seed=3)
+    assert (run.settings()["seed"], run.settings()["network"]) == (3, "dense_baseline")
+    assert run.steering() == dl.Run.open(steered / "steered").steering()
+    with pytest.raises(ConfigError, match="leave out config and resume"):
+        dl.train(dl.TrainConfig(), out=steered, repeat="steered")
+    description = run.read_json(CONFIG)
+    run.write_json(CONFIG, description | {"fine_tuned": {"origin": "x"}})
+    with pytest.raises(ConfigError, match="learned from corrections, and is repeated as it was; leave out seed"):
+        dl.train(out=steered, repeat=run.path, seed=4)
