@@ -57,7 +57,7 @@ class Presets:
                 button = ui.element("button").classes("preset").props('type="button"').mark(f"preset-{name}")
                 button.on("click", lambda name=name: self._choose(name), [])
                 with button:
-                    TextElement(tag="strong", text=name).classes("preset-name")
+                    TextElement(tag="strong", text=f"{name} ").classes("preset-name")
                     measured = f": {words.measured}" if is_mnist else ""
                     sentence = _BETWEEN.sub("\N{NO-BREAK SPACE}", f"{words.does}{measured}.")
                     TextElement(tag="span", text=sentence).classes("preset-does num")
