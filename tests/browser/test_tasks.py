@@ -51,7 +51,11 @@ def test_first_two_kinds_of_task_are_done_by_keyboard_alone(visit: Visit) -> Non
     opened(page)
     for i in range(5):
         expect(page.locator(".task-image").first).to_have_attribute("alt", re.compile(r"Test image \d+"))
-        page.get_by_label("It will answer").focus()
+        answer = page.get_by_label("It will answer")
+        if i == 0:
+            answer.focus()
+        expect(answer).to_be_focused()
+        expect(answer).to_have_value("")
         page.keyboard.type("7")
         page.keyboard.press("Tab")
         page.keyboard.type("55")
@@ -60,6 +64,7 @@ def test_first_two_kinds_of_task_are_done_by_keyboard_alone(visit: Visit) -> Non
         expect(page.locator(".task-reply").first).to_contain_text("It answers")
         expect(page.locator(".task-finding").first).to_contain_text(f"of {i + 1};")
         page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Begin anew")).to_be_focused()
     expect(page.locator(".task-learned").first).to_be_visible()
     press(page, "Next task")
     for rate in ("0.03", "0.3"):

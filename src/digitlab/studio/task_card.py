@@ -150,8 +150,8 @@ class TaskPath:
             self._set(replace(self.progress, view="folded"))
         if trainer.owner not in ("", page.client_id):
             return None  # somebody else's
-        records, _ = trainer.records_since(0)
         n_classes, is_over = len(page.data.class_names), trainer.state in _OVER
+        records = trainer.records_since(0)[0] if is_over else []
         self.found(
             "rate", check_rate(records, trainer.learning_rate, n_classes, diverged=trainer.diverged, ended=is_over)
         )

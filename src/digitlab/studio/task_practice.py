@@ -43,7 +43,7 @@ class _ImageTask:
                 self._fields()
                 with ui.element("div").classes("toolbar"):
                     self._ask = Command(self._asks, self._answer, is_main=True)
-                    self._following = Command("Next image", self._next)
+                    self._following = Command("Next image", self._go_on)
                 self._reply = ui.label().classes("task-reply num").props('role="status"')
         self._note = ui.label().classes("muted")
         with ui.element("div").classes("toolbar"):
@@ -53,6 +53,7 @@ class _ImageTask:
         self.restart()
 
     _asks = "Show its answer"
+    _class: ui.number | ui.select
 
     def _fields(self) -> None:
         raise NotImplementedError
@@ -94,7 +95,7 @@ class _ImageTask:
     def _next(self) -> None:
         answers, at = self._place()
         self._box.set_visibility(at is not None)
-        self._anew.set_visibility(at is None)
+        self._anew.set_visibility(True)  # the network may be another one by now
         say(self._note, self._end() if at is None else "")
         if at is not None:
             number = int(answers.places[at])
@@ -117,9 +118,17 @@ class _ImageTask:
     def _replied(self, sentence: str) -> None:
         self._reply.set_text(sentence)
         self._ready(False)
-        # Enter goes on.
+        self._focus(self._following)  # so that Enter goes on
+
+    def _go_on(self) -> None:
+        self._next()
+        self._focus(self._anew if self._place()[1] is None else self._class)
+
+    def _focus(self, element: ui.element) -> None:
+        """Put the keyboard's focus on a button or into a field, when the browser has drawn it."""
         self._page.client.run_javascript(
-            f"requestAnimationFrame(() => getHtmlElement({self._following.id})?.focus({{ preventScroll: true }}))"
+            f"requestAnimationFrame(() => {{ const e = document.getElementById('{element.html_id}');"
+            " (e?.matches('input, button') ? e : e?.querySelector('input'))?.focus({ preventScroll: true }); })"
         )
 
     def _called(self, label: int) -> str:
