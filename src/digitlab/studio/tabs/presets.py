@@ -31,7 +31,7 @@ class PresetWords:
 
 #: The presets that train a network for single digits, as the page tells of them.
 PRESET_WORDS = {
-    "codelab": PresetWords("The codelab's run", "0.6 s, 93 % of validation images"),
+    "codelab": PresetWords("The codelab's run", "0.6 s, about 93 % of validation images"),
     "fast": PresetWords("All images once", "2.4 s, 99.2 % of test images"),
     "accurate": PresetWords("All images six times", "14 s, 99.45 % of test images"),
     "reader": PresetWords("For digits on photos", "most of an hour", for_digits_only=True),
