@@ -67,6 +67,8 @@ def test_tasks_are_offered_when_the_first_run_is_finished(trainer: Trainer) -> N
         await user.should_not_see("What next?")
         train(trainer, dataclasses.replace(SMALL, learning_rate=50.0), owner=page.client_id)
         assert path.progress == Progress(view="off")  # whoever has put them away is left alone
+        user.find("Show the tasks").click()
+        await until(lambda: path.progress.done == ("rate",))  # until they are looked for again
 
     look(trainer, scenario)
 
@@ -85,6 +87,17 @@ def test_what_was_done_is_there_at_the_next_visit(trainer: Trainer) -> None:
         await user.should_see("0 of 6 done")
 
     look(trainer, scenario, kept.to_json())
+
+
+def test_whoever_has_done_all_is_offered_nothing_more(trainer: Trainer) -> None:
+    async def scenario(user: User, page: Page, path: TaskPath) -> None:
+        await until(lambda: path._is_known)
+        await user.should_not_see("tasks done")
+        user.find("Show the tasks").click()
+        await user.should_see("6 of 6 done")
+        await user.should_not_see("Next task")
+
+    look(trainer, scenario, Progress(TASK_IDS, "rate", "folded").to_json())
 
 
 @pytest.mark.parametrize("kept", [None, 7, "nonsense", "[" * 5_000, {"done": ["rate"]}, '{"done": "rate", "at": 3}'])

@@ -51,6 +51,7 @@ class TaskPath:
         #: What was found out of each task last.
         self.findings: dict[str, Finding] = {}
         self._card: ui.element | None = None
+        self._tasks: dict[str, _TaskBody] = {}
         with ui.element("div").classes("task-place") as self._place:
             self._keeper = TaskKeeper()
         self._keeper.on("kept", self._take_kept)
@@ -61,7 +62,10 @@ class TaskPath:
     def open(self, name: str = "") -> None:
         """Show the card with a task, by default the first that is not done."""
         at = name if name in TASKS else self.progress.next or self.progress.at
+        was_off = self.progress.view == "off"
         self._set(replace(self.progress, view="open", at=at), reveal=True)
+        if was_off:
+            self._look_again()
 
     def build_strip(self) -> None:
         """Build the line at the end of the page into the current container."""
@@ -82,6 +86,7 @@ class TaskPath:
     def put_away(self) -> None:
         """Leave nothing but a quiet way back at the end of the page."""
         self._set(replace(self.progress, view="off"))
+        self._focus(self._show)
 
     def restart(self) -> None:
         """Begin anew."""
@@ -181,13 +186,12 @@ class TaskPath:
         if self._strip is None:
             return
         progress, n = self.progress, len(TASK_IDS)
-        is_offered = progress.view == "folded"
+        is_offered = progress.view == "folded" and bool(progress.next)
         told = ""
         if is_offered and not progress.done:
             told = "What next? Six short tasks, each with something to find out."
         elif is_offered:
-            ahead = f" Next: {TASKS[progress.next].title}." if progress.next else ""
-            told = f"{len(progress.done)} of {n} tasks done.{ahead}"
+            told = f"{len(progress.done)} of {n} tasks done. Next: {TASKS[progress.next].title}."
         say(self._told, told)
         self._later.set_visibility(is_offered)
         self._strip.set_visibility(progress.view != "open")
@@ -201,16 +205,11 @@ class TaskPath:
                 self._count = ui.label().classes("muted num")
                 Command("Start again", self.restart)
                 Command("Fold", self.fold)
-                Command("Put away", self._put_away_card)
+                Command("Put away", self.put_away)
             with ui.element("div").classes("card-body"):
                 with ui.element("ol").classes("task-list").props('aria-label="Tasks"'):
                     self._items = {name: _TaskItem(task, self.choose) for name, task in TASKS.items()}
                 self._body = ui.element("div")
-        self._tasks: dict[str, _TaskBody] = {}
-
-    def _put_away_card(self) -> None:
-        self.put_away()
-        self._focus(self._show)
 
     def _draw_card(self) -> None:
         progress = self.progress
