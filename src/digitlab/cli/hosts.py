@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from digitlab.cli.terminal import say
 from digitlab.errors import ConfigError, RunError
@@ -58,13 +59,13 @@ def watch(words: Sequence[str], out: Path) -> int:
     )
 
 
-def join(hosts: str | None, process: str | None, config: TrainConfig | None, elsewhere: Mapping[str, str]) -> bool:
+def join(hosts: str | None, process: str | None, config: TrainConfig | None, settings: Mapping[str, Any]) -> bool:
     """Come together with the other hosts' processes; tell whether this one keeps the run."""
     from digitlab.engine.xla.devices import join_hosts
 
     if hosts is None:
         raise ConfigError(f"--process {process} is one of several; give all of them --hosts COORDINATOR:PORT, too.")
-    if (elsewhere.get("device", "cpu") if config is None else config.device) == "cpu":
+    if (settings.get("device", "cpu") if config is None else config.device) == "cpu":
         raise ConfigError("Hosts train together on JAX's devices; give --device gpu, tpu or cpu-xla, too.")
     return join_hosts(hosts, process)
 
@@ -76,13 +77,13 @@ def train_along(
     *,
     resume: bool,
     repeat: str | None,
-    elsewhere: Mapping[str, str],
+    settings: Mapping[str, Any],
 ) -> None:
     """Train with the process that keeps the run, and keep nothing."""
     from digitlab.engine.xla.devices import leave_hosts
     from digitlab.training.session import open_session
 
-    session = open_session(config, out, name=name, resume=resume, repeat=repeat, elsewhere=elsewhere, is_first=False)
+    session = open_session(config, out, name=name, resume=resume, repeat=repeat, settings=settings, is_first=False)
     for _ in session.records():
         pass
     leave_hosts()
