@@ -200,8 +200,9 @@ def _keep(folder: Path, part: int, rows: Sequence[Sequence[str]]) -> None:
 
 def _rows_in(folder: Path, n_parts: int) -> Iterator[list[list[str]]]:
     for part in range(n_parts):
-        with open_ordinary(_path_of(folder, part)) as file:
-            yield list(csv.reader(io.TextIOWrapper(file, "utf-8", newline="")))
+        with open_ordinary(_path_of(folder, part)) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+            rows = list(csv.reader(text))
+        yield rows
 
 
 def _put_together(folder: Path, n_parts: int, out: Path) -> tuple[int, int]:
