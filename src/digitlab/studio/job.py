@@ -8,7 +8,8 @@ import math
 import threading
 import time
 from bisect import bisect_right
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.finish import compile_seconds, finish, keep_timings
 from digitlab.runs.history import Record
 from digitlab.runs.run import Run
+from digitlab.studio.turns import Share, Turns
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation, StepRecord
@@ -124,8 +126,12 @@ class Job:
         generation: int = 0,
         owner: str = "",
         speed: float | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.session, self.config, self.recording = session, config, recording
+        # Others may train in this process as well.
+        self._turns, self._share = turns or Turns(), Share()
+        self._most_threads = session.runner.n_threads
         self.generation, self.owner = generation, owner
         self.state, self.message = "idle", ""
         self.records: list[Record] = []
@@ -188,7 +194,8 @@ class Job:
         try:
             with closing(self.session.records()) as records:
                 while self._may_go_on():
-                    record = next(records, None)
+                    with self._turn():
+                        record = next(records, None)
                     if record is None:
                         state = "finished"
                         break
@@ -205,7 +212,15 @@ class Job:
             self.state, self.message = state, message
             self._changed.notify_all()
         if self.session.run is not None and state in ("finished", "stopped"):
-            self._complete(self.session.run, self.records[began_at:])
+            with self._turn():
+                self._complete(self.session.run, self.records[began_at:])
+        self._turns.leave(self._share)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._turns.of(self._share) as n_cores:
+            self.session.runner.n_threads = min(self._most_threads, n_cores)
+            yield
 
     def _leave_nothing(self) -> None:
         """Remove the directory of a run that was stopped before its first batch: there is nothing to go on with."""

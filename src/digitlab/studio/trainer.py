@@ -26,6 +26,7 @@ from digitlab.runs.history import Record
 from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
 from digitlab.studio.job import Job, Recording
+from digitlab.studio.turns import Turns
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted, network_for
 from digitlab.training.session import TrainingSession
@@ -78,7 +79,8 @@ class Trainer:
     All methods may be called from any thread. They return at once, but for ``start``, ``resume_run`` and ``reset``,
     which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks ``records_since``, which
     costs next to nothing. Without ``out``, a folder of runs, nothing is written; ``data_folder`` is where the data
-    comes from if it is not the packaged one.
+    comes from if it is not the packaged one. Several trainers of a process share its cores by the same ``turns``.
+    ``key`` is in the addresses of its runs' reports, where it has one: nobody else is to find them.
     """
 
     def __init__(
@@ -88,13 +90,16 @@ class Trainer:
         memory_budget_bytes: int = 256 * 2**20,
         *,
         data_folder: str | None = None,
+        turns: Turns | None = None,
+        key: str = "",
     ) -> None:
         config, changed = TrainConfig(data=data_folder), threading.Condition()
         self._changed = changed
         session = TrainingSession(config, data)
-        self._job = Job(session, session.config, Recording(memory_budget_bytes), changed)
+        self._turns = turns or Turns()
+        self._job = Job(session, session.config, Recording(memory_budget_bytes), changed, turns=self._turns)
         self._n_records_before = 0  # those of earlier trainings: cursors grow for as long as the process lives
-        self.data = data
+        self.data, self.key = data, key
         self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
         # Held while a session is opened, which takes too long for those who only look.
         self._beginning = threading.RLock()
@@ -178,6 +183,12 @@ class Trainer:
         return self._job.evaluation
 
     @property
+    def newest(self) -> Record | None:
+        """The record of the newest batch, or of the epoch that it ended."""
+        records = self._job.records
+        return records[-1] if records else None
+
+    @property
     def speed(self) -> float | None:
         """Batches a second, at most; None for full speed."""
         return self._job.speed
@@ -214,7 +225,8 @@ class Trainer:
 
     def _next_job(self, session: TrainingSession, config: TrainConfig, owner: str = "") -> Job:
         recording, generation = Recording(self._budget_bytes), self.generation + 1
-        return Job(session, config, recording, self._changed, generation=generation, owner=owner, speed=self.speed)
+        changed, speed, turns = self._changed, self.speed, self._turns
+        return Job(session, config, recording, changed, generation=generation, owner=owner, speed=speed, turns=turns)
 
     def start(
         self,

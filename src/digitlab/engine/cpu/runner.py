@@ -34,6 +34,7 @@ _NO_ANSWERS = np.zeros((0, 0), np.float32)
 class Runner:
     """What runs a network: its weights, and those from before the last two batches.
 
+    ``n_threads`` may become 1 while it trains, and again what it was when training began: results are the same.
     ``is_finite``: whether all weights and moments were finite numbers after the last batch.
     """
 
@@ -109,7 +110,7 @@ class CpuRunner(Runner):
         self._multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
         self._flipped = aligned(max(1, self.program.n_flipped))
         self._training_memory: list[WorkerMemory] = []
-        self._team = Team(1)
+        self._team = self._alone = Team(1)
         self._prediction_memory: list[WorkerMemory] = []
         self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._make_room(0, 0)
@@ -175,7 +176,7 @@ class CpuRunner(Runner):
         def take_part(worker: int, patience: int, board: NDArray[np.int64]) -> None:
             self._take_part(worker, patience, board, images, memory[worker], self._order, self._counts, _NO_ANSWERS)
 
-        self._team.work(take_part, images)
+        (self._team if self.n_threads > 1 else self._alone).work(take_part, images)
         self.is_finite = not self._faults[:n_parts].any()
         return float(self._losses[:n_blocks].sum()) / n, int(self._corrects[:n_blocks].sum())
 
