@@ -71,6 +71,13 @@ def build_waiting(opening: Opening) -> ui.element:
     return box
 
 
+def build_refusal(sentence: str) -> None:
+    """Build what is seen where there is no room for one more."""
+    with ui.element("main").classes("studio-waiting"):
+        _brand()
+        ui.label(sentence).props('role="alert"')
+
+
 def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page], object]]) -> None:
     """Build the whole page into the current container.
 

@@ -28,6 +28,9 @@ CODELAB_IMAGES = 500
 _SECONDS_BETWEEN_FRAMES = 1 / 12
 # Drawing takes at most this part of the browser's time: it may share the processor with the training.
 _DRAWING_PART = 0.1
+# Frames a second that all pages together are sent, and pages beyond which none is sent as many as it could take.
+_FRAMES_PER_S = 48.0
+_FEW_PAGES = 4
 # How long a browser may take to draw a frame before the next is sent all the same.
 _PATIENCE_S = 5.0
 _KINDS: dict[str, Any] = {"info": "info", "success": "positive", "warning": "warning", "error": "negative"}
@@ -39,15 +42,22 @@ _pages: dict[Client, Page] = {}
 class Stream:
     """Watches the trainer for one browser tab.
 
-    What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
-    and rested nine times as long, so that a slow browser gets fewer frames, each with more points, and never falls
-    behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
+    What is new is handed over in frames, at most 12 a second, and fewer where many pages are open. The next one waits
+    until the browser has drawn the last and rested nine times as long, so that a slow browser gets fewer frames, each
+    with more points, and never falls behind. All that a frame calls in the browser travels as one message. Nothing is
+    sent while there is no connection.
     """
 
     def __init__(
-        self, trainer: Trainer, client: Client, tell: Callable[..., None], status: Callable[[], tuple[Any, ...]]
+        self,
+        trainer: Trainer,
+        client: Client,
+        tell: Callable[..., None],
+        status: Callable[[], tuple[Any, ...]],
+        is_open: Callable[[], bool],
     ) -> None:
         self._trainer, self._client, self._tell, self._status = trainer, client, tell, status
+        self._is_open = is_open
         self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
         #: Batches done, as far as the browser tab was told: what all its parts show.
         self.step = trainer.step_done
@@ -67,7 +77,7 @@ class Stream:
         """Hand over whatever is new, until the browser tab is gone."""
         await self._client.connected()
         status: tuple[Any, ...] | None = None
-        while not self._client.is_deleted:
+        while self._is_open():
             if not self._client.has_socket_connection:
                 await asyncio.sleep(_SECONDS_BETWEEN_FRAMES)
                 continue
@@ -87,7 +97,8 @@ class Stream:
                 status = seen
                 self._tell("state")
             drawing_s = await self._flush()
-            await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, drawing_s * (1 / _DRAWING_PART - 1)))
+            fair_s = len(_pages) / _FRAMES_PER_S
+            await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, fair_s, drawing_s * (1 / _DRAWING_PART - 1)))
 
     async def _flush(self) -> float:
         """Send the frame, wait until the browser has drawn it, and return how many seconds that took it."""
@@ -105,9 +116,9 @@ class Stream:
 class Refreshing:
     """Runs a coroutine function when asked to; askings meanwhile become one. To be used on the event loop.
 
-    From the beginning of one time to the beginning of the next ``gap_s`` go by, ``hurried_gap_s`` where somebody waits;
-    and it never takes more than a fifth of the time. ``refresh`` handles its own failures. Askings while it is not
-    wanted are passed over.
+    From the beginning of one time to the beginning of the next ``gap_s`` go by, longer where many pages are open, and
+    ``hurried_gap_s`` where somebody waits; and it never takes more than a fifth of the time. ``refresh`` handles its
+    own failures. Askings while it is not wanted are passed over.
     """
 
     def __init__(
@@ -147,7 +158,8 @@ class Refreshing:
                 self.n_done += 1
                 took = loop.time() - began
                 await asyncio.sleep(max(0.0, self._hurried_gap_s - took))
-                rest = max(self._gap_s, 5 * took) - (loop.time() - began)
+                gap_s = self._gap_s * max(1.0, len(_pages) / _FEW_PAGES)
+                rest = max(gap_s, 5 * took) - (loop.time() - began)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), max(0.0, rest))
         finally:
@@ -184,9 +196,13 @@ class Page:
         self.n_images: int | None = CODELAB_IMAGES
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
-        self._stream = Stream(trainer, client, self.tell, self._status)
+        self._stream = Stream(trainer, client, self.tell, self._status, lambda: self.is_open)
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
         self._own: dict[Callable[[Page], Any], Any] = {}
+        self._register()
+
+    def _register(self) -> None:
+        client = self.client
         _pages[client] = self
         client.on_delete(lambda: _pages.pop(client, None))
 
@@ -286,6 +302,15 @@ class Page:
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
         """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
         self._set("settings", config=self.config if config is None else config, architecture=architecture)
+
+    def take_lesson(self, lesson: LessonLink) -> None:
+        """Show what a lesson is about; the training goes on."""
+        config, notes = fitted(lesson.config, self.data)
+        self.set_settings(config, lesson.layers)
+        self.set_tab(TABS[lesson.tab])
+        self.set_cursor(lesson.step)
+        for note in notes:
+            self.notify(note)
 
     def set_tab(self, name: str) -> None:
         """Show another tab."""

@@ -164,7 +164,7 @@ _FIELDS = (
 def run_rows(lines: Sequence[RunLine], chosen: Sequence[str], trainer: Trainer) -> list[Row]:
     """Return a row for every run; those that are chosen are marked A and B."""
     here = trainer.run.name if trainer.run is not None and trainer.state in ("training", "paused") else ""
-    return [_row(line, chosen, trainer.state if line.name == here else "") for line in lines]
+    return [_row(line, chosen, trainer.state if line.name == here else "", trainer.key) for line in lines]
 
 
 def run_table(lines: Sequence[RunLine]) -> Rows:
@@ -178,7 +178,7 @@ def run_table(lines: Sequence[RunLine]) -> Rows:
     return _FIELDS, rows
 
 
-def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
+def _row(line: RunLine, chosen: Sequence[str], state: str, key: str) -> Row:
     name, info = line.name, line.info
     letter = "AB"[chosen.index(name)] if name in chosen else ""
     began = Cell(f"{line.began:%Y-%m-%d %H:%M}", order=line.began.timestamp())
@@ -195,7 +195,7 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
         _accuracy(info.val_accuracy),
         _accuracy(info.test_accuracy, info.problem),
         _button("Evaluate", "evaluate", f"Evaluate {name}") if line.has_model else Cell(""),
-        _report(line),
+        _report(line, key),
         _button("Export", "export", f"Export {name}") if line.has_model else Cell(""),
         began,
         Cell(info.network),
@@ -210,9 +210,10 @@ def _button(text: str, action: str, says: str) -> Cell:
     return Cell(text, kind="button", action=action, says=says)
 
 
-def _report(line: RunLine) -> Cell:
+def _report(line: RunLine, key: str) -> Cell:
     if line.has_report:
-        return Cell("Report", kind="link", href=report_url(line.name), says=f"Report of {line.name}, in a new tab")
+        href = report_url(line.name, key)
+        return Cell("Report", kind="link", href=href, says=f"Report of {line.name}, in a new tab")
     return _button("Write report", "report", f"Write the report of {line.name}") if line.has_model else Cell("")
 
 
