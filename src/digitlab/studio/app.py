@@ -97,13 +97,13 @@ def set_up_page(
         client = ui.context.client
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
-        name = request.scope.get(ROOM) if request.scope["path"] == CLASS_PATH else None
+        name = request.scope.get(ROOM)  # which nobody has at the teacher's address
         trainer = opening.trainer
         # A room is for whoever shows it: a request alone gets none.
         if trainer is None or name is not None:
             waiting = build_waiting(opening)
             await client.connected()
-            trainer = await opening.trainer_made()
+            trainer = opening.trainer or await opening.trainer_made()
             if trainer is None or client.is_deleted:
                 return
             waiting.delete()
