@@ -73,7 +73,7 @@ class Studio:
 
     def n_evaluated(self) -> int:
         """Return how many of the pupils' runs are trained and evaluated."""
-        return len(list(self.out.glob("class/*/*/evaluation.json")))
+        return len(list(self.out.glob("class/*/runs/*/evaluation.json")))
 
     def close(self) -> None:
         """End it as Ctrl-C does."""

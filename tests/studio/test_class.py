@@ -210,7 +210,7 @@ def test_report_of_a_room_is_found_by_its_key_alone(trainer: Trainer, rooms: Roo
         page = await here(user)
         train(page.trainer)
         wait_for_evaluation(page.trainer)
-        await until(lambda: list((out / "class" / MIA).glob("*/report.html")))
+        await until(lambda: list((out / "class" / MIA).glob("runs/*/report.html")))
         assert page.trainer.run is not None
         name = page.trainer.run.name
         for key, status in ((page.trainer.key, 200), ("x", 404), (MIA, 404)):

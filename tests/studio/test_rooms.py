@@ -61,9 +61,9 @@ def test_every_room_has_a_training_and_a_folder_of_its_own(in_class, digits, out
             train(room.trainer)
             wait_for_evaluation(room.trainer)
         for id in "12":
-            assert len(list((out / "class" / (id * 16)).glob("*/evaluation.json"))) == 1
+            assert len(list((out / "class" / (id * 16) / "runs").glob("*/evaluation.json"))) == 1
         assert not list(out.glob("*/evaluation.json")), "the teacher's list has none of them"
-        assert rooms.folder_of(one.trainer.key) == out / "class" / ("1" * 16)
+        assert rooms.folder_of(one.trainer.key) == out / "class" / ("1" * 16) / "runs"
         assert rooms.folder_of("") is None
 
     in_class(scenario)

@@ -89,8 +89,7 @@ def set_up_page(
     Where there are ``rooms``, whoever comes as a pupil gets one; ``address`` is what others reach this machine by.
     """
     set_up_theme()
-    # One page after the other, so that whoever clicks meanwhile waits for one at most.
-    building = asyncio.Lock()
+    building = asyncio.Lock() if rooms is None else rooms.building
 
     async def build(request: Request) -> None:
         add_theme()

@@ -97,7 +97,7 @@ class Stream:
                 status = seen
                 self._tell("state")
             drawing_s = await self._flush()
-            fair_s = len(_pages) / _FRAMES_PER_S
+            fair_s = n_pages() / _FRAMES_PER_S
             await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, fair_s, drawing_s * (1 / _DRAWING_PART - 1)))
 
     async def _flush(self) -> float:
@@ -158,12 +158,17 @@ class Refreshing:
                 self.n_done += 1
                 took = loop.time() - began
                 await asyncio.sleep(max(0.0, self._hurried_gap_s - took))
-                gap_s = self._gap_s * max(1.0, len(_pages) / _FEW_PAGES)
+                gap_s = self._gap_s * max(1.0, n_pages() / _FEW_PAGES)
                 rest = max(gap_s, 5 * took) - (loop.time() - began)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), max(0.0, rest))
         finally:
             self._is_running = False
+
+
+def n_pages() -> int:
+    """Return how many pages there are, whoever has opened them."""
+    return len(_pages)
 
 
 def current_page() -> Page:

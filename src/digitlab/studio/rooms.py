@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from digitlab.studio.page import Page
 
-#: Beside the teacher's runs: a folder a room.
-FOLDER = "class"
+#: Among the teacher's runs: a folder a room; and in each the folder of its runs.
+FOLDER, RUNS = "class", "runs"
 #: Rooms in memory at a time, and rooms that one key opens, whoever made them.
 MOST_ROOMS, MOST_OF_ONE_KEY = 40, 400
 #: Pages of one room: a pupil has a tab or two.
@@ -141,6 +141,8 @@ class Rooms:
         self._entering = asyncio.Lock()
         self._keys: dict[str, Room] = {}
         self._naming = threading.Lock()
+        #: Pages are built one after the other, so that whoever clicks meanwhile waits for one at most.
+        self.building = asyncio.Lock()
 
     @property
     def all(self) -> list[Room]:
@@ -175,7 +177,8 @@ class Rooms:
 
     def _made(self, id: str, number: int, data: MnistData) -> Room:
         folder, key = self._out / id, secrets.token_urlsafe(16)
-        trainer = RoomTrainer(data, folder, RECORDING_BYTES, data_folder=self._data_folder, turns=self._turns, key=key)
+        runs = folder / RUNS  # beside it stands what pupils correct in the tab Read
+        trainer = RoomTrainer(data, runs, RECORDING_BYTES, data_folder=self._data_folder, turns=self._turns, key=key)
         return Room(id, number, trainer, _kept_name(folder))
 
     async def _make_place(self, id: str) -> None:
@@ -231,8 +234,9 @@ class Rooms:
         self.lesson = lesson
         pages = [page for room in self._known.values() for page in room.seen_pages]
         for page in pages:
-            page.take_lesson(lesson)
-            await asyncio.sleep(0)  # whoever clicks meanwhile does not wait for all
+            async with self.building:
+                page.take_lesson(lesson)
+                await asyncio.sleep(0)
         return len(pages)
 
     async def end(self) -> None:
@@ -273,7 +277,7 @@ class Rooms:
         return None if room is None else room.trainer.out
 
     def keep_name(self, room: Room) -> None:
-        """Write a room's name beside its runs, for the next lesson; off the event loop."""
+        """Write a room's name into its folder, for the next lesson; off the event loop."""
         folder = self._out / room.id
         with self._naming:
             folder.mkdir(parents=True, exist_ok=True)

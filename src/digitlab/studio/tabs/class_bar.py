@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from digitlab.errors import InputError
 from digitlab.studio.page import Page
@@ -30,9 +30,11 @@ class ClassBar:
             self._told = ui.label().classes("class-told").props('role="status"')
             self._go = Command("Watch the teacher", self._go_there)
             self._stop = Command("Stop showing", lambda: rooms.show(None))
-        self._view = WatchView(page, self._follow)
+        self._view = WatchView(page, self._describe)
         page.on(self._follow, "class")
-        self._follow()
+        self._describe()
+        if rooms.shown is not None:
+            background_tasks.create(self._follow(), name="digitlab studio class", context=page.client)
 
     def _subject(self) -> Room | None:
         """Return the room that the button leads to."""
@@ -41,19 +43,26 @@ class ClassBar:
             return shown
         return None if self._room.is_teachers or self._rooms.teachers is None else self._rooms.teachers
 
-    def _follow(self) -> None:
-        rooms, room, shown = self._rooms, self._room, self._rooms.shown
-        if shown is not self._seen and not room.is_teachers:
-            # Everyone is taken there once, and may leave.
-            if shown is not None and shown is not room:
-                self._view.open(shown)
-            elif self._view.room is self._seen:
-                self._view.close()
+    async def _follow(self) -> None:
+        """Go where everyone is taken, once: whoever is there may leave."""
+        room, shown, before = self._room, self._rooms.shown, self._seen
         self._seen = shown
+        if shown is not before and not room.is_teachers:
+            if shown is not None and shown is not room:
+                async with self._rooms.building:
+                    await asyncio.sleep(0)
+                    if self._rooms.shown is shown and self._page.is_open:
+                        self._view.open(shown)
+            elif self._view.room is not None and self._view.room is before:
+                self._view.close()
+        self._describe()
+
+    def _describe(self) -> None:
+        rooms, room, shown = self._rooms, self._room, self._rooms.shown
         n = len(rooms.all)
         told = f"{n} room{'s' * (n != 1)}." if room.is_teachers and n else ""
         if shown is not None:
-            whose = "your room" if shown is room else shown.name if not shown.is_teachers else "the teacher's room"
+            whose = "your room" if shown is room else "the teacher's room" if shown.is_teachers else shown.name
             told = f"Everyone watches {whose}."
         say(self._told, told)
         subject = self._subject()

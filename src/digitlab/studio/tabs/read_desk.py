@@ -28,7 +28,7 @@ from digitlab.reading.reading import Box, ReadingOptions
 from digitlab.reading.render import edited
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import RefusedError
-from digitlab.studio.page import Page
+from digitlab.studio.page import Page, n_pages
 from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.tabs.sheet import (
     Sheet,
@@ -64,6 +64,8 @@ MOST_KNOWN = 8
 
 #: Photos and pages that a browser tab keeps at a time, each at most 12 MB in memory; the oldest go.
 MOST_SHEETS = 20
+# Of all browser tabs together, but two in each at least.
+_MOST_OF_ALL = 80
 
 #: What opens and reads photos; drawings are small, come from whoever sits there, and are read here.
 PROCESSES = Apart(min(available_threads(), 8))
@@ -136,22 +138,22 @@ class Desk:
     async def take_file(self, name: str, content: bytes) -> str:
         """Read a photo or the pages of a document, and show the first; return a sentence if one is to be said."""
         choice, options = self.choice, self.options
-        source = _shown_name(name)
+        source, most = _shown_name(name), max(2, min(MOST_SHEETS, _MOST_OF_ALL // max(1, n_pages())))
 
         def read() -> list[Sheet]:
             # One more than is shown, to see whether there are more.
-            return read_file(content, source, self.readers.reader(choice), options, MOST_SHEETS + 1, PROCESSES)
+            return read_file(content, source, self.readers.reader(choice), options, most + 1, PROCESSES)
 
         found = await _in(_PHOTO_POOL, read)
-        has_more, found = len(found) > MOST_SHEETS, found[:MOST_SHEETS]
+        has_more, found = len(found) > most, found[:most]
         sheets = [*self.sheets, *found]
-        self.sheets = sheets[-MOST_SHEETS:]
+        self.sheets = sheets[-most:]
         self.at = len(self.sheets) - len(found)
         self.is_about_drawing = False
         self.page.tell("photos")
         if has_more:
-            return f"The first {MOST_SHEETS} pages of {source} are read here; digitlab read at the terminal reads all."
-        return f"The newest {MOST_SHEETS} photos are kept here; older ones went." if len(sheets) > MOST_SHEETS else ""
+            return f"The first {most} pages of {source} are read here; digitlab read at the terminal reads all."
+        return f"The newest {most} photos are kept here; older ones went." if len(sheets) > most else ""
 
     # ---- what somebody chooses ----
 
