@@ -101,7 +101,7 @@ class ClassPanel:
         if rows != list(self._table.rows):
             self._table.show(rows)
         n, n_training = len(rooms) - 1, sum(room.trainer.state == "training" for room in rooms)
-        told = "Nobody has come yet." if n < 1 else f"{n} room{'s' * (n != 1)}, {n_training} training."
+        told = "Nobody has come yet." if n < 1 else f"{n} room{'s' * (n != 1)}; {n_training or 'nobody'} training."
         shown = self._rooms.shown
         self._told.set_text(told if shown is None else f"{told} Everyone watches: {shown.name}.")
         self._stop.set_enabled(shown is not None)
