@@ -20,6 +20,7 @@ from digitlab.studio.tabs.class_panel import ClassPanel, class_link, qr_code
 from digitlab.studio.tabs.class_watch import Watching
 from digitlab.studio.tabs.read_desk import Desk
 from digitlab.studio.tabs.training_controls import Commands
+from digitlab.studio.task_card import TaskPath
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.controls import Command
 from digitlab.studio.widgets.tables import SortableTable
@@ -183,13 +184,15 @@ def test_lesson_of_the_teacher_stands_on_the_pupils_page_and_before_newcomers(tr
         teacher = Page(trainer, trainer.data, page.client, page.lesson)
         teacher.set_settings(SMALL)
         teacher.set_tab("Model")
+        teacher.set_tasks("rate")
         page.take_lesson(teacher.lesson)
-        assert (page.config, page.tab) == (SMALL, "Model")
+        assert (page.config, page.tab, page.tasks) == (SMALL, "Model", "rate")
+        assert page.own(TaskPath).progress.at == "rate"
         assert page.trainer.state == "finished"
         rooms.lesson = teacher.lesson
         await user.open("/")
         newcomer = await here(user)
-        assert (newcomer.config, newcomer.tab) == (SMALL, "Model")
+        assert (newcomer.config, newcomer.tab, newcomer.tasks) == (SMALL, "Model", "rate")
 
     visit(as_pupil(trainer, rooms), scenario)
 

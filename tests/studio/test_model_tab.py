@@ -107,7 +107,7 @@ def test_an_error_is_shown_at_its_layer_and_training_keeps_the_last_network(seen
         assert seen.field(3, "kernel_size").props["aria-invalid"] == "true"
         assert "aria-invalid" not in seen.field(3, "filters").props
         assert seen.page.network == architecture("codelab_cnn")
-        await user.should_see("Until then, training takes codelab_cnn.")
+        await user.should_see("Until then, nothing can be trained.")
         assert not seen.tab.save_button.enabled
         seen.field(3, "padding").value = "same"
         assert "aria-invalid" not in seen.field(3, "kernel_size").props

@@ -127,6 +127,8 @@ def set_up_page(
             rooms.add(room, page)
             ClassBar(page, rooms, room, _reached_by(request) or address)
         build_frame(page, opening, BUILDERS)
+        if lesson.tasks:
+            page.tell("tasks", lesson.tasks)
         if sentence:
             page.notify(sentence, "warning")
         for note in page.notes:

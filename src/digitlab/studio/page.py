@@ -17,6 +17,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.studio.lesson import TABS, LessonLink
+from digitlab.studio.setting_words import in_page_words
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted, network_for
@@ -180,7 +181,8 @@ class Page:
     """One browser tab. Everything here happens on the event loop.
 
     ``config`` and ``architecture`` are what the next start trains with, the latter None for the network that
-    ``config.network`` names; ``notes`` say what a link asked for more of than there is. ``cursor`` is the step that is
+    ``config.network`` names, and ``problem`` says what is wrong with the one that is being edited, "" where nothing is;
+    ``notes`` say what a link asked for more of than there is. ``cursor`` is the step that is
     looked at, None for the newest; ``tab`` the tab that is shown, as it is called on the page. ``run_name`` is what the
     Evaluation tab is about, "" for the training of this page, and ``n_images`` on how many test images everything is
     evaluated, None for all.
@@ -196,7 +198,8 @@ class Page:
     ) -> None:
         self.trainer, self.data, self.client = trainer, data, client
         (self.config, self.notes), self.architecture = fitted(lesson.config, data), lesson.layers
-        self.cursor = lesson.step
+        self.problem = ""
+        self.cursor, self.tasks = lesson.step, ""
         self.run_name = ""
         self.n_images: int | None = CODELAB_IMAGES
         self.tab = TABS[lesson.tab]
@@ -232,7 +235,7 @@ class Page:
         """What the page shows, for its address."""
         slug = next(slug for slug, name in TABS.items() if name == self.tab)
         named = self.config.build_architecture() if self.architecture is None else self.architecture
-        return LessonLink.of(self.config, named, slug, self.cursor)
+        return LessonLink.of(self.config, named, slug, self.cursor, self.tasks)
 
     @property
     def step(self) -> int:
@@ -268,8 +271,9 @@ class Page:
 
         ``generation``: another training begins, or the training is reset, so that what was drawn is another one's.
         ``state``: the trainer's state, its message or who may steer has changed; and at once. ``cursor``: another step
-        is looked at. ``settings``: those of the next start have changed. ``tab``: another tab is shown. ``subject``:
-        something else is evaluated.
+        is looked at. ``settings``: those of the next start have changed. ``problem``: the edited network can no longer
+        be trained, or can again. ``tab``: another tab is shown. ``tasks``: a lesson opens the tasks, at the one that
+        it names. ``subject``: something else is evaluated.
         """
         for event in events:
             self._listeners.setdefault(event, []).append(f)
@@ -291,7 +295,7 @@ class Page:
         try:
             yield
         except DigitlabError as error:
-            (tell or partial(self.notify, kind="error"))(str(error))
+            (tell or partial(self.notify, kind="error"))(in_page_words(str(error)))
         except Exception as error:
             if not unforeseen:
                 raise
@@ -312,10 +316,21 @@ class Page:
         """Show what a lesson is about; the training goes on."""
         config, notes = fitted(lesson.config, self.data)
         self.set_settings(config, lesson.layers)
+        self.set_problem("")
         self.set_tab(TABS[lesson.tab])
         self.set_cursor(lesson.step)
         for note in notes:
             self.notify(note)
+        if lesson.tasks:
+            self.tell("tasks", lesson.tasks)
+
+    def set_tasks(self, name: str) -> None:
+        """Note which task is looked at, for the lesson; "" where none is."""
+        self._set("tasks seen", tasks=name)
+
+    def set_problem(self, sentence: str) -> None:
+        """Say what is wrong with the network that is being edited; nothing starts until that is "" again."""
+        self._set("problem", problem=sentence)
 
     def set_tab(self, name: str) -> None:
         """Show another tab."""
@@ -334,7 +349,7 @@ class Page:
         if any(getattr(self, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(self, name, value)
-            if event != "subject":  # which no lesson is about
+            if event not in ("subject", "problem"):  # which no lesson is about
                 self._write_address()
             self.tell(event)
 
@@ -342,7 +357,7 @@ class Page:
         """Show a sentence over the page; an ``error`` or a ``warning`` stays until it is closed."""
         stays = kind in ("error", "warning")
         with self.client:
-            ui.notify(sentence, type=_KINDS[kind], close_button="Close", timeout=0 if stays else 5000)
+            ui.notify(in_page_words(sentence), type=_KINDS[kind], close_button="Close", timeout=0 if stays else 5000)
 
     def send(self, element: ui.element, method: str, *arguments: Any) -> None:
         """Call a method of an element's script in the browser, with the next frame."""

@@ -168,6 +168,11 @@ class Trainer:
         return self._job.session.best_epoch if self.config.best_weights else None
 
     @property
+    def diverged(self) -> bool:
+        """Whether the training failed because its loss was no number any more, or hopelessly large."""
+        return self._job.session.diverged
+
+    @property
     def run(self) -> Run | None:
         """The training's directory."""
         return self._job.session.run

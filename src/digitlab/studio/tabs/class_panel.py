@@ -71,7 +71,7 @@ class ClassPanel:
                         self._stop = Command("Stop showing", lambda: self._show(None))
                         Command("End the class", self._ask)
                     ui.label(
-                        "A lesson is the network, the settings, the tab and the step of your page. Trainings go on."
+                        "A lesson is the network, settings, tab, step and open task of your page. Trainings go on."
                     ).classes("muted")
         with page.client.content, dialog("class-end") as (self._asking, title):
             title.set_text("End the class?")
