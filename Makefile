@@ -44,6 +44,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/readme.py
 
 bench-studio: $(VENV)/installed-test
+	$(BIN)/python benchmarks/class_room.py
 	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/visits.py
 	$(BIN)/python benchmarks/apart.py

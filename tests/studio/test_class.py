@@ -197,12 +197,17 @@ def test_lesson_of_the_teacher_stands_on_the_pupils_page_and_before_newcomers(tr
     visit(as_pupil(trainer, rooms), scenario)
 
 
-def test_full_class_is_a_sentence(trainer: Trainer, rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms_module, "MOST_OF_ONE_KEY", 0)
+@pytest.mark.parametrize(
+    ("bound", "next_step"), [("MOST_OF_ONE_KEY", "Ask your teacher"), ("MOST_PAGES", "Close one of them")]
+)
+def test_full_class_is_a_sentence(
+    trainer: Trainer, rooms: Rooms, monkeypatch: pytest.MonkeyPatch, bound: str, next_step: str
+) -> None:
+    monkeypatch.setattr(rooms_module, bound, 0)
 
     async def scenario(user: User) -> None:
-        await user.should_see("Ask your teacher")
-        assert rooms.all == []
+        await user.should_see(next_step)
+        assert not [one for one in user.client.elements.values() if "studio-head" in one.classes]
 
     visit(as_pupil(trainer, rooms), scenario)
 

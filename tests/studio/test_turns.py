@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -81,6 +83,27 @@ def test_all_cores_are_for_who_is_alone(monkeypatch):
     assert cores(second) == 4, "the other one pauses"
     turns.leave(second)
     assert cores(first) == 4, "the other one has ended"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads apart")
+def test_trainings_of_a_class_give_way_to_the_event_loop_and_others_do_not():
+    def niceness(turns):
+        found = []
+
+        def train():
+            turns.enter()
+            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+        thread = threading.Thread(target=train)
+        thread.start()
+        thread.join(PATIENCE_S)
+        return found[0]
+
+    own, turns = niceness(Turns()), Turns()
+    turns.gives_way = True
+    assert own == os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness(turns) == 5
+    assert own == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_turn_that_fails_is_given_back():

@@ -108,13 +108,12 @@ def set_up_page(
             waiting.delete()
         try:
             room = None if rooms is None else await rooms.of(name, trainer)
+            async with building:
+                await asyncio.sleep(0)
+                if not client.is_deleted:
+                    build_room(request, client, room, trainer if room is None else room.trainer)
         except RunError as error:
             build_refusal(str(error))
-            return
-        async with building:
-            await asyncio.sleep(0)
-            if not client.is_deleted:
-                build_room(request, client, room, trainer if room is None else room.trainer)
 
     def build_room(request: Request, client: Client, room: Room | None, trainer: Trainer) -> None:
         lesson, sentence = LessonLink.from_query(dict(request.query_params), len(trainer.data.class_names))

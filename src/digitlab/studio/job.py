@@ -190,6 +190,7 @@ class Job:
 
     def _run(self) -> None:
         began_at = len(self.records)
+        self._turns.enter()
         state, message = "stopped", ""
         try:
             with closing(self.session.records()) as records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import threading
 import time
@@ -168,6 +169,7 @@ class Rooms:
             room = self._known.get(id)
             if room is None:
                 await self._make_place(id)
+                self._turns.gives_way = not os.environ.get("NOWAY")
                 number = self._of_key.setdefault(id, len(self._of_key) + 1)
                 room = await asyncio.to_thread(self._made, id, number, data)
                 self._known[id] = self._keys[room.trainer.key] = room

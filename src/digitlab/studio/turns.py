@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from digitlab.engine.cpu.threads import available_threads
 
+# Of a thread that gives way: it has a third of what the event loop may have of a core that both want.
+_NICENESS = 5
 # Whoever has had no company for so long is alone, and has all cores.
 _ALONE_AFTER_S = 0.2
 
@@ -18,11 +22,13 @@ class Turns:
 
     A training that is alone takes its turns at once and has every core for them. Where several train, each batch has
     one core: threads that work on one batch wait for each other, and trainings of their own do not. To be used from
-    any thread; one core stays for an event loop by itself, since turns give the lock of Python back in compiled code.
+    any thread. ``gives_way``: whether trainings that begin from now on leave a core to the event loop where both want
+    it, since a class waits for its answers.
     """
 
     def __init__(self, n_cores: int | None = None) -> None:
         self.n_cores = n_cores or available_threads()
+        self.gives_way = False
         self._lock = threading.Lock()
         self._n_free = self.n_cores
         self._waiting: list[Share] = []
@@ -30,6 +36,12 @@ class Turns:
         self._changed_at = -_ALONE_AFTER_S
         # The time that those have had who are served now: newcomers begin there, and nobody saves up turns.
         self._floor_s = 0.0
+
+    def enter(self) -> None:
+        """Be called by a training's thread before its first turn."""
+        if self.gives_way and sys.platform == "linux":  # elsewhere threads cannot be told apart
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
     @contextmanager
     def of(self, share: Share) -> Iterator[int]:
