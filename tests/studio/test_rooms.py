@@ -145,6 +145,20 @@ def test_training_that_needs_too_much_memory_is_refused_with_the_way_out(in_clas
     in_class(scenario)
 
 
+def test_repeating_a_run_is_bounded_as_well(in_class, digits, monkeypatch):
+    async def scenario(rooms):
+        trainer = (await rooms.enter("a" * 16, digits)).trainer
+        train(trainer)
+        wait_for_evaluation(trainer)
+        trainer.repeat(trainer.run, {"seed": 1})
+        wait_for_evaluation(trainer)
+        monkeypatch.setattr(module, "TRAINING_BYTES", 1000)
+        with pytest.raises(NetworkError, match="more memory"):
+            trainer.repeat(trainer.run, {"seed": 2})
+
+    in_class(scenario)
+
+
 @pytest.mark.parametrize("network", ["codelab_cnn", "dense_baseline", "fast_cnn"])
 def test_usual_trainings_fit_a_room(network):
     config = TrainConfig(network=network, train_images=55_000)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import threading
 import time
 import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digitlab.data.mnist import MnistData
 from digitlab.data.storage import parse_json, read_ordinary, replacing
@@ -20,6 +21,7 @@ from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.errors import DigitlabError, InputError, NetworkError, RunError
 from digitlab.network.architecture import Architecture
+from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.admission import Admission
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.trainer import Trainer
@@ -62,13 +64,23 @@ class RoomTrainer(Trainer):
         paused: bool = False,
     ) -> None:
         """Start a training as `Trainer.start` does; ConfigError or NetworkError if it is too large for a class."""
-        network = network_for(config, self.data) if architecture is None else architecture
-        if training_bytes(config, network) > TRAINING_BYTES:
-            raise NetworkError(
-                "This training needs more memory than a room of a class has "
-                f"({TRAINING_BYTES // 2**20} MB). Take fewer training images, a smaller batch size or fewer filters."
-            )
+        _check_size(config, network_for(config, self.data) if architecture is None else architecture)
         super().start(config, architecture, owner=owner, paused=paused)
+
+    def repeat(self, run: Run, settings: Mapping[str, Any], *, owner: str = "", paused: bool = False) -> None:
+        """Repeat a run as `Trainer.repeat` does, within the same bound."""
+        with suppress(KeyError, TypeError):  # a damaged run is told of there
+            config = TrainConfig.from_dict({**run.settings(), **settings})
+            _check_size(config, Architecture.from_dict(run.read_json(CONFIG)["network"]))
+        super().repeat(run, settings, owner=owner, paused=paused)
+
+
+def _check_size(config: TrainConfig, network: Architecture) -> None:
+    if not network.answers_maps and training_bytes(config, network) > TRAINING_BYTES:
+        raise NetworkError(
+            f"This training needs more memory than a room of a class has ({TRAINING_BYTES // 2**20} MB). Take fewer "
+            "training images, a smaller batch size or fewer filters."
+        )
 
 
 def training_bytes(config: TrainConfig, network: Architecture) -> int:
@@ -169,7 +181,7 @@ class Rooms:
             room = self._known.get(id)
             if room is None:
                 await self._make_place(id)
-                self._turns.gives_way = not os.environ.get("NOWAY")
+                self._turns.gives_way = True
                 number = self._of_key.setdefault(id, len(self._of_key) + 1)
                 room = await asyncio.to_thread(self._made, id, number, data)
                 self._known[id] = self._keys[room.trainer.key] = room
