@@ -315,7 +315,7 @@ def test_a_mistake_of_the_evaluation_and_a_mark_of_a_drawing_lead_into_the_netwo
     start(page)
     expect(words(page)).to_contain_text("after batch 32.")
     page.get_by_role("tab", name="Evaluation").click()
-    first = page.locator(".image-list:visible li button").first
+    first = page.locator(".image-list:visible button[aria-expanded]").first
     first.focus()
     page.keyboard.press("Enter")
     mistake = int(first.locator(".index").text_content().removeprefix("#"))

@@ -1,6 +1,13 @@
 // One network or two beside each other for the same image: the pictures of inside.js, which `show` is, linked. What is
 // chosen at one side is chosen at the other where they are the same network, and what differs is told and coloured.
 
+const LABELS = {
+  picture: "Every layer, from the image to the answer",
+  panel: "The arithmetic behind one number",
+  likes: "What it likes best",
+  evidence: "Why this answer",
+};
+
 /** Draw into an element. `asks` are functions of a side, 0 or 1: `ask`, `why` and `like`, as inside.js has them. */
 export function showSides(root, show, asks = {}) {
   const sides = [null, null];
@@ -37,9 +44,9 @@ export function showSides(root, show, asks = {}) {
       if (!side) return;
       side.words.firstChild.textContent = isTwo ? "AB"[k] : "";
       if (!side.parts) return;
-      side.parts.picture.setAttribute("aria-label", `${isTwo ? `Side ${"AB"[k]}: ` : ""}every layer, from the image to the answer`);
       for (const [name, part] of Object.entries(side.parts)) {
         if (name !== "legend") part.classList.add(`of-${k}`);
+        if (LABELS[name]) part.setAttribute("aria-label", isTwo ? `Side ${"AB"[k]}: ${LABELS[name]}` : LABELS[name]);
         part.classList.toggle("lower", ["panel", "likes", "evidence"].includes(name));
       }
     });

@@ -68,7 +68,7 @@ export default {
       this.open = this.open === item.index ? null : item.index;
     },
     move(event) {
-      const buttons = [...this.$refs.grid.querySelectorAll("button")];
+      const buttons = [...this.$refs.grid.querySelectorAll("button[aria-expanded]")];
       const top = (i) => buttons[i].offsetTop;
       const row = buttons.filter((b) => b.offsetTop === top(0)).length;
       let to = this.at;
