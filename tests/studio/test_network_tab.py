@@ -22,7 +22,7 @@ from digitlab.studio.tabs.network_map import STEPS
 from digitlab.studio.tabs.network_side import START, STEP
 from digitlab.studio.tabs.network_tab import NetworkTab
 from digitlab.studio.tabs.read_desk import Desk
-from digitlab.studio.tabs.readers import of_run
+from digitlab.studio.tabs.readers import TRAINED, of_run
 from digitlab.studio.trainer import Trainer
 from tests.studio.steered import SMALL, train, wait_for_evaluation
 from tests.studio.visiting import User, until, visit
@@ -54,11 +54,12 @@ class Tab:
 Scenario = Callable[[Tab], Awaitable[None]]
 
 
-def look(trainer: Trainer, scenario: Scenario, lesson: LessonLink = LESSON) -> None:
+def look(trainer: Trainer, scenario: Scenario, lesson: LessonLink = LESSON, network: str = TRAINED) -> None:
     made: list[tuple[Page, NetworkTab, list[tuple[Any, ...]]]] = []
 
     def root() -> None:
         page = Page(trainer, trainer.data, ui.context.client, lesson)
+        page.own(LookedAt).network = network
         tab, sent = NetworkTab(page), []
 
         async def drawn() -> float:
@@ -282,6 +283,20 @@ def test_other_tabs_lead_here_with_a_mistake_and_the_network_that_made_it(traine
     look(trainer, scenario)
 
 
+def test_a_run_that_was_chosen_before_the_tab_was_opened_is_shown(trainer: Trainer) -> None:
+    train(trainer, SMALL)
+    wait_for_evaluation(trainer)
+    assert trainer.run is not None
+    name = trainer.run.path.name
+
+    async def scenario(tab: Tab) -> None:
+        await tab.words(f"Run {name} answers")
+        tab.tab._networks[0].set_value(TRAINED)
+        await tab.words("The network answers")
+
+    look(trainer, scenario, network=of_run(name))
+
+
 def test_what_is_found_on_a_photo_is_offered_and_goes_in_as_the_reader_framed_it(trainer: Trainer) -> None:
     async def scenario(tab: Tab) -> None:
         await tab.words("before the first batch")
@@ -289,13 +304,21 @@ def test_what_is_found_on_a_photo_is_offered_and_goes_in_as_the_reader_framed_it
         digit = trainer.data.test.images[0]
         await desk.take_drawing(255 - np.pad(np.kron(digit, np.ones((5, 5), np.uint8)), 30))
         [(_, mark)] = tab.tab.looked_at.glyphs()
-        assert [shown.text for shown in tab.tab.glyphs.digits] == ["7"]
-        tab.tab._open_glyph(9)
-        tab.tab._open_glyph(0)
+        picker = tab.tab.picker
+        assert picker.digits is None
+        assert [picker.toggle(), picker.toggle(), picker.toggle()] == [True, False, True]
+        assert [shown.text for shown in picker.digits.digits] == ["7"]  # type: ignore[attr-defined]
+        picker._choose(9)
+        picker._choose(0)
         await tab.words("A digit of your drawing, read as 7. The network answers")
         shown = tab.tab.sides[0].shown
         assert shown is not None
         np.testing.assert_array_equal(shown.image, mark.image)  # type: ignore[arg-type]
+        tab.page.own(LookedAt).show_test(0)
+        sheet = desk.drawn
+        assert sheet is not None
+        tab.page.own(LookedAt).open_mark(sheet, mark)  # from the tab Read: through the network that read it
+        await tab.words("A digit of your drawing, read as 7. The shipped reader answers Seven")
 
     look(trainer, scenario)
 

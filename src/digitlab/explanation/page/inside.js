@@ -363,7 +363,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
 
   function firstUnit(layer) {
     const shape = layer.outputs.shape;
-    if (shape.length === 1) return [0];
+    if (shape.length === 1) return [layer.outputs.values.reduce((best, value, at, all) => (Math.abs(value) > Math.abs(all[best]) ? at : best), 0)];
     // Where the first map says most: a window over ink, and not one of the many in the dark.
     let best = [0, 0, 0];
     for (let y = 0; y < shape[0]; y++)

@@ -1,4 +1,4 @@
-"""What is looked at in the tab Network: which image goes through the network, and where a tab sends another one."""
+"""Which image goes through the network of the tab Network, and where other tabs send one."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ class LookedAt:
             self.network = choice
             self._page.tell("network")
 
+    def show_mark(self, sheet: Sheet, mark: Mark) -> None:
+        """Show a mark of a drawing or a photo, as the reader framed it."""
+        if mark.image is not None:
+            self.show(mark.image, title_of(sheet, mark, is_drawing=sheet is self._desk.drawn))
+
     # ---- what other tabs call ----
 
     def open_mistake(self, number: int, run_name: str = "") -> None:
@@ -63,9 +68,10 @@ class LookedAt:
             self._page.set_tab(_TAB)
 
     def open_mark(self, sheet: Sheet, mark: Mark) -> None:
-        """Open the tab with a mark of a drawing or a photo, as the reader framed it."""
+        """Open the tab with a mark of a drawing or a photo, as the reader framed it, and the network that read it."""
         if mark.image is not None:
-            self.show(mark.image, title_of(sheet, mark, is_drawing=sheet is self._desk.drawn))
+            self.use_network(self._desk.choice)
+            self.show_mark(sheet, mark)
             self._page.set_tab(_TAB)
 
     # ---- what there is ----

@@ -17,7 +17,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.tabs.network_image import LookedAt, title_of
 from digitlab.studio.tabs.network_map import AnswerMapCard
 from digitlab.studio.tabs.network_side import START, STEP, Side, subject_of
-from digitlab.studio.tabs.read_desk import Desk
+from digitlab.studio.tabs.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read_elements import PhotoSource
 from digitlab.studio.tabs.readers import SHIPPED, TRAINED, readers_of
 from digitlab.studio.tabs.training_controls import TimeTravel
@@ -32,6 +32,8 @@ _GAP_S, _HURRIED_GAP_S = 0.25, 0.02
 _PATIENCE_S = 5.0
 # Images that are answered at a time while a mistake is looked for.
 _BATCH = 250
+_CHOOSE = "Choose what goes into the network, as the reader framed it; – is ink that was refused."
+_NONE_FOUND = "Digits that are found on a photo, or drawn in the tab Read, stand here."
 # What may stand at each side besides the runs of the folder.
 _FIRST = {TRAINED: "The training here", SHIPPED: "The shipped reader"}
 _SECOND = {
@@ -69,9 +71,8 @@ class NetworkTab:
         page.on(self._ask_at_once, "generation", "state", "cursor", "settings")
         page.on(self._image_changed, "image")
         page.on(self._network_changed, "network")
-        page.on(self._glyphs_changed, "drawing", "photos", "corrected")
+        page.on(self._drawing_changed, "drawing")
         self._offering.ask(at_once=True)
-        self._glyphs_changed()
 
     def _build_images(self) -> None:
         at, n = self.looked_at, len(self._data)
@@ -87,16 +88,14 @@ class NetworkTab:
             self._photos = Command("From a photo", self._toggle_photos)
             Command("Empty sheet", lambda: at.show(np.zeros((28, 28), np.uint8), "A sheet without ink"))
         self._photos.props("aria-expanded=false")
-        with ui.element("div").classes("network-photos") as self._photo_box:
-            PhotoSource(self._page.own(Desk))
-            self._found = ui.label().classes("muted").props('role="status"')
-            self.glyphs = ExampleDigits("Found digits", self._open_glyph, size_px=52)
-        self._photo_box.set_visibility(False)
+        self.picker = GlyphPicker(self._page, at)
 
     def _build_networks(self) -> None:
         page = self._page
         with ui.element("div").classes("toolbar network-choice"):
-            self._options = _FIRST, _SECOND
+            # The choice of runs is read later; another tab may have chosen one already.
+            chosen = {self.sides[0].choice: readers_of(page.trainer).name(self.sides[0].choice)}
+            self._options = _FIRST | (chosen if self.sides[0].choice not in _FIRST else {}), _SECOND
             self._networks = tuple(
                 ui.select(options, value=side.choice, label=label, on_change=change).classes("network-select")
                 for options, side, label, change in zip(
@@ -131,33 +130,11 @@ class NetworkTab:
             self._page.notify("Nothing is drawn yet. Draw a digit in the tab Read; it is shown here then.")
 
     def _toggle_photos(self) -> None:
-        is_open = not self._photo_box.visible
-        self._photo_box.set_visibility(is_open)
-        self._photos.props(f"aria-expanded={str(is_open).lower()}")
+        self._photos.props(f"aria-expanded={str(self.picker.toggle()).lower()}")
 
-    def _glyphs_changed(self) -> None:
-        at, drawn = self.looked_at, self._page.own(Desk).drawn
-        found = at.glyphs()
-        titles = [title_of(sheet, mark, is_drawing=sheet is drawn) for sheet, mark in found]
-        digits = [
-            Digit("–" if mark.value is None else str(mark.value), f"{title}: look inside")
-            for (_, mark), title in zip(found, titles, strict=True)
-        ]
-        words = "Choose what goes into the network, as the reader framed it; – is ink that was refused."
-        self._found.set_text(
-            words if found else "Digits that are found on a photo, or drawn in the tab Read, stand here."
-        )
-        images = [mark.image for _, mark in found if mark.image is not None]
-        self.glyphs.show(digits, side_by_side(images), says="Found digits")
-        self.glyphs.set_visibility(bool(found))
-        if at.is_drawn:
+    def _drawing_changed(self) -> None:
+        if self.looked_at.is_drawn:
             self._ask_at_once()
-
-    def _open_glyph(self, position: int) -> None:
-        found = self.looked_at.glyphs()
-        if position < len(found):
-            sheet, mark = found[position]
-            self.looked_at.open_mark(sheet, mark)
 
     async def _next_mistake(self) -> None:
         page, at = self._page, self.looked_at
@@ -307,3 +284,44 @@ class NetworkTab:
             self.view.run_method("likes", positions[0], found)
             return
         self.view.run_method("likes", positions[0], None)
+
+
+class GlyphPicker:
+    """Photos come in here, and what is found on them is chosen; built into the current container when first opened."""
+
+    def __init__(self, page: Page, looked_at: LookedAt) -> None:
+        self._page, self._looked_at = page, looked_at
+        self.digits: ExampleDigits | None = None
+        self._box = ui.element("div").classes("network-photos")
+        self._box.set_visibility(False)
+        page.on(self._draw, "drawing", "photos", "corrected")
+
+    def toggle(self) -> bool:
+        """Open or close it; tell whether it is open."""
+        is_open = not self._box.visible
+        if is_open and self.digits is None:
+            PROCESSES.start()  # so that the first photo does not wait for one
+            with self._box:
+                PhotoSource(self._page.own(Desk))
+                self._says = ui.label().classes("muted").props('role="status"')
+                self.digits = ExampleDigits("Found digits", self._choose, size_px=52)
+            self._draw()
+        self._box.set_visibility(is_open)
+        return is_open
+
+    def _draw(self) -> None:
+        if self.digits is None:
+            return
+        found, drawn = self._looked_at.glyphs(), self._page.own(Desk).drawn
+        self._says.set_text(_CHOOSE if found else _NONE_FOUND)
+        titles = [title_of(sheet, mark, is_drawing=sheet is drawn) for sheet, mark in found]
+        names = ["–" if mark.value is None else str(mark.value) for _, mark in found]
+        digits = [Digit(name, f"{title}: look inside") for name, title in zip(names, titles, strict=True)]
+        images = [mark.image for _, mark in found if mark.image is not None]
+        self.digits.show(digits, side_by_side(images), says="Found digits")
+        self.digits.set_visibility(bool(found))
+
+    def _choose(self, position: int) -> None:
+        found = self._looked_at.glyphs()
+        if position < len(found):
+            self._looked_at.show_mark(*found[position])
