@@ -239,7 +239,8 @@ def test_networks_of_different_layers_stand_beside_each_other_and_each_is_taken_
     before = page.locator(".arithmetic.of-0 h2").text_content()
     page.locator(".network.of-1 canvas[aria-label='dense, all 20 numbers']").focus()
     page.keyboard.press("ArrowRight")
-    assert_adds_up(page, seen("dense"), "dense", (1,), 1)
+    unit = int(page.locator(".arithmetic.of-1 h2").text_content().partition("number ")[2].partition(" ")[0])
+    assert_adds_up(page, seen("dense"), "dense", (unit,), 1)
     assert page.locator(".arithmetic.of-0 h2").text_content() == before
     wanted = 100 * (seen("dense").probabilities - seen("codelab").probabilities)
     assert gains(page, 1) == pytest.approx(wanted.tolist(), abs=0.051)
