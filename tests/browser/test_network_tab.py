@@ -217,8 +217,10 @@ def test_the_time_slider_shows_the_numbers_of_a_moment(opened: Callable[..., Any
 def test_what_speaks_for_an_answer_is_shown_when_asked_for(opened: Callable[..., Any]) -> None:
     page = opened()
     assert page.locator(".evidence figure").count() == 0
+    page.get_by_label("What it would become by the smallest change").select_option("Nine")
     page.get_by_role("button", name="Show what speaks for it").click()
     expect(page.locator(".evidence figure")).to_have_count(4)
+    expect(page.locator(".evidence figure").last).to_contain_text("What would make it Nine")
     expect(page.locator(".evidence h2")).to_contain_text("Test image 0 is")
     expect(page.get_by_role("button", name="Show what speaks for it")).not_to_have_attribute("aria-disabled", "true")
 

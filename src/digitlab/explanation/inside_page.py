@@ -51,12 +51,12 @@ def page_data(model: Sequential, inside: Inside) -> dict[str, Any]:
     }
 
 
-def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
+def evidence_of(model: Sequential, inside: Inside, target: int | None = None) -> list[dict[str, Any]]:
     """Return what speaks for the answer, and the smallest change that makes another one, each as a picture.
 
-    Each has a title, a sentence, and numbers in base64.
+    Each has a title, a sentence, and numbers in base64. ``target`` is the other answer; by default the next likely.
     """
-    rival = int(np.argsort(inside.probabilities)[-2])
+    rival = int(np.argsort(inside.probabilities)[-2]) if target is None else target
     answer, other = inside.class_names[inside.label], inside.class_names[rival]
     methods = [method for method in METHODS if method != "occlusion" or inside.image.ndim == 3]
     found = [attribute(model, inside.image, inside.label, method=method) for method in methods]
@@ -70,8 +70,9 @@ def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
     ]
     try:
         change = smallest_change(model, inside.image, rival)
-    except NetworkError:
-        return told  # its answer hardly depends on the pixels
+    except NetworkError as error:  # its answer hardly depends on the pixels
+        nothing = _numbers(np.zeros_like(_as_image(inside.image)))
+        return [*told, {"title": f"What would make it {other}", "says": str(error), "values": nothing}]
     says = (
         f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to "
         "white is 1. It tells how near the border to that answer is. Found by descent on the image; there may be "
