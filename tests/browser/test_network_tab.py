@@ -315,8 +315,6 @@ def test_a_digit_of_a_photo_goes_in_and_what_a_map_likes_best_is_shown(opened: C
 
 def test_a_mistake_of_the_evaluation_leads_into_the_network(opened: Callable[..., Any]) -> None:
     page = opened()
-    start(page)
-    expect(words(page)).to_contain_text("after batch 32.")
     page.get_by_role("tab", name="Evaluation").click()
     first = page.locator(".image-list:visible button[aria-expanded]").first
     first.focus()

@@ -16,7 +16,7 @@ from digitlab import __version__
 from digitlab.data.storage import replacing
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, StorageError
-from digitlab.explanation.attribution import LIKES, METHODS, attribute, favourite_input, smallest_change
+from digitlab.explanation.attribution import LIKES, METHODS, Attribution, attribute, favourite_input, smallest_change
 from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
 from digitlab.text import percent
@@ -63,7 +63,7 @@ def evidence_of(model: Sequential, inside: Inside, target: int | None = None) ->
     told: list[dict[str, Any]] = [
         {
             "title": f"{_TITLES[each.method]}: what speaks for {answer}",
-            "says": each.tells,
+            "says": each.tells + _sum_of(each),
             "values": _numbers(_as_image(each.values)),
         }
         for each in found
@@ -81,6 +81,13 @@ def evidence_of(model: Sequential, inside: Inside, target: int | None = None) ->
     values = _numbers(_as_image(change.image - inside.image))
     changed = _numbers(_as_image(change.image))
     return [*told, {"title": f"What would make it {other}", "says": says, "values": values, "image": changed}]
+
+
+def _sum_of(found: Attribution) -> str:
+    """Say what the pixels of a method give together, where that is to be the difference of two sums."""
+    if found.difference is None:
+        return ""
+    return f" Here they give {found.total:.3f} in all, and the sums differ by {found.difference:.3f}."
 
 
 def favourite_of(model: Sequential, position: int, channel: int) -> dict[str, Any]:
