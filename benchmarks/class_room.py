@@ -258,7 +258,8 @@ def class_told() -> list[str]:
     words = "{p50:.0f} ms in the median, {p95:.0f} ms at the 95th percentile and {max:.0f} ms at most (n = {n:,})"
     told = {name: words.format(**found[f"{name}_ms"]) for name in ("clicks", "starts", "first")}
     alone, seen, trained = (n_bytes / 2**20 for n_bytes in found["rss_bytes"].values())
-    seconds, machine = ", ".join(f"{one['seconds']:.1f} s" for one in found["rounds"]), found["machine"]
+    rounds, machine = found["rounds"], found["machine"]
+    seconds = ", ".join(f"{one['seconds']:.1f} s in which the server had {one['cores']:.2f} cores" for one in rounds)
     return [
         f"## A class of {found['rooms']}",
         f"{found['rooms']} pupils' websockets on {machine['cores']} cores, which the program that plays them shares, "
@@ -266,7 +267,7 @@ def class_told() -> list[str]:
         f"tab takes {told['clicks']}; {ALLOWED_MS} ms are allowed at the 95th percentile. Start, pressed by all at "
         f"once, takes {told['starts']}, and a tab's first showing, by all at once, {told['first']}. All pages, opened "
         f"at once, are there after {found['opened_s']:.1f} s. The server takes {alone:.0f} MiB alone, {seen:.0f} MiB "
-        f"with the pages, and {trained:.0f} MiB when all are trained. The load was {machine['load_1min']} when it "
+        f"with the pages, and {trained:.0f} MiB when all are trained. The load was {machine['load_1min']} before it "
         f"began. Made by `{found['command']}`.",
     ]
 
