@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from digitlab.evaluation.train import train
     from digitlab.explanation.attribution import answer_map, attribute, favourite_input, smallest_change
     from digitlab.explanation.inside import look_inside
+    from digitlab.explanation.step import take_step_apart
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import (
@@ -90,6 +91,7 @@ _HOMES = {
     "favourite_input": "explanation.attribution",
     "smallest_change": "explanation.attribution",
     "look_inside": "explanation.inside",
+    "take_step_apart": "explanation.step",
 }
 
 # What others have, and what to write here.
@@ -149,6 +151,7 @@ __all__ = [
     "read",
     "read_idx",
     "smallest_change",
+    "take_step_apart",
     "train",
     "write_idx",
 ]
