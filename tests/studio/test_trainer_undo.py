@@ -166,8 +166,9 @@ def test_a_run_that_was_gone_on_with_says_so_once(trainer, digits):
 
 
 def test_what_cannot_be_undone_is_told_and_nothing_changes(trainer):
-    with pytest.raises(RunError, match="Pause the training, and step one batch first"):
-        trainer.undo_step()
+    for act, words in ((trainer.undo_step, "step one batch first"), (lambda: trainer.try_rate(0.1), "Pause the train")):
+        with pytest.raises(RunError, match=words):
+            act()
     with paused_at(trainer, 2):
         for wrong in (0.0, float("nan"), "fast"):
             with pytest.raises(ConfigError):
@@ -176,8 +177,10 @@ def test_what_cannot_be_undone_is_told_and_nothing_changes(trainer):
         undo(trainer)
         with pytest.raises(RunError, match="no step to undo"):
             trainer.undo_step()  # one step, and not those before
-        with pytest.raises(RunError, match="no step to undo"):
-            trainer.try_rate(0.1)
+        trainer.try_rate(0.1)  # the batch is taken back already
+        wait(trainer, lambda: len(steps_of(trainer)) == 2)
+        assert steps_of(trainer)[-1].learning_rate == 0.1
+        undo(trainer)
         assert trainer.learning_rate == 0.001
 
 

@@ -14,8 +14,8 @@ from digitlab.values import Value
 
 #: What an optimizer makes of a gradient g at step t.
 ADAM_FORMULA = (
-    "change = −rate × m̂ / (√v̂ + ε̂), where m = β₁ × m + (1 − β₁) × g, v = β₂ × v + (1 − β₂) × g², m̂ = m / (1 − β₁ᵗ), "
-    "v̂ = v / (1 − β₂ᵗ), ε̂ = ε / √(1 − β₂ᵗ)"
+    "m = β₁ × m + (1 − β₁) × g; v = β₂ × v + (1 − β₂) × g²; m̂ = m / (1 − β₁ᵗ); v̂ = v / (1 − β₂ᵗ); "
+    "change = −rate × m̂ / (√v̂ + ε′) with ε′ = ε / √(1 − β₂ᵗ)"
 )
 SGD_FORMULA = "change = −rate × g"
 MOMENTUM_FORMULA = "change = velocity = momentum × velocity − rate × g"

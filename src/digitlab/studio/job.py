@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from bisect import bisect_right
+from collections.abc import Sequence
 from contextlib import closing, suppress
 
 import numpy as np
@@ -140,7 +141,8 @@ class Job:
         speed: float | None = None,
     ) -> None:
         self.session, self.config, self.recording = session, config, recording
-        self.generation, self.owner = generation, owner
+        self.generation = self.began = generation
+        self.owner = owner
         self.state, self.message = "idle", ""
         self.records: list[Record] = []
         self.n_forgotten = 0
@@ -152,6 +154,7 @@ class Job:
         self._batches_left: int | None = None  # before it pauses; None for no pause
         self._rate: float | None = None  # from the next batch on
         self._stands: Position | None = None  # before a batch that is trained by itself
+        self._rates_before: Sequence[tuple[int, float]] = ()
         self._is_undoing = self._is_trying = False
         self._batch_began = -math.inf
         recording.add(session.progress.step, session.model.runner.parameters)
@@ -203,11 +206,13 @@ class Job:
         self._changed.notify_all()
 
     def try_rate(self, rate: float) -> None:
-        """Take it back, and train it with another rate."""
-        if self.can_undo:
-            self.set_learning_rate(rate)
-        self.undo()
+        """Take it back, unless it is, and train it with another rate."""
+        if self.state != "paused" or self._batches_left:
+            raise RunError("A rate is tried with one batch. Pause the training first.")
+        self.set_learning_rate(rate)
+        self._is_undoing = self.can_undo
         self._batches_left, self._is_trying = 1, True
+        self._changed.notify_all()
 
     def set_speed(self, batches_per_s: float | None) -> None:
         """Train so many batches a second, at most."""
@@ -277,8 +282,8 @@ class Job:
             return False
         # Batches that follow each other are not taken back, and cost nothing for it.
         self._stands = position_of(self.session) if is_single and not self.session.is_finder else None
-        if self._stands is not None and self._is_trying:
-            self._stands.progress.rates = rates  # a rate that is tried is undone with the step
+        # A rate that is tried is undone with the step, and one that was set before it is not.
+        self._rates_before = rates if self._is_trying else self.session.progress.rates
         self._is_trying = False
         self._batch_began = time.monotonic()
         return True
@@ -300,8 +305,8 @@ class Job:
 
     def _go_back(self, position: Position) -> None:
         """Take the last batch back, with its record and that of the epoch that it ended."""
-        go_back(self.session, position)
-        progress = position.progress
+        progress = dataclasses.replace(position.progress, rates=self._rates_before)
+        go_back(self.session, dataclasses.replace(position, progress=progress))
         self.recording.go_back(progress.step, position.runner.parameters)
         with self._changed:
             self.n_forgotten += len(self.records)

@@ -139,6 +139,11 @@ class Trainer:
         return self._job.generation
 
     @property
+    def began(self) -> int:
+        """The generation that this training began with: grows with every start and reset."""
+        return self._job.began
+
+    @property
     def config(self) -> TrainConfig:
         """The settings of the training; before the first one, the defaults."""
         return self._job.config
@@ -304,7 +309,7 @@ class Trainer:
             self._job.undo()
 
     def try_rate(self, rate: float) -> None:
-        """Take that batch back, and train it with another rate (its peak, where there is a schedule)."""
+        """Train that batch, taken back first, with another rate (its peak, where there is a schedule)."""
         with self._changed:
             self._job.try_rate(rate)
 

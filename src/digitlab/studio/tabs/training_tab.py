@@ -19,6 +19,7 @@ from digitlab.errors import DigitlabError, NetworkError, RunError, TrainingDiver
 from digitlab.network.architecture import Architecture
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.settings_form import SettingsForm
+from digitlab.studio.tabs.step_view import StepView
 from digitlab.studio.tabs.training_controls import Commands, SpeedControl, TimeTravel, TrainingProgress
 from digitlab.studio.trainer import Moment
 from digitlab.studio.widgets.card import Exports, Rows, card
@@ -47,6 +48,7 @@ def build_training_tab(page: Page) -> None:
                 SpeedControl(page)
             TrainingProgress(page)
             TimeTravel(page)
+        StepView(page)
         with card("Settings", help="optimizer", classes="training-settings"):
             form.build()
         with ui.element("div").classes("training-charts"):
