@@ -17,24 +17,27 @@ function figure(value, digits = 7) {
   return minus(`${scaled} × 10`) + raised(exponent);
 }
 
-/** Numbers that are added, in one power of ten and with so many digits that what is shown adds up to the sum shown. */
-function added(terms, sum, least = 4) {
+/**
+ * Rows of a name and a number as figures that add up to the sum's, in one power of ten. What is left over, because the
+ * engine adds in float32, is a row of its own where it can be seen.
+ */
+function addedUp(rows, sum, least = 4, hasRest = false) {
+  const terms = rows.map(([, value]) => value);
   const most = Math.max(Math.abs(sum), ...terms.map(Math.abs));
   const exponent = most > 0 && most < 1e-3 ? Math.floor(Math.log10(most)) : 0;
   const scaled = [...terms, sum].map((value) => value / 10 ** exponent);
   const whole = scaled.pop();
   // As many figures of the largest as are worth reading.
   const first = Math.max(least, most > 0 && !exponent ? 3 - Math.floor(Math.log10(most)) : 0);
-  let best = [first + 4, first + 2];
-  search: for (let few = first; few < first + 4; few++)
+  for (let few = first; few < first + 4; few++)
     for (let many = few; many < few + 3; many++) {
       const total = scaled.reduce((so, term) => so + Number(term.toFixed(many)), 0);
-      if (total.toFixed(few) === whole.toFixed(few)) {
-        best = [many, few];
-        break search;
-      }
+      const isLast = hasRest && few === first + 3 && many === few + 2;
+      if (total.toFixed(few) !== whole.toFixed(few) && !isLast) continue;
+      const unit = exponent ? `in units of 10${raised(exponent)}` : "";
+      return { unit, rows: rows.map(([name], k) => [name, nice(scaled[k], many)]), sum: nice(whole, few) };
     }
-  return { unit: exponent ? `in units of 10${raised(exponent)}` : "", terms: scaled.map((term) => nice(term, best[0])), sum: nice(whole, best[1]) };
+  return addedUp([...rows, ["float32 rounding", sum - terms.reduce((so, term) => so + term, 0)]], sum, least, true);
 }
 
 export default {
@@ -48,11 +51,11 @@ export default {
       <section aria-label="Every filter in this step">
         <div class="legend">
           <span class="key less"><i></i>less than 0</span><span class="key none"><i></i>0</span><span class="key more"><i></i>more than 0</span>
-          <label class="choice">Layer <select ref="layer" @change="look({ layer: Number($event.target.value), first: 0 })">
+          <label class="choice">Layer <select ref="layer" aria-label="Layer" @change="look({ layer: Number($event.target.value), first: 0 })">
             <option v-for="(layer, k) in layers" :key="k" :value="k">{{ layer.name }}: {{ layer.n_weights.toLocaleString("en") }} weights</option></select></label>
-          <label class="choice" v-if="own && own.n_read > 1">Of the maps that are read, <select ref="read" @change="look({ read: Number($event.target.value) })">
+          <label class="choice" v-if="own && own.n_read > 1">Of the maps that are read, <select ref="read" aria-label="Which map is read" @change="look({ read: Number($event.target.value) })">
             <option v-for="k in own.n_read" :key="k" :value="k - 1">map {{ k - 1 }}</option></select></label>
-          <label class="choice" v-if="own && maps && own.n_units > maps.n">{{ unitWord(true) }} <select ref="first" @change="look({ first: Number($event.target.value) })">
+          <label class="choice" v-if="own && maps && own.n_units > maps.n">{{ unitWord(true) }} <select ref="first" aria-label="Which are shown" @change="look({ first: Number($event.target.value) })">
             <option v-for="k in Math.ceil(own.n_units / maps.n)" :key="k" :value="(k - 1) * maps.n">{{ (k - 1) * maps.n }} to {{ Math.min(own.n_units, k * maps.n) - 1 }}</option></select></label>
         </div>
         <div class="step-maps" ref="maps" role="group" aria-label="Weights before and after, their gradients and changes"></div>
@@ -261,10 +264,12 @@ export default {
         this.canvases[this.focused].find(({ canvas }) => canvas.tabIndex === 0)?.canvas.focus({ preventScroll: true });
         this.focused = undefined;
       }
+      Object.assign(this.$el.dataset, { step: this.plan.step, told: Number(this.$el.dataset.told ?? 0) + 1 });
       this.said = `${told.layer}, ${where}: from ${figure(told.before)} to ${figure(told.after)}`;
     },
     /** A table whose rows add up to its foot. */
-    column(caption, rows, [sumName, sum], unit) {
+    column(caption, given, sumName, total, least) {
+      const { rows, sum, unit } = addedUp(given, total, least);
       const body = rows.map(([name, text]) => made("tr", {}, made("th", { scope: "row" }, name), made("td", { className: "term", textContent: text })));
       return made("div", {}, made("h3", { textContent: unit ? `${caption}, ${unit}` : caption }),
         made("table", { className: "column-sum", "aria-label": caption }, made("tbody", {}, ...body),
@@ -272,29 +277,20 @@ export default {
     },
     shares(told) {
       const others = told.n_shares - told.shares.length;
-      const values = [...told.shares.map(([, , , share]) => share), ...(others ? [told.other_shares] : [])];
-      // What the engine's float32 leaves over is told where it can be seen.
-      let shown = added(values, told.gradient);
-      const total = shown.terms.reduce((so, text) => so + Number(text.replace("−", "-")), 0);
-      const isShort = Math.abs(total - Number(shown.sum.replace("−", "-"))) > 0.6 * 10 ** -(shown.sum.split(".")[1]?.length ?? 0);
-      if (isShort) shown = added([...values, told.rounding], told.gradient);
-      const rows = told.shares.map(([image, label, answer], k) => {
+      const rows = told.shares.map(([image, label, answer, share], k) => {
         const button = made("button", { type: "button", className: "step-share", "aria-pressed": String(image === told.image), onclick: () => this.$emit("weight", { unit: told.unit, place: told.place, image }) },
           this.tile({ sprite: told.sprite, n: told.shares.length, at: k }), `${this.name(label)}${label === answer ? "" : `, not ${this.name(answer)}`}`);
         button.dataset.image = image;
-        return [button, shown.terms[k]];
+        return [button, share];
       });
-      if (others) rows.push([`the other ${others.toLocaleString("en")} images`, shown.terms[told.shares.length]]);
-      if (isShort) rows.push(["float32 rounding", shown.terms.at(-1)]);
-      return this.column("What each image gives", rows, ["gradient g", shown.sum], shown.unit);
+      if (others) rows.push([`the other ${others.toLocaleString("en")} images`, told.other_shares]);
+      return this.column("What each image gives", rows, "gradient g", told.gradient);
     },
     products(told) {
       const others = told.n_products - told.products.length;
-      const values = told.products.map(([, value, error]) => value * error);
-      const shown = added([...values, ...(others ? [told.other_products] : [])], told.share);
-      const rows = told.products.map(([place, value, error], k) => [`${place.length ? `row ${place[0]}, column ${place[1]}: ` : ""}${figure(value)} × ${figure(error)}`, shown.terms[k]]);
-      if (others) rows.push([`the other ${others.toLocaleString("en")} positions`, shown.terms[told.products.length]]);
-      return this.column("The chosen image: input × error", rows, ["its share", shown.sum], shown.unit);
+      const rows = told.products.map(([place, value, error]) => [`${place.length ? `row ${place[0]}, column ${place[1]}: ` : ""}${figure(value)} × ${figure(error)}`, value * error]);
+      if (others) rows.push([`the other ${others.toLocaleString("en")} positions`, told.other_products]);
+      return this.column("The chosen image: input × error", rows, "its share", told.share);
     },
     moves(told) {
       const { update, gradient, learning_rate, weight_decay, decay, change, before, after } = told;
@@ -318,11 +314,10 @@ export default {
       if (weight_decay) rows.push(["weight decay", `−${rate} × ${figure(weight_decay)} × ${figure(before)}`, decay]);
       const body = rows.map(([name, arithmetic, value]) => made("tr", {}, made("th", { scope: "row", textContent: name }), made("td", { className: "arithmetic-text", textContent: arithmetic }), made("td", { className: "term", textContent: figure(value) })));
       const parts = weight_decay ? [before, move, decay] : [before, move];
-      const shown = added(parts, after, 6);
       const names = ["before", update.momentum && !update.nesterov ? "velocity" : "change", "weight decay"];
       return made("div", { className: "sums" },
         made("div", {}, made("h3", { textContent: `What ${this.plan.optimizer} makes of it` }), made("div", { className: "step-wide" }, made("table", { className: "step-moves", "aria-label": `What ${this.plan.optimizer} makes of the gradient` }, made("tbody", {}, ...body)))),
-        this.column("The weight", parts.map((_, k) => [names[k], shown.terms[k]]), ["after", shown.sum], shown.unit));
+        this.column("The weight", parts.map((part, k) => [names[k], part]), "after", after, 6));
     },
   },
 };
