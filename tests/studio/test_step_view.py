@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ from digitlab.studio.tabs import step_view
 from digitlab.studio.tabs.step_view import StepView
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
-from tests.studio.steered import SMALL, paused_at, train
+from tests.studio.steered import SMALL, paused_at, same, train
 from tests.studio.visiting import User, until, visit
 
 LESSON = LessonLink(network="dense_baseline", tab="training")
@@ -110,7 +111,7 @@ def test_undoing_and_other_rates_on_the_same_batch_make_a_table(trainer: Trainer
         loss = tab.calls("show")[-1][0]["loss"]
         for n, rate in enumerate((0.02, 0.5), start=2):
             tab.view.rate.set_value(rate)
-            tab.view._try()
+            await tab.view._try()
             await until(lambda n=n, rate=rate: len(tab.table) == n and f"learning rate {rate:g}." in tab.words)
         assert [row[0] for row in tab.table] == ["0.001", "0.02", "0.5 (stands)"]
         assert {row[1] for row in tab.table} == {f"{loss:.4f}"}
@@ -123,7 +124,7 @@ def test_undoing_and_other_rates_on_the_same_batch_make_a_table(trainer: Trainer
         assert (tab.view.card.visible, tab.view.undo.enabled, tab.view.again.enabled) == (True, False, True)
         assert (trainer.step_done, trainer.learning_rate) == (1, 0.001)
         tab.view.rate.set_value(0.01)
-        tab.view._try()
+        await tab.view._try()
         await until(lambda: len(tab.table) == 4)
         await tab.step(3)
         assert len(tab.table) == 1  # another batch
@@ -144,6 +145,27 @@ def test_nothing_is_copied_or_computed_while_batches_follow_each_other(
         trainer.start(SMALL)
         await until(lambda: trainer.state == "finished" and tab.page.step == 12)
         assert (tab.view.card.visible, tab.sent) == (False, [])
+
+    look(trainer, scenario)
+
+
+def test_a_rate_that_would_end_the_training_is_told_and_not_tried(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(tab: Tab) -> None:
+        trainer.start(dataclasses.replace(SMALL, optimizer="sgd"), TINY, paused=True)
+        await tab.step(1)
+        told: list[str] = []
+        monkeypatch.setattr(tab.page, "notify", lambda sentence, *_, **__: told.append(sentence))
+        weights = trainer.moment().weights
+        monkeypatch.setattr("digitlab.engine.loop._MOST_LOSS", 1.0)  # as if it were hopeless
+        tab.view.rate.set_value(1e9)
+        await tab.view._try()
+        monkeypatch.undo()
+        assert "learning rate 1e+09" in told[0]
+        assert (trainer.state, trainer.step_done, trainer.can_undo) == ("paused", 1, True)
+        assert same(trainer.moment().weights, weights)
+        assert tab.view.again.enabled
 
     look(trainer, scenario)
 
@@ -183,7 +205,7 @@ def test_what_a_browser_makes_up_is_passed_over(trainer: Trainer) -> None:
         assert (len(tab.sent), tab.view._chosen) == (n, chosen)
         for rate in (None, 0, -1):
             tab.view.rate.value = rate
-            tab.view._try()
+            await tab.view._try()
         assert (trainer.step_done, trainer.can_undo) == (1, True)
 
     look(trainer, scenario)
@@ -198,7 +220,7 @@ def test_who_may_not_steer_sees_it_and_undoes_nothing(trainer: Trainer, monkeypa
             tab.view._follow()
             assert (tab.view.undo.enabled, tab.view.again.enabled) == (False, False)
             tab.view._undo()
-            tab.view._try()
+            await tab.view._try()
             assert trainer.can_undo
 
     look(trainer, scenario)

@@ -345,11 +345,14 @@ def take_step_apart(
     if session.finished or wanted > session.n_steps:
         raise InputError(f"The training ends with step {session.n_steps:,}; there is none after it.")
     position = position_of(session)
-    if learning_rate is not None:
-        rate = dataclasses.replace(session.config, learning_rate=learning_rate).learning_rate
-        rates = (*position.progress.rates, (position.progress.step, rate))
-        position = dataclasses.replace(position, progress=dataclasses.replace(position.progress, rates=rates))
-    return step_after(session, position)
+    return step_after(session, position if learning_rate is None else with_rate(session, position, learning_rate))
+
+
+def with_rate(session: TrainingSession, position: Position, learning_rate: float) -> Position:
+    """Return a session's position, with another learning rate from there on; ConfigError if there is no such rate."""
+    rate = dataclasses.replace(session.config, learning_rate=learning_rate).learning_rate
+    progress = dataclasses.replace(position.progress, rates=(*position.progress.rates, (position.progress.step, rate)))
+    return dataclasses.replace(position, progress=progress)
 
 
 def step_after(session: TrainingSession, position: Position) -> StepApart:

@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import ui
 
 from digitlab.errors import DigitlabError, InputError
-from digitlab.explanation.step import StepApart, step_after
+from digitlab.explanation.step import StepApart, step_after, with_rate
 from digitlab.explanation.step_frames import (
     IMAGES,
     Chosen,
@@ -28,6 +28,7 @@ from digitlab.studio.widgets.card import card
 from digitlab.studio.widgets.controls import Command, Scripted
 from digitlab.studio.widgets.tables import bar_table
 from digitlab.svg import Bar
+from digitlab.training.position import Position
 from digitlab.training.session import TrainingSession
 
 _GAP_S, _HURRIED_GAP_S = 0.1, 0.05
@@ -76,6 +77,8 @@ def _remembered(trainer: Trainer) -> Remembered:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
     key: tuple[int, int]
+    session: TrainingSession
+    position: Position
     apart: StepApart
     tries: list[Try]
 
@@ -146,7 +149,11 @@ class StepView:
             apart = trainer.own(_remembered).get(key, lambda: step_after(session, position))
             is_same = before is not None and before.apart.network == apart.network
             own = chosen if is_same else first_weight(apart)
-            return _Seen(key, apart, trainer.own(Tries).note(session, apart)), own, _drawn(apart, own)
+            return (
+                _Seen(key, session, position, apart, trainer.own(Tries).note(session, apart)),
+                own,
+                _drawn(apart, own),
+            )
 
         try:
             seen, self._chosen, drawn = await asyncio.to_thread(computed)
@@ -225,14 +232,18 @@ class StepView:
             with self._page.telling_errors():
                 self._page.trainer.undo_step()
 
-    def _try(self) -> None:
-        page = self._page
-        if page.may_steer and self.again.enabled:
-            with page.telling_errors():
-                rate = self.rate.value
-                if not isinstance(rate, int | float) or not 0 < rate < math.inf:
-                    raise InputError("Type a learning rate above 0, such as 0.01, and try it then.")
-                page.trainer.try_rate(float(rate))
+    async def _try(self) -> None:
+        page, seen, rate = self._page, self._seen, self.rate.value
+        if seen is None or not page.may_steer or not self.again.enabled:
+            return
+        self.again.set_enabled(False)
+        with page.telling_errors():
+            if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+                raise InputError("Type a learning rate above 0, such as 0.01, and try it then.")
+            # A step that makes the weights no numbers would end the training, and could not be undone.
+            await asyncio.to_thread(step_after, seen.session, with_rate(seen.session, seen.position, float(rate)))
+            page.trainer.try_rate(float(rate))
+        self._follow()
 
 
 def _drawn(apart: StepApart, chosen: Chosen) -> tuple[dict[str, Any], ...]:
