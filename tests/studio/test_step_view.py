@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,6 +167,32 @@ def test_a_rate_that_would_end_the_training_is_told_and_not_tried(
         assert (trainer.state, trainer.step_done, trainer.can_undo) == ("paused", 1, True)
         assert same(trainer.moment().weights, weights)
         assert tab.view.again.enabled
+
+    look(trainer, scenario)
+
+
+def test_a_step_that_is_undone_before_it_is_shown_is_shown_as_undone(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked, is_undone = threading.Event(), threading.Event()
+
+    def slowly(*taken: Any) -> Any:
+        is_asked.set()
+        assert is_undone.wait(60)
+        return step_after(*taken)
+
+    monkeypatch.setattr(step_view, "step_after", slowly)
+
+    async def scenario(tab: Tab) -> None:
+        trainer.start(SMALL, TINY, paused=True)
+        trainer.step()
+        await until(is_asked.is_set)
+        trainer.undo_step()
+        await until(lambda: trainer.step_done == 0)
+        is_undone.set()
+        await until(lambda: "Batch 1 is undone" in tab.words)
+        assert (tab.view.card.visible, tab.view.undo.enabled) == (True, False)
+        assert len(tab.calls("show")) == 1
 
     look(trainer, scenario)
 

@@ -163,7 +163,7 @@ class StepView:
             self._words.set_text(f"This step is not taken apart. {error}")
             self._show(is_apart=False)
             return
-        if page.is_open and trainer.single_step is not None:
+        if page.is_open:
             self._words.set_text(_told(seen.apart, session))
             self._advice.set_text((_PEAK if session.config.schedule != "constant" else "") + _ADVICE)
             if self.rate.value is None:
@@ -172,7 +172,7 @@ class StepView:
             if self._is_ready:
                 self.picture.run_method("show", *drawn)
             self._show(is_apart=True)
-        self._follow()
+            self._follow()  # it may have been undone meanwhile
 
     def _show(self, *, is_apart: bool) -> None:
         self.card.set_visibility(True)
