@@ -9,7 +9,7 @@ import pytest
 
 from digitlab.errors import ConfigError, RunError
 from digitlab.explanation.step import step_after
-from digitlab.runs.run import HISTORY
+from digitlab.runs.run import CONFIG, HISTORY
 from digitlab.studio.job import Recording
 from digitlab.studio.trainer import Trainer
 from digitlab.training.position import position_of
@@ -104,6 +104,7 @@ def test_an_undone_step_leaves_no_record_and_another_rate_takes_its_place(traine
         assert trainer.learning_rate == 0.01
         undo(trainer)
         assert trainer.learning_rate == 0.001
+        assert "steering" not in trainer.run.read_json(CONFIG)
         step(trainer)
         trainer.try_rate(0.02)
         trainer.resume()
@@ -115,6 +116,7 @@ def test_an_undone_step_leaves_no_record_and_another_rate_takes_its_place(traine
             session.set_learning_rate(0.02)
     assert same(trainer.moment().weights, session.model.get_weights())
     assert trainer.run.info().changes == ("learning rate 0.02 from batch 3",)
+    assert trainer.run.read_json(CONFIG)["steering"] == [{"kind": "learning rate", "step": 2, "learning_rate": 0.02}]
     repeated = TrainingSession.repeat(trainer.run, digits)
     list(repeated.records())
     assert same(repeated.model.get_weights(), trainer.moment().weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import threading
@@ -10,6 +9,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,7 +223,7 @@ class Job:
         """Use another rate from the next batch on; the peak, where there is a schedule."""
         if not self.is_active:
             raise RunError("Nothing is being trained now; set the learning rate and start a training.")
-        self._rate = dataclasses.replace(self.session.config, learning_rate=rate).learning_rate
+        self._rate = self.session.checked_rate(rate)
 
     def _run(self) -> None:
         began_at = len(self.records)
@@ -305,8 +305,8 @@ class Job:
 
     def _go_back(self, position: Position) -> None:
         """Take the last batch back, with its record and that of the epoch that it ended."""
-        progress = dataclasses.replace(position.progress, rates=self._rates_before)
-        go_back(self.session, dataclasses.replace(position, progress=progress))
+        progress = replace(position.progress, rates=self._rates_before)
+        go_back(self.session, replace(position, progress=progress))
         self.recording.go_back(progress.step, position.runner.parameters)
         with self._changed:
             self.n_forgotten += len(self.records)
