@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from digitlab.explanation.step import StepApart, WeightStep
 
 _SHOWN_TERMS = 8
+_UNTRAINED = "untrained"
 
 
 def explain(
@@ -42,6 +43,7 @@ def explain(
     step: int | None = None,
     learning_rate: float | None = None,
     weight: str | None = None,
+    beside: str | None = None,
     invert: Flag = False,
     pixels: Pixels = None,
     network: StateNetwork = None,
@@ -69,6 +71,9 @@ def explain(
     weight
         The weight of the step whose change is taken apart, as layer and place: conv2d:2,1,0,3 is row, column, input
         channel and filter, dense:17,4 input and unit, and conv2d:3 a bias.
+    beside
+        What stands beside it on the page, for the same image: another run, a model file, or "untrained" for the
+        network as it was before its training.
     invert
         The picture has dark ink on bright ground: turn it round.
     pixels
@@ -84,8 +89,8 @@ def explain(
     if (image is None) == (step is None):
         raise InputError("Name an image to explain, or a step with --step; one of the two.")
     if step is not None:
-        if html is not None:
-            raise InputError("--html writes an image's way through the network; leave it out with --step.")
+        if html is not None or beside is not None:
+            raise InputError("--html and --beside show an image's way through a network; leave them out with --step.")
         _explain_step(run, step, learning_rate, weight, out, as_json=as_json)
         return
     if learning_rate is not None or weight is not None:
@@ -104,8 +109,13 @@ def explain(
         raise InputError(model.sentence())
     shown, title = _image(run, out, image, predictor, invert=invert)
     inside = look_inside(model, shown)
+    if beside is not None and html is None:
+        raise InputError("Two networks stand beside each other on a page; name the file to write with --html.")
     if html is not None:
-        write_inside_page(model, inside, html, title)
+        other = None if beside is None else _beside(beside, run, out, model)
+        ways = None if other is None else (other, look_inside(other, shown))
+        names = _names(run, beside) if beside is not None else ("", "")
+        write_inside_page(model, inside, html, title, beside=ways, names=names)
     if as_json:
         print_json(inside.to_dict())
         return
@@ -146,6 +156,28 @@ def _image(
         raise DataError(f"{image} is not 28 x 28 pixels of grey. {predictor.why_not}")
     options = ReadingOptions(invert="always" if invert else "auto")
     return predictor.reader.framed_digit(path, options), path.name
+
+
+def _beside(beside: str, run: str, out: Path, model: Sequential) -> Sequential:
+    """Return the network that stands beside the first."""
+    from digitlab.engine.sequential import Sequential
+    from digitlab.network.formats.files import is_model_file
+    from digitlab.reading.predictor import Predictor
+    from digitlab.runs.listing import find_run
+
+    if beside != _UNTRAINED:
+        other: Any = Predictor(beside, out).model
+        if not isinstance(other, Sequential):
+            raise InputError(other.sentence())
+        return other
+    if is_model_file(run):
+        raise InputError("Only a run knows how its network was before the training; name a run, or another model file.")
+    seed = find_run(run, out).info().seed
+    return Sequential.from_architecture(model.architecture, seed=seed, class_names=model.class_names)
+
+
+def _names(run: str, beside: str) -> tuple[str, str]:
+    return ("Trained", "Before its training") if beside == _UNTRAINED else (Path(run).name, Path(beside).name)
 
 
 def _layers_table(inside: Inside) -> Table:
