@@ -1,13 +1,18 @@
-"""``digitlab runs`` and ``digitlab compare``: what runs there are, and which of two reads better."""
+"""``digitlab runs`` and ``digitlab compare``: runs listed, named, noted, deleted; which of two is better."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cyclopts import App
+
 from digitlab.cli.terminal import (
     AsJson,
+    Flag,
     Pixels,
     StateNetwork,
     WholeNumber,
@@ -22,10 +27,12 @@ from digitlab.cli.terminal import (
     stderr,
     stdout,
 )
+from digitlab.errors import ConfigError
 from digitlab.text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from digitlab.evaluation.comparison import Comparison
     from digitlab.runs.run import DamagedRun, RunInfo
@@ -58,7 +65,116 @@ def runs(*, out: Path = Path("runs"), as_json: AsJson = False) -> None:
                 say_error(f"{one.name}: {one.problem}")
     else:
         say(f"There are no runs in {out} yet. Train one with:")
-        show_command(stderr(), "digitlab train" + ("" if out == Path("runs") else f" --out {out}"))
+        show_command(stderr(), f"digitlab train{_where(out)}")
+
+
+def name_run(run: str, title: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Give a run a title, which stands wherever runs are listed; commands go on calling it by its name.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder, or "latest".
+    title
+        At most 80 characters; "" takes the title away.
+    out
+        The folder of runs.
+    as_json
+        Print the run's title and note as one JSON object.
+    """
+    from digitlab.runs.listing import find_run
+
+    found = find_run(run, out)
+    label = found.annotate(title=title)
+    if as_json:
+        print_json(label.to_dict())
+    else:
+        say(f"{found.name} is called {label.title!r}." if label.title else f"{found.name} has no title.")
+
+
+def note_run(run: str, note: str | None = None, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Write down what should be remembered of a run; without a note, print the one that it has.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder, or "latest".
+    note
+        At most 2,000 characters, instead of the note that it has; "" takes it away.
+    out
+        The folder of runs.
+    as_json
+        Print the run's title and note as one JSON object.
+    """
+    from digitlab.runs.listing import find_run
+
+    found = find_run(run, out)
+    label = found.label if note is None else found.annotate(note=note)
+    if as_json:
+        print_json(label.to_dict())
+    elif note is None and label.note:
+        stdout().print(label.note)
+    else:
+        say(f"The note of {found.name} is kept." if label.note else f"{found.name} has no note.")
+
+
+def delete_runs(run: str, /, *more: str, yes: Flag = False, out: Path = Path("runs")) -> None:
+    """Delete runs, after asking; the last 20 can be brought back with digitlab runs restore.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder.
+    more
+        Others.
+    yes
+        Do not ask.
+    out
+        The folder of runs.
+    """
+    from digitlab.runs.listing import find_run
+    from digitlab.runs.trash import delete_run, what_is_lost
+
+    found = [find_run(name, out) for name in dict.fromkeys((run, *more))]
+    told = [f"{one.label.of(one.name)}: {what_is_lost(one)}" for one in found]
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody can be asked here whether to delete. Add --yes to delete without a question.")
+        for line in told:
+            say(line)
+        say(f"Delete {'it' if len(found) == 1 else f'these {len(found)} runs'}? y for yes, anything else for no:")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            say("Nothing is deleted.")
+            return
+    for one in found:
+        delete_run(one)
+        say(f"{one.name} is deleted. Bring it back with:")
+        show_command(stderr(), f"digitlab runs restore {one.name}{_where(one.path.parent)}")
+
+
+def restore(run: str, /, *, out: Path = Path("runs")) -> None:
+    """Bring back a run that was deleted, one of the last 20.
+
+    Parameters
+    ----------
+    run
+        Its name.
+    out
+        The folder of runs.
+    """
+    from digitlab.runs.trash import restore_run
+
+    say(f"{restore_run(run, out).path} is back.")
+
+
+def _where(out: Path) -> str:
+    return "" if out == Path("runs") else f" --out {shlex.quote(str(out))}"
+
+
+#: The command with its verbs.
+RUNS = App(name="runs", default_command=runs)
+for _verb, _name in ((name_run, "name"), (note_run, "note"), (delete_runs, "delete"), (restore, "restore")):
+    RUNS.command(_verb, name=_name)
 
 
 def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
@@ -76,10 +192,10 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
         table.add_column("On the way", overflow="fold")
     for info in runs:
         if isinstance(info, DamagedRun):
-            table.add_row(shown(info.name), Text("damaged", style="red"))
+            table.add_row(_called(info.name, info.title), Text("damaged", style="red"))
             continue
         table.add_row(
-            shown(info.name),
+            _called(info.name, info.title),
             Text(info.status, style=_STYLES.get(info.status, "dim")),
             *([info.network] if is_wide else []),
             f"{info.epochs_done}/{info.epochs}",
@@ -88,6 +204,13 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
             *(["\n".join(info.on_the_way)] if is_steered else []),
         )
     return table
+
+
+def _called(name: str, title: str) -> Text:
+    """Return a run's title, and below it the name by which commands call it."""
+    from rich.text import Text
+
+    return Text.assemble(shown(title), "\n", (shown(name), "dim")) if title else Text(shown(name))
 
 
 def compare(

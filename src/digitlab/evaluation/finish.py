@@ -136,6 +136,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     page = render_report(
         ReportInput(
             title=run.name,
+            label=run.label,
             note=_note(architecture, data, evaluation),
             # What was changed on the way is in no command but this.
             command=run.repeat_command() if info.changes else str(description.get("command", "")),

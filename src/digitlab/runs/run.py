@@ -12,6 +12,7 @@
       evaluation.json     written by the evaluation, never by training
       timings.json        seconds that every stage took
       report.html         everything above, for people
+      label.json          a title and a note, where somebody gave it one
 
 Files are replaced as a whole or not at all; only the history grows.
 """
@@ -49,6 +50,7 @@ from digitlab.runs.history import (
     read_records,
     too_many_changes,
 )
+from digitlab.runs.label import LABEL, Label, read_label, write_label
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
@@ -56,7 +58,7 @@ MODEL, STATE, START = "model.safetensors", "state.safetensors", "start.safetenso
 EVALUATION, TIMINGS, REPORT = "evaluation.json", "timings.json", "report.html"
 
 #: All of them.
-FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS, REPORT)
+FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS, REPORT, LABEL)
 
 # The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
 _MOST_BYTES = 2**22
@@ -74,7 +76,7 @@ class RunInfo(Value):
     resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
     fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
     ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing. ``problem`` is a
-    sentence where its evaluation is there and damaged.
+    sentence where its evaluation is there and damaged. ``title`` and ``note`` are what people gave it, or empty.
     """
 
     name: str
@@ -89,6 +91,8 @@ class RunInfo(Value):
     changes: tuple[str, ...] = ()
     resumed_after: tuple[int, ...] = ()
     problem: str = ""
+    title: str = ""
+    note: str = ""
 
     @property
     def on_the_way(self) -> tuple[str, ...]:
@@ -98,11 +102,13 @@ class RunInfo(Value):
 
 @dataclass(frozen=True, slots=True)
 class DamagedRun(Value):
-    """A run of which nothing can be told but why; ``problem`` is a sentence."""
+    """A run of which nothing can be told but why, and what people call it; ``problem`` is a sentence."""
 
     name: str
     path: str
     problem: str
+    title: str = ""
+    note: str = ""
 
 
 class Run:
@@ -129,6 +135,35 @@ class Run:
         from digitlab.notebook import run_html
 
         return run_html(self)
+
+    @property
+    def label(self) -> Label:
+        """The title and the note that people gave it; empty where they gave none."""
+        return read_label(self.path)
+
+    def annotate(self, *, title: str | None = None, note: str | None = None) -> Label:
+        """Give it a title or a note, which stand wherever runs are listed; its name stays what commands call it.
+
+        Parameters
+        ----------
+        title : str, optional
+            At most 80 characters on one line; an empty one takes the title away. None leaves it.
+        note : str, optional
+            At most 2,000 characters; an empty one takes the note away. None leaves it.
+
+        Returns
+        -------
+        Label
+            What it has now, without characters that cannot be seen.
+
+        Raises
+        ------
+        RunError
+            If a text is too long, or the run is gone.
+        StorageError
+            If it cannot be written; then nothing has changed.
+        """
+        return write_label(self.path, title, note)
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> Run:
@@ -271,6 +306,7 @@ class Run:
 
     def info(self) -> RunInfo:
         """Summarise the run for a list; RunError if its settings or history are damaged."""
+        label = self.label
         description = self.read_json(CONFIG)
         config = self._settings_in(description)
         epochs: list[EpochRecord] = []
@@ -294,6 +330,8 @@ class Run:
         is_known = isinstance(accuracy, float) and 0 <= accuracy <= 1
         return RunInfo(
             name=self.name,
+            title=label.title,
+            note=label.note,
             path=str(self.path),
             status=_status(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE)),
             network=config["network"],
