@@ -452,3 +452,14 @@ def fair_pair(
             if a.settings == b.settings:
                 return a, b, True
     return (first[0] if first else None), (second[0] if second else None), False
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Return what a run was made with, by name and for people, as far as that can be told without its weights."""
+    description, info = run.read_json(CONFIG), _info(run)
+    data = description.get("data")
+    settings = {name: value for name, value in run.settings().items() if name not in _IRRELEVANT}
+    if isinstance(data, Mapping):
+        settings |= {"data": data.get("source"), "data digest": data.get("digest")}
+    changes = "; ".join(info.changes) if info is not None else ""
+    return settings | _layers(description.get("network")) | {"changed on the way": changes or None}

@@ -68,17 +68,21 @@ class TrainingCharts:
         exports = Exports(png=self._png, svg=self._svg, csv=self._rows)
         name = "Batch" if x == "step" else "Epoch"
         with card(title, help=name.lower(), exports=exports), ui.element("div").classes("chart-pair"):
-            self.loss = self._chart(name, f"Loss of every {name.lower()}", "loss", "val_loss")
-            self.accuracy = self._chart(name, f"Accuracy of every {name.lower()}", "acc", "val_acc", y_max=1.0)
+            self.loss = self._chart(name, "Loss (nats)", f"Loss of every {name.lower()}", "loss", "val_loss")
+            self.accuracy = self._chart(
+                name, "Accuracy", f"Accuracy of every {name.lower()}", "acc", "val_acc", y_max=1.0
+            )
         page.on_records(self.append)
         page.on(self.restart, "generation")
         page.on(self.look_at, "cursor")
         if page.cursor is not None:
             self.look_at()
 
-    def _chart(self, x_name: str, label: str, name: str, val_name: str, y_max: float | None = None) -> LiveChart:
+    def _chart(
+        self, x_name: str, y_name: str, label: str, name: str, val_name: str, y_max: float | None = None
+    ) -> LiveChart:
         curves = [Curve(name), Curve(val_name, "--series-2", marked=True)]
-        chart = LiveChart(self._page, label, curves, x_name=x_name, x_max=self._x_max(), y_max=y_max)
+        chart = LiveChart(self._page, label, curves, x_name=x_name, y_name=y_name, x_max=self._x_max(), y_max=y_max)
         return chart.on_pick(self._pick)
 
     def restart(self) -> None:
