@@ -18,6 +18,7 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, NetworkError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.studio.page import Page
+from digitlab.studio.tabs.ghost import Ghost
 from digitlab.studio.tabs.settings_form import SettingsForm
 from digitlab.studio.tabs.training_controls import Commands, SpeedControl, TimeTravel, TrainingProgress
 from digitlab.studio.trainer import Moment
@@ -50,6 +51,7 @@ def build_training_tab(page: Page) -> None:
         with card("Settings", help="optimizer", classes="training-settings"):
             form.build()
         with ui.element("div").classes("training-charts"):
+            page.own(Ghost).build()
             TrainingCharts(page, "onBatchEnd", StepRecord, "step", lambda: page.trainer.n_steps)
             TrainingCharts(page, "onEpochEnd", EpochRecord, "epoch", lambda: page.trainer.config.epochs)
         with ui.element("div").classes("training-views"):
@@ -75,6 +77,7 @@ class TrainingCharts:
         page.on_records(self.append)
         page.on(self.restart, "generation")
         page.on(self.look_at, "cursor")
+        page.own(Ghost).on_change(self._draw_behind)
         if page.cursor is not None:
             self.look_at()
 
@@ -84,6 +87,11 @@ class TrainingCharts:
         curves = [Curve(name), Curve(val_name, "--series-2", marked=True)]
         chart = LiveChart(self._page, label, curves, x_name=x_name, y_name=y_name, x_max=self._x_max(), y_max=y_max)
         return chart.on_pick(self._pick)
+
+    def _draw_behind(self) -> None:
+        ghost, of_epochs = self._page.own(Ghost), self._x == "epoch"
+        ghost.behind(self.loss, {"loss": "loss", "val_loss": "val_loss"}, of_epochs=of_epochs)
+        ghost.behind(self.accuracy, {"accuracy": "acc", "val_accuracy": "val_acc"}, of_epochs=of_epochs)
 
     def restart(self) -> None:
         """Begin anew, for another training."""
