@@ -379,6 +379,7 @@ export default {
       const behind = this.behind.curves.map((one) => ({
         ...curve,
         id: `behind ${one.i}`,
+        z: 2,
         name: `${one.name}: ${this.behind.name}`,
         color: this.color(one.color),
         lineStyle: { width: 2, type: BEHIND, opacity: PALE },

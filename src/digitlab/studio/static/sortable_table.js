@@ -43,8 +43,8 @@ export default {
               <template v-for="part in cell.parts ?? [cell]">
                 <button v-if="part.kind === 'button'" type="button" :class="['in-cell', part !== cell && part.look]" :aria-label="part.says"
                   @click="act(row, part)">{{ part.text }}</button>
-                <label v-else-if="part.kind === 'check'" class="check"><input type="checkbox" :checked="part.is_on" :aria-label="part.says"
-                  @change="check(row, part, $event.target)"><b class="run-letter" :data-letter="part.text" v-if="part.text">{{ part.text }}</b></label>
+                <label v-else-if="part.kind === 'check'" class="check"><input type="checkbox" :checked="part.is_on" :disabled="part.is_off" :aria-label="part.says"
+                  @change="act(row, part)"><b class="run-letter" :data-letter="part.text" v-if="part.text">{{ part.text }}</b></label>
                 <a v-else-if="part.kind === 'link'" :href="at(part.href)" target="_blank" rel="noopener" :aria-label="part.says">{{ part.text }}</a>
                 <input v-else-if="part.kind === 'line'" class="over" :value="typed(row, part)" v-bind="field(part)" @input="type(row, part, $event)" @change="save(row, part, $event)" @keydown="key(part, $event)" @blur="draft = null">
                 <textarea v-else-if="part.kind === 'lines'" class="over" rows="1" :value="typed(row, part)" v-bind="field(part)" @input="type(row, part, $event)" @change="save(row, part, $event)" @keydown="key(part, $event)" @blur="draft = null"></textarea>
@@ -71,11 +71,6 @@ export default {
     },
     act(row, cell) {
       this.$emit("act", { row: row.key, action: cell.action });
-    },
-    // Whether it is on is for the server to say; it may be one too many.
-    check(row, cell, input) {
-      input.checked = Boolean(cell.is_on);
-      this.act(row, cell);
     },
     field({ hint, most, says }) {
       return { placeholder: hint, maxlength: most, "aria-label": says, autocomplete: "off", spellcheck: false };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from digitlab.evaluation.overlay import MOST_RUNS
 from digitlab.runs.label import LONGEST_NOTE, LONGEST_TITLE
 from digitlab.studio.run_list import RunLine, report_url
 from digitlab.studio.tabs.overlay_view import LETTERS
@@ -59,7 +60,8 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
         problem = Cell(line.problem, order=None, look="error long-text", span=2)
         cells = (Cell(""), _name(line), Cell("damaged"), problem, nothing, began, nothing, nothing, _actions(delete))
         return Row(name, cells)
-    check = Cell(letter, kind="check", action="compare", says=f"Compare {name}", is_on=bool(letter))
+    is_full = not letter and len(chosen) == MOST_RUNS
+    check = Cell(letter, kind="check", action="compare", says=f"Compare {name}", is_on=bool(letter), is_off=is_full)
     status = (Cell(state or info.status), Cell(f"{info.epochs_done}/{info.epochs} epochs", look="muted"))
     network = (Cell(info.network), Cell(f"seed {info.seed}", look="muted"))
     cells = (
@@ -69,8 +71,8 @@ def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
         _accuracy(info.val_accuracy),
         _accuracy(info.test_accuracy, info.problem),
         began,
-        Cell("", order=f"{info.network} {info.seed:>12}", parts=network, look="stacked long-text"),
-        Cell(line.changed or "none", order=line.changed, look="long-text" if line.changed else "muted"),
+        Cell("", order=f"{info.network} {info.seed:>12}", parts=network, look="stacked network"),
+        Cell(line.changed or "none", order=line.changed, look="long-text changed" if line.changed else "muted changed"),
         _actions(
             *([_button("Evaluate", "evaluate", f"Evaluate {name}")] if line.has_model else []),
             *_report(line),

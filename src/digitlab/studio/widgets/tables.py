@@ -75,9 +75,10 @@ class Cell:
     The column is sorted by ``order``, by the text where it is left out, and None is always last. Of the kinds,
     ``button`` and ``check`` report ``action`` when used, and ``link`` opens ``href`` in a new tab; ``line`` and
     ``lines`` are text that can be typed over, of at most so many characters (``most``), and report it with the
-    ``action``. A screen reader ``says`` something else than the text, ``is_on`` is about a check, ``look`` is a class
-    of the stylesheet, ``hint`` stands where there is no text yet, and ``span`` is how many columns it takes; the cells
-    in the others follow nevertheless, and are not seen. A cell of ``parts`` holds other cells.
+    ``action``. A screen reader ``says`` something else than the text. A check ``is_on`` or not, and ``is_off`` if it
+    cannot be used. ``look`` is a class of the stylesheet, ``hint`` stands where there is no text yet, and ``span`` is
+    how many columns it takes; the cells in the others follow nevertheless, and are not seen. A cell of ``parts`` holds
+    other cells.
     """
 
     text: str
@@ -87,6 +88,7 @@ class Cell:
     href: str = ""
     says: str = ""
     is_on: bool = False
+    is_off: bool = False
     look: str = ""
     span: int = 1
     hint: str = ""
@@ -101,7 +103,8 @@ class Cell:
 
 
 _USUAL = {
-    "kind": "text", "action": "", "href": "", "says": "", "is_on": False, "look": "", "span": 1, "hint": "", "most": 0,
+    "kind": "text", "action": "", "href": "", "says": "", "is_on": False, "is_off": False, "look": "", "span": 1,
+    "hint": "", "most": 0,
 }  # fmt: skip
 # Of what is typed so much is taken, as its length tells that it is too much.
 _TYPED_AT_MOST = 2
