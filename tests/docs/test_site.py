@@ -44,7 +44,7 @@ def test_every_option_of_every_command_is_documented(
 ):
     page = generated.commands_page()
     # Verbs of a command have sections of their own below it.
-    sections = dict(re.findall(r"^##+ digitlab (.+)\n(.*?)(?=^##+ |\Z)", page, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^##+ digitlab ([^\n]+)\n(.*?)(?=^##+ |\Z)", page, re.MULTILINE | re.DOTALL))
     assert [command for command in sections if " " not in command] == list(command_line._COMMANDS)
     assert {"runs name", "runs note", "runs delete", "runs restore"} <= set(sections)
     for command, section in sections.items():

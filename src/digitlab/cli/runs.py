@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
+from cyclopts import App, Group
 
 from digitlab.cli.terminal import (
     AsJson,
@@ -171,8 +171,8 @@ def _where(out: Path) -> str:
     return "" if out == Path("runs") else f" --out {shlex.quote(str(out))}"
 
 
-#: The command with its verbs.
-RUNS = App(name="runs", default_command=runs)
+#: The command with its verbs, whose help is laid out as that of all commands.
+RUNS = App(name="runs", default_command=runs, group_parameters=Group("Options", sort_key=3))
 for _verb, _name in ((name_run, "name"), (note_run, "note"), (delete_runs, "delete"), (restore, "restore")):
     RUNS.command(_verb, name=_name)
 
