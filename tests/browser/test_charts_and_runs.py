@@ -207,7 +207,8 @@ def test_runs_laid_over_each_other_are_told_apart_by_more_than_color(visit: Open
     for what in (lambda one: one["color"], lambda one: str(one["lineStyle"]["type"]), lambda one: one["symbol"]):
         assert len({what(one) for one in series}) == 3
     assert [one["data"][-1][0] for one in series] == [1200, 1200, 400]
-    page.get_by_role("button", name="Training, every batch").click()
+    page.get_by_role("combobox", name="Curves", exact=True).last.click()
+    page.get_by_role("option", name="Training, every batch").click()
     page.wait_for_function(f"() => ({CHART})(0).drawn?.[1]?.length === 60")
     files = {}
     for kind in ("PNG", "SVG", "CSV"):

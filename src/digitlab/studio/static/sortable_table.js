@@ -45,7 +45,7 @@ export default {
                   @click="act(row, part)">{{ part.text }}</button>
                 <label v-else-if="part.kind === 'check'" class="check"><input type="checkbox" :checked="part.is_on" :disabled="part.is_off" :aria-label="part.says"
                   @change="act(row, part)"><b class="run-letter" :data-letter="part.text" v-if="part.text">{{ part.text }}</b></label>
-                <a v-else-if="part.kind === 'link'" :href="at(part.href)" target="_blank" rel="noopener" :aria-label="part.says">{{ part.text }}</a>
+                <a v-else-if="part.kind === 'link'" class="in-cell" :href="at(part.href)" target="_blank" rel="noopener" :aria-label="part.says">{{ part.text }}</a>
                 <input v-else-if="part.kind === 'line'" class="over" :value="typed(row, part)" v-bind="field(part)" @input="type(row, part, $event)" @change="save(row, part, $event)" @keydown="key(part, $event)" @blur="draft = null">
                 <textarea v-else-if="part.kind === 'lines'" class="over" rows="1" :value="typed(row, part)" v-bind="field(part)" @input="type(row, part, $event)" @change="save(row, part, $event)" @keydown="key(part, $event)" @blur="draft = null"></textarea>
                 <span v-else :class="part !== cell && part.look" :title="part.says || null">{{ part.text }}</span>

@@ -41,7 +41,8 @@ class Ghost:
 
     def build(self) -> None:
         """Build the choice and the table into the current container."""
-        with ui.element("section").classes("card ghost").props('aria-label="Earlier run behind the curves"'):
+        section = ui.element("section").classes("card ghost").props('aria-label="Earlier run behind the curves"')
+        with section, ui.element("div").classes("card-body"):
             with ui.element("div").classes("toolbar"):
                 label = "Earlier run behind the curves"
                 self._choice = ui.select(self._options(), value=_NONE, label=label, on_change=self._choose)

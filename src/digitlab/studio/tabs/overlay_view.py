@@ -42,7 +42,8 @@ class OverlayCharts:
         self._charts: dict[str, LiveChart] = {}
         with ui.element("div").classes("overlay-charts"):
             with ui.element("div").classes("toolbar"):
-                self._choice = ui.toggle(_OF, value=_VALIDATION, on_change=self._choose).props("no-caps outline")
+                self._choice = ui.select(_OF, value=_VALIDATION, label="Curves", on_change=self._choose)
+                self._choice.classes("curves-of")
                 self._none = ui.label()
                 tell(self._none, "")
             with ui.element("div").classes("grid-2"):
