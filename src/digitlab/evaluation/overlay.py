@@ -27,7 +27,6 @@ _NO_SETTINGS: Mapping[str, Any] = {}
 _GROUPS = {
     "the network": ("network", "layers", "initializers"),
     "the data": ("data", "data digest"),
-    "what was changed on the way": ("changed on the way",),
 }
 
 

@@ -13,6 +13,7 @@ from digitlab.evaluation.comparison import setting_text
 from digitlab.evaluation.overlay import CurvePoint, ImagesAxis, RunCurves, differing_settings, read_curves
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import RunLine, open_run, run_lines
+from digitlab.studio.setting_words import label_of
 from digitlab.studio.widgets.charts import LiveChart, few_points
 from digitlab.studio.widgets.controls import tell
 from digitlab.text import listed, percent
@@ -145,7 +146,7 @@ class Ghost:
         shared = {name: own.get(name) for name in here if name not in ("threads", "data")}
         names = [name for name, _ in differing_settings([shared, {name: here[name] for name in shared}])]
         told = [
-            f"{name.replace('_', ' ')} {setting_text(own.get(name))} (here {setting_text(here[name])})"
+            f"{label_of(name).lower()} {setting_text(own.get(name))} (here {setting_text(here[name])})"
             for name in names
         ]
         if len(told) > _MOST_TOLD:
