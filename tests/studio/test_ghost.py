@@ -79,7 +79,7 @@ def test_nothing_stands_behind_until_somebody_chooses(trainer: Trainer, before: 
         assert ghost._offer.visible
         train(trainer)
         await until(lambda: page.step == 12)
-        assert all(name == "" for name, _ in behind(user, calls))
+        assert not any(name == "setBehind" for _, name, _ in calls)
 
     look(trainer, scenario)
 
@@ -116,6 +116,9 @@ def test_run_before_this_one_is_never_the_one_that_is_looked_at(trainer: Trainer
         await until(lambda: page.step == 12)
         assert ghost.curves is not None
         assert ghost.curves.name == "before"
+        # Four charts, before the training and for it.
+        await until(lambda: sum(name == "setBehind" for _, name, _ in calls) >= 8)
+        assert sum(name == "setBehind" for _, name, _ in calls) == 8
         train(trainer)
         await until(lambda: behind(user, calls)[0][0] == first)
         assert trainer.run.name != first

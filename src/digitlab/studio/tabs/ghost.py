@@ -37,6 +37,7 @@ class Ghost:
         self.wanted = _NONE
         self.curves: RunCurves | None = None
         self._lines: list[RunLine] = []
+        self._stands: tuple[str, str, int] | None = None  # what was drawn last
         self._fail: Callable[[str], None] = lambda sentence: page.notify(sentence, "error")
         self._reading = page.refreshing(_TAB, self._read, gap_s=0.5)
 
@@ -122,7 +123,10 @@ class Ghost:
             elif (line := next((one for one in self._lines if one.name == name), None)) is not None:
                 self.curves = dataclasses.replace(before, label=line.label)
             # Another training may have another axis.
-            page.tell(_EVENT)
+            stands = None if self.curves is None else (name, self.curves.title, page.trainer.generation)
+            if stands != self._stands:
+                self._stands = stands
+                page.tell(_EVENT)
 
     # ---- what is told ----
 
