@@ -18,6 +18,7 @@ from digitlab.runs.label import Label
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route, report_url
+from digitlab.studio.tabs.readers import Readers
 from digitlab.studio.tabs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
@@ -222,6 +223,7 @@ def test_title_and_note_are_typed_into_the_list_and_stand_where_runs_are_chosen(
         assert dl.Run.open(out / three[0]).label.to_dict() == {"title": "<b>First</b> try", "note": "one\ntwo"}
         row = texts(tab)[three[0]]
         assert {"<b>First</b> try", three[0], "one\ntwo"} <= set(row)
+        assert f"Run <b>First</b> try ({three[0]})" in Readers(trainer).choices().values()
         await act(tab, three[0])
         await act(tab, three[1])
         await until(lambda: tab._status.text == f"A is <b>First</b> try ({three[0]}), B is {three[1]}.")
