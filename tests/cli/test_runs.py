@@ -147,8 +147,11 @@ def test_several_runs_are_deleted_or_none_where_one_cannot_be(call: Any, copied:
     assert call("runs", "delete", "first", "second", "--yes", "--out", copied).code == 2
     assert (copied / "first").is_dir()
     (copied / "second" / "notes.txt").unlink()
-    assert call("runs", "delete", "first", "second", "first", "--yes", "--out", copied).code == 0
+    deleted = call("runs", "delete", "first", "second", "first", "--yes", "--out", copied, "--json").json()
+    assert [one["name"] for one in deleted] == ["first", "second"]
+    assert all(Path(one["path"]).is_dir() for one in deleted)
     assert call("runs", "--out", copied, "--json").json() == []
+    assert call("runs", "restore", "second", "--out", copied, "--json").json()["name"] == "second"
 
 
 @pytest.fixture(scope="module")

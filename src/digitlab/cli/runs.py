@@ -169,7 +169,7 @@ def note_run(run: str, note: str | None = None, /, *, out: Path = Path("runs"), 
         say(f"The note of {found.name} is kept." if label.note else f"{found.name} has no note.")
 
 
-def delete_runs(run: str, /, *more: str, yes: Flag = False, out: Path = Path("runs")) -> None:
+def delete_runs(run: str, /, *more: str, yes: Flag = False, out: Path = Path("runs"), as_json: AsJson = False) -> None:
     """Delete runs, after asking; the last 20 can be brought back with digitlab runs restore.
 
     Parameters
@@ -182,6 +182,8 @@ def delete_runs(run: str, /, *more: str, yes: Flag = False, out: Path = Path("ru
         Do not ask.
     out
         The folder of runs.
+    as_json
+        Print a JSON list that says of every deleted run where it lies in the trash, and since when.
     """
     from digitlab.runs.listing import find_run
     from digitlab.runs.trash import delete_run, what_is_lost
@@ -197,13 +199,16 @@ def delete_runs(run: str, /, *more: str, yes: Flag = False, out: Path = Path("ru
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             say("Nothing is deleted.")
             return
+    deleted = []
     for one in found:
-        delete_run(one)
+        deleted.append(delete_run(one).to_dict())
         say(f"{one.name} is deleted. Bring it back with:")
         show_command(stderr(), f"digitlab runs restore {one.name}{_where(one.path.parent)}")
+    if as_json:
+        print_json(deleted)
 
 
-def restore(run: str, /, *, out: Path = Path("runs")) -> None:
+def restore(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
     """Bring back a run that was deleted, one of the last 20.
 
     Parameters
@@ -212,10 +217,16 @@ def restore(run: str, /, *, out: Path = Path("runs")) -> None:
         Its name.
     out
         The folder of runs.
+    as_json
+        Print the run as one JSON object, as in the list.
     """
     from digitlab.runs.trash import restore_run
 
-    say(f"{restore_run(run, out).path} is back.")
+    found = restore_run(run, out)
+    if as_json:
+        print_json(found.info().to_dict())
+    else:
+        say(f"{found.path} is back.")
 
 
 def _where(out: Path) -> str:
