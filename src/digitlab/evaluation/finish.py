@@ -136,6 +136,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     page = render_report(
         ReportInput(
             title=run.name,
+            label=run.label,
             note=_note(architecture, data, evaluation),
             command=info.command,
             on_the_way=info.on_the_way,

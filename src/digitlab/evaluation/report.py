@@ -18,6 +18,7 @@ from digitlab.data.mnist import Split
 from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells, shades_css
 from digitlab.metrics import wilson_interval
 from digitlab.network.architecture import Architecture
+from digitlab.runs.label import Label, label_html
 from digitlab.svg import IN_PAGE, PALETTE, Series, chart, grid, legend, line_chart, marker, nice_axis, png_data_uri
 from digitlab.text import duration, percent
 from digitlab.values import (
@@ -43,12 +44,14 @@ _BIN_HEADINGS = ("Confidence", "# Samples", "Mean confidence", "Accuracy")
 class ReportInput:
     """What a report is made of; a part that is left out is said to be missing.
 
+    ``title`` is the run's name, and ``label`` what people call it and noted.
     ``on_the_way`` is what was done to the run besides its settings, ``best_epoch`` that of its weights where they are
     not the last, ``mistake_images``, uint8 (m, 28, 28), belong to ``evaluation.mistakes``, and ``timings`` are seconds
     a stage, in the order in which they are shown.
     """
 
     title: str
+    label: Label = field(default_factory=Label)
     note: str = ""
     command: str = ""
     on_the_way: Sequence[str] = ()
@@ -92,14 +95,14 @@ def render_report(report_input: ReportInput) -> str:
 <meta name="color-scheme" content="light dark">
 <meta name="generator" content="digitlab">
 <link rel="icon" href="data:,">
-<title>{escape(r.title)} · digitlab</title>
+<title>{escape(r.label.title or r.title)} · digitlab</title>
 <style>
 {style}</style>
 </head>
 <body>
 <header>
 <p class="brand">digitlab report</p>
-<h1>{escape(r.title)}</h1>
+{label_html(r.label, r.title)}
 {note}
 <dl class="figures">{_key_figures(r)}</dl>
 <nav aria-label="Parts of the report">{links}</nav>

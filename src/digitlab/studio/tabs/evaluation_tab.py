@@ -108,8 +108,9 @@ class EvaluationTab:
         """Bring the choice of runs up to date."""
         page = self._page
         with page.telling_errors(self._fail):
-            names = [line.name for line in await asyncio.to_thread(run_lines, page.trainer) if line.has_model]
-            options = {"": _HERE} | {name: f"Run {name}" for name in [*names, page.run_name] if name}
+            lines = [line for line in await asyncio.to_thread(run_lines, page.trainer) if line.has_model]
+            chosen = {page.run_name: f"Run {page.run_name}"} if page.run_name else {}
+            options = {"": _HERE} | chosen | {line.name: f"Run {line.called}" for line in lines}
             if page.is_open and options != self._names:
                 self._names = options
                 self._model.set_options(options, value=page.run_name)

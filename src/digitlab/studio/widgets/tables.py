@@ -73,26 +73,41 @@ class Cell:
     """What stands in a cell.
 
     The column is sorted by ``order``, by the text where it is left out, and None is always last. Of the kinds,
-    ``button`` and ``check`` report ``action`` when used, and ``link`` opens ``href`` in a new tab. A screen reader
-    ``says`` something else than the text, ``is_on`` is about a check, ``look`` is a class of the stylesheet, and
-    ``span`` how many columns it takes; the cells in the others follow nevertheless, and are not seen.
+    ``button`` and ``check`` report ``action`` when used, and ``link`` opens ``href`` in a new tab; ``line`` and
+    ``lines`` are text that can be typed over, of at most so many characters (``most``), and report it with the
+    ``action``. A screen reader ``says`` something else than the text. A check ``is_on`` or not, and ``is_off`` if it
+    cannot be used. ``look`` is a class of the stylesheet, ``hint`` stands where there is no text yet, and ``span`` is
+    how many columns it takes; the cells in the others follow nevertheless, and are not seen. A cell of ``parts`` holds
+    other cells.
     """
 
     text: str
     order: float | str | None = ""
-    kind: Literal["text", "button", "check", "link"] = "text"
+    kind: Literal["text", "button", "check", "link", "line", "lines"] = "text"
     action: str = ""
     href: str = ""
     says: str = ""
     is_on: bool = False
+    is_off: bool = False
     look: str = ""
     span: int = 1
+    hint: str = ""
+    most: int = 0
+    parts: tuple[Cell, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the browser needs, without what has its default."""
         given = {"text": self.text, "order": self.text.casefold() if self.order == "" else self.order}
-        defaults = {"kind": "text", "action": "", "href": "", "says": "", "is_on": False, "look": "", "span": 1}
-        return given | {name: value for name, usual in defaults.items() if (value := getattr(self, name)) != usual}
+        told = given | {name: value for name, usual in _USUAL.items() if (value := getattr(self, name)) != usual}
+        return told | ({"parts": [part.to_dict() for part in self.parts]} if self.parts else {})
+
+
+_USUAL = {
+    "kind": "text", "action": "", "href": "", "says": "", "is_on": False, "is_off": False, "look": "", "span": 1,
+    "hint": "", "most": 0,
+}  # fmt: skip
+# Of what is typed so much is taken, as its length tells that it is too much.
+_TYPED_AT_MOST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,7 @@ class SortableTable(Scripted, component="../static/sortable_table.js"):
         *,
         heading_column: int = 0,
         on_action: Callable[[str, str], Any] | None = None,
+        on_edit: Callable[[str, str, str], Any] | None = None,
     ) -> None:
         super().__init__()
         self.rows: tuple[Row, ...] = ()
@@ -125,8 +141,16 @@ class SortableTable(Scripted, component="../static/sortable_table.js"):
         def act(sent: dict[str, Any]) -> Any:
             key, action = str(sent.get("row")), str(sent.get("action"))
             # Only what the table offers: the browser may send anything.
-            offered = any(row.key == key and cell.action == action for row in self.rows for cell in row.cells)
-            return on_action(key, action) if action and offered and on_action is not None else None
+            cells = (part for row in self.rows if row.key == key for cell in row.cells for part in (cell, *cell.parts))
+            offered = next((cell for cell in cells if action and cell.action == action), None)
+            if offered is None:
+                return None
+            if offered.kind in ("line", "lines"):
+                text = sent.get("text")
+                if on_edit is None or not isinstance(text, str):
+                    return None
+                return on_edit(key, action, text[: _TYPED_AT_MOST * offered.most])
+            return on_action(key, action) if on_action is not None else None
 
         self.on_values("act", act)
 
