@@ -71,7 +71,7 @@ class NetworkTab:
 
     def __init__(self, page: Page) -> None:
         self._page, self._data = page, page.data.test
-        self.number = 0
+        self.number = page.test_image
         self.is_drawn = False
         #: The layer and the number of it that are taken apart, and of which map what it reads is told; None for the
         #: first that there is.
@@ -83,7 +83,13 @@ class NetworkTab:
         with card("The Way of an Image", help="network", classes="network-card"):
             with ui.element("div").classes("toolbar network-choice"):
                 self.field = ui.number(
-                    "Test image", value=0, min=0, max=len(self._data) - 1, step=1, format="%d", on_change=self._number
+                    "Test image",
+                    value=self.number,
+                    min=0,
+                    max=len(self._data) - 1,
+                    step=1,
+                    format="%d",
+                    on_change=self._number,
                 ).classes("network-number")
                 Command("Previous", lambda: self.show_image((self.number - 1) % len(self._data)))
                 Command("Next", lambda: self.show_image((self.number + 1) % len(self._data)))
@@ -98,6 +104,7 @@ class NetworkTab:
         page.on_records(lambda _: self._refreshing.ask())
         page.on(self._ask_at_once, "generation", "state", "cursor", "settings")
         page.on(lambda: self._ask_at_once() if self.is_drawn else None, "drawing")
+        page.on(lambda: self.show_image(page.test_image), "image")
 
     # ---- which image ----
 
