@@ -14,6 +14,7 @@ from nicegui import background_tasks, ui
 from numpy.typing import NDArray
 
 from digitlab.errors import DigitlabError, InputError
+from digitlab.evaluation.coverage import threshold_text
 from digitlab.explanation.facts import plural
 from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
@@ -22,6 +23,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.tabs.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read_elements import DrawnAnswer, DrawPad, NumbersCard, PhotoCard, StepsView
 from digitlab.studio.tabs.readers import SHIPPED, TRAINED, corrections_of, learning_of
+from digitlab.studio.tabs.threshold_card import THRESHOLDS
 from digitlab.studio.tabs.training_controls import ProgressLine
 from digitlab.studio.widgets.card import card
 from digitlab.studio.widgets.controls import Command, LiveSlider, Scripted, say
@@ -29,6 +31,9 @@ from digitlab.studio.widgets.digit_views import side_by_side
 from digitlab.text import percent
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned
+
+#: Where the slider may stand: no digit is ever more than 99.9 % sure.
+LEAST_CONFIDENCES = THRESHOLDS[: THRESHOLDS.index(0.999) + 1]
 
 _NAME = "Read"
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -70,8 +75,9 @@ class ReadTab:
             self._model.classes("evaluated-run")
             self._about = ui.label().classes("muted").props('role="status"')
         with ui.element("div").classes("toolbar read-threshold"):
-            at = round(100 * desk.options.min_confidence)
-            LiveSlider(self._page, "Answer from", self._refuse_below, max=99, value=at, text="{value} % sure")
+            words = [f"{threshold_text(threshold)} sure" for threshold in LEAST_CONFIDENCES]
+            at = LEAST_CONFIDENCES.index(desk.options.min_confidence)
+            LiveSlider(self._page, "Answer from", self._refuse_below, max=len(words) - 1, value=at, words=words)
             self._refused = ui.label().classes("muted num")
         with ui.element("div").classes("read-pair"):
             with card("Draw", help="own_digits", classes="draw-card"):
@@ -111,9 +117,9 @@ class ReadTab:
     async def _switch(self, option: str, value: Any) -> None:
         await self._change(None, **{option: value})
 
-    def _refuse_below(self, value: int) -> None:
+    def _refuse_below(self, at: int) -> None:
         desk = self.desk
-        desk.refuse_below(value / 100)
+        desk.refuse_below(LEAST_CONFIDENCES[at])
         if desk.drawn is not None:
             self._answer.show(desk.drawn)
         self._stepping.ask()
