@@ -14,6 +14,8 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs import evaluation_tab as evaluation
 from digitlab.studio.tabs.evaluation_tab import EvaluationTab
+from digitlab.studio.tabs.network_image import LookedAt
+from digitlab.studio.tabs.readers import SHIPPED, TRAINED
 from digitlab.studio.tabs.threshold_card import THRESHOLDS, ThresholdView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports
@@ -291,18 +293,20 @@ def test_shipped_reader_is_evaluated_with_its_refusals(trained: Trainer) -> None
     evaluate_on_page(trained, scenario)
 
 
-def test_mistake_leads_to_the_tab_network(trained: Trainer) -> None:
+def test_mistake_leads_to_the_tab_network_and_the_network_that_made_it(trained: Trainer) -> None:
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab)
-        heard: list[int] = []
-        page.on(lambda: heard.append(page.test_image), "image")
-        number = tab._images.shown_numbers[1]
-        for nonsense in (-1, 10**9, "7", None):
-            user.find(kind=ImageList).trigger("look", nonsense)
-        assert page.tab == "Evaluation"
-        user.find(kind=ImageList).trigger("look", number)
-        await until(lambda: page.tab == "Network")
-        assert set(heard) == {number}
+        looked_at = page.own(LookedAt)
+        for number, run_name, network in ((3, "", TRAINED), (5, "/reader", SHIPPED)):
+            page.evaluate_run(run_name)
+            await until(lambda name=run_name: tab._drawn is not None and ("reader" in tab._drawn.what) == bool(name))
+            for nonsense in (-1, 10**9, "7", None):
+                user.find(kind=ImageList).trigger("inside", nonsense)
+            assert page.tab == "Evaluation"
+            user.find(kind=ImageList).trigger("inside", number)
+            await until(lambda: page.tab == "Network")
+            assert (looked_at.number, looked_at.network) == (number, network)
+            page.set_tab("Evaluation")
 
     evaluate_on_page(trained, scenario)
 

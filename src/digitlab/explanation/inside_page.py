@@ -16,13 +16,14 @@ from digitlab import __version__
 from digitlab.data.storage import replacing
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, StorageError
-from digitlab.explanation.attribution import METHODS, attribute, smallest_change
+from digitlab.explanation.attribution import LIKES, METHODS, attribute, favourite_input, smallest_change
 from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
 from digitlab.text import percent
 
 #: The script and the stylesheet that draw the picture, here and on the Studio's page.
 SOURCES = Path(__file__).with_name("page")
+_PARTS = ("inside.js", "sides.js", "inside.css", "page.css")
 _TITLES = {
     "occlusion": "Occlusion",
     "gradient": "Gradient times input",
@@ -73,15 +74,38 @@ def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
         return told  # its answer hardly depends on the pixels
     says = (
         f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to "
-        "white is 1. Found by descent on the image; there may be smaller changes. Orange is added, blue taken away."
+        "white is 1. It tells how near the border to that answer is. Found by descent on the image; there may be "
+        "smaller changes. Orange is added, blue (with holes) taken away."
     )
     values = _numbers(_as_image(change.image - inside.image))
     changed = _numbers(_as_image(change.image))
     return [*told, {"title": f"What would make it {other}", "says": says, "values": values, "image": changed}]
 
 
-def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str = "") -> None:
+def favourite_of(model: Sequential, position: int, channel: int) -> dict[str, Any]:
+    """Return what a channel of the layer at a position likes best, as a picture with a title and a sentence."""
+    layer = model.architecture.layers[position]
+    is_answer = position == len(model.architecture.layers) - 1
+    shape = model.architecture.shapes[position]
+    what = f"map {channel}" if len(shape) == 3 else f"number {channel}"
+    liked = favourite_input(model, layer.name, channel)
+    title = f"What {model.class_names[channel]} likes best" if is_answer else f"What {what} of {layer.name} likes best"
+    return {"title": title, "says": LIKES, "values": _numbers(_as_image(liked))}
+
+
+def write_inside_page(
+    model: Sequential,
+    inside: Inside,
+    path: Path,
+    title: str = "",
+    *,
+    beside: tuple[Sequential, Inside] | None = None,
+    names: tuple[str, str] = ("", ""),
+) -> None:
     """Write the page of an image's way through a network; it appears whole or not at all.
+
+    With ``beside``, the way of the same image through another network or moment stands beside it; ``names`` say what
+    the two are.
 
     Raises
     ------
@@ -90,11 +114,14 @@ def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str 
     StorageError
         If the file cannot be written.
     """
-    data = json.dumps(page_data(model, inside)).replace("<", "\\u003c")  # so that no name can end the script
-    answer = f"{inside.class_names[inside.label]}, {percent(float(inside.probabilities[inside.label]), 1)}"
+    both = [(model, inside), *([] if beside is None else [beside])]
+    sides = [
+        {"words": _sentence(way, name), "data": page_data(own, way)}
+        for (own, way), name in zip(both, names, strict=False)
+    ]
+    data = json.dumps(sides).replace("<", "\\u003c")  # so that no name can end the script
     heading = html.escape(title or "The way of an image through a network")
-    about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
-    script, picture, frame = ((SOURCES / name).read_text("utf-8") for name in ("inside.js", "inside.css", "page.css"))
+    script, linked, picture, frame = ((SOURCES / name).read_text("utf-8") for name in _PARTS)
     text = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -106,14 +133,16 @@ def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str 
 {frame}{picture}</style>
 <main>
 <h1>{heading}</h1>
-<p class="soft">{about}
+<p class="soft">
 Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
 <div id="inside"></div>
 </main>
 <script type="application/json" id="data">{data}</script>
 <script type="module">
 {script}
-showInside(document.getElementById("inside"), JSON.parse(document.getElementById("data").textContent));
+{linked}
+const sides = showSides(document.getElementById("inside"), showInside);
+JSON.parse(document.getElementById("data").textContent).forEach(({{data, words}}, k) => sides.put(k, data, words));
 </script>
 <!-- Made with digitlab {__version__}. -->
 """
@@ -122,6 +151,12 @@ showInside(document.getElementById("inside"), JSON.parse(document.getElementById
             draft.write(text.encode())
     except OSError as error:
         raise StorageError(f"The page cannot be written to {path}: {error.strerror or error}.") from None
+
+
+def _sentence(inside: Inside, name: str) -> str:
+    answer = f"{inside.class_names[inside.label]}, {percent(float(inside.probabilities[inside.label]), 1)}"
+    own = f"{inside.network.name}, {inside.network.n_parameters:,} parameters"
+    return f"{f'{name}: {own}' if name else own}, answers {answer}."
 
 
 def _as_image(pixels: NDArray[np.float64]) -> NDArray[np.float64]:

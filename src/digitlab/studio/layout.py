@@ -24,7 +24,7 @@ from digitlab.text import percent
 STATIC = Path(__file__).parent / "static"
 _PATH = "/studio"
 # What draws a network's picture, here and on pages that are handed out.
-_PICTURE = ("inside.js", "inside.css")
+_PICTURE = ("inside.js", "sides.js", "inside.css")
 
 #: The page's icon: a seven, as people in many countries write it.
 ICON = (

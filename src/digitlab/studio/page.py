@@ -166,7 +166,7 @@ class Page:
     ``config.network`` names; ``notes`` say what a link asked for more of than there is. ``cursor`` is the step that is
     looked at, None for the newest; ``tab`` the tab that is shown, as it is called on the page. ``run_name`` is what the
     Evaluation tab is about, "" for the training of this page, and ``n_images`` on how many test images everything is
-    evaluated, None for all. ``test_image`` is the one that the tab Network was asked for last.
+    evaluated, None for all.
     """
 
     def __init__(
@@ -182,7 +182,6 @@ class Page:
         self.cursor = lesson.step
         self.run_name = ""
         self.n_images: int | None = None
-        self.test_image = 0
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
         self._stream = Stream(trainer, client, self.tell, self._status)
@@ -295,14 +294,6 @@ class Page:
     def evaluate_run(self, name: str) -> None:
         """Let the Evaluation tab be about a run of the folder; about the training of this page for an empty name."""
         self._set("subject", run_name=name)
-
-    def look_inside(self, test_image: int) -> None:
-        """Follow a test image through the network, in the tab Network; those who show it hear of ``image``."""
-        self.test_image = test_image
-        self.tell("image")
-        self.set_tab("Network")
-        # What had the keyboard's focus is hidden now.
-        self.client.run_javascript("document.getElementById('tab-network')?.focus()")
 
     def evaluate_on(self, n_images: int | None) -> None:
         """Evaluate everything on so many test images; None for all."""

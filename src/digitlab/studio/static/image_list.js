@@ -1,7 +1,7 @@
 // A page of digits cut from one picture: one stop for the Tab key, arrow keys move, Enter opens all probabilities.
 export default {
   props: ["name", "names", "title", "announced", "items", "sprite", "page", "pages", "count", "size", "looks"],
-  emits: ["page", "look"],
+  emits: ["page", "inside"],
   data() {
     return { at: 0, open: null };
   },
@@ -42,8 +42,8 @@ export default {
               <td class="part"><span :style="{ width: 100 * answer.probabilities[k] + '%' }"></span></td>
               <td class="num">{{ part }}</td></tr></tbody>
           </table>
-          <button v-if="looks" type="button" class="command" @click="$emit('look', item.index)"
-            :aria-label="'Look inside: how the network comes to its answer to image ' + item.index">Look inside</button>
+          <button v-if="looks" type="button" class="command" :aria-label="'Look inside the network with image ' + item.index"
+            @click="$emit('inside', item.index)">Look inside</button>
         </li></template>
       </ul>
       <p v-else class="empty muted">{{ title ? "There is no such image." : "" }}</p>
@@ -68,7 +68,7 @@ export default {
       this.open = this.open === item.index ? null : item.index;
     },
     move(event) {
-      const buttons = [...this.$refs.grid.querySelectorAll("button")];
+      const buttons = [...this.$refs.grid.querySelectorAll("button[aria-expanded]")];
       const top = (i) => buttons[i].offsetTop;
       const row = buttons.filter((b) => b.offsetTop === top(0)).length;
       let to = this.at;

@@ -21,6 +21,7 @@ from digitlab.evaluation.report import calibration_sentence, reliability_chart
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
+from digitlab.studio.tabs.network_image import LookedAt
 from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.tabs.threshold_card import ThresholdCard
 from digitlab.studio.trainer import Remembered, Trainer
@@ -74,7 +75,7 @@ class EvaluationTab:
             with ui.element("div").classes("toolbar"):
                 ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
             names = self._page.data.class_names
-            self._images = ImageList(names, label="Chosen images", on_look=self._look_inside)
+            self._images = ImageList(names, label="Chosen images", on_inside=self._look_inside)
         with card("Calibration", help="calibration", exports=self._calibration_exports(), classes="calibration-card"):
             self._reliability = ui.html("", sanitize=False).classes("reliability")
             with ui.element("div").classes("calibration-says num"):
@@ -86,9 +87,17 @@ class EvaluationTab:
 
     def _look_inside(self, number: int) -> None:
         page = self._page
-        page.look_inside(number)
-        if page.run_name:
-            page.notify("The tab Network shows the network that is trained here; its answer may be another one.")
+        if not 0 <= number < len(page.data.test):
+            return  # a browser may send anything
+        if page.run_name == _READER:
+            looked_at = page.own(LookedAt)
+            looked_at.use_network(SHIPPED)
+            looked_at.show_test(number)
+            page.set_tab("Network")
+        else:
+            page.own(LookedAt).open_mistake(number, page.run_name)
+        # What had the keyboard's focus is hidden now.
+        page.client.run_javascript("document.getElementById('tab-network')?.focus()")
 
     def _choose_model(self) -> None:
         self._page.evaluate_run(str(self._model.value or ""))

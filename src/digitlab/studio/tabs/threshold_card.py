@@ -65,9 +65,9 @@ class ThresholdView(Scripted, component="../static/threshold_view.js"):
 
 
 class ThresholdCard:
-    """The card; ``tab`` is where it stands, and ``on_look`` is told of which image somebody wants to see the inside."""
+    """The card; ``tab`` is where it stands, ``on_inside`` is told with which image somebody wants to look inside."""
 
-    def __init__(self, page: Page, tab: str, on_look: Callable[[int], Any]) -> None:
+    def __init__(self, page: Page, tab: str, on_inside: Callable[[int], Any]) -> None:
         self._answers: TestAnswers | None = None
         self._curve: CoverageCurve | None = None
         self.at = _AT_FIRST
@@ -77,7 +77,7 @@ class ThresholdCard:
             with ui.element("div").classes("threshold-images"):
                 names = page.data.class_names
                 self.refused, self.mistakes = (
-                    ImageList(names, label=label, page_size=_GALLERY_SIZE, on_look=on_look)
+                    ImageList(names, label=label, page_size=_GALLERY_SIZE, on_inside=on_inside)
                     for label in ("Refused images", "Mistakes that remain")
                 )
         self._showing = page.refreshing(tab, self._show_images, gap_s=0.3)

@@ -112,7 +112,7 @@ class Answers:
 class ImageList(Scripted, component="../static/image_list.js"):
     """A paged grid of digits, exactly those that somebody asked for; each opens to all its probabilities.
 
-    ``on_look`` is told the number of an image that somebody wants to follow through the network.
+    ``on_inside`` is told the number of the image with which somebody wants to look inside the network.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class ImageList(Scripted, component="../static/image_list.js"):
         *,
         label: str = "Images",
         page_size: int = PAGE_SIZE,
-        on_look: Callable[[int], Any] | None = None,
+        on_inside: Callable[[int], Any] | None = None,
     ) -> None:
         super().__init__()
         self._names, self._page_size = tuple(names), page_size
@@ -129,11 +129,12 @@ class ImageList(Scripted, component="../static/image_list.js"):
         self._title, self._n_images, self._n_asked = "", 0, 0
         # Gives the items of a page and its sprite.
         self._page_of: Callable[[int], tuple[list[dict[str, Any]], str]] = lambda _: ([], "")
-        self._props.update({"name": label, "names": list(names), "size": page_size, "looks": on_look is not None})
+        self._props.update({"name": label, "names": list(names), "size": page_size})
         self._props.update({"title": "", "announced": "", "items": [], "sprite": "", "page": 0, "pages": 0, "count": 0})
+        self._props["looks"] = on_inside is not None
         self.on_number("page", self._draw)
-        if on_look is not None:
-            self.on_number("look", lambda number: on_look(number) if number in self.shown_numbers else None)
+        if on_inside is not None:
+            self.on_number("inside", on_inside)
 
     @property
     def title(self) -> str:
