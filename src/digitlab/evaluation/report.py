@@ -436,11 +436,10 @@ def calibration_sentence(calibration: Calibration) -> str:
     n = sum(b.n_images for b in calibration.bins)
     sure = sum(b.n_images * b.confidence for b in calibration.bins) / n
     right = sum(b.n_images * b.accuracy for b in calibration.bins) / n
+    told = percent(min(sure, 1.0), 1), percent(right, 1)
     manner = "surer than right" if sure > right else "more often right than sure"
-    return (
-        f"On the whole it is {manner}: it is {percent(min(sure, 1.0), 1)} sure on average, and right on "
-        f"{percent(right, 1)} of the images."
-    )
+    manner = "as sure as right" if told[0] == told[1] else manner
+    return f"On the whole it is {manner}: it is {told[0]} sure on average, and right on {told[1]} of the images."
 
 
 def reliability_chart(calibration: Calibration, *, title: str = "Calibration") -> str:

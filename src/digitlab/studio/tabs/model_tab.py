@@ -101,7 +101,7 @@ class ModelTab:
                         button.props(f'outline dense aria-label="Add {kind}"')
             # What follows from the layers, beside them.
             with ui.element("div").classes("model-side"):
-                with card("Summary"), ui.element("div").classes("table-scroll"):
+                with card("Summary", help="network"), ui.element("div").classes("table-scroll"):
                     self.table = ui.html("", sanitize=False)
                 self.cost = CostCard()
         self.comparison = ComparisonCard(page, self.choose)

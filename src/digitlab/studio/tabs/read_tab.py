@@ -319,7 +319,7 @@ def refused_sentence(desk: Desk) -> str:
     where = "Your drawing" if sheet is desk.drawn else "This photo"
     told = f"{where}: {n:,} of {plural(n_all, 'digit')} answered, {n_all - n:,} refused as too unsure."
     if not sheet.changes or not n:
-        return f"{told} How many are right is known where you correct them." if n else told
+        return f"{told} Correct what is wrong to see how many are right." if n else told
     right = sheet.n_right
     return f"{told} {right:,} of them are right ({percent(right / n)}), if all is that you did not correct."
 

@@ -245,11 +245,13 @@ def class_rows(evaluation: Evaluation, chosen: Selection) -> Sequence[Row]:
     rows = []
     for r in evaluation.per_class:
         low, high = r.interval
+        # Of a class without images nothing is known.
+        accuracy, interval = (percent(r.accuracy, 1), f"{100 * low:.1f} to {100 * high:.1f} %") if r.n_images else "––"
         cells = (
             Cell(r.name, order=r.label, kind="button", action="choose", says=f"{r.name}: show its images"),
-            Cell(percent(r.accuracy, 1), order=r.accuracy),
+            Cell(accuracy, order=r.accuracy if r.n_images else None),
             Cell(f"{r.n_images:,}", order=r.n_images),
-            Cell(f"{100 * low:.1f} to {100 * high:.1f} %", order=low),
+            Cell(interval, order=low if r.n_images else None),
             Cell(percent(r.precision, 1), order=r.precision),
             Cell(f"{r.f1:.3f}", order=r.f1),
         )
