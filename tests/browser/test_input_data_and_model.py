@@ -293,5 +293,6 @@ def test_columns_of_the_model_end_together(visit: Open, width: int) -> None:
     ends = page.locator(".model-card, .model-side > .card:last-child").evaluate_all(
         "cards => cards.map(card => card.getBoundingClientRect().bottom)"
     )
+    assert page.locator(".summary-table").evaluate("t => t.scrollWidth <= t.closest('.table-scroll').clientWidth")
     assert len(ends) == 2
     assert width < 1100 or abs(ends[0] - ends[1]) < 1
