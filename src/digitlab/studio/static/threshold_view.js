@@ -1,9 +1,9 @@
 // A slider over thresholds: the point of the curve, three counts and a sentence follow it without asking the server.
 export default {
-  props: ["chart", "points", "n", "area", "box"],
+  props: ["chart", "points", "n", "area", "box", "start"],
   emits: ["choose"],
   data() {
-    return { at: 0, isTouched: false };
+    return { at: this.start };
   },
   computed: {
     point() {
@@ -34,7 +34,7 @@ export default {
       <div class="threshold-side">
         <div class="threshold-slider live-slider">
           <label class="live-slider-label" :for="name">Answer from</label>
-          <input :id="name" type="range" min="0" :max="Math.max(points.length - 1, 1)" step="1" :value="at" :disabled="!points.length"
+          <input :id="name" type="range" min="0" :max="Math.max(points.length - 1, start)" step="1" :value="at" :disabled="!points.length"
             :style="{ '--filled': filled }" :aria-valuetext="said" @input="slide" @keydown.stop />
           <output class="live-slider-said num" aria-hidden="true">{{ point.text }} sure</output>
         </div>
@@ -54,15 +54,10 @@ export default {
     </div>
   `,
   methods: {
-    // Called by the server once, when there is something to choose from.
-    put(at) {
-      if (!this.isTouched) this.at = at;
-    },
     count(n) {
       return n.toLocaleString("en");
     },
     slide(event) {
-      this.isTouched = true;
       this.at = Number(event.target.value);
       this.$emit("choose", this.at);
     },

@@ -44,7 +44,7 @@ class ThresholdView(Scripted, component="../static/threshold_view.js"):
     def __init__(self, on_choose: Callable[[int], Any]) -> None:
         super().__init__()
         box = {"width": IN_PAGE.width, "height": IN_PAGE.height, "left": IN_PAGE.left, "bottom": IN_PAGE.bottom}
-        self._props.update({"chart": "", "points": [], "n": 0, "area": "", "box": box})
+        self._props.update({"chart": "", "points": [], "n": 0, "area": "", "box": box, "start": _AT_FIRST})
         self.on_number("choose", on_choose)
 
     def show(self, curve: CoverageCurve, chart: str) -> None:
@@ -81,7 +81,6 @@ class ThresholdCard:
                     for label in ("Refused images", "Mistakes that remain")
                 )
         self._showing = page.refreshing(tab, self._show_images, gap_s=0.3)
-        self._page = page
 
     async def show(self, answers: TestAnswers) -> None:
         """Show what becomes of these images."""
@@ -92,12 +91,10 @@ class ThresholdCard:
             return curve, coverage_chart(curve)
 
         curve, chart = await asyncio.to_thread(drawn)
-        is_first, self._answers, self._curve = self._curve is None, answers, curve
+        self._answers, self._curve = answers, curve
         for images in (self.refused, self.mistakes):
             images.set_names(names)
         self.view.show(curve, chart)
-        if is_first:
-            self.view.run_method("put", self.at)
         await self._show_images()
 
     def _choose(self, at: int) -> None:
