@@ -171,6 +171,11 @@ def gains(page: Any, side: int) -> list[float]:
     return [number(text.lstrip("+±")) for text in page.locator(f".network.of-{side} .gain").all_text_contents()]
 
 
+SHADES = """e => { const c = document.createElement("canvas"); c.width = 24; c.height = 24;
+    const into = c.getContext("2d"); into.imageSmoothingEnabled = false; into.drawImage(e, 0, 0, 24, 24);
+    return [...into.getImageData(0, 0, 24, 24).data]; }"""
+
+
 def test_before_and_after_stand_beside_each_other_and_the_same_number_adds_up_on_both(
     open_inside: Callable[..., Any], given: Callable[[str], Any], seen: Callable[[str], Inside]
 ) -> None:
@@ -202,31 +207,17 @@ def test_before_and_after_stand_beside_each_other_and_the_same_number_adds_up_on
     wanted = 100 * (ways[0].probabilities - ways[1].probabilities)
     assert gains(page, 0) == pytest.approx(wanted.tolist(), abs=0.051)
     assert gains(page, 1) == pytest.approx((-wanted).tolist(), abs=0.051)
-
-
-SHADES = """e => { const c = document.createElement("canvas"); c.width = 24; c.height = 24;
-    const into = c.getContext("2d"); into.imageSmoothingEnabled = false; into.drawImage(e, 0, 0, 24, 24);
-    return [...into.getImageData(0, 0, 24, 24).data]; }"""
-
-
-def test_what_differs_is_coloured_with_a_sign(
-    open_inside: Callable[..., Any], given: Callable[[str], Any], seen: Callable[[str], Inside]
-) -> None:
-    model, image = given("codelab")
-    untrained = dl.Sequential.from_architecture(model.architecture, seed=0)
-    page = open_inside("codelab", (untrained, dl.look_inside(untrained, image)))
-    canvas = page.locator(".network.of-1 canvas[aria-label='conv2d, map 1']")
+    canvas = page.locator(".network.of-1 canvas[aria-label='conv2d, map 3']")
     before = canvas.evaluate(SHADES)
     page.get_by_role("switch", name="Colour in B what differs from A").focus()
     page.keyboard.press("Space")
     shades = np.array(canvas.evaluate(SHADES)).reshape(24, 24, 4)[..., :3].astype(int)
-    outputs = [dl.look_inside(one, image).layer("conv2d").outputs for one in (untrained, model)]
-    difference = outputs[0] - outputs[1]
+    difference = ways[1].layer("conv2d").outputs - ways[0].layer("conv2d").outputs
     red_less_blue = shades[..., 0] - shades[..., 2]  # of orange more than of the ground, of blue less
-    ground = red_less_blue[np.unravel_index(np.abs(difference[..., 1]).argmin(), (24, 24))]
-    far = np.abs(difference[..., 1]) > 0.2 * np.abs(difference).max()
+    ground = red_less_blue[np.unravel_index(np.abs(difference[..., 3]).argmin(), (24, 24))]
+    far = np.abs(difference[..., 3]) > 0.2 * np.abs(difference).max()
     assert far.any()
-    assert np.array_equal(np.sign(red_less_blue - ground)[far], np.sign(difference[..., 1])[far])
+    assert np.array_equal(np.sign(red_less_blue - ground)[far], np.sign(difference[..., 3])[far])
     page.keyboard.press("Space")
     assert canvas.evaluate(SHADES) == before
 
@@ -239,7 +230,8 @@ def test_networks_of_different_layers_stand_beside_each_other_and_each_is_taken_
     before = page.locator(".arithmetic.of-0 h2").text_content()
     page.locator(".network.of-1 canvas[aria-label='dense, all 20 numbers']").focus()
     page.keyboard.press("ArrowRight")
-    assert_adds_up(page, seen("dense"), "dense", (1,), 1)
+    unit = int(page.locator(".arithmetic.of-1 h2").text_content().partition("number ")[2].partition(" ")[0])
+    assert_adds_up(page, seen("dense"), "dense", (unit,), 1)
     assert page.locator(".arithmetic.of-0 h2").text_content() == before
     wanted = 100 * (seen("dense").probabilities - seen("codelab").probabilities)
     assert gains(page, 1) == pytest.approx(wanted.tolist(), abs=0.051)

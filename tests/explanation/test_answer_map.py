@@ -9,7 +9,7 @@ import digitlab as dl
 from digitlab.data.mnist import MnistData
 from digitlab.engine.images import wrap_images
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import InputError
+from digitlab.errors import InputError, NetworkError
 from digitlab.explanation.inside import as_pixels, forward
 from digitlab.network.layers import Dense
 from tests.engine.networks import digits
@@ -24,10 +24,9 @@ def model() -> Sequential:
     return model
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_engine_tells_what_the_last_dense_layer_reads(name: str, threads: int) -> None:
-    model = Sequential.from_architecture(NETWORKS[name], seed=1, threads=threads)
+def test_the_engine_tells_what_the_last_dense_layer_reads(name: str) -> None:
+    model = Sequential.from_architecture(NETWORKS[name], seed=1, threads=2)
     images, _ = digits(NETWORKS[name], 37)
     features, probabilities = model.runner.features(wrap_images(model.architecture, images))
     steps = forward(model, as_pixels(model, images))
@@ -52,3 +51,11 @@ def test_a_map_shows_the_two_directions_with_most_variance(model: Sequential, n:
 def test_fewer_than_three_images_make_no_map(model: Sequential) -> None:
     with pytest.raises(InputError, match="Three images"):
         dl.answer_map(model, MnistData.load().test.images[:2])
+
+
+def test_a_network_without_numbers_makes_no_map(model: Sequential) -> None:
+    weights = model.get_weights()
+    weights[0][:] = np.inf
+    broken = Sequential.from_architecture(model.architecture, weights)
+    with pytest.raises(NetworkError, match="smaller learning rate"):
+        dl.answer_map(broken, MnistData.load().test.images[:20])

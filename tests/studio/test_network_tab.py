@@ -181,9 +181,14 @@ def test_what_cannot_be_shown_is_told(trainer: Trainer) -> None:
 def test_what_speaks_for_the_answer_is_told_of_what_is_shown(trainer: Trainer) -> None:
     async def scenario(tab: Tab) -> None:
         await tab.words("before the first batch")
-        await tab.tab._why(0)
+        await tab.tab._why({"side": 0})
         side, found, words = tab.calls("prove")[-1]
         assert (side, len(found) >= 3) == (0, True)
+        await tab.tab._why({"side": 0, "target": 4})
+        assert tab.calls("prove")[-1][1][-1]["title"] == "What would make it Four"
+        for made_up in (99, -1, "4", True):
+            await tab.tab._why({"side": 0, "target": made_up})
+            assert [each["title"] for each in tab.calls("prove")[-1][1]] == [each["title"] for each in found]
         assert "Test image 0 is Seven, before the first batch" in words
 
     look(trainer, scenario)
@@ -327,7 +332,7 @@ def test_a_sheet_without_ink_goes_through_the_network_too(trainer: Trainer) -> N
     async def scenario(tab: Tab) -> None:
         tab.user.find("Empty sheet").click()
         await tab.words("A sheet without ink. The network answers")
-        await tab.tab._why(0)
+        await tab.tab._why({"side": 0})
         assert tab.calls("prove")[-1][2].startswith("Why")
 
     look(trainer, scenario)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.engine.images import wrap_images
+from digitlab.engine.images import are_finite, wrap_images
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import InputError
+from digitlab.errors import InputError, NetworkError
 from digitlab.explanation.inside import Floats
 
 #: What a map may tell, and what not.
@@ -53,12 +53,22 @@ def answer_map(model: Sequential, images: ArrayLike) -> AnswerMap:
     AnswerMap
         By a principal component analysis (Pearson 1901) of what the engine computed in float32; the same images give
         the same points. 10,000 images take well under a second.
+
+    Raises
+    ------
+    DataError, InputError, NetworkError
+        If the images cannot be used, are fewer than three, or the network computes what is no number.
     """
     wrapped = wrap_images(model.architecture, images)
     n = len(wrapped)
     if n < 3:
         raise InputError(f"Three images or more make a map; got {n}.")
     read, probabilities = model.runner.features(wrapped)
+    if not (are_finite(read) and are_finite(probabilities)):
+        raise NetworkError(
+            f"{model.name} computes what is no number (NaN or infinite): its weights are too large. Use those of an "
+            "earlier step, or train again with a smaller learning rate."
+        )
     features = read.astype(np.float64)
     features -= features.mean(0)
     is_wide = features.shape[1] > n

@@ -16,7 +16,7 @@ from digitlab import __version__
 from digitlab.data.storage import replacing
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, StorageError
-from digitlab.explanation.attribution import LIKES, METHODS, attribute, favourite_input, smallest_change
+from digitlab.explanation.attribution import LIKES, METHODS, Attribution, attribute, favourite_input, smallest_change
 from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
 from digitlab.text import percent
@@ -51,27 +51,28 @@ def page_data(model: Sequential, inside: Inside) -> dict[str, Any]:
     }
 
 
-def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
+def evidence_of(model: Sequential, inside: Inside, target: int | None = None) -> list[dict[str, Any]]:
     """Return what speaks for the answer, and the smallest change that makes another one, each as a picture.
 
-    Each has a title, a sentence, and numbers in base64.
+    Each has a title, a sentence, and numbers in base64. ``target`` is the other answer; by default the next likely.
     """
-    rival = int(np.argsort(inside.probabilities)[-2])
+    rival = int(np.argsort(inside.probabilities)[-2]) if target is None else target
     answer, other = inside.class_names[inside.label], inside.class_names[rival]
     methods = [method for method in METHODS if method != "occlusion" or inside.image.ndim == 3]
     found = [attribute(model, inside.image, inside.label, method=method) for method in methods]
     told: list[dict[str, Any]] = [
         {
             "title": f"{_TITLES[each.method]}: what speaks for {answer}",
-            "says": each.tells,
+            "says": each.tells + _sum_of(each),
             "values": _numbers(_as_image(each.values)),
         }
         for each in found
     ]
     try:
         change = smallest_change(model, inside.image, rival)
-    except NetworkError:
-        return told  # its answer hardly depends on the pixels
+    except NetworkError as error:  # its answer hardly depends on the pixels
+        nothing = _numbers(np.zeros_like(_as_image(inside.image)))
+        return [*told, {"title": f"What would make it {other}", "says": str(error), "values": nothing}]
     says = (
         f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to "
         "white is 1. It tells how near the border to that answer is. Found by descent on the image; there may be "
@@ -80,6 +81,13 @@ def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
     values = _numbers(_as_image(change.image - inside.image))
     changed = _numbers(_as_image(change.image))
     return [*told, {"title": f"What would make it {other}", "says": says, "values": values, "image": changed}]
+
+
+def _sum_of(found: Attribution) -> str:
+    """Say what the pixels of a method give together, where that is to be the difference of two sums."""
+    if found.difference is None:
+        return ""
+    return f" Here they give {found.total:.3f} in all, and the sums differ by {found.difference:.3f}."
 
 
 def favourite_of(model: Sequential, position: int, channel: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from digitlab.evaluation.confusion import SHADES
 from digitlab.explanation.inside_page import SOURCES
 from digitlab.studio.page import Page
 from digitlab.studio.startup import Opening
+from digitlab.studio.task_card import TaskPath
 from digitlab.studio.widgets.controls import copy_button, mark, say
 from digitlab.text import percent
 
@@ -85,9 +86,11 @@ def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page]
         link.classes("link-button").props("dense")
     panels = {}
     with ui.element("main").classes("studio-main"):
+        path = page.own(TaskPath)
         for name in tabs:
             panels[name] = ui.element("div").classes("studio-panel")
             panels[name].props(f'role="tabpanel" id="panel-{_slug(name)}" aria-labelledby="tab-{_slug(name)}" hidden')
+        path.build_strip()
     built = set()
 
     def show() -> None:

@@ -226,13 +226,15 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
     }});
     return button;
   };
-  const button = asking("Show what speaks for it", () => why());
+  const target = made("select", {"aria-label": "What it would become by the smallest change"}, made("option", {value: "", textContent: "the next likely"}),
+    ...data.class_names.map((name, label) => made("option", {value: label, textContent: name})));
+  const button = asking("Show what speaks for it", () => why(target.value === "" ? null : Number(target.value)));
   const likeButton = asking("", () => like(state.account.layer, state.account.unit));
   const favourite = made("div");
   const likes = made("section", {className: "likes", "aria-label": "What it likes best", hidden: !like}, ...(like ? [likeButton] : []), favourite);
   const found = made("div");
   const heading = made("h2", {textContent: "Why this answer"});
-  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [button] : []), found);
+  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [made("div", {className: "asks"}, button, made("label", {className: "choice"}, "and what would make it", target))] : []), found);
   root.classList.add("inside");
   const parts = {legend: made("div", {className: "legend"}, ...legend(), scale), picture, panel, likes, evidence, told};
   if (place) place(parts);

@@ -125,6 +125,8 @@ export function showSides(root, show, asks = {}) {
       clear(k);
       this.say(k, sentence);
       arrange();
+      label.hidden = true;
+      sides[1 - k]?.picture?.against(null, false);
     },
     drop(k) {
       if (!sides[k]) return;

@@ -30,7 +30,7 @@ export default {
       <div v-if="mark" class="correcting">
         <p class="muted">Wrong? Say what it is{{ keeps ? ", and it is kept to learn from" : "" }}.</p>
         <label-keys name="this mark" :kept="mark.isCorrected ? (mark.value ?? 10) : null" @choose="correct" />
-        <button type="button" class="command" @click="$emit('inside', { serial: answer.serial, box: mark.box })">Look inside</button>
+        <button type="button" class="command look-inside" @click="$emit('inside', { serial: answer.serial, box: mark.box })">Look inside</button>
         <p class="correcting-note" role="status">{{ note }}</p>
       </div>
       <p v-if="ms !== null" class="muted num drawn-ms">Answered in {{ Math.round(ms) }} ms</p>

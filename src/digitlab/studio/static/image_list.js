@@ -42,7 +42,7 @@ export default {
               <td class="part"><span :style="{ width: 100 * answer.probabilities[k] + '%' }"></span></td>
               <td class="num">{{ part }}</td></tr></tbody>
           </table>
-          <button v-if="looks" type="button" class="command" :aria-label="'Look inside the network with image ' + item.index"
+          <button v-if="looks" type="button" class="command look-inside" :aria-label="'Look inside the network with image ' + item.index"
             @click="$emit('inside', item.index)">Look inside</button>
         </li></template>
       </ul>

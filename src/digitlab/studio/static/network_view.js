@@ -13,7 +13,7 @@ export default {
   mounted() {
     this.sides = showSides(this.$refs.sides, showInside, {
       ask: (side, layer, unit, read) => this.$emit("unit", { side, layer, unit, read }),
-      why: (side) => this.$emit("why", side),
+      why: (side, target) => this.$emit("why", { side, target }),
       like: (side, layer, unit) => this.$emit("like", { side, layer, unit }),
     });
     // What came while the browser's tab was in the background is drawn when it is looked at.

@@ -109,7 +109,7 @@ export default {
             <label>The whole number <input class="num" v-model="number" inputmode="numeric" pattern="[0-9 ]*" title="Digits only" maxlength="60" autocomplete="off" size="8"></label>
             <button type="submit" class="command" :aria-disabled="!canChange || null">Change</button>
           </form>
-          <button type="button" class="command" @click="$emit('inside', { serial, box: mark.box })">Look inside</button>
+          <button type="button" class="command look-inside" @click="$emit('inside', { serial, box: mark.box })">Look inside</button>
           <button v-if="mark.isCorrected" type="button" class="command take-back" @click="$emit('correct', { serial, box: mark.box, value: null })">As it was read</button>
         </div>
       </div>

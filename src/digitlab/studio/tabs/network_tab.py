@@ -65,7 +65,7 @@ class NetworkTab:
         self.map = AnswerMapCard(page, self.looked_at)
         self.view.on("ready", self._ready, [])
         self.view.on_values("unit", self._choose)
-        self.view.on_number("why", self._why)
+        self.view.on_values("why", self._why)
         self.view.on_values("like", self._like)
         page.on_records(lambda _: self._followed())
         page.on(self._ask_at_once, "generation", "state", "cursor", "settings")
@@ -260,14 +260,18 @@ class NetworkTab:
                 read = account["read"]
                 self.view.run_method("take", position, account)
 
-    async def _why(self, position: int) -> None:
-        shown = self.sides[position].shown if position in (0, 1) else None
+    async def _why(self, values: dict[str, Any]) -> None:
+        positions, target = self._sides_of(values), values.get("target")
+        shown = self.sides[positions[0]].shown if positions else None
         if shown is None:
             return
+        position, names = positions[0], shown.inside.class_names
+        is_class = type(target) is int and 0 <= target < len(names) and target != shown.inside.label
         # What goes wrong is told, and may be asked for again.
         with self._page.telling_errors():
-            found = await asyncio.to_thread(lambda: evidence_of(shown.subject.model(), shown.inside))
-            answer = shown.inside.class_names[shown.inside.label]
+            wanted = target if is_class else None
+            found = await asyncio.to_thread(lambda: evidence_of(shown.subject.model(), shown.inside, wanted))
+            answer = names[shown.inside.label]
             self.view.run_method("prove", position, found, f"Why {answer}: {shown.about}")
             return
         self.view.run_method("prove", position, [], "")
