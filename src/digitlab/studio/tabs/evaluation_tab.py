@@ -26,7 +26,7 @@ from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.tabs.threshold_card import ThresholdCard
 from digitlab.studio.trainer import Remembered, Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
-from digitlab.studio.widgets.controls import choose_test_images, tell
+from digitlab.studio.widgets.controls import choose_test_images, show_tab, tell
 from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table, figure, matrix_table
 from digitlab.svg import standalone_svg
@@ -93,11 +93,9 @@ class EvaluationTab:
             looked_at = page.own(LookedAt)
             looked_at.use_network(SHIPPED)
             looked_at.show_test(number)
-            page.set_tab("Network")
         else:
             page.own(LookedAt).open_mistake(number, page.run_name)
-        # What had the keyboard's focus is hidden now.
-        page.client.run_javascript("document.getElementById('tab-network')?.focus()")
+        show_tab(page, "Network")
 
     def _choose_model(self) -> None:
         self._page.evaluate_run(str(self._model.value or ""))
