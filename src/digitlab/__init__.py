@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from digitlab.engine.sklearn_bridge import DigitClassifier
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
+    from digitlab.evaluation.coverage import coverage_curve
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.evaluation.train import train
     from digitlab.explanation.answer_map import answer_map
@@ -78,6 +79,7 @@ _HOMES = {
     "ZeroPadding2D": "network.layers",
     "codelab_cnn": "engine.sequential",
     "compare": "evaluation.comparison",
+    "coverage_curve": "evaluation.coverage",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
@@ -142,6 +144,7 @@ __all__ = [
     "attribute",
     "codelab_cnn",
     "compare",
+    "coverage_curve",
     "dense_baseline",
     "evaluate",
     "export",

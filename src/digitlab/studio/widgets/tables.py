@@ -221,7 +221,7 @@ def matrix_table(names: Sequence[str], matrix: Matrix) -> Rows:
 #: The codelab's three columns, and what they leave open.
 CLASS_COLUMNS = (
     Column("Class"),
-    *(Column(t, is_number=True) for t in ("Accuracy", "# Samples", "95 % interval", "Precision", "Recall", "F1")),
+    *(Column(t, is_number=True) for t in ("Accuracy", "# Samples", "95 % interval", "Precision", "F1")),
 )
 
 
@@ -231,13 +231,14 @@ class AccuracyView:
     def __init__(self, on_choose: Callable[[Selection], Any]) -> None:
         self._which = ui.label().classes("muted num")
         with ui.element("div").classes("key-figures"):
-            self._accuracy, self._interval = _figure("", "first")
-            self._loss, _ = _figure("loss, in nats", "second")
-            self._mistakes, self._mistakes_of = _figure("mistakes", "second")
+            self._accuracy, self._interval = figure("", "first")
+            self._loss, _ = figure("loss, in nats", "second")
+            self._mistakes, self._mistakes_of = figure("mistakes", "second")
         self._table = SortableTable(
             "Accuracy of each class", CLASS_COLUMNS, on_action=lambda row, _: on_choose(Selection(label=int(row)))
         )
         self._table.classes("of-classes")
+        ui.label("The accuracy of a class is its recall.").classes("muted")
 
     def draw(self, evaluation: Evaluation, chosen: Selection, n_all: int, accuracy_on_all: float | None = None) -> None:
         """Show an evaluation, and of which of ``n_all`` test images; the row of a chosen class is marked."""
@@ -268,13 +269,14 @@ def class_rows(evaluation: Evaluation, chosen: Selection) -> Sequence[Row]:
     rows = []
     for r in evaluation.per_class:
         low, high = r.interval
+        # Of a class without images nothing is known.
+        accuracy, interval = (percent(r.accuracy, 1), f"{100 * low:.1f} to {100 * high:.1f} %") if r.n_images else "––"
         cells = (
             Cell(r.name, order=r.label, kind="button", action="choose", says=f"{r.name}: show its images"),
-            Cell(percent(r.accuracy, 1), order=r.accuracy),
+            Cell(accuracy, order=r.accuracy if r.n_images else None),
             Cell(f"{r.n_images:,}", order=r.n_images),
-            Cell(f"{100 * low:.1f} to {100 * high:.1f} %", order=low),
+            Cell(interval, order=low if r.n_images else None),
             Cell(percent(r.precision, 1), order=r.precision),
-            Cell(percent(r.recall, 1), order=r.recall),
             Cell(f"{r.f1:.3f}", order=r.f1),
         )
         rows.append(Row(str(r.label), cells, is_marked=chosen == Selection(label=r.label)))
@@ -289,6 +291,7 @@ def class_table(evaluation: Evaluation) -> Rows:
     ]
 
 
-def _figure(unit: str, rank: str) -> tuple[ui.label, ui.label]:
+def figure(unit: str, rank: str) -> tuple[ui.label, ui.label]:
+    """Build a figure into the current container: the label of its value, and that of its unit below."""
     with ui.element("div").classes("key-figure"):
         return ui.label().classes(f"value {rank}"), ui.label(unit).classes("unit")
