@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from digitlab.engine.sklearn_bridge import DigitClassifier
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
+    from digitlab.evaluation.coverage import coverage_curve
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.evaluation.train import train
     from digitlab.explanation.answer_map import answer_map
     from digitlab.explanation.attribution import attribute, favourite_input, smallest_change
     from digitlab.explanation.inside import look_inside
+    from digitlab.explanation.step import take_step_apart
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import (
@@ -77,6 +79,7 @@ _HOMES = {
     "ZeroPadding2D": "network.layers",
     "codelab_cnn": "engine.sequential",
     "compare": "evaluation.comparison",
+    "coverage_curve": "evaluation.coverage",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
@@ -91,6 +94,7 @@ _HOMES = {
     "favourite_input": "explanation.attribution",
     "smallest_change": "explanation.attribution",
     "look_inside": "explanation.inside",
+    "take_step_apart": "explanation.step",
 }
 
 # What others have, and what to write here.
@@ -140,6 +144,7 @@ __all__ = [
     "attribute",
     "codelab_cnn",
     "compare",
+    "coverage_curve",
     "dense_baseline",
     "evaluate",
     "export",
@@ -150,6 +155,7 @@ __all__ = [
     "read",
     "read_idx",
     "smallest_change",
+    "take_step_apart",
     "train",
     "write_idx",
 ]

@@ -234,7 +234,7 @@ def test_a_question_mark_opens_a_text_and_escape_gives_the_focus_back(visit: Ope
 
 
 def test_every_card_explains_itself(visit: Open) -> None:
-    for page, n_cards in ((input_data(visit), 4), (model(visit), 3)):
+    for page, n_cards in ((input_data(visit), 4), (model(visit), 4)):
         cards = page.locator("main .studio-panel:not([hidden]) section.card")
         api.expect(cards).to_have_count(n_cards)
         for card in cards.all():
@@ -284,3 +284,15 @@ def test_typing_does_not_move_the_page(visit: Open) -> None:
     page.get_by_label("Filters").first.fill("31")
     api.expect(page.locator(".layer-result").first).to_contain_text("24 × 24 × 31")
     assert below.bounding_box() == before
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_columns_of_the_model_end_together(visit: Open, width: int) -> None:
+    page = model(visit, width=width)
+    assert not scrolls_sideways(page)
+    ends = page.locator(".model-card, .model-side > .card:last-child").evaluate_all(
+        "cards => cards.map(card => card.getBoundingClientRect().bottom)"
+    )
+    assert page.locator(".summary-table").evaluate("t => t.scrollWidth <= t.closest('.table-scroll').clientWidth")
+    assert len(ends) == 2
+    assert width < 1100 or abs(ends[0] - ends[1]) < 1

@@ -449,3 +449,27 @@ def test_words_can_be_read_and_controls_have_names_in_light_and_dark(
             .map(e => e.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
+
+
+def test_least_confidence_is_moved_by_keyboard_and_refuses_at_once(
+    visit: Open, page_of_numbers: tuple[bytes, tuple[str, ...]]
+) -> None:
+    page = read_tab(visit)
+    upload(page, page_of_numbers[0])
+    boxes = page.locator(".photo-sheet .mark")
+    api.expect(boxes.first).to_be_visible()
+    told = page.locator(".read-threshold > .muted")
+    api.expect(told).to_contain_text("digits answered")
+    before = page.locator(".photo-sheet img").get_attribute("src")
+    n_marks, slider = boxes.count(), page.get_by_role("slider", name="Answer from")
+    slider.press("End")
+    n_digits = sum(map(len, page_of_numbers[1]))
+    api.expect(told).to_contain_text("0 of ")
+    api.expect(page.locator(".photo-sheet .mark:not(.is-refused)")).to_have_count(0)
+    slider.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "0 % sure"
+    api.expect(page.locator(".photo-sheet .mark:not(.is-refused)")).to_have_count(n_digits)
+    api.expect(told).to_contain_text("0 refused")
+    assert boxes.count() == n_marks
+    assert page.locator(".photo-sheet img").get_attribute("src") == before
+    assert not scrolls_sideways(page)

@@ -461,7 +461,7 @@ def test_charts_are_saved_as_pictures(visit: Visit) -> None:
     assert len(image.getcolors(1_000_000)) > 20
     drawing = files["SVG"].decode()
     assert drawing.count("<svg") == 3
-    for word in ("Batch", "Value", "val_loss", "acc"):
+    for word in ("Batch", "Loss (nats)", "Accuracy", "val_loss", "acc", "80 %"):
         assert word in drawing
     assert "script" not in drawing
 

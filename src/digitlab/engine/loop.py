@@ -102,9 +102,10 @@ def steps(
     """Train, and yield a record for every batch and, after its last batch, for every epoch.
 
     Stop iterating and training stops. The runner must hold the weights and moments of ``progress``, which is kept up to
-    date, so that the run can be resumed after any record. ``learning_rate`` gives the rate of a step, given the number
-    of steps done before it; ``of_epoch`` what to learn from in an epoch, from 1, in place of ``training``: as many
-    images, changed at random. Part ``label_smoothing``, 0-1, of the truth is spread over all classes.
+    date, so that the run can be resumed after any record; whoever puts both back between two records, to where they
+    were before, gets what comes then once more. ``learning_rate`` gives the rate of a step, given the number of steps
+    done before it; ``of_epoch`` what to learn from in an epoch, from 1, in place of ``training``: as many images,
+    changed at random. Part ``label_smoothing``, 0-1, of the truth is spread over all classes.
 
     Raises ``TrainingDivergedError`` if the loss is no longer finite or is above a million nats, or the weights are no
     longer finite; the weights are those of before.
@@ -117,7 +118,7 @@ def steps(
         epoch = progress.epochs_done + 1
         order = batch_order(n, epoch, seed, shuffle)
         changed = training if of_epoch is None else of_epoch(epoch)
-        for batch in range(progress.step - (epoch - 1) * n_batches + 1, n_batches + 1):
+        while (batch := progress.step - (epoch - 1) * n_batches + 1) <= n_batches:
             began = time.perf_counter()
             chosen = order[(batch - 1) * batch_size : batch * batch_size]
             rate = learning_rate(progress.step)
@@ -126,7 +127,7 @@ def steps(
                 changed.labels[chosen],
                 chosen,
                 optimizer.step(progress.step + 1, rate),
-                _salt(seed, progress.step) if runner.has_dropout else 0,
+                step_salt(seed, progress.step) if runner.has_dropout else 0,
                 label_smoothing,
             )
             if not (loss <= _MOST_LOSS and runner.is_finite):
@@ -266,7 +267,8 @@ def crop_epochs(
             n_marks = 0
 
 
-def _salt(seed: int, step: int) -> int:
+def step_salt(seed: int, step: int) -> int:
+    """Return the number of its own that dropout gets for the step after ``step`` others."""
     return int(np.random.SeedSequence(entropy=seed, spawn_key=(2, step)).generate_state(1)[0])
 
 

@@ -201,7 +201,7 @@ class Page:
         self.problem = ""
         self.cursor, self.tasks = lesson.step, ""
         self.run_name = ""
-        self.n_images: int | None = CODELAB_IMAGES
+        self.n_images: int | None = None
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
         self._stream = Stream(trainer, client, self.tell, self._status, lambda: self.is_open)

@@ -15,13 +15,14 @@ from nicegui import app
 
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.evaluation.comparison import setting_text
+from digitlab.runs.label import LABEL, Label, read_label
 from digitlab.runs.listing import check_name, may_be_run, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 
 # Their times and sizes say whether a line is still true.
-_TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT)
+_TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT, LABEL)
 #: What is said where nothing is kept.
 NO_RUNS = "This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs"
 # Columns of their own, so not among the changed settings.
@@ -45,6 +46,12 @@ class RunLine:
     has_model: bool
     has_weights: bool
     has_report: bool
+    label: Label
+
+    @property
+    def called(self) -> str:
+        """How it is called where runs are chosen."""
+        return self.label.of(self.name)
 
 
 class RunList:
@@ -126,6 +133,7 @@ def _line(path: Path) -> RunLine:
         has_model=has_model,
         has_weights=has_model or (info is not None and os.path.isfile(path / STATE)),
         has_report=os.path.isfile(path / REPORT),
+        label=read_label(path),
     )
 
 

@@ -140,16 +140,19 @@ async def announce(opening: Opening) -> None:
 
 
 async def _watch(trainer: Trainer) -> None:
-    generation, cursor, state, has_evaluation = 0, 0, "idle", False
+    began, cursor, state, has_evaluation = 0, 0, "idle", False
+    said: dict[int, EpochRecord] = {}
     while True:
-        if trainer.generation != generation:
-            generation, cursor, state, has_evaluation = trainer.generation, 0, "idle", False
+        if trainer.began != began:
+            began, cursor, state, has_evaluation, said = trainer.began, 0, "idle", False, {}
             if trainer.state != "idle":
                 name, n_epochs = trainer.architecture.name, trainer.config.epochs
                 say(f"Training {name}: {n_epochs} epochs, {trainer.n_steps:,} batches.")
         records, cursor = trainer.records_since(cursor)
         for record in records:
-            if isinstance(record, EpochRecord):
+            # Where a batch was undone, all are told once more.
+            if isinstance(record, EpochRecord) and said.get(record.epoch) != record:
+                said[record.epoch] = record
                 say(record.line(trainer.config.epochs))
         if trainer.state != state:
             state = trainer.state

@@ -29,6 +29,7 @@ from digitlab.studio.job import Job, Recording
 from digitlab.studio.turns import Turns
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted, network_for
+from digitlab.training.position import Position
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
 
@@ -140,8 +141,13 @@ class Trainer:
 
     @property
     def generation(self) -> int:
-        """Grows with every start and reset: what was drawn before is another training's."""
+        """Grows with every start, reset and undone batch: what was drawn before is another training's."""
         return self._job.generation
+
+    @property
+    def began(self) -> int:
+        """The generation that this training began with: grows with every start and reset."""
+        return self._job.began
 
     @property
     def config(self) -> TrainConfig:
@@ -210,9 +216,21 @@ class Trainer:
         A cursor from an earlier training gives all records of this one.
         """
         with self._changed:
-            records, before = self._job.records, self._n_records_before
+            records, before = self._job.records, self._n_records_before + self._job.n_forgotten
             new = records[max(0, cursor - before) :]
             return new, before + len(records)
+
+    @property
+    def single_step(self) -> tuple[TrainingSession, Position] | None:
+        """The session, and where it stood before the last batch, if that was trained by ``step``; else None."""
+        with self._changed:
+            position = self._job.step_from
+            return None if position is None else (self._job.session, position)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether ``undo_step`` has something to take back."""
+        return self._job.can_undo
 
     def moment(self, step: int | None = None) -> Moment:
         """Return the network at the nearest recorded step at or before ``step``; the newest for None."""
@@ -282,7 +300,7 @@ class Trainer:
             self._begin(job, paused=paused)
 
     def _replace(self, job: Job) -> None:
-        self._n_records_before += len(self._job.records)
+        self._n_records_before += len(self._job.records) + self._job.n_forgotten
         self._job.stop()
         self._job = job
         self._changed.notify_all()
@@ -312,6 +330,16 @@ class Trainer:
         """Train one batch, and the validation after it if it ends an epoch; then pause."""
         with self._changed:
             self._job.limit(1)
+
+    def undo_step(self) -> None:
+        """Take back the batch that ``step`` trained last, in the run too, as if it had never been."""
+        with self._changed:
+            self._job.undo()
+
+    def try_rate(self, rate: float) -> None:
+        """Train that batch, taken back first, with another rate (its peak, where there is a schedule)."""
+        with self._changed:
+            self._job.try_rate(rate)
 
     def stop(self) -> None:
         """End at the next batch boundary; the run is kept, and can be gone on with."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,17 @@ _MOST_BLOCKS, _WORTH_A_TASK = 16, 20_000_000
 # Parameters below which a second thread would be no help with the optimizer's step.
 _SMALL = 1_000
 _NO_ANSWERS = np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class RunnerState:
+    """All that learning changes in a runner, copied: float32 (n,); ``older`` (2, n); and a count of batches."""
+
+    parameters: NDArray[np.float32]
+    first_moment: NDArray[np.float32]
+    second_moment: NDArray[np.float32]
+    older: NDArray[np.float32]
+    n_batches: int
 
 
 class Runner:
@@ -82,6 +94,18 @@ class Runner:
     def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
         """Set all weights, in Keras' order and layout."""
         self.parameters = np.concatenate([np.ravel(w) for w in weights]).astype(np.float32)
+
+    def state(self) -> RunnerState:
+        """Return copies of all that learning changes, between two batches."""
+        moments = self.first_moment.copy(), self.second_moment.copy()
+        return RunnerState(self.parameters, *moments, self._older.copy(), self._n_batches)
+
+    def go_back(self, state: RunnerState) -> None:
+        """Learn on from a state, bit for bit as the runner did whose it was."""
+        self.parameters = state.parameters
+        self.first_moment[:], self.second_moment[:] = state.first_moment, state.second_moment
+        self._older[:] = state.older
+        self._n_batches, self.is_finite = state.n_batches, True
 
     def remember(self) -> None:
         """Make the present weights those that ``take_back`` finds where fewer batches were learned."""

@@ -27,14 +27,14 @@ class Numbers {
   }
 }
 
-const bytesOf = (content) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+export const bytesOf = (content) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
 
-async function inflated(content) {
+export async function inflated(content) {
   const stream = new Blob([bytesOf(content)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Int8Array(await new Response(stream).arrayBuffer());
 }
 
-function made(kind, settings = {}, ...children) {
+export function made(kind, settings = {}, ...children) {
   const element = document.createElement(kind);
   for (const [name, value] of Object.entries(settings)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -46,7 +46,7 @@ function made(kind, settings = {}, ...children) {
 }
 
 // Colours: nothing is the ground, more is orange, less than nothing is blue: told apart by who sees no red or green too.
-function palette(root) {
+export function palette(root) {
   const style = getComputedStyle(root);
   const read = (name) => style.getPropertyValue(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16));
   return {ground: read("--map-ground"), more: read("--map-more"), less: read("--map-less"), mark: style.getPropertyValue("--mark")};
@@ -60,7 +60,7 @@ function shade(value, most, colours, into, at) {
 }
 
 /** Draw height x width numbers into a canvas of the same size; `value(y, x)` gives them. */
-function paint(canvas, height, width, value, most, colours) {
+export function paint(canvas, height, width, value, most, colours) {
   canvas.width = width;
   canvas.height = height;
   const image = new ImageData(width, height);
@@ -97,7 +97,7 @@ function enoughDigits(terms, sum) {
   return [9, 7];
 }
 
-const nice = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
+export const nice = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 
 /** A probability, without saying that something is certain or impossible that is not. */
 function inPercent(probability) {

@@ -48,8 +48,8 @@ class Readers:
 
     def choices(self) -> dict[str, str]:
         """Return what there is to choose, with its name for people."""
-        of_runs = [of_run(line.name) for line in run_lines(self._trainer) if line.has_model]
-        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED, *of_runs)}
+        of_runs = {of_run(line.name): f"Run {line.called}" for line in run_lines(self._trainer) if line.has_model}
+        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED)} | of_runs
 
     def name(self, choice: str, *, in_sentence: bool = False) -> str:
         """Return what people call a choice, at the beginning of a sentence or within."""
