@@ -21,7 +21,7 @@ from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
 from digitlab.text import percent
 
-#: The script and the stylesheet that draw the picture, here and on the Studio's page.
+#: The script and the stylesheets that draw the picture, here and on the Studio's page.
 SOURCES = Path(__file__).with_name("page")
 _TITLES = {
     "occlusion": "Occlusion",
@@ -94,7 +94,8 @@ def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str 
     answer = f"{inside.class_names[inside.label]}, {percent(float(inside.probabilities[inside.label]), 1)}"
     heading = html.escape(title or "The way of an image through a network")
     about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
-    script, picture, frame = ((SOURCES / name).read_text("utf-8") for name in ("inside.js", "inside.css", "page.css"))
+    names = ("inside.js", "tokens.css", "inside.css", "page.css")
+    script, tokens, picture, frame = ((SOURCES / name).read_text("utf-8") for name in names)
     text = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -103,7 +104,7 @@ def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str 
       content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{heading}</title>
 <style>
-{frame}{picture}</style>
+{tokens}{frame}{picture}</style>
 <main>
 <h1>{heading}</h1>
 <p class="soft">{about}

@@ -1,7 +1,8 @@
 """The frame around the tabs, and what it looks like: stylesheets, brand, list of tabs, a line of status, panels.
 
-Everything is served from this package and from NiceGUI's; nothing is fetched from another host. Colours, spaces and the
-classes that all tabs use are in ``static/studio.css``; a tab with a stylesheet of its own puts it beside that one.
+Everything is served from this package and from NiceGUI's; nothing is fetched from another host. Colours, type and
+spaces are those of all pages, in ``explanation/page/tokens.css``; the classes that all tabs use are in
+``static/studio.css``; a tab with a stylesheet of its own puts it beside that one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from digitlab.text import percent
 #: Where stylesheets and scripts are kept, and the path under which the page finds them.
 STATIC = Path(__file__).parent / "static"
 _PATH = "/studio"
-# What draws a network's picture, here and on pages that are handed out.
-_PICTURE = ("inside.js", "inside.css")
+# What pages have in common that are handed out: the look of all, and what draws a network's picture.
+_SHARED = ("tokens.css", "inside.js", "inside.css")
 
 #: The page's icon: a seven, as people in many countries write it.
 ICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#2456d6"/>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#15181e"/>'
     '<path d="M9 9h13L14 25M11.5 17.5h9" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round" '
     'stroke-linejoin="round"/></svg>'
 )
@@ -38,7 +39,7 @@ def set_up_theme() -> None:
     """Serve the stylesheets and scripts, and give NiceGUI's elements a quiet look. Once a process."""
     # Age 0: the browser asks every time whether a file has changed, and mostly hears that it has not.
     app.add_static_file(local_file=SHADES, url_path=f"{_PATH}/{SHADES.name}", max_cache_age=0)
-    for name in _PICTURE:
+    for name in _SHARED:
         app.add_static_file(local_file=SOURCES / name, url_path=f"{_PATH}/{name}", max_cache_age=0)
     app.add_static_files(_PATH, STATIC, max_cache_age=0)
     ui.button.default_props("unelevated no-caps :ripple=false")
@@ -51,7 +52,7 @@ def set_up_theme() -> None:
 def add_theme() -> None:
     """Give the page being built its stylesheets and its script."""
     own = sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")
-    sheets = ["studio.css", SHADES.name, "inside.css", *own]
+    sheets = ["tokens.css", "studio.css", SHADES.name, "inside.css", *own]
     links = [f'<link rel="stylesheet" href="{_PATH}/{name}?v={__version__}">' for name in sheets]
     script = f'<script type="module" src="{_PATH}/studio.js?v={__version__}"></script>'
     ui.add_head_html("\n".join([*links, script]))
@@ -117,7 +118,9 @@ def _tab_list(page: Page, tabs: Mapping[str, Callable[[Page], object]]) -> dict[
         for name in tabs:
             slug = _slug(name)
             button = TextElement(tag="button", text=name).classes("studio-tab")
-            button.props(f'type="button" role="tab" id="tab-{slug}" aria-controls="panel-{slug}"')
+            button.props(f'type="button" role="tab" id="tab-{slug}" aria-controls="panel-{slug}" aria-label="{name}"')
+            if " " in name:  # the longest is short where there is no room for all in one line
+                button.props(f'data-short="{name.split()[-1]}"')
             button.on("click", lambda name=name: page.set_tab(name), [])
             buttons[name] = button
     return buttons
