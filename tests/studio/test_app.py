@@ -26,7 +26,7 @@ from digitlab.runs.listing import list_runs
 from digitlab.serving.guard import TOKEN_VARIABLE
 from digitlab.serving.server import FIRST_PORT, address_of, listening_socket
 from digitlab.studio import app, startup
-from digitlab.studio.layout import STATIC
+from digitlab.studio.assets import STATIC
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 from tests.studio.visiting import User, until, visit

@@ -70,7 +70,7 @@ def steps_of(photo: Photo, options: ReadingOptions, reading: Reading, way: Way) 
 
 def _of_original(photo: Photo) -> str:
     height, width = photo.pixels.shape[:2]
-    size = f"The photo has {photo.width:,} x {photo.height:,} pixels"
+    size = f"As it came: {photo.width:,} x {photo.height:,} pixels"
     return f"{size}." if (width, height) == (photo.width, photo.height) else f"{size}; {width:,} x {height:,} are used."
 
 

@@ -31,7 +31,8 @@ from digitlab.studio.access import (
     keep_few_unseen,
     take_odd_events,
 )
-from digitlab.studio.layout import ICON, add_theme, build_frame, build_waiting, set_up_theme
+from digitlab.studio.assets import Assets, add_assets, serve_assets
+from digitlab.studio.layout import ICON, build_frame, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route
@@ -77,10 +78,11 @@ _FIRST_TAB = "training"
 
 def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
     """Return what builds the page for a browser that asks for it."""
+    serve_assets()
     set_up_theme()
 
     async def build(request: Request) -> None:
-        add_theme()
+        add_assets()
         client = ui.context.client
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
@@ -179,9 +181,9 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    access = Access(BesideThePage(Polled(app), service), token=token, local_only=is_local, origins=origins)
+    access = Access(BesideThePage(Assets(Polled(app)), service), token=token, local_only=is_local, origins=origins)
     SignalledServer(
-        # Compressing costs more than it saves where nothing leaves the machine.
+        # What is made for one page or answer: compressing it costs more than it saves where nothing leaves the machine.
         access if is_local else GZipMiddleware(access),
         "The Studio's server",
         ws=Socket,
