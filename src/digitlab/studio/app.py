@@ -72,8 +72,8 @@ class BesideThePage:
 _MESSAGES_KEPT = 50
 _RECONNECT_S = 10.0
 
-# Where something happens by itself.
-_FIRST_TAB = "training"
+# A digit on its way through the network, which learns meanwhile.
+_FIRST_TAB = "network"
 
 
 def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:

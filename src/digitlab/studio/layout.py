@@ -109,7 +109,8 @@ def _status_line(page: Page, opening: Opening) -> None:
 
     def show() -> None:
         waiting = opening.sentence
-        line.set_text(waiting or _status(page))
+        # A number and its unit stay in one line.
+        line.set_text((waiting or _status(page)).replace(" %", "\N{NO-BREAK SPACE}%"))
         mark(line, "is-waiting", bool(waiting))
         if page.trainer.message != message.text:
             say(message, page.trainer.message)

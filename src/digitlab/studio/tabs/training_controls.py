@@ -28,6 +28,10 @@ _LOOKS_PER_S = 12
 _STRETCH_S = 4.0
 
 
+def _in_words(batches_per_s: float) -> str:
+    return f"{batches_per_s:g} batch{'es' * (batches_per_s != 1)}/s"
+
+
 class Commands:
     """The buttons, each enabled when it can do something."""
 
@@ -94,7 +98,7 @@ class SpeedControl:
         at = _SPEED_AT_FIRST
         if speed is not None:
             at = min(range(len(_SPEEDS)), key=lambda i: abs(math.log(_SPEEDS[i] / speed)))
-        words = [f"{speed:g} batch{'es' * (speed != 1)}/s" for speed in _SPEEDS]
+        words = [_in_words(speed) for speed in _SPEEDS]
         with ui.element("div").classes("speed") as self._box:
             self.slider = LiveSlider(page, "Speed", self._slide, max=len(words) - 1, value=at, words=words)
             self.slider.mark("speed")
@@ -228,12 +232,16 @@ class TrainingProgress(ProgressLine, component="../static/progress_line.js"):
 
     def __init__(self, page: Page) -> None:
         super().__init__(page)
-        self.pace = Pace()
+        self.pace, self._speed = Pace(), page.trainer.speed
         page.on_records(self._on_records)
         page.on(self._on_generation, "generation")
         page.on(self._on_state, "state")
 
     def _on_records(self, records: Sequence[Any]) -> None:
+        if self._speed != self._page.trainer.speed:
+            # What was done at another speed tells nothing of this one.
+            self._speed = self._page.trainer.speed
+            self.pace.rest()
         self.pace.note([record for record in records if isinstance(record, StepRecord)], time.monotonic())
         self._show()
 
@@ -256,4 +264,5 @@ class TrainingProgress(ProgressLine, component="../static/progress_line.js"):
             left_s, images_per_s = self.pace.seconds_for(n_steps - step), self.pace.images_per_s
             parts += [] if left_s is None else [f"{duration(max(left_s, 0.1))} left"]
             parts += [] if images_per_s is None else [f"{images_per_s:,.0f} images/s"]
+            parts += [] if trainer.speed is None else [f"slowed to {_in_words(trainer.speed)}"]
         self.put(step / n_steps, " · ".join(parts))
