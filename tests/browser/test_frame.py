@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +23,20 @@ FAILING = (
     "?tab=training&network=dense_baseline&train_images=400&validation_images=50&batch_size=20&epochs=1&optimizer=sgd"
     "&learning_rate=1000"
 )
+# 50,000 batches of 10 images.
+ENDLESS = "?tab=training&network=dense_baseline&train_images=1000&validation_images=50&batch_size=10&epochs=500"
 # As NiceGUI asks Quasar to show a sentence.
 TOAST = (
     "kind => Quasar.Notify.create({type: kind, message: 'A sentence of ' + kind, closeBtn: 'Close', timeout: 0, group: "
     "false})"
 )
+# Every text of the line of progress from now on.
+TOLD = """() => {
+    const line = document.querySelector(".progress-text");
+    window.told = [line.textContent];
+    const changes = {characterData: true, childList: true, subtree: true};
+    new MutationObserver(() => window.told.push(line.textContent)).observe(line, changes);
+}"""
 
 # How wide the text of elements is.
 LINES = """all => Math.max(0, ...all.map((one) => {
@@ -139,6 +149,27 @@ def test_what_fails_and_what_to_do_can_be_read_on_a_phone_in_every_tab(visit: Vi
     show(page, "Training")
     page.get_by_role("button", name="Reset", exact=True).click()
     expect(message).not_to_be_visible()
+
+
+def test_a_training_that_is_slowed_is_told_with_its_own_rate(visit: Visit) -> None:
+    page = visit(ENDLESS)
+    start = page.get_by_role("button", name="Start", exact=True)
+    expect(start).not_to_have_attribute("aria-disabled", "true")
+    start.click()
+    line = page.locator(".progress-text")
+    expect(line).to_contain_text("images/s")
+    assert "slowed" not in line.inner_text()
+    page.evaluate(TOLD)
+    page.get_by_label("Speed", exact=True).fill("6")  # 10 batches, 100 images a second
+    expect(line).to_contain_text("slowed to 10 batches/s")
+    expect(line).to_have_text(re.compile(r"images/s.*slowed to 10 batches/s"))
+    page.wait_for_function("told.filter((text) => /images.s.*slowed/.test(text)).length > 5")
+    slowed = [text for text in page.evaluate("told") if "slowed to 10 batches/s" in text]
+    rates = [float(found[1].replace(",", "")) for text in slowed if (found := re.search(r"([\d,]+) images/s", text))]
+    assert max(rates) <= 500
+    page.get_by_role("switch", name="Full speed").click()
+    expect(line).not_to_contain_text("slowed")
+    page.get_by_role("button", name="Reset", exact=True).click()
 
 
 def test_nothing_moves_by_itself_where_motion_is_not_wanted(visit: Visit) -> None:

@@ -125,12 +125,13 @@ class Assets:
                 return
             await send(message)
 
-        whole = [pair for pair in scope["headers"] if pair[0].lower() not in _PARTIAL]
-        await self._app({**scope, "headers": whole}, receive, take)
+        asked = [pair for pair in scope["headers"] if pair[0].lower() not in _PARTIAL]
+        await self._app({**scope, "headers": asked}, receive, take)
         if not start:
             return None
         kept = [(name, value) for name, value in start["headers"] if name.lower() not in (b"content-length", b"etag")]
-        return _File(kept, bytes(content), await asyncio.to_thread(_packed, bytes(content)), _hash_of(content))
+        whole = bytes(content)
+        return _File(kept, whole, await asyncio.to_thread(_packed, whole), _hash_of(whole))
 
 
 # Digitlab's own files are read at every question, and packed once.
