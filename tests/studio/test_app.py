@@ -387,8 +387,8 @@ def test_link_opens_its_tab_with_its_settings(trainer: Trainer) -> None:
 
 def test_link_that_cannot_be_used_is_told_and_the_page_is_there(trainer: Trainer) -> None:
     async def scenario(user: User) -> None:
-        await user.open("/?epochs=many&tab=training")
-        await user.should_see("Model Training")
+        await user.open("/?epochs=many&tab=runs")
+        await user.should_see("Test image")
         assert any("epochs must be a whole number" in message for message in user.notify.messages)
 
     visit(app.set_up_page(Opened(trainer)), scenario)

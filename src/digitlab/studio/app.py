@@ -96,7 +96,7 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
         else:
             trainer = opening.trainer
         lesson, sentence = LessonLink.from_query(dict(request.query_params), len(trainer.data.class_names))
-        if "tab" not in request.query_params:
+        if sentence or "tab" not in request.query_params:
             lesson = dataclasses.replace(lesson, tab=_FIRST_TAB)
         page = Page(trainer, trainer.data, client, lesson, lambda: opening.is_ready)
         build_frame(page, opening, BUILDERS)
