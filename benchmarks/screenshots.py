@@ -267,6 +267,8 @@ def look(chromium: Any, studio: StudioProcess, folder: Path, tabs: Sequence[str]
                 page.wait_for_timeout(_LOOK_MS)
                 page.mouse.move(0, 0)
                 page.screenshot(path=folder / f"{width}-{scheme}-{tab}-{state}.png", full_page=True)
+    for page in pages.values():  # before the Studio ends, of which a page would complain
+        page.close()
     return complaints
 
 
