@@ -264,6 +264,7 @@ def look(chromium: Any, studio: StudioProcess, folder: Path, tabs: Sequence[str]
         for (width, scheme), page in pages.items():
             for tab in tabs:
                 page.locator(f"#tab-{tab}").click()
+                page.locator(f"#panel-{tab}").wait_for()
                 page.wait_for_timeout(_LOOK_MS)
                 page.mouse.move(0, 0)
                 page.screenshot(path=folder / f"{width}-{scheme}-{tab}-{state}.png", full_page=True)

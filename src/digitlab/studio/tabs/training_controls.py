@@ -264,5 +264,5 @@ class TrainingProgress(ProgressLine, component="../static/progress_line.js"):
             left_s, images_per_s = self.pace.seconds_for(n_steps - step), self.pace.images_per_s
             parts += [] if left_s is None else [f"{duration(max(left_s, 0.1))} left"]
             parts += [] if images_per_s is None else [f"{images_per_s:,.0f} images/s"]
-            parts += [] if trainer.speed is None else [f"slowed to {_in_words(trainer.speed)}"]
+            parts += [] if trainer.speed is None else [f"at most {_in_words(trainer.speed)}"]
         self.put(step / n_steps, " · ".join(parts))
