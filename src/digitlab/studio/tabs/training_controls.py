@@ -28,10 +28,6 @@ _LOOKS_PER_S = 12
 _STRETCH_S = 4.0
 
 
-def _in_words(batches_per_s: float) -> str:
-    return f"{batches_per_s:g} batch{'es' * (batches_per_s != 1)}/s"
-
-
 class Commands:
     """The buttons, each enabled when it can do something."""
 
@@ -88,6 +84,10 @@ class Commands:
             self.enable()
 
         return act
+
+
+def _in_words(batches_per_s: float) -> str:
+    return f"{batches_per_s:g} batch{'es' * (batches_per_s != 1)}/s"
 
 
 class SpeedControl:
