@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from digitlab.evaluation.comparison import compare
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.evaluation.train import train
-    from digitlab.explanation.attribution import answer_map, attribute, favourite_input, smallest_change
+    from digitlab.explanation.answer_map import answer_map
+    from digitlab.explanation.attribution import attribute, favourite_input, smallest_change
     from digitlab.explanation.inside import look_inside
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
@@ -85,7 +86,7 @@ _HOMES = {
     "read_idx": "data.idx",
     "train": "evaluation.train",
     "write_idx": "data.idx",
-    "answer_map": "explanation.attribution",
+    "answer_map": "explanation.answer_map",
     "attribute": "explanation.attribution",
     "favourite_input": "explanation.attribution",
     "smallest_change": "explanation.attribution",

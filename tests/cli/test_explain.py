@@ -81,3 +81,39 @@ def test_a_model_of_another_runtime_says_why_it_is_not_explained(monkeypatch: py
     monkeypatch.setattr("digitlab.reading.predictor.Predictor", lambda *_: Elsewhere())
     assert main(["explain", "model.onnx", "4"]) != 0
     assert "do not express it" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_network_before_its_training_or_another_stands_beside_it_on_the_page(
+    runs: Path, tmp_path: Path, capsys: Any
+) -> None:
+    model, page = dl.load_model("latest", out=runs), tmp_path / "two.html"
+    dl.dense_baseline(seed=3).save(str(tmp_path / "dense.safetensors"))
+    untrained = dl.Sequential.from_architecture(model.architecture, seed=0)
+    image = dl.MnistData.load().test.images[4]
+    for beside, other in (("untrained", untrained), (str(tmp_path / "dense.safetensors"), dl.dense_baseline(seed=3))):
+        asked = ["explain", "latest", "4", "--out", str(runs), "--html", str(page), "--beside", beside]
+        assert main(asked) == 0
+        text = page.read_text("utf-8")
+        sides = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+        assert [side["data"]["label"] for side in sides] == [dl.look_inside(one, image).label for one in (model, other)]
+        assert sides[1]["words"].startswith("Before its training" if beside == "untrained" else "dense.safetensors")
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (["latest", "4", "--beside", "untrained"], "--html"),
+        (["latest", "4", "--html", "HERE", "--beside", "no-such-run"], "no-such-run"),
+        (["FILE", "4", "--html", "HERE", "--beside", "untrained"], "Only a run knows"),
+    ],
+)
+def test_what_cannot_stand_beside_it_is_told(
+    runs: Path, tmp_path: Path, capsys: Any, asked: list[str], wanted: str
+) -> None:
+    dl.dense_baseline(seed=3).save(str(tmp_path / "FILE.safetensors"))
+    words = [str(tmp_path / f"{word}.safetensors") if word == "FILE" else word for word in asked]
+    words = [str(tmp_path / "page.html") if word == "HERE" else word for word in words]
+    assert main(["explain", *words, "--out", str(runs)]) == 2
+    assert wanted in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "page.html").exists()

@@ -69,7 +69,7 @@ def test_two_runs_are_shown_beside_each_other_with_a_verdict(call: Callable[...,
     assert outcome.code == 0
     for words in ("first", "second", "Accuracy", "Set differently", "seed", "of the same 200 images"):
         assert words in outcome.out
-    assert "A and B were trained alike but for one thing: seed." in outcome.out
+    assert outcome.out.startswith("A and B were trained alike but for one thing: seed (A: 0, B: 1).")
 
 
 def test_json_is_the_whole_comparison(call: Callable[..., Any], two: Path) -> None:
@@ -90,3 +90,85 @@ def test_the_images_asked_for_are_at_least_one(call: Callable[..., Any], two: Pa
     outcome = call("compare", "first", "second", "--out", two, "--images", 0)
     assert (outcome.code, outcome.out) == (2, "")
     assert "At least 1 of the test images" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run whose rate was changed, one that was stopped, and one with the defaults."""
+    from digitlab.training.config import TrainConfig
+    from digitlab.training.session import open_session
+    from digitlab.values import StepRecord
+
+    out = tmp_path_factory.mktemp("steered")
+    config = TrainConfig(network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=2)
+    for name, rates, last in (("plain", {}, 0), ("steered", {1: 0.02, 3: 0.005}, 0), ("stopped", {1: 0.02}, 3)):
+        records = open_session(config, out, name=name)
+        for record in (going := records.records()):
+            if isinstance(record, StepRecord):
+                if record.step in rates:
+                    records.set_learning_rate(rates[record.step])
+                if record.step == last:
+                    break
+        going.close()
+    return out
+
+
+def test_what_was_done_in_a_run_is_told_with_the_command_that_does_it_again(call: Any, steered: Path) -> None:
+    told = " ".join(call("runs", "show", "steered", "--out", steered).out.split())
+    assert "On the way learning rate 0.02 from batch 2 learning rate 0.005 from batch 4 Accuracy" in told
+    assert "complete: 2 of 2 epochs, 4 batches" in told
+    assert "digitlab train --repeat" in told
+    form = call("runs", "show", "steered", "--out", steered, "--json").json()
+    assert [(one["step"], one["learning_rate"]) for one in form["steering"]] == [(1, 0.02), (3, 0.005)]
+    assert form["command"] == f"digitlab train --repeat {steered / 'steered'}"
+    assert form["settings"]["learning_rate"] == 0.001
+    plain = call("runs", "show", "plain", "--out", steered)
+    assert "nothing was changed" in plain.out
+    assert "digitlab train --network dense_baseline --train-images 64" in " ".join(plain.out.split())
+    stopped = call("runs", "show", "stopped", "--out", steered)
+    assert "interrupted: 1 of 2 epochs, 3 batches" in stopped.out
+    assert "--resume" in stopped.out
+    missing = call("runs", "show", "stoped", "--out", steered)
+    assert (missing.code, missing.out) == (2, "")
+    assert "Did you mean 'stopped'?" in missing.err
+
+
+def test_the_difference_in_steering_is_told_before_any_figure(call: Any, steered: Path) -> None:
+    told = " ".join(call("compare", "plain", "steered", "--out", steered, "--images", 50).out.split())
+    assert told.startswith(
+        "A and B were trained alike but for one thing: what was changed on the way (A: nothing; B: learning rate 0.02 "
+        "from batch 2 and learning rate 0.005 from batch 4)."
+    )
+    form = call("compare", "plain", "stopped", "--out", steered, "--images", 50, "--json").out
+    assert form.split('"')[1] == "unlike"
+    assert "where they ended (A: after the last batch; B: after batch 3 of 4)" in form
+
+
+def test_another_network_is_trained_as_a_run_was(call: Any, steered: Path) -> None:
+    words = ("train", "--repeat", "steered", "--network", "codelab_cnn", "--out", steered, "--name", "fair")
+    outcome = call(*words)
+    assert outcome.code == 0
+    assert "bit for bit" not in outcome.err
+    told = call("compare", "steered", "fair", "--out", steered, "--images", 50).out
+    assert " ".join(told.split()).startswith(
+        "A and B were trained alike but for one thing: the network (A: dense_baseline, B: codelab_cnn)."
+    )
+    short = call("train", "--repeat", "steered", "--epochs", 1, "--out", steered)
+    assert short.code == 2
+    assert "learning rate set at batch 4, and with these settings there are 2 batches" in short.err
+
+
+def test_python_trains_another_network_as_a_run_was_too(steered: Path) -> None:
+    import digitlab as dl
+    from digitlab.errors import ConfigError
+    from digitlab.runs.run import CONFIG
+
+    run = dl.train(out=steered, repeat="steered", seed=3)
+    assert (run.settings()["seed"], run.settings()["network"]) == (3, "dense_baseline")
+    assert run.steering() == dl.Run.open(steered / "steered").steering()
+    with pytest.raises(ConfigError, match="leave out config and resume"):
+        dl.train(dl.TrainConfig(), out=steered, repeat="steered")
+    description = run.read_json(CONFIG)
+    run.write_json(CONFIG, description | {"fine_tuned": {"origin": "x"}})
+    with pytest.raises(ConfigError, match="learned from corrections, and is repeated as it was; leave out seed"):
+        dl.train(out=steered, repeat=run.path, seed=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rich.console import Console
 from digitlab.cli.terminal import COMPILING
 from digitlab.cli.train import TrainingProgress, TrainSettings, describe_presets, given
 from digitlab.data.idx import write_idx
+from digitlab.network import architecture
 from digitlab.runs.run import MODEL, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import open_session
@@ -105,7 +107,7 @@ def test_early_stopping_and_best_weights_are_told(call: Any, small: Any, tmp_pat
         (("--resume",), "no interrupted run"),
         (("--resume", "--name", "nix"), "no run 'nix'"),
         (("--repeat", "nix"), "no run 'nix'"),
-        (("--repeat", "nix", "--epochs", "3"), "leave out --epochs"),
+        (("--repeat", "nix", "--preset", "fast"), "leave out --preset"),
         (("--repeat", "nix", "--resume"), "leave out --resume"),
     ],
 )
@@ -390,3 +392,15 @@ def test_compiling_is_told_when_the_first_batch_takes_long(monkeypatch: pytest.M
 
 def test_a_wish_to_stop_is_answered_while_a_batch_is_under_way() -> None:
     assert "Stopping" in _shown(100, [], is_stopping=lambda: True)
+
+
+def test_the_report_of_a_network_from_a_file_repeats_the_network_and_not_the_file(
+    call: Any, small: Any, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "net.json", tmp_path / "runs"
+    file.write_text(json.dumps(architecture("dense_baseline").to_dict()))
+    assert call("train", *small(network=file), "--out", out, "--name", "a", "-q").code == 0
+    assert f"digitlab train --repeat {out / 'a'}" in (out / "a" / "report.html").read_text()
+    file.write_text(json.dumps(architecture("codelab_cnn").to_dict()))
+    outcome = call("train", "--repeat", "a", "--out", out, "--name", "b")
+    assert "bit for bit" in outcome.err

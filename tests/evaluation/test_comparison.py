@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import digitlab as dl
 from digitlab.data.mnist import Split
-from digitlab.errors import InputError, RunError
-from digitlab.evaluation.comparison import SettingDifference, _sign_test, compare, unlike, verdict
+from digitlab.errors import InputError, RunError, TrainingDivergedError
+from digitlab.evaluation.comparison import SettingDifference, _sign_test, compare, verdict
 from digitlab.network import Architecture, Dense, Flatten
-from digitlab.runs.run import CONFIG, MODEL, STATE, Run
+from digitlab.runs.run import CONFIG, HISTORY, MODEL, STATE, Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
@@ -83,15 +84,22 @@ def test_only_the_settings_that_matter_and_differ_are_told(comparison):
     assert comparison.settings == (SettingDifference("learning_rate", 0.001, 0.05), SettingDifference("seed", 0, 1))
 
 
-def test_unlike_settings_are_told_by_name_and_like_ones_not(comparison, first, digits, out):
-    assert unlike(comparison) == (
-        "A and B were not trained alike: they differ in learning rate and seed. What sets their figures apart "
-        "may come from any of these."
+def test_unlike_settings_are_told_by_name_with_their_values_and_like_ones_not(comparison, first, digits, out):
+    assert comparison.unlike == (
+        "A and B were not trained alike: they differ in learning rate (A: 0.001, B: 0.05) and seed (A: 0, B: 1); what "
+        "sets their figures apart may come from any of these."
     )
-    assert unlike(compare(first, first, digits)) == ""
+    assert compare(first, first, digits).unlike == ""
     wider = Architecture([Flatten(), Dense(16, activation="relu"), Dense(10, activation="softmax")])
-    found = compare(first, trained(digits, out, SMALL, wider), digits)
-    assert unlike(found) == "A and B were trained alike but for one thing: the network."
+    run = trained(digits, out, SMALL, wider)
+    name = Path(run.settings()["network"]).stem
+    assert compare(first, run, digits).unlike == (
+        f"A and B were trained alike but for one thing: the network (A: dense_baseline, B: {name})."
+    )
+
+
+def test_the_warning_is_the_first_thing_of_every_form(comparison):
+    assert next(iter(comparison.to_dict())) == "unlike"
 
 
 def test_both_sides_are_evaluated_on_the_same_images(comparison, first, second, digits):
@@ -158,6 +166,7 @@ def test_verdict_counts_and_names_the_better_one_only_with_reason(comparison):
     assert "does not tell which is better" in verdict(even)
     uneven = dataclasses.replace(comparison, n_only_a_right=1, n_only_b_right=30, p_value=3e-8)
     assert "B is the better reader" in verdict(uneven)
+    assert "in <0.1 % of cases" in verdict(dataclasses.replace(uneven, p_value=0.0))  # too small for a float
     same = dataclasses.replace(comparison, n_only_a_right=0, n_only_b_right=0, n_both_wrong=0, p_value=1.0)
     assert verdict(same) == "They give the same answer to all 40 images."
 
@@ -194,7 +203,11 @@ def test_an_interrupted_run_is_compared_with_its_last_saved_weights(first, digit
     assert (stopped.has(STATE), stopped.has(MODEL)) == (True, False)
     found = compare(first, stopped, digits)
     assert (found.b.is_complete, len(found.b.steps)) == (False, 6)
-    assert found.settings == (SettingDifference("stopped after batch", None, 6),)
+    assert found.settings == (SettingDifference("ended", "after the last batch", "after batch 6 of 12"),)
+    assert found.unlike == (
+        "A and B were trained alike but for one thing: where they ended (A: after the last batch; B: after batch 6 of "
+        "12)."
+    )
 
 
 def test_networks_are_told_apart_by_their_layers_and_not_by_their_names(first, digits, out):
@@ -212,9 +225,37 @@ def test_a_learning_rate_that_was_changed_on_the_way_is_told(first, digits, out)
     found = compare(first, run, digits)
     (change,) = found.settings
     told = ("learning rate 0.01 from batch 5", "learning rate 0.002 from batch 9")
-    assert change == SettingDifference("changed on the way", None, ", ".join(told))
+    assert change == SettingDifference("changed on the way", None, "; ".join(told))
     assert found.b.on_the_way == told
-    assert unlike(found) == "A and B were trained alike but for one thing: what was changed on the way."
+    assert found.unlike == (
+        "A and B were trained alike but for one thing: what was changed on the way (A: nothing; "
+        "B: learning rate 0.01 from batch 5 and learning rate 0.002 from batch 9)."
+    )
+    same = compare(run, trained(digits, out, rates=((4, 0.01), (8, 0.002))), digits)
+    assert (same.settings, same.unlike, same.disagreements) == ((), "", ())
+
+
+def test_of_many_changes_the_sentence_tells_the_first(first, digits, out):
+    run = trained(digits, out, rates=tuple((step, step / 100) for step in range(1, 8)))
+    found = compare(first, run, digits)
+    assert found.unlike.endswith("learning rate 0.03 from batch 4 and 4 more).")
+    assert found.settings[0].b.count("learning rate") == 7
+
+
+def test_a_run_that_stopped_early_or_diverged_is_told_to_have_ended_elsewhere(digits, out):
+    waiting = dataclasses.replace(SMALL, epochs=9, early_stopping=1, optimizer="sgd", learning_rate=3.0)
+    early, whole = trained(digits, out, waiting), trained(digits, out, dataclasses.replace(waiting, early_stopping=0))
+    assert early.info().epochs_done < 9
+    told = {one.name: one.a for one in compare(early, whole, digits).settings}
+    assert told == {"early_stopping": 1, "ended": f"after batch {early.info().batches_done} of 36"}
+    number = next(NUMBERS) + 1
+    with pytest.raises(TrainingDivergedError):
+        trained(digits, out, dataclasses.replace(SMALL, learning_rate=1e9, optimizer="sgd"))
+    diverged = Run.open(out / f"run{number}")
+    found = compare(diverged, trained(digits, out), digits)
+    n = diverged.info().batches_done
+    assert found.a.on_the_way == (f"diverged after batch {n} of 12, weights from before",)
+    assert f"where they ended (A: after batch {n} of 12; B: after the last batch)" in found.unlike
 
 
 def test_a_schedule_alone_is_no_change_on_the_way(first, digits, out):
@@ -224,8 +265,20 @@ def test_a_schedule_alone_is_no_change_on_the_way(first, digits, out):
 
 def test_other_data_is_a_difference(first, digits, out):
     others = dl.MnistData(digits.training, digits.validation, digits.test, source="other digits", digest="other")
-    found = compare(first, trained(others, out), digits).settings
-    assert [(entry.name, entry.b) for entry in found] == [("data", "other digits"), ("data digest", "other")]
+    found = compare(first, trained(others, out), digits)
+    assert [(entry.name, entry.b) for entry in found.settings] == [("data", "other digits"), ("data digest", "other")]
+    assert found.unlike == (
+        "A and B were trained alike but for one thing: the data (A: a few digits; B: other digits). Both answered the "
+        "test images of a few digits; B learned from other data."
+    )
+    both = compare(first, first, others)
+    assert both.unlike == "Both answered the test images of other digits; A and B learned from other data."
+
+
+def test_the_same_images_from_elsewhere_are_no_other_data(first, digits, out):
+    moved = dl.MnistData(digits.training, digits.validation, digits.test, source="a copy", digest=digits.digest)
+    found = compare(first, trained(moved, out), digits)
+    assert (found.settings, found.unlike, found.data) == ((), "", "a few digits")
 
 
 def test_a_run_without_weights_is_told(first, digits, tmp_path):
@@ -260,12 +313,25 @@ def test_a_damaged_description_is_no_traceback(first, digits, tmp_path):
     assert {"layers", "epochs", "data"} <= set(names)
 
 
+def test_a_sentence_stays_short_whatever_settings_somebody_wrote(first, digits, tmp_path):
+    run = Run.create(tmp_path / "odd")
+    description = first.read_json(CONFIG)
+    description["config"] |= {f"{n:05}{'x' * 500}": "y" * 500 for n in range(1000)}
+    run.write_json(CONFIG, description)
+    run.save(MODEL, first.load_model())
+    (run.path / HISTORY).write_bytes((first.path / HISTORY).read_bytes())
+    found = compare(first, run, digits)
+    assert len(found.settings) == 1000
+    assert found.unlike.endswith("and 970 more; what sets their figures apart may come from any of these.")
+    assert len(found.unlike) < 3_000
+
+
 def test_model_files_are_compared_too_each_as_it_learned(foreign, first, digits):
     found = compare(foreign("0-255"), foreign("0-1"), digits)
     assert found.settings == found.disagreements == ()
     assert found.a.evaluation.confusion_matrix == found.b.evaluation.confusion_matrix
     assert (found.a.on_the_way, found.b.on_the_way) == (("given pixels 0-255",), ())
-    assert "of 0-255.safetensors" in unlike(found)
+    assert found.unlike.startswith("How of 0-255.safetensors and of 0-1.safetensors learned is not known here")
     beside = compare(first, foreign("-1-1"), digits, pixels="-1-1")
     assert beside.b.evaluation.accuracy == found.a.evaluation.accuracy
     assert {setting.name for setting in beside.settings} <= {"layers", "parameters"}

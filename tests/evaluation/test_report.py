@@ -19,7 +19,7 @@ from digitlab.data.mnist import Split
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.evaluation.report import ReportInput, render_report
 from digitlab.network import architecture
-from digitlab.values import CLASS_NAMES, EpochRecord, StepRecord
+from digitlab.values import CLASS_NAMES, EpochRecord, FinderEpochRecord, StepRecord
 
 VOID = {"meta", "link", "img", "br", "col"}
 HOSTILE = "<script>alert('1')</script>\"&"
@@ -232,3 +232,19 @@ def test_a_reader_without_mistakes_is_congratulated_not_crashed():
     assert "No image was answered wrongly" in text
     assert "Every image was answered rightly" in text
     assert "100 %" in text
+
+
+def test_what_a_finder_found_is_told_of_the_epoch_whose_weights_were_kept():
+    epochs = [
+        FinderEpochRecord(n, 5 * n, 1.0, 0.5, loss, found, 0.001, 10.0, 40, 4, 2, 1, 8)
+        for n, loss, found in ((1, 1.0, 0.9), (2, 2.0, 0.25))
+    ]
+    for best, told in ((None, "25.00 %"), (2, "25.00 %"), (1, "90.00 %")):
+        page = render_report(ReportInput(title="a finder", epochs=epochs, best_epoch=best))
+        assert f"<strong>{told}</strong> of 40 digits" in page
+
+
+def test_fewer_epochs_than_were_asked_for_are_told(full_input):
+    n = len(full_input.epochs)
+    assert f"<dd>{n}<small>of {n + 5}, " in render_report(replace(full_input, config={"epochs": n + 5}))
+    assert f"<dd>{n}<small>{full_input.epochs[-1].step}" in render_report(replace(full_input, config={"epochs": n}))

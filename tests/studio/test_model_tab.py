@@ -16,7 +16,7 @@ import digitlab as dl
 from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
 from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
-from digitlab.runs.run import CONFIG
+from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs import model_tab
@@ -25,8 +25,8 @@ from digitlab.studio.tabs.network_cards import results_here
 from digitlab.studio.trainer import Trainer, network_document
 from digitlab.studio.widgets.card import facts_of
 from digitlab.training.config import TrainConfig
-from digitlab.training.session import open_session
-from digitlab.values import StepRecord
+from digitlab.training.session import TrainingSession
+from digitlab.values import RateChange, StepRecord
 from tests.studio.visiting import User, until, visit
 
 SMALL = TrainConfig(train_images=40, validation_images=20, batch_size=20, epochs=1, threads=1)
@@ -107,7 +107,7 @@ def test_an_error_is_shown_at_its_layer_and_training_keeps_the_last_network(seen
         assert seen.field(3, "kernel_size").props["aria-invalid"] == "true"
         assert "aria-invalid" not in seen.field(3, "filters").props
         assert seen.page.network == architecture("codelab_cnn")
-        await user.should_see("Until then, training takes codelab_cnn.")
+        await user.should_see("Until then, nothing can be trained.")
         assert not seen.tab.save_button.enabled
         seen.field(3, "padding").value = "same"
         assert "aria-invalid" not in seen.field(3, "kernel_size").props
@@ -414,20 +414,60 @@ def test_accuracies_of_runs_of_both_networks_are_shown(seen: Visit, two_runs: Ca
     visit(seen.build, scenario)
 
 
-def test_unlike_runs_are_told_before_their_figures_and_make_no_ratio(seen: Visit, out: Path) -> None:
-    train(dataclasses.replace(SMALL, network="codelab_cnn"), out=out)
-    session = open_session(dataclasses.replace(SMALL, network="dense_baseline"), out)
+def steered(network: str, data: dl.MnistData, out: Path, rates: dict[int, float]) -> Run:
+    """Train a run and set learning rates after some batches."""
+    config = dataclasses.replace(SMALL, network=network)
+    session = TrainingSession(config, data, Run.create(out / f"{network}_{len(rates)}"))
     for record in session.records():
-        if isinstance(record, StepRecord) and record.step == 1:
-            session.set_learning_rate(0.02)
+        if isinstance(record, StepRecord) and record.step in rates:
+            session.set_learning_rate(rates[record.step])
+    assert session.run is not None
+    return session.run
+
+
+def test_unlike_runs_are_told_before_their_figures_and_make_no_ratio(
+    seen: Visit, digits: dl.MnistData, out: Path
+) -> None:
+    steered("codelab_cnn", digits, out, {})
+    steered("dense_baseline", digits, out, {1: 0.02})
 
     async def scenario(user: User) -> None:
         await until(lambda: seen.tab.comparison._results[0] is not None)
         card = seen.tab.comparison
         assert card._warning.visible
-        assert "not trained alike: they differ in changed on the way." in card._warning.text
+        assert card._warning.text.startswith(
+            "These two runs were not trained alike: they differ in what was changed on the way (codelab_cnn: nothing; "
+            "dense_baseline: learning rate 0.02 from batch 2)."
+        )
         assert card._warning.id < card._table.id
+        assert card._saved_rows()[0] == (card._warning.text, "codelab_cnn", "dense_baseline")
+        assert next(iter(card._document().items())) == ("unlike", card._warning.text)
         assert "times as many mistakes" not in card._sentence.text
+        assert card._alike.text.startswith("Train dense_baseline as ")
+        await card._train_alike()
+        await until(lambda: seen.page.trainer.evaluation is not None)
+        await card.refresh()
+        assert not card._warning.visible
+        assert not card._alike.visible
+        assert "times as many mistakes" in card._sentence.text
+
+    visit(seen.build, scenario)
+
+
+def test_a_network_is_trained_as_the_steered_run_of_the_other_was(seen: Visit, digits: dl.MnistData, out: Path) -> None:
+    run = steered("dense_baseline", digits, out, {1: 0.02})
+
+    async def scenario(user: User) -> None:
+        card = seen.tab.comparison
+        await until(lambda: card._results[1] is not None)
+        assert card._alike.text == f"Train codelab_cnn as {run.name} was"
+        await card._train_alike()
+        await until(lambda: seen.page.trainer.evaluation is not None)
+        assert seen.page.trainer.architecture.name == "codelab_cnn"
+        made = seen.page.trainer.run
+        assert made is not None
+        assert made.steering() == [RateChange(1, 0.02)]
+        assert seen.page.tab == "Training"
 
     visit(seen.build, scenario)
 
@@ -445,7 +485,7 @@ def test_data_and_what_was_changed_on_the_way_are_part_of_the_settings(
     a, b, is_fair = fair_pair(*results_here(Trainer(trainer.data, out), networks))
     assert a is not None
     assert b is not None
-    assert (is_fair, unlike_settings(a, b)) == (False, ["data"])
+    assert (is_fair, unlike_settings(a, b)) == (False, ["the data"])
 
 
 def test_an_edited_network_is_not_taken_for_the_codelabs(

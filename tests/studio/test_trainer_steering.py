@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import digitlab as dl
 from digitlab.errors import ConfigError, RunError
-from digitlab.runs.run import Run
+from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.trainer import Trainer
 from digitlab.training.session import TrainingSession
-from digitlab.values import EpochRecord
+from digitlab.values import EpochRecord, RateChange
 from tests.studio.steered import (
     SMALL,
     paused_at,
@@ -253,3 +257,84 @@ def test_a_learning_rate_that_cannot_be_is_told_and_nothing_changes(trainer):
 def test_the_learning_rate_of_nothing_cannot_be_set(trainer):
     with pytest.raises(RunError, match="Nothing is being trained now"):
         trainer.set_learning_rate(0.01)
+
+
+RATES = st.sampled_from((0.0003, 0.001, 0.01, 0.04))
+#: What somebody does before a batch.
+DEEDS = st.one_of(st.just("stop and resume"), RATES)
+
+
+@settings(max_examples=8)
+@given(
+    deeds=st.lists(st.lists(DEEDS, max_size=3), min_size=12, max_size=12),
+    way=st.sampled_from(({}, {"schedule": "cosine"}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01})),
+)
+def test_whatever_was_done_to_a_training_its_run_repeats_it_bit_for_bit(digits, tmp_path_factory, deeds, way):
+    trainer = Trainer(digits, tmp_path_factory.mktemp("runs"))
+    config = dataclasses.replace(SMALL, **way)
+    trainer.set_speed(FOREVER)  # so that it waits until it is paused, when it is gone on with
+    trainer.start(config, paused=True)
+    for n, before in enumerate(deeds):
+        for deed in before:
+            if deed != "stop and resume":
+                trainer.set_learning_rate(deed)
+            elif n > 0:
+                trainer.stop()
+                wait_for_state(trainer, "stopped")
+                trainer.resume()
+                trainer.pause()
+        trainer.step()
+        wait(trainer, lambda n=n: len(steps_of(trainer)) == n + 1)
+    wait_for_evaluation(trainer)
+    trained, weights = trainer.run, trainer.moment(None).weights
+    trainer.close()
+    # Each rate from its batch on, and nothing else.
+    rates, rate = {change.step: change.learning_rate for change in rates_of(trained)}, config.learning_rate
+    for record in steps_of(trainer):
+        rate = rates.get(record.step - 1, rate)
+        peak = dataclasses.replace(config, learning_rate=rate)
+        assert record.learning_rate == pytest.approx(peak.rate(record.step - 1, 12))
+    assert trained.read_json(CONFIG).get("steering", []) == [
+        {"kind": "learning rate", "step": step, "learning_rate": rate} for step, rate in rates.items()
+    ]
+    again = TrainingSession.repeat(trained, digits)
+    list(again.records())
+    assert same(again.model.get_weights(), weights)
+    assert same(trained.load_model().weights, weights)
+
+
+def rates_of(run):
+    return [one for one in run.steering() if isinstance(one, RateChange)]
+
+
+def test_another_network_is_trained_as_a_steered_run_was(trainer, digits):
+    with paused_at(trainer, 4):
+        trainer.set_learning_rate(0.05)
+        trainer.resume()
+        wait_for_evaluation(trainer)
+    first = trainer.run
+    trainer.repeat(first, {"network": "codelab_cnn"}, owner="me")
+    wait_for_evaluation(trainer)
+    assert trainer.run.path != first.path
+    assert (trainer.architecture.name, trainer.owner) == ("codelab_cnn", "me")
+    assert rates_of(trainer.run) == rates_of(first) == [RateChange(4, 0.05)]
+    # Whoever steers it then has the last word.
+    trainer.repeat(first, {"seed": 1}, paused=True)
+    trainer.step()
+    wait(trainer, lambda: trainer.step_done == 1)
+    trainer.set_learning_rate(0.002)
+    trainer.resume()
+    wait_for_evaluation(trainer)
+    assert rates_of(trainer.run) == [RateChange(1, 0.002)]
+
+
+def test_a_learning_rate_too_many_is_told_and_the_training_goes_on(trainer, monkeypatch):
+    monkeypatch.setattr("digitlab.training.session._MOST_RATES", 1)
+    with paused_at(trainer, 1):
+        trainer.set_learning_rate(0.05)
+        trainer.step()
+        wait(trainer, lambda: len(steps_of(trainer)) == 2)
+        with pytest.raises(ConfigError, match="was set 1 times"):
+            trainer.set_learning_rate(0.01)
+        trainer.resume()
+        wait_for_state(trainer, "finished")

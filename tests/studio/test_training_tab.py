@@ -193,15 +193,15 @@ def test_another_training_begins_with_empty_charts(trainer: Trainer) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("batch_size", 0, "batch_size must be at least 1; got 0."),
-        ("batch_size", 2.5, "batch_size must be a whole number; got 2.5."),
-        ("batch_size", None, "batch_size is empty; type a number."),
-        ("epochs", -3, "epochs must be at least 1; got -3."),
-        ("train_images", 201, "train_images must be at most 200: there are no more training images."),
-        ("validation_images", 61, "validation_images must be at most 60: there are no more validation images."),
-        ("learning_rate", 0, "learning_rate must be at least 1e-30; got 0."),
-        ("seed", -1, "seed must be at least 0; got -1."),
-        ("beta_1", 1, "beta_1 must be"),
+        ("batch_size", 0, "Batch size must be at least 1; got 0."),
+        ("batch_size", 2.5, "Batch size must be a whole number; got 2.5."),
+        ("batch_size", None, "Batch size is empty; type a number."),
+        ("epochs", -3, "Epochs must be at least 1; got -3."),
+        ("train_images", 201, "Training images must be at most 200: there are no more training images."),
+        ("validation_images", 61, "Validation images must be at most 60: there are no more validation images."),
+        ("learning_rate", 0, "Learning rate must be at least 1e-30; got 0."),
+        ("seed", -1, "Seed must be at least 0; got -1."),
+        ("beta_1", 1, "Beta 1 must be"),
     ],
 )
 def test_setting_that_cannot_be_used_is_told_at_its_control(

@@ -109,3 +109,36 @@ def test_an_early_end_is_a_complete_run(session, tmp_path):
     session([1, 2, 3, 4, 5, 6, 7, 8], run, early_stopping=2)
     info = run.info()
     assert (info.status, info.epochs_done, info.epochs) == ("complete", 3, 8)
+
+
+def test_a_run_says_of_which_epoch_its_weights_are_and_gives_that_ones_accuracy(session, tmp_path):
+    run = Run.create(tmp_path / "run")
+    session([3, 1, 2, 4], run, best_weights=True, early_stopping=2)
+    info = run.info()
+    epochs = [record for record in run.history() if isinstance(record, EpochRecord)]
+    assert (info.best_epoch, info.val_accuracy) == (2, epochs[1].val_accuracy)
+    assert info.on_the_way == (
+        "stopped early after epoch 4 of 8", "weights of epoch 2, whose val_loss was lowest",
+    )  # fmt: skip
+    assert info.changes == ()  # the settings alone repeat it
+    metadata = run.load_model().metadata
+    assert (metadata["epoch"], metadata["step"]) == ("2", "2")  # an epoch is one batch here
+
+
+def test_of_a_run_whose_last_weights_are_kept_there_is_nothing_to_tell(session, tmp_path):
+    run = Run.create(tmp_path / "run")
+    session([8, 7, 6, 5, 4, 3, 2, 1], run, best_weights=True)
+    assert run.info().on_the_way == ()
+    other = Run.create(tmp_path / "other")
+    session([1, 2, 3, 4, 5, 6, 7, 8], other)
+    info = other.info()
+    assert (info.on_the_way, info.best_epoch, info.batches_done) == ((), None, 8)
+
+
+@pytest.mark.parametrize("best_weights", [False, True])
+def test_a_run_that_diverged_says_after_which_batch(session, tmp_path, best_weights):
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(TrainingDivergedError):
+        session([1, 2, math.nan], run, best_weights=best_weights)
+    kept = ("diverged after batch 3 of 8", "weights of epoch 1, whose val_loss was lowest")
+    assert run.info().on_the_way == (kept if best_weights else ("diverged after batch 3 of 8, weights from before",))

@@ -10,10 +10,12 @@ import pytest
 
 import digitlab as dl
 from digitlab.errors import ConfigError, RunError
-from digitlab.runs.run import CONFIG, HISTORY, Run
+from digitlab.network import Architecture, Dense, Flatten
+from digitlab.runs.run import CONFIG, ENVIRONMENT, HISTORY, STATE, Run
 from digitlab.training.config import TrainConfig
+from digitlab.training.keeping import environment
 from digitlab.training.session import TrainingSession
-from digitlab.values import EpochRecord, RateChange, StepRecord
+from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
 
 # 4 batches an epoch, 12 in all.
 SMALL = TrainConfig(network="dense_baseline", train_images=50, validation_images=20, batch_size=16, epochs=3)
@@ -125,6 +127,9 @@ def test_changes_of_a_history_that_does_not_name_them_are_told_by_its_steps(digi
     again = TrainingSession.repeat(run, digits)
     list(again.records())
     assert np.array_equal(again.model.get_weights()[0], run.load_model().weights[0])
+    faster = TrainingSession.repeat(run, digits, {"learning_rate": 0.005})
+    rates = [record.learning_rate for record in faster.records() if isinstance(record, StepRecord)]
+    assert rates == [0.005] * 4 + [0.01] * 8
 
 
 WAYS = {
@@ -219,3 +224,145 @@ def test_other_data_than_a_run_began_with_does_not_repeat_it(digits, tmp_path):
     other = dl.MnistData(digits.training, digits.validation, digits.test, source="others", digest="others")
     with pytest.raises(RunError, match="others is not what the run"):
         TrainingSession.repeat(run, other)
+
+
+def test_the_settings_file_tells_of_every_rate_that_was_trained_with_and_of_the_command(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    before = {"steering", "command"} & TrainingSession(SMALL, digits).describe().keys()
+    assert before == {"command"}
+    records = TrainingSession(SMALL, digits, run).records()
+    next(records)
+    began = (run.path / CONFIG).stat().st_mtime_ns
+    records.close()
+    assert "steering" not in run.read_json(CONFIG)
+    session = TrainingSession.resume(run, digits)
+    trained(session, {4: 0.01, 12: 0.5})  # nothing was trained with the last one
+    told = run.read_json(CONFIG)
+    assert told["steering"] == [{"kind": "learning rate", "step": 4, "learning_rate": 0.01}]
+    assert told["command"] == run.repeat_command() == run.info().command
+    assert told["config"]["learning_rate"] == 0.001
+    assert (run.path / CONFIG).stat().st_mtime_ns == began  # by which runs are listed
+
+
+def test_what_a_kill_took_away_is_not_told_to_have_happened(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(SMALL, digits, run)
+    records = session.records()
+    for record in records:
+        if isinstance(record, StepRecord) and record.step == 5:
+            break
+    records.close()
+    state = (run.path / STATE).read_bytes()
+    session = TrainingSession.resume(run, digits)
+    records = session.records()
+    for record in records:
+        session.set_learning_rate(0.02)
+        if isinstance(record, StepRecord) and record.step == 7:
+            break
+    records.close()
+    assert run.info().changes == ("learning rate 0.02 from batch 7",)
+    (run.path / STATE).write_bytes(state)  # as if it had been killed before the later one was saved
+    list(TrainingSession.resume(run, digits).records())
+    assert (run.info().changes, run.steering()) == ((), [Resumption(5)])
+    assert "steering" not in run.read_json(CONFIG)
+    assert run.read_json(CONFIG)["command"].startswith("digitlab train --network dense_baseline")
+    again = TrainingSession.repeat(run, digits)
+    list(again.records())
+    assert np.array_equal(again.model.get_weights()[0], run.load_model().weights[0])
+
+
+def test_what_happened_is_told_in_its_order(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(SMALL, digits, run)
+    for stop in (3, 8, None):
+        records = session.records()
+        for record in records:
+            if isinstance(record, StepRecord) and record.step in (5, 8):
+                session.set_learning_rate(record.step / 100)
+            if isinstance(record, StepRecord) and record.step == stop:
+                break
+        records.close()
+    assert run.info().on_the_way == (
+        "stopped after batch 3 and resumed",
+        "learning rate 0.05 from batch 6",
+        "stopped after batch 8 and resumed",
+        "learning rate 0.08 from batch 9",
+    )
+
+
+def test_another_network_is_trained_as_a_run_was_at_the_same_batches(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    trained(TrainingSession(SMALL, digits, run), {2: 0.02, 9: 0.01})
+    other = TrainingSession.repeat(run, digits, {"network": "codelab_cnn"})
+    other.run = Run.create(tmp_path / "other")
+    list(other.records())
+    assert other.model.architecture.name == "codelab_cnn"
+    assert other.run.steering() == [RateChange(2, 0.02), RateChange(9, 0.01)]
+    assert other.config == dataclasses.replace(SMALL, network="codelab_cnn")
+    alone = TrainingSession(other.config, digits)
+    trained(alone, {2: 0.02, 9: 0.01})
+    assert np.array_equal(alone.model.runner.parameters, other.model.runner.parameters)
+
+
+def test_other_settings_keep_the_runs_own_network_and_need_as_many_batches(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    network = Architecture([Flatten(), Dense(10, activation="softmax")], name="own")
+    trained(TrainingSession(SMALL, digits, run, network), {9: 0.01})
+    assert TrainingSession.repeat(run, digits, {"seed": 3}).model.architecture == network
+    with pytest.raises(ConfigError, match="had its learning rate set at batch 10, and with these settings there are 8"):
+        TrainingSession.repeat(run, digits, {"epochs": 2})
+    with pytest.raises(ConfigError, match=r"no setting 'ehpochs'\. Did you mean 'epochs'"):
+        TrainingSession.repeat(run, digits, {"ehpochs": 2})
+
+
+def test_like_a_run_that_was_stopped_another_is_stopped_after_as_many_batches(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    records = TrainingSession(SMALL, digits, run).records()
+    for _ in zip(range(6), records):  # noqa: B905 - 5 batches and an epoch
+        pass
+    records.close()
+    other = TrainingSession.repeat(run, digits, {"seed": 5, "batch_size": 10})
+    for _ in other.records():
+        if other.is_there:
+            break
+    assert (other.progress.step, other.progress.epochs_done) == (5, 1)
+
+
+def test_a_run_keeps_a_bounded_number_of_rates(digits, monkeypatch):
+    monkeypatch.setattr("digitlab.training.session._MOST_RATES", 2)
+    session = TrainingSession(SMALL, digits)
+    with pytest.raises(ConfigError, match="was set 2 times in this training"):
+        trained(session, {2: 0.02, 4: 0.01, 6: 0.03})
+    assert session.learning_rate == 0.01
+
+
+def test_the_machine_that_goes_on_with_a_run_is_told_where_it_is_another(digits, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(SMALL, digits, run)
+    first = environment(session.runner.n_threads)
+    for n, processor in enumerate((None, None, "another", "another", None)):
+        if processor is not None:
+            monkeypatch.setattr("digitlab.training.keeping._processor", lambda: "another")
+        else:
+            monkeypatch.undo()
+        session = session if n == 0 else TrainingSession.resume(run, digits)
+        records = session.records()
+        next(records), next(records)
+        records.close()
+    told = run.read_json(ENVIRONMENT)
+    assert told.pop("resumed") == [
+        {"step": 4, "processor": "another"},
+        {"step": 7, "processor": first["processor"]},
+    ]
+    assert told == first
+
+
+def test_settings_that_are_damaged_meanwhile_do_not_end_a_training(digits, tmp_path):
+    run = Run.create(tmp_path / "run")
+    session = TrainingSession(SMALL, digits, run)
+    for record in session.records():
+        if isinstance(record, StepRecord) and record.step == 4:
+            session.set_learning_rate(0.01)
+            (run.path / CONFIG).write_text("{")
+    assert run.steering() == [RateChange(4, 0.01)]
+    assert run.load_model().metadata["step"] == "12"

@@ -74,6 +74,9 @@ def build_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for position, (name, module) in enumerate(_COMMANDS.items()):
+        if name == "runs":  # with verbs of its own
+            app.command(f"digitlab.cli.{module}:{name.upper()}", name=name, sort_key=position)
+            continue
         app.command(f"digitlab.cli.{module}:{name}", name=name, sort_key=position, usage=_USAGE.get(name))
     app["--help"].group = app["--version"].group = "Options"
     return app

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from digitlab.explanation.inside import Inside
 
 _SHOWN_TERMS = 8
+_UNTRAINED = "untrained"
 
 
 def explain(
@@ -38,6 +39,7 @@ def explain(
     /,
     *,
     html: Path | None = None,
+    beside: str | None = None,
     invert: Flag = False,
     pixels: Pixels = None,
     network: StateNetwork = None,
@@ -57,6 +59,9 @@ def explain(
         A picture of one digit, of any size; or a number: that test image of the run's data, from 0.
     html
         The page to write: one file, which needs no server and no network.
+    beside
+        What stands beside it on the page, for the same image: another run, a model file, or "untrained" for the
+        network as it was before its training.
     invert
         The picture has dark ink on bright ground: turn it round.
     pixels
@@ -82,8 +87,13 @@ def explain(
         raise InputError(model.sentence())
     shown, title = _image(run, out, image, predictor, invert=invert)
     inside = look_inside(model, shown)
+    if beside is not None and html is None:
+        raise InputError("Two networks stand beside each other on a page; name the file to write with --html.")
     if html is not None:
-        write_inside_page(model, inside, html, title)
+        other = None if beside is None else _beside(beside, run, out, model)
+        ways = None if other is None else (other, look_inside(other, shown))
+        names = _names(run, beside) if beside is not None else ("", "")
+        write_inside_page(model, inside, html, title, beside=ways, names=names)
     if as_json:
         print_json(inside.to_dict())
         return
@@ -124,6 +134,28 @@ def _image(
         raise DataError(f"{image} is not 28 x 28 pixels of grey. {predictor.why_not}")
     options = ReadingOptions(invert="always" if invert else "auto")
     return predictor.reader.framed_digit(path, options), path.name
+
+
+def _beside(beside: str, run: str, out: Path, model: Sequential) -> Sequential:
+    """Return the network that stands beside the first."""
+    from digitlab.engine.sequential import Sequential
+    from digitlab.network.formats.files import is_model_file
+    from digitlab.reading.predictor import Predictor
+    from digitlab.runs.listing import find_run
+
+    if beside != _UNTRAINED:
+        other: Any = Predictor(beside, out).model
+        if not isinstance(other, Sequential):
+            raise InputError(other.sentence())
+        return other
+    if is_model_file(run):
+        raise InputError("Only a run knows how its network was before the training; name a run, or another model file.")
+    seed = find_run(run, out).info().seed
+    return Sequential.from_architecture(model.architecture, seed=seed, class_names=model.class_names)
+
+
+def _names(run: str, beside: str) -> tuple[str, str]:
+    return ("Trained", "Before its training") if beside == _UNTRAINED else (Path(run).name, Path(beside).name)
 
 
 def _layers_table(inside: Inside) -> Table:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cyclopts import App
+
 from digitlab.cli.terminal import (
     AsJson,
     Pixels,
@@ -22,7 +24,7 @@ from digitlab.cli.terminal import (
     stderr,
     stdout,
 )
-from digitlab.text import percent
+from digitlab.text import counted, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,6 +61,61 @@ def runs(*, out: Path = Path("runs"), as_json: AsJson = False) -> None:
     else:
         say(f"There are no runs in {out} yet. Train one with:")
         show_command(stderr(), "digitlab train" + ("" if out == Path("runs") else f" --out {out}"))
+
+
+def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Tell what was done in a run: its settings, what was changed on the way, how it ended, and how to repeat it.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder, or "latest".
+    out
+        The folder of runs.
+    as_json
+        Print one JSON object: the run as in the list, its settings, and every change on the way.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from digitlab.evaluation.comparison import setting_text
+    from digitlab.runs.history import record_form
+    from digitlab.runs.listing import find_run
+    from digitlab.training.config import TrainConfig
+
+    found = find_run(run, out)
+    info, config = found.info(), TrainConfig.from_dict(found.settings())
+    if as_json:
+        steering = [record_form(one) for one in found.steering()]
+        print_json(info.to_dict() | {"settings": config.to_dict(), "steering": steering})
+        return
+    n = f"{info.epochs_done:,} of {counted(info.epochs, 'epoch')}, {counted(info.batches_done, 'batch', 'batches')}"
+    changed = {name: value for name, value in config.changed().items() if name not in ("network", "epochs")}
+    figures = (("validation", info.val_accuracy), ("test", info.test_accuracy))
+    rows = {
+        "Run": shown(info.name),
+        "Status": f"{info.status}: {n}",
+        "Network": shown(info.network),
+        "Settings": "\n".join(shown(f"{name} {setting_text(value)}") for name, value in changed.items())
+        or "the defaults of digitlab train",
+        "On the way": "\n".join(map(shown, info.on_the_way)) or "nothing was changed",
+        "Accuracy": ", ".join(f"{name} {percent(value)}" for name, value in figures if value is not None) or "-",
+        "Repeat": shown(info.command),
+        **({"Go on": shown(found.resume_command())} if info.status == "interrupted" else {}),
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(name, Text(text))
+    stdout().print(table)
+    if info.problem:
+        say_error(f"{info.name}: {info.problem}")
+
+
+#: The command with its verbs.
+RUNS = App(name="runs", default_command=runs)
+RUNS.command(show_run, name="show")
 
 
 def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
@@ -102,7 +159,7 @@ def compare(
     out: Path = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Tell which of two runs or model files reads better, and in what they were trained differently.
+    """Tell which of two runs or model files reads better, and first in what they were not trained alike.
 
     Both answer the same test images. Whether the difference may be chance is told by McNemar's exact test on the images
     that they answer differently. An interrupted run is compared with the weights that were saved last.
@@ -132,7 +189,7 @@ def compare(
     """
     from digitlab.data.mnist import MnistData
     from digitlab.evaluation.comparison import compare as compared
-    from digitlab.evaluation.comparison import unlike, verdict
+    from digitlab.evaluation.comparison import verdict
 
     own = None if data is None else MnistData.load(data)
     found = compared(a, b, own, images, out=out, pixels=pixels, network=network)
@@ -140,16 +197,17 @@ def compare(
         print_json(found.to_dict())
         return
     console = stdout()
+    if found.unlike:
+        console.print(shown(found.unlike))
+        console.print()
     for table in _tables(found):
         console.print(table)
         console.print()
-    for sentence in (verdict(found), unlike(found)):
-        if sentence:
-            console.print(sentence)
+    console.print(verdict(found))
     for letter, run in (("A", found.a), ("B", found.b)):
         told = (*(() if run.is_complete else ("interrupted: these are the weights saved last",)), *run.on_the_way)
         if told:
-            console.print(f"{letter}: {'; '.join(told)}.")
+            console.print(shown(f"{letter}: {'; '.join(told)}."))
 
 
 def _tables(comparison: Comparison) -> list[Table]:
@@ -157,7 +215,8 @@ def _tables(comparison: Comparison) -> list[Table]:
     from digitlab.evaluation.comparison import setting_text
 
     numbers = map(right, ("Accuracy", "95 % interval", "Loss", "# Of Params"))
-    figures = results_table("Two runs compared", folding(""), folding("Run"), *numbers)
+    title = f"Two runs compared on {comparison.a.evaluation.n_images:,} test images of {comparison.data}"
+    figures = results_table(shown(title), folding(""), folding("Run"), *numbers)
     for letter, run in (("A", comparison.a), ("B", comparison.b)):
         found, (low, high) = run.evaluation, run.evaluation.interval
         interval = f"{percent(low)} to {percent(high)}"

@@ -149,7 +149,8 @@ def train(
     repeat
         Make the weights of this run (a name or a folder) anew, bit for bit on processors with the same vector
         instructions: with its settings, its network, and the learning rates that were set on the way. One that was
-        stopped is trained as far as it was, and what a network learned from corrections is learned again.
+        stopped is trained as far as it was, and what a network learned from corrections is learned again. Settings
+        that are given, such as --network, take the place of its own, for a fair comparison with it.
     quiet
         Print nothing but the run's folder.
     as_json
@@ -163,18 +164,22 @@ def train(
     from digitlab.runs.listing import find_run
     from digitlab.runs.run import MODEL
     from digitlab.training.keeping import is_fine_tuned
-    from digitlab.training.session import open_session
+    from digitlab.training.session import check_unchanged, open_session
 
     original: _Original | None = None
+    others = given(settings) if repeat is not None else {}
     if repeat is not None:
         run = find_run(repeat, out)
-        original = _Original(run.path, _weights(run))
+        # With other settings its weights are others.
+        original = None if others else _Original(run.path, _weights(run))
         if is_fine_tuned(run):
+            check_unchanged(run, others)
+            assert original is not None
             _learn_again(run, original, out, name, force=force, as_json=as_json, quiet=quiet)
             return 0
     with Interruption() as interruption:
         with saying_that_it_reads(None if config is None or quiet else config.data):
-            session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
+            session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat, settings=others)
         assert session.run is not None  # there is a folder, so there is a run
         run = session.run
         timings = {"load": time.perf_counter() - began}
@@ -205,8 +210,9 @@ def train(
         if not session.finished:
             keep_timings(run, timings, add=True)
             _tell_interrupted(session, run, as_json=as_json, quiet=quiet)
-            if original is not None and session.is_there:
-                _tell_repeated(original, run, quiet=quiet)
+            if session.is_there:
+                if original is not None:
+                    _tell_repeated(original, run, quiet=quiet)
                 return 0
             return interruption.exit_code
     if original is not None:
@@ -230,10 +236,10 @@ def _config(
     if not resume and repeat is None:
         return preset(preset_name or "codelab", settings)
     if repeat is not None:
-        word, does, others = "--repeat", "makes a run anew with its own settings", ["resume"] * resume
+        word, does, others = "--repeat", "makes a run anew from its own settings", ["resume"] * resume
     else:
-        word, does, others = "--resume", "goes on with a run and its own settings", ["force"] * force
-    if others := [*others, *["preset"] * (preset_name is not None), *settings]:
+        word, does, others = "--resume", "goes on with a run and its own settings", [*["force"] * force, *settings]
+    if others := [*others, *["preset"] * (preset_name is not None)]:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in others)
         raise ConfigError(f"{word} {does}; leave out {options}, or leave out {word} to start anew.")
     return None
@@ -347,7 +353,9 @@ def _show(session: TrainingSession, run: Run, evaluation: Evaluation | None, tim
 def _told_by_epochs(session: TrainingSession, run: Run) -> str | None:
     """Return how good a network is that single test digits are not for."""
 
-    last = next((one for one in reversed(run.history()) if isinstance(one, EpochRecord)), None)
+    epochs = [one for one in run.history() if isinstance(one, EpochRecord)]
+    kept = session.best_epoch if session.config.best_weights else None
+    last = next((one for one in epochs if one.epoch == kept), epochs[-1] if epochs else None)
     if isinstance(last, FinderEpochRecord) and last.n_crops:
         return (
             f"On {last.n_crops:,} validation crops with {last.n_marks:,} digits and separators: "

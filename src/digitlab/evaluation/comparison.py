@@ -23,19 +23,28 @@ from digitlab.network.formats.files import is_model_file, lacks_network
 from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.network.pixels import OWN
 from digitlab.runs.listing import find_run
-from digitlab.runs.run import CONFIG, MODEL, Run, RunInfo
+from digitlab.runs.run import CONFIG, MODEL, STATE, Run, RunInfo
+from digitlab.runs.steering import n_batches
 from digitlab.text import listed, percent
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
-# What several settings tell of.
+_DIGEST = "data digest"
+# What no setting says: what was done on the way, and where the training ended.
+_CHANGED, _ENDED = "changed on the way", "ended"
+# What several settings tell of, the first of them for people.
 _GROUPS = {
     "the network": ("network", "layers", "initializers", "parameters"),
-    "the data": ("data", "data digest"),
-    "what was changed on the way": ("changed on the way",),
-    "where it was stopped": ("stopped after batch",),
+    "the data": ("data", _DIGEST),
+    "what was changed on the way": (_CHANGED,),
+    "where they ended": (_ENDED,),
 }
+# Of more differences, and of more changes, a sentence tells the first and the number of the others. Values that are
+# longer than that it leaves to the table, and so it does with names, which a damaged run may have.
+_MOST_DIFFERENCES, _MOST_CHANGES, _LONGEST, _BETWEEN = 30, 3, 60, "; "
 # Chooses the same test images for every model.
 _SEED = 0
+# Less is rounded to nothing, which no chance is.
+_LEAST_P = 1e-300
 # No result depends on it.
 _IRRELEVANT = ("threads",)
 
@@ -86,6 +95,10 @@ class Comparison(Value):
 
     Attributes
     ----------
+    unlike : str
+        In what the two were not trained alike, in a sentence to be read before any figure; empty where they were.
+    data : str
+        Whose test images both answered.
     a, b : ComparedRun
         In the order in which they were chosen.
     settings : tuple of SettingDifference
@@ -101,6 +114,8 @@ class Comparison(Value):
         both were equally good (McNemar 1947, the exact test).
     """
 
+    unlike: str
+    data: str
     a: ComparedRun
     b: ComparedRun
     settings: tuple[SettingDifference, ...]
@@ -170,7 +185,8 @@ def compare(
     Returns
     -------
     Comparison
-        Both evaluations, the settings that differ, the images answered differently, and McNemar's exact test.
+        In what the two were not trained alike, both evaluations, the settings that differ, the images answered
+        differently, and McNemar's exact test.
 
     Raises
     ------
@@ -204,10 +220,13 @@ def compare(
     matrix = confusion_matrix(labels, chosen_b, n_classes) - confusion_matrix(labels, chosen_a, n_classes)
     differ = chosen_a != chosen_b
     n_a, n_b = int((differ & (chosen_a == labels)).sum()), int((differ & (chosen_b == labels)).sum())
+    settings = tuple(_differences(settings_a, settings_b))
     return Comparison(
+        unlike=_unlike((side_a, side_b), settings, (settings_a, settings_b), data),
+        data=data.source,
         a=side_a,
         b=side_b,
-        settings=tuple(_differences(settings_a, settings_b)),
+        settings=settings,
         confusion_difference=tuple(tuple(row) for row in matrix.tolist()),
         disagreements=_disagreements(np.flatnonzero(differ), answers_a, answers_b),
         n_only_a_right=n_a,
@@ -259,7 +278,7 @@ def _side(
         evaluation=answers.evaluation,
         on_the_way=info.on_the_way if info is not None else (),
     )
-    return side, answers, _settings(run, side)
+    return side, answers, settings_of(run) | {"parameters": side.n_parameters}
 
 
 def _info(run: Run) -> RunInfo | None:
@@ -300,27 +319,34 @@ def _sign_test(n_a: int, n_b: int) -> float:
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[SettingDifference]:
     # Of a model file nothing is known but its network.
     is_known = all(settings.keys() - {"layers", "initializers", "parameters"} for settings in (a, b))
+    # The same images may be found in several places.
+    is_same_data = a.get(_DIGEST) is not None and a.get(_DIGEST) == b.get(_DIGEST)
     for name in dict.fromkeys([*a, *b]):
-        if a.get(name) != b.get(name) and (is_known or (name in a and name in b)):
+        if a.get(name) == b.get(name) or (name == "data" and is_same_data):
+            continue
+        if is_known or (name in a and name in b):
             yield SettingDifference(name, a.get(name), b.get(name))
 
 
-def _settings(run: Run, side: ComparedRun) -> dict[str, Any]:
-    """Return what a run was made with, by name; for people."""
-    description = run.read_json(CONFIG)
+def settings_of(run: Run) -> dict[str, Any]:
+    """Return what a run was made with, by name and for people, as far as that can be told without its weights."""
+    description, info = run.read_json(CONFIG), _info(run)
     config, data = description.get("config"), description.get("data")
     config = config if isinstance(config, Mapping) else {}
     settings = {name: value for name, value in config.items() if name not in _IRRELEVANT}
     if isinstance(data, Mapping):
-        settings["data"] = data.get("source")
-        settings["data digest"] = data.get("digest")
+        settings |= {"data": data.get("source"), _DIGEST: data.get("digest")}
     settings |= _layers(description.get("network"))
-    settings["parameters"] = side.n_parameters
-    info = _info(run)
-    settings["changed on the way"] = ", ".join(info.changes) if info is not None and info.changes else None
-    if not side.is_complete:
-        settings["stopped after batch"] = int(run.load_state().metadata.get("step", 0))
-    return settings
+    settings[_CHANGED] = _BETWEEN.join(info.changes) if info is not None and info.changes else None
+    # What learned from corrections had their copies besides, which no setting counts.
+    whole = None if "fine_tuned" in description else n_batches(config)
+    step, is_complete = 0 if info is None else info.batches_done, run.has(MODEL)
+    if not is_complete and run.has(STATE):
+        told = run.load_state().metadata.get("step", "")
+        step = int(told) if told.isdecimal() else step
+    is_short = not is_complete or (whole is not None and 0 < step < whole)
+    of = f" of {whole:,}" if whole else ""
+    return settings | {_ENDED: f"after batch {step:,}{of}" if is_short else "after the last batch"}
 
 
 def _layers(form: Any) -> dict[str, str]:
@@ -352,26 +378,70 @@ def _choices(layer: Layer) -> Iterator[str]:
         yield f"{entry.name}={value}" if isinstance(value, bool) or entry.name == "strides" else str(value)
 
 
-def unlike(comparison: Comparison) -> str:
-    """Say in what the two were not trained alike; empty where they were.
-
-    Two runs that differ in one thing alone tell what that one is worth; others do not.
-    """
-    files = [side.name for side in (comparison.a, comparison.b) if not side.steps and not side.epochs]
+def _unlike(
+    sides: Sequence[ComparedRun],
+    differences: Sequence[SettingDifference],
+    settings: Sequence[Mapping[str, Any]],
+    data: MnistData,
+) -> str:
+    """Say in what two were not trained alike; two that differ in one thing alone tell what that one is worth."""
+    letters = ("A", "B")
+    files = [side.name for side in sides if not side.steps and not side.epochs]
+    phrases = differences_told(differences, letters)
     if files:
-        return f"How {listed(files)} learned is not known here, nor what sets the figures apart."
-    groups = dict.fromkeys(
-        next((group for group, names in _GROUPS.items() if s.name in names), s.name.replace("_", " "))
-        for s in comparison.settings
-    )
-    if not groups:
+        told = f"How {listed(files)} learned is not known here, nor what sets the figures apart."
+    elif len(phrases) == 1:
+        told = f"A and B were trained alike but for one thing: {phrases[0]}."
+    elif phrases:
+        told = (
+            f"A and B were not trained alike: they differ in {listed(phrases)}; what sets their figures apart may come "
+            "from any of these."
+        )
+    else:
+        told = ""
+    known = zip(letters, (one.get(_DIGEST) for one in settings), strict=True)
+    strangers = [letter for letter, digest in known if digest not in (None, data.digest)]
+    if strangers:
+        told += f" Both answered the test images of {data.source}; {listed(strangers)} learned from other data."
+    return told.strip()
+
+
+def differences_told(differences: Iterable[SettingDifference], names: Sequence[str]) -> list[str]:
+    """Return each thing that two differ in, with both values where they are short; ``names`` are those of the two.
+
+    >>> differences_told([SettingDifference("seed", 0, 1), SettingDifference("parameters", 10, 20)], "AB")
+    ['seed (A: 0, B: 1)', 'the network']
+    """
+    groups: dict[str, SettingDifference | None] = {}
+    for one in differences:
+        group = next((group for group, members in _GROUPS.items() if one.name in members), "")
+        if not group:
+            groups[one.name.replace("_", " ")[:_LONGEST]] = one
+        elif one.name == _GROUPS[group][0]:
+            groups[group] = one
+        else:
+            groups.setdefault(group, None)
+    return _first([group + _values_told(one, names) for group, one in groups.items()], _MOST_DIFFERENCES)
+
+
+def _first(texts: Sequence[str], most: int) -> list[str]:
+    more = len(texts) - most
+    return [*texts[:most], *([f"{more:,} more"] if more > 0 else [])]
+
+
+def _values_told(one: SettingDifference | None, names: Sequence[str]) -> str:
+    texts = [] if one is None else [_short(one.name, value) for value in (one.a, one.b)]
+    if not texts or (one is not None and one.name != _CHANGED and max(map(len, texts)) > _LONGEST):
         return ""
-    if len(groups) == 1:
-        return f"A and B were trained alike but for one thing: {listed(list(groups))}."
-    return (
-        f"A and B were not trained alike: they differ in {listed(list(groups))}. What sets their figures apart "
-        "may come from any of these."
-    )
+    between = "; " if any(" " in text for text in texts) else ", "
+    return f" ({between.join(f'{name}: {text}' for name, text in zip(names, texts, strict=True))})"
+
+
+def _short(name: str, value: Any) -> str:
+    if name == _CHANGED:
+        return listed(_first(["nothing"] if value is None else str(value).split(_BETWEEN), _MOST_CHANGES))
+    # The page keeps edited networks in files with long paths.
+    return Path(value).stem if name == "network" and isinstance(value, str) else setting_text(value)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -384,7 +454,8 @@ def verdict(comparison: Comparison) -> str:
         f"They disagree on {n:,} of the same {comparison.a.evaluation.n_images:,} images: only A is right on {n_a:,}, "
         f"only B on {n_b:,}, and on {n_wrong:,} both are wrong. "
     )
-    chance = f"of two equally good ones, so uneven a split comes up in {percent(comparison.p_value, 1)} of cases."
+    share = percent(max(comparison.p_value, _LEAST_P), 1)
+    chance = f"of two equally good ones, so uneven a split comes up in {share} of cases."
     if comparison.p_value < 0.05:
         better = "A" if n_a > n_b else "B"
         return f"{told}So {better} is the better reader: {chance}"
@@ -425,11 +496,12 @@ def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architect
             description = run.read_json(CONFIG)
             network = Architecture.from_dict(description["network"])
             settings = {name: value for name, value in description["config"].items() if name not in _IRRELEVANT}
-            settings["data"] = description["data"]["digest"]
-            settings["changed on the way"] = "; ".join(info.changes)
+            settings[_DIGEST] = description["data"]["digest"]
+            settings[_CHANGED] = _BETWEEN.join(info.changes) or None
         except (DigitlabError, KeyError, AttributeError, TypeError):
             continue  # the list of runs says what is wrong with it
-        settings.pop("network", None)  # compared by its layers
+        for name in ("network", "data"):  # compared by their layers, and by what is in it
+            settings.pop(name, None)
         result = NetworkResult(run.name, tuple(sorted(settings.items())), info.val_accuracy, info.test_accuracy)
         for wanted, results in zip(networks, found, strict=True):
             if network.layers == wanted.layers:
@@ -437,10 +509,10 @@ def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architect
     return found
 
 
-def unlike_settings(first: NetworkResult, second: NetworkResult) -> list[str]:
-    """Return the names of the settings that two runs do not share."""
-    a, b = dict(first.settings), dict(second.settings)
-    return [name.replace("_", " ") for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+def unlike_settings(first: NetworkResult, second: NetworkResult, names: Sequence[str] = ()) -> list[str]:
+    """Return what two runs were not trained alike in, as ``differences_told``; ``names`` are by default the runs'."""
+    differences = _differences(dict(first.settings), dict(second.settings))
+    return differences_told(differences, names or (first.run, second.run))
 
 
 def fair_pair(

@@ -137,14 +137,14 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
         ReportInput(
             title=run.name,
             note=_note(architecture, data, evaluation),
-            # What was changed on the way is in no command but this.
-            command=run.repeat_command() if info.changes else str(description.get("command", "")),
+            command=info.command,
             on_the_way=info.on_the_way,
             config=config,
             environment=_kept(run, ENVIRONMENT),
             network=architecture,
             steps=[record for record in history if isinstance(record, StepRecord)],
             epochs=[record for record in history if isinstance(record, EpochRecord)],
+            best_epoch=info.best_epoch,
             evaluation=evaluation,
             examples=examples,
             mistake_images=data.test.images[[mistake.index for mistake in evaluation.mistakes] if evaluation else []],

@@ -43,8 +43,9 @@ _BIN_HEADINGS = ("Confidence", "# Samples", "Mean confidence", "Accuracy")
 class ReportInput:
     """What a report is made of; a part that is left out is said to be missing.
 
-    ``on_the_way`` is what was done to the run besides its settings, ``mistake_images``, uint8 (m, 28, 28), belong to
-    ``evaluation.mistakes``, and ``timings`` are seconds a stage, in the order in which they are shown.
+    ``on_the_way`` is what was done to the run besides its settings, ``best_epoch`` that of its weights where they are
+    not the last, ``mistake_images``, uint8 (m, 28, 28), belong to ``evaluation.mistakes``, and ``timings`` are seconds
+    a stage, in the order in which they are shown.
     """
 
     title: str
@@ -56,6 +57,7 @@ class ReportInput:
     network: Architecture | None = None
     steps: Sequence[StepRecord] = ()
     epochs: Sequence[EpochRecord] = ()
+    best_epoch: int | None = None
     evaluation: Evaluation | None = None
     examples: Split | None = None
     mistake_images: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 28, 28), np.uint8))
@@ -112,7 +114,7 @@ def render_report(report_input: ReportInput) -> str:
 def _evaluation_cards(r: ReportInput) -> str:
     finds = [record for record in r.epochs if isinstance(record, FinderEpochRecord)]
     if finds:
-        return _finder_card(finds)
+        return _finder_card(finds, r.best_epoch)
     if r.evaluation is None:
         reason = "This model was not evaluated yet; evaluate it on the test images and render the report again."
         return _empty_card("accuracy", "Accuracy", reason)
@@ -135,7 +137,10 @@ def _key_figures(r: ReportInput) -> str:
         figures.append(("Parameters", f"{r.network.n_parameters:,}", f"in {len(r.network.layers)} layers"))
     if r.epochs:
         n_steps = r.epochs[-1].step
-        figures.append(("Epochs", f"{r.epochs[-1].epoch:,}", f"{n_steps:,} steps"))
+        n_asked = r.config.get("epochs")
+        is_short = isinstance(n_asked, int) and r.epochs[-1].epoch < n_asked
+        asked = f"of {n_asked:,}, " if is_short else ""
+        figures.append(("Epochs", f"{r.epochs[-1].epoch:,}", f"{asked}{n_steps:,} steps"))
         speed = median(epoch.images_per_s for epoch in r.epochs)
         figures.append(("Training speed", f"{speed:,.0f}", "images per second of computing"))
     return "".join(
@@ -217,7 +222,7 @@ def _settings_card(
         parts.append(f"<h4>Repeat this run</h4><pre><code>{escape(command)}</code></pre>")
     if on_the_way:
         items = "".join(f"<li>{escape(change)}</li>" for change in on_the_way)
-        parts.append(f"<h4>On the way</h4><p>The configuration is what it began with.</p><ul>{items}</ul>")
+        parts.append(f"<h4>On the way</h4><p>The configuration is what it began with.</p><ol>{items}</ol>")
     tables = [
         f"<div><h4>{escape(title)}</h4>{_table(title, ('Name', 'Value'), rows)}</div>"
         for title, mapping in (("Configuration", config), ("Environment", environment))
@@ -261,8 +266,8 @@ def _accuracy_card(evaluation: Evaluation) -> str:
     )
 
 
-def _finder_card(epochs: Sequence[FinderEpochRecord]) -> str:
-    """Return what a finder found of the marks of validation crops, one row an epoch."""
+def _finder_card(epochs: Sequence[FinderEpochRecord], best_epoch: int | None) -> str:
+    """Return what a finder found of the marks of validation crops, one row an epoch, that of its weights above all."""
     name, title = "finder", "Digits found"
     seen = [epoch for epoch in epochs if epoch.n_crops]
     if not seen:
@@ -278,7 +283,7 @@ def _finder_card(epochs: Sequence[FinderEpochRecord]) -> str:
         )
         for epoch in seen
     )
-    last = seen[-1]
+    last = next((epoch for epoch in seen if epoch.epoch == best_epoch), seen[-1])
     lead = (
         f'<p class="lead"><strong>{percent(last.val_accuracy or 0.0)}</strong> of {last.n_marks:,} digits and '
         f"separators on {last.n_crops:,} validation crops found and called rightly.</p>"

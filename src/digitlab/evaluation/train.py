@@ -17,7 +17,7 @@ from digitlab.runs.listing import find_run
 from digitlab.runs.run import Run
 from digitlab.training.config import TrainConfig
 from digitlab.training.keeping import is_fine_tuned
-from digitlab.training.session import TrainingSession, check_alone, open_session
+from digitlab.training.session import TrainingSession, check_alone, check_unchanged, open_session
 from digitlab.values import EpochRecord, StepRecord
 
 
@@ -53,11 +53,12 @@ def train(
     repeat : str or Path, optional
         Make the weights of this run anew, in a run of its own: with its settings, its network, and all that was done to
         it on the way. One that was stopped is trained as far as it was, and what a network learned from corrections is
-        learned again.
+        learned again. With ``settings``, such as ``network="dense_baseline"``, it is trained the same way but for
+        those, which makes a fair comparison.
     on_record : callable, optional
         Told of every batch and every epoch as they happen.
     **settings
-        Fields of ``TrainConfig``, such as ``epochs=3``, instead of those of ``config``.
+        Fields of ``TrainConfig``, such as ``epochs=3``, instead of those of ``config`` or of the run that is repeated.
 
     Returns
     -------
@@ -76,18 +77,19 @@ def train(
         If the loss becomes NaN or infinite; the last good weights are in the run.
     """
     began = time.perf_counter()
-    if settings:
+    if settings and repeat is None:
         config = TrainConfig.from_dict({**(config or TrainConfig()).to_dict(), **settings})
     if repeat is not None:
         source = find_run(repeat, out)
+        check_alone(config, resume=resume)
         if is_fine_tuned(source):
             from digitlab.training.fine_tuning import repeat_fine_tuned
 
-            check_alone(config, resume=resume)
+            check_unchanged(source, settings)
             repeated = repeat_fine_tuned(source, Path(out), name=name, force=force)
             evaluate_and_report(repeated, MnistData.load(own_folder(repeated)))
             return repeated
-    session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat)
+    session = open_session(config, out, name=name, force=force, resume=resume, repeat=repeat, settings=settings)
     run = session.run
     assert run is not None  # there is a folder, so there is a run
     timings = {"load": time.perf_counter() - began}

@@ -38,6 +38,9 @@ from digitlab.values import Value
 
 Floats = NDArray[np.float64]
 
+# Multiply-adds of a product for which OpenBLAS wakes no other thread; and rows that are worth a call.
+_ALONE, _FEW_ROWS = 2**18, 8
+
 #: What a layer does, as it is written down; a unit is ``[row, column, channel]`` or ``[feature]``.
 FORMULAS = {
     "Conv2D": "sum = bias + window × kernel, summed over rows, columns and channels",
@@ -338,10 +341,10 @@ def _totals(layer: Layer, weights: tuple[Floats, ...], values: Floats) -> Floats
     """Compute a layer, without its activation, for a batch."""
     if isinstance(layer, Conv2D):
         views = _windowed(layer, values, 0.0)
-        sums = views.reshape(-1, math.prod(views.shape[3:])) @ weights[0].reshape(-1, layer.filters)
+        sums = _product(views.reshape(-1, math.prod(views.shape[3:])), weights[0].reshape(-1, layer.filters))
         return (sums + (weights[1] if layer.use_bias else 0.0)).reshape(*views.shape[:3], layer.filters)
     if isinstance(layer, Dense):
-        return values @ weights[0] + (weights[1] if layer.use_bias else 0.0)
+        return _product(values, weights[0]) + (weights[1] if layer.use_bias else 0.0)
     if isinstance(layer, MaxPooling2D | AveragePooling2D | GlobalMaxPooling2D | GlobalAveragePooling2D):
         pooled: Floats
         if isinstance(layer, MaxPooling2D | GlobalMaxPooling2D):
@@ -354,6 +357,26 @@ def _totals(layer: Layer, weights: tuple[Floats, ...], values: Floats) -> Floats
     if isinstance(layer, Flatten):
         return values.reshape(len(values), -1)
     return values  # dropout does nothing when images are answered, and an activation has no sums of its own
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    """Return ``left @ right``, computed by the calling thread alone.
+
+    NumPy's BLAS wakes threads for larger products, and waits for them: on two busy cores the way of one image through
+    reader_cnn took 37 ms so, and takes 2 in pieces that are too small for that.
+    """
+    (n, inner), m = left.shape, right.shape[1]
+    if n == 1:
+        return np.asarray(np.einsum("ni,im->nm", left, right))
+    n_columns = min(m, max(1, _ALONE // (min(n, _FEW_ROWS) * inner)))
+    n_rows = max(min(n, _FEW_ROWS), _ALONE // (n_columns * inner))
+    made = np.empty((n, m))
+    # Nearly equal pieces: one row by itself would be another routine, which wakes threads sooner.
+    for rows in np.array_split(np.arange(n), -(-n // n_rows)):
+        for columns in np.array_split(np.arange(m), -(-m // n_columns)):
+            piece = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            np.matmul(left[piece[0]], right[:, piece[1]], out=made[piece])
+    return made
 
 
 def _activated(layer: Layer, totals: Floats) -> Floats:
@@ -396,10 +419,10 @@ def _slope(layer: Layer, totals: Floats, outputs: Floats) -> Floats | float:
 def _to_inputs(layer: Layer, weights: tuple[Floats, ...], inputs: Floats, gradient: Floats) -> Floats:
     """Return the gradient with respect to a layer's inputs, given that with respect to its sums."""
     if isinstance(layer, Conv2D):
-        shares = gradient @ weights[0].reshape(-1, layer.filters).T
+        shares = _product(gradient.reshape(-1, layer.filters), weights[0].reshape(-1, layer.filters).T)
         return _spread(layer, inputs.shape, shares.reshape(*gradient.shape[:3], *layer.kernel, -1))
     if isinstance(layer, Dense):
-        return gradient @ weights[0].T
+        return _product(gradient, weights[0].T)
     if isinstance(layer, MaxPooling2D | AveragePooling2D | GlobalMaxPooling2D | GlobalAveragePooling2D):
         parts: Floats
         if isinstance(layer, MaxPooling2D | GlobalMaxPooling2D):

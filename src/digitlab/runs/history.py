@@ -8,7 +8,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -34,13 +34,17 @@ _MOST_BYTES = 256 * 2**20
 _LONGEST_LINE = 4_096
 #: Of what somebody did to a training; whoever lists runs has all of it in memory, and says each in words.
 MOST_CHANGES = 10_000
-_LONGEST_ORIGIN = 100
+
+
+def record_form(record: Record | Steering) -> dict[str, Any]:
+    """Return a record as JSON types, with its kind."""
+    kind = next(name for name, one in _KINDS.items() if type(record) is one)
+    return {"kind": kind} | record.to_dict()
 
 
 def record_line(record: Record | Steering) -> bytes:
     """Return a record as one line of the history."""
-    kind = next(name for name, one in _KINDS.items() if type(record) is one)
-    return (json.dumps({"kind": kind} | record.to_dict(), allow_nan=False) + "\n").encode()
+    return (json.dumps(record_form(record), allow_nan=False) + "\n").encode()
 
 
 def read_records(path: Path) -> Iterator[tuple[Record | Steering, int]]:
@@ -178,45 +182,3 @@ def _opened(path: str, flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not an ordinary file")
     return descriptor
-
-
-def rates_set(
-    config: Mapping[str, Any], steps: Sequence[StepRecord], steering: Sequence[Steering]
-) -> tuple[RateChange, ...]:
-    """Return the learning rates that were set on the way.
-
-    Histories from before they were written down tell them by their steps, as far as there was no schedule.
-    """
-    told = tuple(one for one in steering if isinstance(one, RateChange))
-    rate = config.get("learning_rate")
-    if told or config.get("schedule") != "constant" or not isinstance(rate, int | float):
-        return told
-    found = []
-    for record in steps:
-        if record.learning_rate != rate:
-            rate = record.learning_rate
-            found.append(RateChange(record.step - 1, rate))
-    return tuple(found)
-
-
-def changes_told(
-    description: Mapping[str, Any], steps: Sequence[StepRecord], steering: Sequence[Steering]
-) -> tuple[str, ...]:
-    """Return words for what a run's settings do not say of how its weights came about.
-
-    >>> changes_told({"config": {"schedule": "constant"}}, [], [RateChange(40, 0.01)])
-    ('learning rate 0.01 from batch 41',)
-    """
-    config, tuned = description.get("config"), description.get("fine_tuned")
-    config = config if isinstance(config, Mapping) else {}
-    peak = "" if config.get("schedule") == "constant" else "peak "
-    changes = [
-        f"learning rate {peak}{change.learning_rate:g} from batch {change.step + 1:,}"
-        for change in rates_set(config, steps, steering)
-    ]
-    if isinstance(tuned, Mapping):
-        figure = tuned.get("corrections")
-        n = figure.get("n") if isinstance(figure, Mapping) else None
-        corrections = f"{n:,} correction{'' if n == 1 else 's'}" if isinstance(n, int) else "corrections"
-        changes.insert(0, f"{str(tuned.get('origin'))[:_LONGEST_ORIGIN]}, fine-tuned on {corrections}")
-    return tuple(changes)

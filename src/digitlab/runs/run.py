@@ -3,7 +3,8 @@
 ::
 
     runs/2026-11-22_codelab-cnn_s0/
-      config.json         the settings that it began with, the network, the data and the command for them
+      config.json         the settings that it began with, the network, the data, the command that repeats it, and the
+                          learning rates that were set on the way, if any
       environment.json    versions, processor, threads, commit
       history.jsonl       one record a line, and what was changed on the way, appended as it happens
       model.safetensors   the weights that the run is for
@@ -22,9 +23,10 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +42,8 @@ from digitlab.data.storage import (
 )
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from digitlab.runs.history import (
-    MOST_CHANGES,
-    HistoryFile,
-    Record,
-    Steering,
-    changes_told,
-    read_records,
-    too_many_changes,
-)
+from digitlab.runs.history import MOST_CHANGES, HistoryFile, Record, Steering, read_records, too_many_changes
+from digitlab.runs.steering import best_epoch, changes_told, ending_told, status_of, stops_told
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.jsonl"
@@ -72,9 +67,12 @@ class RunInfo(Value):
 
     ``status`` is ``complete``, ``diverged`` (it ended early, with the weights of before), ``interrupted`` (it can be
     resumed) or ``started`` (it is being trained, or was killed before anything could be resumed from). Accuracies are
-    fractions or None. ``changes`` are words for what made its weights others than its settings alone would have, and
-    ``resumed_after`` the batches after which it was stopped and gone on with, which changes nothing. ``problem`` is a
-    sentence where its evaluation is there and damaged.
+    fractions or None; ``val_accuracy`` is that of the epoch whose weights are kept: ``best_epoch``, where the run keeps
+    those with the lowest validation loss, or the last. ``changes`` are words for what made its weights others than its
+    settings alone would have, and ``resumed_after`` the batches after which it was stopped and gone on with, which
+    changes nothing. ``on_the_way`` are words for both in their order, and for how it ended where that was not with the
+    weights of its last epoch. ``command`` repeats it: by its settings, or by its name where they alone would not.
+    ``problem`` is a sentence where its evaluation is there and damaged.
     """
 
     name: str
@@ -89,11 +87,10 @@ class RunInfo(Value):
     changes: tuple[str, ...] = ()
     resumed_after: tuple[int, ...] = ()
     problem: str = ""
-
-    @property
-    def on_the_way(self) -> tuple[str, ...]:
-        """What happened to it on the way, in words."""
-        return (*self.changes, *(f"stopped after batch {step:,} and resumed" for step in self.resumed_after))
+    batches_done: int = 0
+    best_epoch: int | None = None
+    on_the_way: tuple[str, ...] = ()
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,35 +273,50 @@ class Run:
         epochs: list[EpochRecord] = []
         turns: list[StepRecord] = []
         steering: list[Steering] = []
+        n_steps = 0
         for record, _ in read_records(self.path / HISTORY):
             if isinstance(record, Steering):
                 steering.append(record)
             elif isinstance(record, EpochRecord):
                 epochs.append(record)
-            # Of a long run, all steps at once would take hundreds of megabytes.
-            elif config.get("schedule") == "constant" and (
-                not turns or record.learning_rate != turns[-1].learning_rate
-            ):
-                turns.append(record)
-                if len(turns) > MOST_CHANGES:
-                    raise too_many_changes(self.path / HISTORY)
+            else:
+                n_steps = record.step
+                # Of a long run, all steps at once would take hundreds of megabytes.
+                if config.get("schedule") == "constant" and (
+                    not turns or record.learning_rate != turns[-1].learning_rate
+                ):
+                    turns.append(record)
+                    if len(turns) > MOST_CHANGES:
+                        raise too_many_changes(self.path / HISTORY)
         accuracy, is_evaluated = None, self.has(EVALUATION)
         with suppress(DigitlabError):
             accuracy = self.read_json(EVALUATION).get("accuracy") if is_evaluated else None
         is_known = isinstance(accuracy, float) and 0 <= accuracy <= 1
+        status = status_of(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE))
+        best, changes = best_epoch(config, epochs, status), changes_told(description, turns, steering)
+        of = best or (epochs[-1] if epochs else None)
+        # The file of a network may hold another one by now.
+        is_told = not changes and status != "interrupted" and not config["network"].lower().endswith(".json")
         return RunInfo(
             name=self.name,
             path=str(self.path),
-            status=_status(config, epochs, has_model=self.has(MODEL), has_state=self.has(STATE)),
+            status=status,
             network=config["network"],
             seed=config["seed"],
             epochs_done=len(epochs),
             epochs=config["epochs"],
-            val_accuracy=epochs[-1].val_accuracy if epochs else None,
+            val_accuracy=None if of is None else of.val_accuracy,
             test_accuracy=accuracy if is_known else None,
-            changes=changes_told(description, turns, steering),
+            changes=tuple(text for _, text in changes),
             resumed_after=tuple(one.step for one in steering if isinstance(one, Resumption)),
             problem=_DAMAGED.format(name=self.name) if is_evaluated and not is_known else "",
+            batches_done=n_steps,
+            best_epoch=None if best is None else best.epoch,
+            on_the_way=(
+                *(text for _, text in sorted([*stops_told(steering), *changes], key=itemgetter(0))),
+                *ending_told(config, status, n_steps, epochs),
+            ),
+            command=str(description.get("command", "")) if is_told else self.repeat_command(),
         )
 
 
@@ -315,18 +327,6 @@ def _can_be(name: str, value: Any) -> bool:
     if name == "network":
         return isinstance(value, str)
     return name != "data" or value is None or isinstance(value, str)
-
-
-def _status(config: Mapping[str, Any], epochs: Sequence[EpochRecord], *, has_model: bool, has_state: bool) -> str:
-    """Return how a run ended, from its settings and history and from which files there are."""
-    if has_state:
-        return "interrupted"
-    if not has_model:
-        return "started"
-    losses = [record.val_loss for record in epochs if record.val_loss is not None]
-    patience = config.get("early_stopping") or 0
-    waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
-    return "complete" if len(epochs) >= config["epochs"] or 0 < patience <= waited else "diverged"
 
 
 class RunLock:

@@ -213,6 +213,11 @@ _SIDE = _object(
 )
 _ANSWER = _object(source={"type": "string"}, label=_COUNT, confidence=_FRACTION, probabilities=_list(_FRACTION))
 COMPARISON = _object(
+    unlike={
+        "type": "string",
+        "description": "In what the two were not trained alike, to be read before any figure; empty where they were.",
+    },
+    data={"type": "string", "description": "Whose test images both answered."},
     a=_SIDE,
     b=_SIDE,
     settings=_list(_object(name={"type": "string"}, a={}, b={}), description="What was set differently."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import threading
@@ -180,7 +179,7 @@ class Job:
         """Use another rate from the next batch on; the peak, where there is a schedule."""
         if not self.is_active:
             raise RunError("Nothing is being trained now; set the learning rate and start a training.")
-        self._rate = dataclasses.replace(self.session.config, learning_rate=rate).learning_rate
+        self._rate = self.session.checked_rate(rate)
 
     def _run(self) -> None:
         began_at = len(self.records)

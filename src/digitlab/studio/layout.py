@@ -12,7 +12,9 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from digitlab.studio.page import Page
+from digitlab.studio.setting_words import in_page_words
 from digitlab.studio.startup import Opening
+from digitlab.studio.task_card import TaskPath
 from digitlab.studio.widgets.controls import copy_button, mark, say
 from digitlab.text import percent
 
@@ -61,9 +63,11 @@ def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page]
         link.classes("link-button").props("dense")
     panels = {}
     with ui.element("main").classes("studio-main"):
+        path = page.own(TaskPath)
         for name in tabs:
             panels[name] = ui.element("div").classes("studio-panel")
             panels[name].props(f'role="tabpanel" id="panel-{_slug(name)}" aria-labelledby="tab-{_slug(name)}" hidden')
+        path.build_strip()
     built = set()
 
     def show() -> None:
@@ -112,8 +116,9 @@ def _status_line(page: Page, opening: Opening) -> None:
         # A number and its unit stay in one line.
         line.set_text((waiting or _status(page)).replace(" %", "\N{NO-BREAK SPACE}%"))
         mark(line, "is-waiting", bool(waiting))
-        if page.trainer.message != message.text:
-            say(message, page.trainer.message)
+        told = in_page_words(page.trainer.message)
+        if told != message.text:
+            say(message, told)
         if opening.is_ready:
             clock.deactivate()
 

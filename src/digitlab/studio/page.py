@@ -17,6 +17,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError, NetworkError
 from digitlab.network.architecture import Architecture
 from digitlab.studio.lesson import TABS, LessonLink
+from digitlab.studio.setting_words import in_page_words
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted, network_for
@@ -163,7 +164,8 @@ class Page:
     """One browser tab. Everything here happens on the event loop.
 
     ``config`` and ``architecture`` are what the next start trains with, the latter None for the network that
-    ``config.network`` names; ``notes`` say what a link asked for more of than there is. ``cursor`` is the step that is
+    ``config.network`` names, and ``problem`` says what is wrong with the one that is being edited, "" where nothing is;
+    ``notes`` say what a link asked for more of than there is. ``cursor`` is the step that is
     looked at, None for the newest; ``tab`` the tab that is shown, as it is called on the page. ``run_name`` is what the
     Evaluation tab is about, "" for the training of this page, and ``n_images`` on how many test images everything is
     evaluated, None for all.
@@ -179,6 +181,7 @@ class Page:
     ) -> None:
         self.trainer, self.data, self.client = trainer, data, client
         (self.config, self.notes), self.architecture = fitted(lesson.config, data), lesson.layers
+        self.problem = ""
         self.cursor = lesson.step
         self.run_name = ""
         self.n_images: int | None = CODELAB_IMAGES
@@ -247,8 +250,8 @@ class Page:
 
         ``generation``: another training begins, or the training is reset, so that what was drawn is another one's.
         ``state``: the trainer's state, its message or who may steer has changed; and at once. ``cursor``: another step
-        is looked at. ``settings``: those of the next start have changed. ``tab``: another tab is shown. ``subject``:
-        something else is evaluated.
+        is looked at. ``settings``: those of the next start have changed. ``problem``: the edited network can no longer
+        be trained, or can again. ``tab``: another tab is shown. ``subject``: something else is evaluated.
         """
         for event in events:
             self._listeners.setdefault(event, []).append(f)
@@ -270,7 +273,7 @@ class Page:
         try:
             yield
         except DigitlabError as error:
-            (tell or partial(self.notify, kind="error"))(str(error))
+            (tell or partial(self.notify, kind="error"))(in_page_words(str(error)))
         except Exception as error:
             if not unforeseen:
                 raise
@@ -286,6 +289,10 @@ class Page:
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
         """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
         self._set("settings", config=self.config if config is None else config, architecture=architecture)
+
+    def set_problem(self, sentence: str) -> None:
+        """Say what is wrong with the network that is being edited; nothing starts until that is "" again."""
+        self._set("problem", problem=sentence)
 
     def set_tab(self, name: str) -> None:
         """Show another tab."""
@@ -304,7 +311,7 @@ class Page:
         if any(getattr(self, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(self, name, value)
-            if event != "subject":  # which no lesson is about
+            if event not in ("subject", "problem"):  # which no lesson is about
                 self._write_address()
             self.tell(event)
 
@@ -312,7 +319,7 @@ class Page:
         """Show a sentence over the page; an ``error`` or a ``warning`` stays until it is closed."""
         stays = kind in ("error", "warning")
         with self.client:
-            ui.notify(sentence, type=_KINDS[kind], close_button="Close", timeout=0 if stays else 5000)
+            ui.notify(in_page_words(sentence), type=_KINDS[kind], close_button="Close", timeout=0 if stays else 5000)
 
     def send(self, element: ui.element, method: str, *arguments: Any) -> None:
         """Call a method of an element's script in the browser, with the next frame."""

@@ -9,7 +9,7 @@ import re
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +75,10 @@ class Moment:
 class Trainer:
     """Trains one run at a time in a thread, and lets others look.
 
-    All methods may be called from any thread. They return at once, but for ``start``, ``resume_run`` and ``reset``,
-    which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks ``records_since``, which
-    costs next to nothing. Without ``out``, a folder of runs, nothing is written; ``data_folder`` is where the data
-    comes from if it is not the packaged one.
+    All methods may be called from any thread. They return at once, but for ``start``, ``resume_run``, ``repeat`` and
+    ``reset``, which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks
+    ``records_since``, which costs next to nothing. Without ``out``, a folder of runs, nothing is written;
+    ``data_folder`` is where the data comes from if it is not the packaged one.
     """
 
     def __init__(
@@ -163,6 +163,11 @@ class Trainer:
         return self._job.session.best_epoch if self.config.best_weights else None
 
     @property
+    def diverged(self) -> bool:
+        """Whether the training failed because its loss was no number any more, or hopelessly large."""
+        return self._job.session.diverged
+
+    @property
     def run(self) -> Run | None:
         """The training's directory."""
         return self._job.session.run
@@ -239,6 +244,16 @@ class Trainer:
             job = self._next_job(session, session.config, owner)
             job.records += run.history()[: session.progress.step + session.progress.epochs_done]
             self._launch(job, paused=paused)
+
+    def repeat(self, run: Run, settings: Mapping[str, Any], *, owner: str = "", paused: bool = False) -> None:
+        """Train as a complete run was trained, with what was done to it on the way, but for some settings."""
+        with self._beginning:
+            self._check_free(owner)
+            session = TrainingSession.repeat(run, self.data, settings)
+            if self._out is not None:
+                session.run = new_run(self._out, session.config.network, session.config.seed)
+                session.lock = session.run.lock()
+            self._launch(self._next_job(session, session.config, owner), paused=paused)
 
     def _check_free(self, owner: str) -> None:
         if self._is_closed:

@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +26,7 @@ import digitlab
 from digitlab.data.storage import parse_json
 from digitlab.errors import RunError, TrainingDivergedError
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs.history import HistoryFile, Record, Steering
+from digitlab.runs.history import HistoryFile, Record, Steering, record_form
 from digitlab.runs.run import CONFIG, ENVIRONMENT, MODEL, STATE, Run, RunLock
 from digitlab.values import EpochRecord, RateChange, Resumption, StepRecord
 
@@ -92,11 +92,25 @@ def _begin(session: Session, run: Run, is_ours: bool) -> None:
     if session.has_state:
         if not is_ours:
             session.restore(run.load_state())  # it may have gone on elsewhere since this session was interrupted
+        _note_elsewhere(session, run)
         return
     if run.has(STATE) or run.has(MODEL):
         raise RunError(f"{run.path} holds a training already. Go on with it by: {run.resume_command()}")
     run.write_json(CONFIG, session.describe())
     run.write_json(ENVIRONMENT, environment(session.runner.n_threads))
+
+
+def _note_elsewhere(session: Session, run: Run) -> None:
+    """Add to ``environment.json`` in what the machine that goes on with a run is another than the last one."""
+    try:
+        kept = run.read_json(ENVIRONMENT)
+        before = list(kept.get("resumed", []))
+        last = {name: value for one in (kept, *before) for name, value in one.items()}
+    except (RunError, TypeError, AttributeError):
+        return  # a damaged one stops nothing
+    here = environment(session.runner.n_threads)
+    if changed := {name: value for name, value in here.items() if last.get(name) != value}:
+        run.write_json(ENVIRONMENT, kept | {"resumed": [*before, {"step": session.progress.step} | changed]})
 
 
 @contextmanager
@@ -127,6 +141,8 @@ class _Keeper:
         self.history: HistoryFile = run.open_history(session.progress.step + session.progress.epochs_done)
         self._pending: list[Record | Steering] = []
         self._resumed_at = session.progress.step
+        # None where it is not known what config.json says: that of a run that is gone on with.
+        self._told: list[dict[str, Any]] | None = None if session.has_state else []
         self._written = self._saved = time.monotonic()
         # False while a batch is under way: weights that took half a step are never saved.
         self._is_between_batches = True
@@ -166,6 +182,28 @@ class _Keeper:
         changes = [RateChange(since, rate) for since, rate in self._session.progress.rates if since == n_steps_before]
         self._pending += changes[-1:]
 
+    def _tell_steering(self) -> None:
+        """Bring ``config.json`` up to date: who reads nothing else shall not take its settings for the whole."""
+        progress = self._session.progress
+        rates = {since: rate for since, rate in progress.rates if since < progress.step}
+        steering = [record_form(RateChange(since, rate)) for since, rate in sorted(rates.items())]
+        if steering == self._told:
+            return
+        self._told, path = steering, self._run.path / CONFIG
+        try:
+            description = self._run.read_json(CONFIG)
+            began = path.stat()
+        except (RunError, OSError):
+            return  # damaged since: no reason to end a training, whose history tells it too
+        if steering == description.get("steering", []):
+            return
+        command = self._run.repeat_command() if steering else self._session.describe()["command"]
+        others = {name: value for name, value in description.items() if name != "steering"} | {"command": command}
+        self._run.write_json(CONFIG, others | ({"steering": steering} if steering else {}))
+        # Lists are in the order in which runs began.
+        with suppress(OSError):
+            os.utime(path, ns=(began.st_atime_ns, began.st_mtime_ns))
+
     def _write_history(self) -> None:
         self.history.append(self._pending)
         self._pending.clear()
@@ -174,6 +212,7 @@ class _Keeper:
     def _save_state(self) -> None:
         self._write_history()
         self.history.sync()
+        self._tell_steering()
         self._run.save(STATE, self._session.state_checkpoint())
         self._session.has_state = True
         self._saved = time.monotonic()
@@ -181,6 +220,7 @@ class _Keeper:
     def _save_model(self) -> None:
         self._write_history()
         self.history.sync()
+        self._tell_steering()
         self._run.save(MODEL, self._session.model_checkpoint())
         self._run.remove_state()
         self._session.has_state = False

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,20 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
-from digitlab.runs.history import rates_set
+from digitlab.runs.history import MOST_CHANGES
 from digitlab.runs.listing import check_name, find_run, list_runs, new_run, run_in
 from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
+from digitlab.runs.steering import rates_set
+from digitlab.text import listed
 from digitlab.training.calibration import Calibration, calibrate
 from digitlab.training.config import TrainConfig, command_for
 from digitlab.training.finder_training import practice_steps
 from digitlab.training.keeping import BestWeights, kept, pack_state, unpack_state
 from digitlab.training.material import Material, Practice, class_names_for, fitted, gather_material, network_for
 from digitlab.values import EpochRecord, StepRecord
+
+# Half of what a history may hold; the other half is for where it was stopped and gone on with.
+_MOST_RATES = MOST_CHANGES // 2
 
 
 class TrainingSession:
@@ -122,32 +128,43 @@ class TrainingSession:
         return session
 
     @classmethod
-    def repeat(cls, run: Run, data: MnistData | None = None) -> TrainingSession:
-        """Begin a run anew, to come to the same weights, bit for bit.
+    def repeat(
+        cls, run: Run, data: MnistData | None = None, settings: Mapping[str, Any] | None = None
+    ) -> TrainingSession:
+        """Begin a run anew, to come to the same weights, bit for bit; or with other ``settings``, to compare with it.
 
         Learning rates that were set on the way are set at the same batches again. Of a run that was stopped,
         ``stops_at`` says where. It is kept nowhere until it is given a ``run``. RunError if the run is damaged, or the
-        data is not what it began with.
+        data is not what it began with. ConfigError if the settings cannot be used.
         """
-        session, where = cls._as_it_began(run, run.read_json(CONFIG), data), HISTORY
+        session, where = cls._as_it_began(run, run.read_json(CONFIG), data, settings=settings or {}), HISTORY
         try:
             if run.has(STATE):
                 where, numbers = STATE, json.loads(run.load_state().metadata["progress"])
                 session.stops_at, rates = (numbers["step"], numbers["epochs_done"]), numbers["rates"]
             else:
                 steps = [record for record in run.history() if isinstance(record, StepRecord)]
-                changes = rates_set(session.config.to_dict(), steps, run.steering())
+                changes = rates_set(run.settings(), steps, run.steering())
                 rates = [(change.step, change.learning_rate) for change in changes]
-            session._follow(rates)
+            last = max((since for since, _ in rates), default=0)
+            if not settings or last < session.n_steps:
+                session._follow(rates)
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise RunError(f"{run.path / where} is damaged ({error}), so that it cannot be repeated.") from None
+        if settings:
+            session._fit(run, last)
         return session
 
     @classmethod
     def _as_it_began(
-        cls, run: Run, description: dict[str, Any], data: MnistData | None, network: Architecture | None = None
+        cls,
+        run: Run,
+        description: dict[str, Any],
+        data: MnistData | None,
+        network: Architecture | None = None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> TrainingSession:
-        """Return a session with a run's settings, network and data, and nothing done yet."""
+        """Return a session with a run's settings but for those given, network and data, and nothing done yet."""
         try:
             config = TrainConfig.from_dict(description["config"])
             digest = description["data"]["digest"]
@@ -155,18 +172,33 @@ class TrainingSession:
             network = Architecture.from_dict(description["network"]) if network is None else network
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise RunError(f"{run.path / CONFIG} is damaged ({error}); train the run again with --force.") from None
+        if settings:
+            config = TrainConfig.from_dict(config.to_dict() | dict(settings))
+            # Without another network or other data, it is the run's own, whatever its file holds by now.
+            network = None if {"network", "data"} & settings.keys() else network
         session = cls(config, data, architecture=network)
-        if digest != session.data.digest:
+        if digest != session.data.digest and "data" not in settings:
             raise RunError(
                 f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
                 f"back, or start a new run."
             )
-        if nondigits != (session.material.nondigits or {}).get("digest"):
+        if nondigits != (session.material.nondigits or {}).get("digest") and not settings:
             raise RunError(
                 f"This machine makes other images that are no digit than those that the run {run.path} began with: "
                 f"it has other fonts. Go on where it began, or start a new run."
             )
         return session
+
+    def _fit(self, run: Run, last: int) -> None:
+        """See that what was done to a run, the last of it after so many batches, can be done with other settings."""
+        if last >= self.n_steps:
+            raise ConfigError(
+                f"The run {run.path} had its learning rate set at batch {last + 1:,}, and with these settings there "
+                f"are {self.n_steps:,} batches. Choose settings with as many, such as more epochs."
+            )
+        if self.stops_at is not None:
+            step = min(self.stops_at[0], self.n_steps)
+            self.stops_at = (step, step // (self.n_steps // self.config.epochs))
 
     def _follow(self, rates: Sequence[tuple[int, float]]) -> None:
         """Set learning rates at the steps at which they were set before; ValueError, TypeError if they cannot be."""
@@ -210,12 +242,22 @@ class TrainingSession:
         """The rate of the next batch, or its peak where there is a schedule."""
         return self._peak(self.progress.step)
 
+    def checked_rate(self, rate: float) -> float:
+        """Return a learning rate that can be set now; ConfigError if it cannot."""
+        if len(self.progress.rates) >= _MOST_RATES:
+            raise ConfigError(
+                f"The learning rate was set {_MOST_RATES:,} times in this training, and a run keeps no more. Go on "
+                f"with {self.learning_rate:g}, or start another training."
+            )
+        return dataclasses.replace(self.config, learning_rate=rate).learning_rate
+
     def set_learning_rate(self, rate: float) -> None:
         """Use another learning rate (its peak, where there is a schedule) from the next batch on.
 
-        It is part of the saved state, so that a resumed run goes on with it.
+        It is part of the saved state, so that a resumed run goes on with it. In a repetition it takes the place of all
+        that would be set later.
         """
-        checked = dataclasses.replace(self.config, learning_rate=rate).learning_rate
+        checked = self.checked_rate(rate)
         self.progress.rates = [(since, before) for since, before in self.progress.rates if since < self.progress.step]
         if checked != self.learning_rate:
             self.progress.rates = (*self.progress.rates, (self.progress.step, checked))
@@ -323,6 +365,8 @@ class TrainingSession:
         """Return the model as it is kept."""
         epoch = self.best_epoch if self.config.best_weights else None
         metadata = self._metadata() | {"epoch": str(epoch or self.progress.epochs_done)}
+        if epoch is not None:
+            metadata["step"] = str(epoch * (self.n_steps // self.config.epochs))
         if self.calibration is not None:
             metadata |= self.calibration.to_metadata()
         return Checkpoint(self.model.architecture, tuple(self.model.get_weights()), self.model.class_names, metadata)
@@ -343,11 +387,13 @@ def open_session(
     force: bool = False,
     resume: bool = False,
     repeat: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> TrainingSession:
     """Open a session without training yet; iterate over its ``records`` to train.
 
-    Parameters are those of ``digitlab.train``; ``out`` may be None for a session that writes nothing. One that repeats
-    a run that was stopped says by ``is_there`` where to stop; a network that learned from corrections has no session.
+    Parameters are those of ``digitlab.train``; ``out`` may be None for a session that writes nothing, and ``settings``
+    are others than those of the run that is repeated. One that repeats a run that was stopped says by ``is_there``
+    where to stop; a network that learned from corrections has no session.
     """
     if repeat is not None:
         check_alone(config, resume=resume)
@@ -358,7 +404,7 @@ def open_session(
         check_name(name)
     # The directory is made last, so that nothing is left behind, or replaced, if something cannot be used.
     if repeat is not None:
-        session = TrainingSession.repeat(find_run(repeat, "runs" if out is None else out))
+        session = TrainingSession.repeat(find_run(repeat, "runs" if out is None else out), settings=settings)
     else:
         session = TrainingSession(config or TrainConfig())
     if out is not None:
@@ -368,9 +414,21 @@ def open_session(
 
 
 def check_alone(config: TrainConfig | None, *, resume: bool) -> None:
-    """Refuse settings beside a run that is repeated."""
+    """Refuse a whole config beside a run that is repeated."""
     if config is not None or resume:
-        raise ConfigError("A run is repeated with its own settings, from the beginning; leave out config and resume.")
+        raise ConfigError(
+            "A run is repeated from the beginning and with its own settings, but for those that are given by name; "
+            "leave out config and resume."
+        )
+
+
+def check_unchanged(run: Run, settings: Mapping[str, Any]) -> None:
+    """Refuse other settings for a run that learned from corrections."""
+    if settings:
+        raise ConfigError(
+            f"The run {run.path} learned from corrections, and is repeated as it was; leave out "
+            f"{listed(list(settings))}."
+        )
 
 
 def _newest_interrupted(out: Path) -> Run:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digitlab.engine.cpu import batch, single
 from digitlab.engine.cpu.blocks import WorkerMemory, aligned, scratch_room
 from digitlab.engine.cpu.compiled import seal_cache
-from digitlab.engine.cpu.program import build_program
+from digitlab.engine.cpu.program import DENSE, build_program
 from digitlab.engine.cpu.team import Team, new_board
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.cpu.tiles import LANES
@@ -224,6 +224,32 @@ class CpuRunner(Runner):
         share(run_task, n_tasks, len(memory))
         self._prediction_memory += memory
         return out
+
+    def features(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the last dense layer reads, float32 (n, n_features), and the probabilities, (n, n_classes).
+
+        Without a dense layer it is the sums that the softmax reads. A block's values stand in memory until the next
+        block comes, so it is asked for block by block.
+        """
+        program, n = self.program, len(images)
+        dense = program.ops[program.ops["kind"] == DENSE]
+        sums = int(program.layout["logits"]), int(program.layout["n_classes"])
+        first, n_features = (int(dense[-1]["x"]), int(dense[-1]["channels"])) if len(dense) else sums
+        self._team.dismiss()
+        features = np.empty((n, n_features), np.float32)
+        out = np.empty((n, sums[1]), np.float32)
+        n_tasks = -(-n // LANES)
+        memory = [WorkerMemory(program.forward_memory, program.n_winners) for _ in range(min(self.n_threads, n_tasks))]
+
+        def run_task(worker: int, task: int) -> None:
+            own, begin, end = memory[worker], task * LANES, min(n, (task + 1) * LANES)
+            counts = np.array([end - begin, 1, 0, 0, 0, 0])
+            self._take_part(0, 0, new_board(), images, own, np.arange(begin, end), counts, out[begin:end])
+            block = own.values[first : first + n_features * LANES].reshape(n_features, LANES)
+            features[begin:end] = block.T[: end - begin]
+
+        share(run_task, n_tasks, len(memory))
+        return features, out
 
     def _images_in_task(self, n: int) -> int:
         least = -(-_WORTH_A_TASK // max(1, LANES * self._multiply_adds))

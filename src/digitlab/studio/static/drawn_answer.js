@@ -8,7 +8,7 @@ const BLANK = { serial: 0, text: "", says: "Draw a digit: it is answered while y
 export default {
   components: { LabelKeys },
   props: { keeps: Boolean },
-  emits: ["correct"],
+  emits: ["correct", "inside"],
   data() {
     return { answer: BLANK, chosen: null, told: "", note: "", ms: null, names: NAMES };
   },
@@ -31,6 +31,7 @@ export default {
       <div v-if="mark" class="correcting">
         <p class="muted">Wrong? Say what it is{{ keeps ? ", and it is kept to learn from" : "" }}.</p>
         <label-keys name="this mark" :kept="mark.isCorrected ? (mark.value ?? 10) : null" @choose="correct" />
+        <button type="button" class="command look-inside" @click="$emit('inside', { serial: answer.serial, box: mark.box })">Look inside</button>
         <p class="correcting-note" role="status">{{ note }}</p>
       </div>
       <p v-if="ms !== null" class="muted num drawn-ms">Answered in {{ Math.round(ms) }} ms</p>

@@ -10,7 +10,7 @@ import numpy as np
 from nicegui import ui
 
 from digitlab.errors import InputError
-from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, unlike, verdict
+from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
 from digitlab.explanation.facts import plural
 from digitlab.studio.page import Page
@@ -147,7 +147,7 @@ class ComparisonView:
         for figures, run in zip(self._figures, (a, b), strict=True):
             figures.show(run, len(self._page.data.test))
         self._verdict.set_text(verdict(comparison))
-        say(self._unlike, unlike(comparison))
+        say(self._unlike, comparison.unlike)
         rows = settings_rows(comparison)
         self._settings.show(rows)
         self._settings.set_visibility(bool(rows))

@@ -19,6 +19,7 @@ from digitlab.evaluation.report import reliability_chart
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
+from digitlab.studio.tabs.network_image import LookedAt
 from digitlab.studio.trainer import Remembered, Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import choose_test_images, tell
@@ -71,7 +72,9 @@ class EvaluationTab:
             with card("Images", help="mistakes", exports=Exports(csv=self._image_table)):
                 with ui.element("div").classes("toolbar"):
                     ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
-                self._images = ImageList(self._page.data.class_names, label="Chosen images")
+                self._images = ImageList(
+                    self._page.data.class_names, label="Chosen images", on_inside=self._look_inside
+                )
 
     # ---- what somebody chose ----
 
@@ -95,6 +98,9 @@ class EvaluationTab:
             await self._show_images(self._drawn, keep_page=False)
             if reveal and selection != MISTAKES:
                 self._images.reveal()
+
+    def _look_inside(self, number: int) -> None:
+        self._page.own(LookedAt).open_mistake(number, self._page.run_name)
 
     # ---- computing and drawing ----
 

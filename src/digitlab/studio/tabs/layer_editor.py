@@ -173,6 +173,12 @@ class CheckedNetwork:
         """The position, from 1, of the first layer that is wrong; 0 if none is."""
         return next((position for position, layer in enumerate(self.layers, start=1) if layer.error), 0)
 
+    @property
+    def problem(self) -> str:
+        """What is wrong, with the layer where it is one's; nothing where nothing is."""
+        at = self.wrong_at
+        return f"Layer {at}, {self.layers[at - 1].name}: {self.layers[at - 1].error}" if at else self.error
+
 
 class LayerEditor:
     """The layers of a network, changed one at a time, with the way back.

@@ -108,6 +108,7 @@ class ModelTab:
         self.draw_rows()
         self.show(self.editor.check())
         page.on(self.follow, "settings")
+        page.on(self.mend, "problem")
         page.on(self.refresh_runs, "tab", "state")
 
     def build_toolbar(self) -> None:
@@ -181,6 +182,13 @@ class ModelTab:
             self.draw_rows()
             self.show(self.editor.check())
 
+    def mend(self) -> None:
+        """Take the page's network again, where that was chosen elsewhere instead of one that cannot be trained."""
+        if not self.page.problem and self.editor.check().architecture is None:
+            self.editor.load(self.page.network)
+            self.draw_rows()
+            self.show(self.editor.check())
+
     async def refresh_runs(self) -> None:
         if self.page.tab == "Model" and self.page.trainer.state != "training":
             await self.comparison.refresh()
@@ -230,8 +238,9 @@ class ModelTab:
             where = (
                 f"Layer {checked.wrong_at} cannot work as it is; it says why." if checked.wrong_at else checked.error
             )
-            self.status.set_text(f"{where} Until then, training takes {self.page.network.name}.")
+            self.status.set_text(f"{where} Until then, nothing can be trained.")
         mark(self.status, "error", network is None)
+        self.page.set_problem(checked.problem)
         options = [*ZOO] if checked.name in ZOO else [*ZOO, checked.name]
         if self.select.options != options or self.select.value != checked.name:
             self.select.set_options(options, value=checked.name)

@@ -75,7 +75,8 @@ class ComparisonCard:
         self._networks = [of_zoo(name) for name in _PAIR]
         self._costs = [cost_of(network) for network in self._networks]
         self._results: tuple[NetworkResult | None, NetworkResult | None] = (None, None)
-        exports = Exports(name="with-and-without-convolutions", csv=self._rows, json=self._document)
+        self._is_fair = False
+        exports = Exports(name="with-and-without-convolutions", csv=self._saved_rows, json=self._document)
         with card("With and Without Convolutions", help="dense_baseline", exports=exports):
             # Before the figures that it is about.
             self._warning = ui.label().classes("unlike").props('role="status"')
@@ -85,6 +86,7 @@ class ComparisonCard:
             with ui.element("div").classes("toolbar"):
                 for name in _PAIR:
                     ui.button(f"Use {name}", on_click=lambda name=name: choose(name)).props("outline")
+                self._alike = ui.button(on_click=self._train_alike).props("outline")
         self._draw(False)
 
     async def refresh(self) -> None:
@@ -96,20 +98,43 @@ class ComparisonCard:
             self._draw(is_fair)
 
     def _draw(self, is_fair: bool) -> None:
+        self._is_fair = is_fair
         columns, rows = self._rows()
         cells = [(name, [_shown(cell) for cell in both]) for name, *both in rows]
         self._table.set_content(bar_table("Two networks of about equal size", columns, cells))
-        say(self._warning, "" if is_fair else self._unlike())
+        say(self._warning, self._unlike())
         self._sentence.set_text(self._told(is_fair))
+        made_from = None if is_fair else self._made_from()
+        self._alike.set_visibility(made_from is not None)
+        if made_from is not None:
+            self._alike.set_text(f"Train {made_from[0]} as {made_from[1]} was")
+
+    def _made_from(self) -> tuple[str, str] | None:
+        """Return the network to train for a fair comparison, and the run whose settings and steering it takes."""
+        convolutional, dense = self._results
+        if convolutional is not None:
+            return _PAIR[1], convolutional.run
+        return None if dense is None else (_PAIR[0], dense.run)
+
+    async def _train_alike(self) -> None:
+        page, made_from = self._page, self._made_from()
+        if made_from is None:
+            return
+        network, name = made_from
+        trainer = page.trainer
+        with page.telling_errors():
+            run = open_run(trainer, name)
+            await asyncio.to_thread(trainer.repeat, run, {"network": network}, owner=page.client_id)
+            page.notify(f"{network} trains as {name} did, at the same batches.")
+            page.set_tab("Training")
 
     def _unlike(self) -> str:
         a, b = self._results
-        names = [] if a is None or b is None else unlike_settings(a, b)
-        if not names:
+        if self._is_fair or a is None or b is None:
             return ""
         return (
-            f"These two runs were not trained alike: they differ in {listed(names)}. Their figures do not tell what "
-            "convolutions are worth; train both with the same settings for a fair comparison."
+            f"These two runs were not trained alike: they differ in {listed(unlike_settings(a, b, _PAIR))}. Their "
+            "figures do not tell what convolutions are worth."
         )
 
     def _told(self, is_fair: bool) -> str:
@@ -142,12 +167,17 @@ class ComparisonCard:
         ]
         return ("", *_PAIR), rows
 
-    def _document(self) -> list[dict[str, Any]]:
-        return [
+    def _saved_rows(self) -> Rows:
+        (_, *names), rows = self._rows()
+        return (self._unlike(), *names), rows  # before any figure, here too
+
+    def _document(self) -> dict[str, Any]:
+        networks = [
             {"network": cost.name, "n_parameters": cost.n_parameters, "multiply_adds": cost.multiply_adds}
             | ({} if r is None else {"run": r.run, "val_accuracy": r.val_accuracy, "test_accuracy": r.test_accuracy})
             for cost, r in zip(self._costs, self._results, strict=True)
         ]
+        return {"unlike": self._unlike(), "networks": networks}
 
 
 def results_here(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[NetworkResult]]:

@@ -70,7 +70,7 @@ class ReadTab:
             with card("Draw", help="own_digits", classes="draw-card"):
                 pad = ui.element("div")
             with card("Answer", help="not_a_digit", classes="answer-card"):
-                self._answer = DrawnAnswer(self._correct, keeps=keeps)
+                self._answer = DrawnAnswer(desk, self._correct, keeps=keeps)
             with pad:
                 DrawPad(desk, self._answer)
         with ui.element("div").classes("read-pair"):

@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from digitlab.studio.page import Page
-from digitlab.studio.widgets.controls import Command, LiveSlider, Scripted, mark
+from digitlab.studio.widgets.controls import Command, LiveSlider, Scripted, mark, show_tab
 from digitlab.text import duration
 from digitlab.values import StepRecord
 
@@ -28,12 +28,16 @@ _LOOKS_PER_S = 12
 _STRETCH_S = 4.0
 
 
+_WRONG_SETTING = "Nothing can be started: a setting cannot be used. The field says why."
+
+
 class Commands:
     """The buttons, each enabled when it can do something."""
 
     def __init__(self, page: Page, has_errors: Callable[[], bool]) -> None:
         self._page, self._has_errors = page, has_errors
         self._buttons: dict[str, Command] = {}
+        self._reason_box: ui.element | None = None
 
     def build(self) -> None:
         """Build the buttons into the current container."""
@@ -49,13 +53,23 @@ class Commands:
         with ui.element("div").classes("commands").props('role="group" aria-label="Training"'):
             for name, action in actions.items():
                 self._buttons[name] = Command(name, self._guarded(action), is_main=name == "Start")
-        self._page.on(self.enable, "state")
+        self._page.on(self.enable, "state", "problem")
+
+    def build_reason(self) -> None:
+        """Build the sentence that says why nothing can be started, with the way to where that is mended."""
+        with ui.element("div").classes("start-reason toolbar") as self._reason_box:
+            self._reason = ui.label().props('role="status"')
+            self._to_model = Command("Open Model", lambda: show_tab(self._page, "Model"))
+        for name in ("Start", "Step one batch"):
+            self._buttons[name].props(f'aria-describedby="{self._reason.html_id}"')
+        self.enable()
 
     def enable(self) -> None:
         """Enable what can be done now."""
         state, may_steer = self._page.trainer.state, self._page.may_steer
         is_active = state in ("training", "paused")
-        can_start = self._page.is_ready() and not is_active and not self._has_errors()
+        problem, has_errors = self._page.problem, self._has_errors()
+        can_start = self._page.is_ready() and not is_active and not has_errors and not problem
         can = {
             "Start": can_start,
             "Pause": state == "training" and may_steer,
@@ -66,6 +80,11 @@ class Commands:
         }
         for name, button in self._buttons.items():
             button.set_enabled(can[name])
+        if self._reason_box is not None:
+            self._reason_box.set_visibility(not is_active and bool(problem or has_errors))
+            self._to_model.set_visibility(bool(problem))
+            wrong = f"The network in Model cannot be trained as it is. {problem}" if problem else _WRONG_SETTING
+            self._reason.set_text(wrong if problem or has_errors else "")
 
     def _start(self, *, paused: bool = False) -> None:
         page = self._page

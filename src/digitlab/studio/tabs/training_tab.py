@@ -45,6 +45,7 @@ def build_training_tab(page: Page) -> None:
             with ui.element("div").classes("training-bar"):
                 commands.build()
                 SpeedControl(page)
+            commands.build_reason()
             TrainingProgress(page)
             TimeTravel(page)
         with card("Settings", help="optimizer", classes="training-settings"):

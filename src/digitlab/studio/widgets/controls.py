@@ -103,6 +103,12 @@ def mark(element: ui.element, name: str, is_on: bool) -> None:
     element.classes(add=name if is_on else "", remove="" if is_on else name)
 
 
+def show_tab(page: Page, name: str) -> None:
+    """Show another tab, and put the keyboard's focus there: what had it is hidden then."""
+    page.set_tab(name)
+    page.client.run_javascript(f"document.getElementById('tab-{name.lower().replace(' ', '-')}')?.focus()")
+
+
 def say(label: ui.label, sentence: str) -> None:
     """Show a sentence; nothing where it is empty."""
     label.set_text(sentence)

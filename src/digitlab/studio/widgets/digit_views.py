@@ -110,9 +110,14 @@ class Answers:
 
 
 class ImageList(Scripted, component="../static/image_list.js"):
-    """A paged grid of digits, exactly those that somebody asked for; each opens to all its probabilities."""
+    """A paged grid of digits, exactly those that somebody asked for; each opens to all its probabilities.
 
-    def __init__(self, names: Sequence[str], *, label: str = "Images") -> None:
+    ``on_inside`` is told the number of the image with which somebody wants to look inside the network.
+    """
+
+    def __init__(
+        self, names: Sequence[str], *, label: str = "Images", on_inside: Callable[[int], Any] | None = None
+    ) -> None:
         super().__init__()
         self._names = tuple(names)
         self.page_number = 0
@@ -121,7 +126,10 @@ class ImageList(Scripted, component="../static/image_list.js"):
         self._page_of: Callable[[int], tuple[list[dict[str, Any]], str]] = lambda _: ([], "")
         self._props.update({"name": label, "names": list(names), "size": PAGE_SIZE})
         self._props.update({"title": "", "announced": "", "items": [], "sprite": "", "page": 0, "pages": 0, "count": 0})
+        self._props["looks"] = on_inside is not None
         self.on_number("page", self._draw)
+        if on_inside is not None:
+            self.on_number("inside", on_inside)
 
     @property
     def title(self) -> str:
