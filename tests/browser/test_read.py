@@ -85,9 +85,12 @@ def scrolls_sideways(page: api.Page) -> bool:
 
 def test_a_digit_drawn_with_the_mouse_is_answered_and_can_be_taken_back(visit: Open) -> None:
     page = read_tab(visit)
-    api.expect(page.locator(".drawn-says")).to_have_text("No digit here.")
+    empty = "Draw a digit: it is answered while you draw."
+    api.expect(page.locator(".drawn-says")).to_have_text(empty)
     bars = page.locator(".eleven-bars li")
-    api.expect(bars.last).to_have_text("No digit100 %")
+    # An empty sheet is no answer.
+    api.expect(bars.last).to_have_text("No digit")
+    api.expect(page.locator(".eleven-bars .is-best")).to_have_count(0)
     draw(page, THREE)
     api.expect(answer(page)).to_have_text("3")
     api.expect(page.locator(".eleven-bars .is-best .eleven-name")).to_have_text("3")
@@ -101,8 +104,9 @@ def test_a_digit_drawn_with_the_mouse_is_answered_and_can_be_taken_back(visit: O
     page.get_by_role("button", name="Undo").click()
     api.expect(answer(page)).to_have_text("3")
     page.get_by_role("button", name="Clear").click()
-    api.expect(page.locator(".drawn-says")).to_have_text("No digit here.")
-    api.expect(page.get_by_role("status").filter(has_text="No digit here.")).to_have_count(1)
+    api.expect(page.locator(".drawn-says")).to_have_text(empty)
+    api.expect(page.get_by_role("status").filter(has_text=empty)).to_have_count(1)
+    api.expect(page.locator(".eleven-bars .is-best")).to_have_count(0)
 
 
 def test_a_digit_is_drawn_with_the_keyboard_alone(visit: Open) -> None:

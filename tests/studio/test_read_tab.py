@@ -14,6 +14,7 @@ from nicegui import ui
 from PIL import Image, ImageDraw
 
 from digitlab.reading.change import Change
+from digitlab.reading.reading import Alternative, Box, Refused
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
@@ -34,6 +35,7 @@ from digitlab.studio.tabs.read_elements import (
 )
 from digitlab.studio.tabs.read_tab import LEAST_CONFIDENCES, CorrectionList, ReadTab
 from digitlab.studio.tabs.readers import SHIPPED, TRAINED, of_run
+from digitlab.studio.tabs.sheet import Mark, answer_of
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.controls import LiveSlider
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
@@ -128,11 +130,31 @@ def test_a_drawn_digit_is_answered_with_eleven_probabilities(trainer: Trainer) -
     read_on_page(trainer, scenario)
 
 
-def test_a_blank_sheet_holds_no_digit(trainer: Trainer) -> None:
+def test_an_empty_sheet_is_no_answer(trainer: Trainer) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         answer = (await send_drawing(user, tab.desk, drawn())).json()
-        assert (answer["text"], answer["says"], answer["marks"]) == ("", "No digit here.", [])
-        assert answer["probabilities"] == [0.0] * 10 + [1.0]
+        assert (answer["text"], answer["marks"], answer["probabilities"]) == ("", [], [0.0] * 11)
+        assert answer["says"] == "Draw a digit: it is answered while you draw."
+        assert answer_of(None)["says"] == answer["says"]
+
+    read_on_page(trainer, scenario)
+
+
+def test_ink_that_is_no_digit_is_answered_so_and_likened_to_none_that_it_is_not_like(trainer: Trainer) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        sheet = np.full((200, 360), 255, np.uint8)
+        sheet[95:105, 20:340] = 0
+        answer = (await send_drawing(user, tab.desk, sheet)).json()
+        assert answer["text"] == ""
+        assert answer["says"].startswith("No digit here.")
+        assert ": 0 %" not in answer["says"]
+        assert answer["probabilities"][10] == max(answer["probabilities"])
+
+    read_on_page(trainer, scenario)
+    refused = Refused(Box(0, 0, 9, 9), "not-a-digit", best=Alternative(0, 0.0004))
+    assert "Most like" not in Mark(refused, refused, (*[0.0] * 10, 1.0), None).to_page()["says"]
+    refused = Refused(Box(0, 0, 9, 9), "not-a-digit", best=Alternative(6, 0.25))
+    assert "Most like 6: 25.0 %." in Mark(refused, refused, (*[0.0] * 10, 1.0), None).to_page()["says"]
 
     read_on_page(trainer, scenario)
 

@@ -21,9 +21,9 @@ from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
 from digitlab.text import percent
 
-#: The script and the stylesheet that draw the picture, here and on the Studio's page.
+#: The script and the stylesheets that draw the picture, here and on the Studio's page.
 SOURCES = Path(__file__).with_name("page")
-_PARTS = ("inside.js", "sides.js", "inside.css", "page.css")
+_PARTS = ("inside.js", "sides.js", "tokens.css", "inside.css", "page.css")
 _TITLES = {
     "occlusion": "Occlusion",
     "gradient": "Gradient times input",
@@ -129,7 +129,7 @@ def write_inside_page(
     ]
     data = json.dumps(sides).replace("<", "\\u003c")  # so that no name can end the script
     heading = html.escape(title or "The way of an image through a network")
-    script, linked, picture, frame = ((SOURCES / name).read_text("utf-8") for name in _PARTS)
+    script, linked, tokens, picture, frame = ((SOURCES / name).read_text("utf-8") for name in _PARTS)
     text = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -138,7 +138,7 @@ def write_inside_page(
       content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{heading}</title>
 <style>
-{frame}{picture}</style>
+{tokens}{frame}{picture}</style>
 <main>
 <h1>{heading}</h1>
 <p class="soft">

@@ -33,7 +33,8 @@ from digitlab.studio.access import (
     take_odd_events,
 )
 from digitlab.studio.admission import CLASS_PATH, ROOM, Admission
-from digitlab.studio.layout import ICON, add_theme, build_frame, build_refusal, build_waiting, set_up_theme
+from digitlab.studio.assets import Assets, add_assets, serve_assets
+from digitlab.studio.layout import ICON, build_frame, build_refusal, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.rooms import Room, Rooms
@@ -77,8 +78,8 @@ class BesideThePage:
 _MESSAGES_KEPT = 50
 _RECONNECT_S = 10.0
 
-# Where something happens by itself.
-_FIRST_TAB = "training"
+# A digit on its way through the network, which learns meanwhile.
+_FIRST_TAB = "network"
 
 
 def set_up_page(
@@ -88,11 +89,12 @@ def set_up_page(
 
     Where there are ``rooms``, whoever comes as a pupil gets one; ``address`` is what others reach this machine by.
     """
+    serve_assets()
     set_up_theme()
     building = asyncio.Lock() if rooms is None else rooms.building
 
     async def build(request: Request) -> None:
-        add_theme()
+        add_assets()
         client = ui.context.client
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
@@ -119,7 +121,7 @@ def set_up_page(
         lesson, sentence = LessonLink.from_query(dict(request.query_params), len(trainer.data.class_names))
         if rooms is not None and rooms.lesson is not None and not request.query_params:
             lesson = rooms.lesson
-        elif "tab" not in request.query_params:
+        elif sentence or "tab" not in request.query_params:
             lesson = dataclasses.replace(lesson, tab=_FIRST_TAB)
         page = Page(trainer, trainer.data, client, lesson, lambda: opening.is_ready)
         if rooms is not None and room is not None:
@@ -224,10 +226,10 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    asked = BesideThePage(Polled(app), service)
+    asked = BesideThePage(Assets(Polled(app)), service)
     access = Access(asked, token=token, local_only=is_local, origins=origins, admission=admission)
     SignalledServer(
-        # Compressing costs more than it saves where nothing leaves the machine.
+        # What is made for one page or answer: compressing it costs more than it saves where nothing leaves the machine.
         access if is_local else GZipMiddleware(access),
         "The Studio's server",
         ws=Socket,

@@ -27,9 +27,13 @@ from digitlab.text import percent
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL
 from digitlab.training.fine_tuning import KnownPhoto
 
-#: The probabilities where there is no ink: of no digit, and surely none.
-_BLANK = (*[0.0] * 10, 1.0)
+#: The probabilities where nothing is drawn, which is no answer; and where what is drawn is surely no digit.
+_EMPTY, _NO_DIGIT = (0.0,) * 11, (*[0.0] * 10, 1.0)
+_NOT_BEGUN = "Draw a digit: it is answered while you draw."
+# Less is told as nothing.
+_LEAST_LIKE = 0.01
 _MOST_MARKS = 60  # of a drawing
+_PAPER = 255  # where there is no ink on it
 _QUALITY = 85
 _WIDEST_PX, _HIGHEST_PX = 480, 360  # of a step as it is shown
 _SERIALS = count(1)
@@ -78,8 +82,10 @@ class Mark:
             doubt = f", else {second.value}" if second is not None and second.probability >= 0.01 else ""
             return f"{read.value}, {percent(min(read.confidence, 1.0), 1)} sure{doubt}."
         assert isinstance(read, Refused)
-        best = "" if read.best is None else f" Most like {read.best.value}: {percent(read.best.probability, 1)}."
-        return f"Refused. {REASONS[read.reason]}{best}"
+        best = read.best
+        if best is None or best.probability < _LEAST_LIKE:
+            return f"Refused. {REASONS[read.reason]}"
+        return f"Refused. {REASONS[read.reason]} Most like {best.value}: {percent(best.probability, 1)}."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,12 +253,16 @@ def answer_of(sheet: Sheet | None) -> dict[str, Any]:
     """Return the answer to a drawing, as plain JSON types.
 
     ``text`` has the digits, numbers parted by spaces; ``says`` is a sentence; ``marks`` are digits and refused marks,
-    each with its eleven probabilities; and ``probabilities`` those to show while no mark is chosen.
+    each with its eleven probabilities; and ``probabilities`` those to show while no mark is chosen, all 0 on an empty
+    sheet.
     """
     marks = [] if sheet is None else [mark.to_page() for mark in sheet.marks[:_MOST_MARKS]]
     digits = [mark for mark in marks if mark["value"] is not None]
     text = "" if sheet is None else sheet.reading.text.replace("\n", " ")
-    if not marks:
+    is_empty = sheet is None or bool(sheet.photo.pixels.min() == _PAPER)
+    if is_empty:
+        says = _NOT_BEGUN
+    elif not marks:
         says = "No digit here."
     elif not digits:
         says = f"No digit here. {marks[0]['says']}"
@@ -264,7 +274,7 @@ def answer_of(sheet: Sheet | None) -> dict[str, Any]:
         if unsure:
             least = min(unsure, key=lambda mark: mark["probabilities"][mark["value"]])
             says = f"{says} The least sure is {least['says']}"
-    shown = (digits or marks or [{"probabilities": list(_BLANK)}])[-1]
+    shown = (digits or marks or [{"probabilities": list(_EMPTY if is_empty else _NO_DIGIT)}])[-1]
     serial = 0 if sheet is None else sheet.serial
     return {"serial": serial, "text": text, "says": says, "marks": marks, "probabilities": shown["probabilities"]}
 
