@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Three at a time, since many wait for processes of their own; whoever has nothing left takes half of what another has.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling bench-agreement check bench soak screenshots \
+.PHONY: run test test-fast pins test-browser bench-studio bench-serving bench-scaling bench-agreement check bench soak screenshots looks \
 	site architecture package clean
 
 run: $(VENV)/installed
@@ -44,6 +44,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/readme.py
 
 bench-studio: $(VENV)/installed-test
+	$(BIN)/python benchmarks/class_room.py
 	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/visits.py
 	$(BIN)/python benchmarks/apart.py
@@ -83,6 +84,10 @@ package:
 # The README's pictures, from the real page; needs Debian's Chromium.
 screenshots: $(VENV)/installed-test
 	$(BIN)/python benchmarks/screenshots.py
+
+# Every tab, in every state, at three widths, light and dark, in build/looks; 390.png, 1280.png and 1920.png have all.
+looks: $(VENV)/installed-test
+	$(BIN)/python benchmarks/screenshots.py --looks build/looks
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,12 +1,17 @@
-"""Make the README's pictures from the real page.
+"""Make the README's pictures from the real page; or look at all of it at once.
 
     python benchmarks/screenshots.py [--only phone ...]
+    python benchmarks/screenshots.py --looks build/looks [--only read ...]
 
 Starts the Studio in a temporary folder, trains the small dense network and then the codelab's run to their ends, and
 saves ``docs/images/*.png`` as Chromium draws them. ``learning`` is the animation of the README: the codelab's run,
 taken batch by batch. ``reading-steps`` shows how a photo is read, a sheet on a table
-that is composed of MNIST's test digits. Exits 1 with a sentence where there is no Chromium, or where the
-page complains in the browser's console.
+that is composed of MNIST's test digits.
+
+With ``--looks`` every tab is taken whole into a folder, before a run, while training, paused, and after; on a phone, a
+laptop and a large screen; light and dark. ``390.png``, ``1280.png`` and ``1920.png`` have them side by side.
+
+Exits 1 with a sentence where there is no Chromium, or where the page complains in the browser's console.
 """
 
 from __future__ import annotations
@@ -14,8 +19,9 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +113,21 @@ def _looked_inside(page: Any) -> None:
     """Take a number of the second convolution apart."""
     page.locator("canvas[aria-label='conv2d_1, map 1']").click()
     page.get_by_label("Which map is read").wait_for()
+
+
+#: Widths that are looked at, in pixels: the window's height, and how wide a picture is on the sheet of all.
+WIDTHS = {390: (844, 240), 1280: (900, 420), 1920: (1080, 480)}
+SCHEMES = ("light", "dark")
+TABS = ("input-data", "model", "training", "network", "evaluation", "read", "runs")
+#: The states of a training that are looked at, each with the Studio's command that brings it about.
+STATES = {
+    "before": ("look",),
+    "training": ("begin", 100, 10),  # epochs and batches a second
+    "paused": ("pause",),
+    "after": ("train", 10, "codelab_cnn"),
+}
+_LOOK_MS = 700
+_TALLEST = 2.5  # a picture on the sheet, in widths of it
 
 
 @dataclass(frozen=True)
@@ -224,12 +245,66 @@ def reading_steps() -> bytes:
     return file.getvalue()
 
 
+def look(chromium: Any, studio: StudioProcess, folder: Path, tabs: Sequence[str]) -> list[str]:
+    """Take every tab in every state, at every width and in both schemes; return what the page complained of."""
+    complaints: list[str] = []
+    pages = {}
+    for width, (height, _) in WIDTHS.items():
+        for scheme in SCHEMES:
+            window = {"width": width, "height": height}
+            page = chromium.new_page(viewport=window, color_scheme=scheme, reduced_motion="reduce", locale="en-US")
+            pages[width, scheme] = page
+            page.set_default_timeout(_PATIENCE_MS)
+            page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(studio.address)
+    for state, command in STATES.items():
+        studio.tell(*command)
+        studio.answer()
+        for (width, scheme), page in pages.items():
+            for tab in tabs:
+                page.locator(f"#tab-{tab}").click()
+                page.locator(f"#panel-{tab}").wait_for()
+                page.wait_for_timeout(_LOOK_MS)
+                page.mouse.move(0, 0)
+                page.screenshot(path=folder / f"{width}-{scheme}-{tab}-{state}.png", full_page=True)
+    for page in pages.values():  # before the Studio ends, of which a page would complain
+        page.close()
+    return complaints
+
+
+def sheet_of(folder: Path, width: int, tabs: Sequence[str]) -> Image.Image:
+    """Return all pictures of a width on one sheet: a row a tab, a column a state and scheme."""
+    side = WIDTHS[width][1]
+    columns = [(scheme, state) for scheme in SCHEMES for state in STATES]
+    rows = []
+    for tab in tabs:
+        row = []
+        for scheme, state in columns:
+            with Image.open(folder / f"{width}-{scheme}-{tab}-{state}.png") as picture:
+                height = round(picture.height * side / picture.width)
+                tile = picture.convert("RGB").resize((side, height), Image.Resampling.LANCZOS)
+                row.append(tile.crop((0, 0, side, min(height, round(_TALLEST * side)))))
+        rows.append(row)
+    gap = 12
+    heights = [max(tile.height for tile in row) + gap for row in rows]
+    sheet = Image.new("RGB", (len(columns) * (side + gap), sum(heights)), "#808080")
+    for y, row in zip(accumulate(heights, initial=0), rows, strict=False):
+        for x, tile in enumerate(row):
+            sheet.paste(tile, (x * (side + gap), y))
+    return sheet
+
+
 def main() -> int:
     """Take all pictures."""
     names = [*(picture.name for picture in PICTURES), _STEPS, _LEARNING]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    chosen = parser.parse_args().only
+    parser.add_argument("--only", nargs="+", choices=[*names, *TABS], metavar="NAME", help=", ".join([*names, *TABS]))
+    parser.add_argument("--looks", type=Path, metavar="FOLDER", help="take every tab, in every state, into a folder")
+    arguments = parser.parse_args()
+    if arguments.looks is not None:
+        return _look_at_all(arguments.looks, arguments.only or TABS)
+    chosen = arguments.only or names
     FOLDER.mkdir(parents=True, exist_ok=True)
     failures = []
     if _STEPS in chosen:
@@ -261,6 +336,21 @@ def main() -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _look_at_all(folder: Path, tabs: Sequence[str]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    with browser() as chromium:
+        studio = StudioProcess()
+        try:
+            complaints = look(chromium, studio, folder, tabs)
+        finally:
+            studio.close()
+    for width in WIDTHS:
+        sheet_of(folder, width, tabs).save(folder / f"{width}.png")
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+from class_room import class_told
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 from digitlab.training.keeping import environment
@@ -184,6 +185,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         f"The recording may take {result['recording_budget'] // _MIB} MiB, and is thinned from there on; before, a "
         "snapshot of every batch is kept.",
         *visits_told(),
+        *class_told(),
         f"digitlab {versions['digitlab']}, NiceGUI {versions['nicegui']}, Chromium {versions['chromium']}, Python "
         f"{versions['python']}, {machine['cores']} cores of {machine['cpu']}{was_busy(machine)}. Made by "
         f"`{result['command']}`.",

@@ -4,6 +4,8 @@ The process is that of ``digitlab studio``: ``run_studio`` with everything in it
 standard input, one a line, and answers with JSON lines among the Studio's own lines on standard output:
 
 - ``train EPOCHS [NETWORK]``: train at full speed, and answer when the evaluation is done too;
+- ``begin EPOCHS SPEED``: begin to train so many batches a second, and answer when the first is done; ``pause``: pause;
+  ``look``: do nothing;
 - ``alone``: answer when the server has forgotten all pages.
 
 The clock is ``time.monotonic``. A training begins just before ``Trainer.start``, which makes the session and the run's
@@ -152,16 +154,33 @@ def _obey(opening: Any, port: int) -> None:
         name, *words = line.split()
         if name == "train":
             _say(_trained(opening.trainer, int(words[0]), words[1]))
+        elif name in ("begin", "pause", "look"):
+            _say(_steered(opening.trainer, name, words))
         elif name == "alone":
             while Client.instances:
                 time.sleep(0.05)
             _say({"alone": True})
 
 
+def _steered(trainer: Any, name: str, words: list[str]) -> dict[str, Any]:
+    from digitlab.training.config import TrainConfig
+
+    if name == "begin":
+        trainer.set_speed(float(words[1]))
+        trainer.start(TrainConfig(epochs=int(words[0])))
+        while trainer.step_done == 0:
+            time.sleep(_LOOK_S)
+    elif name == "pause":
+        trainer.pause()
+    return {"state": trainer.state}
+
+
 def _trained(trainer: Any, epochs: int, network: str) -> dict[str, Any]:
     from digitlab.training.config import TrainConfig
 
     memory: list[dict[str, float]] = []
+    trainer.stop()
+    trainer.set_speed(None)
     began = time.monotonic()
     trainer.start(TrainConfig(network=network, epochs=epochs))
     n_steps, step, fifths = trainer.n_steps, 0, [began]

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from digitlab.engine.sklearn_bridge import DigitClassifier
     from digitlab.errors import DigitlabError
     from digitlab.evaluation.comparison import compare
+    from digitlab.evaluation.coverage import coverage_curve
     from digitlab.evaluation.evaluate import evaluate
     from digitlab.evaluation.sweep import sweep
     from digitlab.evaluation.train import train
-    from digitlab.explanation.attribution import answer_map, attribute, favourite_input, smallest_change
+    from digitlab.explanation.answer_map import answer_map
+    from digitlab.explanation.attribution import attribute, favourite_input, smallest_change
     from digitlab.explanation.inside import look_inside
+    from digitlab.explanation.step import take_step_apart
     from digitlab.exporting.export import export
     from digitlab.network.architecture import Architecture
     from digitlab.network.layers import (
@@ -77,6 +80,7 @@ _HOMES = {
     "ZeroPadding2D": "network.layers",
     "codelab_cnn": "engine.sequential",
     "compare": "evaluation.comparison",
+    "coverage_curve": "evaluation.coverage",
     "dense_baseline": "engine.sequential",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
@@ -87,11 +91,12 @@ _HOMES = {
     "sweep": "evaluation.sweep",
     "train": "evaluation.train",
     "write_idx": "data.idx",
-    "answer_map": "explanation.attribution",
+    "answer_map": "explanation.answer_map",
     "attribute": "explanation.attribution",
     "favourite_input": "explanation.attribution",
     "smallest_change": "explanation.attribution",
     "look_inside": "explanation.inside",
+    "take_step_apart": "explanation.step",
 }
 
 # What others have, and what to write here.
@@ -141,6 +146,7 @@ __all__ = [
     "attribute",
     "codelab_cnn",
     "compare",
+    "coverage_curve",
     "dense_baseline",
     "evaluate",
     "export",
@@ -152,6 +158,7 @@ __all__ = [
     "read_idx",
     "smallest_change",
     "sweep",
+    "take_step_apart",
     "train",
     "write_idx",
 ]

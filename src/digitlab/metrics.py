@@ -108,7 +108,7 @@ def cross_entropy(probabilities: ArrayLike, labels: ArrayLike) -> float:
     >>> round(cross_entropy([[0.5, 0.5], [0.25, 0.75]], [0, 1]), 4)
     0.4904
     """
-    rows, true = _checked_probabilities(probabilities, labels)
+    rows, true = checked_probabilities(probabilities, labels)
     chosen = rows[np.arange(true.size), true]
     return float(-np.log(np.clip(chosen, PROBABILITY_EPSILON, 1 - PROBABILITY_EPSILON)).mean())
 
@@ -124,7 +124,7 @@ def calibration_bins(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 
     """
     if n_bins < 1:
         raise InputError(f"n_bins is {n_bins}; a calibration needs at least one bin, 15 is usual.")
-    rows, true = _checked_probabilities(probabilities, labels)
+    rows, true = checked_probabilities(probabilities, labels)
     confidence = rows.max(axis=1)
     right = rows.argmax(axis=1) == true
     edges = np.linspace(0.0, 1.0, n_bins + 1)
@@ -235,9 +235,8 @@ def _checked_pair(
     return true, answers
 
 
-def _checked_probabilities(
-    probabilities: ArrayLike, labels: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def checked_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return probabilities, float64 (n, n_classes), n >= 1, and labels, int64 (n,); an InputError for anything else."""
     rows = np.asarray(probabilities, dtype=np.float64)
     if rows.ndim != 2 or rows.size == 0:
         raise InputError(

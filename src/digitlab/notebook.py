@@ -158,8 +158,8 @@ def run_html(run: Run) -> str:
             if value is not None
         ],
     ]
-    notes = "".join(f"<p>{escape(note)}</p>" for note in (*info.on_the_way, info.problem, info.path) if note)
-    return _cell(f"Run {_name(run.name)}", _figures(figures) + _charts(epochs, ()) + notes)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in (info.note, *info.on_the_way, info.problem, info.path) if note)
+    return _cell(f"Run {_name(run.label.of(run.name))}", _figures(figures) + _charts(epochs, ()) + notes)
 
 
 def runs_html(runs: Sequence[RunInfo]) -> str:
@@ -167,7 +167,7 @@ def runs_html(runs: Sequence[RunInfo]) -> str:
     shown = runs[-_MOST_RUNS:]
     rows = (
         (
-            _name(one.name),
+            _name(f"{one.title} ({one.name})" if one.title else one.name),
             _name(one.network),
             one.status,
             f"{one.epochs_done:,}" + (f" of {one.epochs:,}" if one.epochs_done != one.epochs else ""),

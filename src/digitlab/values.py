@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
+from digitlab.errors import InputError
 from digitlab.text import percent
 
 #: The ten classes as the codelab names them; the position is the label.
@@ -250,6 +251,57 @@ class Calibration(Value):
 
 
 @dataclass(frozen=True, slots=True)
+class CoveragePoint(Value):
+    """What becomes of the images when only answers with a confidence of ``threshold`` or more are given.
+
+    ``n_answered`` are, ``n_correct`` of them rightly; the others are refused. ``coverage`` is the fraction answered,
+    ``accuracy`` that of the answered that is right, None where nothing is answered.
+    """
+
+    threshold: float
+    n_answered: int
+    n_correct: int
+    coverage: float
+    accuracy: float | None
+
+    @property
+    def n_wrong(self) -> int:
+        """Mistakes that remain."""
+        return self.n_answered - self.n_correct
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageCurve(Value):
+    """Accuracy over coverage: how much more often the answers are right that remain when unsure ones are refused.
+
+    Attributes
+    ----------
+    n_images, n_answers, n_correct : int
+        Images; answers to them at a threshold of 0, all but those that are refusals themselves; and how many are right.
+    points : tuple of CoveragePoint
+        By rising threshold.
+    area : float
+        Area under the risk-coverage curve: the error rate of the surest k answers, averaged over every k; equally sure
+        answers count as in any order. Smaller is better; refusing at random gives the error rate of all. In [0, 1].
+    """
+
+    n_images: int
+    n_answers: int
+    n_correct: int
+    points: tuple[CoveragePoint, ...]
+    area: float
+
+    def at(self, threshold: float) -> CoveragePoint:
+        """Return the point of a threshold, one of those that the curve was made with."""
+        for point in self.points:
+            if point.threshold == threshold:
+                return point
+        raise InputError(
+            f"The curve has no point at {threshold}; ask for it: coverage_curve(probabilities, labels, [{threshold}])."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation(Value):
     """How good a model is on one set of images; every figure is from the same images.
 
@@ -273,6 +325,8 @@ class Evaluation(Value):
         The most confident wrong answers, most confident first.
     calibration : Calibration
         Confidence against accuracy.
+    coverage : CoverageCurve
+        Accuracy of the answers that are sure enough, at several thresholds.
     """
 
     n_images: int
@@ -285,6 +339,7 @@ class Evaluation(Value):
     confusion_matrix: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
     calibration: Calibration
+    coverage: CoverageCurve
 
     def __repr__(self) -> str:
         low, high = self.interval

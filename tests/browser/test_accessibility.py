@@ -16,7 +16,8 @@ pytestmark = pytest.mark.browser
 
 Visit = Callable[..., Any]
 
-WIDTHS = {"phone": 360, "desk": 1440}
+WIDTHS = {"phone": 390, "desk": 1280}
+OTHERS = {390: 360, 1280: 1920}  # the narrowest and the widest
 TABS = ("Input Data", "Model", "Training", "Network", "Evaluation", "Read", "Runs")
 SMALL = "?tab=training&network=dense_baseline&train_images=400&validation_images=50&batch_size=20&epochs=1"
 FAILING = SMALL + "&optimizer=sgd&learning_rate=1000"
@@ -97,6 +98,9 @@ def test_whatever_can_be_used_has_a_name_in_every_tab(visit: Visit, width: int) 
         api.expect(panel.get_by_role("button").first).to_be_visible()
         page.wait_for_timeout(500)  # what is drawn late
         assert nameless(page) == [], name
+        page.set_viewport_size({"width": OTHERS[width], "height": 800})
+        assert nameless(page) == [], (name, OTHERS[width])
+        page.set_viewport_size({"width": width, "height": 800})
         [shown] = [node["name"] for node in tree(page) if node["role"] == "tabpanel"]
         assert shown == name
     page.get_by_role("tab", name="Training").click()

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.browser
 
 FIRST, SECOND = "first-try", "second-try"
 N = 500
+#: The images that somebody chose in the tab Evaluation, and in the tab that is seen.
+CHOSEN = '[aria-label="Chosen images"]'
+LIST = ".image-list:visible:not(.threshold-images > *)"
 
 Open = Callable[..., "api.Page"]
 
@@ -65,13 +68,22 @@ def evaluation_of(visit: Open, run: str = FIRST, **settings: Any) -> api.Page:
     page = runs_of(visit, **settings)
     page.get_by_role("button", name=f"Evaluate {run}", exact=True).click()
     api.expect(page.locator(".evaluated:visible")).to_contain_text(f"run {run}")
-    api.expect(page.locator("#panel-evaluation .image-list-title")).to_contain_text("mistakes:")
+    api.expect(page.locator(f"{CHOSEN} .image-list-title")).to_contain_text("mistakes:")
+    on_500(page)
+    api.expect(page.locator(f"{CHOSEN} .image-list-title")).to_contain_text("of 500 images")
     return page
+
+
+def on_500(page: api.Page) -> None:
+    """Evaluate on as many images as the codelab does."""
+    page.get_by_role("combobox", name="Test images").locator("visible=true").click()
+    page.get_by_role("option", name="500 images").click()
 
 
 def comparison_of(visit: Open, **settings: Any) -> api.Page:
     """Open the Runs tab and compare the two runs."""
     page = runs_of(visit, **settings)
+    on_500(page)
     for run in (FIRST, SECOND):
         page.get_by_role("checkbox", name=f"Compare {run}", exact=True).check()
     api.expect(page.locator(".evaluated:visible")).to_have_text(f"A is {FIRST}, B is {SECOND}.")
@@ -83,7 +95,7 @@ def cell(page: api.Page, label: int, predicted: int) -> api.Locator:
 
 
 def shown_numbers(page: api.Page) -> list[int]:
-    texts = page.locator(".image-list:visible .index").all_inner_texts()
+    texts = page.locator(f"{LIST} .index").all_inner_texts()
     return [int(text.removeprefix("#")) for text in texts]
 
 
@@ -140,16 +152,16 @@ def test_clicked_cell_shows_exactly_its_images(visit: Open, out: Path, data: dl.
         button.click()
         told = button.get_attribute("aria-label")
         assert told is not None
-        api.expect(page.locator("#panel-evaluation .image-list-title")).to_have_text(told)
+        api.expect(page.locator(f"{CHOSEN} .image-list-title")).to_have_text(told)
         shown = shown_numbers(page)
         while (
-            page.get_by_role("button", name="Next page").is_visible()
-            and page.get_by_role("button", name="Next page").is_enabled()
+            page.locator(LIST).get_by_role("button", name="Next page").is_visible()
+            and page.locator(LIST).get_by_role("button", name="Next page").is_enabled()
         ):
             np.testing.assert_array_equal(shown_pixels(page), data.test.images[shown_numbers(page)])
             before = shown_numbers(page)[0]
-            page.get_by_role("button", name="Next page").click()
-            api.expect(page.locator(".image-list:visible .index").first).not_to_have_text(f"#{before}")
+            page.locator(LIST).get_by_role("button", name="Next page").click()
+            api.expect(page.locator(f"{LIST} .index").first).not_to_have_text(f"#{before}")
             shown += shown_numbers(page)
         np.testing.assert_array_equal(shown_pixels(page), data.test.images[shown_numbers(page)])
         assert sorted(shown) == sorted(expected.tolist())
@@ -166,7 +178,7 @@ def test_run_that_is_evaluated_brings_the_keyboard_along(visit: Open) -> None:
 def test_image_opens_to_all_its_probabilities(visit: Open, out: Path, data: dl.MnistData) -> None:
     _, probabilities, numbers = answers(out, data, FIRST)
     page = evaluation_of(visit)
-    first = page.locator("#panel-evaluation .image-list li button").first
+    first = page.locator(f"{CHOSEN} li button").first
     number = shown_numbers(page)[0]
     first.click()
     api.expect(first).to_have_attribute("aria-expanded", "true")
@@ -194,7 +206,7 @@ def test_matrix_is_used_with_the_keyboard_alone(visit: Open) -> None:
         page.keyboard.press(key)
         assert focused(page).startswith(told)
     page.keyboard.press("Enter")
-    title = page.locator("#panel-evaluation .image-list-title")
+    title = page.locator(f"{CHOSEN} .image-list-title")
     api.expect(title).to_have_text(focused(page))
     api.expect(cell(page, 9, 9)).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Home")
@@ -206,7 +218,7 @@ def test_matrix_is_used_with_the_keyboard_alone(visit: Open) -> None:
     api.expect(page.locator(".all-probabilities")).to_have_count(1)
     before = shown_numbers(page)
     page.keyboard.press("PageDown")
-    api.expect(page.locator(".image-list:visible .index").first).not_to_have_text(f"#{before[0]}")
+    api.expect(page.locator(f"{LIST} .index").first).not_to_have_text(f"#{before[0]}")
     assert page.evaluate("document.activeElement.closest('.image-list li') !== null")
 
 
@@ -229,18 +241,17 @@ def test_class_of_the_table_shows_its_images(visit: Open, out: Path, data: dl.Mn
     labels, _, _ = answers(out, data, FIRST)
     page = evaluation_of(visit)
     page.get_by_role("button", name="Seven: show its images").click()
-    title = page.locator("#panel-evaluation .image-list-title")
+    title = page.locator(f"{CHOSEN} .image-list-title")
     api.expect(title).to_contain_text(f"label Seven: {int((labels == 7).sum())} images")
     page.get_by_role("button", name="Worst mistakes").click()
     api.expect(title).to_contain_text("mistakes:")
 
 
-def test_all_ten_thousand_images_can_be_chosen(visit: Open) -> None:
-    page = evaluation_of(visit)
-    page.get_by_role("combobox", name="Test images").first.click()
-    page.get_by_role("option", name="all 10,000 images").click()
+def test_evaluation_is_on_all_images_at_first_as_the_header_is(visit: Open) -> None:
+    page = runs_of(visit)
+    page.get_by_role("button", name=f"Evaluate {FIRST}", exact=True).click()
     api.expect(page.get_by_text("mistakes in 10,000 images")).to_be_visible()
-    api.expect(page.locator("#panel-evaluation .image-list-title")).to_contain_text("of 10,000 images")
+    api.expect(page.locator(f"{CHOSEN} .image-list-title")).to_contain_text("of 10,000 images")
     counts = page.locator(".confusion:visible td button").evaluate_all(
         "buttons => buttons.map(b => Number(b.firstChild.textContent))"
     )
@@ -278,7 +289,7 @@ def test_two_runs_are_compared(visit: Open, out: Path, data: dl.MnistData) -> No
     assert set(shown_numbers(page)) <= set(numbers[a != b].tolist())
     settings = page.get_by_role("region", name="Settings that differ")
     api.expect(settings.locator("tbody tr")).to_have_text([re.compile("^seed0.*1$")])
-    api.expect(page.locator("#panel-runs .live-chart-plot canvas")).to_have_count(3)
+    api.expect(page.locator("#panel-runs .live-chart-plot canvas:visible")).to_have_count(2)
     label, answer = next((labels[i], b[i]) for i in range(N) if a[i] != b[i])
     difference = int(((labels == label) & (b == answer)).sum() - ((labels == label) & (a == answer)).sum())
     button = cell(page, label, answer)
@@ -324,12 +335,17 @@ def test_run_is_exported_from_the_list(visit: Open, out: Path, data: dl.MnistDat
 def test_list_of_runs_is_the_newest_first_and_sorts(visit: Open) -> None:
     page = runs_of(visit)
     table = page.get_by_role("region", name="Runs", exact=True)
-    names = table.locator("tbody th")
-    api.expect(names).to_have_text([SECOND, FIRST])
+
+    def are(*names: str) -> None:
+        for row, name in enumerate(names):
+            api.expect(table.locator("tbody tr").nth(row).locator("input.over")).to_have_attribute("placeholder", name)
+
+    are(SECOND, FIRST)
     table.get_by_role("button", name="Name").click()
-    api.expect(names).to_have_text([FIRST, SECOND])
-    table.get_by_role("button", name="Seed").click()
-    api.expect(names).to_have_text([SECOND, FIRST])
+    are(FIRST, SECOND)
+    table.get_by_role("button", name="Began").click()
+    table.get_by_role("button", name="Began").click()
+    are(SECOND, FIRST)
 
 
 @pytest.mark.parametrize("opened", [evaluation_of, comparison_of])
@@ -342,7 +358,7 @@ def test_nothing_scrolls_sideways_on_a_phone_and_everything_can_be_tapped(visit:
     assert len(sizes) == 100
     assert np.min(sizes) >= 20
     cell(page, 1, 1).click()
-    api.expect(page.locator(".image-list-title:visible")).to_be_in_viewport()
+    api.expect(page.locator(f"{LIST} .image-list-title")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("opened", [evaluation_of, comparison_of])
@@ -365,3 +381,88 @@ def test_every_control_has_a_name(visit: Open, opened: Open) -> None:
             .map(e => e.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
+
+
+def counted(page: api.Page) -> dict[str, int]:
+    """Return the four counts beside the threshold's slider."""
+    texts = page.locator(".threshold-figures > div").all_inner_texts()
+    return {name: int(n.split()[0].replace(",", "")) for name, n in (text.split("\n")[:2] for text in texts)}
+
+
+def test_threshold_is_moved_by_keyboard_and_its_counts_add_up(visit: Open, out: Path, data: dl.MnistData) -> None:
+    labels, probabilities, numbers = answers(out, data, FIRST)
+    confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    page = evaluation_of(visit)
+    slider = page.get_by_role("slider", name="Answer from")
+    for key, threshold in (("Home", 0.0), ("End", 0.99999), ("Home", 0.0), (None, 0.7)):
+        for _ in range(1 if key else 70):
+            slider.press(key or "ArrowRight")
+        is_given = confidence >= threshold
+        n, right = int(is_given.sum()), int((is_given & is_right).sum())
+        assert counted(page) == {"Answered": n, "Right": right, "Wrong": n - right, "Refused": N - n}
+        said = slider.get_attribute("aria-valuetext")
+        assert said is not None
+        assert said.endswith(f"{n} answered, {n - right} of them wrong")
+    api.expect(page.locator(".threshold-says")).to_contain_text("At 70 % it answers")
+    refused, mistakes = (page.get_by_role("region", name=name) for name in ("Refused images", "Mistakes that remain"))
+    api.expect(refused).to_contain_text(f"refused: {N - n} images")
+    api.expect(mistakes).to_contain_text(f"mistakes that remain: {n - right} image")
+    least = np.argsort(confidence, kind="stable")[: min(10, N - n)]
+    assert refused.locator(".index").all_inner_texts() == [f"#{numbers[i]}" for i in least]
+    wrong = np.flatnonzero(is_given & ~is_right)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:10]
+    assert mistakes.locator(".index").all_inner_texts() == [f"#{numbers[i]}" for i in surest]
+    assert page.evaluate("document.activeElement.type") == "range"
+
+
+def test_chosen_point_lies_on_the_curve(visit: Open) -> None:
+    page = evaluation_of(visit)
+    page.get_by_role("slider", name="Answer from").press("Home")
+    end, point = page.evaluate(
+        """() => {
+            const box = document.querySelector(".threshold-picture");
+            const line = [...box.querySelectorAll(".chart path.series-0")].at(-1);
+            const first = line.getPointAtLength(0), matrix = line.getScreenCTM();
+            const point = box.querySelector("circle:not(.chart circle)").getBoundingClientRect();
+            return [
+                [matrix.e + matrix.a * first.x, matrix.f + matrix.d * first.y],
+                [point.left + point.width / 2, point.top + point.height / 2],
+            ];
+        }"""
+    )
+    np.testing.assert_allclose(end, point, atol=1.5)
+
+
+def test_mistake_is_followed_through_the_network(visit: Open, data: dl.MnistData) -> None:
+    page = evaluation_of(visit)
+    number = shown_numbers(page)[0]
+    page.locator(f"{CHOSEN} li button").first.focus()
+    page.keyboard.press("Enter")
+    tab_to(page, "[aria-label^='Look inside']")
+    assert focused(page).endswith(f"image {number}")
+    page.keyboard.press("Enter")
+    api.expect(page.get_by_role("tab", name="Network")).to_be_focused()
+    api.expect(page.locator("#panel-network")).to_contain_text(
+        f"Test image {number:,} is {data.class_names[data.test.labels[number]]}"
+    )
+    # Once more, where the tab Network stands already.
+    page.get_by_role("tab", name="Evaluation").click()
+    other = page.get_by_role("region", name="Refused images").locator("li button").nth(1)
+    told = f"Test image {int(str(other.locator('.index').text_content()).removeprefix('#')):,} is"
+    other.click()
+    page.get_by_role("button", name="Look inside").last.click()
+    api.expect(page.locator("#panel-network")).to_contain_text(told)
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_evaluation_has_no_holes(visit: Open, width: int) -> None:
+    page = evaluation_of(visit, width=width)
+    assert not scrolls_sideways(page)
+    empty = page.locator("#panel-evaluation .even-pair > .card").evaluate_all(
+        """cards => cards.map(card => {
+            const last = card.querySelector(".card-body").lastElementChild.getBoundingClientRect();
+            return card.getBoundingClientRect().bottom - last.bottom;
+        })"""
+    )
+    assert len(empty) == 2
+    assert max(empty) < 40

@@ -234,7 +234,7 @@ def test_a_question_mark_opens_a_text_and_escape_gives_the_focus_back(visit: Ope
 
 
 def test_every_card_explains_itself(visit: Open) -> None:
-    for page, n_cards in ((input_data(visit), 4), (model(visit), 3)):
+    for page, n_cards in ((input_data(visit), 4), (model(visit), 4)):
         cards = page.locator("main .studio-panel:not([hidden]) section.card")
         api.expect(cards).to_have_count(n_cards)
         for card in cards.all():
@@ -263,18 +263,10 @@ def test_every_control_has_a_name(visit: Open, tab: Callable[..., api.Page]) -> 
     assert unnamed(tab(visit)) == []
 
 
-def test_the_chosen_split_can_be_read_in_light_and_dark(visit: Open) -> None:
+def test_the_chosen_split_can_be_read_in_light_and_dark(visit: Open, least_contrast: Callable[..., float]) -> None:
     for scheme in ("light", "dark"):
-        page = input_data(visit, color_scheme=scheme)
-        chosen = page.locator(".segmented .bg-chosen")
-        assert chosen.evaluate("e => getComputedStyle(e).color") == "rgb(255, 255, 255)"
-        background = chosen.evaluate("e => getComputedStyle(e).backgroundColor")
-        red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", background)[:3])
-        luminance = sum(
-            weight * (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
-            for weight, value in ((0.2126, red), (0.7152, green), (0.0722, blue))
-        )
-        assert 1.05 / (luminance + 0.05) >= 4.5, (scheme, background)
+        chosen = input_data(visit, color_scheme=scheme).locator(".segmented .bg-chosen")
+        assert least_contrast(chosen) >= 4.5, scheme
 
 
 def test_typing_does_not_move_the_page(visit: Open) -> None:
@@ -284,3 +276,15 @@ def test_typing_does_not_move_the_page(visit: Open) -> None:
     page.get_by_label("Filters").first.fill("31")
     api.expect(page.locator(".layer-result").first).to_contain_text("24 × 24 × 31")
     assert below.bounding_box() == before
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_columns_of_the_model_end_together(visit: Open, width: int) -> None:
+    page = model(visit, width=width)
+    assert not scrolls_sideways(page)
+    ends = page.locator(".model-card, .model-side > .card:last-child").evaluate_all(
+        "cards => cards.map(card => card.getBoundingClientRect().bottom)"
+    )
+    assert page.locator(".summary-table").evaluate("t => t.scrollWidth <= t.closest('.table-scroll').clientWidth")
+    assert len(ends) == 2
+    assert width < 1100 or abs(ends[0] - ends[1]) < 1

@@ -70,9 +70,10 @@ def open_inside(
     """Open the page from the disk; it may ask for nothing else, and not complain."""
     contexts, complaints = [], []
 
-    def go(name: str, **settings: Any) -> Any:
+    def go(name: str, beside: tuple[dl.Sequential, Inside] | None = None, **settings: Any) -> Any:
         path = tmp_path / f"{name}.html"
-        write_inside_page(given(name)[0], seen(name), path, "<b>Why</b> & how")
+        names = ("<i>Trained</i>", "Before")
+        write_inside_page(given(name)[0], seen(name), path, "<b>Why</b> & how", beside=beside, names=names)
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
         page = context.new_page()
@@ -80,7 +81,7 @@ def open_inside(
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: request.url == path.as_uri() or complaints.append(request.url))
         page.goto(path.as_uri())
-        page.locator(".arithmetic h2").wait_for()
+        page.locator(".arithmetic h2").last.wait_for()
         return page
 
     yield go
@@ -93,27 +94,29 @@ def number(text: str) -> float:
     return float(text.replace("−", "-").rstrip(" %"))
 
 
-def shown(page: Any, selector: str) -> list[float]:
-    return [number(text) for text in page.locator(f".arithmetic {selector}").all_text_contents()]
+def shown(page: Any, selector: str, side: int = 0) -> list[float]:
+    return [number(text) for text in page.locator(f".arithmetic.of-{side} {selector}").all_text_contents()]
 
 
-def assert_adds_up(page: Any, inside: Inside, layer: str, unit: tuple[int, ...]) -> None:
+def assert_adds_up(page: Any, inside: Inside, layer: str, unit: tuple[int, ...], side: int = 0) -> None:
     """What is shown of a unit adds up as it is shown, and is what Python says."""
-    why = inside.why(layer, *unit)
-    assert number(page.locator(".arithmetic h2 .result").text_content()) == pytest.approx(why.output, abs=6e-5)
+    why, box = inside.why(layer, *unit), f".arithmetic.of-{side}"
+    assert number(page.locator(f"{box} h2 .result").text_content()) == pytest.approx(why.output, abs=6e-5)
     for block, total in ((".grid.adds td", ".channel-sum"), (".column-sum .term", ".column-sum .sum")):
-        terms = shown(page, block)
+        terms = shown(page, block, side)
         if terms:
-            (told,) = page.locator(f".arithmetic {total}").all_text_contents()
+            (told,) = page.locator(f"{box} {total}").all_text_contents()
             n_digits = len(told.partition(".")[2])
             assert f"{sum(terms):.{n_digits}f}" == f"{number(told):.{n_digits}f}"
-    for told in page.locator(".arithmetic .column-sum .sum").all_text_contents():
+    for told in page.locator(f"{box} .column-sum .sum").all_text_contents():
         assert number(told) == pytest.approx(why.total, abs=0.6 * 10 ** -len(told.partition(".")[2]))
     if why.activation == "softmax":
-        (told,) = page.locator(".arithmetic .softmax .sum").all_text_contents()
+        (told,) = page.locator(f"{box} .softmax .sum").all_text_contents()
         rounding = 0.501 * 10 ** -len(told.partition(".")[2])
-        assert sum(shown(page, ".softmax .term")) == pytest.approx(number(told), abs=rounding)
-        assert shown(page, ".softmax tbody tr.is-chosen td:last-child")[0] == pytest.approx(100 * why.output, abs=0.006)
+        assert sum(shown(page, ".softmax .term", side)) == pytest.approx(number(told), abs=rounding)
+        assert shown(page, ".softmax tbody tr.is-chosen td:last-child", side)[0] == pytest.approx(
+            100 * why.output, abs=0.006
+        )
 
 
 @pytest.mark.parametrize("name", ["codelab", "other", "dense"])
@@ -161,3 +164,74 @@ def test_what_is_shown_is_named_escaped_and_fits_a_phone(open_inside: Callable[.
         ".filter((e) => !e.getAttribute('aria-label') && !e.closest('label')).length"
     )
     assert unnamed == 0
+
+
+def gains(page: Any, side: int) -> list[float]:
+    """What stands beside the answers of a side, in points of percent."""
+    return [number(text.lstrip("+±")) for text in page.locator(f".network.of-{side} .gain").all_text_contents()]
+
+
+SHADES = """e => { const c = document.createElement("canvas"); c.width = 24; c.height = 24;
+    const into = c.getContext("2d"); into.imageSmoothingEnabled = false; into.drawImage(e, 0, 0, 24, 24);
+    return [...into.getImageData(0, 0, 24, 24).data]; }"""
+
+
+def test_before_and_after_stand_beside_each_other_and_the_same_number_adds_up_on_both(
+    open_inside: Callable[..., Any], given: Callable[[str], Any], seen: Callable[[str], Inside]
+) -> None:
+    model, image = given("codelab")
+    untrained = dl.Sequential.from_architecture(model.architecture, seed=0)
+    ways = [seen("codelab"), dl.look_inside(untrained, image)]
+    page = open_inside("codelab", (untrained, ways[1]))
+    for width in (390, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = [page.locator(f".network.of-{side}").bounding_box() for side in (0, 1)]
+        is_beside = boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
+        assert is_beside == (width == 1920)
+        assert is_beside or boxes[1]["y"] >= boxes[0]["y"] + boxes[0]["height"]
+    assert page.locator(".side-words.of-0").text_content().startswith("A<i>Trained</i>: codelab_cnn")
+    for side, layer, key in (
+        (0, "conv2d_1", "ArrowDown"),
+        (1, "max_pooling2d", "ArrowLeft"),
+        (1, "conv2d", "PageDown"),
+    ):
+        page.locator(f".network.of-{side} canvas[aria-label='{layer}, map 2']").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press(key)
+        headings = [page.locator(f".arithmetic.of-{each} h2").text_content().partition("=")[0] for each in (0, 1)]
+        assert headings[0] == headings[1]
+        unit = tuple(int(word) for word in headings[0].replace(",", " ").split() if word.isdecimal())
+        for each in (0, 1):
+            assert_adds_up(page, ways[each], layer, unit, each)
+    wanted = 100 * (ways[0].probabilities - ways[1].probabilities)
+    assert gains(page, 0) == pytest.approx(wanted.tolist(), abs=0.051)
+    assert gains(page, 1) == pytest.approx((-wanted).tolist(), abs=0.051)
+    canvas = page.locator(".network.of-1 canvas[aria-label='conv2d, map 3']")
+    before = canvas.evaluate(SHADES)
+    page.get_by_role("switch", name="Colour in B what differs from A").focus()
+    page.keyboard.press("Space")
+    shades = np.array(canvas.evaluate(SHADES)).reshape(24, 24, 4)[..., :3].astype(int)
+    difference = ways[1].layer("conv2d").outputs - ways[0].layer("conv2d").outputs
+    red_less_blue = shades[..., 0] - shades[..., 2]  # of orange more than of the ground, of blue less
+    ground = red_less_blue[np.unravel_index(np.abs(difference[..., 3]).argmin(), (24, 24))]
+    far = np.abs(difference[..., 3]) > 0.2 * np.abs(difference).max()
+    assert far.any()
+    assert np.array_equal(np.sign(red_less_blue - ground)[far], np.sign(difference[..., 3])[far])
+    page.keyboard.press("Space")
+    assert canvas.evaluate(SHADES) == before
+
+
+def test_networks_of_different_layers_stand_beside_each_other_and_each_is_taken_apart_alone(
+    open_inside: Callable[..., Any], given: Callable[[str], Any], seen: Callable[[str], Inside]
+) -> None:
+    page = open_inside("codelab", (given("dense")[0], seen("dense")))
+    assert page.get_by_role("switch", name="Colour in B").count() == 0
+    before = page.locator(".arithmetic.of-0 h2").text_content()
+    page.locator(".network.of-1 canvas[aria-label='dense, all 20 numbers']").focus()
+    page.keyboard.press("ArrowRight")
+    unit = int(page.locator(".arithmetic.of-1 h2").text_content().partition("number ")[2].partition(" ")[0])
+    assert_adds_up(page, seen("dense"), "dense", (unit,), 1)
+    assert page.locator(".arithmetic.of-0 h2").text_content() == before
+    wanted = 100 * (seen("dense").probabilities - seen("codelab").probabilities)
+    assert gains(page, 1) == pytest.approx(wanted.tolist(), abs=0.051)

@@ -46,7 +46,7 @@ def opened(visit: Visit) -> Iterator[Callable[..., Any]]:
     def go(query: str = SMALL, **settings: Any) -> Any:
         page = visit(query, **settings)
         pages.append(page)
-        page.locator(".arithmetic h2").wait_for()
+        page.locator(".arithmetic h2").first.wait_for()
         return page
 
     yield go
@@ -62,7 +62,7 @@ def opened(visit: Visit) -> Iterator[Callable[..., Any]]:
 
 
 def words(page: Any) -> Any:
-    return page.locator(".network-words")
+    return page.locator(".side-words.of-0 > span")
 
 
 def unit_of(page: Any) -> tuple[int, ...]:
@@ -160,6 +160,9 @@ def test_what_is_drawn_goes_through_the_network(opened: Callable[..., Any]) -> N
     expect(words(page)).to_contain_text("Your drawing. The network answers")
     page.get_by_role("button", name="Next", exact=True).click()
     expect(words(page)).to_contain_text("Test image 1 is")
+    page.get_by_role("tab", name="Read").click()
+    page.get_by_role("button", name="Look inside", exact=True).click()
+    expect(words(page)).to_contain_text("A digit of your drawing, read as 3. The shipped reader answers Three")
 
 
 def test_it_lives_while_a_training_runs_and_the_chosen_number_stays(opened: Callable[..., Any]) -> None:
@@ -179,7 +182,7 @@ def test_it_lives_while_a_training_runs_and_the_chosen_number_stays(opened: Call
     for ahead in (1, 3, 4):
         least = batches[-1] + ahead  # a busy machine may have drawn later batches already
         page.wait_for_function(
-            "least => Number(/after batch ([\\d,]+)/.exec(document.querySelector('.network-words').innerText)?.[1])"
+            "least => Number(/after batch ([\\d,]+)/.exec(document.querySelector('.side-words').innerText)?.[1])"
             " >= least",
             arg=least,
         )
@@ -214,8 +217,10 @@ def test_the_time_slider_shows_the_numbers_of_a_moment(opened: Callable[..., Any
 def test_what_speaks_for_an_answer_is_shown_when_asked_for(opened: Callable[..., Any]) -> None:
     page = opened()
     assert page.locator(".evidence figure").count() == 0
+    page.get_by_label("What it would become by the smallest change").select_option("Nine")
     page.get_by_role("button", name="Show what speaks for it").click()
     expect(page.locator(".evidence figure")).to_have_count(4)
+    expect(page.locator(".evidence figure").last).to_contain_text("What would make it Nine")
     expect(page.locator(".evidence h2")).to_contain_text("Test image 0 is")
     expect(page.get_by_role("button", name="Show what speaks for it")).not_to_have_attribute("aria-disabled", "true")
 
@@ -245,3 +250,103 @@ def test_another_network_is_shown_before_it_is_trained(opened: Callable[..., Any
     page.keyboard.press("Enter")
     expect(page.locator(".arithmetic h2 b")).to_have_text("dense")
     assert_adds_up(page, inside, "dense", unit_of(page))
+
+
+def beside(page: Any, name: str) -> None:
+    """Choose what stands beside the network."""
+    page.get_by_label("Beside it").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def test_before_and_after_the_training_stand_beside_each_other_in_small_frames(
+    opened: Callable[..., Any], test_images: Any
+) -> None:
+    page = opened()
+    start(page)
+    expect(words(page)).to_contain_text("after batch 32.")
+    page.evaluate(
+        "() => { window.frames_ = []; const run = window.runMethod; window.runMethod = (id, name, args) => {"
+        " if (name === 'show') window.frames_.push(JSON.stringify(args).length); return run(id, name, args); } }"
+    )
+    beside(page, "The training here, before its first batch")
+    expect(page.locator(".side-words.of-1")).to_contain_text("B")
+    expect(page.locator(".side-words.of-1")).to_contain_text("before the first batch.")
+    page.locator(".network.of-1 canvas[aria-label='conv2d_1, map 5']").focus()
+    page.keyboard.press("Enter")
+    for side in (0, 1):
+        expect(page.locator(f".arithmetic.of-{side} h2")).to_contain_text("conv2d_1 row")
+        expect(page.locator(f".arithmetic.of-{side} h2")).to_contain_text("map 5")
+    heading = page.locator(".arithmetic.of-1 h2").text_content()
+    unit = tuple(int(word) for word in heading.partition("=")[0].replace(",", " ").split() if word.isdecimal())
+    inside = untrained(test_images.images[0])
+    assert_adds_up(page, inside, "conv2d_1", unit, 1)
+    answers = [
+        [number(text) for text in page.locator(f".network.of-{side} .part").all_text_contents()] for side in (0, 1)
+    ]
+    assert answers[1] == pytest.approx((100 * inside.probabilities).tolist(), abs=0.051)
+    gains = [number(text.lstrip("+±")) for text in page.locator(".network.of-0 .gain").all_text_contents()]
+    assert gains == pytest.approx([a - b for a, b in zip(*answers, strict=True)], abs=0.16)
+    page.get_by_role("button", name="Next", exact=True).click()
+    for side in (0, 1):
+        expect(page.locator(f".side-words.of-{side}")).to_contain_text("Test image 1 is")
+    page.get_by_role("tabpanel", name="Network").get_by_label("Time travel").fill("9")
+    expect(words(page)).to_contain_text("after batch 9.")
+    frames = page.evaluate("window.frames_")[1:]  # the first brings the plan
+    assert 0 < max(frames) <= MOST_FRAME_BYTES + 1_400  # with an image and a sentence: 10 kB
+    beside(page, "Nothing")
+    expect(page.locator(".arithmetic")).to_have_count(1)
+
+
+def test_a_digit_of_a_photo_goes_in_and_what_a_map_likes_best_is_shown(opened: Callable[..., Any]) -> None:
+    page = opened()
+    page.get_by_role("button", name="From a photo").click()
+    page.get_by_role("tabpanel", name="Network").get_by_role("button", name="Show an example").click()
+    digit = page.get_by_role("button", name=re.compile(r"A digit of example.png, read as \d: look inside")).first
+    digit.focus()
+    page.keyboard.press("Enter")
+    expect(words(page)).to_contain_text("A digit of example.png, read as")
+    page.locator("canvas[aria-label='conv2d_1, map 3']").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="What map 3 of conv2d_1 likes best").click()
+    expect(page.locator(".likes figure")).to_contain_text("What map 3 of conv2d_1 likes best")
+    page.get_by_role("button", name="Show what speaks for it").click()
+    expect(page.locator(".evidence h2")).to_contain_text("A digit of example.png")
+
+
+def test_a_mistake_of_the_evaluation_leads_into_the_network(opened: Callable[..., Any]) -> None:
+    page = opened()
+    page.get_by_role("tab", name="Evaluation").click()
+    first = page.locator(".image-list:visible button[aria-expanded]").first
+    first.focus()
+    page.keyboard.press("Enter")
+    mistake = int(first.locator(".index").text_content().removeprefix("#"))
+    page.get_by_role("button", name=f"Look inside the network with image {mistake}", exact=True).click()
+    expect(words(page)).to_contain_text(f"Test image {mistake:,} is")
+    expect(page.get_by_label("Test image", exact=True)).to_have_value(str(mistake))
+
+
+def test_the_map_of_the_test_images_is_walked_with_the_keyboard_and_leads_into_the_network(
+    opened: Callable[..., Any], test_images: Any
+) -> None:
+    page = opened()
+    page.get_by_role("button", name="Draw the map").click()
+    expect(page.locator(".map-card")).to_contain_text("2,000 test images, before the first batch")
+    expect(page.locator(".map-axis").last).to_contain_text(re.compile(r"First direction: \d+\.\d % of the variance"))
+    page.get_by_role("button", name="None", exact=True).click()
+    page.get_by_role("button", name="Three", exact=True).click()
+    told = page.locator(".map-told")
+    page.get_by_role("application").focus()
+    seen = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        before = told.text_content()
+        page.keyboard.press(key)
+        expect(told).not_to_have_text(before)
+        seen.append(int(re.search(r"image ([\d,]+)", told.text_content())[1].replace(",", "")))
+    assert all(test_images.labels[k] == 3 for k in seen)
+    pixels = "e => [...e.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, k) => k % 4 === 0)"
+    page.wait_for_function(
+        f"([wanted]) => String(({pixels})(document.querySelector('.map-aside canvas'))) === wanted",
+        arg=[",".join(map(str, test_images.images[seen[-1]].ravel().tolist()))],
+    )
+    page.keyboard.press("Enter")
+    expect(words(page)).to_contain_text(f"Test image {seen[-1]:,} is Three")

@@ -85,9 +85,12 @@ def scrolls_sideways(page: api.Page) -> bool:
 
 def test_a_digit_drawn_with_the_mouse_is_answered_and_can_be_taken_back(visit: Open) -> None:
     page = read_tab(visit)
-    api.expect(page.locator(".drawn-says")).to_have_text("No digit here.")
+    empty = "Draw a digit: it is answered while you draw."
+    api.expect(page.locator(".drawn-says")).to_have_text(empty)
     bars = page.locator(".eleven-bars li")
-    api.expect(bars.last).to_have_text("No digit100 %")
+    # An empty sheet is no answer.
+    api.expect(bars.last).to_have_text("No digit")
+    api.expect(page.locator(".eleven-bars .is-best")).to_have_count(0)
     draw(page, THREE)
     api.expect(answer(page)).to_have_text("3")
     api.expect(page.locator(".eleven-bars .is-best .eleven-name")).to_have_text("3")
@@ -101,8 +104,9 @@ def test_a_digit_drawn_with_the_mouse_is_answered_and_can_be_taken_back(visit: O
     page.get_by_role("button", name="Undo").click()
     api.expect(answer(page)).to_have_text("3")
     page.get_by_role("button", name="Clear").click()
-    api.expect(page.locator(".drawn-says")).to_have_text("No digit here.")
-    api.expect(page.get_by_role("status").filter(has_text="No digit here.")).to_have_count(1)
+    api.expect(page.locator(".drawn-says")).to_have_text(empty)
+    api.expect(page.get_by_role("status").filter(has_text=empty)).to_have_count(1)
+    api.expect(page.locator(".eleven-bars .is-best")).to_have_count(0)
 
 
 def test_a_digit_is_drawn_with_the_keyboard_alone(visit: Open) -> None:
@@ -449,3 +453,27 @@ def test_words_can_be_read_and_controls_have_names_in_light_and_dark(
             .map(e => e.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
+
+
+def test_least_confidence_is_moved_by_keyboard_and_refuses_at_once(
+    visit: Open, page_of_numbers: tuple[bytes, tuple[str, ...]]
+) -> None:
+    page = read_tab(visit)
+    upload(page, page_of_numbers[0])
+    boxes = page.locator(".photo-sheet .mark")
+    api.expect(boxes.first).to_be_visible()
+    told = page.locator(".read-threshold > .muted")
+    api.expect(told).to_contain_text("digits answered")
+    before = page.locator(".photo-sheet img").get_attribute("src")
+    n_marks, slider = boxes.count(), page.get_by_role("slider", name="Answer from")
+    slider.press("End")
+    n_digits = sum(map(len, page_of_numbers[1]))
+    api.expect(told).to_contain_text("0 of ")
+    api.expect(page.locator(".photo-sheet .mark:not(.is-refused)")).to_have_count(0)
+    slider.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "0 % sure"
+    api.expect(page.locator(".photo-sheet .mark:not(.is-refused)")).to_have_count(n_digits)
+    api.expect(told).to_contain_text("0 refused")
+    assert boxes.count() == n_marks
+    assert page.locator(".photo-sheet img").get_attribute("src") == before
+    assert not scrolls_sideways(page)

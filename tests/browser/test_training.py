@@ -359,7 +359,7 @@ def test_light_and_dark_are_the_systems(visit: Visit, scheme: str, is_dark: bool
     page = visit(SMALL, color_scheme=scheme)
     command(page, "Start").click()
     finish(page)
-    for selector in ("body", ".card"):
+    for selector in ("body", ".studio-head"):
         assert lightness(page, selector) < 60 if is_dark else lightness(page, selector) > 230
     drawn = page.evaluate(f"() => ({CHART})(0).chart.getOption().series[0].color")
     page.emulate_media(color_scheme="light" if is_dark else "dark")
@@ -461,7 +461,7 @@ def test_charts_are_saved_as_pictures(visit: Visit) -> None:
     assert len(image.getcolors(1_000_000)) > 20
     drawing = files["SVG"].decode()
     assert drawing.count("<svg") == 3
-    for word in ("Batch", "Value", "val_loss", "acc"):
+    for word in ("Batch", "Loss (nats)", "Accuracy", "val_loss", "acc", "80 %"):
         assert word in drawing
     assert "script" not in drawing
 

@@ -72,9 +72,22 @@ def test_a_checkpoint_file_can_be_evaluated(call: Any, run: Path) -> None:
 
 def test_the_tables_tell_classes_confusion_and_interval(call: Any, run: Path) -> None:
     outcome = call("evaluate", run)
-    for words in ("Class", "Accuracy", "# Samples", "Precision", "Recall", "F1", "labels down", "95 % confidence"):
+    for words in ("Class", "Accuracy", "# Samples", "Precision", "F1", "labels down", "95 % confidence"):
         assert words in outcome.out
     assert "report.html" in outcome.err.replace("\n", "")
+
+
+def test_a_threshold_is_told_in_a_table_and_a_sentence_and_as_json(call: Any, run: Path) -> None:
+    told = call("evaluate", run, "--images", "500", "--threshold", "0.12")
+    for words in ("Coverage and accuracy", "Mistakes", "12 %", "At 12 % it answers", "area"):
+        assert words in " ".join(told.out.split())
+    points = call("evaluate", run, "--images", "500", "--threshold", "0.12", "--json").json()["coverage"]["points"]
+    (asked,) = (point for point in points if point["threshold"] == 0.12)
+    n = asked["n_answered"]
+    assert f"At 12 % it answers {'none of' if not n else 'all' if n == 500 else f'{n} of'} 500 images" in " ".join(
+        told.out.split()
+    )
+    assert "Coverage" not in call("evaluate", run, "--images", "500").out
 
 
 def test_data_that_changed_since_is_not_taken_for_the_runs_own(call: Any, run: Path) -> None:
@@ -95,6 +108,8 @@ def test_data_that_changed_since_is_not_taken_for_the_runs_own(call: Any, run: P
         (("first", "--images", "-5"), "At least 1"),
         (("first", "--images", "10001"), "10,000"),
         (("first", "--data", "nowhere"), "nowhere"),
+        (("first", "--threshold", "1.1"), "from 0 to 1"),
+        (("first", "--threshold", "nan"), "--threshold"),
         (("missing.safetensors",), "missing.safetensors"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +93,65 @@ def test_the_images_asked_for_are_at_least_one(call: Callable[..., Any], two: Pa
     outcome = call("compare", "first", "second", "--out", two, "--images", 0)
     assert (outcome.code, outcome.out) == (2, "")
     assert "At least 1 of the test images" in outcome.err
+
+
+@pytest.fixture
+def copied(out: Path, tmp_path: Path) -> Path:
+    """Return a folder of its own with the run ``first``."""
+    shutil.copytree(out / "first", tmp_path / "first")
+    return tmp_path
+
+
+def test_a_run_is_named_and_noted_and_both_are_shown(call: Any, copied: Path) -> None:
+    assert "'My [red]run'" in call("runs", "name", "first", "My [red]run", "--out", copied).err
+    shown = call("runs", "--out", copied).out
+    assert "My [red]run" in shown
+    assert "first" in shown
+    assert call("runs", "note", "first", "one\n\x1b[2Jtwo", "--out", copied).code == 0
+    told = call("runs", "show", "first", "--out", copied).out
+    assert "My [red]run (first)" in told
+    assert "two" in told
+    assert call("runs", "note", copied / "first").out == "one\n[2Jtwo\n"
+    assert call("runs", "name", "first", "", "--out", copied, "--json").json() == {"title": "", "note": "one\n[2Jtwo"}
+    (info,) = call("runs", "--out", copied, "--json").json()
+    assert (info["title"], info["note"]) == ("", "one\n[2Jtwo")
+
+
+def test_a_title_that_is_too_long_is_refused(call: Any, copied: Path) -> None:
+    outcome = call("runs", "name", "first", "x" * 81, "--out", copied)
+    assert outcome.code == 2
+    assert "at most 80 characters" in outcome.err
+    assert call("runs", "name", "none", "x", "--out", copied).code == 2
+
+
+def test_a_run_is_deleted_after_a_question_only_and_brought_back(
+    call: Any, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = call("runs", "delete", "first", "--out", copied)
+    assert outcome.code == 2
+    assert "Add --yes" in outcome.err
+    for answer, is_there in (("n\n", True), ("\n", True), ("", True), ("y\n", False)):
+        terminal = io.StringIO(answer)
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        told = call("runs", "delete", "first", "--out", copied).err
+        assert "first: settings, history, weights, evaluation and report" in told
+        assert (copied / "first").exists() == is_there
+    assert call("runs", "restore", "first", "--out", copied).code == 0
+    assert (copied / "first" / "config.json").is_file()
+
+
+def test_several_runs_are_deleted_or_none_where_one_cannot_be(call: Any, copied: Path) -> None:
+    shutil.copytree(copied / "first", copied / "second")
+    (copied / "second" / "notes.txt").write_text("mine")
+    assert call("runs", "delete", "first", "second", "--yes", "--out", copied).code == 2
+    assert (copied / "first").is_dir()
+    (copied / "second" / "notes.txt").unlink()
+    deleted = call("runs", "delete", "first", "second", "first", "--yes", "--out", copied, "--json").json()
+    assert [one["name"] for one in deleted] == ["first", "second"]
+    assert all(Path(one["path"]).is_dir() for one in deleted)
+    assert call("runs", "--out", copied, "--json").json() == []
+    assert call("runs", "restore", "second", "--out", copied, "--json").json()["name"] == "second"
 
 
 @pytest.fixture(scope="module")

@@ -165,6 +165,18 @@ def test_every_confusion_count_is_shown_with_its_row_percent(full_input, html):
     ]
 
 
+def test_every_threshold_has_a_row_that_adds_up(full_input, html):
+    curve = full_input.evaluation.coverage
+    table = html[html.index('id="threshold"') :]
+    rows = re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', table[: table.index("</table>")])
+    assert len(rows) == len(curve.points)
+    for (name, cells), point in zip(rows, curve.points, strict=True):
+        answered, _, _, wrong, lost = re.findall(r'<td class="number">([^<]*)</td>', cells)
+        assert float(name.removesuffix(" %")) == pytest.approx(100 * point.threshold)
+        n_right = curve.n_correct - int(lost.replace(",", ""))
+        assert int(answered.replace(",", "")) - int(wrong.replace(",", "")) == n_right == point.n_correct
+
+
 def test_images_come_back_from_the_page_pixel_by_pixel(full_input, html):
     uris = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
     found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri)))) for uri in uris]

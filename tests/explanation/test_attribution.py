@@ -102,16 +102,17 @@ def test_a_filter_answers_its_favourite_input_more_than_any_digit(model: Sequent
     assert np.array_equal(liked, dl.favourite_input(model, "conv2d_1", 3))
 
 
-@pytest.mark.parametrize("n", [12, 300])
-def test_a_map_shows_the_two_directions_with_most_variance(model: Sequential, n: int) -> None:
-    images = MnistData.load().test.images[:n]
-    found = dl.answer_map(model, images)
-    features = np.array([dl.look_inside(model, image).layer("dense").inputs for image in images])
-    features -= features.mean(0)
-    singular = np.linalg.svd(features, compute_uv=False)
-    np.testing.assert_allclose(np.sqrt((found.points**2).sum(0)), singular[:2], rtol=1e-6)
-    np.testing.assert_allclose(found.explained, singular[:2] ** 2 / (singular**2).sum(), rtol=1e-6)
-    assert np.array_equal(found.predicted, model.predict(images).argmax(1))
+def test_nothing_is_lost_where_nothing_is_hidden_and_every_other_place_is_asked(
+    model: Sequential, image: NDArray[np.uint8]
+) -> None:
+    ink = np.zeros((28, 28), np.uint8)
+    ink[10, 20] = 200
+    lost = dl.attribute(model, ink, 1, method="occlusion", patch=3).values[..., 0]
+    asked = np.zeros((28, 28), np.bool_)
+    asked[9:12, 19:22] = True
+    assert not lost[~asked].any()
+    np.testing.assert_array_equal(lost[asked], lost[10, 20])
+    assert not dl.attribute(model, np.zeros_like(ink), 1, method="occlusion").values.any()
 
 
 @pytest.mark.parametrize(

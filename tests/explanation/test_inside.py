@@ -12,7 +12,7 @@ import digitlab as dl
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError
-from digitlab.explanation.inside import Floats, as_pixels, backward, forward
+from digitlab.explanation.inside import Floats, _product, as_pixels, backward, forward
 from digitlab.network import Architecture
 from digitlab.network.layers import (
     ELU,
@@ -69,6 +69,13 @@ def model() -> Sequential:
 @pytest.fixture(scope="module")
 def image() -> NDArray[np.uint8]:
     return np.asarray(MnistData.load().test.images[4])
+
+
+@pytest.mark.parametrize(("n", "inner", "m"), [(1, 3000, 7), (2, 9, 3), (65, 576, 64), (9, 70_000, 5), (33, 512, 513)])
+def test_a_product_in_pieces_is_the_product(n: int, inner: int, m: int) -> None:
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(n, inner)), rng.normal(size=(inner, m))
+    np.testing.assert_allclose(_product(left, right), left @ right, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -146,7 +146,13 @@ def test_every_step_is_explained(reader: Reader, compose) -> None:
         assert step.picture.ndim == 2 or step.picture.shape[2] == 3
         assert step.title
         assert step.sentence.endswith(".")
-    assert reader.explain(NOTHING["white"]).reading.text == ""
+    nothing = reader.explain(NOTHING["white"])
+    assert nothing.reading.text == ""
+    sentences = {step.name: step.sentence for step in nothing.steps}
+    assert sentences["candidates"] == "There is no hot spot: nothing here looks like a digit."
+    assert sentences["lines"] == "Digits side by side make lines; here there are none."
+    # Drawings are shown with the same words.
+    assert "photo" not in sentences["original"]
 
 
 @pytest.mark.slow

@@ -59,6 +59,8 @@ def test_runs_are_listed_with_what_came_out_the_newest_last(out):
         "changes": [],
         "resumed_after": [],
         "problem": "",
+        "title": "",
+        "note": "",
         "batches_done": 0,
         "best_epoch": None,
         "on_the_way": [],

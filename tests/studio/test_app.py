@@ -26,7 +26,7 @@ from digitlab.runs.listing import list_runs
 from digitlab.serving.guard import TOKEN_VARIABLE
 from digitlab.serving.server import FIRST_PORT, address_of, listening_socket
 from digitlab.studio import app, startup
-from digitlab.studio.layout import STATIC
+from digitlab.studio.assets import STATIC
 from digitlab.studio.startup import Opening
 from digitlab.studio.trainer import Trainer
 from tests.studio.visiting import User, until, visit
@@ -331,11 +331,11 @@ def test_tabs_are_built_when_they_are_shown_and_then_kept(trainer: Trainer, monk
         )
 
     async def scenario(user: User) -> None:
-        assert built == ["Training"]
-        for name in ("Model", "Training", "Runs", "Model"):
+        assert built == ["Network"]
+        for name in ("Model", "Network", "Runs", "Model"):
             user.find(kind=ui.element, content=name).click()
             await user.should_see(f"this is {name}")
-        assert built == ["Training", "Model", "Runs"]
+        assert built == ["Network", "Model", "Runs"]
         chosen = [tab for tab in tabs(user) if tab.props["aria-selected"] == "true"]
         assert [tab.props["id"] for tab in chosen] == ["tab-model"]
         assert [tab.props["tabindex"] for tab in tabs(user)] == ["-1", "0", *["-1"] * 5]
@@ -387,8 +387,8 @@ def test_link_opens_its_tab_with_its_settings(trainer: Trainer) -> None:
 
 def test_link_that_cannot_be_used_is_told_and_the_page_is_there(trainer: Trainer) -> None:
     async def scenario(user: User) -> None:
-        await user.open("/?epochs=many")
-        await user.should_see("Model Training")
+        await user.open("/?epochs=many&tab=runs")
+        await user.should_see("Test image")
         assert any("epochs must be a whole number" in message for message in user.notify.messages)
 
     visit(app.set_up_page(Opened(trainer)), scenario)
@@ -408,7 +408,7 @@ def test_page_waits_with_a_sentence_and_then_comes(
     async def scenario(user: User) -> None:
         await user.should_see("Loading the digits")
         goes_on.set()
-        await user.should_see("Model Training")
+        await user.should_see("Test image")
         await user.should_not_see(kind=ui.element, content="Nothing is being trained.")
 
     visit(app.set_up_page(Opening(out, autostart=False, expects_page=False)), scenario)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from typing import Any
 
@@ -18,7 +19,7 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs.training_controls import Pace
 from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.charts import Curve, LiveChart, png_side_by_side, svg_side_by_side
+from digitlab.studio.widgets.charts import Curve, LiveChart, few_points, png_side_by_side, svg_side_by_side
 from digitlab.values import StepRecord
 from tests.studio.visiting import User, until, visit
 
@@ -32,7 +33,7 @@ def chart_of(trainer: Trainer, scenario: Any) -> list[list[Any]]:
 
     def root() -> None:
         page = Page(trainer, trainer.data, ui.context.client, LessonLink())
-        built.append(LiveChart(page, "A chart", CURVES, x_name="Batch", x_max=10))
+        built.append(LiveChart(page, "A chart", CURVES, x_name="Batch", y_name="Loss", x_max=10))
         page.follow()
 
     async def go(user: User) -> None:
@@ -84,6 +85,36 @@ def test_values_are_sent_with_no_more_digits_than_can_be_seen(trainer: Trainer) 
 
     ((call,),) = chart_of(trainer, scenario)
     assert call[2][0][0][1] == [0.333333, 6.66667e-10]
+
+
+def test_what_is_no_number_is_sent_as_a_gap(trainer: Trainer) -> None:
+    async def scenario(chart: LiveChart, frames: list[Any]) -> None:
+        chart.append({"loss": ([1, 2, 3], [1.0, math.nan, math.inf])})
+        await until(lambda: frames)
+
+    ((call,),) = chart_of(trainer, scenario)
+    assert call[2][0][0][1] == [1.0, None, None]
+
+
+def test_another_run_stands_behind_and_goes_again(trainer: Trainer) -> None:
+    async def scenario(chart: LiveChart, frames: list[Any]) -> None:
+        chart.show_behind("before", {"val_loss": ([1.5], [2.0])})
+        chart.show_behind("", {})
+        await until(lambda: frames)
+        assert chart.n_points == {"loss": 0, "val_loss": 0}
+
+    ((shown, hidden),) = chart_of(trainer, scenario)
+    assert shown[1:] == ["setBehind", ["before", [[[], []], [[1.5], [2.0]]]]]
+    assert hidden[1:] == ["setBehind", ["", [[[], []], [[], []]]]]
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=3_000))
+def test_thinned_curve_keeps_its_ends_and_its_extremes(ys: list[float]) -> None:
+    xs = list(map(float, range(1, len(ys) + 1)))
+    few_xs, few_ys = few_points(xs, ys)
+    assert (few_xs[0], few_xs[-1]) == (xs[0], xs[-1])
+    assert (min(few_ys), max(few_ys)) == (min(ys), max(ys))
+    assert all(ys[int(x) - 1] == y for x, y in zip(few_xs, few_ys, strict=True))
 
 
 def png(width: int, height: int, color: tuple[int, int, int]) -> bytes:

@@ -14,8 +14,6 @@ from digitlab.studio.tabs.comparison_view import (
     NOBODY,
     ONLY_A,
     ONLY_B,
-    curve_of,
-    curve_table,
     disagreeing,
     sentence,
     settings_rows,
@@ -70,22 +68,3 @@ def test_settings_that_differ_have_a_row_each(comparison: Comparison) -> None:
     rows = {row.key: [cell.text for cell in row.cells] for row in settings_rows(comparison)}
     assert rows["seed"] == ["seed", "0", "1"]
     assert "batch_size" not in rows
-
-
-def test_curves_are_the_histories(comparison: Comparison) -> None:
-    assert curve_of(comparison.a, "loss")[0] == [float(k) for k in range(1, 13)]
-    assert curve_of(comparison.a, "val_loss") == ([1.0, 2.0, 3.0], [epoch.val_loss for epoch in comparison.a.epochs])
-
-
-def test_epoch_without_validation_has_no_point(comparison: Comparison) -> None:
-    epochs = tuple(dataclasses.replace(epoch, val_loss=None, val_accuracy=None) for epoch in comparison.a.epochs)
-    blind = dataclasses.replace(comparison.a, epochs=epochs)
-    assert curve_of(blind, "val_accuracy") == ([], [])
-
-
-def test_saved_curves_have_every_point_of_both(comparison: Comparison) -> None:
-    shorter = dataclasses.replace(comparison, a=dataclasses.replace(comparison.a, steps=comparison.a.steps[:4]))
-    columns, rows = curve_table(shorter, "loss", "batch")
-    assert columns == ("batch", "loss of s0", "loss of s1")
-    assert [row[0] for row in rows] == list(range(1, 13))
-    assert [row[1] is None for row in rows] == [False] * 4 + [True] * 8

@@ -14,6 +14,9 @@ from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.tabs import evaluation_tab as evaluation
 from digitlab.studio.tabs.evaluation_tab import EvaluationTab
+from digitlab.studio.tabs.network_image import LookedAt
+from digitlab.studio.tabs.readers import SHIPPED, TRAINED
+from digitlab.studio.tabs.threshold_card import THRESHOLDS, ThresholdView
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports
 from digitlab.studio.widgets.digit_views import ImageList
@@ -77,7 +80,7 @@ def test_every_cell_row_and_column_shows_exactly_its_images(trained: Trainer) ->
 
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab)
-        images = only(user, ImageList)
+        images = tab._images
         for label, answer in choices:
             await tab._choose(Selection(label, answer))
             expected = {i for i in range(len(labels)) if label in (None, labels[i]) and answer in (None, predicted[i])}
@@ -92,7 +95,7 @@ def test_chosen_cell_of_the_matrix_reaches_the_images(trained: Trainer) -> None:
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab)
         user.find(kind=ConfusionMatrix).trigger("choose", {"label": 1, "predicted": 1})
-        await until(lambda: only(user, ImageList).title.startswith("label One, predicted One: "))
+        await until(lambda: tab._images.title.startswith("label One, predicted One: "))
 
     evaluate_on_page(trained, scenario)
 
@@ -101,11 +104,11 @@ def test_chosen_class_of_the_table_marks_its_row_and_shows_its_images(trained: T
     async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
         await drawn(tab)
         user.find(kind=SortableTable).trigger("act", {"row": "7", "action": "choose"})
-        await until(lambda: only(user, ImageList).title.startswith("label Seven: "))
+        await until(lambda: tab._images.title.startswith("label Seven: "))
         assert [row.key for row in only(user, SortableTable).rows if row.is_marked] == ["7"]
         assert only(user, ConfusionMatrix).chosen == Selection(label=7)
         user.find("Worst mistakes").click()
-        await until(lambda: only(user, ImageList).title.startswith("mistakes: "))
+        await until(lambda: tab._images.title.startswith("mistakes: "))
         assert only(user, ConfusionMatrix).chosen == MISTAKES
 
     evaluate_on_page(trained, scenario)
@@ -117,7 +120,7 @@ def test_worst_mistakes_come_first(trained: Trainer) -> None:
         probabilities, labels = answers_of(trained), trained.data.test.labels
         wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
         worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
-        assert only(user, ImageList).shown_numbers == worst[:24].tolist()
+        assert tab._images.shown_numbers == worst[:24].tolist()
 
     evaluate_on_page(trained, scenario)
 
@@ -161,8 +164,8 @@ def test_choice_of_images_stays_while_the_answers_change(trained: Trainer) -> No
         await tab._choose(Selection(label=2))
         page.set_cursor(1)
         await drawn(tab, "batch 1 of 12")
-        await until(lambda: only(user, ImageList).title.startswith("label Two: "))
-        assert set(only(user, ImageList).shown_numbers) == set(np.flatnonzero(trained.data.test.labels == 2).tolist())
+        await until(lambda: tab._images.title.startswith("label Two: "))
+        assert set(tab._images.shown_numbers) == set(np.flatnonzero(trained.data.test.labels == 2).tolist())
 
     evaluate_on_page(trained, scenario)
 
@@ -235,7 +238,7 @@ def test_everything_on_the_page_is_about_one_set(mnist: dl.MnistData) -> None:
             assert sum(map(sum, found.confusion_matrix)) == n
             assert sum(report.n_images for report in found.per_class) == n
             assert sum(b.n_images for b in found.calibration.bins) == n
-            await until(lambda n=n: f"of {n:,} images" in only(user, ImageList).title)
+            await until(lambda n=n: f"of {n:,} images" in tab._images.title)
             np.testing.assert_array_equal(mnist.test.images[tab._drawn.answers.places], tab._drawn.answers.images)
             np.testing.assert_array_equal(mnist.test.labels[tab._drawn.answers.places], tab._drawn.answers.labels)
 
@@ -243,6 +246,69 @@ def test_everything_on_the_page_is_about_one_set(mnist: dl.MnistData) -> None:
         evaluate_on_page(trainer, scenario)
     finally:
         trainer.close()
+
+
+def test_threshold_refuses_what_is_less_sure(trained: Trainer) -> None:
+    async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
+        await drawn(tab)
+        card, probabilities, labels = tab._threshold, answers_of(trained), trained.data.test.labels
+        confidence, is_wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
+        await until(lambda: card.refused.title)
+        for at in (0, THRESHOLDS.index(0.2), len(THRESHOLDS) - 1):
+            user.find(kind=ThresholdView).trigger("choose", at)
+            threshold = THRESHOLDS[at]
+            refused, kept = confidence < threshold, (confidence >= threshold) & is_wrong
+            titles = f"refused: {refused.sum()} image", f"mistakes that remain: {kept.sum()} image"
+            for images, title in zip((card.refused, card.mistakes), titles, strict=True):
+                await until(lambda images=images, title=title: images.title.startswith(title))
+            assert set(card.refused.shown_numbers) <= set(np.flatnonzero(refused).tolist())
+            assert set(card.mistakes.shown_numbers) <= set(np.flatnonzero(kept).tolist())
+            point = card.view.props["points"][at]
+            assert (point["answered"], point["right"]) == ((~refused).sum(), (~refused & ~is_wrong).sum())
+        for nonsense in (-1, len(THRESHOLDS), 1.5, "0", None):
+            user.find(kind=ThresholdView).trigger("choose", nonsense)
+        assert card.at == len(THRESHOLDS) - 1
+
+    evaluate_on_page(trained, scenario)
+
+
+def test_slider_stands_at_rising_thresholds_that_people_can_say() -> None:
+    assert list(THRESHOLDS) == sorted(set(THRESHOLDS))
+    assert (THRESHOLDS[0], THRESHOLDS[-1]) == (0.0, 0.99999)
+    assert {0.5, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999} < set(THRESHOLDS)
+
+
+def test_shipped_reader_is_evaluated_with_its_refusals(trained: Trainer) -> None:
+    async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
+        page.evaluate_run("/reader")
+        await drawn(tab, "The shipped reader")
+        await until(lambda: tab._threshold.refused.title)
+        assert tab._drawn is not None
+        answers = tab._drawn.answers
+        is_refusal = answers.probabilities.argmax(axis=1) == 10
+        points = tab._threshold.view.props["points"]
+        assert points[0]["answered"] == (~is_refusal).sum()
+        assert tab._drawn.evaluation.class_names[10] == "Not a digit"
+
+    evaluate_on_page(trained, scenario)
+
+
+def test_mistake_leads_to_the_tab_network_and_the_network_that_made_it(trained: Trainer) -> None:
+    async def scenario(user: User, tab: EvaluationTab, page: Page) -> None:
+        await drawn(tab)
+        looked_at = page.own(LookedAt)
+        for number, run_name, network in ((3, "", TRAINED), (5, "/reader", SHIPPED)):
+            page.evaluate_run(run_name)
+            await until(lambda name=run_name: tab._drawn is not None and ("reader" in tab._drawn.what) == bool(name))
+            for nonsense in (-1, 10**9, "7", None):
+                user.find(kind=ImageList).trigger("inside", nonsense)
+            assert page.tab == "Evaluation"
+            user.find(kind=ImageList).trigger("inside", number)
+            await until(lambda: page.tab == "Network")
+            assert (looked_at.number, looked_at.network) == (number, network)
+            page.set_tab("Evaluation")
+
+    evaluate_on_page(trained, scenario)
 
 
 def test_what_is_saved_is_what_is_seen(trained: Trainer) -> None:
@@ -257,7 +323,7 @@ def test_what_is_saved_is_what_is_seen(trained: Trainer) -> None:
         assert matrix.csv is not None
         assert [tuple(row[1:]) for row in matrix.csv()[1]] == list(found.confusion_matrix)
         records = json.loads(await Exports(csv=tab._image_table).content("json"))
-        assert [record["image"] for record in records][:24] == only(user, ImageList).shown_numbers
+        assert [record["image"] for record in records][:24] == tab._images.shown_numbers
         assert all(record["label"] != record["predicted"] for record in records)
         json.dumps(records)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from digitlab.errors import NetworkError
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.studio.lesson import TABS, LessonLink
+from digitlab.studio.tasks import TASK_IDS
 from digitlab.training.config import PRESETS, TrainConfig
 
 OWN = Architecture(
@@ -62,6 +63,18 @@ def test_a_page_comes_back_as_it_was(changes, tab):
     assert again.config == config
     assert again.architecture == config.build_architecture()
     assert (again.tab, again.step) == (tab, 40)
+
+
+@pytest.mark.parametrize("tasks", ["", "on", *TASK_IDS])
+def test_tasks_come_back_too(tasks):
+    link = LessonLink(tab="training", tasks=tasks)
+    assert LessonLink.from_query(link.to_query()) == (link, "")
+    assert ("tasks" in link.to_query()) is bool(tasks)
+
+
+@pytest.mark.parametrize("tasks", ["nothing", "ON", "rate,fool", "x" * 1000])
+def test_task_that_there_is_not_is_told(tasks):
+    refused(f"tasks={tasks}")
 
 
 def test_a_network_of_ones_own_comes_back_as_it_was():

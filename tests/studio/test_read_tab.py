@@ -14,6 +14,7 @@ from nicegui import ui
 from PIL import Image, ImageDraw
 
 from digitlab.reading.change import Change
+from digitlab.reading.reading import Alternative, Box, Refused
 from digitlab.runs.listing import list_runs
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
@@ -32,9 +33,11 @@ from digitlab.studio.tabs.read_elements import (
     number_rows,
     records,
 )
-from digitlab.studio.tabs.read_tab import CorrectionList, ReadTab
+from digitlab.studio.tabs.read_tab import LEAST_CONFIDENCES, CorrectionList, ReadTab
 from digitlab.studio.tabs.readers import SHIPPED, TRAINED, of_run
+from digitlab.studio.tabs.sheet import Mark, answer_of
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.widgets.controls import LiveSlider
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Corrections
 from digitlab.training.fine_tuning import Figure, FineTuningOptions
 from digitlab.training.pages import compose_page
@@ -127,11 +130,31 @@ def test_a_drawn_digit_is_answered_with_eleven_probabilities(trainer: Trainer) -
     read_on_page(trainer, scenario)
 
 
-def test_a_blank_sheet_holds_no_digit(trainer: Trainer) -> None:
+def test_an_empty_sheet_is_no_answer(trainer: Trainer) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         answer = (await send_drawing(user, tab.desk, drawn())).json()
-        assert (answer["text"], answer["says"], answer["marks"]) == ("", "No digit here.", [])
-        assert answer["probabilities"] == [0.0] * 10 + [1.0]
+        assert (answer["text"], answer["marks"], answer["probabilities"]) == ("", [], [0.0] * 11)
+        assert answer["says"] == "Draw a digit: it is answered while you draw."
+        assert answer_of(None)["says"] == answer["says"]
+
+    read_on_page(trainer, scenario)
+
+
+def test_ink_that_is_no_digit_is_answered_so_and_likened_to_none_that_it_is_not_like(trainer: Trainer) -> None:
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        sheet = np.full((200, 360), 255, np.uint8)
+        sheet[95:105, 20:340] = 0
+        answer = (await send_drawing(user, tab.desk, sheet)).json()
+        assert answer["text"] == ""
+        assert answer["says"].startswith("No digit here.")
+        assert ": 0 %" not in answer["says"]
+        assert answer["probabilities"][10] == max(answer["probabilities"])
+
+    read_on_page(trainer, scenario)
+    refused = Refused(Box(0, 0, 9, 9), "not-a-digit", best=Alternative(0, 0.0004))
+    assert "Most like" not in Mark(refused, refused, (*[0.0] * 10, 1.0), None).to_page()["says"]
+    refused = Refused(Box(0, 0, 9, 9), "not-a-digit", best=Alternative(6, 0.25))
+    assert "Most like 6: 25.0 %." in Mark(refused, refused, (*[0.0] * 10, 1.0), None).to_page()["says"]
 
     read_on_page(trainer, scenario)
 
@@ -449,6 +472,41 @@ def test_switching_a_step_off_changes_what_the_network_sees(trainer: Trainer) ->
         for name in ("center", "invert"):
             user.find(kind=StepsView).trigger("switch", {"name": name, "on": True})
         await until(lambda: tab.desk.drawn.reading.text == "3")
+
+    read_on_page(trainer, scenario)
+
+
+def test_threshold_refuses_without_reading_again_and_counts(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, _ = example(trainer)
+
+    async def scenario(user: User, tab: ReadTab, page: Page) -> None:
+        desk = tab.desk
+        await send_drawing(user, desk, drawn(3))
+        await send_file(user, desk, content)
+        assert desk.shown is not None
+        assert desk.drawn is not None
+        serial, confidences = desk.shown.serial, [digit.confidence for digit in desk.shown.whole.digits]
+        with monkeypatch.context() as patch:
+            patch.setattr(desks, "read_sheet", None)
+            for least in (0.0, 0.98, 0.999):
+                n = sum(confidence >= least for confidence in confidences)
+                user.find(kind=LiveSlider).trigger("slide", LEAST_CONFIDENCES.index(least))
+                await until(lambda n=n: len(desk.shown.found.digits) == n)
+                sheet = desk.shown
+                assert sheet.serial == serial
+                assert len(sheet.marks) == len(sheet.seen)
+                assert sum(mark.value is None for mark in sheet.marks) == len(sheet.found.refused)
+                told = tab._refused.text
+                assert f"{n} of {len(confidences)} digits answered, {len(confidences) - n} refused" in told
+            await until(lambda: desk.drawn is not None and desk.drawn.options.min_confidence == 0.999)
+        # Corrections tell how many are right.
+        user.find(kind=LiveSlider).trigger("slide", 0)
+        await until(lambda: len(desk.shown.found.digits) == len(confidences))
+        wrong = str((desk.shown.found.digits[0].value + 1) % 10)
+        desk.correct(desk.shown, Change(desk.shown.found.digits[0].box, wrong))
+        n = len(confidences)
+        assert desk.shown.n_right == n - 1
+        assert f"{n - 1} of them are right" in tab._refused.text
 
     read_on_page(trainer, scenario)
 

@@ -13,7 +13,7 @@ import digitlab as dl
 from digitlab.errors import RunError, StorageError
 from digitlab.runs.run import Run
 from digitlab.studio.run_list import RunList, add_report_route, read_report, report_url
-from digitlab.studio.tabs.runs_tab import RUN_COLUMNS, run_rows, run_table
+from digitlab.studio.tabs.run_table import RUN_COLUMNS, run_rows, run_table
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.card import Exports
 from digitlab.training.session import TrainingSession

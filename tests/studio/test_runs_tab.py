@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import zipfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -9,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 import digitlab as dl
 from digitlab.evaluation.train import train
+from digitlab.runs.label import Label
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import add_report_route, report_url
+from digitlab.studio.tabs.readers import Readers
 from digitlab.studio.tabs.runs_tab import RunsTab
 from digitlab.studio.trainer import Trainer
 from digitlab.studio.widgets.charts import LiveChart
 from digitlab.studio.widgets.digit_views import ImageList
-from digitlab.studio.widgets.tables import ConfusionMatrix
-from tests.studio.steered import SMALL, wait_for_evaluation, wait_for_state
+from digitlab.studio.widgets.tables import ConfusionMatrix, SortableTable
+from tests.studio.steered import SMALL, paused_at, wait_for_evaluation, wait_for_state
 from tests.studio.visiting import User, only, until, visit
 
 Scenario = Callable[[User, RunsTab, Page], Awaitable[None]]
@@ -41,7 +45,7 @@ def look_at_runs(trainer: Trainer, scenario: Scenario) -> None:
 
 
 def texts(tab: RunsTab) -> dict[str, list[str]]:
-    return {row.key: [cell.text for cell in row.cells] for row in tab._table.rows}
+    return {row.key: [part.text for cell in row.cells for part in (cell.parts or (cell,))] for row in tab._table.rows}
 
 
 async def act(tab: RunsTab, name: str, action: str = "compare") -> None:
@@ -71,7 +75,7 @@ def test_list_shows_every_run_the_newest_first(trainer: Trainer, three: Sequence
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
         await until(lambda: list(texts(tab)) == three[::-1])
         row = texts(tab)[three[1]]
-        for text in ("dense_baseline", "1", "3/3", "complete", "Evaluate", "Report"):
+        for text in ("dense_baseline", "seed 1", "3/3 epochs", "complete", "Evaluate", "Report", "Delete"):
             assert text in row
 
     look_at_runs(trainer, scenario)
@@ -111,7 +115,8 @@ def test_two_chosen_runs_are_compared(trainer: Trainer, three: Sequence[str]) ->
         assert found is not None
         assert (found.a.name, found.b.name) == (three[0], three[2])
         assert [row.cells[0].text for row in tab._table.rows] == ["B", "", "A"]
-        assert {chart.n_points["A"] for chart in user.find(kind=LiveChart).elements} == {12, 3}
+        charts = user.find(kind=LiveChart).elements
+        assert [chart.n_points for chart in charts if chart.visible] == [{"A": 3, "B": 3}] * 2
         shown = [
             [int(cell["n"].replace("−", "-")) for cell in row] for row in only(user, ConfusionMatrix).props["cells"]
         ]
@@ -160,9 +165,9 @@ def test_cell_of_the_difference_shows_its_images(trainer: Trainer, three: Sequen
     look_at_runs(trainer, scenario)
 
 
-def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequence[str]) -> None:
+def test_two_runs_swap_their_places_and_one_alone_is_not_compared(trainer: Trainer, three: Sequence[str]) -> None:
     async def scenario(user: User, tab: RunsTab, page: Page) -> None:
-        for name in three:
+        for name in (three[0], three[2]):
             await act(tab, name)
         await compared(tab, three[0], three[2])
         user.find("Swap A and B").click()
@@ -170,6 +175,112 @@ def test_third_run_takes_the_place_of_the_second(trainer: Trainer, three: Sequen
         await act(tab, three[2])
         await until(lambda: tab._chosen == [three[0]])
         assert not tab._comparison._box.visible
+
+    look_at_runs(trainer, scenario)
+
+
+def test_three_runs_are_laid_over_each_other_with_what_differs_first(trainer: Trainer, three: Sequence[str]) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        for name in three:
+            await act(tab, name)
+        await until(lambda: tab._status.text == f"A is {three[0]}, B is {three[1]} and C is {three[2]}.")
+        assert tab._overlay._box.visible
+        assert not tab._comparison._box.visible
+        await user.should_see("They were trained alike but for one thing: seed.")
+        (settings,) = (t for t in user.find(kind=SortableTable).elements if t.props["name"] == "Settings that differ")
+        assert [[cell.text for cell in row.cells] for row in settings.rows] == [["seed", "0", "1", "2"]]
+        charts = tab._overlay._charts._charts
+        assert {chart.props["x-name"] for chart in charts.values()} == {"Images seen"}
+        assert [chart.n_points for chart in charts.values()] == [{"A": 3, "B": 3, "C": 3}] * 2
+        await act(tab, three[1])
+        await compared(tab, three[0], three[2])
+        assert not tab._overlay._box.visible
+
+    look_at_runs(trainer, scenario)
+
+
+def test_a_seventh_run_is_not_taken(trainer: Trainer, three: Sequence[str], out: Path) -> None:
+    names = [f"copy-{k}" for k in range(7)]
+    for name in names:
+        shutil.copytree(out / three[0], out / name)
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        for name in names:
+            await act(tab, name)
+        await until(lambda: "At most 6 runs" in tab._status.text)
+        assert tab._chosen == names[:6]
+
+    look_at_runs(trainer, scenario)
+
+
+def test_title_and_note_are_typed_into_the_list_and_stand_where_runs_are_chosen(
+    trainer: Trainer, three: Sequence[str], out: Path
+) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await until(lambda: three[0] in texts(tab))
+        await tab._edit(three[0], "title", "<b>First</b>\u202e try\x07")
+        await tab._edit(three[0], "note", "one\ntwo")
+        assert dl.Run.open(out / three[0]).label.to_dict() == {"title": "<b>First</b> try", "note": "one\ntwo"}
+        row = texts(tab)[three[0]]
+        assert {"<b>First</b> try", three[0], "one\ntwo"} <= set(row)
+        assert f"Run <b>First</b> try ({three[0]})" in Readers(trainer).choices().values()
+        await act(tab, three[0])
+        await act(tab, three[1])
+        await until(lambda: tab._status.text == f"A is <b>First</b> try ({three[0]}), B is {three[1]}.")
+
+    look_at_runs(trainer, scenario)
+
+
+def test_title_that_is_too_long_is_told_and_not_kept(trainer: Trainer, three: Sequence[str], out: Path) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        await until(lambda: three[0] in texts(tab))
+        (act_of,) = (one.handler for one in tab._table._event_listeners.values() if one.type == "act")
+        for text in ("x" * 81, "x" * 10_000_000, 7, None):
+            args = {"row": three[0], "action": "title", "text": text}
+            result = act_of(GenericEventArguments(sender=tab._table, client=page.client, args=args))
+            if result is not None:
+                await result
+        assert [message[:45] for message in user.notify.messages] == [
+            "The title of a run has at most 80 characters;"
+        ] * 2
+        assert dl.Run.open(out / three[0]).label == Label()
+
+    look_at_runs(trainer, scenario)
+
+
+def test_deleted_run_says_what_is_lost_is_gone_everywhere_and_comes_back(
+    trainer: Trainer, three: Sequence[str], out: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in (out / three[1]).iterdir()}
+
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        page.evaluate_run(three[1])
+        await act(tab, three[1])
+        await act(tab, three[1], "delete")
+        await user.should_see(f"Delete {three[1]}?")
+        await user.should_see("settings, history, weights, evaluation and report")
+        assert (out / three[1]).is_dir()
+        await tab._deleting._deleted()
+        assert not (out / three[1]).exists()
+        assert (three[1] in texts(tab), tab._chosen, page.run_name) == (False, [], "")
+        await user.should_see(f"{three[1]} is deleted.")
+        await tab._bring_back()
+        assert {path.name: path.read_bytes() for path in (out / three[1]).iterdir()} == before
+        assert three[1] in texts(tab)
+        assert not tab._deleted.visible
+
+    look_at_runs(trainer, scenario)
+
+
+def test_run_that_is_trained_here_is_not_deleted(trainer: Trainer, out: Path) -> None:
+    async def scenario(user: User, tab: RunsTab, page: Page) -> None:
+        with paused_at(trainer, 1):
+            assert trainer.run is not None
+            await act(tab, trainer.run.name, "delete")
+            await tab._deleting._deleted()
+            assert "is being trained" in user.notify.messages[-1]
+            assert trainer.run.path.is_dir()
+            assert not tab._deleted.visible
 
     look_at_runs(trainer, scenario)
 

@@ -48,6 +48,7 @@ _PURPOSE = (
 )
 _USAGE = {
     "predict": "Usage: digitlab predict [OPTIONS] [RUN] IMAGE...",
+    "explain": "Usage: digitlab explain [OPTIONS] RUN [IMAGE]",
     "learn": "Usage: digitlab learn [OPTIONS] [TERM]",
     "read": "Usage: digitlab read [OPTIONS] FILE|FOLDER|PDF|-...",
 }

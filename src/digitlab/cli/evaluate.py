@@ -9,6 +9,7 @@ from rich.text import Text
 
 from digitlab.cli.terminal import (
     AsJson,
+    Number,
     Pixels,
     StateNetwork,
     WholeNumber,
@@ -25,7 +26,7 @@ from digitlab.text import percent
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from digitlab.values import Evaluation
+    from digitlab.values import CoverageCurve, Evaluation
 
 _MOST_MIXUPS = 20
 
@@ -38,6 +39,7 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     data: Path | None = None,
     seed: WholeNumber = 0,
+    threshold: Number | None = None,
     pixels: Pixels = None,
     network: StateNetwork = None,
     device: str = "cpu",
@@ -62,6 +64,9 @@ def evaluate(
         A set of images, as for digitlab train, instead of the data that the run was trained with.
     seed
         Which --images are chosen.
+    threshold
+        Tell, too, what becomes of the images if only answers are given that are at least so sure, from 0 to 1, and
+        the same of other thresholds.
     pixels
         How the pixels were scaled that a model file's network learned from: 0-255, 0-1, -1-1, or MEAN,STD of pixels
         from 0 to 1 (PyTorch's Normalize), such as 0.1307,0.3081. By default what the file says, or what fits far
@@ -79,11 +84,15 @@ def evaluate(
     from digitlab.data.mnist import MnistData
     from digitlab.engine.models import opened_model
     from digitlab.engine.sequential import Sequential
-    from digitlab.errors import DataError
+    from digitlab.errors import ConfigError, DataError
+    from digitlab.evaluation.coverage import THRESHOLDS
     from digitlab.evaluation.finish import evaluate_and_report, evaluate_split, is_own_data, own_folder
     from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import find_run
 
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold is a confidence, from 0 to 1, and {threshold:g} is not. Try 0.9.")
+    thresholds = THRESHOLDS if threshold is None else (*THRESHOLDS, threshold)
     run = with_network(run, network)
     found = None if is_model_file(run) else find_run(run, out)
     with saying_that_it_reads(data):
@@ -113,13 +122,15 @@ def evaluate(
     chosen = mnist.everything() if is_whole else mnist.test if split == "test" else mnist.validation
     if found is not None and is_own and split == "test" and images is None:
         assert isinstance(model, Sequential)  # as every run's
-        evaluation, report = evaluate_and_report(found, mnist, model=model)
+        evaluation, report = evaluate_and_report(found, mnist, model=model, thresholds=thresholds)
     else:
-        evaluation = evaluate_split(model, chosen, images, seed=seed)
+        evaluation = evaluate_split(model, chosen, images, seed=seed, thresholds=thresholds)
     if as_json:
         print_json(evaluation.to_dict())
     else:
         show_evaluation(evaluation, f"{'' if is_whole else split + ' '}images of {mnist.source}")
+        if threshold is not None:
+            show_coverage(evaluation.coverage, threshold)
     if opened.note:
         say(opened.note, style="yellow")
     if report is not None:
@@ -136,6 +147,29 @@ def show_evaluation(evaluation: Evaluation, images: str) -> None:
     console.print(headline(evaluation, images))
 
 
+def show_coverage(curve: CoverageCurve, threshold: float) -> None:
+    """Print what becomes of the images at several thresholds, and in words at one of them."""
+    from digitlab.evaluation.coverage import area_sentence, coverage_sentence, threshold_text
+
+    numbers = map(right, ("Answered", "Coverage", "Accuracy", "Mistakes left", "Right ones refused"))
+    table = results_table("Coverage and accuracy", "Answers from", *numbers)
+    for point in curve.points:
+        table.add_row(
+            threshold_text(point.threshold),
+            f"{point.n_answered:,}",
+            percent(point.coverage),
+            "-" if point.accuracy is None else percent(point.accuracy),
+            f"{point.n_wrong:,}",
+            f"{curve.n_correct - point.n_correct:,}",
+            style="bold" if point.threshold == threshold else "",
+        )
+    console = stdout()
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(f"{coverage_sentence(curve, curve.at(threshold))} {area_sentence(curve)}")
+
+
 def headline(evaluation: Evaluation, images: str) -> Text:
     """Return accuracy with its interval, mistakes and loss in one line."""
     low, high = evaluation.interval
@@ -150,8 +184,8 @@ def headline(evaluation: Evaluation, images: str) -> Text:
 
 
 def per_class_table(evaluation: Evaluation) -> Table:
-    """Return the table Class | Accuracy | # Samples | Precision | Recall | F1."""
-    numbers = map(right, ("Accuracy", "# Samples", "Precision", "Recall", "F1"))
+    """Return the table Class | Accuracy | # Samples | Precision | F1; a class's accuracy is its recall."""
+    numbers = map(right, ("Accuracy", "# Samples", "Precision", "F1"))
     table = results_table("Per-class accuracy", "Class", *numbers)
     worst = min((report.accuracy for report in evaluation.per_class if report.n_images), default=0.0)
     for report in evaluation.per_class:
@@ -161,7 +195,6 @@ def per_class_table(evaluation: Evaluation) -> Table:
             percent(report.accuracy) if report.n_images else "-",
             f"{report.n_images:,}",
             percent(report.precision),
-            percent(report.recall) if report.n_images else "-",
             f"{report.f1:.4f}",
             style=style,
         )

@@ -1,15 +1,18 @@
-"""``digitlab runs`` and ``digitlab compare``: what runs there are, and which of two reads better."""
+"""``digitlab runs`` and ``digitlab compare``: runs listed, named, noted, deleted; which of two is better."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
+from cyclopts import App, Group
 
 from digitlab.cli.terminal import (
     AsJson,
+    Flag,
     Pixels,
     StateNetwork,
     WholeNumber,
@@ -24,10 +27,12 @@ from digitlab.cli.terminal import (
     stderr,
     stdout,
 )
+from digitlab.errors import ConfigError
 from digitlab.text import counted, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from digitlab.evaluation.comparison import Comparison
     from digitlab.runs.run import DamagedRun, RunInfo
@@ -60,7 +65,7 @@ def runs(*, out: Path = Path("runs"), as_json: AsJson = False) -> None:
                 say_error(f"{one.name}: {one.problem}")
     else:
         say(f"There are no runs in {out} yet. Train one with:")
-        show_command(stderr(), "digitlab train" + ("" if out == Path("runs") else f" --out {out}"))
+        show_command(stderr(), f"digitlab train{_where(out)}")
 
 
 def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
@@ -93,7 +98,7 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
     changed = {name: value for name, value in config.changed().items() if name not in ("network", "epochs")}
     figures = (("validation", info.val_accuracy), ("test", info.test_accuracy))
     rows = {
-        "Run": shown(info.name),
+        "Run": shown(found.label.of(info.name)),
         "Status": f"{info.status}: {n}",
         "Network": shown(info.network),
         "Settings": "\n".join(shown(f"{name} {setting_text(value)}") for name, value in changed.items())
@@ -101,6 +106,7 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
         "On the way": "\n".join(map(shown, info.on_the_way)) or "nothing was changed",
         "Accuracy": ", ".join(f"{name} {percent(value)}" for name, value in figures if value is not None) or "-",
         "Repeat": shown(info.command),
+        **({"Note": shown(info.note)} if info.note else {}),
         **({"Go on": shown(found.resume_command())} if info.status == "interrupted" else {}),
     }
     table = Table.grid(padding=(0, 2))
@@ -113,9 +119,127 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
         say_error(f"{info.name}: {info.problem}")
 
 
-#: The command with its verbs.
-RUNS = App(name="runs", default_command=runs)
+def name_run(run: str, title: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Give a run a title, which stands wherever runs are listed; commands go on calling it by its name.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder, or "latest".
+    title
+        At most 80 characters; "" takes the title away.
+    out
+        The folder of runs.
+    as_json
+        Print the run's title and note as one JSON object.
+    """
+    from digitlab.runs.listing import find_run
+
+    found = find_run(run, out)
+    label = found.annotate(title=title)
+    if as_json:
+        print_json(label.to_dict())
+    else:
+        say(f"{found.name} is called {label.title!r}." if label.title else f"{found.name} has no title.")
+
+
+def note_run(run: str, note: str | None = None, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Write down what should be remembered of a run; without a note, print the one that it has.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder, or "latest".
+    note
+        At most 2,000 characters, instead of the note that it has; "" takes it away.
+    out
+        The folder of runs.
+    as_json
+        Print the run's title and note as one JSON object.
+    """
+    from digitlab.runs.listing import find_run
+
+    found = find_run(run, out)
+    label = found.label if note is None else found.annotate(note=note)
+    if as_json:
+        print_json(label.to_dict())
+    elif note is None and label.note:
+        stdout().print(label.note)
+    else:
+        say(f"The note of {found.name} is kept." if label.note else f"{found.name} has no note.")
+
+
+def delete_runs(run: str, /, *more: str, yes: Flag = False, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Delete runs, after asking; the last 20 can be brought back with digitlab runs restore.
+
+    Parameters
+    ----------
+    run
+        A run's name or folder.
+    more
+        Others.
+    yes
+        Do not ask.
+    out
+        The folder of runs.
+    as_json
+        Print a JSON list that says of every deleted run where it lies in the trash, and since when.
+    """
+    from digitlab.runs.listing import find_run
+    from digitlab.runs.trash import delete_run, what_is_lost
+
+    found = [find_run(name, out) for name in dict.fromkeys((run, *more))]
+    told = [f"{one.label.of(one.name)}: {what_is_lost(one)}" for one in found]
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody can be asked here whether to delete. Add --yes to delete without a question.")
+        for line in told:
+            say(line)
+        say(f"Delete {'it' if len(found) == 1 else f'these {len(found)} runs'}? y for yes, anything else for no:")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            say("Nothing is deleted.")
+            return
+    deleted = []
+    for one in found:
+        deleted.append(delete_run(one).to_dict())
+        say(f"{one.name} is deleted. Bring it back with:")
+        show_command(stderr(), f"digitlab runs restore {one.name}{_where(one.path.parent)}")
+    if as_json:
+        print_json(deleted)
+
+
+def restore(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) -> None:
+    """Bring back a run that was deleted, one of the last 20.
+
+    Parameters
+    ----------
+    run
+        Its name.
+    out
+        The folder of runs.
+    as_json
+        Print the run as one JSON object, as in the list.
+    """
+    from digitlab.runs.trash import restore_run
+
+    found = restore_run(run, out)
+    if as_json:
+        print_json(found.info().to_dict())
+    else:
+        say(f"{found.path} is back.")
+
+
+def _where(out: Path) -> str:
+    return "" if out == Path("runs") else f" --out {shlex.quote(str(out))}"
+
+
+#: The command with its verbs, whose help is laid out as that of all commands.
+RUNS = App(name="runs", default_command=runs, group_parameters=Group("Options", sort_key=3))
 RUNS.command(show_run, name="show")
+RUNS.command(name_run, name="name")
+RUNS.command(note_run, name="note")
+RUNS.command(delete_runs, name="delete")
+RUNS.command(restore, name="restore")
 
 
 def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
@@ -133,10 +257,10 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
         table.add_column("On the way", overflow="fold")
     for info in runs:
         if isinstance(info, DamagedRun):
-            table.add_row(shown(info.name), Text("damaged", style="red"))
+            table.add_row(_called(info.name, info.title), Text("damaged", style="red"))
             continue
         table.add_row(
-            shown(info.name),
+            _called(info.name, info.title),
             Text(info.status, style=_STYLES.get(info.status, "dim")),
             *([info.network] if is_wide else []),
             f"{info.epochs_done}/{info.epochs}",
@@ -145,6 +269,13 @@ def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
             *(["\n".join(info.on_the_way)] if is_steered else []),
         )
     return table
+
+
+def _called(name: str, title: str) -> Text:
+    """Return a run's title, and below it the name by which commands call it."""
+    from rich.text import Text
+
+    return Text.assemble(shown(title), "\n", (shown(name), "dim")) if title else Text(shown(name))
 
 
 def compare(

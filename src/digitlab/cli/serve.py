@@ -124,7 +124,8 @@ def studio(
     data
         A set of images to learn from, as for digitlab train; MNIST from the package by default.
     host
-        The address to listen on. Beyond this machine only with a token.
+        The address to listen on. Beyond this machine only with a token; pupils of a class then come in by a link
+        without it, each to a room of their own.
     port
         The port; by default 8000, or the next that is free.
     token

@@ -108,7 +108,7 @@ class _Epoch:
         """The step that comes after ``done`` others."""
         begin = (done - self.first) * self.batch_size
         chosen = self.order[begin : begin + self.batch_size]
-        salt = 0 if self.seed is None else _salt(self.seed, done)
+        salt = 0 if self.seed is None else step_salt(self.seed, done)
         return self.training.labels[chosen], chosen, self.optimizer.step(done + 1, self.learning_rate(done)), salt
 
     def ahead(self, done: int, n: int) -> list[Step]:
@@ -143,9 +143,10 @@ def steps(
     """Train, and yield a record for every batch and, after its last batch, for every epoch.
 
     Stop iterating and training stops. The runner must hold the weights and moments of ``progress``, which is kept up to
-    date, so that the run can be resumed after any record. ``learning_rate`` gives the rate of a step, given the number
-    of steps done before it; ``of_epoch`` what to learn from in an epoch, from 1, in place of ``training``: as many
-    images, changed at random. Part ``label_smoothing``, 0-1, of the truth is spread over all classes.
+    date, so that the run can be resumed after any record; whoever puts both back between two records, to where they
+    were before, gets what comes then once more. ``learning_rate`` gives the rate of a step, given the number of steps
+    done before it; ``of_epoch`` what to learn from in an epoch, from 1, in place of ``training``: as many images,
+    changed at random. Part ``label_smoothing``, 0-1, of the truth is spread over all classes.
 
     Raises ``TrainingDivergedError`` if the loss is no longer finite or is above a million nats, or the weights are no
     longer finite; the weights are those of before.
@@ -165,7 +166,7 @@ def steps(
             learning_rate,
             seed if runner.has_dropout else None,
         )
-        for batch in range(progress.step - (epoch - 1) * n_batches + 1, n_batches + 1):
+        while (batch := progress.step - (epoch - 1) * n_batches + 1) <= n_batches:
             began, rate = time.perf_counter(), learning_rate(progress.step)
             labels, chosen, numbers, salt = of_steps.step(progress.step)
             loss, n_correct = runner.train_batch(
@@ -309,7 +310,8 @@ def crop_epochs(
             n_marks = 0
 
 
-def _salt(seed: int, step: int) -> int:
+def step_salt(seed: int, step: int) -> int:
+    """Return the number of its own that dropout gets for the step after ``step`` others."""
     return int(np.random.SeedSequence(entropy=seed, spawn_key=(2, step)).generate_state(1)[0])
 
 

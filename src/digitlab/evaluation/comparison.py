@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.models import Model, opened_model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DigitlabError, InputError, RunError
-from digitlab.evaluation.evaluate import evaluate_answers
+from digitlab.evaluation.evaluate import Predictor, evaluate_answers
 from digitlab.evaluation.finish import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
@@ -143,7 +143,13 @@ class TestAnswers:
     places: NDArray[np.intp]
 
 
-def answer_test_images(model: Model, data: MnistData, n_images: int | None = None) -> TestAnswers:
+class NamedPredictor(Predictor, Protocol):
+    """Anything that answers images with probabilities of classes with names."""
+
+    class_names: tuple[str, ...]
+
+
+def answer_test_images(model: NamedPredictor, data: MnistData, n_images: int | None = None) -> TestAnswers:
     """Answer test images, by default all; the same ``n_images`` of them for every model."""
     n = len(data.test) if n_images is None else min(n_images, len(data.test))
     places = choose_images(data.test, n, _SEED)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import InputError
+from digitlab.evaluation.coverage import THRESHOLDS, coverage_curve, refusal_among
 from digitlab.metrics import (
     calibration_bins,
     class_numbers,
@@ -41,6 +42,7 @@ def evaluate(
     class_names: Sequence[str] = CLASS_NAMES,
     n_mistakes: int = 20,
     n_bins: int = 15,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> Evaluation:
     """Evaluate a model on labelled images with a single ``predict``.
 
@@ -61,6 +63,9 @@ def evaluate(
         At most this many wrong answers are kept, the most confident first, ties in the order of the images.
     n_bins : int
         Bins of the calibration.
+    thresholds : sequence of float
+        Confidences, in [0, 1], from which on answers are given, for ``coverage``; see `coverage_curve`. A class called
+        "Not a digit" refuses.
 
     Returns
     -------
@@ -81,13 +86,21 @@ def evaluate(
     true = class_numbers(labels, len(names))
     if len(true) != len(digits):
         raise InputError(f"There are {len(digits)} images and {len(true)} labels; pass one label for each image.")
-    found = evaluate_answers(model.predict(digits), true, class_names=names, n_mistakes=n_mistakes, n_bins=n_bins)
+    found = evaluate_answers(
+        model.predict(digits), true, class_names=names, n_mistakes=n_mistakes, n_bins=n_bins, thresholds=thresholds
+    )
     _warn_of_scale(model, digits, true)
     return found
 
 
 def evaluate_answers(
-    answers: Any, labels: NDArray[np.integer], *, class_names: tuple[str, ...], n_mistakes: int = 20, n_bins: int = 15
+    answers: Any,
+    labels: NDArray[np.integer],
+    *,
+    class_names: tuple[str, ...],
+    n_mistakes: int = 20,
+    n_bins: int = 15,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> Evaluation:
     """Evaluate what a model has answered, (n, n_classes), to the images with these labels, (n,)."""
     probabilities = _checked_answers(answers, n_images=len(labels), n_classes=len(class_names))
@@ -106,6 +119,7 @@ def evaluate_answers(
         confusion_matrix=tuple(tuple(row) for row in matrix.tolist()),
         mistakes=_worst_mistakes(probabilities, labels, predicted, n_mistakes),
         calibration=Calibration(bins=bins, expected_calibration_error=expected_calibration_error(bins)),
+        coverage=coverage_curve(probabilities, labels, thresholds, refusal=refusal_among(class_names)),
     )
 
 

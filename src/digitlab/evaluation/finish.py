@@ -12,6 +12,7 @@ from digitlab.data.mnist import MnistData, Split, choose_images
 from digitlab.engine.models import Model
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import ConfigError, DataError, DigitlabError, RunError
+from digitlab.evaluation.coverage import THRESHOLDS
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.evaluation.report import ReportInput, render_report
 from digitlab.network.architecture import Architecture
@@ -42,7 +43,12 @@ def finish(session: TrainingSession, timings: dict[str, float]) -> tuple[Evaluat
 
 
 def evaluate_and_report(
-    run: Run, data: MnistData, *, model: Sequential | None = None, timings: dict[str, float] | None = None
+    run: Run,
+    data: MnistData,
+    *,
+    model: Sequential | None = None,
+    timings: dict[str, float] | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> tuple[Evaluation, Path]:
     """Evaluate a run as ``evaluate_run`` does, keep how long that took, and write the report.
 
@@ -50,7 +56,7 @@ def evaluate_and_report(
     """
     timings = {} if timings is None else timings
     began = time.perf_counter()
-    evaluation = evaluate_run(run, data, model=model)
+    evaluation = evaluate_run(run, data, model=model, thresholds=thresholds)
     evaluated = time.perf_counter()
     timings["evaluate"] = evaluated - began
     keep_timings(run, {"evaluate": timings["evaluate"]})
@@ -64,7 +70,14 @@ def compile_seconds(batch_seconds: Sequence[float]) -> float:
     return max(0.0, batch_seconds[0] - median(batch_seconds)) if batch_seconds else 0.0
 
 
-def evaluate_split(model: Model, split: Split, n_images: int | None = None, *, seed: int = 0) -> Evaluation:
+def evaluate_split(
+    model: Model,
+    split: Split,
+    n_images: int | None = None,
+    *,
+    seed: int = 0,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Evaluation:
     """Evaluate a model on a split, or on ``n_images`` of it that ``seed`` chooses."""
     if model.architecture.answers_maps:
         raise ConfigError(
@@ -78,7 +91,8 @@ def evaluate_split(model: Model, split: Split, n_images: int | None = None, *, s
             "other --data, or a model that was trained with such data."
         )
     chosen = split.at(choose_images(split, len(split) if n_images is None else n_images, seed))
-    return evaluate_answers(model.predict(chosen.images), chosen.labels, class_names=model.class_names)
+    answers = model.predict(chosen.images)
+    return evaluate_answers(answers, chosen.labels, class_names=model.class_names, thresholds=thresholds)
 
 
 def own_folder(run: Run | None) -> str | None:
@@ -92,7 +106,9 @@ def is_own_data(run: Run, data: MnistData) -> bool:
     return isinstance(described, dict) and described.get("digest") == data.digest
 
 
-def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) -> Evaluation:
+def evaluate_run(
+    run: Run, data: MnistData, *, model: Sequential | None = None, thresholds: Sequence[float] = THRESHOLDS
+) -> Evaluation:
     """Evaluate a run on all test images of its own data, and keep that as its ``evaluation.json``.
 
     ``model`` is the run's, if it is at hand; read from the run by default.
@@ -103,7 +119,7 @@ def evaluate_run(run: Run, data: MnistData, *, model: Sequential | None = None) 
             "is kept in it. Use evaluate_split, or digitlab evaluate with --data, to see how it fares on other data."
         )
     chosen = Sequential.from_checkpoint(run.load_model()) if model is None else model
-    evaluation = evaluate_split(chosen, data.test)
+    evaluation = evaluate_split(chosen, data.test, thresholds=thresholds)
     run.write_json(EVALUATION, evaluation.to_dict())
     return evaluation
 
@@ -136,6 +152,7 @@ def write_report(run: Run, data: MnistData, evaluation: Evaluation | None) -> Pa
     page = render_report(
         ReportInput(
             title=run.name,
+            label=run.label,
             note=_note(architecture, data, evaluation),
             command=info.command,
             on_the_way=info.on_the_way,

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from digitlab.data.mnist import Split
 from digitlab.evaluation.confusion import COUNT_LEGEND, count_cells, shades_css
+from digitlab.evaluation.coverage import area_sentence, coverage_chart, threshold_text
 from digitlab.metrics import wilson_interval
 from digitlab.network.architecture import Architecture
+from digitlab.runs.label import Label, label_html
 from digitlab.svg import IN_PAGE, PALETTE, Series, chart, grid, legend, line_chart, marker, nice_axis, png_data_uri
 from digitlab.text import duration, percent
 from digitlab.values import (
@@ -34,21 +36,24 @@ from digitlab.values import (
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
 _LAYER_HEADINGS = ("Layer Name", "Output Shape", "# Of Params", "Trainable")
-_CLASS_HEADINGS = ("Class", "Accuracy", "# Samples", "95 % interval", "Precision", "Recall", "F1")
+_CLASS_HEADINGS = ("Class", "Accuracy", "# Samples", "95 % interval", "Precision", "F1")
 _FINDER_HEADINGS = ("Epoch", "Found", "Missed", "Called wrongly", "Extra a crop", "Loss")
 _BIN_HEADINGS = ("Confidence", "# Samples", "Mean confidence", "Accuracy")
+_COVERAGE_HEADINGS = ("Answers from", "Answered", "Coverage", "Accuracy", "Mistakes left", "Right ones refused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReportInput:
     """What a report is made of; a part that is left out is said to be missing.
 
+    ``title`` is the run's name, and ``label`` what people call it and noted.
     ``on_the_way`` is what was done to the run besides its settings, ``best_epoch`` that of its weights where they are
     not the last, ``mistake_images``, uint8 (m, 28, 28), belong to ``evaluation.mistakes``, and ``timings`` are seconds
     a stage, in the order in which they are shown.
     """
 
     title: str
+    label: Label = field(default_factory=Label)
     note: str = ""
     command: str = ""
     on_the_way: Sequence[str] = ()
@@ -92,14 +97,14 @@ def render_report(report_input: ReportInput) -> str:
 <meta name="color-scheme" content="light dark">
 <meta name="generator" content="digitlab">
 <link rel="icon" href="data:,">
-<title>{escape(r.title)} · digitlab</title>
+<title>{escape(r.label.title or r.title)} · digitlab</title>
 <style>
 {style}</style>
 </head>
 <body>
 <header>
 <p class="brand">digitlab report</p>
-<h1>{escape(r.title)}</h1>
+{label_html(r.label, r.title)}
 {note}
 <dl class="figures">{_key_figures(r)}</dl>
 <nav aria-label="Parts of the report">{links}</nav>
@@ -123,6 +128,7 @@ def _evaluation_cards(r: ReportInput) -> str:
         + _confusion_card(r.evaluation)
         + _mistakes_card(r.evaluation, r.mistake_images)
         + _calibration_card(r.evaluation)
+        + _threshold_card(r.evaluation)
     )
 
 
@@ -245,7 +251,7 @@ def _accuracy_card(evaluation: Evaluation) -> str:
             percent(report.accuracy),
             f"{report.n_images:,}",
             _interval_strip(report, floor),
-            *(f"{figure:.4f}" for figure in (report.precision, report.recall, report.f1)),
+            *(f"{figure:.4f}" for figure in (report.precision, report.f1)),
         )
         for report in evaluation.per_class
     )
@@ -262,7 +268,7 @@ def _accuracy_card(evaluation: Evaluation) -> str:
     return _card(
         "accuracy",
         "Accuracy",
-        lead + _table("Accuracy of each class", _CLASS_HEADINGS, rows, numbers=(1, 2, 4, 5, 6)) + note,
+        lead + _table("Accuracy of each class", _CLASS_HEADINGS, rows, numbers=(1, 2, 4, 5)) + note,
     )
 
 
@@ -336,13 +342,11 @@ def _calibration_card(evaluation: Evaluation) -> str:
     """Return the reliability chart, the expected calibration error and the bins as a table."""
     calibration = evaluation.calibration
     filled = [b for b in calibration.bins if b.n_images]
-    gap = sum(b.n_images * (b.confidence - b.accuracy) for b in filled)
-    manner = "more confident than right" if gap > 0 else "more often right than confident"
     lead = (
         f'<p class="lead">Expected calibration error (ECE): '
         f"<strong>{percent(calibration.expected_calibration_error)}</strong></p>"
-        f"<p>That is how far confidence and accuracy lie apart on average over {len(calibration.bins)} bins; "
-        f"on the whole this model is {manner}.</p>"
+        f"<p>That is how far confidence and accuracy lie apart on average over {len(calibration.bins)} bins. "
+        f"{escape(calibration_sentence(calibration))}</p>"
     )
     rows = (
         (
@@ -356,6 +360,28 @@ def _calibration_card(evaluation: Evaluation) -> str:
     bins = _table("Calibration bins", _BIN_HEADINGS, rows, numbers=(1, 2, 3))
     body = f'<div class="pair"><div>{reliability_chart(calibration)}{lead}</div>{bins}</div>'
     return _card("calibration", "Calibration", body)
+
+
+def _threshold_card(evaluation: Evaluation) -> str:
+    """Return what refusing unsure answers gains and costs, as a chart and one row a threshold."""
+    curve = evaluation.coverage
+    rows = (
+        (
+            f"{threshold_text(point.threshold)}",
+            f"{point.n_answered:,}",
+            percent(point.coverage),
+            "-" if point.accuracy is None else percent(point.accuracy),
+            f"{point.n_wrong:,}",
+            f"{curve.n_correct - point.n_correct:,}",
+        )
+        for point in curve.points
+    )
+    lead = (
+        "<p>If it answers only where it is sure enough, fewer answers are wrong, and fewer are given. "
+        f"{area_sentence(curve)}</p>"
+    )
+    table = _table("Thresholds", _COVERAGE_HEADINGS, rows, numbers=(1, 2, 3, 4, 5))
+    return _card("threshold", "Threshold", f'<div class="pair"><div>{coverage_chart(curve)}{lead}</div>{table}</div>')
 
 
 def _empty_card(name: str, title: str, reason: str) -> str:
@@ -406,6 +432,22 @@ def _charts(
         f"{line_chart(loss, title='loss', x_label=x_label, y_label='Value')}\n"
         f"{line_chart(accuracy, title='acc', x_label=x_label, y_label='Value', y_range=(0.0, 1.0))}</div>\n"
     )
+
+
+def calibration_sentence(calibration: Calibration) -> str:
+    """Say whether the model is surer than right or the other way round, on the whole.
+
+    >>> from digitlab.values import CalibrationBin
+    >>> calibration_sentence(Calibration((CalibrationBin(0.8, 1.0, 10, 0.9, 0.7),), 0.2))
+    'On the whole it is surer than right: it is 90.0 % sure on average, and right on 70.0 % of the images.'
+    """
+    n = sum(b.n_images for b in calibration.bins)
+    sure = sum(b.n_images * b.confidence for b in calibration.bins) / n
+    right = sum(b.n_images * b.accuracy for b in calibration.bins) / n
+    told = percent(min(sure, 1.0), 1), percent(right, 1)
+    manner = "surer than right" if sure > right else "more often right than sure"
+    manner = "as sure as right" if told[0] == told[1] else manner
+    return f"On the whole it is {manner}: it is {told[0]} sure on average, and right on {told[1]} of the images."
 
 
 def reliability_chart(calibration: Calibration, *, title: str = "Calibration") -> str:

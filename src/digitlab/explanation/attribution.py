@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, did_you_mean
 from digitlab.explanation.inside import Floats, as_pixels, backward, forward, softmax
-from digitlab.network.layers import Dense
 
 #: What each method tells, and what it does not.
 METHODS = {
@@ -33,11 +33,16 @@ METHODS = {
         "of the class's sums for both. It depends on where the way begins."
     ),
 }
+#: What an input that a filter likes best may tell, and what not.
+LIKES = (
+    "The image, among those with so much ink, to which its sums are largest on average: found by ascent from faint "
+    "noise. It tells what adds up best for it; no digit that it has learned from need look like that, and from another "
+    "beginning another image may come out."
+)
 #: Steps of the way from black to the image.
 _STEPS = 64
 #: How far beyond the border between two answers the smallest change goes, in units of the class's sum.
 _OVERSHOOT, _MOST_STEPS = 1e-3, 200
-_BATCH = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,23 +95,6 @@ class Change:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""
         return {**vars(self), "image": self.image.tolist()}
-
-
-@dataclass(frozen=True, eq=False)
-class AnswerMap:
-    """Images as points: the two directions in which the last layer's inputs differ most.
-
-    ``points`` is float64 ``(n, 2)``, ``predicted`` int64 ``(n,)``, and ``explained`` which part of all variance each of
-    the two directions has.
-    """
-
-    points: Floats
-    predicted: NDArray[np.int64]
-    explained: tuple[float, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON types."""
-        return {"points": self.points.tolist(), "predicted": self.predicted.tolist(), "explained": list(self.explained)}
 
 
 def attribute(
@@ -265,43 +253,6 @@ def favourite_input(
     return np.asarray(pixels[0])
 
 
-def answer_map(model: Sequential, images: ArrayLike) -> AnswerMap:
-    """Show images as points, near each other where the network's last layer gets nearly the same.
-
-    Parameters
-    ----------
-    model : Sequential
-        A network that answers one digit.
-    images : uint8 (n, 28, 28), 0-255, or float (n, 28, 28) or (n, 28, 28, 1), 0-1
-        At least three; of another input shape for a network that has one.
-
-    Returns
-    -------
-    AnswerMap
-        By a principal component analysis (Pearson 1901); the same images give the same points.
-    """
-    pixels = as_pixels(model, images)
-    if len(pixels) < 3:
-        raise InputError(f"Three images or more make a map; got {len(pixels)}.")
-    rows, predicted = [], []
-    for first in range(0, len(pixels), _BATCH):
-        steps = forward(model, pixels[first : first + _BATCH])
-        rows.append(next(step for step in reversed(steps) if isinstance(step[0], Dense) or step is steps[0])[2])
-        predicted.append(steps[-1][3].argmax(1))
-    features = np.concatenate(rows).reshape(len(pixels), -1)
-    features -= features.mean(0)
-    is_wide = features.shape[1] > len(features)
-    values, vectors = np.linalg.eigh(features @ features.T if is_wide else features.T @ features)
-    two = vectors[:, :-3:-1]
-    points = two * np.sqrt(np.maximum(values[:-3:-1], 0.0)) if is_wide else features @ two
-    # A direction and its opposite are one: that in which the farthest image lies is called positive.
-    points *= np.sign(points[np.abs(points).argmax(0), [0, 1]]) + (points == 0.0).all(0)
-    whole = max(float(values.sum()), 1e-300)
-    return AnswerMap(
-        points, np.concatenate(predicted), (float(values[-1] / whole), float(max(values[-2], 0.0) / whole))
-    )
-
-
 def _class(model: Sequential, label: int) -> int:
     n_classes = model.architecture.n_classes
     if not 0 <= label < n_classes:
@@ -337,11 +288,14 @@ def _occluded(model: Sequential, image: Floats, label: int, against: int | None,
     height, width, channels = image.shape
     if patch % 2 == 0 or not 1 <= patch <= min(height, width):
         raise InputError(f"patch must be an odd number from 1 to {min(height, width)}; got {patch}.")
-    half = patch // 2
-    hidden = np.repeat(image[None].astype(np.float32), height * width, 0)
-    for place, (y, x) in enumerate(np.ndindex(height, width)):
-        hidden[place, max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1] = 0.0
-    answers = model.predict(np.concatenate([image[None].astype(np.float32), hidden])).astype(np.float64)
-    scores = _score(answers, label, against)
-    lost: Floats = (scores[0] - scores[1:]).reshape(height, width, 1) / channels
+    half, given = patch // 2, image.astype(np.float32)
+    has_ink = sliding_window_view(np.pad((given != 0).any(2), half), (patch, patch)).any((2, 3))
+    # Where nothing is hidden, nothing is lost: of a digit that is half of all places.
+    places = np.argwhere(has_ink)
+    hidden = np.repeat(given[None], len(places) + 1, 0)
+    for number, (y, x) in enumerate(places, 1):
+        hidden[number, max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1] = 0.0
+    scores = _score(model.predict(hidden).astype(np.float64), label, against)
+    lost: Floats = np.zeros((height, width, 1))
+    lost[has_ink, 0] = (scores[0] - scores[1:]) / channels
     return np.repeat(lost, channels, 2)

@@ -95,7 +95,7 @@ def first_unit(inside: Inside) -> tuple[int, tuple[int, ...]]:
     """Return a layer's position and a number of it to begin with: over ink, and not one of the many in the dark."""
     outputs = inside.layers[0].outputs
     if outputs.ndim == 1:
-        return 0, (0,)
+        return 0, (int(np.abs(outputs).argmax()),)
     row, column = np.unravel_index(int(np.abs(outputs[..., 0]).argmax()), outputs.shape[:2])
     return 0, (int(row), int(column), 0)
 

@@ -16,13 +16,14 @@ from digitlab import __version__
 from digitlab.data.storage import replacing
 from digitlab.engine.sequential import Sequential
 from digitlab.errors import InputError, NetworkError, StorageError
-from digitlab.explanation.attribution import METHODS, attribute, smallest_change
+from digitlab.explanation.attribution import LIKES, METHODS, Attribution, attribute, favourite_input, smallest_change
 from digitlab.explanation.inside import Inside, LayerInside
 from digitlab.explanation.inside_frames import plan_of
 from digitlab.text import percent
 
-#: The script and the stylesheet that draw the picture, here and on the Studio's page.
+#: The script and the stylesheets that draw the picture, here and on the Studio's page.
 SOURCES = Path(__file__).with_name("page")
+_PARTS = ("inside.js", "sides.js", "tokens.css", "inside.css", "page.css")
 _TITLES = {
     "occlusion": "Occlusion",
     "gradient": "Gradient times input",
@@ -50,38 +51,69 @@ def page_data(model: Sequential, inside: Inside) -> dict[str, Any]:
     }
 
 
-def evidence_of(model: Sequential, inside: Inside) -> list[dict[str, Any]]:
+def evidence_of(model: Sequential, inside: Inside, target: int | None = None) -> list[dict[str, Any]]:
     """Return what speaks for the answer, and the smallest change that makes another one, each as a picture.
 
-    Each has a title, a sentence, and numbers in base64.
+    Each has a title, a sentence, and numbers in base64. ``target`` is the other answer; by default the next likely.
     """
-    rival = int(np.argsort(inside.probabilities)[-2])
+    rival = int(np.argsort(inside.probabilities)[-2]) if target is None else target
     answer, other = inside.class_names[inside.label], inside.class_names[rival]
     methods = [method for method in METHODS if method != "occlusion" or inside.image.ndim == 3]
     found = [attribute(model, inside.image, inside.label, method=method) for method in methods]
     told: list[dict[str, Any]] = [
         {
             "title": f"{_TITLES[each.method]}: what speaks for {answer}",
-            "says": each.tells,
+            "says": each.tells + _sum_of(each),
             "values": _numbers(_as_image(each.values)),
         }
         for each in found
     ]
     try:
         change = smallest_change(model, inside.image, rival)
-    except NetworkError:
-        return told  # its answer hardly depends on the pixels
+    except NetworkError as error:  # its answer hardly depends on the pixels
+        nothing = _numbers(np.zeros_like(_as_image(inside.image)))
+        return [*told, {"title": f"What would make it {other}", "says": str(error), "values": nothing}]
     says = (
         f"So little makes the answer {other}: {change.distance:.2f} in all, where a pixel that turns from black to "
-        "white is 1. Found by descent on the image; there may be smaller changes. Orange is added, blue taken away."
+        "white is 1. It tells how near the border to that answer is. Found by descent on the image; there may be "
+        "smaller changes. Orange is added, blue (with holes) taken away."
     )
     values = _numbers(_as_image(change.image - inside.image))
     changed = _numbers(_as_image(change.image))
     return [*told, {"title": f"What would make it {other}", "says": says, "values": values, "image": changed}]
 
 
-def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str = "") -> None:
+def _sum_of(found: Attribution) -> str:
+    """Say what the pixels of a method give together, where that is to be the difference of two sums."""
+    if found.difference is None:
+        return ""
+    return f" Here they give {found.total:.3f} in all, and the sums differ by {found.difference:.3f}."
+
+
+def favourite_of(model: Sequential, position: int, channel: int) -> dict[str, Any]:
+    """Return what a channel of the layer at a position likes best, as a picture with a title and a sentence."""
+    layer = model.architecture.layers[position]
+    is_answer = position == len(model.architecture.layers) - 1
+    shape = model.architecture.shapes[position]
+    what = f"map {channel}" if len(shape) == 3 else f"number {channel}"
+    liked = favourite_input(model, layer.name, channel)
+    title = f"What {model.class_names[channel]} likes best" if is_answer else f"What {what} of {layer.name} likes best"
+    return {"title": title, "says": LIKES, "values": _numbers(_as_image(liked))}
+
+
+def write_inside_page(
+    model: Sequential,
+    inside: Inside,
+    path: Path,
+    title: str = "",
+    *,
+    beside: tuple[Sequential, Inside] | None = None,
+    names: tuple[str, str] = ("", ""),
+) -> None:
     """Write the page of an image's way through a network; it appears whole or not at all.
+
+    With ``beside``, the way of the same image through another network or moment stands beside it; ``names`` say what
+    the two are.
 
     Raises
     ------
@@ -90,11 +122,14 @@ def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str 
     StorageError
         If the file cannot be written.
     """
-    data = json.dumps(page_data(model, inside)).replace("<", "\\u003c")  # so that no name can end the script
-    answer = f"{inside.class_names[inside.label]}, {percent(float(inside.probabilities[inside.label]), 1)}"
+    both = [(model, inside), *([] if beside is None else [beside])]
+    sides = [
+        {"words": _sentence(way, name), "data": page_data(own, way)}
+        for (own, way), name in zip(both, names, strict=False)
+    ]
+    data = json.dumps(sides).replace("<", "\\u003c")  # so that no name can end the script
     heading = html.escape(title or "The way of an image through a network")
-    about = html.escape(f"{inside.network.name}, {inside.network.n_parameters:,} parameters, answers {answer}.")
-    script, picture, frame = ((SOURCES / name).read_text("utf-8") for name in ("inside.js", "inside.css", "page.css"))
+    script, linked, tokens, picture, frame = ((SOURCES / name).read_text("utf-8") for name in _PARTS)
     text = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -103,17 +138,19 @@ def write_inside_page(model: Sequential, inside: Inside, path: Path, title: str 
       content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{heading}</title>
 <style>
-{frame}{picture}</style>
+{tokens}{frame}{picture}</style>
 <main>
 <h1>{heading}</h1>
-<p class="soft">{about}
+<p class="soft">
 Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
 <div id="inside"></div>
 </main>
 <script type="application/json" id="data">{data}</script>
 <script type="module">
 {script}
-showInside(document.getElementById("inside"), JSON.parse(document.getElementById("data").textContent));
+{linked}
+const sides = showSides(document.getElementById("inside"), showInside);
+JSON.parse(document.getElementById("data").textContent).forEach(({{data, words}}, k) => sides.put(k, data, words));
 </script>
 <!-- Made with digitlab {__version__}. -->
 """
@@ -122,6 +159,12 @@ showInside(document.getElementById("inside"), JSON.parse(document.getElementById
             draft.write(text.encode())
     except OSError as error:
         raise StorageError(f"The page cannot be written to {path}: {error.strerror or error}.") from None
+
+
+def _sentence(inside: Inside, name: str) -> str:
+    answer = f"{inside.class_names[inside.label]}, {percent(float(inside.probabilities[inside.label]), 1)}"
+    own = f"{inside.network.name}, {inside.network.n_parameters:,} parameters"
+    return f"{f'{name}: {own}' if name else own}, answers {answer}."
 
 
 def _as_image(pixels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -507,6 +507,11 @@ def calibration(facts: Facts) -> str:
     )
 
 
+def threshold(facts: Facts) -> str:
+    n = facts.architecture.n_classes
+    return f"The largest of {n} probabilities is never below {percent(1 / n, 1)}: up to there nothing is refused."
+
+
 def test_digits(facts: Facts) -> str:
     return f"After {_batches(facts.n_steps)} the run is over."
 

@@ -67,8 +67,11 @@ class Answers:
         self._raised = None if odds == 1 or n == 10 else np.append(np.ones(10, np.float32), np.float32(odds))
         self.refuse_above = 0.5
 
-    def of_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Answer images, float32 (n, 28, 28, 1), 0-1, with float32 (n, 11): each digit, and last that it is none."""
+    def of_images(self, images: NDArray[np.float32 | np.uint8]) -> NDArray[np.float32]:
+        """Answer images, float32 (n, 28, 28, 1), 0-1, or uint8 (n, 28, 28), 0-255.
+
+        Returns float32 (n, 11): each digit, and last that it is none.
+        """
         if len(images) == 0:
             return np.zeros((0, 11), np.float32)
         probabilities = self.model.predict(images)

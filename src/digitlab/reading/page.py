@@ -20,6 +20,7 @@ from digitlab.reading.lines import are_parts, find_skew, group_lines, read_line
 from digitlab.reading.photo import Photo, rotated, rotated_size
 from digitlab.reading.reading import Alternative, Box, Cell, Digit, Line, Number, Reading, ReadingOptions, Refused
 from digitlab.reading.second_look import Second, look_again, shipped_second
+from digitlab.reading.unsure import refuse_unsure
 
 _TAKEN = 0.5  # a candidate at least so probable is a digit
 _PERHAPS = 0.15  # one at least so probable may be, where the numbers are known to be of some kind
@@ -136,12 +137,8 @@ def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, W
         reasons |= dict.fromkeys(unexpected, "unexpected")
         kept = []
         for path, separator in numbers:
-            digits = {one.mark: _digit(marks, one.mark, one.value, sure, which, place) for one in path}
-            unsure = [mark for mark, digit in digits.items() if digit.confidence < options.min_confidence]
-            reasons |= dict.fromkeys(unsure, "unsure")
-            if len(unsure) < len(path):
-                kept.append((tuple(digit for mark, digit in digits.items() if mark not in unsure), separator))
-                read += [mark for mark in digits if mark not in unsure]
+            kept.append((tuple(_digit(marks, one.mark, one.value, sure, which, place) for one in path), separator))
+            read += [one.mark for one in path]
         if kept or grid is not None:
             values = {digit.box: str(digit.value) for digits, _ in kept for digit in digits}
             told = tuple(_cell(cell, marks, values, place) for cell in cells)
@@ -151,7 +148,16 @@ def _told(photo: Photo, options: ReadingOptions, seen: Seen) -> tuple[Reading, W
     refused = tuple(_refused(marks, k, reasons, taken, which, place) for k in others)
     reading = Reading(photo.source, photo.page, *seen.size, 90 * seen.quarters, seen.skew, tuple(lines), refused)
     way = Way(**vars(seen), sure=sure, read=tuple(read), refused=tuple(others))
-    return reading, way
+    return without_unsure(reading, way, options.min_confidence, keeps_rows=grid is not None)
+
+
+def without_unsure(reading: Reading, way: Way, least: float, *, keeps_rows: bool = False) -> tuple[Reading, Way]:
+    """Refuse the digits with less confidence than ``least``, in a reading and the way to it."""
+    pairs = list(zip(way.read, reading.digits, strict=True))
+    read = tuple(mark for mark, digit in pairs if digit.confidence >= least)
+    unsure = tuple(mark for mark, digit in pairs if digit.confidence < least)
+    told = refuse_unsure(reading, least, keeps_rows=keeps_rows)
+    return told, dataclasses.replace(way, read=read, refused=(*way.refused, *unsure))
 
 
 def _skew(marks: Marks) -> float:

@@ -70,7 +70,7 @@ def steps_of(photo: Photo, options: ReadingOptions, reading: Reading, way: Way) 
 
 def _of_original(photo: Photo) -> str:
     height, width = photo.pixels.shape[:2]
-    size = f"The photo has {photo.width:,} x {photo.height:,} pixels"
+    size = f"As it came: {photo.width:,} x {photo.height:,} pixels"
     return f"{size}." if (width, height) == (photo.width, photo.height) else f"{size}; {width:,} x {height:,} are used."
 
 
@@ -112,6 +112,8 @@ def _of_second_look() -> str:
 
 
 def _of_candidates(way: Way) -> str:
+    if not len(way.marks):
+        return "There is no hot spot: nothing here looks like a digit."
     sure = sum(int(p >= 0.5) for p in way.sure)
     return (
         f"{len(way.marks)} hot spots, each with a size and a first guess. With what the networks say of each, "
@@ -121,6 +123,8 @@ def _of_candidates(way: Way) -> str:
 
 def _of_lines(reading: Reading) -> str:
     n = len(reading.lines)
+    if not n:
+        return "Digits side by side make lines; here there are none."
     return (
         f"Digits side by side make {n} line{'' if n == 1 else 's'}, whatever their course. Along each the likeliest "
         "way to take or leave every candidate is chosen; wide gaps and separators part numbers."

@@ -46,7 +46,8 @@ def all_runs(out: str | Path = "runs") -> tuple[RunInfo | DamagedRun, ...]:
             found.append(Run(path).info())
         except RunError as error:
             # The list is about this folder; its path would only take room.
-            found.append(DamagedRun(path.name, str(path), str(error).replace(f"{path}{os.sep}", "")))
+            problem, label = str(error).replace(f"{path}{os.sep}", ""), Run(path).label
+            found.append(DamagedRun(path.name, str(path), problem, label.title, label.note))
     return tuple(found)
 
 

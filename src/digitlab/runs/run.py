@@ -13,6 +13,7 @@
       evaluation.json     written by the evaluation, never by training
       timings.json        seconds that every stage took
       report.html         everything above, for people
+      label.json          a title and a note, where somebody gave it one
 
 Files are replaced as a whole or not at all; only the history grows.
 """
@@ -43,6 +44,7 @@ from digitlab.data.storage import (
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from digitlab.runs.history import MOST_CHANGES, HistoryFile, Record, Steering, read_records, too_many_changes
+from digitlab.runs.label import LABEL, Label, read_label, write_label
 from digitlab.runs.steering import best_epoch, changes_told, ending_told, status_of, stops_told
 from digitlab.values import EpochRecord, Resumption, StepRecord, Value
 
@@ -51,7 +53,7 @@ MODEL, STATE, START = "model.safetensors", "state.safetensors", "start.safetenso
 EVALUATION, TIMINGS, REPORT = "evaluation.json", "timings.json", "report.html"
 
 #: All of them.
-FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS, REPORT)
+FILES = (CONFIG, ENVIRONMENT, HISTORY, MODEL, STATE, START, EVALUATION, TIMINGS, REPORT, LABEL)
 
 # The longest, an evaluation, has some 20 kB; 4 MB of brackets would take 200 MB when parsed.
 _MOST_BYTES = 2**22
@@ -72,7 +74,7 @@ class RunInfo(Value):
     settings alone would have, and ``resumed_after`` the batches after which it was stopped and gone on with, which
     changes nothing. ``on_the_way`` are words for both in their order, and for how it ended where that was not with the
     weights of its last epoch. ``command`` repeats it: by its settings, or by its name where they alone would not.
-    ``problem`` is a sentence where its evaluation is there and damaged.
+    ``problem`` is a sentence where its evaluation is there and damaged, ``title`` and ``note`` what people gave it.
     """
 
     name: str
@@ -91,15 +93,19 @@ class RunInfo(Value):
     best_epoch: int | None = None
     on_the_way: tuple[str, ...] = ()
     command: str = ""
+    title: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedRun(Value):
-    """A run of which nothing can be told but why; ``problem`` is a sentence."""
+    """A run of which nothing can be told but why, and what people call it; ``problem`` is a sentence."""
 
     name: str
     path: str
     problem: str
+    title: str = ""
+    note: str = ""
 
 
 class Run:
@@ -126,6 +132,35 @@ class Run:
         from digitlab.notebook import run_html
 
         return run_html(self)
+
+    @property
+    def label(self) -> Label:
+        """The title and the note that people gave it; empty where they gave none."""
+        return read_label(self.path)
+
+    def annotate(self, *, title: str | None = None, note: str | None = None) -> Label:
+        """Give it a title or a note, which stand wherever runs are listed; its name stays what commands call it.
+
+        Parameters
+        ----------
+        title : str, optional
+            At most 80 characters on one line; an empty one takes the title away. None leaves it.
+        note : str, optional
+            At most 2,000 characters; an empty one takes the note away. None leaves it.
+
+        Returns
+        -------
+        Label
+            What it has now, without characters that cannot be seen.
+
+        Raises
+        ------
+        RunError
+            If a text is too long, or the run is gone.
+        StorageError
+            If it cannot be written; then nothing has changed.
+        """
+        return write_label(self.path, title, note)
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> Run:
@@ -268,6 +303,7 @@ class Run:
 
     def info(self) -> RunInfo:
         """Summarise the run for a list; RunError if its settings or history are damaged."""
+        label = self.label
         description = self.read_json(CONFIG)
         config = self._settings_in(description)
         epochs: list[EpochRecord] = []
@@ -299,6 +335,8 @@ class Run:
         is_told = not changes and status != "interrupted" and not config["network"].lower().endswith(".json")
         return RunInfo(
             name=self.name,
+            title=label.title,
+            note=label.note,
             path=str(self.path),
             status=status,
             network=config["network"],

@@ -97,6 +97,17 @@ def address_of(listening: socket.socket, host: str, token: str | None = None) ->
     return f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
 
 
+def lan_address(host: str) -> str:
+    """Return an address by which other machines reach a server that listens on ``host``; where none is known, that."""
+    if host not in ("0.0.0.0", "::", ""):
+        return host
+    # Nothing is sent: the system only says from which address it would, to one that is kept for examples.
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
+        towards.connect(("192.0.2.1", 9))
+        return str(towards.getsockname()[0])
+    return host
+
+
 def _bound(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listening = socket.socket(family, kind, protocol)

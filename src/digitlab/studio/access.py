@@ -44,12 +44,17 @@ from digitlab.serving.guard import (
     who_asks,
 )
 from digitlab.serving.server import Stuck
+from digitlab.studio.admission import CLASS_PATH, ROOM, Admission, is_for_pupils
 
 _NOTHING_HERE = "There is nothing at this address.", "The Studio is at /"
 _NO_TOKEN = (
     "This Studio asks for its token.",
     "Open the address that the terminal shows, which ends with ?token=..., or send the header "
     "'Authorization: Bearer ...'.",
+)
+_NO_KEY = (
+    "This class asks for its key.",
+    "Open the link that your teacher shows, or type it whole: it ends with ?key=... A class that is over has no key.",
 )
 _WRONG_PAGE = "The Studio talks only to its own page.", "Open the address that the terminal shows."
 
@@ -72,6 +77,8 @@ MOST_UNSEEN = 50
 MOST_MESSAGE_BYTES = 1_000_000
 #: Of browsers with and without websockets, each with the head of its request: more than there can be connections.
 MOST_SESSIONS = 1_000
+# A pupil comes back to the same room in the next lesson.
+_PUPIL_S = 60 * 86_400
 # NiceGUI has a place for what a browser's tab stores, by a name of the browser's own, for a month. Nothing is stored.
 _TAB_S, _LONGEST_NAME = 60.0, 100
 
@@ -95,8 +102,8 @@ class Access:
     """Lets requests and websockets through to an ASGI app, or answers them with a sentence.
 
     ``token`` is what everybody has to show: once as ``?token=``, which gives the browser a cookie, or as a Bearer
-    token. ``local_only`` asks for a loopback Host. Pages of ``origins``, of ``checked_origins``, may ask the API, with
-    the Bearer token alone.
+    token. Beside it, ``admission`` lets pupils in to a page of their own. ``local_only`` asks for a loopback Host.
+    Pages of ``origins``, of ``checked_origins``, may ask the API, with the Bearer token alone.
     """
 
     def __init__(
@@ -106,8 +113,9 @@ class Access:
         token: str | None = None,
         local_only: bool = True,
         origins: Collection[str] = (),
+        admission: Admission | None = None,
     ) -> None:
-        self.app = app
+        self.app, self._admission = app, admission
         self._guard = Guard(app, token=token, local_only=local_only, origins=origins)
         self._origins = origins
         self._token = None if token is None else digest(token)
@@ -160,35 +168,64 @@ class Access:
         if self._token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        if self._admission is not None and is_for_pupils(scope["path"]):
+            answer = self._admitted(self._admission, scope, headers, query)
+            if answer is not None or ROOM in scope:
+                return answer
         shown = dict(query).get("token")
         if shown is not None and scope["type"] == "http" and scope["method"] == "GET":
             if self._opening is not None and is_same(shown, self._opening):
                 self._opening = None
             elif not is_same(shown, self._token):
                 return RefusedError(401, *_NO_TOKEN)
-            return self._welcome(scope, [pair for pair in query if pair[0] != "token"])
+            return _welcome(scope, [pair for pair in query if pair[0] != "token"], _cookie_name(scope), self._session)
         return None if self._is_known(scope, headers) else RefusedError(401, *_NO_TOKEN)
 
     def _is_known(self, scope: Scope, headers: Mapping[str, str]) -> bool:
         shown = bearer_of(headers.get("authorization", ""))
         if shown is not None and self._token is not None:
             return is_same(shown, self._token)
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
-        except CookieError:
-            return False
-        return cookie is not None and is_same(cookie.value, digest(self._session))
+        return is_same(_cookie(headers, _cookie_name(scope)), digest(self._session))
 
-    def _welcome(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
-        """Hand out the cookie, and go on to the same address without the token."""
-        # A page that goes on by itself instead of a redirect: after a click on a link in another site, browsers would
-        # not send a strict cookie with the redirected request.
-        path = "/" + quote(scope["path"].lstrip("/\\"))  # a path that begins with // would name another host
-        address = html.escape(path + ("?" + urlencode(query) if query else ""))
-        page = f'<!doctype html><title>digitlab</title><meta http-equiv="refresh" content="0; url={address}">'
-        response = HTMLResponse(page, headers={"cache-control": "no-store"})
-        response.set_cookie(_cookie_name(scope), self._session, httponly=True, samesite="strict", path="/")
-        return response
+    def _admitted(
+        self, admission: Admission, scope: Scope, headers: Mapping[str, str], query: list[tuple[str, str]]
+    ) -> Response | RefusedError | None:
+        """Note in the scope which room a pupil belongs to, or return what is answered; None to who is no pupil."""
+        name = f"{_cookie_name(scope)}_class"
+        cookie, is_page = _cookie(headers, name), scope["path"] == CLASS_PATH
+        shown = dict(query).get("key")
+        if is_page and shown is not None and scope["type"] == "http" and scope["method"] == "GET":
+            if not admission.is_key(shown):
+                return RefusedError(401, *_NO_KEY)
+            rest = [pair for pair in query if pair[0] != "key"]
+            return _welcome(scope, rest, name, admission.cookie(cookie), max_age=_PUPIL_S)
+        room = admission.room(cookie)
+        if room is not None:
+            scope[ROOM] = room
+            return None
+        return RefusedError(401, *_NO_KEY) if is_page else None
+
+
+def _cookie(headers: Mapping[str, str], name: str) -> str:
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(name)
+    except CookieError:
+        return ""
+    return "" if cookie is None else cookie.value
+
+
+def _welcome(
+    scope: Scope, query: list[tuple[str, str]], name: str, cookie: str, *, max_age: int | None = None
+) -> Response:
+    """Hand out a cookie, and go on to the same address without what was shown for it."""
+    # A page that goes on by itself instead of a redirect: after a click on a link in another site, browsers would
+    # not send a strict cookie with the redirected request.
+    path = "/" + quote(scope["path"].lstrip("/\\"))  # a path that begins with // would name another host
+    address = html.escape(path + ("?" + urlencode(query) if query else ""))
+    page = f'<!doctype html><title>digitlab</title><meta http-equiv="refresh" content="0; url={address}">'
+    response = HTMLResponse(page, headers={"cache-control": "no-store"})
+    response.set_cookie(name, cookie, max_age=max_age, httponly=True, samesite="strict", path="/")
+    return response
 
 
 def _is_click(scope: Scope, headers: Mapping[str, str]) -> bool:
@@ -295,9 +332,10 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 # here.
 
 
-def add_page(build: Callable[..., Any]) -> None:
-    """Serve a page at ``/``, and 404 without a page at every address that has nothing."""
-    ui.page("/")(build)
+def add_page(build: Callable[..., Any], *paths: str) -> None:
+    """Serve a page at ``/`` and further paths, and 404 without a page at every address that has nothing."""
+    for path in ("/", *paths):
+        ui.page(path)(build)
 
     @app.exception_handler(404)
     async def nowhere(_: Request, __: Exception) -> Response:

@@ -11,16 +11,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
-from nicegui import ui
+from nicegui import Client, ui
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from digitlab.errors import RunError
 from digitlab.reading.apart import PAGE_SECONDS
 from digitlab.serving.accounting import Accounted, Lines
 from digitlab.serving.api import PATHS, PredictDoor, build_api
-from digitlab.serving.guard import checked_origins, checked_token, is_loopback
+from digitlab.serving.guard import checked_origins, checked_token, host_name, is_loopback
 from digitlab.serving.limits import ServingOptions
-from digitlab.serving.server import SignalledServer, address_of, listening_socket
+from digitlab.serving.server import SignalledServer, address_of, lan_address, listening_socket
 from digitlab.serving.service import Service
 from digitlab.studio.access import (
     MOST_MESSAGE_BYTES,
@@ -31,11 +32,16 @@ from digitlab.studio.access import (
     keep_few_unseen,
     take_odd_events,
 )
-from digitlab.studio.layout import ICON, add_theme, build_frame, build_waiting, set_up_theme
+from digitlab.studio.admission import CLASS_PATH, ROOM, Admission
+from digitlab.studio.assets import Assets, add_assets, serve_assets
+from digitlab.studio.layout import ICON, build_frame, build_refusal, build_waiting, set_up_theme
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
+from digitlab.studio.rooms import Room, Rooms
 from digitlab.studio.run_list import add_report_route
 from digitlab.studio.startup import Opening, announce, say
+from digitlab.studio.tabs.class_bar import ClassBar
+from digitlab.studio.tabs.class_panel import class_link
 from digitlab.studio.tabs.evaluation_tab import EvaluationTab
 from digitlab.studio.tabs.input_data_tab import InputDataTab
 from digitlab.studio.tabs.model_tab import ModelTab
@@ -44,6 +50,7 @@ from digitlab.studio.tabs.read_desk import PROCESSES, add_read_routes
 from digitlab.studio.tabs.read_tab import ReadTab
 from digitlab.studio.tabs.runs_tab import RunsTab
 from digitlab.studio.tabs.training_tab import build_training_tab
+from digitlab.studio.trainer import Trainer
 
 
 class BesideThePage:
@@ -71,33 +78,58 @@ class BesideThePage:
 _MESSAGES_KEPT = 50
 _RECONNECT_S = 10.0
 
-# Where something happens by itself.
-_FIRST_TAB = "training"
+# A digit on its way through the network, which learns meanwhile.
+_FIRST_TAB = "network"
 
 
-def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
-    """Return what builds the page for a browser that asks for it."""
+def set_up_page(
+    opening: Opening, rooms: Rooms | None = None, address: str = ""
+) -> Callable[[Request], Awaitable[None]]:
+    """Return what builds the page for a browser that asks for it.
+
+    Where there are ``rooms``, whoever comes as a pupil gets one; ``address`` is what others reach this machine by.
+    """
+    serve_assets()
     set_up_theme()
+    building = asyncio.Lock() if rooms is None else rooms.building
 
     async def build(request: Request) -> None:
-        add_theme()
+        add_assets()
         client = ui.context.client
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
-        if opening.trainer is None:
+        name = request.scope.get(ROOM)  # which nobody has at the teacher's address
+        trainer = opening.trainer
+        # A room is for whoever shows it: a request alone gets none.
+        if trainer is None or name is not None:
             waiting = build_waiting(opening)
             await client.connected()
-            trainer = await opening.trainer_made()
+            trainer = opening.trainer or await opening.trainer_made()
             if trainer is None or client.is_deleted:
                 return
             waiting.delete()
-        else:
-            trainer = opening.trainer
+        try:
+            room = None if rooms is None else await rooms.of(name, trainer)
+            async with building:
+                await asyncio.sleep(0)
+                if not client.is_deleted:
+                    build_room(request, client, room, trainer if room is None else room.trainer)
+        except RunError as error:
+            build_refusal(str(error))
+
+    def build_room(request: Request, client: Client, room: Room | None, trainer: Trainer) -> None:
         lesson, sentence = LessonLink.from_query(dict(request.query_params), len(trainer.data.class_names))
-        if "tab" not in request.query_params:
+        if rooms is not None and rooms.lesson is not None and not request.query_params:
+            lesson = rooms.lesson
+        elif sentence or "tab" not in request.query_params:
             lesson = dataclasses.replace(lesson, tab=_FIRST_TAB)
         page = Page(trainer, trainer.data, client, lesson, lambda: opening.is_ready)
+        if rooms is not None and room is not None:
+            rooms.add(room, page)
+            ClassBar(page, rooms, room, _reached_by(request) or address)
         build_frame(page, opening, BUILDERS)
+        if lesson.tasks:
+            page.tell("tasks", lesson.tasks)
         if sentence:
             page.notify(sentence, "warning")
         for note in page.notes:
@@ -105,6 +137,12 @@ def set_up_page(opening: Opening) -> Callable[[Request], Awaitable[None]]:
         page.follow()
 
     return build
+
+
+def _reached_by(request: Request) -> str:
+    """Return the address by which this request came, if others may come by it, too."""
+    host = request.headers.get("host", "")
+    return "" if not host or is_loopback(host_name(host)) else f"{request.url.scheme}://{host}"
 
 
 #: What builds each tab.
@@ -141,11 +179,15 @@ def run_studio(
     PROCESSES.allow(page_seconds)
     listening = listening_socket(host, port)
     address = address_of(listening, host, token and quote(token))
+    reached = address_of(listening, lan_address(host)).rstrip("/")
     opening = Opening(out, data, autostart=autostart, expects_page=open_browser)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        say(f"The Studio is at {address}\nCtrl-C ends it.")
+        say(f"The Studio is at {address}")
+        if rooms is not None:
+            say(f"A class comes in by {class_link(reached, rooms.admission.key)}")
+        say("Ctrl-C ends it.")
         tasks: list[asyncio.Task[object]] = [
             asyncio.create_task(opening.open()),
             asyncio.create_task(announce(opening)),
@@ -155,15 +197,20 @@ def run_studio(
             tasks.append(asyncio.create_task(asyncio.to_thread(webbrowser.open, opened)))
         yield
         say("Stopping ...")
+        if rooms is not None:
+            await rooms.close()
         await opening.close()
         await asyncio.to_thread(service.close)
         for task in tasks:
             task.cancel()
 
     service = Service(ServingOptions(page_timeout_s=page_seconds), runs=out, apart=PROCESSES)
-    add_report_route(out)
+    # Where everybody shows a token, there may be others than its owner.
+    admission = None if token is None else Admission()
+    rooms = None if admission is None else Rooms(admission, out, data, opening.turns)
+    add_report_route(out, (lambda _: None) if rooms is None else rooms.folder_of)
     add_read_routes()
-    add_page(set_up_page(opening))
+    add_page(set_up_page(opening, rooms, reached), CLASS_PATH)
     take_odd_events()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     ui.run_with(
@@ -179,9 +226,10 @@ def run_studio(
         show_welcome_message=False,
     )
     is_local = is_loopback(host)
-    access = Access(BesideThePage(Polled(app), service), token=token, local_only=is_local, origins=origins)
+    asked = BesideThePage(Assets(Polled(app)), service)
+    access = Access(asked, token=token, local_only=is_local, origins=origins, admission=admission)
     SignalledServer(
-        # Compressing costs more than it saves where nothing leaves the machine.
+        # What is made for one page or answer: compressing it costs more than it saves where nothing leaves the machine.
         access if is_local else GZipMiddleware(access),
         "The Studio's server",
         ws=Socket,

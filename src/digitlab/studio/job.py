@@ -7,7 +7,9 @@ import math
 import threading
 import time
 from bisect import bisect_right
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,10 @@ from numpy.typing import NDArray
 from digitlab.errors import DigitlabError, RunError
 from digitlab.evaluation.finish import compile_seconds, finish, keep_timings
 from digitlab.runs.history import Record
-from digitlab.runs.run import Run
+from digitlab.runs.run import FILES, Run
+from digitlab.studio.turns import Share, Turns
 from digitlab.training.config import TrainConfig
+from digitlab.training.position import Position, go_back, position_of
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation, StepRecord
 
@@ -66,6 +70,17 @@ class Recording:
         with self._lock:
             self._epoch_ends[self._steps[-1]] = epoch
 
+    def go_back(self, step: int, weights: NDArray[np.float32]) -> None:
+        """Forget the snapshots behind a step, whose own are ``weights``."""
+        with self._lock:
+            n = bisect_right(self._steps, step)
+            del self._steps[n:], self._weights[n:]
+            self._epoch_ends = {end: epoch for end, epoch in self._epoch_ends.items() if end <= step}
+            if not self._steps or self._steps[-1] != step:  # it was thinned
+                self._steps.append(step)
+                self._weights.append(weights)
+            self._n_bytes = sum(kept.nbytes for kept in self._weights)
+
     def steps(self) -> list[int]:
         """Return the steps that are kept, in order; 0 is before the first batch."""
         with self._lock:
@@ -109,8 +124,10 @@ class Job:
     The commands are given with ``changed`` held, which is told of everything that changes. ``config`` is how it was
     asked for; the session's may name a file with the network instead. ``state`` is ``idle`` before ``begin``, then
     ``training`` or ``paused``, and in the end ``finished``, ``stopped`` or ``failed``; ``message`` says to people what
-    failed and what to do. ``records`` only grow, by about 230 bytes a batch, and ``evaluation`` is on all test images,
-    once the finished run has it.
+    failed and what to do. ``records`` grow by about 230 bytes a batch, until a batch is undone: then they are others,
+    of another ``generation``, ``n_forgotten`` behind those that were told before. ``evaluation`` is on all test images,
+    once the finished run has it. ``step_from`` is where the training stood before its last batch, if that was one by
+    itself.
     """
 
     def __init__(
@@ -123,17 +140,27 @@ class Job:
         generation: int = 0,
         owner: str = "",
         speed: float | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.session, self.config, self.recording = session, config, recording
-        self.generation, self.owner = generation, owner
+        # Others may train in this process as well.
+        self._turns, self._share = turns or Turns(), Share()
+        self._most_threads = session.runner.n_threads
+        self.generation = self.began = generation
+        self.owner = owner
         self.state, self.message = "idle", ""
         self.records: list[Record] = []
+        self.n_forgotten = 0
+        self.step_from: Position | None = None
         self.evaluation: Evaluation | None = None
         self.speed = speed
         self.is_stopping = False
         self._changed = changed
         self._batches_left: int | None = None  # before it pauses; None for no pause
         self._rate: float | None = None  # from the next batch on
+        self._stands: Position | None = None  # before a batch that is trained by itself
+        self._rates_before: Sequence[tuple[int, float]] = ()
+        self._is_undoing = self._is_trying = False
         self._batch_began = -math.inf
         recording.add(session.progress.step, session.model.runner.parameters)
 
@@ -150,7 +177,8 @@ class Job:
     def begin(self, *, paused: bool = False) -> threading.Thread:
         """Train in a thread, or go on with a training that was stopped."""
         self._batches_left = 0 if paused else None
-        self.is_stopping = False
+        self.is_stopping = self._is_undoing = False
+        self.step_from = None
         self.state, self.message = ("paused" if paused else "training"), ""
         thread = threading.Thread(target=self._run, name=f"digitlab-training-{self.generation}", daemon=True)
         thread.start()
@@ -170,6 +198,27 @@ class Job:
             self.is_stopping = True
             self._changed.notify_all()
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether the last batch can be taken back."""
+        return self.state == "paused" and self._batches_left == 0 and self.step_from is not None
+
+    def undo(self) -> None:
+        """Take the last batch back, which was trained by itself."""
+        if not self.can_undo:
+            raise RunError("There is no step to undo. Pause the training, and step one batch first.")
+        self._is_undoing, self._batches_left = True, 0
+        self._changed.notify_all()
+
+    def try_rate(self, rate: float) -> None:
+        """Take it back, unless it is, and train it with another rate."""
+        if self.state != "paused" or self._batches_left:
+            raise RunError("A rate is tried with one batch. Pause the training first.")
+        self.set_learning_rate(rate)
+        self._is_undoing = self.can_undo
+        self._batches_left, self._is_trying = 1, True
+        self._changed.notify_all()
+
     def set_speed(self, batches_per_s: float | None) -> None:
         """Train so many batches a second, at most."""
         self.speed = batches_per_s
@@ -183,11 +232,13 @@ class Job:
 
     def _run(self) -> None:
         began_at = len(self.records)
+        self._turns.enter()
         state, message = "stopped", ""
         try:
             with closing(self.session.records()) as records:
                 while self._may_go_on():
-                    record = next(records, None)
+                    with self._turn():
+                        record = next(records, None)
                     if record is None:
                         state = "finished"
                         break
@@ -204,14 +255,24 @@ class Job:
             self.state, self.message = state, message
             self._changed.notify_all()
         if self.session.run is not None and state in ("finished", "stopped"):
-            self._complete(self.session.run, self.records[began_at:])
+            with self._turn():
+                self._complete(self.session.run, self.records[began_at:])
+        self._turns.leave(self._share)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._turns.of(self._share) as n_cores:
+            self.session.runner.n_threads = min(self._most_threads, n_cores)
+            yield
 
     def _leave_nothing(self) -> None:
-        """Remove the directory of a run that was stopped before its first batch: there is nothing to go on with."""
+        """Remove the directory of a run without a batch, or with all of them undone: there is nothing to go on with."""
         if self.session.lock is not None:
             self.session.lock.release()
         if self.session.run is not None:
             with suppress(OSError):
+                for name in FILES:
+                    (self.session.run.path / name).unlink(missing_ok=True)
                 self.session.run.path.rmdir()
             self.session.run = None
 
@@ -219,27 +280,55 @@ class Job:
         """Wait until the next batch may begin; tell False to stop instead."""
         if self._is_between_epochs():
             return True
-        with self._changed:
-            while not self.is_stopping:
-                wait_s: float | None = None
-                if self._batches_left is None:
-                    due = self._batch_began + 1.0 / self.speed if self.speed else 0.0
-                    wait_s = due - time.monotonic()
-                    if wait_s <= 0.0:
-                        break
-                elif self._batches_left > 0:
-                    self._batches_left -= 1
+        while True:
+            with self._changed:
+                is_single = self._wait_for_batch()
+                is_stopping = self.is_stopping
+                position = self.step_from if self._is_undoing and not is_stopping else None
+                if position is None:
+                    rate, self._rate, self.step_from = self._rate, None, None
                     break
-                self._changed.wait(wait_s)
-            is_stopping = self.is_stopping
-            rate, self._rate = self._rate, None
+            self._go_back(position)
+        rates = self.session.progress.rates
         if rate is not None:
             # Before it stops, too: the state that is saved then goes on with it.
             self.session.set_learning_rate(rate)
         if is_stopping:
             return False
+        # Batches that follow each other are not taken back, and cost nothing for it.
+        self._stands = position_of(self.session) if is_single and not self.session.is_finder else None
+        # A rate that is tried is undone with the step, and one that was set before it is not.
+        self._rates_before = rates if self._is_trying else self.session.progress.rates
+        self._is_trying = False
         self._batch_began = time.monotonic()
         return True
+
+    def _wait_for_batch(self) -> bool:
+        """Wait, with ``changed`` held, until something is to be done; tell whether it is one batch by itself."""
+        while not self.is_stopping and not self._is_undoing:
+            wait_s: float | None = None
+            if self._batches_left is None:
+                due = self._batch_began + 1.0 / self.speed if self.speed else 0.0
+                wait_s = due - time.monotonic()
+                if wait_s <= 0.0:
+                    return False
+            elif self._batches_left > 0:
+                self._batches_left -= 1
+                return True
+            self._changed.wait(wait_s)
+        return False
+
+    def _go_back(self, position: Position) -> None:
+        """Take the last batch back, with its record and that of the epoch that it ended."""
+        progress = replace(position.progress, rates=self._rates_before)
+        go_back(self.session, replace(position, progress=progress))
+        self.recording.go_back(progress.step, position.runner.parameters)
+        with self._changed:
+            self.n_forgotten += len(self.records)
+            self.records = self.records[: progress.step + progress.epochs_done]
+            self.generation += 1
+            self.step_from, self._is_undoing = None, False
+            self._changed.notify_all()
 
     def _is_between_epochs(self) -> bool:
         # The record of an epoch belongs to its last batch, and the end of the run to its last epoch.
@@ -256,6 +345,8 @@ class Job:
             self.recording.end_epoch(record.epoch)
         with self._changed:
             self.records.append(record)
+            if isinstance(record, StepRecord):
+                self.step_from = self._stands
             self._changed.notify_all()
 
     def _complete(self, run: Run, records: list[Record]) -> None:

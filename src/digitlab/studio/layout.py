@@ -1,61 +1,38 @@
-"""The frame around the tabs, and what it looks like: stylesheets, brand, list of tabs, a line of status, panels.
+"""The frame around the tabs: brand, list of tabs, a line of status, panels.
 
-Everything is served from this package and from NiceGUI's; nothing is fetched from another host. Colours, spaces and the
-classes that all tabs use are in ``static/studio.css``; a tab with a stylesheet of its own puts it beside that one.
+Colours, type and spaces are those of all pages, in ``explanation/page/tokens.css``; the classes that all tabs use are
+in ``static/studio.css``; a tab with a stylesheet of its own puts it beside that one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from nicegui import app, ui
+from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from digitlab import __version__
-from digitlab.evaluation.confusion import SHADES
-from digitlab.explanation.inside_page import SOURCES
 from digitlab.studio.page import Page
+from digitlab.studio.setting_words import in_page_words
 from digitlab.studio.startup import Opening
 from digitlab.studio.task_card import TaskPath
 from digitlab.studio.widgets.controls import copy_button, mark, say
 from digitlab.text import percent
 
-#: Where stylesheets and scripts are kept, and the path under which the page finds them.
-STATIC = Path(__file__).parent / "static"
-_PATH = "/studio"
-# What draws a network's picture, here and on pages that are handed out.
-_PICTURE = ("inside.js", "inside.css")
-
 #: The page's icon: a seven, as people in many countries write it.
 ICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#2456d6"/>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#15181e"/>'
     '<path d="M9 9h13L14 25M11.5 17.5h9" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round" '
     'stroke-linejoin="round"/></svg>'
 )
 
 
 def set_up_theme() -> None:
-    """Serve the stylesheets and scripts, and give NiceGUI's elements a quiet look. Once a process."""
-    # Age 0: the browser asks every time whether a file has changed, and mostly hears that it has not.
-    app.add_static_file(local_file=SHADES, url_path=f"{_PATH}/{SHADES.name}", max_cache_age=0)
-    for name in _PICTURE:
-        app.add_static_file(local_file=SOURCES / name, url_path=f"{_PATH}/{name}", max_cache_age=0)
-    app.add_static_files(_PATH, STATIC, max_cache_age=0)
+    """Give NiceGUI's elements a quiet look. Once a process."""
     ui.button.default_props("unelevated no-caps :ripple=false")
     for field in (ui.select, ui.number, ui.input):
         field.default_props("outlined dense options-dense")
     for switch in (ui.switch, ui.checkbox):
         switch.default_props("dense")
-
-
-def add_theme() -> None:
-    """Give the page being built its stylesheets and its script."""
-    own = sorted(path.name for path in STATIC.glob("*.css") if path.name != "studio.css")
-    sheets = ["studio.css", SHADES.name, "inside.css", *own]
-    links = [f'<link rel="stylesheet" href="{_PATH}/{name}?v={__version__}">' for name in sheets]
-    script = f'<script type="module" src="{_PATH}/studio.js?v={__version__}"></script>'
-    ui.add_head_html("\n".join([*links, script]))
 
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -70,6 +47,13 @@ def build_waiting(opening: Opening) -> ui.element:
         sentence = ui.label(opening.sentence).props('role="status"')
         ui.timer(_SECONDS_BETWEEN_LOOKS, lambda: sentence.set_text(opening.sentence))
     return box
+
+
+def build_refusal(sentence: str) -> None:
+    """Build what is seen where there is no room for one more."""
+    with ui.element("main").classes("studio-waiting"):
+        _brand()
+        ui.label(sentence).props('role="alert"')
 
 
 def build_frame(page: Page, opening: Opening, tabs: Mapping[str, Callable[[Page], object]]) -> None:
@@ -120,7 +104,9 @@ def _tab_list(page: Page, tabs: Mapping[str, Callable[[Page], object]]) -> dict[
         for name in tabs:
             slug = _slug(name)
             button = TextElement(tag="button", text=name).classes("studio-tab")
-            button.props(f'type="button" role="tab" id="tab-{slug}" aria-controls="panel-{slug}"')
+            button.props(f'type="button" role="tab" id="tab-{slug}" aria-controls="panel-{slug}" aria-label="{name}"')
+            if " " in name:  # the longest is short where there is no room for all in one line
+                button.props(f'data-short="{name.split()[-1]}"')
             button.on("click", lambda name=name: page.set_tab(name), [])
             buttons[name] = button
     return buttons
@@ -134,10 +120,12 @@ def _status_line(page: Page, opening: Opening) -> None:
 
     def show() -> None:
         waiting = opening.sentence
-        line.set_text(waiting or _status(page))
+        # A number and its unit stay in one line.
+        line.set_text((waiting or _status(page)).replace(" %", "\N{NO-BREAK SPACE}%"))
         mark(line, "is-waiting", bool(waiting))
-        if page.trainer.message != message.text:
-            say(message, page.trainer.message)
+        told = in_page_words(page.trainer.message)
+        if told != message.text:
+            say(message, told)
         if opening.is_ready:
             clock.deactivate()
 

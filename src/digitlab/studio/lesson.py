@@ -17,6 +17,7 @@ from digitlab.network.architecture import Architecture
 from digitlab.network.layers import LAYERS
 from digitlab.network.zoo import ZOO
 from digitlab.network.zoo import architecture as named_architecture
+from digitlab.studio.tasks import TASK_IDS
 from digitlab.training.config import TrainConfig
 from digitlab.values import CLASS_NAMES, Value
 
@@ -36,7 +37,9 @@ TABS = {
 _LONGEST_QUERY = 8_000
 _LONGEST_NUMBER = 40
 _LAST_STEP = 2**31 - 1
-_NETWORK, _LAYERS, _TAB, _STEP = "network", "layers", "tab", "step"
+_NETWORK, _LAYERS, _TAB, _STEP, _TASKS = "network", "layers", "tab", "step", "tasks"
+# Instead of a task's name: the first that is not done.
+_NEXT = "on"
 # What belongs to the machine that a page runs on, and not to a lesson, which is about single digits. A link must not
 # make it open files.
 _PRIVATE = ("data", "threads", "device", "precision", "loss", "learns_from")
@@ -50,7 +53,8 @@ class LessonLink(Value):
     """The settings of a page, as they travel in its address.
 
     ``layers`` is a network of one's own, instead of the zoo's ``network``; ``changes`` what differs otherwise from the
-    defaults of ``TrainConfig``; ``step`` where in the training the page looks, None for the newest.
+    defaults of ``TrainConfig``; ``step`` where in the training the page looks, None for the newest; ``tasks`` which of
+    the tasks is open, ``on`` for the first that is not done, "" for none.
 
     >>> link = LessonLink(changes={"epochs": 3, "optimizer": "sgd"}, tab="training")
     >>> link.to_query()
@@ -66,15 +70,21 @@ class LessonLink(Value):
     changes: Mapping[str, Any] = field(default_factory=dict)
     tab: str = "input-data"
     step: int | None = None
+    tasks: str = ""
 
     @classmethod
     def of(
-        cls, config: TrainConfig, architecture: Architecture, tab: str = "input-data", step: int | None = None
+        cls,
+        config: TrainConfig,
+        architecture: Architecture,
+        tab: str = "input-data",
+        step: int | None = None,
+        tasks: str = "",
     ) -> LessonLink:
         """Return the link to a page that shows these settings and this network."""
         name = next((name for name in ZOO if named_architecture(name) == architecture), None)
         changes = {key: value for key, value in config.changed().items() if key in _FIELDS}
-        return cls(name or "codelab_cnn", None if name else architecture, changes, tab, step)
+        return cls(name or "codelab_cnn", None if name else architecture, changes, tab, step, tasks)
 
     @property
     def config(self) -> TrainConfig:
@@ -94,6 +104,7 @@ class LessonLink(Value):
             "changes": dict(self.changes),
             "tab": self.tab,
             "step": self.step,
+            "tasks": self.tasks,
         }
 
     def to_query(self) -> str:
@@ -102,6 +113,8 @@ class LessonLink(Value):
         values |= {name: _text(value) for name, value in self.changes.items()} | {_TAB: self.tab}
         if self.step is not None:
             values[_STEP] = self.step
+        if self.tasks:
+            values[_TASKS] = self.tasks
         query = urlencode(values)
         if len(query) > _LONGEST_QUERY:
             raise NetworkError(
@@ -138,8 +151,11 @@ class LessonLink(Value):
         step = _number(_STEP, values[_STEP], int) if _STEP in values else None
         if step is not None and not 0 <= step <= _LAST_STEP:
             raise InputError(f"step must be from 0 to {_LAST_STEP:,}; got {step:,}.")
+        tasks = values.get(_TASKS, "")
+        if tasks not in ("", _NEXT, *TASK_IDS):
+            raise InputError(f"there is no task {tasks!r:.60}; there are {', '.join(TASK_IDS)}, or {_NEXT}.")
         changes = {name: _value(name, text) for name, text in values.items() if name in _FIELDS}
-        link = cls(network.replace("-", "_"), layers, changes, tab, step)
+        link = cls(network.replace("-", "_"), layers, changes, tab, step, tasks)
         return dataclasses.replace(link, changes={k: v for k, v in link.config.changed().items() if k in changes})
 
 

@@ -29,6 +29,9 @@ CODELAB_IMAGES = 500
 _SECONDS_BETWEEN_FRAMES = 1 / 12
 # Drawing takes at most this part of the browser's time: it may share the processor with the training.
 _DRAWING_PART = 0.1
+# Frames a second that all pages together are sent, and pages beyond which none is sent as many as it could take.
+_FRAMES_PER_S = 48.0
+_FEW_PAGES = 4
 # How long a browser may take to draw a frame before the next is sent all the same.
 _PATIENCE_S = 5.0
 _KINDS: dict[str, Any] = {"info": "info", "success": "positive", "warning": "warning", "error": "negative"}
@@ -40,15 +43,22 @@ _pages: dict[Client, Page] = {}
 class Stream:
     """Watches the trainer for one browser tab.
 
-    What is new is handed over in frames, at most 12 a second. The next one waits until the browser has drawn the last
-    and rested nine times as long, so that a slow browser gets fewer frames, each with more points, and never falls
-    behind. All that a frame calls in the browser travels as one message. Nothing is sent while there is no connection.
+    What is new is handed over in frames, at most 12 a second, and fewer where many pages are open. The next one waits
+    until the browser has drawn the last and rested nine times as long, so that a slow browser gets fewer frames, each
+    with more points, and never falls behind. All that a frame calls in the browser travels as one message. Nothing is
+    sent while there is no connection.
     """
 
     def __init__(
-        self, trainer: Trainer, client: Client, tell: Callable[..., None], status: Callable[[], tuple[Any, ...]]
+        self,
+        trainer: Trainer,
+        client: Client,
+        tell: Callable[..., None],
+        status: Callable[[], tuple[Any, ...]],
+        is_open: Callable[[], bool],
     ) -> None:
         self._trainer, self._client, self._tell, self._status = trainer, client, tell, status
+        self._is_open = is_open
         self._generation, self._cursor, self._n_told = trainer.generation, 0, 0
         #: Batches done, as far as the browser tab was told: what all its parts show.
         self.step = trainer.step_done
@@ -68,7 +78,7 @@ class Stream:
         """Hand over whatever is new, until the browser tab is gone."""
         await self._client.connected()
         status: tuple[Any, ...] | None = None
-        while not self._client.is_deleted:
+        while self._is_open():
             if not self._client.has_socket_connection:
                 await asyncio.sleep(_SECONDS_BETWEEN_FRAMES)
                 continue
@@ -88,7 +98,8 @@ class Stream:
                 status = seen
                 self._tell("state")
             drawing_s = await self._flush()
-            await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, drawing_s * (1 / _DRAWING_PART - 1)))
+            fair_s = n_pages() / _FRAMES_PER_S
+            await asyncio.sleep(max(_SECONDS_BETWEEN_FRAMES, fair_s, drawing_s * (1 / _DRAWING_PART - 1)))
 
     async def _flush(self) -> float:
         """Send the frame, wait until the browser has drawn it, and return how many seconds that took it."""
@@ -106,9 +117,9 @@ class Stream:
 class Refreshing:
     """Runs a coroutine function when asked to; askings meanwhile become one. To be used on the event loop.
 
-    From the beginning of one time to the beginning of the next ``gap_s`` go by, ``hurried_gap_s`` where somebody waits;
-    and it never takes more than a fifth of the time. ``refresh`` handles its own failures. Askings while it is not
-    wanted are passed over.
+    From the beginning of one time to the beginning of the next ``gap_s`` go by, longer where many pages are open, and
+    ``hurried_gap_s`` where somebody waits; and it never takes more than a fifth of the time. ``refresh`` handles its
+    own failures. Askings while it is not wanted are passed over.
     """
 
     def __init__(
@@ -148,11 +159,17 @@ class Refreshing:
                 self.n_done += 1
                 took = loop.time() - began
                 await asyncio.sleep(max(0.0, self._hurried_gap_s - took))
-                rest = max(self._gap_s, 5 * took) - (loop.time() - began)
+                gap_s = self._gap_s * max(1.0, n_pages() / _FEW_PAGES)
+                rest = max(gap_s, 5 * took) - (loop.time() - began)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), max(0.0, rest))
         finally:
             self._is_running = False
+
+
+def n_pages() -> int:
+    """Return how many pages there are, whoever has opened them."""
+    return len(_pages)
 
 
 def current_page() -> Page:
@@ -182,14 +199,18 @@ class Page:
         self.trainer, self.data, self.client = trainer, data, client
         (self.config, self.notes), self.architecture = fitted(lesson.config, data), lesson.layers
         self.problem = ""
-        self.cursor = lesson.step
+        self.cursor, self.tasks = lesson.step, ""
         self.run_name = ""
-        self.n_images: int | None = CODELAB_IMAGES
+        self.n_images: int | None = None
         self.tab = TABS[lesson.tab]
         self.is_ready = is_ready
-        self._stream = Stream(trainer, client, self.tell, self._status)
+        self._stream = Stream(trainer, client, self.tell, self._status, lambda: self.is_open)
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
         self._own: dict[Callable[[Page], Any], Any] = {}
+        self._register()
+
+    def _register(self) -> None:
+        client = self.client
         _pages[client] = self
         client.on_delete(lambda: _pages.pop(client, None))
 
@@ -214,7 +235,7 @@ class Page:
         """What the page shows, for its address."""
         slug = next(slug for slug, name in TABS.items() if name == self.tab)
         named = self.config.build_architecture() if self.architecture is None else self.architecture
-        return LessonLink.of(self.config, named, slug, self.cursor)
+        return LessonLink.of(self.config, named, slug, self.cursor, self.tasks)
 
     @property
     def step(self) -> int:
@@ -251,7 +272,8 @@ class Page:
         ``generation``: another training begins, or the training is reset, so that what was drawn is another one's.
         ``state``: the trainer's state, its message or who may steer has changed; and at once. ``cursor``: another step
         is looked at. ``settings``: those of the next start have changed. ``problem``: the edited network can no longer
-        be trained, or can again. ``tab``: another tab is shown. ``subject``: something else is evaluated.
+        be trained, or can again. ``tab``: another tab is shown. ``tasks``: a lesson opens the tasks, at the one that
+        it names. ``subject``: something else is evaluated.
         """
         for event in events:
             self._listeners.setdefault(event, []).append(f)
@@ -289,6 +311,22 @@ class Page:
     def set_settings(self, config: TrainConfig | None = None, architecture: Architecture | None = None) -> None:
         """Change what the next start trains with; without ``architecture``, the network that ``config`` names."""
         self._set("settings", config=self.config if config is None else config, architecture=architecture)
+
+    def take_lesson(self, lesson: LessonLink) -> None:
+        """Show what a lesson is about; the training goes on."""
+        config, notes = fitted(lesson.config, self.data)
+        self.set_settings(config, lesson.layers)
+        self.set_problem("")
+        self.set_tab(TABS[lesson.tab])
+        self.set_cursor(lesson.step)
+        for note in notes:
+            self.notify(note)
+        if lesson.tasks:
+            self.tell("tasks", lesson.tasks)
+
+    def set_tasks(self, name: str) -> None:
+        """Note which task is looked at, for the lesson; "" where none is."""
+        self._set("tasks seen", tasks=name)
 
     def set_problem(self, sentence: str) -> None:
         """Say what is wrong with the network that is being edited; nothing starts until that is "" again."""

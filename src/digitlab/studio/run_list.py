@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +15,14 @@ from nicegui import app
 
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.evaluation.comparison import setting_text
+from digitlab.runs.label import LABEL, Label, read_label
 from digitlab.runs.listing import check_name, may_be_run, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
 
 # Their times and sizes say whether a line is still true.
-_TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT)
+_TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT, LABEL)
 #: What is said where nothing is kept.
 NO_RUNS = "This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs"
 # Columns of their own, so not among the changed settings.
@@ -44,6 +46,12 @@ class RunLine:
     has_model: bool
     has_weights: bool
     has_report: bool
+    label: Label
+
+    @property
+    def called(self) -> str:
+        """How it is called where runs are chosen."""
+        return self.label.of(self.name)
 
 
 class RunList:
@@ -125,11 +133,12 @@ def _line(path: Path) -> RunLine:
         has_model=has_model,
         has_weights=has_model or (info is not None and os.path.isfile(path / STATE)),
         has_report=os.path.isfile(path / REPORT),
+        label=read_label(path),
     )
 
 
-#: Where a report is found.
-REPORT_PATH = "/runs/{name}/report.html"
+#: Where a report is found, and that of a trainer with a key.
+REPORT_PATH, ROOM_REPORT_PATH = "/runs/{name}/report.html", "/rooms/{key}/{name}/report.html"
 
 # A report fetches and runs nothing. The file may be anybody's, so that is held here and not only in the file; the
 # sandbox takes it out of the page's origin, too.
@@ -146,13 +155,13 @@ _HEADERS = {
 _MOST_BYTES = 64 * 2**20
 
 
-def report_url(name: str) -> str:
-    """Return where the report of a run is found.
+def report_url(name: str, key: str = "") -> str:
+    """Return where the report of a run is found; ``key`` is that of the trainer that its folder belongs to.
 
     >>> report_url("2026-11-22_codelab-cnn_s0")
     '/runs/2026-11-22_codelab-cnn_s0/report.html'
     """
-    return REPORT_PATH.format(name=name)
+    return (ROOM_REPORT_PATH if key else REPORT_PATH).format(name=name, key=key)
 
 
 def read_report(folder: Path, name: str) -> bytes:
@@ -176,14 +185,28 @@ def read_report(folder: Path, name: str) -> bytes:
         raise RunError(f"The report of the run {name} cannot be read: {error.strerror or error}.") from None
 
 
-def add_report_route(folder: Path) -> None:
-    """Serve the reports of the runs in a folder; a second call, with whatever folder, replaces the first."""
-    app.routes[:] = [route for route in app.routes if getattr(route, "path", None) != REPORT_PATH]
+def add_report_route(folder: Path, folder_of: Callable[[str], Path | None] = lambda _: None) -> None:
+    """Serve the reports of the runs in a folder, and in those that a room's key leads to.
 
-    # Not a coroutine: reading runs in a thread.
+    A second call, with whatever folder, replaces the first.
+    """
+    paths = (REPORT_PATH, ROOM_REPORT_PATH)
+    app.routes[:] = [route for route in app.routes if getattr(route, "path", None) not in paths]
+
+    # Not coroutines: reading runs in a thread.
     @app.get(REPORT_PATH)
     def report(name: str) -> Response:
-        try:
-            return Response(read_report(folder, name), media_type="text/html", headers=_HEADERS)
-        except RunError as error:
-            return Response(f"{error}\n", status_code=404, media_type="text/plain", headers=_HEADERS)
+        return _answered(folder, name)
+
+    @app.get(ROOM_REPORT_PATH)
+    def report_of_room(key: str, name: str) -> Response:
+        return _answered(folder_of(key), name)
+
+
+def _answered(folder: Path | None, name: str) -> Response:
+    try:
+        if folder is None:
+            raise RunError("There is no such room any more. Reload the page.")
+        return Response(read_report(folder, name), media_type="text/html", headers=_HEADERS)
+    except RunError as error:
+        return Response(f"{error}\n", status_code=404, media_type="text/plain", headers=_HEADERS)

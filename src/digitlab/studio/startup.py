@@ -11,6 +11,7 @@ from pathlib import Path
 from digitlab.data.mnist import MnistData
 from digitlab.errors import DigitlabError
 from digitlab.studio.trainer import Trainer
+from digitlab.studio.turns import Turns
 from digitlab.text import percent
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted
@@ -30,11 +31,12 @@ class Opening:
 
     Everything heavy happens in threads; the rest, and all attributes, belong to the event loop. The first run waits
     some seconds for a page that ``expects_page``. ``failure`` is why it cannot go on, as a sentence; ``is_ready`` says
-    whether the kernels are compiled.
+    whether the kernels are compiled. All trainings of the process share the cores by ``turns``.
     """
 
     def __init__(self, out: Path, data: str | None = None, *, autostart: bool, expects_page: bool) -> None:
         self._data = data
+        self.turns = Turns()
         self._out, self._autostart, self._expects_page = out, autostart, expects_page
         self.trainer: Trainer | None = None
         self.failure = ""
@@ -94,7 +96,7 @@ class Opening:
             await asyncio.to_thread(self.trainer.close)
 
     def _made_trainer(self) -> Trainer:
-        return Trainer(MnistData.load(self._data), self._out, data_folder=self._data)
+        return Trainer(MnistData.load(self._data), self._out, data_folder=self._data, turns=self.turns)
 
     async def _start(self, trainer: Trainer) -> None:
         if self._expects_page:
@@ -138,16 +140,19 @@ async def announce(opening: Opening) -> None:
 
 
 async def _watch(trainer: Trainer) -> None:
-    generation, cursor, state, has_evaluation = 0, 0, "idle", False
+    began, cursor, state, has_evaluation = 0, 0, "idle", False
+    said: dict[int, EpochRecord] = {}
     while True:
-        if trainer.generation != generation:
-            generation, cursor, state, has_evaluation = trainer.generation, 0, "idle", False
+        if trainer.began != began:
+            began, cursor, state, has_evaluation, said = trainer.began, 0, "idle", False, {}
             if trainer.state != "idle":
                 name, n_epochs = trainer.architecture.name, trainer.config.epochs
                 say(f"Training {name}: {n_epochs} epochs, {trainer.n_steps:,} batches.")
         records, cursor = trainer.records_since(cursor)
         for record in records:
-            if isinstance(record, EpochRecord):
+            # Where a batch was undone, all are told once more.
+            if isinstance(record, EpochRecord) and said.get(record.epoch) != record:
+                said[record.epoch] = record
                 say(record.line(trainer.config.epochs))
         if trainer.state != state:
             state = trainer.state

@@ -55,6 +55,7 @@ class TaskPath:
         with ui.element("div").classes("task-place") as self._place:
             self._keeper = TaskKeeper()
         self._keeper.on("kept", self._take_kept)
+        page.on(self.open, "tasks")
         self._strip: ui.element | None = None
 
     # ---- for the rest of the page ----
@@ -135,6 +136,7 @@ class TaskPath:
                 self._reveal(self._card)
 
     def _keep(self) -> None:
+        self.page.set_tasks(self.progress.at if self.progress.view == "open" else "")
         if self._is_known:  # else what the browser knows would be lost
             self.page.send(self._keeper, "keep", self.progress.to_json())
 

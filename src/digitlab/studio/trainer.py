@@ -26,8 +26,10 @@ from digitlab.runs.history import Record
 from digitlab.runs.listing import new_run
 from digitlab.runs.run import Run
 from digitlab.studio.job import Job, Recording
+from digitlab.studio.turns import Turns
 from digitlab.training.config import TrainConfig
 from digitlab.training.material import fitted, network_for
+from digitlab.training.position import Position
 from digitlab.training.session import TrainingSession
 from digitlab.values import Evaluation
 
@@ -78,7 +80,9 @@ class Trainer:
     All methods may be called from any thread. They return at once, but for ``start``, ``resume_run``, ``repeat`` and
     ``reset``, which take some milliseconds, and ``close``. Nobody is called back: who wants to know asks
     ``records_since``, which costs next to nothing. Without ``out``, a folder of runs, nothing is written;
-    ``data_folder`` is where the data comes from if it is not the packaged one.
+    ``data_folder`` is where the data comes from if it is not the packaged one. Several trainers of a process share its
+    cores by the same ``turns``. ``key`` is in the addresses of its runs' reports, where it has one: nobody else is to
+    find them.
     """
 
     def __init__(
@@ -88,13 +92,16 @@ class Trainer:
         memory_budget_bytes: int = 256 * 2**20,
         *,
         data_folder: str | None = None,
+        turns: Turns | None = None,
+        key: str = "",
     ) -> None:
         config, changed = TrainConfig(data=data_folder), threading.Condition()
         self._changed = changed
         session = TrainingSession(config, data)
-        self._job = Job(session, session.config, Recording(memory_budget_bytes), changed)
+        self._turns = turns or Turns()
+        self._job = Job(session, session.config, Recording(memory_budget_bytes), changed, turns=self._turns)
         self._n_records_before = 0  # those of earlier trainings: cursors grow for as long as the process lives
-        self.data = data
+        self.data, self.key = data, key
         self._out, self._data_folder, self._budget_bytes = out, data_folder, memory_budget_bytes
         # Held while a session is opened, which takes too long for those who only look.
         self._beginning = threading.RLock()
@@ -134,8 +141,13 @@ class Trainer:
 
     @property
     def generation(self) -> int:
-        """Grows with every start and reset: what was drawn before is another training's."""
+        """Grows with every start, reset and undone batch: what was drawn before is another training's."""
         return self._job.generation
+
+    @property
+    def began(self) -> int:
+        """The generation that this training began with: grows with every start and reset."""
+        return self._job.began
 
     @property
     def config(self) -> TrainConfig:
@@ -183,6 +195,12 @@ class Trainer:
         return self._job.evaluation
 
     @property
+    def newest(self) -> Record | None:
+        """The record of the newest batch, or of the epoch that it ended."""
+        records = self._job.records
+        return records[-1] if records else None
+
+    @property
     def speed(self) -> float | None:
         """Batches a second, at most; None for full speed."""
         return self._job.speed
@@ -198,9 +216,21 @@ class Trainer:
         A cursor from an earlier training gives all records of this one.
         """
         with self._changed:
-            records, before = self._job.records, self._n_records_before
+            records, before = self._job.records, self._n_records_before + self._job.n_forgotten
             new = records[max(0, cursor - before) :]
             return new, before + len(records)
+
+    @property
+    def single_step(self) -> tuple[TrainingSession, Position] | None:
+        """The session, and where it stood before the last batch, if that was trained by ``step``; else None."""
+        with self._changed:
+            position = self._job.step_from
+            return None if position is None else (self._job.session, position)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether ``undo_step`` has something to take back."""
+        return self._job.can_undo
 
     def moment(self, step: int | None = None) -> Moment:
         """Return the network at the nearest recorded step at or before ``step``; the newest for None."""
@@ -219,7 +249,8 @@ class Trainer:
 
     def _next_job(self, session: TrainingSession, config: TrainConfig, owner: str = "") -> Job:
         recording, generation = Recording(self._budget_bytes), self.generation + 1
-        return Job(session, config, recording, self._changed, generation=generation, owner=owner, speed=self.speed)
+        changed, speed, turns = self._changed, self.speed, self._turns
+        return Job(session, config, recording, changed, generation=generation, owner=owner, speed=speed, turns=turns)
 
     def start(
         self,
@@ -269,7 +300,7 @@ class Trainer:
             self._begin(job, paused=paused)
 
     def _replace(self, job: Job) -> None:
-        self._n_records_before += len(self._job.records)
+        self._n_records_before += len(self._job.records) + self._job.n_forgotten
         self._job.stop()
         self._job = job
         self._changed.notify_all()
@@ -299,6 +330,16 @@ class Trainer:
         """Train one batch, and the validation after it if it ends an epoch; then pause."""
         with self._changed:
             self._job.limit(1)
+
+    def undo_step(self) -> None:
+        """Take back the batch that ``step`` trained last, in the run too, as if it had never been."""
+        with self._changed:
+            self._job.undo()
+
+    def try_rate(self, rate: float) -> None:
+        """Train that batch, taken back first, with another rate (its peak, where there is a schedule)."""
+        with self._changed:
+            self._job.try_rate(rate)
 
     def stop(self) -> None:
         """End at the next batch boundary; the run is kept, and can be gone on with."""

@@ -49,6 +49,7 @@ class Session(Protocol):
     finished: bool
     lock: RunLock | None
     has_state: bool
+    keeper: Keeper | None
 
     @property
     def runner(self) -> Runner | DeviceRunner: ...
@@ -73,8 +74,8 @@ def kept(session: Session, run: Run) -> Generator[Record, None, None]:
         session.lock = None
         stack.callback(lock.release)
         _begin(session, run, is_ours)
-        keeper = _Keeper(session, run)
-        stack.callback(keeper.history.close)
+        keeper = session.keeper = Keeper(session, run)
+        stack.callback(lambda: keeper.history.close())  # the one that it has then
         training = session.train()
         try:
             while True:
@@ -85,6 +86,7 @@ def kept(session: Session, run: Run) -> Generator[Record, None, None]:
                 yield record
         finally:
             training.close()
+            session.keeper = None
             with _interrupts_deferred():
                 keeper.end()
 
@@ -134,7 +136,7 @@ def _interrupts_deferred() -> Iterator[None]:
         usual(signal.SIGINT, caught[0])
 
 
-class _Keeper:
+class Keeper:
     """What is written when: the history always before the state that knows of it."""
 
     def __init__(self, session: Session, run: Run) -> None:
@@ -175,6 +177,12 @@ class _Keeper:
         """Save the state, unless the run has ended or stopped in the middle of a batch."""
         if self._is_between_batches and not self._has_ended:
             self._save_state()
+
+    def go_back(self) -> None:
+        """Forget what was written of batches that the session has taken back; the state first, which knows of fewer."""
+        self._save_state()
+        self.history.close()
+        self.history = self._run.open_history(self._session.progress.step + self._session.progress.epochs_done)
 
     def _note_steering(self, n_steps_before: int) -> None:
         """Write what counts from the present step on: before it, so that neither is there without the other."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,12 +31,16 @@ from digitlab.text import listed
 from digitlab.training.calibration import Calibration, calibrate
 from digitlab.training.config import TrainConfig, command_for
 from digitlab.training.finder_training import practice_steps
-from digitlab.training.keeping import BestWeights, kept, pack_state, unpack_state
+from digitlab.training.keeping import BestWeights, Keeper, kept, pack_state, unpack_state
 from digitlab.training.material import Material, Practice, class_names_for, fitted, gather_material, network_for
 from digitlab.values import EpochRecord, StepRecord
 
 # Half of what a history may hold; the other half is for where it was stopped and gone on with.
 _MOST_RATES = MOST_CHANGES // 2
+
+if TYPE_CHECKING:
+    from digitlab.engine.cpu.runner import CpuRunner
+    from digitlab.engine.xla.runner import XlaRunner
 
 
 class TrainingSession:
@@ -103,6 +107,8 @@ class TrainingSession:
         # Held from here on where the run is a new or a resumed one, so that nobody else begins with it meanwhile.
         self.lock: RunLock | None = None
         self.has_state = False
+        #: What writes the run's files while the records are iterated.
+        self.keeper: Keeper | None = None
         self.stops_at: tuple[int, int] | None = None
         if self.is_finder:
             self.model.maps_runner.start_training()
@@ -251,7 +257,7 @@ class TrainingSession:
     @property
     def learning_rate(self) -> float:
         """The rate of the next batch, or its peak where there is a schedule."""
-        return self._peak(self.progress.step)
+        return self._peak(self.progress.step, self.progress)
 
     def checked_rate(self, rate: float) -> float:
         """Return a learning rate that can be set now; ConfigError if it cannot."""
@@ -273,8 +279,8 @@ class TrainingSession:
         if checked != self.learning_rate:
             self.progress.rates = (*self.progress.rates, (self.progress.step, checked))
 
-    def _peak(self, step: int) -> float:
-        rate = self.progress.rate_set(step)
+    def _peak(self, step: int, progress: Progress) -> float:
+        rate = progress.rate_set(step)
         return self.config.learning_rate if rate is None else rate
 
     def describe(self) -> dict[str, Any]:
@@ -326,26 +332,35 @@ class TrainingSession:
                 return
 
     def _records(self) -> Iterator[StepRecord | EpochRecord]:
-        config = self.config
-
-        def rate(step: int) -> float:
-            return scheduled_rate(config.schedule, self._peak(step), step, self.n_steps)
-
         if isinstance(self.material, Practice):
-            return practice_steps(self.model.maps_runner, self.material, config, rate, self.progress)
+            rate = self._rates(self.progress)
+            return practice_steps(self.model.maps_runner, self.material, self.config, rate, self.progress)
+        return self.digit_records(self.material, self.model.runner, self.progress)
+
+    def _rates(self, progress: Progress) -> Callable[[int], float]:
+        def rate(step: int) -> float:
+            return scheduled_rate(self.config.schedule, self._peak(step, progress), step, self.n_steps)
+
+        return rate
+
+    def digit_records(
+        self, material: Material, runner: CpuRunner | XlaRunner, progress: Progress
+    ) -> Iterator[StepRecord | EpochRecord]:
+        """Train a runner as this session's is trained, from where ``progress`` and the runner are."""
+        config = self.config
         return steps(
-            self.model.runner,
-            self.material.training,
+            runner,
+            material.training,
             batch_size=config.batch_size,
             epochs=config.epochs,
             optimizer=config.build_optimizer(),
-            learning_rate=rate,
+            learning_rate=self._rates(progress),
             shuffle=config.shuffle,
             seed=config.seed,
             label_smoothing=config.label_smoothing,
-            validation=self.material.validation,
-            progress=self.progress,
-            of_epoch=self.material.of_epoch,
+            validation=material.validation,
+            progress=progress,
+            of_epoch=material.of_epoch,
         )
 
     def _compare(self, record: EpochRecord) -> None:

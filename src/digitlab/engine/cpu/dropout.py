@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numpy.typing import NDArray
 
 from digitlab.engine.cpu.blocks import KEYS
 from digitlab.engine.cpu.chance import mixed
@@ -98,3 +99,19 @@ def copy(op, memory):
     for y in range(op.in_height):
         for i in range(op.in_width * op.channels * LANES):
             memory[op.y + y * op.y_row + i] = memory[op.x + y * op.x_row + i]
+
+
+def factors(op: np.void, salt: int, n_images: int) -> NDArray[np.float64]:
+    """Return what ``drop`` multiplies every value of a batch by, 0 or the same for all: float64 (n_images, values)."""
+
+    def mixed_all(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+            bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
+        return bits
+
+    layer = mixed_all(np.array([(salt + int(op["salt"]) * 0x9E3779B9) % 2**32], np.uint32))
+    keys = mixed_all(layer ^ np.arange(n_images, dtype=np.uint32))
+    n_values = int(op["in_height"]) * int(op["in_width"]) * int(op["channels"])
+    hashes = mixed_all(keys[:, None] ^ np.arange(n_values, dtype=np.uint32))
+    keep = np.float32(1.0 / (1.0 - int(op["drop_below"]) / 2**32))
+    return np.where(hashes >= np.uint32(op["drop_below"]), np.float64(keep), 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from digitlab.engine.cpu import batch, single
 from digitlab.engine.cpu.blocks import WorkerMemory, aligned, scratch_room
 from digitlab.engine.cpu.compiled import seal_cache
-from digitlab.engine.cpu.program import build_program
+from digitlab.engine.cpu.program import DENSE, build_program
 from digitlab.engine.cpu.team import Team, new_board
 from digitlab.engine.cpu.threads import available_threads, share
 from digitlab.engine.cpu.tiles import LANES
@@ -31,9 +32,21 @@ _SMALL = 1_000
 _NO_ANSWERS = np.zeros((0, 0), np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class RunnerState:
+    """All that learning changes in a runner, copied: float32 (n,); ``older`` (2, n); and a count of batches."""
+
+    parameters: NDArray[np.float32]
+    first_moment: NDArray[np.float32]
+    second_moment: NDArray[np.float32]
+    older: NDArray[np.float32]
+    n_batches: int
+
+
 class Runner:
     """What runs a network: its weights, and those from before the last two batches.
 
+    ``n_threads`` may become 1 while it trains, and again what it was when training began: results are the same.
     ``is_finite``: whether all weights and moments were finite numbers after the last batch. ``batch_seconds``: how long
     it took, and ``compile_seconds`` how long compiling, both 0 where whoever calls can tell.
     """
@@ -89,6 +102,18 @@ class Runner:
         """Set all weights, in Keras' order and layout."""
         self.parameters = np.concatenate([np.ravel(w) for w in weights]).astype(np.float32)
 
+    def state(self) -> RunnerState:
+        """Return copies of all that learning changes, between two batches."""
+        moments = self.first_moment.copy(), self.second_moment.copy()
+        return RunnerState(self.parameters, *moments, self._older.copy(), self._n_batches)
+
+    def go_back(self, state: RunnerState) -> None:
+        """Learn on from a state, bit for bit as the runner did whose it was."""
+        self.parameters = state.parameters
+        self.first_moment[:], self.second_moment[:] = state.first_moment, state.second_moment
+        self._older[:] = state.older
+        self._n_batches, self.is_finite = state.n_batches, True
+
     def remember(self) -> None:
         """Make the present weights those that ``take_back`` finds where fewer batches were learned."""
         self._older[:] = self._params
@@ -116,7 +141,7 @@ class CpuRunner(Runner):
         self._multiply_adds = int((ops["n_weights"] * ops["height"] * ops["width"]).sum())
         self._flipped = aligned(max(1, self.program.n_flipped))
         self._training_memory: list[WorkerMemory] = []
-        self._team = Team(1)
+        self._team = self._alone = Team(1)
         self._prediction_memory: list[WorkerMemory] = []
         self._single_memory: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._make_room(0, 0)
@@ -183,7 +208,7 @@ class CpuRunner(Runner):
         def take_part(worker: int, patience: int, board: NDArray[np.int64]) -> None:
             self._take_part(worker, patience, board, images, memory[worker], self._order, self._counts, _NO_ANSWERS)
 
-        self._team.work(take_part, images)
+        (self._team if self.n_threads > 1 else self._alone).work(take_part, images)
         self.is_finite = not self._faults[:n_parts].any()
         return float(self._losses[:n_blocks].sum()) / n, int(self._corrects[:n_blocks].sum())
 
@@ -232,6 +257,32 @@ class CpuRunner(Runner):
         share(run_task, n_tasks, len(memory))
         self._prediction_memory += memory
         return out
+
+    def features(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the last dense layer reads, float32 (n, n_features), and the probabilities, (n, n_classes).
+
+        Without a dense layer it is the sums that the softmax reads. A block's values stand in memory until the next
+        block comes, so it is asked for block by block.
+        """
+        program, n = self.program, len(images)
+        dense = program.ops[program.ops["kind"] == DENSE]
+        sums = int(program.layout["logits"]), int(program.layout["n_classes"])
+        first, n_features = (int(dense[-1]["x"]), int(dense[-1]["channels"])) if len(dense) else sums
+        self._team.dismiss()
+        features = np.empty((n, n_features), np.float32)
+        out = np.empty((n, sums[1]), np.float32)
+        n_tasks = -(-n // LANES)
+        memory = [WorkerMemory(program.forward_memory, program.n_winners) for _ in range(min(self.n_threads, n_tasks))]
+
+        def run_task(worker: int, task: int) -> None:
+            own, begin, end = memory[worker], task * LANES, min(n, (task + 1) * LANES)
+            counts = np.array([end - begin, 1, 0, 0, 0, 0])
+            self._take_part(0, 0, new_board(), images, own, np.arange(begin, end), counts, out[begin:end])
+            block = own.values[first : first + n_features * LANES].reshape(n_features, LANES)
+            features[begin:end] = block.T[: end - begin]
+
+        share(run_task, n_tasks, len(memory))
+        return features, out
 
     def _images_in_task(self, n: int) -> int:
         least = -(-_WORTH_A_TASK // max(1, LANES * self._multiply_adds))

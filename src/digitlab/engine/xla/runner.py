@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.engine.cpu.program import build_program
+from digitlab.engine.cpu.runner import CpuRunner
 from digitlab.engine.images import Images
 from digitlab.engine.loop import Step
 from digitlab.engine.optimizers import OptimizerStep
@@ -209,6 +210,12 @@ class XlaRunner(DeviceRunner):
         for begin, given in waiting:
             out[begin : begin + size] = np.asarray(given)[: n - begin]
         return out
+
+    def features(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the last dense layer reads, and the probabilities, as the processor's engine answers them."""
+        own = CpuRunner(self.architecture)
+        own.parameters = self.parameters
+        return own.features(images)
 
 
 def _are_alike(one: Step, other: Step) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from digitlab.engine.cpu.runner import RunnerState
 from digitlab.engine.optimizers import ADAM_RULE
 from digitlab.engine.xla.devices import devices_of
 from digitlab.network.architecture import Architecture
@@ -139,6 +140,17 @@ class DeviceRunner:
     def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
         """Set all weights, in Keras' order and layout."""
         self.parameters = np.concatenate([np.ravel(one) for one in weights]).astype(np.float32)
+
+    def state(self) -> RunnerState:
+        """Return copies of all that learning changes, between two batches."""
+        weights = self.parameters
+        return RunnerState(weights, self.first_moment, self.second_moment, np.stack([weights] * 2), 0)
+
+    def go_back(self, state: RunnerState) -> None:
+        """Learn on from a state, as the runner did whose it was."""
+        self.parameters = state.parameters
+        self.set_moments(state.first_moment, state.second_moment)
+        self.is_finite = True
 
     def _weights_here(self) -> list[Any]:
         """The weights on this host's devices alone, for answers that the other hosts do not ask for."""

@@ -1,7 +1,9 @@
 // The inside of a network as one picture: every map of every layer, and the arithmetic behind any one number.
 // `showInside(root, data)` draws into an element. A page to hand out has every number in its data (inside_page.py); one
 // that follows a training gives the plan alone (inside_frames.py), `update`s it with frames, and gives `ask` a function
-// that sends the account of a unit to `take`. No library, no request.
+// that sends the account of a unit to `take`, `why` one that has what speaks for the answer `prove`n, and `like` one for
+// what a map `likes` best. Two of them stand beside each other by sides.js, which says where the parts go (`place`), is
+// told what somebody chooses (`chosen`), and lets one be drawn against the other (`against`). No library, no request.
 
 const NS = "http://www.w3.org/2000/svg";
 const SHOWN_TERMS = 12;
@@ -25,14 +27,14 @@ class Numbers {
   }
 }
 
-const bytesOf = (content) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+export const bytesOf = (content) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
 
-async function inflated(content) {
+export async function inflated(content) {
   const stream = new Blob([bytesOf(content)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Int8Array(await new Response(stream).arrayBuffer());
 }
 
-function made(kind, settings = {}, ...children) {
+export function made(kind, settings = {}, ...children) {
   const element = document.createElement(kind);
   for (const [name, value] of Object.entries(settings)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -44,7 +46,7 @@ function made(kind, settings = {}, ...children) {
 }
 
 // Colours: nothing is the ground, more is orange, less than nothing is blue: told apart by who sees no red or green too.
-function palette(root) {
+export function palette(root) {
   const style = getComputedStyle(root);
   const read = (name) => style.getPropertyValue(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16));
   return {ground: read("--map-ground"), more: read("--map-more"), less: read("--map-less"), mark: style.getPropertyValue("--mark")};
@@ -58,13 +60,31 @@ function shade(value, most, colours, into, at) {
 }
 
 /** Draw height x width numbers into a canvas of the same size; `value(y, x)` gives them. */
-function paint(canvas, height, width, value, most, colours) {
+export function paint(canvas, height, width, value, most, colours) {
   canvas.width = width;
   canvas.height = height;
   const image = new ImageData(width, height);
   for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++) shade(value(y, x), most, colours, image.data, 4 * (y * width + x));
   canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Draw them larger: what is less than 0 has a hole in the middle, to be told from what is more without any colour. */
+function paintLarge(canvas, height, width, value, most, colours) {
+  const small = document.createElement("canvas");
+  paint(small, height, width, value, most, colours);
+  const times = Math.max(1, Math.round(336 / Math.max(height, width)));
+  canvas.width = width * times;
+  canvas.height = height * times;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  if (times < 6) return;
+  const hole = Math.round(times / 3);
+  context.fillStyle = `rgb(${colours.ground})`;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      if (value(y, x) < -0.08 * most) context.fillRect(x * times + hole, y * times + hole, times - 2 * hole, times - 2 * hole);
 }
 
 /** Digits after the point so that the rounded terms add up to the rounded sum, and the digits of that sum. */
@@ -77,7 +97,7 @@ function enoughDigits(terms, sum) {
   return [9, 7];
 }
 
-const nice = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
+export const nice = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 
 /** A probability, without saying that something is certain or impossible that is not. */
 function inPercent(probability) {
@@ -173,7 +193,7 @@ function settle(old, fresh) {
   [...old.childNodes].forEach((child, at) => settle(child, others[at]));
 }
 
-export function showInside(root, data, {ask = null, why = null} = {}) {
+export function showInside(root, data, {ask = null, why = null, like = null, place = null, chosen = null, scaled = null} = {}) {
   // A network that wants one row of pixels gets it; the picture shows them as an image all the same.
   const side = Math.sqrt(data.shape[0]);
   const isRow = data.shape.length === 1;
@@ -182,7 +202,9 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
   // The unit that is chosen, of which map what it reads is shown, and its account, once that is known.
   const state = {column: 1, unit: null, read: null, account: null, oneScale: false, label: data.label, hasNumbers: false};
   const columns = [];
-  let proofs = [];
+  let [proofs, liked] = [[], null];
+  // The other side: its probabilities and, where it is the same network, its outputs; whether what differs is coloured.
+  let other = null;
 
   const picture = made("div", {className: "network", role: "group", "aria-label": "Every layer, from the image to the answer"});
   const lines = document.createElementNS(NS, "svg");
@@ -191,20 +213,32 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
   picture.append(lines);
   const panel = made("section", {className: "arithmetic", "aria-label": "The arithmetic behind one number"});
   const told = made("p", {className: "unseen", role: "status"});
-  const scale = made("label", {className: "choice"}, made("input", {type: "checkbox", onchange: (event) => {
+  const scale = made("label", {className: "choice"}, made("input", {type: "checkbox", role: "switch", onchange: (event) => {
     state.oneScale = event.target.checked;
     drawAll();
+    scaled?.(state.oneScale);
   }}), "One scale of colours for all layers");
-  const button = made("button", {type: "button", className: "ask", textContent: "Show what speaks for it", onclick: () => {
-    if (button.getAttribute("aria-disabled")) return;
-    button.setAttribute("aria-disabled", "true");
-    why();
-  }});
+  const asking = (words, act) => {
+    const button = made("button", {type: "button", className: "ask", textContent: words, onclick: () => {
+      if (button.getAttribute("aria-disabled")) return;
+      button.setAttribute("aria-disabled", "true");
+      act();
+    }});
+    return button;
+  };
+  const target = made("select", {"aria-label": "What it would become by the smallest change"}, made("option", {value: "", textContent: "the next likely"}),
+    ...data.class_names.map((name, label) => made("option", {value: label, textContent: name})));
+  const button = asking("Show what speaks for it", () => why(target.value === "" ? null : Number(target.value)));
+  const likeButton = asking("", () => like(state.account.layer, state.account.unit));
+  const favourite = made("div");
+  const likes = made("section", {className: "likes", "aria-label": "What it likes best", hidden: !like}, ...(like ? [likeButton] : []), favourite);
   const found = made("div");
   const heading = made("h2", {textContent: "Why this answer"});
-  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [button] : []), found);
+  const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [made("div", {className: "asks"}, button, made("label", {className: "choice"}, "and what would make it", target))] : []), found);
   root.classList.add("inside");
-  root.replaceChildren(made("div", {className: "legend"}, ...legend(), scale), picture, panel, evidence, told);
+  const parts = {legend: made("div", {className: "legend"}, ...legend(), scale), picture, panel, likes, evidence, told};
+  if (place) place(parts);
+  else root.replaceChildren(...Object.values(parts));
 
   places.forEach((layer, column) => picture.append(makeColumn(layer, column)));
   const scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -222,8 +256,8 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
   }
 
   return {
-    /** New numbers of the same network: a frame, and the image, bytes in base64, where it is another one. */
-    async update(frame, image) {
+    /** New numbers of the same network: a frame, and the image, bytes in base64; drawn, unless that comes later. */
+    async update(frame, image, isDrawn = true) {
       const content = await inflated(frame.content);
       const pixels = image ? new Numbers(places[0].shape, Float32Array.from(bytesOf(image), (value) => value / 255)) : places[0].outputs;
       const [outputs, most] = [[], [...frame.most]];
@@ -243,7 +277,7 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
       state.label = frame.label;
       take(pixels, outputs);
       account(frame.account);
-      drawAll();
+      if (isDrawn) drawAll();
     },
     /** The account of the unit that was asked for. */
     take(one) {
@@ -257,6 +291,32 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
       heading.textContent = words;
       told.textContent = words;
       prove(each);
+    },
+    /** What was found that a map likes best: an image with a title and a sentence; null where nothing was. */
+    likes(one) {
+      likeButton.removeAttribute("aria-disabled");
+      if (!one) return;
+      liked = {values: Numbers.unpacked(one.values), canvases: [made("canvas", {role: "img", "aria-label": one.title})]};
+      favourite.replaceChildren(figure(liked.canvases, one));
+      told.textContent = one.title;
+      drawProofs(palette(root));
+    },
+    /** The numbers that are shown, for the other side. */
+    numbers: () => state.hasNumbers && {shape: JSON.stringify(layers.map((layer) => [layer.kind, layer.shape])), names: data.class_names, outputs: layers.map((layer) => layer.outputs)},
+    /** Draw against the numbers of the other side; with `isDifference` what differs is coloured. */
+    against(numbers, isDifference) {
+      other = numbers && {...numbers, isSame: numbers.shape === this.numbers().shape, isDifference};
+      if (other && !other.isSame) other.isDifference = false;
+      drawAll();
+    },
+    /** Choose a number, as somebody did at the other side. */
+    choose(layer, unit, read) {
+      if (!ask) choose(layer + 1, unit, read, false);
+      else Object.assign(state, {column: layer + 1, unit, read});
+    },
+    oneScale(is) {
+      state.oneScale = scale.firstChild.checked = is;
+      drawAll();
     },
     redraw: drawAll,
     end() {
@@ -291,17 +351,21 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
 
   function proof(each) {
     each.canvases = [...(each.image ? [made("canvas", {role: "img", "aria-label": "The changed image"})] : []), made("canvas", {role: "img", "aria-label": each.title})];
-    return made("figure", {}, made("div", {className: "pair"}, ...each.canvases), made("figcaption", {}, made("b", {textContent: each.title}), made("span", {textContent: each.says})));
+    return figure(each.canvases, each);
+  }
+
+  function figure(canvases, {title, says}) {
+    return made("figure", {}, made("div", {className: "pair"}, ...canvases), made("figcaption", {}, made("b", {textContent: title}), made("span", {textContent: says})));
   }
 
   function legend() {
-    return [["less", "less than 0"], ["none", "0"], ["more", "more than 0"]].map(([name, words]) =>
+    return [["less", "less than 0, with a hole where there is room"], ["none", "0"], ["more", "more than 0"]].map(([name, words]) =>
       made("span", {className: `key ${name}`}, made("i"), words));
   }
 
   function firstUnit(layer) {
     const shape = layer.outputs.shape;
-    if (shape.length === 1) return [0];
+    if (shape.length === 1) return [layer.outputs.values.reduce((best, value, at, all) => (Math.abs(value) > Math.abs(all[best]) ? at : best), 0)];
     // Where the first map says most: a window over ink, and not one of the many in the dark.
     let best = [0, 0, 0];
     for (let y = 0; y < shape[0]; y++)
@@ -330,16 +394,16 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
     body.classList.toggle("many", n > 12);
     body.classList.toggle("crowd", n > 36);
     const size = shape.join(" × ");
-    entry.most = made("span");
+    [entry.most, entry.gap] = [made("span"), made("span")];
     return made("figure", {className: isLast ? "column answer-column" : "column"},
-      made("figcaption", {title: layer.says ?? ""}, made("b", {textContent: layer.name}), made("span", {textContent: column ? layer.kind : "pixels, 0 to 1"}), made("span", {textContent: size}), entry.most),
+      made("figcaption", {title: layer.says ?? ""}, made("b", {textContent: layer.name}), made("span", {textContent: column ? layer.kind : "pixels, 0 to 1"}), made("span", {textContent: size}), entry.most, entry.gap),
       body);
   }
 
   function answers(layer, column, entry) {
     return data.class_names.map((name, label) => {
       const button = made("button", {type: "button", className: "answer", onclick: () => choose(column, [label])},
-        made("b", {textContent: name}), made("span", {className: "track"}, made("i")), made("span"));
+        made("b", {textContent: name}), made("span", {className: "track"}, made("i")), made("span", {className: "gain"}), made("span", {className: "part"}));
       entry.canvases.push(button);
       return button;
     });
@@ -348,8 +412,13 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
   function drawAnswer(button, label, probability, isChosen) {
     const percent = inPercent(probability);
     button.querySelector("i").style.width = `${100 * probability}%`;
-    button.lastChild.textContent = percent;
-    button.setAttribute("aria-label", `${data.class_names[label]}, ${percent}: show the arithmetic`);
+    button.querySelector(".part").textContent = percent;
+    // Against the class of the same name, in points of percent; networks may tell different classes apart.
+    const there = other ? other.names.indexOf(data.class_names[label]) : -1;
+    const gain = there < 0 ? null : 100 * (probability - other.outputs.at(-1).at(there));
+    const words = gain === null ? "" : Math.abs(gain) < 0.05 ? "±0.0" : `${gain > 0 ? "+" : "−"}${Math.abs(gain).toFixed(1)}`;
+    button.querySelector(".gain").textContent = words;
+    button.setAttribute("aria-label", `${data.class_names[label]}, ${percent}${words && `, ${words} points against the other side`}: show the arithmetic`);
     button.setAttribute("aria-pressed", String(isChosen));
     button.classList.toggle("is-best", label === state.label);
   }
@@ -384,9 +453,10 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
     target.focus({preventScroll: true});
   }
 
-  function choose(column, unit, read = null) {
+  function choose(column, unit, read = null, isOwn = true) {
     if (column === 0) return;
     Object.assign(state, {column, unit, read});
+    if (isOwn) chosen?.(column - 1, unit, read);
     if (ask) ask(column - 1, unit, read);
     else {
       account(accountOf(layers, column - 1, unit, read, data.class_names.length));
@@ -394,19 +464,31 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
     }
   }
 
+  /** What differs from the other side, of a layer by its position. */
+  function difference(position) {
+    const [own, there] = [layers[position].outputs, other.outputs[position]];
+    return new Numbers(own.shape, Float32Array.from(own.values, (value, at) => value - there.values[at]));
+  }
+
   function drawAll() {
     if (!state.hasNumbers || !state.account) return;
     const colours = palette(root);
-    const widest = Math.max(...layers.map((layer) => layer.outputs.largest));
+    const gaps = other?.isSame ? layers.map((_, position) => difference(position)) : null;
+    const isGap = Boolean(gaps && other.isDifference);
+    // Both sides in the same colours, where they are the same network.
+    const largest = layers.map((layer, k) => (isGap ? gaps[k].largest : Math.max(layer.outputs.largest, gaps ? other.outputs[k].largest : 0)));
+    const widest = Math.max(...largest);
     // What was asked for last may be on its way: what is told belongs together all the same.
     const {account: told} = state;
     const [chosen, unit] = [told.layer + 1, told.unit];
     const last = unit[unit.length - 1];
     columns.forEach((entry, column) => {
       const {outputs} = entry.layer;
-      const most = state.oneScale && column ? widest : outputs.largest;
+      const most = !column ? outputs.largest : state.oneScale ? widest : largest[column - 1];
+      const {values} = isGap && column ? gaps[column - 1] : outputs;
       const [height, width] = entry.layer.shape;
       entry.most.textContent = column && column < columns.length - 1 ? `up to ${nice(outputs.largest, 2)}` : "";
+      entry.gap.textContent = gaps && column && column < columns.length - 1 ? `differs ≤ ${nice(gaps[column - 1].largest, 2)}` : "";
       entry.canvases.forEach((canvas, channel) => {
         if (canvas.tagName === "BUTTON") {
           drawAnswer(canvas, channel, outputs.at(channel), column === chosen && unit[0] === channel);
@@ -416,10 +498,10 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
         canvas.classList.toggle("is-chosen", isChosen);
         if (entry.isRow) {
           const wide = across(height);
-          paint(canvas, Math.ceil(height / wide), wide, (y, x) => (y * wide + x < height ? outputs.values[y * wide + x] : 0), most, colours);
+          paint(canvas, Math.ceil(height / wide), wide, (y, x) => (y * wide + x < height ? values[y * wide + x] : 0), most, colours);
           if (isChosen) mark(canvas, Math.floor(unit[0] / wide), unit[0] % wide, 1, 1, colours);
         } else {
-          const [values, deep] = [outputs.values, entry.layer.shape[2]];
+          const deep = entry.layer.shape[2];
           paint(canvas, height, width, (y, x) => values[(y * width + x) * deep + channel], most, colours);
           if (isChosen) mark(canvas, unit[0], unit[1], 1, 1, colours);
         }
@@ -433,9 +515,9 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
   }
 
   function drawProofs(colours) {
-    for (const {values, image: changed, canvases} of proofs) {
+    for (const {values, image: changed, canvases} of [...proofs, ...(liked ? [liked] : [])]) {
       const [height, width] = values.shape;
-      paint(canvases.at(-1), height, width, (y, x) => values.at(y, x, 0), values.largest, colours);
+      paintLarge(canvases.at(-1), height, width, (y, x) => values.at(y, x, 0), values.largest, colours);
       if (changed) paint(canvases[0], height, width, (y, x) => changed.at(y, x, 0), changed.largest, colours);
     }
   }
@@ -460,7 +542,7 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
   /** Lines from the maps that are read to the map that is made: orange where the filter adds, blue where it takes away. */
   function connect() {
     const {account: told} = state;
-    if (!told || !picture.clientWidth) return;
+    if (!told || !picture.clientWidth) return; // it is not shown
     const last = told.unit[told.unit.length - 1];
     const layer = places[told.layer + 1];
     const [from, target] = [columns[told.layer], columns[told.layer + 1]];
@@ -483,6 +565,10 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
       path.style.strokeWidth = `${Math.max(0.75, Math.min(4, 3 * Math.abs(weight)))}px`;
       paths.push(path);
     });
+    // By themselves they take no room: where the picture has become narrower, they must not keep it wide.
+    lines.setAttribute("width", 0);
+    lines.setAttribute("height", 0);
+    lines.replaceChildren();
     lines.setAttribute("width", picture.scrollWidth);
     lines.setAttribute("height", picture.scrollHeight);
     lines.replaceChildren(...paths);
@@ -505,6 +591,8 @@ export function showInside(root, data, {ask = null, why = null} = {}) {
     else panel.replaceChildren(...content);
     const select = panel.querySelector("select");
     if (select) select.value = told.read;
+    const what = unit.length === 3 ? `map ${unit[2]} of ${layer.name}` : layer === places.at(-1) ? data.class_names[unit[0]] : `number ${unit[0]} of ${layer.name}`;
+    likeButton.textContent = `What ${what} likes best`;
     // A screen reader is told of what somebody chose, and not of every batch.
     const words = `${layer.name}, ${where}`;
     if (state.told !== words || !ask) announce(`${words}: ${nice(output, 4)}`);

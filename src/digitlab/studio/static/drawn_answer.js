@@ -2,14 +2,15 @@
 import LabelKeys, { valueOf } from "/studio/label_keys.js";
 
 const NAMES = [..."0123456789", "No digit"];
-const BLANK = { serial: 0, text: "", says: "No digit here.", marks: [], probabilities: [...Array(10).fill(0), 1] };
+// Nothing is drawn yet, which is no answer.
+const BLANK = { serial: 0, text: "", says: "Draw a digit: it is answered while you draw.", marks: [], probabilities: Array(11).fill(0) };
 
 export default {
   components: { LabelKeys },
   props: { keeps: Boolean },
-  emits: ["correct"],
+  emits: ["correct", "inside"],
   data() {
-    return { answer: BLANK, chosen: null, told: "No digit here.", note: "", ms: null, names: NAMES };
+    return { answer: BLANK, chosen: null, told: "", note: "", ms: null, names: NAMES };
   },
   template: `
     <div class="drawn-answer">
@@ -24,12 +25,13 @@ export default {
         <li v-for="(p, k) in shown" :key="k" :class="{ 'is-best': k === best, 'is-none': k === 10 }">
           <span class="eleven-name num">{{ names[k] }}</span>
           <span class="eleven-track" aria-hidden="true"><i :style="{ transform: 'scaleX(' + p + ')' }"></i></span>
-          <span class="eleven-part num">{{ part(p) }}</span>
+          <span class="eleven-part num">{{ best < 0 ? "" : part(p) }}</span>
         </li>
       </ul>
       <div v-if="mark" class="correcting">
         <p class="muted">Wrong? Say what it is{{ keeps ? ", and it is kept to learn from" : "" }}.</p>
         <label-keys name="this mark" :kept="mark.isCorrected ? (mark.value ?? 10) : null" @choose="correct" />
+        <button type="button" class="command look-inside" @click="$emit('inside', { serial: answer.serial, box: mark.box })">Look inside</button>
         <p class="correcting-note" role="status">{{ note }}</p>
       </div>
       <p v-if="ms !== null" class="muted num drawn-ms">Answered in {{ Math.round(ms) }} ms</p>
@@ -48,7 +50,8 @@ export default {
       return this.mark?.probabilities ?? this.answer.probabilities;
     },
     best() {
-      return this.shown.indexOf(Math.max(...this.shown));
+      const most = Math.max(...this.shown);
+      return most > 0 ? this.shown.indexOf(most) : -1;
     },
   },
 

@@ -1,7 +1,7 @@
 // A page of digits cut from one picture: one stop for the Tab key, arrow keys move, Enter opens all probabilities.
 export default {
-  props: ["name", "names", "title", "announced", "items", "sprite", "page", "pages", "count", "size"],
-  emits: ["page"],
+  props: ["name", "names", "title", "announced", "items", "sprite", "page", "pages", "count", "size", "looks"],
+  emits: ["page", "inside"],
   data() {
     return { at: 0, open: null };
   },
@@ -42,6 +42,8 @@ export default {
               <td class="part"><span :style="{ width: 100 * answer.probabilities[k] + '%' }"></span></td>
               <td class="num">{{ part }}</td></tr></tbody>
           </table>
+          <button v-if="looks" type="button" class="command look-inside" :aria-label="'Look inside the network with image ' + item.index"
+            @click="$emit('inside', item.index)">Look inside</button>
         </li></template>
       </ul>
       <p v-else class="empty muted">{{ title ? "There is no such image." : "" }}</p>
@@ -66,7 +68,7 @@ export default {
       this.open = this.open === item.index ? null : item.index;
     },
     move(event) {
-      const buttons = [...this.$refs.grid.querySelectorAll("button")];
+      const buttons = [...this.$refs.grid.querySelectorAll("button[aria-expanded]")];
       const top = (i) => buttons[i].offsetTop;
       const row = buttons.filter((b) => b.offsetTop === top(0)).length;
       let to = this.at;

@@ -1,67 +1,63 @@
-// The network of a moment: the picture that is handed out as a page, too, and here gets new numbers while it learns.
+// The network of a moment, or two: the pictures that are handed out as a page, too, and here get new numbers while it learns.
 import { showInside } from "/studio/inside.js";
+import { showSides } from "/studio/sides.js";
 
 export default {
   template: `
     <div class="network-view">
-      <p class="network-words num">{{ words }}</p>
-      <p class="muted" v-show="isShown">Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
-      <div ref="inside"></div>
+      <p class="muted">Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
+      <div ref="sides"></div>
     </div>`,
-  emits: ["ready", "unit", "why"],
-
-  data() {
-    return { words: "", isShown: false };
-  },
+  emits: ["ready", "unit", "why", "like"],
 
   mounted() {
+    this.sides = showSides(this.$refs.sides, showInside, {
+      ask: (side, layer, unit, read) => this.$emit("unit", { side, layer, unit, read }),
+      why: (side, target) => this.$emit("why", { side, target }),
+      like: (side, layer, unit) => this.$emit("like", { side, layer, unit }),
+    });
     // What came while the browser's tab was in the background is drawn when it is looked at.
-    document.addEventListener("visibilitychange", (this.onSight = () => document.hidden || this.last?.()));
+    this.waiting = [null, null];
+    document.addEventListener("visibilitychange", (this.onSight = () => document.hidden || this.waiting.forEach((draw) => draw?.())));
     this.$emit("ready");
   },
   beforeUnmount() {
     document.removeEventListener("visibilitychange", this.onSight);
-    this.shown?.end();
+    this.sides.end();
   },
 
   methods: {
-    // ---- called by the server ----
+    // ---- called by the server, of a side ----
     // A plan where the network is another one; a frame of its numbers; the image, where that is another one.
-    async show(plan, frame, image, words) {
-      if (plan) {
-        this.shown?.end();
-        const root = document.createElement("div");
-        this.$refs.inside.replaceChildren(root);
-        this.shown = showInside(root, plan, {
-          ask: (layer, unit, read) => this.$emit("unit", { layer, unit, read }),
-          why: () => this.$emit("why"),
-        });
-        this.image = null;
-        this.isShown = true;
-      }
-      this.image = image ?? this.image;
-      this.last = async () => {
-        this.last = null;
-        this.words = words;
+    async show(side, plan, frame, image, words) {
+      if (plan) this.sides.put(side, plan, words);
+      // A picture that was not drawn yet keeps its image for the next frame.
+      this.images ??= [null, null];
+      this.images[side] = image ?? (plan ? null : this.images[side]);
+      this.waiting[side] = async () => {
+        this.waiting[side] = null;
         const began = performance.now();
-        await this.shown.update(frame, this.image);
+        await this.sides.update(side, frame, this.images[side], words);
         return performance.now() - began;
       };
-      return document.hidden ? 0 : this.last();
+      return document.hidden ? 0 : this.waiting[side]();
     },
-    take(account) {
-      this.shown?.take(account);
+    take(side, account) {
+      this.sides.of(side)?.take(account);
     },
-    prove(found, words) {
-      this.shown?.prove(found, words);
+    prove(side, found, words) {
+      this.sides.of(side)?.prove(found, words);
     },
-    // What stands there instead of a network that cannot be shown.
-    tell(sentence) {
-      this.shown?.end();
-      this.shown = this.last = null;
-      this.$refs.inside.replaceChildren();
-      this.words = sentence;
-      this.isShown = false;
+    likes(side, found) {
+      this.sides.of(side)?.likes(found);
+    },
+    tell(side, sentence) {
+      this.waiting[side] = null;
+      this.sides.tell(side, sentence);
+    },
+    drop(side) {
+      this.waiting[side] = null;
+      this.sides.drop(side);
     },
   },
 };

@@ -10,7 +10,7 @@ const same = (a, b) => String(a) === String(b);
 export default {
   components: { LabelKeys },
   props: { src: String, name: String, width: Number, height: Number, marks: Array, serial: Number, keeps: Boolean, isEdited: Boolean },
-  emits: ["correct", "edit"],
+  emits: ["correct", "edit", "inside"],
   data() {
     return { at: 0, chosen: null, zoom: 0, note: "", number: "", place: {}, mode: "", rect: null, isBusy: false };
   },
@@ -109,6 +109,7 @@ export default {
             <label>The whole number <input class="num" v-model="number" inputmode="numeric" pattern="[0-9 ]*" title="Digits only" maxlength="60" autocomplete="off" size="8"></label>
             <button type="submit" class="command" :aria-disabled="!canChange || null">Change</button>
           </form>
+          <button type="button" class="command look-inside" @click="$emit('inside', { serial, box: mark.box })">Look inside</button>
           <button v-if="mark.isCorrected" type="button" class="command take-back" @click="$emit('correct', { serial, box: mark.box, value: null })">As it was read</button>
         </div>
       </div>

@@ -1,11 +1,12 @@
-// A table sorted by the headings' buttons. Rows beyond the first hundred wait behind a button.
+// A table sorted by the headings' buttons. Rows beyond the first hundred wait behind a button. The roles are said, because
+// a stylesheet may lay out rows as blocks where there is little room, and browsers then forget that they are a table.
 const AT_FIRST = 100;
 
 export default {
   props: ["name", "columns", "rows", "by", "descending", "heading"],
   emits: ["act"],
   data() {
-    return { column: this.by ?? -1, down: this.descending, most: AT_FIRST };
+    return { column: this.by ?? -1, down: this.descending, most: AT_FIRST, draft: null };
   },
   computed: {
     sorted() {
@@ -27,23 +28,28 @@ export default {
   },
   template: `
     <div class="sortable" role="region" tabindex="0" :aria-label="name">
-      <table class="table">
-        <thead><tr>
-          <th v-for="(column, c) in columns" scope="col" :class="{ num: column.number }" :aria-sort="direction(c)">
+      <table class="table" role="table" :aria-label="name">
+        <thead role="rowgroup"><tr role="row">
+          <th v-for="(column, c) in columns" scope="col" role="columnheader" :class="{ num: column.number, 'is-plain': !column.sorts }" :aria-sort="direction(c)">
             <button v-if="column.sorts" type="button" @click="sort(c)">{{ column.title }}<span class="arrow" aria-hidden="true"></span></button>
             <span v-else :class="{ 'sr-only': column.hidden }">{{ column.title }}</span>
           </th>
         </tr></thead>
-        <tbody>
-          <tr v-for="row in shown" :key="row.key" :class="{ marked: row.marked }">
+        <tbody role="rowgroup">
+          <tr v-for="row in shown" :key="row.key" role="row" :class="{ marked: row.marked }">
             <template v-for="(cell, c) in row.cells"><component v-if="!isCovered(row, c)" :is="c === heading ? 'th' : 'td'"
-              :scope="c === heading ? 'row' : null" :colspan="cell.span ?? null" :class="[{ num: columns[c].number && !cell.span }, cell.look]">
-              <button v-if="cell.kind === 'button'" type="button" class="in-cell" :aria-label="cell.says"
-                @click="act(row, cell)">{{ cell.text }}</button>
-              <label v-else-if="cell.kind === 'check'" class="check"><input type="checkbox" :checked="cell.is_on" :aria-label="cell.says"
-                @change="act(row, cell)"><b class="run-letter" :class="{ second: cell.text === 'B' }" v-if="cell.text">{{ cell.text }}</b></label>
-              <a v-else-if="cell.kind === 'link'" :href="at(cell.href)" target="_blank" rel="noopener" :aria-label="cell.says">{{ cell.text }}</a>
-              <span v-else :title="cell.says || null">{{ cell.text }}</span>
+              :scope="c === heading ? 'row' : null" :role="c === heading ? 'rowheader' : 'cell'" :colspan="cell.span ?? null" :data-title="columns[c].hidden ? null : columns[c].title"
+              :class="[{ num: columns[c].number && !cell.span, 'is-empty': !cell.text && !cell.parts }, cell.look]">
+              <template v-for="part in cell.parts ?? [cell]">
+                <button v-if="part.kind === 'button'" type="button" :class="['in-cell', part !== cell && part.look]" :aria-label="part.says"
+                  @click="act(row, part)">{{ part.text }}</button>
+                <label v-else-if="part.kind === 'check'" class="check"><input type="checkbox" :checked="part.is_on" :disabled="part.is_off" :aria-label="part.says"
+                  @change="act(row, part)"><b class="run-letter" :data-letter="part.text" v-if="part.text">{{ part.text }}</b></label>
+                <a v-else-if="part.kind === 'link'" class="in-cell" :href="at(part.href)" target="_blank" rel="noopener" :aria-label="part.says">{{ part.text }}</a>
+                <input v-else-if="part.kind === 'line'" class="over" :value="typed(row, part)" v-bind="field(part)" @input="type(row, part, $event)" @change="save(row, part, $event)" @keydown="key(part, $event)" @blur="draft = null">
+                <textarea v-else-if="part.kind === 'lines'" class="over" rows="1" :value="typed(row, part)" v-bind="field(part)" @input="type(row, part, $event)" @change="save(row, part, $event)" @keydown="key(part, $event)" @blur="draft = null"></textarea>
+                <span v-else :class="part !== cell && part.look" :title="part.says || null">{{ part.text }}</span>
+              </template>
             </component></template>
           </tr>
         </tbody>
@@ -65,6 +71,26 @@ export default {
     },
     act(row, cell) {
       this.$emit("act", { row: row.key, action: cell.action });
+    },
+    field({ hint, most, says }) {
+      return { placeholder: hint, maxlength: most, "aria-label": says, autocomplete: "off", spellcheck: false };
+    },
+    // The table may be drawn anew while somebody types.
+    typed(row, cell) {
+      return this.draft?.key === row.key && this.draft.action === cell.action ? this.draft.text : cell.text;
+    },
+    type(row, cell, event) {
+      this.draft = { key: row.key, action: cell.action, text: event.target.value };
+    },
+    save(row, cell, event) {
+      if (event.target.value !== cell.text) this.$emit("act", { row: row.key, action: cell.action, text: event.target.value });
+    },
+    key(cell, event) {
+      if (event.key === "Escape") {
+        event.target.value = cell.text;
+        this.draft = null;
+        event.target.blur();
+      } else if (event.key === "Enter" && (cell.kind === "line" || event.ctrlKey || event.metaKey)) event.target.blur();
     },
     at(href) {
       return (window.path_prefix ?? "") + href;

@@ -1,4 +1,5 @@
-// What the page does by itself in the browser: the tab list's keys, the address bar, the words about a lost connection.
+// What the page does by itself in the browser: the tab list's keys, where a tab opens, the address bar, the words about a
+// lost connection.
 
 const popup = document.querySelector("#popup");
 if (popup) {
@@ -7,6 +8,17 @@ if (popup) {
   first.textContent = "The connection to digitlab is lost.";
   second.textContent = "If it was ended in the terminal, start it again there; this page comes back by itself.";
 }
+
+// Another tab is shown at its top, whoever chose it; and where what had the focus went away with the old one, the focus is
+// on the new one's name, from which Tab leads into it.
+new MutationObserver((changes) => {
+  const shown = changes.map((change) => change.target).find((one) => one.matches(".studio-panel:not([hidden])"));
+  if (!shown) return;
+  scrollTo(0, 0);
+  const focused = document.activeElement;
+  if (focused && focused !== document.body && focused.checkVisibility()) return;
+  document.getElementById(shown.getAttribute("aria-labelledby"))?.focus({ preventScroll: true });
+}).observe(document.body, { attributeFilter: ["hidden"], subtree: true });
 
 window.studio = {
   // Arrow keys, Home and End move along the tabs, as the ARIA pattern for tabs has it; only they move the focus.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,27 +12,20 @@ from nicegui import ui
 from digitlab.errors import InputError
 from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
+from digitlab.evaluation.overlay import RunCurves, curves_of
 from digitlab.explanation.facts import plural
+from digitlab.runs.history import Record
+from digitlab.runs.label import Label
 from digitlab.studio.page import Page
+from digitlab.studio.tabs.overlay_view import OverlayCharts
 from digitlab.studio.widgets.card import Exports, Rows, card
-from digitlab.studio.widgets.charts import Curve, LiveChart
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.digit_views import Answers, ImageList
 from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable, matrix_table
-from digitlab.svg import thinned
 from digitlab.text import percent
+from digitlab.values import EpochRecord
 
 _UNFINISHED = "; interrupted: these are the weights that were saved last, not those of the end of its curves"
-# More columns of points than a chart has pixels would not be seen.
-_COLUMNS = 1200
-
-#: Of every chart: what it draws, its card's title, its x axis, and the end of its y axis.
-CURVES = (
-    ("loss", "onBatchEnd: loss", "Batch", None),
-    ("val_loss", "onEpochEnd: val_loss", "Epoch", None),
-    ("val_accuracy", "onEpochEnd: val_acc", "Epoch", 1.0),
-)
-
 EVERYBODY, ONLY_A, ONLY_B, NOBODY = "all", "a", "b", "none"
 
 #: Who is right, as people choose it.
@@ -46,7 +39,6 @@ class ComparisonView:
         self._page = page
         self._drawn: Comparison | None = None
         self._selection, self._who = MISTAKES, EVERYBODY
-        self._charts: dict[str, LiveChart] = {}
         with ui.element("div").classes("comparison") as self._box:
             # Before any figure.
             self._unlike = ui.label().classes("unlike").props('role="status"')
@@ -56,9 +48,7 @@ class ComparisonView:
                     self._figures = [_RunFigures("A"), _RunFigures("B", "second")]
                     self._verdict = ui.label().classes("num").props('role="status"')
                 self._build_settings()
-            with ui.element("div").classes("grid-3"):
-                for curve in CURVES:
-                    self._build_chart(*curve)
+            self._curves = OverlayCharts(page)
             with ui.element("div").classes("wide-pair"):
                 self._build_matrix()
                 self._build_images()
@@ -75,25 +65,6 @@ class ComparisonView:
             columns = (Column("Setting"), Column("A", can_sort=False), Column("B", can_sort=False))
             self._settings = SortableTable("Settings that differ", columns)
             self._same = ui.label("Nothing: both runs have the same settings.").classes("muted")
-
-    def _build_chart(self, name: str, title: str, x_name: str, y_max: float | None) -> None:
-        def table() -> Rows:
-            return curve_table(self._found(), name, x_name.lower())
-
-        def look_at(x: int) -> None:
-            """Show both values at one x."""
-            if self._drawn is not None:
-                curves = {"A": curve_of(self._drawn.a, name), "B": curve_of(self._drawn.b, name)}
-                values = {letter: dict(zip(*curve, strict=True)).get(x) for letter, curve in curves.items()}
-                chart.set_cursor(x, {letter: value for letter, value in values.items() if value is not None})
-
-        exports = Exports(png=lambda: chart.png(), svg=lambda: chart.svg(), csv=table)
-        with card(title, help=x_name.lower(), exports=exports):
-            is_marked = x_name == "Epoch"
-            curves = [Curve("A", "--series-1", marked=is_marked), Curve("B", "--series-2", marked=is_marked)]
-            label = f"{name} of both runs over each {x_name.lower()}"
-            chart = LiveChart(self._page, label, curves, x_name=x_name, y_max=y_max)
-            self._charts[name] = chart.on_pick(look_at)
 
     def _build_matrix(self) -> None:
         def svg() -> str:
@@ -139,23 +110,20 @@ class ComparisonView:
         """Show nothing: fewer than two runs are chosen."""
         self._box.set_visibility(False)
 
-    async def show(self, comparison: Comparison) -> None:
-        """Show a comparison; what was chosen in the one before stays chosen."""
+    async def show(self, comparison: Comparison, labels: Mapping[str, Label]) -> None:
+        """Show a comparison of runs with labels, by name; what was chosen in the one before stays chosen."""
         self._drawn = comparison
         self._box.set_visibility(True)
         a, b = comparison.a, comparison.b
         for figures, run in zip(self._figures, (a, b), strict=True):
-            figures.show(run, len(self._page.data.test))
+            figures.show(run, labels[run.name], len(self._page.data.test))
         self._verdict.set_text(verdict(comparison))
         say(self._unlike, comparison.unlike)
         rows = settings_rows(comparison)
         self._settings.show(rows)
         self._settings.set_visibility(bool(rows))
         self._same.set_visibility(not rows)
-        for name, chart in self._charts.items():
-            of_a, of_b = curve_of(a, name), curve_of(b, name)
-            chart.restart(max([1.0, *of_a[0][-1:], *of_b[0][-1:]]))
-            chart.append({"A": _few(*of_a), "B": _few(*of_b)})
+        self._curves.show([_curves(run, labels[run.name]) for run in (a, b)])
         names = a.evaluation.class_names
         self._matrix.set_names(names)
         self._images.set_names(names)
@@ -206,10 +174,10 @@ class _RunFigures:
             self._accuracy = ui.label().classes("value second num")
             self._interval = ui.label().classes("muted num")
 
-    def show(self, run: ComparedRun, n_all: int) -> None:
+    def show(self, run: ComparedRun, label: Label, n_all: int) -> None:
         """Show a run, evaluated on some of ``n_all`` test images."""
         (low, high), n = run.evaluation.interval, run.evaluation.n_images
-        self._name.set_text(run.name)
+        self._name.set_text(label.of(run.name))
         self._accuracy.set_text(percent(run.evaluation.accuracy))
         which = f"of all {n:,} images" if n == n_all else f"of {n:,} of {n_all:,} images (the list tells that of all)"
         told = f"{percent(low)} to {percent(high)} {which}, {run.n_parameters:,} parameters"
@@ -226,28 +194,11 @@ def settings_rows(comparison: Comparison) -> Sequence[Row]:
     return rows
 
 
-def curve_of(run: ComparedRun, name: str) -> tuple[list[float], list[float]]:
-    """Return the x and y values of a run's curve; epochs without validation have no point."""
-    if name == "loss":
-        return [float(r.step) for r in run.steps], [r.loss for r in run.steps]
-    points = [(float(r.epoch), value) for r in run.epochs if (value := getattr(r, name)) is not None]
-    return [x for x, _ in points], [y for _, y in points]
-
-
-def curve_table(comparison: Comparison, name: str, x_name: str) -> Rows:
-    """Return both curves as a table with every point; empty where only the other run has one."""
-    curves = [dict(zip(*curve_of(run, name), strict=True)) for run in (comparison.a, comparison.b)]
-    xs = sorted({x for curve in curves for x in curve})
-    columns = (x_name, f"{name} of {comparison.a.name}", f"{name} of {comparison.b.name}")
-    return columns, [(int(x), *(curve.get(x) for curve in curves)) for x in xs]
-
-
-def _few(xs: list[float], ys: list[float]) -> tuple[list[float], list[float]]:
-    if len(xs) <= _COLUMNS:
-        return xs, ys
-    positions = np.asarray(xs) / xs[-1] * _COLUMNS
-    kept = thinned(positions, np.asarray(ys)).tolist()
-    return [xs[i] for i in kept], [ys[i] for i in kept]
+def _curves(run: ComparedRun, label: Label) -> RunCurves:
+    """Return a run's curves, its records in the order of a history: that of an epoch stands behind its last batch."""
+    history: list[Record] = [*run.steps, *run.epochs]
+    history.sort(key=lambda record: (record.step, isinstance(record, EpochRecord)))
+    return curves_of(run.name, history, label=label)
 
 
 def disagreeing(comparison: Comparison, selection: Selection, who: str = EVERYBODY) -> list[Disagreement]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from nicegui import ui
+from numpy.typing import NDArray
 
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
@@ -15,22 +17,27 @@ from digitlab.errors import InputError, RunError
 from digitlab.evaluation.comparison import TestAnswers, answer_test_images
 from digitlab.evaluation.confusion import MISTAKES, Selection, count_cells, matrix_svg
 from digitlab.evaluation.finish import is_own_data
-from digitlab.evaluation.report import reliability_chart
+from digitlab.evaluation.report import calibration_sentence, reliability_chart
 from digitlab.runs.run import MODEL
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import open_run, run_lines
+from digitlab.studio.tabs.network_image import LookedAt
+from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
+from digitlab.studio.tabs.threshold_card import ThresholdCard
 from digitlab.studio.trainer import Remembered, Trainer
 from digitlab.studio.widgets.card import Exports, Rows, card
-from digitlab.studio.widgets.controls import choose_test_images, tell
+from digitlab.studio.widgets.controls import choose_test_images, show_tab, tell
 from digitlab.studio.widgets.digit_views import Answers, ImageList
-from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table, matrix_table
+from digitlab.studio.widgets.tables import AccuracyView, ConfusionMatrix, class_table, figure, matrix_table
 from digitlab.svg import standalone_svg
 from digitlab.text import percent
 from digitlab.training.material import class_names_for
-from digitlab.values import Evaluation
+from digitlab.values import CLASS_NAMES, NOT_A_DIGIT, Evaluation
 
 _NAME = "Evaluation"
 _HERE = "The training here"
+# No run has such a name.
+_READER = "/reader"
 # Evaluations that are remembered.
 _MOST_EVALUATIONS = 32
 
@@ -54,26 +61,41 @@ class EvaluationTab:
 
     def _build(self) -> None:
         with ui.element("div").classes("toolbar"):
-            self._names = {"": _HERE}
+            self._names = {"": _HERE} | self._reader()
             self._model = ui.select(self._names, value="", label="Network", on_change=self._choose_model)
             self._model.classes("evaluated-run")
             choose_test_images(self._page)
             self._status = ui.label().classes("evaluated muted")
-        with ui.element("div").classes("wide-pair"):
+        with ui.element("div").classes("even-pair"):
             with card("Accuracy", help="accuracy", exports=Exports(csv=self._class_table, json=self._evaluation)):
                 self._accuracy = AccuracyView(partial(self._choose, reveal=True))
-            with card("Calibration", help="calibration", exports=self._calibration_exports()):
-                self._reliability = ui.html("", sanitize=False).classes("reliability")
-                self._calibration = ui.label().classes("muted num")
-        with ui.element("div").classes("wide-pair"):
             with card("Confusion Matrix", help="confusion_matrix", exports=self._matrix_exports()):
                 self._matrix = ConfusionMatrix(self._page.data.class_names, partial(self._choose, reveal=True))
-            with card("Images", help="mistakes", exports=Exports(csv=self._image_table)):
-                with ui.element("div").classes("toolbar"):
-                    ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
-                self._images = ImageList(self._page.data.class_names, label="Chosen images")
+        with card("Images", help="mistakes", exports=Exports(csv=self._image_table)):
+            with ui.element("div").classes("toolbar"):
+                ui.button("Worst mistakes", on_click=lambda: self._choose(MISTAKES)).props("outline")
+            names = self._page.data.class_names
+            self._images = ImageList(names, label="Chosen images", on_inside=self._look_inside)
+        with card("Calibration", help="calibration", exports=self._calibration_exports(), classes="calibration-card"):
+            self._reliability = ui.html("", sanitize=False).classes("reliability")
+            with ui.element("div").classes("calibration-says num"):
+                self._gap, _ = figure("expected calibration error", "first")
+                self._calibration = ui.label()
+        self._threshold = ThresholdCard(self._page, _NAME, self._look_inside)
 
     # ---- what somebody chose ----
+
+    def _look_inside(self, number: int) -> None:
+        page = self._page
+        if not 0 <= number < len(page.data.test):
+            return  # a browser may send anything
+        if page.run_name == _READER:
+            looked_at = page.own(LookedAt)
+            looked_at.use_network(SHIPPED)
+            looked_at.show_test(number)
+        else:
+            page.own(LookedAt).open_mistake(number, page.run_name)
+        show_tab(page, "Network")
 
     def _choose_model(self) -> None:
         self._page.evaluate_run(str(self._model.value or ""))
@@ -96,14 +118,20 @@ class EvaluationTab:
             if reveal and selection != MISTAKES:
                 self._images.reveal()
 
+    def _reader(self) -> dict[str, str]:
+        """Return the choice of the shipped reader's network, where it can answer."""
+        is_of_digits = self._page.data.class_names == CLASS_NAMES
+        return {_READER: readers_of(self._page.trainer).name(SHIPPED)} if is_of_digits else {}
+
     # ---- computing and drawing ----
 
     async def _offer(self) -> None:
         """Bring the choice of runs up to date."""
         page = self._page
         with page.telling_errors(self._fail):
-            names = [line.name for line in await asyncio.to_thread(run_lines, page.trainer) if line.has_model]
-            options = {"": _HERE} | {name: f"Run {name}" for name in [*names, page.run_name] if name}
+            lines = [line for line in await asyncio.to_thread(run_lines, page.trainer) if line.has_model]
+            chosen = {page.run_name: f"Run {page.run_name}"} if page.run_name else {}
+            options = {"": _HERE} | chosen | {line.name: f"Run {line.called}" for line in lines} | self._reader()
             if page.is_open and options != self._names:
                 self._names = options
                 self._model.set_options(options, value=page.run_name)
@@ -111,7 +139,9 @@ class EvaluationTab:
     async def _refresh(self) -> None:
         page = self._page
         with page.telling_errors(self._fail, "The evaluation failed: {}. Choose another network, or reload the page."):
-            if page.run_name:
+            if page.run_name == _READER:
+                evaluate = partial(evaluate_reader, page.trainer, page.data, page.n_images)
+            elif page.run_name:
                 evaluate = partial(evaluate_kept_run, page.trainer, page.data, page.run_name, page.n_images)
             else:
                 evaluate = partial(evaluate_training, page.trainer, page.data, page.cursor, page.n_images)
@@ -138,9 +168,11 @@ class EvaluationTab:
         self._matrix.show_counts(found.evaluation.confusion_matrix)
         calibration = found.evaluation.calibration
         self._reliability.set_content(reliability_chart(calibration))
-        self._calibration.set_text(f"Expected calibration error {percent(calibration.expected_calibration_error)}")
+        self._gap.set_text(percent(calibration.expected_calibration_error))
+        self._calibration.set_text(calibration_sentence(calibration))
         # Going on with a training changes the answers, not what somebody is looking at.
         await self._show_images(found, keep_page=True)
+        await self._threshold.show(found.answers)
 
     def _draw_accuracy(self, found: Evaluated) -> None:
         self._accuracy.draw(found.evaluation, self._selection, found.n_all, found.accuracy_on_all)
@@ -250,6 +282,26 @@ def evaluate_training(trainer: Trainer, data: MnistData, step: int | None, n_ima
     is_last = moment.step == trainer.step_done and not (trainer.config.best_weights or trainer.config.not_a_digit)
     on_all = whole.accuracy if whole is not None and is_last and moment.generation == trainer.generation else None
     return Evaluated(what, answers, len(data.test), on_all)
+
+
+def evaluate_reader(trainer: Trainer, data: MnistData, n_images: int | None) -> Evaluated:
+    """Evaluate the shipped reader's network of single digits, which may refuse, as it is asked when a photo is read."""
+    answers = trainer.own(_evaluations).get(
+        (_READER, n_images), lambda: answer_test_images(_ReaderNetwork(readers_of(trainer)), data, n_images)
+    )
+    return Evaluated('The shipped reader, which may answer "not a digit"', answers, len(data.test))
+
+
+class _ReaderNetwork:
+    """The reader's network as something that answers images."""
+
+    class_names: tuple[str, ...] = (*CLASS_NAMES, NOT_A_DIGIT)
+
+    def __init__(self, readers: Readers) -> None:
+        self._answers = readers.reader(SHIPPED).answers
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._answers.of_images(images)
 
 
 def evaluate_kept_run(trainer: Trainer, data: MnistData, name: str, n_images: int | None) -> Evaluated:

@@ -89,22 +89,22 @@ class ModelTab:
         self.rows: dict[int, LayerRow] = {}
         self.explanation = page.own(ExplanationDialog)
         exports = Exports(name="model-architecture", csv=self.table_rows, json=self.table_document)
-        with card("Model Architecture", help="network", exports=exports, classes="model-card"):
-            self.build_toolbar()
-            self.status = ui.label().classes("model-status num").props('role="status"')
-            with ui.element("div").classes("model-columns"):
-                with ui.element("div").classes("model-editor"):
-                    self.list = ui.element("ol").classes("layers").props('aria-label="Layers, from input to output"')
-                    with ui.element("div").classes("toolbar adding").props('role="group" aria-label="Add a layer"'):
-                        ui.label("Add").classes("muted")
-                        for kind in LAYERS:
-                            button = ui.button(kind, icon="add", on_click=lambda kind=kind: self.add(kind))
-                            button.props(f'outline dense aria-label="Add {kind}"')
-                with ui.element("div").classes("table-scroll"):
+        with ui.element("div").classes("model-columns"):
+            with card("Model Architecture", help="network", exports=exports, classes="model-card"):
+                self.build_toolbar()
+                self.status = ui.label().classes("model-status num").props('role="status"')
+                self.list = ui.element("ol").classes("layers").props('aria-label="Layers, from input to output"')
+                with ui.element("div").classes("toolbar adding").props('role="group" aria-label="Add a layer"'):
+                    ui.label("Add").classes("muted")
+                    for kind in LAYERS:
+                        button = ui.button(kind, icon="add", on_click=lambda kind=kind: self.add(kind))
+                        button.props(f'outline dense aria-label="Add {kind}"')
+            # What follows from the layers, beside them.
+            with ui.element("div").classes("model-side"):
+                with card("Summary", help="network"), ui.element("div").classes("table-scroll"):
                     self.table = ui.html("", sanitize=False)
-        with ui.element("div").classes("grid-2"):
-            self.cost = CostCard()
-            self.comparison = ComparisonCard(page, self.choose)
+                self.cost = CostCard()
+        self.comparison = ComparisonCard(page, self.choose)
         self.draw_rows()
         self.show(self.editor.check())
         page.on(self.follow, "settings")

@@ -28,7 +28,7 @@ from digitlab.reading.reading import Box, ReadingOptions
 from digitlab.reading.render import edited
 from digitlab.serving.bodies import Bodies
 from digitlab.serving.guard import RefusedError
-from digitlab.studio.page import Page
+from digitlab.studio.page import Page, n_pages
 from digitlab.studio.tabs.readers import SHIPPED, Readers, readers_of
 from digitlab.studio.tabs.sheet import (
     Sheet,
@@ -64,6 +64,8 @@ MOST_KNOWN = 8
 
 #: Photos and pages that a browser tab keeps at a time, each at most 12 MB in memory; the oldest go.
 MOST_SHEETS = 20
+# Of all browser tabs together, but two in each at least.
+_MOST_OF_ALL = 80
 
 #: What opens and reads photos; drawings are small, come from whoever sits there, and are read here.
 PROCESSES = Apart(min(available_threads(), 8))
@@ -126,9 +128,8 @@ class Desk:
     async def take_drawing(self, drawing: NDArray[np.uint8]) -> Sheet:
         """Read a drawing, uint8 (h, w), 0-255."""
         choice, options = self.choice, self.drawing_options
-        self.drawn = await _in(
-            _DRAWING_POOL, lambda: read_sheet(open_photo(drawing), self.readers.reader(choice), options)
-        )
+        drawn = await _in(_DRAWING_POOL, lambda: read_sheet(open_photo(drawing), self.readers.reader(choice), options))
+        self.drawn = self._as_sure_as_asked(drawn)
         self.is_about_drawing = True
         self.page.tell("drawing")
         return self.drawn
@@ -136,22 +137,22 @@ class Desk:
     async def take_file(self, name: str, content: bytes) -> str:
         """Read a photo or the pages of a document, and show the first; return a sentence if one is to be said."""
         choice, options = self.choice, self.options
-        source = _shown_name(name)
+        source, most = _shown_name(name), max(2, min(MOST_SHEETS, _MOST_OF_ALL // max(1, n_pages())))
 
         def read() -> list[Sheet]:
             # One more than is shown, to see whether there are more.
-            return read_file(content, source, self.readers.reader(choice), options, MOST_SHEETS + 1, PROCESSES)
+            return read_file(content, source, self.readers.reader(choice), options, most + 1, PROCESSES)
 
         found = await _in(_PHOTO_POOL, read)
-        has_more, found = len(found) > MOST_SHEETS, found[:MOST_SHEETS]
+        has_more, found = len(found) > most, [*map(self._as_sure_as_asked, found[:most])]
         sheets = [*self.sheets, *found]
-        self.sheets = sheets[-MOST_SHEETS:]
+        self.sheets = sheets[-most:]
         self.at = len(self.sheets) - len(found)
         self.is_about_drawing = False
         self.page.tell("photos")
         if has_more:
-            return f"The first {MOST_SHEETS} pages of {source} are read here; digitlab read at the terminal reads all."
-        return f"The newest {MOST_SHEETS} photos are kept here; older ones went." if len(sheets) > MOST_SHEETS else ""
+            return f"The first {most} pages of {source} are read here; digitlab read at the terminal reads all."
+        return f"The newest {most} photos are kept here; older ones went." if len(sheets) > most else ""
 
     # ---- what somebody chooses ----
 
@@ -168,6 +169,18 @@ class Desk:
             raise
         self.page.tell("reader")
 
+    def refuse_below(self, least: float) -> None:
+        """Refuse digits with less confidence in what is shown; nothing is read again for that.
+
+        The photos that are not shown follow with ``read_again``.
+        """
+        self.options = replace(self.options, min_confidence=least)
+        if self.drawn is not None:
+            self.drawn = self._as_sure_as_asked(self.drawn)
+        if self.sheets:
+            self.sheets[self.at] = self._as_sure_as_asked(self.sheets[self.at])
+        self.page.tell("corrected")
+
     async def read_again(self) -> None:
         """Read the drawing and the photo that is shown again, and after that the other photos."""
         # One after the other, so that what was asked for last is what is seen in the end.
@@ -176,10 +189,7 @@ class Desk:
             if drawn is None and shown is None:
                 await _in(_PHOTO_POOL, lambda: self.readers.reader(choice))
             if drawn is not None:
-                again = await self._again(drawn, self.drawing_options)
-                if self.drawn is drawn:  # unless somebody has drawn on
-                    self.drawn = again
-                    self.page.tell("drawing")
+                await self._renew(drawn, self.drawing_options, "drawing")
             if shown is not None:
                 await self._renew(shown)
         if len(self.sheets) > 1:
@@ -276,6 +286,7 @@ class Desk:
 
     def _put(self, sheet: Sheet, other: Sheet, event: str) -> None:
         """Put another sheet in a sheet's place, if it is still there."""
+        other = self._as_sure_as_asked(other)
         if self.drawn is sheet:
             self.drawn = other
             self.page.tell(event)
@@ -283,12 +294,16 @@ class Desk:
             self.sheets[self.sheets.index(sheet)] = other
             self.page.tell(event if other is self.shown else "corrected")
 
-    async def _renew(self, sheet: Sheet) -> None:
-        again = await self._again(sheet, self.options)
-        now = self.sheet(sheet.serial)
+    def _as_sure_as_asked(self, sheet: Sheet) -> Sheet:
+        """Return a sheet with the least confidence of now, which somebody may have moved while it was read."""
+        return sheet.with_options(replace(sheet.options, min_confidence=self.options.min_confidence))
+
+    async def _renew(self, sheet: Sheet, options: ReadingOptions | None = None, event: str = "photos") -> None:
+        again = await self._again(sheet, options or self.options)
+        now = self.sheet(sheet.serial)  # None where somebody has drawn on
         if again is not sheet and now is not None:
             # What somebody has said in the meantime holds.
-            self._put(now, replace(again, changes=now.changes), "photos")
+            self._put(now, replace(again, changes=now.changes), event)
 
     async def _read_others(self) -> None:
         with suppress(DigitlabError):  # which was told of the photo that is shown
@@ -300,8 +315,8 @@ class Desk:
 
         def read() -> Sheet:
             reader = self.readers.reader(choice)
-            if sheet.reader is reader and sheet.options == options:
-                return sheet
+            if sheet.reader is reader and replace(sheet.options, min_confidence=options.min_confidence) == options:
+                return sheet.with_options(options)
             apart = None if sheet is self.drawn else PROCESSES
             return read_sheet(sheet.photo, reader, options, original=sheet.original, before=sheet, apart=apart)
 

@@ -21,6 +21,7 @@ from digitlab.reading.reading import REASONS, Box, Number, ReadingOptions
 from digitlab.reading.render import EDITS
 from digitlab.reading.results_file import safe_cell
 from digitlab.reading.steps import Step
+from digitlab.studio.tabs.network_image import LookedAt
 from digitlab.studio.tabs.read_desk import PROCESSES, READ_PATH, Desk
 from digitlab.studio.tabs.sheet import Sheet, answer_of, image_file, overlay, steps_of_sheet
 from digitlab.studio.widgets.card import Exports, Rows, card
@@ -99,6 +100,19 @@ class _Correctable(Scripted):
 
         self.on_values("correct", correct)
 
+    def _open_inside(self, desk: Desk) -> None:
+        """Let a mark go into the network of the tab Network, where somebody wants that."""
+
+        def open_mark(sent: dict[str, Any]) -> None:
+            serial, box = sent.get("serial"), as_box(sent.get("box"))
+            sheet = desk.sheet(serial) if type(serial) is int else None
+            for mark in [] if sheet is None else sheet.marks:
+                if sheet is not None and mark.found.box == box:
+                    desk.page.own(LookedAt).open_mark(sheet, mark)
+                    return
+
+        self.on_values("inside", open_mark)
+
 
 class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
     """The answer to what is drawn; ``on_correct`` is told what somebody says of a mark.
@@ -106,10 +120,11 @@ class DrawnAnswer(_Correctable, component="../static/drawn_answer.js"):
     ``keeps`` says whether corrections are kept to learn from.
     """
 
-    def __init__(self, on_correct: Correct, *, keeps: bool) -> None:
+    def __init__(self, desk: Desk, on_correct: Correct, *, keeps: bool) -> None:
         super().__init__()
         self._props["keeps"] = keeps
         self._listen(on_correct)
+        self._open_inside(desk)
 
     def show(self, sheet: Sheet | None) -> None:
         """Show another answer to the same drawing, as where another network reads or somebody corrects it."""
@@ -125,12 +140,23 @@ class DrawPad(Scripted, component="../static/draw_pad.js"):
 
 
 class PhotoSource(Scripted, component="../static/photo_source.js"):
-    """Where photos come in; ``on_example`` shows an example instead."""
+    """Where photos come in; or an example, another one every time."""
 
-    def __init__(self, desk: Desk, on_example: Callable[[], Any]) -> None:
+    def __init__(self, desk: Desk) -> None:
         super().__init__()
+        self._desk, self._n_examples = desk, 0
         self._props.update({"url": f"{READ_PATH.format(key=desk.key)}/file", "accept": _ACCEPT})
-        self.on("example", on_example, [])
+        self.on("example", self._example, [])
+
+    async def _example(self) -> None:
+        desk = self._desk
+        seed, self._n_examples = self._n_examples, self._n_examples + 1
+
+        def example() -> bytes:
+            return image_file(compose_page(desk.page.data.test, seed=seed).pixels, "PNG")
+
+        with desk.page.telling_errors():
+            await desk.take_file("example.png", await asyncio.to_thread(example))
 
 
 class PhotoView(_Correctable, component="../static/photo_view.js"):
@@ -147,6 +173,7 @@ class PhotoView(_Correctable, component="../static/photo_view.js"):
         self._props.update({"src": "", "name": "", "width": 1, "height": 1, "marks": [], "serial": 0, "keeps": keeps})
         self._props["isEdited"] = False
         self._listen(on_correct)
+        self._open_inside(desk)
 
         def edit(sent: dict[str, Any]) -> Any:
             serial, kind, box = sent.get("serial"), sent.get("kind"), as_box(sent.get("box"))
@@ -178,9 +205,9 @@ class PhotoCard:
     """Photos and pages, one of them shown."""
 
     def __init__(self, desk: Desk, on_correct: Correct, *, keeps: bool) -> None:
-        self._desk, self._n_examples = desk, 0
+        self._desk = desk
         with card("Read a photo", help="own_photos", classes="photo-card"):
-            PhotoSource(desk, self._example)
+            PhotoSource(desk)
             with ui.element("div").classes("toolbar photo-bar") as self._bar:
                 self._choice = ui.select({}, label="Photo", on_change=self._choose).classes("field-photo")
                 ui.button("Put all away", on_click=desk.clear).props("outline")
@@ -215,16 +242,6 @@ class PhotoCard:
                 self.view.run_method("idle")
             if had_changes and desk.shown is not None and not desk.shown.changes:
                 desk.page.notify(_READ_ANEW)
-
-    async def _example(self) -> None:
-        desk = self._desk
-        seed, self._n_examples = self._n_examples, self._n_examples + 1
-
-        def example() -> bytes:
-            return image_file(compose_page(desk.page.data.test, seed=seed).pixels, "PNG")
-
-        with desk.page.telling_errors():
-            await desk.take_file("example.png", await asyncio.to_thread(example))
 
 
 class NumbersTable(_Correctable, component="../static/numbers_table.js"):

@@ -14,6 +14,7 @@ from nicegui import background_tasks, ui
 from numpy.typing import NDArray
 
 from digitlab.errors import DigitlabError, InputError
+from digitlab.evaluation.coverage import threshold_text
 from digitlab.explanation.facts import plural
 from digitlab.reading.change import Change
 from digitlab.reading.photo import Photo
@@ -22,12 +23,17 @@ from digitlab.studio.page import Page
 from digitlab.studio.tabs.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read_elements import DrawnAnswer, DrawPad, NumbersCard, PhotoCard, StepsView
 from digitlab.studio.tabs.readers import SHIPPED, TRAINED, corrections_of, learning_of
+from digitlab.studio.tabs.threshold_card import THRESHOLDS
 from digitlab.studio.tabs.training_controls import ProgressLine
 from digitlab.studio.widgets.card import card
-from digitlab.studio.widgets.controls import Command, Scripted, say
+from digitlab.studio.widgets.controls import Command, LiveSlider, Scripted, say
 from digitlab.studio.widgets.digit_views import side_by_side
+from digitlab.text import percent
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL, Correction
 from digitlab.training.fine_tuning import Figure, FineTuned
+
+#: Where the slider may stand: no digit is ever more than 99.9 % sure.
+LEAST_CONFIDENCES = THRESHOLDS[: THRESHOLDS.index(0.999) + 1]
 
 _NAME = "Read"
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -48,11 +54,13 @@ class ReadTab:
         self._build()
         self._offering = page.refreshing(_NAME, self._offer, gap_s=2.0)
         self._listing = page.refreshing(_NAME, self._kept.refresh, gap_s=0.3)
+        self._following = page.refreshing(_NAME, self._follow, gap_s=1.0)
         self._stepping = page.refreshing(_NAME, self._steps.refresh, gap_s=0.5)
         # While somebody draws, the answer comes first.
         page.on(self._stepping.ask, "drawing")
         page.on(lambda: self._stepping.ask(at_once=True), "photos")
         page.on(self._reader_chosen, "reader")
+        page.on(lambda: self._refused.set_text(refused_sentence(self.desk)), "drawing", "photos", "corrected")
         page.on(self._steps.retell, "corrected")
         page.on(self._opened, "tab")
         page.on(self._training_changed, "state", "generation")
@@ -66,11 +74,16 @@ class ReadTab:
             self._model = ui.select(self._names, value=desk.choice, label="Network", on_change=self._choose_reader)
             self._model.classes("evaluated-run")
             self._about = ui.label().classes("muted").props('role="status"')
+        with ui.element("div").classes("toolbar read-threshold"):
+            words = [f"{threshold_text(threshold)} sure" for threshold in LEAST_CONFIDENCES]
+            at = LEAST_CONFIDENCES.index(desk.options.min_confidence)
+            LiveSlider(self._page, "Answer from", self._refuse_below, max=len(words) - 1, value=at, words=words)
+            self._refused = ui.label().classes("muted num")
         with ui.element("div").classes("read-pair"):
             with card("Draw", help="own_digits", classes="draw-card"):
                 pad = ui.element("div")
             with card("Answer", help="not_a_digit", classes="answer-card"):
-                self._answer = DrawnAnswer(self._correct, keeps=keeps)
+                self._answer = DrawnAnswer(desk, self._correct, keeps=keeps)
             with pad:
                 DrawPad(desk, self._answer)
         with ui.element("div").classes("read-pair"):
@@ -103,6 +116,18 @@ class ReadTab:
 
     async def _switch(self, option: str, value: Any) -> None:
         await self._change(None, **{option: value})
+
+    def _refuse_below(self, at: int) -> None:
+        desk = self.desk
+        desk.refuse_below(LEAST_CONFIDENCES[at])
+        if desk.drawn is not None:
+            self._answer.show(desk.drawn)
+        self._stepping.ask()
+        self._following.ask()
+
+    async def _follow(self) -> None:
+        with self._page.telling_errors():
+            await self.desk.read_again()
 
     async def _change(self, choice: str | None, **options: Any) -> None:
         with self._page.telling_errors():
@@ -283,6 +308,20 @@ class CorrectionsCard:
         if tuned is not None:
             name = desk.readers.name(learning.choice) if learning.choice else ""
             self._result.set_content(_offered(tuned, name, reads=desk.choice == learning.choice))
+
+
+def refused_sentence(desk: Desk) -> str:
+    """Say how much is answered and refused of the photo that is shown, or of the drawing; empty without any."""
+    sheet = desk.drawn if desk.is_about_drawing or desk.shown is None else desk.shown
+    if sheet is None or not sheet.whole.digits:
+        return ""
+    n_all, n = len(sheet.whole.digits), len(sheet.found.digits)
+    where = "Your drawing" if sheet is desk.drawn else "This photo"
+    told = f"{where}: {n:,} of {plural(n_all, 'digit')} answered, {n_all - n:,} refused as too unsure."
+    if not sheet.changes or not n:
+        return f"{told} Correct what is wrong to see how many are right." if n else told
+    right = sheet.n_right
+    return f"{told} {right:,} of them are right ({percent(right / n)}), if all is that you did not correct."
 
 
 def _command(folder: str, n_digits: int) -> str:

@@ -28,6 +28,8 @@ SHIPPED, TRAINED = "shipped", "trained"
 _RUN = "run "
 _MOST_KEPT = 4
 _LOG = logging.getLogger(__name__)
+# Learning takes every core and much memory: those of other rooms wait.
+_LEARNING = threading.Lock()
 
 
 def of_run(name: str) -> str:
@@ -46,8 +48,8 @@ class Readers:
 
     def choices(self) -> dict[str, str]:
         """Return what there is to choose, with its name for people."""
-        of_runs = [of_run(line.name) for line in run_lines(self._trainer) if line.has_model]
-        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED, *of_runs)}
+        of_runs = {of_run(line.name): f"Run {line.called}" for line in run_lines(self._trainer) if line.has_model}
+        return {choice: self.name(choice) for choice in (SHIPPED, TRAINED)} | of_runs
 
     def name(self, choice: str, *, in_sentence: bool = False) -> str:
         """Return what people call a choice, at the beginning of a sentence or within."""
@@ -108,7 +110,7 @@ class _CancelledError(Exception):
 
 
 class Learning:
-    """One fine-tuning at a time in this process. Attributes may be read from any thread.
+    """One fine-tuning at a time; in a class, one at a time of all rooms. Attributes may be read from any thread.
 
     ``origin`` is the choice that the last one began with, ``tuned`` what came of it, and ``choice`` what it became:
     empty while it is not taken, since what reads worse is taken only by ``take``. ``fraction`` of it is done, and
@@ -163,9 +165,10 @@ class Learning:
         try:
             images, labels = corrections.arrays()
             start, data = self._readers.checkpoint(choice), self._trainer.data
-            self.tuned = fine_tune(
-                start, images, labels, data, self.options, photos=photos, apart=apart, on_step=self._note
-            )
+            with _LEARNING:
+                self.tuned = fine_tune(
+                    start, images, labels, data, self.options, photos=photos, apart=apart, on_step=self._note
+                )
             if not self.tuned.is_worse:
                 self.take()
         except _CancelledError:

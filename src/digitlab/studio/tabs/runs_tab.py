@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
@@ -11,31 +11,36 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError
 from digitlab.evaluation.comparison import compare
 from digitlab.evaluation.finish import evaluate_and_report
+from digitlab.evaluation.overlay import MOST_RUNS, read_curves
 from digitlab.exporting.export import ExportedFile, ExportReport, export_packed, formats_here
 from digitlab.network.formats.tfjs import QUANTIZATIONS
+from digitlab.runs.run import Run
+from digitlab.runs.trash import MOST_DELETED, delete_run, restore_run, what_is_lost
 from digitlab.studio.page import Page
-from digitlab.studio.run_list import NO_RUNS, RunLine, open_run, report_url, run_lines
+from digitlab.studio.run_list import NO_RUNS, RunLine, open_run, run_lines
 from digitlab.studio.tabs.comparison_view import ComparisonView
-from digitlab.studio.trainer import Trainer
-from digitlab.studio.widgets.card import Exports, Rows, card, dialog
+from digitlab.studio.tabs.overlay_view import LETTERS, OverlayView
+from digitlab.studio.tabs.run_table import RUN_COLUMNS, run_rows, run_table
+from digitlab.studio.widgets.card import Exports, card, dialog
 from digitlab.studio.widgets.controls import choose_test_images, tell
-from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
-from digitlab.text import percent
+from digitlab.studio.widgets.tables import SortableTable
+from digitlab.text import listed
 
 _NAME = "Runs"
 # How often the folder is looked at while the tab is seen: runs are made at the terminal, too.
 _LOOK_EVERY_S = 2.0
 # With so many runs chosen.
 _NEXT_STEPS = (
-    "Choose two runs in the list to compare them.",
+    f"Choose two runs in the list to compare them, or up to {MOST_RUNS} to lay their curves over each other.",
     "Choose one more run to compare with it.",
     "Comparing ...",
 )
+_TOO_MANY = f"At most {MOST_RUNS} runs can be told apart; take one away first."
 _NONE_YET = "There are no runs yet. Start a training in the Training tab; it is kept here."
 
 
 class RunsTab:
-    """The list, and below it the comparison of the two runs that are chosen in it."""
+    """The list, and below it the comparison of two runs that are chosen in it, or more of them over each other."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -43,15 +48,23 @@ class RunsTab:
         self._chosen: list[str] = []
         exports = Exports(name="runs", csv=lambda: run_table(self._lines))
         with card("Runs", help="runs", exports=exports):
-            self._table = SortableTable("Runs", RUN_COLUMNS, heading_column=1, on_action=self._act)
+            self._table = SortableTable("Runs", RUN_COLUMNS, heading_column=1, on_action=self._act, on_edit=self._edit)
+            self._table.classes("of-runs")
             self._none = ui.label()
             tell(self._none, "")
+            with ui.element("div").classes("toolbar") as self._deleted:
+                self._what_is_gone = ui.label().props('role="status"')
+                self._undo = ui.button("Undo", on_click=self._bring_back).props("outline dense")
+            self._deleted.set_visibility(False)
         with ui.element("div").classes("toolbar"):
             choose_test_images(page)
             self._swap = ui.button("Swap A and B", on_click=self._swap_runs).props("outline")
             self._status = ui.label().classes("evaluated").props('role="status"')
         self._comparison = ComparisonView(page)
+        self._overlay = OverlayView(page)
         self._exporting = ExportDialog(page)
+        self._deleting = DeleteDialog(page, self._delete)
+        self._gone: list[str] = []
         self._looking = page.refreshing(_NAME, self._look, gap_s=0.5)
         self._comparing = page.refreshing(_NAME, self._compare, gap_s=0.2)
         self._choice_changed()
@@ -88,9 +101,11 @@ class RunsTab:
         if action == "compare":
             if name in self._chosen:
                 self._chosen.remove(name)
+            elif len(self._chosen) == MOST_RUNS:
+                tell(self._status, _TOO_MANY, is_error=True)
+                return
             else:
-                # A third one takes the place of the one that was chosen last, so that A stays for several comparisons.
-                self._chosen = [*self._chosen[:1], name]
+                self._chosen.append(name)
             self._choice_changed()
             self._draw()
         elif action == "evaluate":
@@ -105,6 +120,45 @@ class RunsTab:
                 self._looking.ask(at_once=True)
         elif action == "export":
             self._exporting.open(name)
+        elif action == "delete":
+            with page.telling_errors():
+                run = open_run(page.trainer, name)
+                self._deleting.open(run, await asyncio.to_thread(what_is_lost, run))
+
+    # ---- naming, noting, deleting ----
+
+    async def _edit(self, name: str, what: str, text: str) -> None:
+        page = self._page
+        with page.telling_errors():
+            run = open_run(page.trainer, name)
+            await asyncio.to_thread(run.annotate, **{what: text})
+        # As it is kept now, or was before, where it could not be.
+        await self._look()
+
+    async def _delete(self, name: str) -> None:
+        page = self._page
+        with page.telling_errors():
+            await asyncio.to_thread(delete_run, open_run(page.trainer, name))
+            self._gone.append(name)
+            if page.run_name == name:
+                page.evaluate_run("")
+        self._tell_what_is_gone()
+        await self._look()
+
+    async def _bring_back(self) -> None:
+        page, name = self._page, self._gone[-1]
+        with page.telling_errors():
+            assert page.trainer.out is not None
+            await asyncio.to_thread(restore_run, name, page.trainer.out)
+        self._gone.pop()
+        self._tell_what_is_gone()
+        await self._look()
+
+    def _tell_what_is_gone(self) -> None:
+        name = self._gone[-1] if self._gone else ""
+        self._deleted.set_visibility(bool(name))
+        self._what_is_gone.set_text(f"{name} is deleted." if name else "")
+        self._undo.props(f'aria-label="Bring {name} back"')
 
     # ---- comparing ----
 
@@ -116,110 +170,68 @@ class RunsTab:
     def _choice_changed(self) -> None:
         n = len(self._chosen)
         self._swap.set_enabled(n == 2)
-        tell(self._status, _NEXT_STEPS[n])
-        if n == 2:
-            self._comparing.ask(at_once=True)
-        else:
+        tell(self._status, _NEXT_STEPS[min(n, 2)])
+        if n != 2:
             self._comparison.hide()
+        if n <= 2:
+            self._overlay.hide()
+        if n >= 2:
+            self._comparing.ask(at_once=True)
 
     async def _compare(self) -> None:
         chosen, page = tuple(self._chosen), self._page
-        if len(chosen) != 2:
+        if len(chosen) < 2:
             return
 
         def fail(sentence: str) -> None:
             self._comparison.hide()
+            self._overlay.hide()
             tell(self._status, sentence, is_error=True)
 
         with page.telling_errors(fail, "The comparison failed: {}. Choose two other runs, or reload the page."):
-            a, b = (open_run(page.trainer, name) for name in chosen)
-            comparison = await asyncio.to_thread(compare, a, b, page.data, page.n_images)
+            runs = [open_run(page.trainer, name) for name in chosen]
+            labels = {run.name: run.label for run in runs}
+            told = listed(
+                [f"{letter} is {labels[name].of(name)}" for letter, name in zip(LETTERS, chosen, strict=False)]
+            )
             # Somebody may have chosen otherwise meanwhile; that comparison is on its way.
-            if page.is_open and chosen == tuple(self._chosen):
-                await self._comparison.show(comparison)
-                tell(self._status, f"A is {chosen[0]}, B is {chosen[1]}.")
+            if len(runs) == 2:
+                comparison = await asyncio.to_thread(compare, runs[0], runs[1], page.data, page.n_images)
+                if page.is_open and chosen == tuple(self._chosen):
+                    await self._comparison.show(comparison, labels)
+                    tell(self._status, told.replace(" and ", ", ") + ".")
+            else:
+                curves = await asyncio.to_thread(lambda: [read_curves(run) for run in runs])
+                if page.is_open and chosen == tuple(self._chosen):
+                    self._overlay.show(curves)
+                    tell(self._status, told + ".")
 
 
-#: The table's columns.
-RUN_COLUMNS = (
-    Column("Compare", can_sort=False),
-    Column("Name"),
-    Column("Status"),
-    Column("val_acc", is_number=True),
-    Column("Test acc", is_number=True),
-    *(Column(action, can_sort=False, is_hidden=True) for action in ("Evaluate", "Report", "Export")),
-    Column("Began"),
-    Column("Network"),
-    Column("Seed", is_number=True),
-    Column("Epochs", is_number=True),
-    Column("Changed settings"),
-)
+class DeleteDialog:
+    """Says what is lost, and has a run deleted; Escape, and the button with the focus, leave everything as it is."""
 
-_FIELDS = (
-    "name", "began", "network", "changed_settings", "seed", "epochs_done", "epochs", "status", "val_accuracy",
-    "test_accuracy", "problem",
-)  # fmt: skip
+    def __init__(self, page: Page, delete: Callable[[str], Awaitable[None]]) -> None:
+        self._delete, self.name = delete, ""
+        with dialog("delete-dialog") as (self._dialog, self._title):
+            self._what = ui.label()
+            ui.label(
+                f"It goes into the trash. Undo, or digitlab runs restore, brings it back until {MOST_DELETED} more are "
+                "deleted."
+            ).classes("muted")
+            with ui.element("div").classes("toolbar"):
+                ui.button("Keep it", on_click=self._dialog.close).props("outline autofocus")
+                ui.button("Delete", on_click=self._deleted).props('color="negative"')
 
+    def open(self, run: Run, lost: str) -> None:
+        """Ask about a run that holds this."""
+        self.name = run.name
+        self._title.set_text(f"Delete {run.label.of(run.name)}?")
+        self._what.set_text(f"It holds: {lost}.")
+        self._dialog.open()
 
-def run_rows(lines: Sequence[RunLine], chosen: Sequence[str], trainer: Trainer) -> list[Row]:
-    """Return a row for every run; those that are chosen are marked A and B."""
-    here = trainer.run.name if trainer.run is not None and trainer.state in ("training", "paused") else ""
-    return [_row(line, chosen, trainer.state if line.name == here else "") for line in lines]
-
-
-def run_table(lines: Sequence[RunLine]) -> Rows:
-    """Return the runs as a table to be saved; None is what a damaged run does not tell."""
-    rows = []
-    for line in lines:
-        info = line.info.to_dict() if line.info is not None else {}
-        known = {"name": line.name, "began": line.began.isoformat(timespec="seconds"), "problem": line.problem}
-        known |= {"changed_settings": line.changed, "status": info.get("status", "damaged")}
-        rows.append([known.get(name, info.get(name)) for name in _FIELDS])
-    return _FIELDS, rows
-
-
-def _row(line: RunLine, chosen: Sequence[str], state: str) -> Row:
-    name, info = line.name, line.info
-    letter = "AB"[chosen.index(name)] if name in chosen else ""
-    began = Cell(f"{line.began:%Y-%m-%d %H:%M}", order=line.began.timestamp())
-    if info is None:
-        nothing = (Cell("", order=None),) * 4
-        # The sentence takes the place of both accuracies, the evaluation, the report and the export.
-        problem = Cell(line.problem, order=None, look="error long-text", span=5)
-        return Row(name, (Cell(""), Cell(name), Cell("damaged"), problem, *nothing, began, *nothing))
-    check = Cell(letter, kind="check", action="compare", says=f"Compare {name}", is_on=bool(letter))
-    cells = (
-        check if line.has_weights else Cell(""),
-        Cell(name),
-        Cell(state or info.status),
-        _accuracy(info.val_accuracy),
-        _accuracy(info.test_accuracy, info.problem),
-        _button("Evaluate", "evaluate", f"Evaluate {name}") if line.has_model else Cell(""),
-        _report(line),
-        _button("Export", "export", f"Export {name}") if line.has_model else Cell(""),
-        began,
-        Cell(info.network),
-        Cell(f"{info.seed}", order=info.seed),
-        Cell(f"{info.epochs_done}/{info.epochs}", order=info.epochs_done),
-        Cell(line.changed or "none", order=line.changed, look="long-text" if line.changed else "muted"),
-    )
-    return Row(name, cells, is_marked=bool(letter))
-
-
-def _button(text: str, action: str, says: str) -> Cell:
-    return Cell(text, kind="button", action=action, says=says)
-
-
-def _report(line: RunLine) -> Cell:
-    if line.has_report:
-        return Cell("Report", kind="link", href=report_url(line.name), says=f"Report of {line.name}, in a new tab")
-    return _button("Write report", "report", f"Write the report of {line.name}") if line.has_model else Cell("")
-
-
-def _accuracy(fraction: float | None, problem: str = "") -> Cell:
-    if problem:
-        return Cell("damaged", order=None, look="error", says=f"damaged: {problem}")
-    return Cell("", order=None) if fraction is None else Cell(percent(fraction), order=fraction)
+    async def _deleted(self) -> None:
+        self._dialog.close()
+        await self._delete(self.name)
 
 
 _TITLES = {

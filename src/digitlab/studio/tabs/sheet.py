@@ -16,19 +16,24 @@ from PIL import Image
 from digitlab.data.frame import frame_all
 from digitlab.reading.apart import Apart
 from digitlab.reading.change import Change, corrected
-from digitlab.reading.page import Way, read_page
+from digitlab.reading.page import Way, read_page, without_unsure
 from digitlab.reading.photo import Photo, open_pages
 from digitlab.reading.reader import Origin, Reader, reader_of
 from digitlab.reading.reading import REASONS, Box, Digit, Number, Reading, ReadingOptions, Refused
 from digitlab.reading.render import upright_pixels
 from digitlab.reading.steps import Step, steps_of
+from digitlab.reading.unsure import refuse_unsure
 from digitlab.text import percent
 from digitlab.training.corrections import NOT_A_DIGIT_LABEL
 from digitlab.training.fine_tuning import KnownPhoto
 
-#: The probabilities where there is no ink: of no digit, and surely none.
-_BLANK = (*[0.0] * 10, 1.0)
+#: The probabilities where nothing is drawn, which is no answer; and where what is drawn is surely no digit.
+_EMPTY, _NO_DIGIT = (0.0,) * 11, (*[0.0] * 10, 1.0)
+_NOT_BEGUN = "Draw a digit: it is answered while you draw."
+# Less is told as nothing.
+_LEAST_LIKE = 0.01
 _MOST_MARKS = 60  # of a drawing
+_PAPER = 255  # where there is no ink on it
 _QUALITY = 85
 _WIDEST_PX, _HIGHEST_PX = 480, 360  # of a step as it is shown
 _SERIALS = count(1)
@@ -77,35 +82,41 @@ class Mark:
             doubt = f", else {second.value}" if second is not None and second.probability >= 0.01 else ""
             return f"{read.value}, {percent(min(read.confidence, 1.0), 1)} sure{doubt}."
         assert isinstance(read, Refused)
-        best = "" if read.best is None else f" Most like {read.best.value}: {percent(read.best.probability, 1)}."
-        return f"Refused. {REASONS[read.reason]}{best}"
+        best = read.best
+        if best is None or best.probability < _LEAST_LIKE:
+            return f"Refused. {REASONS[read.reason]}"
+        return f"Refused. {REASONS[read.reason]} Most like {best.value}: {percent(best.probability, 1)}."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
     """What was read, and what it is.
 
-    ``photo`` was read: the ``original``, or what somebody has made of it. Of ``found``, what was read, ``seen`` are the
-    marks: all digits in reading order, then all that was refused. With ``changes``, what somebody says is otherwise,
-    they become ``reading`` and ``marks``. ``serial`` is that of no other sheet of this process: what a browser says may
-    be about an earlier reading.
+    ``photo`` was read: the ``original``, or what somebody has made of it. Of ``whole``, what was read with every digit,
+    however unsure, ``seen`` are the marks: all digits in reading order, then all that was refused. ``found`` is what is
+    sure enough for the options. With ``changes``, what somebody says is otherwise, it becomes ``reading`` and
+    ``marks``. ``serial`` is that of no other sheet of this process: what a browser says may be about an earlier one.
     """
 
     original: Photo
     photo: Photo
     reader: Reader
     options: ReadingOptions
-    found: Reading
+    whole: Reading
     seen: tuple[Mark, ...]
     changes: tuple[Change, ...] = ()
     serial: int = field(default_factory=lambda: next(_SERIALS))
+    found: Reading = field(init=False)
     reading: Reading = field(init=False)
     marks: tuple[Mark, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        reading = corrected(self.found, self.changes)
+        found = refuse_unsure(self.whole, self.options.min_confidence)
+        seen = self.seen if found == self.whole else tuple(_sure_marks(found, self.seen))
+        reading = corrected(found, self.changes)
+        object.__setattr__(self, "found", found)
         object.__setattr__(self, "reading", reading)
-        object.__setattr__(self, "marks", self.seen if reading == self.found else tuple(_marks(reading, self.seen)))
+        object.__setattr__(self, "marks", seen if reading == found else tuple(_marks(reading, seen)))
 
     @property
     def title(self) -> str:
@@ -116,6 +127,12 @@ class Sheet:
     def is_edited(self) -> bool:
         """Whether somebody has turned or cropped it, or left something out."""
         return self.photo is not self.original
+
+    @property
+    def n_right(self) -> int:
+        """Of the digits that were read, so many are right if all is that nobody has corrected."""
+        values = {mark.found.box: mark.value for mark in self.marks}
+        return sum(values.get(digit.box) == digit.value for digit in self.found.digits)
 
     def has(self, change: Change) -> bool:
         """Whether there is what a change is about."""
@@ -130,6 +147,10 @@ class Sheet:
         """Return the number that a mark stands in."""
         numbers = self.reading.numbers
         return next((number for number in numbers if any(digit is mark.found for digit in number.digits)), None)
+
+    def with_options(self, options: ReadingOptions) -> Sheet:
+        """Return the sheet as it is read with options that differ in the least confidence alone."""
+        return self if options == self.options else replace(self, options=options)
 
     def with_change(self, change: Change) -> tuple[Sheet, list[tuple[NDArray[np.uint8], int]]]:
         """Return the sheet with another change, and what can be learned from it: images with their labels, 0-10."""
@@ -192,7 +213,7 @@ def read_sheet(
 def steps_of_sheet(sheet: Sheet, apart: Apart | None = None) -> tuple[Step, ...]:
     """Return every step of the way to a sheet's reading, made where it was read; pictures are as large as shown."""
     asked = _asked(sheet.options, is_edited=sheet.is_edited)
-    about = sheet.serial, sheet.photo, asked, sheet.options, sheet.found
+    about = sheet.serial, sheet.photo, asked, sheet.options, sheet.whole
     if apart is None:
         return _steps(sheet.reader, *about)
     given = (sheet.reader.origin, *about)
@@ -232,12 +253,16 @@ def answer_of(sheet: Sheet | None) -> dict[str, Any]:
     """Return the answer to a drawing, as plain JSON types.
 
     ``text`` has the digits, numbers parted by spaces; ``says`` is a sentence; ``marks`` are digits and refused marks,
-    each with its eleven probabilities; and ``probabilities`` those to show while no mark is chosen.
+    each with its eleven probabilities; and ``probabilities`` those to show while no mark is chosen, all 0 on an empty
+    sheet.
     """
     marks = [] if sheet is None else [mark.to_page() for mark in sheet.marks[:_MOST_MARKS]]
     digits = [mark for mark in marks if mark["value"] is not None]
     text = "" if sheet is None else sheet.reading.text.replace("\n", " ")
-    if not marks:
+    is_empty = sheet is None or bool(sheet.photo.pixels.min() == _PAPER)
+    if is_empty:
+        says = _NOT_BEGUN
+    elif not marks:
         says = "No digit here."
     elif not digits:
         says = f"No digit here. {marks[0]['says']}"
@@ -249,7 +274,7 @@ def answer_of(sheet: Sheet | None) -> dict[str, Any]:
         if unsure:
             least = min(unsure, key=lambda mark: mark["probabilities"][mark["value"]])
             says = f"{says} The least sure is {least['says']}"
-    shown = (digits or marks or [{"probabilities": list(_BLANK)}])[-1]
+    shown = (digits or marks or [{"probabilities": list(_EMPTY if is_empty else _NO_DIGIT)}])[-1]
     serial = 0 if sheet is None else sheet.serial
     return {"serial": serial, "text": text, "says": says, "marks": marks, "probabilities": shown["probabilities"]}
 
@@ -284,6 +309,13 @@ def _marks(reading: Reading, seen: tuple[Mark, ...]) -> Iterator[Mark]:
             yield Mark(found, None, tuple(values), None)
 
 
+def _sure_marks(found: Reading, seen: tuple[Mark, ...]) -> Iterator[Mark]:
+    """What was seen, as a reading has it that refuses more."""
+    at = {mark.found.box: mark for mark in reversed(seen)}
+    every: tuple[Digit | Refused, ...] = (*found.digits, *found.refused)
+    return (replace(at[one.box], found=one, read=one) for one in every)
+
+
 def _touch(a: Box, b: Box) -> bool:
     """Whether the middle of one box is in the other."""
 
@@ -312,17 +344,19 @@ def _here(who: Reader | Origin) -> Reader:
 def _found(
     serial: int, photo: Photo, who: Reader | Origin, options: ReadingOptions
 ) -> tuple[Reading, tuple[Mark, ...]]:
-    reading, way = read_page(photo, options, _here(who).answers)
+    # With every digit: the least confidence is asked for afterwards, as often as somebody moves it.
+    reading, way = read_page(photo, replace(options, min_confidence=0.0), _here(who).answers)
     _WAYS.append((serial, way))
     return reading, _seen(reading, way, options)
 
 
 def _steps(
-    who: Reader | Origin, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, found: Reading
+    who: Reader | Origin, serial: int, photo: Photo, asked: ReadingOptions, options: ReadingOptions, whole: Reading
 ) -> tuple[Step, ...]:
     way = next((way for number, way in tuple(_WAYS) if number == serial), None)
     if way is None:
-        way = read_page(photo, asked, _here(who).answers)[1]
+        way = read_page(photo, replace(asked, min_confidence=0.0), _here(who).answers)[1]
+    found, way = without_unsure(whole, way, options.min_confidence)
     return tuple(replace(step, picture=_shown_size(step.picture)) for step in steps_of(photo, options, found, way))
 
 

@@ -105,6 +105,10 @@ class Commands:
         return act
 
 
+def _in_words(batches_per_s: float) -> str:
+    return f"{batches_per_s:g} batch{'es' * (batches_per_s != 1)}/s"
+
+
 class SpeedControl:
     """How many batches a second: a slider in equal ratios, and full speed. Built into the current container."""
 
@@ -113,7 +117,7 @@ class SpeedControl:
         at = _SPEED_AT_FIRST
         if speed is not None:
             at = min(range(len(_SPEEDS)), key=lambda i: abs(math.log(_SPEEDS[i] / speed)))
-        words = [f"{speed:g} batch{'es' * (speed != 1)}/s" for speed in _SPEEDS]
+        words = [_in_words(speed) for speed in _SPEEDS]
         with ui.element("div").classes("speed") as self._box:
             self.slider = LiveSlider(page, "Speed", self._slide, max=len(words) - 1, value=at, words=words)
             self.slider.mark("speed")
@@ -247,12 +251,16 @@ class TrainingProgress(ProgressLine, component="../static/progress_line.js"):
 
     def __init__(self, page: Page) -> None:
         super().__init__(page)
-        self.pace = Pace()
+        self.pace, self._speed = Pace(), page.trainer.speed
         page.on_records(self._on_records)
         page.on(self._on_generation, "generation")
         page.on(self._on_state, "state")
 
     def _on_records(self, records: Sequence[Any]) -> None:
+        if self._speed != self._page.trainer.speed:
+            # What was done at another speed tells nothing of this one.
+            self._speed = self._page.trainer.speed
+            self.pace.rest()
         self.pace.note([record for record in records if isinstance(record, StepRecord)], time.monotonic())
         self._show()
 
@@ -275,4 +283,5 @@ class TrainingProgress(ProgressLine, component="../static/progress_line.js"):
             left_s, images_per_s = self.pace.seconds_for(n_steps - step), self.pace.images_per_s
             parts += [] if left_s is None else [f"{duration(max(left_s, 0.1))} left"]
             parts += [] if images_per_s is None else [f"{images_per_s:,.0f} images/s"]
+            parts += [] if trainer.speed is None else [f"at most {_in_words(trainer.speed)}"]
         self.put(step / n_steps, " · ".join(parts))

@@ -18,7 +18,9 @@ from digitlab.engine.sequential import Sequential
 from digitlab.errors import DigitlabError, NetworkError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.studio.page import Page
+from digitlab.studio.tabs.ghost import Ghost
 from digitlab.studio.tabs.settings_form import SettingsForm
+from digitlab.studio.tabs.step_view import StepView
 from digitlab.studio.tabs.training_controls import Commands, SpeedControl, TimeTravel, TrainingProgress
 from digitlab.studio.trainer import Moment
 from digitlab.studio.widgets.card import Exports, Rows, card
@@ -48,9 +50,11 @@ def build_training_tab(page: Page) -> None:
             commands.build_reason()
             TrainingProgress(page)
             TimeTravel(page)
+        StepView(page)
         with card("Settings", help="optimizer", classes="training-settings"):
             form.build()
         with ui.element("div").classes("training-charts"):
+            page.own(Ghost).build()
             TrainingCharts(page, "onBatchEnd", StepRecord, "step", lambda: page.trainer.n_steps)
             TrainingCharts(page, "onEpochEnd", EpochRecord, "epoch", lambda: page.trainer.config.epochs)
         with ui.element("div").classes("training-views"):
@@ -69,18 +73,28 @@ class TrainingCharts:
         exports = Exports(png=self._png, svg=self._svg, csv=self._rows)
         name = "Batch" if x == "step" else "Epoch"
         with card(title, help=name.lower(), exports=exports), ui.element("div").classes("chart-pair"):
-            self.loss = self._chart(name, f"Loss of every {name.lower()}", "loss", "val_loss")
-            self.accuracy = self._chart(name, f"Accuracy of every {name.lower()}", "acc", "val_acc", y_max=1.0)
+            self.loss = self._chart(name, "Loss (nats)", f"Loss of every {name.lower()}", "loss", "val_loss")
+            self.accuracy = self._chart(
+                name, "Accuracy", f"Accuracy of every {name.lower()}", "acc", "val_acc", y_max=1.0
+            )
         page.on_records(self.append)
         page.on(self.restart, "generation")
         page.on(self.look_at, "cursor")
+        page.own(Ghost).on_change(self._draw_behind)
         if page.cursor is not None:
             self.look_at()
 
-    def _chart(self, x_name: str, label: str, name: str, val_name: str, y_max: float | None = None) -> LiveChart:
+    def _chart(
+        self, x_name: str, y_name: str, label: str, name: str, val_name: str, y_max: float | None = None
+    ) -> LiveChart:
         curves = [Curve(name), Curve(val_name, "--series-2", marked=True)]
-        chart = LiveChart(self._page, label, curves, x_name=x_name, x_max=self._x_max(), y_max=y_max)
+        chart = LiveChart(self._page, label, curves, x_name=x_name, y_name=y_name, x_max=self._x_max(), y_max=y_max)
         return chart.on_pick(self._pick)
+
+    def _draw_behind(self) -> None:
+        ghost, of_epochs = self._page.own(Ghost), self._x == "epoch"
+        ghost.behind(self.loss, {"loss": "loss", "val_loss": "val_loss"}, of_epochs=of_epochs)
+        ghost.behind(self.accuracy, {"accuracy": "acc", "val_accuracy": "val_acc"}, of_epochs=of_epochs)
 
     def restart(self) -> None:
         """Begin anew, for another training."""

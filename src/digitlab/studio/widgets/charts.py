@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import nicegui.elements.echart  # noqa: F401  (makes ECharts known to the page)
+import numpy as np
 from nicegui import ui
 from PIL import Image
 
 from digitlab.errors import InputError, StorageError
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.controls import Scripted
+from digitlab.svg import thinned
 
 #: New points by the curve's name: the x values and the y values.
 Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -28,6 +31,8 @@ Points = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 # Digits after which nobody could see a difference, and which keep the messages short.
 _DIGITS = 6
 _PICTURE_TIMEOUT_S = 10.0
+# More columns of points than a chart has pixels would not be seen.
+_COLUMNS = 1200
 # Where the y axis ends before there is data. Somewhat above ln 10 = 2.303, the loss of guessing among ten classes: most
 # trainings begin there, and the axis stays as it is.
 _Y_FIRST = 2.5
@@ -48,17 +53,38 @@ return await (async (svg, scale) => {
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of a chart: its name, a CSS variable, and whether it is dashed with a mark at every point."""
+    """One curve of a chart: its name, a CSS variable, its line and its marks.
+
+    ``marked`` is for few points: dashed, with a dot at each, where ``dash`` (pixels drawn and left out, in turns) and
+    ``symbol`` (a key of the script's ``SHAPES``) do not say otherwise. ``title`` is what people read, by default the
+    name.
+    """
 
     name: str
     color: str = "--series-1"
     marked: bool = False
+    title: str = ""
+    dash: tuple[int, ...] = ()
+    symbol: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the script draws it with."""
+        dash = list(self.dash) or ([4, 4] if self.marked and not self.symbol else [])
+        symbol = self.symbol or ("circle" if self.marked else "")
+        return {
+            "name": self.name,
+            "title": self.title or self.name,
+            "color": self.color,
+            "dash": dash,
+            "symbol": symbol,
+        }
 
 
 class LiveChart(Scripted, component="../static/live_chart.js"):
     """A chart that grows; ``label`` is for screen readers, and the first curve carries the cursor.
 
-    The x axis goes from 0 to ``x_max``, the y axis to ``y_max`` or where the data is.
+    The x axis goes from 0 to ``x_max``, the y axis to ``y_max`` or where the data is. A ``y_max`` of 1 is that of
+    fractions, which are read as percentages. Whoever looks along it, by hand or by the arrow keys, reads the values.
     """
 
     def __init__(
@@ -68,30 +94,34 @@ class LiveChart(Scripted, component="../static/live_chart.js"):
         curves: Sequence[Curve],
         *,
         x_name: str,
+        y_name: str,
         x_max: float = 1,
         y_max: float | None = None,
     ) -> None:
         super().__init__()
         self._page, self._curves = page, tuple(curves)
         self.n_points = dict.fromkeys((curve.name for curve in curves), 0)
-        self._props |= {"label": label, "x-name": x_name, "y-name": "Value", "x-max": x_max, "y-first": _Y_FIRST}
+        self._props |= {"label": label, "x-name": x_name, "y-name": y_name, "x-max": x_max, "y-first": _Y_FIRST}
+        self._props["is-fraction"] = y_max == 1.0
         if y_max is not None:
             self._props["y-max"] = y_max
-        self._props["series"] = [
-            {"name": curve.name, "color": curve.color, "kind": "marked" if curve.marked else "plain"}
-            for curve in curves
-        ]
+        self._props["series"] = [curve.to_dict() for curve in curves]
 
     def append(self, points: Points) -> None:
         """Add points to the curves; what was there before is not sent again."""
         if not any(len(xs) for xs, _ in points.values()):
             return
-        columns = []
-        for curve in self._curves:
-            xs, ys = points.get(curve.name, ((), ()))
-            self.n_points[curve.name] += len(xs)
-            columns.append([list(xs), [float(f"{y:.{_DIGITS}g}") for y in ys]])
-        self._page.send(self, "append", columns)
+        for name in self.n_points:
+            self.n_points[name] += len(points.get(name, ((), ()))[0])
+        self._page.send(self, "append", self._columns(points))
+
+    def show_behind(self, name: str, points: Points) -> None:
+        """Let another run's curves stand pale behind those of the same names, instead of what stood there; or none."""
+        self._page.send(self, "setBehind", name, self._columns(points))
+
+    def _columns(self, points: Points) -> list[list[list[float | None]]]:
+        found = (points.get(curve.name, ((), ())) for curve in self._curves)
+        return [[list(xs), [_shortened(y) for y in ys]] for xs, ys in found]
 
     def restart(self, x_max: float) -> None:
         """Remove all points and the cursor, and let the x axis end elsewhere."""
@@ -119,6 +149,19 @@ class LiveChart(Scripted, component="../static/live_chart.js"):
         if not isinstance(picture, str):
             raise StorageError("The browser gave no picture of the chart; reload the page and try again.")
         return picture
+
+
+def _shortened(y: float) -> float | None:
+    """Return a value with few digits; None, which JSON has, for what is no number."""
+    return float(f"{y:.{_DIGITS}g}") if math.isfinite(y) else None
+
+
+def few_points(xs: Sequence[float], ys: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """Return a curve, x not falling, with no more points than could be seen; no peak is lost."""
+    if len(xs) <= _COLUMNS:
+        return xs, ys
+    kept = thinned(np.asarray(xs) / xs[-1] * _COLUMNS, np.asarray(ys)).tolist()
+    return [xs[i] for i in kept], [ys[i] for i in kept]
 
 
 async def png_of_svg(svg: str, *, scale: int = 2) -> bytes:

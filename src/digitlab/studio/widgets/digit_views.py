@@ -19,7 +19,7 @@ from digitlab.studio.widgets.controls import Scripted
 from digitlab.svg import png_data_uri
 from digitlab.text import percent
 
-#: Images on a page: divisible by 2, 3, 4, 6, 8 and 12, so that rows of most widths are full.
+#: Images on a page, usually: divisible by 2, 3, 4, 6, 8 and 12, so that rows of most widths are full.
 PAGE_SIZE = 24
 
 
@@ -110,18 +110,31 @@ class Answers:
 
 
 class ImageList(Scripted, component="../static/image_list.js"):
-    """A paged grid of digits, exactly those that somebody asked for; each opens to all its probabilities."""
+    """A paged grid of digits, exactly those that somebody asked for; each opens to all its probabilities.
 
-    def __init__(self, names: Sequence[str], *, label: str = "Images") -> None:
+    ``on_inside`` is told the number of the image with which somebody wants to look inside the network.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        label: str = "Images",
+        page_size: int = PAGE_SIZE,
+        on_inside: Callable[[int], Any] | None = None,
+    ) -> None:
         super().__init__()
-        self._names = tuple(names)
+        self._names, self._page_size = tuple(names), page_size
         self.page_number = 0
         self._title, self._n_images, self._n_asked = "", 0, 0
         # Gives the items of a page and its sprite.
         self._page_of: Callable[[int], tuple[list[dict[str, Any]], str]] = lambda _: ([], "")
-        self._props.update({"name": label, "names": list(names), "size": PAGE_SIZE})
+        self._props.update({"name": label, "names": list(names), "size": page_size})
         self._props.update({"title": "", "announced": "", "items": [], "sprite": "", "page": 0, "pages": 0, "count": 0})
+        self._props["looks"] = on_inside is not None
         self.on_number("page", self._draw)
+        if on_inside is not None:
+            self.on_number("inside", on_inside)
 
     @property
     def title(self) -> str:
@@ -163,7 +176,7 @@ class ImageList(Scripted, component="../static/image_list.js"):
         self._title, self._n_images = title, len(indices)
 
         def page_of(page: int) -> tuple[list[dict[str, Any]], str]:
-            seen = indices[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+            seen = indices[page * self._page_size : (page + 1) * self._page_size]
             return image_items(seen, labels, answers, self._names, numbers), side_by_side(images[seen])
 
         self._page_of = page_of
@@ -171,7 +184,7 @@ class ImageList(Scripted, component="../static/image_list.js"):
 
     async def _draw(self, page: int) -> None:
         title, count = self._title, self._n_images
-        n_pages = -(-count // PAGE_SIZE)
+        n_pages = -(-count // self._page_size)
         page = min(max(page, 0), max(n_pages - 1, 0))
         self._n_asked += 1
         asked = self._n_asked

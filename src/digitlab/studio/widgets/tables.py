@@ -73,26 +73,41 @@ class Cell:
     """What stands in a cell.
 
     The column is sorted by ``order``, by the text where it is left out, and None is always last. Of the kinds,
-    ``button`` and ``check`` report ``action`` when used, and ``link`` opens ``href`` in a new tab. A screen reader
-    ``says`` something else than the text, ``is_on`` is about a check, ``look`` is a class of the stylesheet, and
-    ``span`` how many columns it takes; the cells in the others follow nevertheless, and are not seen.
+    ``button`` and ``check`` report ``action`` when used, and ``link`` opens ``href`` in a new tab; ``line`` and
+    ``lines`` are text that can be typed over, of at most so many characters (``most``), and report it with the
+    ``action``. A screen reader ``says`` something else than the text. A check ``is_on`` or not, and ``is_off`` if it
+    cannot be used. ``look`` is a class of the stylesheet, ``hint`` stands where there is no text yet, and ``span`` is
+    how many columns it takes; the cells in the others follow nevertheless, and are not seen. A cell of ``parts`` holds
+    other cells.
     """
 
     text: str
     order: float | str | None = ""
-    kind: Literal["text", "button", "check", "link"] = "text"
+    kind: Literal["text", "button", "check", "link", "line", "lines"] = "text"
     action: str = ""
     href: str = ""
     says: str = ""
     is_on: bool = False
+    is_off: bool = False
     look: str = ""
     span: int = 1
+    hint: str = ""
+    most: int = 0
+    parts: tuple[Cell, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the browser needs, without what has its default."""
         given = {"text": self.text, "order": self.text.casefold() if self.order == "" else self.order}
-        defaults = {"kind": "text", "action": "", "href": "", "says": "", "is_on": False, "look": "", "span": 1}
-        return given | {name: value for name, usual in defaults.items() if (value := getattr(self, name)) != usual}
+        told = given | {name: value for name, usual in _USUAL.items() if (value := getattr(self, name)) != usual}
+        return told | ({"parts": [part.to_dict() for part in self.parts]} if self.parts else {})
+
+
+_USUAL = {
+    "kind": "text", "action": "", "href": "", "says": "", "is_on": False, "is_off": False, "look": "", "span": 1,
+    "hint": "", "most": 0,
+}  # fmt: skip
+# Of what is typed so much is taken, as its length tells that it is too much.
+_TYPED_AT_MOST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,7 @@ class SortableTable(Scripted, component="../static/sortable_table.js"):
         *,
         heading_column: int = 0,
         on_action: Callable[[str, str], Any] | None = None,
+        on_edit: Callable[[str, str, str], Any] | None = None,
     ) -> None:
         super().__init__()
         self.rows: tuple[Row, ...] = ()
@@ -125,8 +141,16 @@ class SortableTable(Scripted, component="../static/sortable_table.js"):
         def act(sent: dict[str, Any]) -> Any:
             key, action = str(sent.get("row")), str(sent.get("action"))
             # Only what the table offers: the browser may send anything.
-            offered = any(row.key == key and cell.action == action for row in self.rows for cell in row.cells)
-            return on_action(key, action) if action and offered and on_action is not None else None
+            cells = (part for row in self.rows if row.key == key for cell in row.cells for part in (cell, *cell.parts))
+            offered = next((cell for cell in cells if action and cell.action == action), None)
+            if offered is None:
+                return None
+            if offered.kind in ("line", "lines"):
+                text = sent.get("text")
+                if on_edit is None or not isinstance(text, str):
+                    return None
+                return on_edit(key, action, text[: _TYPED_AT_MOST * offered.most])
+            return on_action(key, action) if on_action is not None else None
 
         self.on_values("act", act)
 
@@ -197,7 +221,7 @@ def matrix_table(names: Sequence[str], matrix: Matrix) -> Rows:
 #: The codelab's three columns, and what they leave open.
 CLASS_COLUMNS = (
     Column("Class"),
-    *(Column(t, is_number=True) for t in ("Accuracy", "# Samples", "95 % interval", "Precision", "Recall", "F1")),
+    *(Column(t, is_number=True) for t in ("Accuracy", "# Samples", "95 % interval", "Precision", "F1")),
 )
 
 
@@ -207,13 +231,14 @@ class AccuracyView:
     def __init__(self, on_choose: Callable[[Selection], Any]) -> None:
         self._which = ui.label().classes("muted num")
         with ui.element("div").classes("key-figures"):
-            self._accuracy, self._interval = _figure("", "first")
-            self._loss, _ = _figure("loss, in nats", "second")
-            self._mistakes, self._mistakes_of = _figure("mistakes", "second")
+            self._accuracy, self._interval = figure("", "first")
+            self._loss, _ = figure("loss, in nats", "second")
+            self._mistakes, self._mistakes_of = figure("mistakes", "second")
         self._table = SortableTable(
             "Accuracy of each class", CLASS_COLUMNS, on_action=lambda row, _: on_choose(Selection(label=int(row)))
         )
         self._table.classes("of-classes")
+        ui.label("The accuracy of a class is its recall.").classes("muted")
 
     def draw(self, evaluation: Evaluation, chosen: Selection, n_all: int, accuracy_on_all: float | None = None) -> None:
         """Show an evaluation, and of which of ``n_all`` test images; the row of a chosen class is marked."""
@@ -244,13 +269,14 @@ def class_rows(evaluation: Evaluation, chosen: Selection) -> Sequence[Row]:
     rows = []
     for r in evaluation.per_class:
         low, high = r.interval
+        # Of a class without images nothing is known.
+        accuracy, interval = (percent(r.accuracy, 1), f"{100 * low:.1f} to {100 * high:.1f} %") if r.n_images else "––"
         cells = (
             Cell(r.name, order=r.label, kind="button", action="choose", says=f"{r.name}: show its images"),
-            Cell(percent(r.accuracy, 1), order=r.accuracy),
+            Cell(accuracy, order=r.accuracy if r.n_images else None),
             Cell(f"{r.n_images:,}", order=r.n_images),
-            Cell(f"{100 * low:.1f} to {100 * high:.1f} %", order=low),
+            Cell(interval, order=low if r.n_images else None),
             Cell(percent(r.precision, 1), order=r.precision),
-            Cell(percent(r.recall, 1), order=r.recall),
             Cell(f"{r.f1:.3f}", order=r.f1),
         )
         rows.append(Row(str(r.label), cells, is_marked=chosen == Selection(label=r.label)))
@@ -265,6 +291,7 @@ def class_table(evaluation: Evaluation) -> Rows:
     ]
 
 
-def _figure(unit: str, rank: str) -> tuple[ui.label, ui.label]:
+def figure(unit: str, rank: str) -> tuple[ui.label, ui.label]:
+    """Build a figure into the current container: the label of its value, and that of its unit below."""
     with ui.element("div").classes("key-figure"):
         return ui.label().classes(f"value {rank}"), ui.label(unit).classes("unit")
