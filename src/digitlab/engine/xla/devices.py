@@ -140,8 +140,8 @@ def join_hosts(hosts: str, process: str | None = None) -> bool:
         if not is_told or not 0 < int(port) < 2**16:
             raise ConfigError(
                 f"--hosts {hosts!r:.100} --process {process!r:.40} does not say who is who. Start every process "
-                "with the same --hosts COORDINATOR:PORT, and with --process 0/2 and --process 1/2, for two; or --hosts auto "
-                "under Slurm, Open MPI or Kubernetes."
+                "with the same --hosts COORDINATOR:PORT, and with --process 0/2 and --process 1/2, for two; or --hosts "
+                "auto under Slurm, Open MPI or Kubernetes."
             )
         given = {"coordinator_address": hosts, "process_id": int(index), "num_processes": int(n)}
     elif process is not None:
