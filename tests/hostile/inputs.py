@@ -865,7 +865,8 @@ def _spoilt_run(folder: Path, draw: random.Random) -> Any:
 
 def _see_run(_: bytes, folder: Path, draw: random.Random) -> object:
     """Ask everything of a run that lists, charts, comparisons and pages show, and give it another title."""
-    from digitlab.evaluation.overlay import ImagesAxis, differing_settings, read_curves, unlike_sentence
+    from digitlab.evaluation.alike import differing_settings, unlike_sentence
+    from digitlab.evaluation.overlay import ImagesAxis, read_curves
     from digitlab.runs.trash import what_is_lost
     from digitlab.studio.run_list import RunList
 
