@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from nicegui import ui
@@ -14,6 +16,7 @@ from nicegui import ui
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.task_card import TaskKeeper, TaskPath
+from digitlab.studio.task_practice import class_in
 from digitlab.studio.tasks import TASK_IDS, Progress
 from digitlab.studio.trainer import Trainer
 from digitlab.training.config import TrainConfig
@@ -211,3 +214,22 @@ def test_every_task_can_be_looked_at(trainer: Trainer) -> None:
         await user.should_see("Say which digit you have drawn.")
 
     look(trainer, scenario, Progress(view="open").to_json())
+
+
+@pytest.mark.parametrize("name", ["predict", "mistake"])
+def test_answers_before_there_is_an_image_are_passed_over(trainer: Trainer, name: str) -> None:
+    async def scenario(user: User, page: Page, path: TaskPath) -> None:
+        practice = path._tasks[name]._practice
+        assert practice is not None
+        practice._class.set_value(3)
+        with user:
+            practice._answered()  # as whoever sends events of hidden buttons may have it
+            practice._go_on()
+        assert not practice._box.visible
+
+    look(trainer, scenario, start=name)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, -1, 10, 0.5, "3", None, [3]])
+def test_class_is_one_that_there_is(value: Any) -> None:
+    assert class_in(Mock(value=value), 10) is None

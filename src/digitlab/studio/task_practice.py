@@ -42,7 +42,7 @@ class _ImageTask:
                 self._number = ui.label().classes("muted num")
                 self._fields()
                 with ui.element("div").classes("toolbar"):
-                    self._ask = Command(self._asks, self._answer, is_main=True)
+                    self._ask = Command(self._asks, self._answered, is_main=True)
                     self._following = Command("Next image", self._go_on)
                 self._reply = ui.label().classes("task-reply num").props('role="status"')
         self._note = ui.label().classes("muted")
@@ -120,7 +120,13 @@ class _ImageTask:
         self._ready(False)
         self._focus(self._following)  # so that Enter goes on
 
+    def _answered(self) -> None:
+        if self._box.visible:  # else there is nothing to answer yet, whoever says so
+            self._answer()
+
     def _go_on(self) -> None:
+        if not self._box.visible:
+            return
         self._next()
         self._focus(self._anew if self._place()[1] is None else self._class)
 
@@ -152,7 +158,7 @@ def class_field(label: str, names: tuple[str, ...], answer: Callable[[], Any]) -
 def class_in(field: ui.number | ui.select, n_classes: int) -> int | None:
     """Return the class that a field holds; None for anything else."""
     value = field.value
-    is_class = isinstance(value, int | float) and value == int(value) and 0 <= value < n_classes
+    is_class = isinstance(value, int | float) and 0 <= value < n_classes and value == int(value)
     return int(value) if is_class else None
 
 
@@ -161,9 +167,9 @@ class PredictTask(_ImageTask):
 
     def _fields(self) -> None:
         with ui.element("div").classes("task-fields"):
-            self._class = class_field("It will answer", self._names, self._answer)
+            self._class = class_field("It will answer", self._names, self._answered)
             self._sure = ui.number("and be so sure, in %", min=0, max=100, step=1, format="%d")
-            self._sure.on("keydown.enter", self._answer)
+            self._sure.on("keydown.enter", self._answered)
 
     def _start(self, answers: TestAnswers) -> None:
         self._round = Predictions.of(answers, random.randrange(2**31))
@@ -203,7 +209,7 @@ class MistakeTask(_ImageTask):
     _asks = "Compare"
 
     def _fields(self) -> None:
-        self._class = class_field("I see", self._names, self._answer)
+        self._class = class_field("I see", self._names, self._answered)
 
     def _start(self, answers: TestAnswers) -> None:
         self._round = SharedMistakes.of(answers)
