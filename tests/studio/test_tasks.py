@@ -174,7 +174,7 @@ def test_layer_is_taken_away_when_both_networks_were_trained_alike(trainer: Trai
 
 def test_network_that_has_learned_nothing_tells_nothing_about_a_layer(trainer: Trainer) -> None:
     guess = Architecture([Flatten(), Dense(10, activation="softmax", kernel_initializer="zeros")], name="fewer")
-    train(trainer, dataclasses.replace(SMALL, learning_rate=1e-9), architecture=guess)
+    train(trainer, dataclasses.replace(SMALL, learning_rate=1e-9, validation_images=200), architecture=guess)
     wait_for_evaluation(trainer)
     found = check_layer(trainer, smaller_than_codelab(trainer))
     assert not found.is_done
