@@ -9,7 +9,7 @@ from html import escape
 
 from nicegui import ui
 
-from digitlab.evaluation.alike import differing_settings
+from digitlab.evaluation.alike import IRRELEVANT, differing_settings
 from digitlab.evaluation.overlay import CurvePoint, ImagesAxis, RunCurves, read_curves
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import RunLine, open_run, run_lines
@@ -147,8 +147,8 @@ class Ghost:
         own, trainer = dict(curves.settings), self._page.trainer
         here = trainer.config.to_dict()
         # What the page cannot know before a run is finished, or knows under other names, is left to Runs; and what
-        # changes no result.
-        shared = {name: own[name] for name in here if name in own and name != "data"}
+        # changes nothing but the time that it takes is told nowhere.
+        shared = {name: own.get(name) for name in here if name != "data" and name not in IRRELEVANT}
         names = [name for name, _ in differing_settings([shared, {name: here[name] for name in shared}])]
         told = [
             f"{label_of(name).lower()} {setting_text(own.get(name))} (here {setting_text(here[name])})"
