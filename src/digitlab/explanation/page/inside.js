@@ -7,6 +7,7 @@
 
 const NS = "http://www.w3.org/2000/svg";
 const SHOWN_TERMS = 12;
+const WHY = "Why this answer";
 
 /** An array of numbers with its shape; the last axis changes fastest. */
 class Numbers {
@@ -233,7 +234,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
   const favourite = made("div");
   const likes = made("section", {className: "likes", "aria-label": "What it likes best", hidden: !like}, ...(like ? [likeButton] : []), favourite);
   const found = made("div");
-  const heading = made("h2", {textContent: "Why this answer"});
+  const heading = made("h2", {textContent: WHY, tabIndex: -1});
   const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [made("div", {className: "asks"}, button, made("label", {className: "choice"}, "and what would make it", target))] : []), found);
   root.classList.add("inside");
   const parts = {legend: made("div", {className: "legend"}, ...legend(), scale), picture, panel, likes, evidence, told};
@@ -275,6 +276,12 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
       }
       outputs[outputs.length - 1] = new Numbers(layers.at(-1).shape, frame.probabilities);
       state.label = frame.label;
+      // What spoke for the answer to another image says nothing of this one.
+      if (why && image && image !== state.image && proofs.length) {
+        heading.textContent = WHY;
+        prove([]);
+      }
+      state.image = image ?? state.image;
       take(pixels, outputs);
       account(frame.account);
       if (isDrawn) drawAll();
@@ -291,6 +298,13 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
       heading.textContent = words;
       told.textContent = words;
       prove(each);
+    },
+    /** Whether it can be told what speaks for the answer; and lead there, asking for it where that was not done yet. */
+    hasReason: () => !evidence.hidden,
+    reason() {
+      if (why && !proofs.length) button.click();
+      evidence.scrollIntoView({block: "start"});
+      heading.focus({preventScroll: true});
     },
     /** What was found that a map likes best: an image with a title and a sentence; null where nothing was. */
     likes(one) {

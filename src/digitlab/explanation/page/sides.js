@@ -82,7 +82,11 @@ export function showSides(root, show, asks = {}) {
   function clear(k) {
     sides[k]?.picture?.end();
     const words = sides[k]?.words ?? document.createElement("p");
-    if (!words.firstChild) words.append(document.createElement("b"), document.createElement("span"));
+    if (!words.firstChild) {
+      const why = document.createElement("button");
+      Object.assign(why, {type: "button", className: "ask", textContent: "Why this answer?", onclick: () => sides[k].picture.reason()});
+      words.append(document.createElement("b"), document.createElement("span"), why);
+    }
     words.className = `side-words of-${k}`;
     sides[k] = {words, parts: null, picture: null};
   }
@@ -109,7 +113,9 @@ export function showSides(root, show, asks = {}) {
       if (data.image) compare();
     },
     say(k, words) {
-      sides[k].words.lastChild.textContent = words;
+      const [, sentence, why] = sides[k].words.children;
+      sentence.textContent = words;
+      why.hidden = !sides[k].picture?.hasReason();
     },
     async update(k, frame, image, words) {
       const side = sides[k];

@@ -111,7 +111,7 @@ class OverlayView:
     def __init__(self, page: Page) -> None:
         with ui.element("div").classes("comparison") as self._box:
             self._unlike = ui.label().classes("unlike").props('role="status"')
-            with card("What was set differently", help="seed", exports=Exports(name="runs-settings", csv=self._rows)):
+            with card("What Was Set Differently", help="seed", exports=Exports(name="runs-settings", csv=self._rows)):
                 self._settings = ui.element("div")
             self._charts = OverlayCharts(page)
         self._runs: tuple[RunCurves, ...] = ()
@@ -145,7 +145,7 @@ class OverlayView:
 
 
 def _settings_row(name: str, values: Sequence[object]) -> Row:
-    return Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look="setting") for value in values)))
+    return Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look="setting-value") for value in values)))
 
 
 def _has(runs: Sequence[RunCurves], field: str) -> bool:
