@@ -146,6 +146,8 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
       if (!ask) choose(layer + 1, unit, read, false);
       else Object.assign(state, {column: layer + 1, unit, read});
     },
+    /** The number that is chosen here, as the other side's `choose` takes it. */
+    chosen: () => [state.column - 1, state.unit, state.read],
     oneScale(is) {
       state.oneScale = scale.firstChild.checked = is;
       drawAll();

@@ -43,6 +43,8 @@ export function showSides(root, show, asks = {}) {
     sides.forEach((side, k) => {
       if (!side) return;
       side.words.firstChild.textContent = isTwo ? "AB"[k] : "";
+      const why = side.words.lastChild;
+      why.setAttribute("aria-label", isTwo ? `Side ${"AB"[k]}: ${why.textContent}` : why.textContent);
       if (!side.parts) return;
       for (const [name, part] of Object.entries(side.parts)) {
         if (name !== "legend") part.classList.add(`of-${k}`);
@@ -110,7 +112,11 @@ export function showSides(root, show, asks = {}) {
       this.say(k, words);
       arrange();
       side.picture.redraw();
-      if (data.image) compare();
+      if (data.image) {
+        const other = twin(k);
+        if (other) side.picture.choose(...other.chosen());
+        compare();
+      }
     },
     say(k, words) {
       const [, sentence, why] = sides[k].words.children;
