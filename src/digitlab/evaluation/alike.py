@@ -32,8 +32,8 @@ _GROUPS = {
 # Of more differences, and of more changes, a sentence tells the first and the number of the others. Values that are
 # longer than that it leaves to the table, and so it does with names, which a damaged run may have.
 _MOST_DIFFERENCES, _MOST_CHANGES, _LONGEST, _BETWEEN = 30, 3, 60, "; "
-# No result depends on them, but for rounding.
-_IRRELEVANT = ("threads", "device", "precision")
+#: No result depends on them, but for rounding.
+IRRELEVANT = ("threads", "device", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def run_settings(run: Run) -> dict[str, Any]:
     description, info = run.read_json(CONFIG), info_of(run)
     config, data = description.get("config"), description.get("data")
     config = config if isinstance(config, Mapping) else {}
-    settings = {name: value for name, value in config.items() if name not in _IRRELEVANT}
+    settings = {name: value for name, value in config.items() if name not in IRRELEVANT}
     if isinstance(data, Mapping):
         settings |= {"data": data.get("source"), DIGEST: data.get("digest")}
     settings |= layers_told(description.get("network"))
@@ -211,7 +211,7 @@ def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architect
         try:
             description = run.read_json(CONFIG)
             network = Architecture.from_dict(description["network"])
-            settings = {name: value for name, value in description["config"].items() if name not in _IRRELEVANT}
+            settings = {name: value for name, value in description["config"].items() if name not in IRRELEVANT}
             settings[DIGEST] = description["data"]["digest"]
             settings[_CHANGED] = _BETWEEN.join(info.changes) or None
         except (DigitlabError, KeyError, AttributeError, TypeError):

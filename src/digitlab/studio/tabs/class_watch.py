@@ -136,7 +136,7 @@ class WatchView:
             if watching.tab not in built:
                 built.add(watching.tab)
                 with panels[watching.tab]:
-                    NetworkTab(watching)
+                    NetworkTab(watching, steers=False)
 
         def tell() -> None:
             trainer = watching.trainer
