@@ -129,6 +129,7 @@ def test_one_key_opens_so_many_rooms_and_a_room_so_many_tabs(in_class, digits, m
     [
         TrainConfig(train_images=55_000, augmentation="reader", batch_size=55_000),
         TrainConfig(network="fast_cnn", train_images=55_000, batch_size=55_000),
+        TrainConfig(network="dense_baseline", batch_size=1, epochs=1_000),
     ],
 )
 def test_training_that_needs_too_much_memory_is_refused_with_the_way_out(in_class, digits, config):

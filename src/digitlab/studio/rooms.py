@@ -51,7 +51,8 @@ LONGEST_NAME = 30
 _IDLE_S = 900.0
 _NAME_FILE, _MOST_NAME_BYTES = "room.json", 1_000
 # Of a training: an image's bytes, its label and place; a weight, two from before, its gradient, moments and copies.
-_IMAGE_BYTES, _WEIGHT_BYTES = 28 * 28 + 16, 4 * 8
+# A batch leaves a record, for as long as the training is looked at.
+_IMAGE_BYTES, _WEIGHT_BYTES, _RECORD_BYTES = 28 * 28 + 16, 4 * 8, 230
 
 
 class RoomTrainer(Trainer):
@@ -81,7 +82,7 @@ def _check_size(config: TrainConfig, network: Architecture) -> None:
     if not network.answers_maps and training_bytes(config, network) > TRAINING_BYTES:
         raise NetworkError(
             f"This training needs more memory than a room of a class has ({TRAINING_BYTES // 2**20} MB). Take fewer "
-            "training images, a smaller batch size or fewer filters."
+            "training images, epochs or filters, or another batch size."
         )
 
 
@@ -95,7 +96,9 @@ def training_bytes(config: TrainConfig, network: Architecture) -> int:
     # Changed images are made anew for every epoch, beside those that they are made of.
     n_images = config.train_images * (1 if config.augmentation == "none" else 2) + config.validation_images
     n_numbers = available_threads() * program.memory + n_blocks * int(program.layout["tape"])
-    return n_images * _IMAGE_BYTES + network.n_parameters * _WEIGHT_BYTES + 4 * n_numbers
+    n_records = config.epochs * -(-config.train_images // config.batch_size)
+    fixed = n_images * _IMAGE_BYTES + network.n_parameters * _WEIGHT_BYTES + 4 * n_numbers
+    return fixed + n_records * _RECORD_BYTES
 
 
 @dataclass(eq=False)
