@@ -51,7 +51,8 @@ def test_pupils_train_in_their_rooms_and_all_watch_the_one_that_is_shown(
     row = teacher.get_by_role("row").filter(has_text="Ben")
     row.get_by_text("110/110").wait_for()
     row.get_by_text("90.83").wait_for()
-    assert mia.get_by_text("Batch 0 of 110").is_visible()
+    mia.locator("#tab-training").click()
+    mia.get_by_text("Batch 0 of 110").wait_for()
     for page in (mia, teacher):
         assert no_wider(page)
 
