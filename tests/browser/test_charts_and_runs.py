@@ -111,6 +111,16 @@ def test_the_list_of_runs_fits_into_its_card(visit: Open, width: int) -> None:
         expect(page.locator(f"[aria-label^='{action} plain']")).to_be_visible()
 
 
+def test_settings_stand_below_the_letters_of_their_runs(visit: Open) -> None:
+    page = laid_over(visit)
+    table = page.get_by_role("table", name="Settings that differ")
+    heads = [head.bounding_box()["x"] for head in table.get_by_role("columnheader").all()]
+    rows = table.locator("tbody tr").all()
+    assert rows
+    for row in rows:
+        assert [cell.bounding_box()["x"] for cell in row.locator("th, td").all()] == heads
+
+
 def test_charts_of_one_epoch_draw_a_point(visit: Open) -> None:
     page = laid_over(visit)
     page.get_by_role("checkbox", name="Compare plain", exact=True).click()

@@ -245,6 +245,8 @@ def test_before_and_after_stand_beside_each_other_and_the_same_number_adds_up_on
     untrained = dl.Sequential.from_architecture(model.architecture, seed=0)
     ways = [seen("codelab"), dl.look_inside(untrained, image)]
     page = open_inside("codelab", (untrained, ways[1]))
+    heads = page.locator(".arithmetic h2").all_text_contents()
+    assert heads[0].partition("=")[0] == heads[1].partition("=")[0]
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

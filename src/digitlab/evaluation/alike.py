@@ -111,12 +111,12 @@ def _choices(layer: Layer) -> Iterator[str]:
 
 def differing_settings(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[Any, ...]]]:
     """Return the settings that not all of the runs share, by name, with each one's value; None where one has none."""
-    digests = {settings.get("data digest") for settings in runs}
+    digests = [settings.get("data digest") for settings in runs]  # which anybody may have written
     found = []
     for name in dict.fromkeys(name for settings in runs for name in settings):
         values = tuple(settings.get(name) for settings in runs)
         # The same images may be found in several places.
-        if name == "data" and len(digests) == 1 and None not in digests:
+        if name == "data" and None not in digests and all(digest == digests[0] for digest in digests):
             continue
         if any(value != values[0] for value in values):
             found.append((name, values))

@@ -44,6 +44,8 @@ class Ghost:
     def build(self) -> None:
         """Build the choice and the table into the current container."""
         section = ui.element("section").classes("card ghost").props('aria-label="Earlier run behind the curves"')
+        self._box = section  # which is not seen where there is no run to choose
+        section.set_visibility(len(self._options()) > 1)
         with section, ui.element("div").classes("card-body"):
             with ui.element("div").classes("toolbar"):
                 label = "Earlier run behind the curves"
@@ -114,6 +116,7 @@ class Ghost:
                 self.wanted = _NONE  # it was deleted
             if options != self._choice.options:
                 self._choice.set_options(options, value=self.wanted)
+            self._box.set_visibility(len(options) > 1)
             name = latest.name if self.wanted == _LATEST and latest is not None else self.wanted
             before = self.curves
             if not name:
