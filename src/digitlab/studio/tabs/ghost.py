@@ -149,8 +149,8 @@ class Ghost:
         """Say how the two axes go together, and what was set otherwise."""
         own, trainer = dict(curves.settings), self._page.trainer
         here = trainer.config.to_dict()
-        # What the page cannot know before a run is finished, or knows under other names, is left to Runs.
-        shared = {name: own.get(name) for name in here if name not in ("threads", "data")}
+        # What no result depends on is not among a run's settings; what the page knows under other names is left to Runs.
+        shared = {name: own[name] for name in here if name in own and name != "data"}
         names = [name for name, _ in differing_settings([shared, {name: here[name] for name in shared}])]
         told = [
             f"{label_of(name).lower()} {setting_text(own.get(name))} (here {setting_text(here[name])})"
