@@ -6,7 +6,7 @@
 // told what somebody chooses (`chosen`), and lets one be drawn against the other (`against`). No library, no request.
 
 import {accountOf, arithmeticPanel} from "./arithmetic.js";
-import {bytesOf, inPercent, inflated, made, nice, Numbers, paint, paintLarge, palette} from "./maps.js";
+import {bytesOf, inPercent, inflated, made, nice, Numbers, paint, paintLarge, palette, rounded} from "./maps.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const WHY = "Why this answer";
@@ -29,7 +29,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
   lines.setAttribute("aria-hidden", "true");
   lines.classList.add("lines");
   picture.append(lines);
-  const arithmetic = arithmeticPanel({places, names: data.class_names, isRow, read: (map) => choose(state.column, state.unit, map)});
+  const arithmetic = arithmeticPanel({places, names: data.class_names, isRow, read: (map) => choose(state.column, state.unit, map), say: announce});
   const {panel} = arithmetic;
   const told = made("p", {className: "unseen", role: "status"});
   const scale = made("label", {className: "choice"}, made("input", {type: "checkbox", role: "switch", onchange: (event) => {
@@ -249,7 +249,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
     button.querySelector(".part").textContent = percent;
     // Against the class of the same name, in points of percent; networks may tell different classes apart.
     const there = other ? other.names.indexOf(data.class_names[label]) : -1;
-    const gain = there < 0 ? null : 100 * (probability - other.outputs.at(-1).at(there));
+    const gain = there < 0 ? null : rounded(100 * probability, 1) - rounded(100 * other.outputs.at(-1).at(there), 1);
     const words = gain === null ? "" : Math.abs(gain) < 0.05 ? "±0.0" : `${gain > 0 ? "+" : "−"}${Math.abs(gain).toFixed(1)}`;
     button.querySelector(".gain").textContent = words;
     button.setAttribute("aria-label", `${data.class_names[label]}, ${percent}${words && `, ${words} points against the other side`}: show the arithmetic`);

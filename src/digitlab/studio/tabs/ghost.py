@@ -9,7 +9,7 @@ from html import escape
 
 from nicegui import ui
 
-from digitlab.evaluation.alike import differing_settings
+from digitlab.evaluation.alike import IRRELEVANT, differing_settings
 from digitlab.evaluation.overlay import CurvePoint, ImagesAxis, RunCurves, read_curves
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import RunLine, open_run, run_lines
@@ -149,8 +149,9 @@ class Ghost:
         """Say how the two axes go together, and what was set otherwise."""
         own, trainer = dict(curves.settings), self._page.trainer
         here = trainer.config.to_dict()
-        # What no result depends on is not among a run's settings; what the page knows under other names is left to Runs.
-        shared = {name: own[name] for name in here if name in own and name != "data"}
+        # What the page cannot know before a run is finished, or knows under other names, is left to Runs; and what
+        # changes nothing but the time that it takes is told nowhere.
+        shared = {name: own.get(name) for name in here if name != "data" and name not in IRRELEVANT}
         names = [name for name, _ in differing_settings([shared, {name: here[name] for name in shared}])]
         told = [
             f"{label_of(name).lower()} {setting_text(own.get(name))} (here {setting_text(here[name])})"

@@ -170,6 +170,8 @@ class NetworkTab:
 
     async def _offer(self) -> None:
         """Bring the choice of runs up to date."""
+        if not self._page.offers_runs:
+            return
         with self._page.telling_errors():
             known = await asyncio.to_thread(readers_of(self._page.trainer).choices)
             if self._page.is_open:
