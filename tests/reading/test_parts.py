@@ -6,7 +6,7 @@ import csv
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,16 @@ from PIL import Image
 import digitlab as dl
 from digitlab.cli.read import EXTENSIONS
 from digitlab.errors import ConfigError, DataError
-from digitlab.reading import parts
+from digitlab.reading import farm, parts
+from digitlab.reading.farm import Asked, Found
 from digitlab.reading.many import Task, read_many
-from digitlab.reading.parts import Asked, PartsProgress, read_parts
+from digitlab.reading.parts import PartsProgress, read_parts
 from digitlab.reading.places import fetched, names_in
 from digitlab.reading.reading import ReadingOptions
 from digitlab.reading.results_file import table_rows
 
 pytestmark = pytest.mark.interop
 pytest.importorskip("distributed")
-Found = Iterator[tuple[int, list[list[str]], int]]
 ASKED = Asked(ReadingOptions())
 
 
@@ -74,15 +74,15 @@ def test_it_goes_on_with_the_parts_that_are_there_and_the_names_of_then(
     pq = pytest.importorskip("pyarrow.parquet")
     names, read, out = list(names_in(str(pages), EXTENSIONS)), [], tmp_path / "all.parquet"
 
-    def by_hand(all_parts: list[list[str]], missing: list[int], *_: object) -> Found:
+    def by_hand(_: str, names_of: Callable[[int], list[farm.Name]], missing: list[int], *__: object) -> Found:
         for part in reversed(missing):
             if len(read) == 2:
                 read.append(-1)
                 raise KeyboardInterrupt
             read.append(part)
-            yield part, [[name, "1", "1", "1", f"{part}", "0.5", "0 0 1 1", "0", ""] for name in all_parts[part]], 1
+            yield part, [[name, "1", "1", "1", f"{part}", "0.5", "0 0 1 1", "0", ""] for name, _ in names_of(part)], 1
 
-    monkeypatch.setattr(parts, "_read", by_hand)
+    monkeypatch.setattr(parts, "read_on", by_hand)
     with pytest.raises(KeyboardInterrupt):
         read_parts(names, out, "local", ASKED, part_files=2)
     assert not out.exists()
@@ -103,7 +103,7 @@ def test_two_clients_do_not_write_the_same_table(pages: Path, tmp_path: Path, mo
             read_parts(["x"], tmp_path / "a.csv", "local", ASKED)
         yield 0, [[""] * 9], 1
 
-    monkeypatch.setattr(parts, "_read", during)
+    monkeypatch.setattr(parts, "read_on", during)
     read_parts(["x.png"], tmp_path / "a.csv", "local", ASKED)
 
 
@@ -133,7 +133,7 @@ def test_names_come_from_folders_lists_and_elsewhere(pages: Path, tmp_path: Path
 
 def test_a_worker_tells_what_cannot_be_had_or_read_and_goes_on(pages: Path) -> None:
     names = [str(pages / "broken.png"), "http://127.0.0.1:9/a.png", str(pages / "0.png")]
-    rows = parts.read_part(names, ASKED)
+    rows = farm.read_part([(name, name) for name in names], ASKED)
     errors = {row[0]: row[-1] for row in rows}
     assert "no image" in errors[names[0]]
     assert "cannot be" in errors[names[1]]

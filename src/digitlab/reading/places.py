@@ -7,6 +7,7 @@ to be given credentials.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from digitlab.errors import ConfigError, DataError
 MOST_BYTES = 400_000_000
 _MOST_NAMES = 20_000_000
 _LONGEST_NAME = 4_096
+_PAUSES_S = (0.5, 2.0)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
 _LISTS = (".txt", ".lst", ".list")
 
 
@@ -41,19 +44,33 @@ def _opened(place: str) -> Any:
     fsspec = _fsspec(place)
     try:
         return fsspec.open(place, "rb").open()
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{place} cannot be opened: {error}") from None
+    except ImportError as error:  # of what it needs for this protocol, such as s3fs
+        raise ConfigError(f"{place} cannot be opened: {error}. It is needed on every worker.") from None
     except Exception as error:  # every protocol has errors of its own
-        raise DataError(f"{place} cannot be opened: {str(error) or type(error).__name__:.300}.") from None
+        raise DataError(f"{place} cannot be opened: {str(error) or type(error).__name__:.300}.") from error
 
 
 def fetched(place: str) -> bytes:
-    """Return what is in a file elsewhere; DataError if it cannot be had, or is too large."""
+    """Return what is in a file elsewhere; DataError if it cannot be had, or is too large.
+
+    A network fails now and then, so that is tried again, but for what is not there or not allowed.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return _fetched(place)
+        except DataError as error:
+            if error.__cause__ is None or isinstance(error.__cause__, _FINAL):
+                raise
+        time.sleep(pause_s)
+    return _fetched(place)
+
+
+def _fetched(place: str) -> bytes:
     with _opened(place) as file:
         try:
             content: bytes = file.read(MOST_BYTES + 1)
         except Exception as error:
-            raise DataError(f"{place} cannot be read: {str(error) or type(error).__name__:.300}.") from None
+            raise DataError(f"{place} cannot be read: {str(error) or type(error).__name__:.300}.") from error
     if len(content) > MOST_BYTES:
         raise DataError(f"{place} is larger than {MOST_BYTES // 10**6} MB; save it smaller.")
     return content
@@ -79,9 +96,11 @@ def names_in(place: str, extensions: frozenset[str]) -> Iterator[str]:
 
 
 def _below(folder: str, extensions: frozenset[str]) -> Iterator[str]:
-    for path, folders, files in os.walk(folder):
+    closed: list[str] = []
+    for path, folders, files in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(path, name) for name in sorted(files) if _is_picture(name, extensions))
+    yield from closed  # a folder that cannot be looked into is named like a file, and told when it cannot be read
 
 
 def _is_picture(name: str, extensions: frozenset[str]) -> bool:
