@@ -1,8 +1,8 @@
 """Farm: parts of many files handed out to the workers of a cluster, whoever of them dies meanwhile.
 
 A few parts a worker are under way and no more. One whose worker died is given to another by Dask; one that kills its
-worker again and again is read at the end, when nothing else can be harmed: whole first, then file by file, and the file
-that kills is told in its row. A scheduler that is gone is waited for.
+worker again and again is read at the end, file by file, when nothing else can be harmed, and the file that kills is
+told in its row. A scheduler that is gone is waited for.
 """
 
 from __future__ import annotations
@@ -144,27 +144,25 @@ class _Turn:
             self._took.append(time.monotonic() - self._begun.pop(part))
             yield part, future.result(timeout=_RESULT_S), self._n_workers
         for part in killers:
-            rows = yield from self._alone(self._names(part))
-            if rows is None:
-                rows = []
-                for name in self._names(part):
-                    found = yield from self._alone([name])
-                    rows += _told(name[0], _KILLS) if found is None else found
+            rows = []
+            for name in self._names(part):
+                rows += yield from self._alone(name)
             yield part, rows, self._n_workers
 
-    def _alone(self, names: Sequence[Name]) -> Generator[tuple[None, list[list[str]], int], None, Any]:
-        """Read some files while nothing else is read; None if they kill their worker."""
+    def _alone(self, name: Name) -> Generator[tuple[None, list[list[str]], int], None, list[list[str]]]:
+        """Read a file while nothing else is read, so that it harms nobody, and nobody it; return its rows."""
         for n_tries in count(1):
-            asked = self._ask(names)
+            asked = self._ask([name])
             while self._next() is not asked:
                 yield None, [], self._n_workers
             error = self._error_of(asked)
             if error is None:
-                return asked.result(timeout=_RESULT_S)
+                rows: list[list[str]] = asked.result(timeout=_RESULT_S)
+                return rows
             if isinstance(error, self._killed):
-                return None
+                break
             self._check_tries(n_tries, error)
-        return None
+        return _told(name[0], _KILLS)
 
     def _fill(self, waiting: deque[int]) -> None:
         """Have as much under way as the workers can use."""

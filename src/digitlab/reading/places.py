@@ -6,6 +6,7 @@ to be given credentials.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _MOST_NAMES = 20_000_000
 _LONGEST_NAME = 4_096
 _PAUSES_S = (0.5, 2.0)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
+_FINAL_STATUS = (400, 401, 403, 404, 410)
 _LISTS = (".txt", ".lst", ".list")
 
 
@@ -47,7 +49,18 @@ def _opened(place: str) -> Any:
     except ImportError as error:  # of what it needs for this protocol, such as s3fs
         raise ConfigError(f"{place} cannot be opened: {error}. It is needed on every worker.") from None
     except Exception as error:  # every protocol has errors of its own
+        if _is_final(error) and isinstance(error, FileNotFoundError):
+            raise DataError(f"There is no file {place}. Check its name.") from error
+        if "Credential" in type(error).__name__:  # as those of S3, Google and Azure are called
+            raise ConfigError(f"{place} cannot be opened: {error}. They are needed on every worker.") from None
         raise DataError(f"{place} cannot be opened: {str(error) or type(error).__name__:.300}.") from error
+
+
+def _is_final(error: BaseException) -> bool:
+    """Tell whether it is of no use to try again; fsspec says of whatever goes wrong with HTTP that there is no file."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return getattr(error.__cause__, "status", 0) in _FINAL_STATUS
+    return isinstance(error, _FINAL)
 
 
 def fetched(place: str) -> bytes:
@@ -59,7 +72,7 @@ def fetched(place: str) -> bytes:
         try:
             return _fetched(place)
         except DataError as error:
-            if error.__cause__ is None or isinstance(error.__cause__, _FINAL):
+            if error.__cause__ is None or _is_final(error.__cause__):
                 raise
         time.sleep(pause_s)
     return _fetched(place)
@@ -126,7 +139,7 @@ def _elsewhere(place: str, extensions: frozenset[str]) -> Iterator[str]:
 def _listed(place: str) -> Iterator[str]:
     beside = place.rpartition("/")[0] if is_elsewhere(place) else str(Path(place).parent)
     try:
-        with _opened(place) if is_elsewhere(place) else open_ordinary(place) as file:
+        with io.BufferedReader(_opened(place)) if is_elsewhere(place) else open_ordinary(place) as file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_NAME + 2), b""), start=1):
                 if number > _MOST_NAMES or len(line) > _LONGEST_NAME + 1:
                     raise ConfigError(
