@@ -28,7 +28,7 @@ from measuring import say
 _A_PAGE_IN = 16
 
 KINDS = ("scheduler", "worker", "client")
-_LONGEST_PAUSE_S = 6.0
+_LONGEST_PAUSE_S = 5.0
 _GIVE_UP_S = 900.0
 
 

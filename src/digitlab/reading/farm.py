@@ -88,8 +88,9 @@ def read_on(
     while left:
         try:
             with connected(cluster, workers or available_threads()) as client:
+                is_begun = True
                 for part, rows, n_workers in _Turn(client, names, asked).read(list(left)):
-                    is_begun, lost_s = True, None
+                    lost_s = None
                     if part is not None:
                         del left[part]
                     yield part, rows, n_workers
