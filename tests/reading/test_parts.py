@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import functools
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,7 +130,7 @@ def test_names_come_from_folders_lists_and_elsewhere(pages: Path, tmp_path: Path
         far = list(names_in(f"{address}/far.txt", EXTENSIONS))
         assert far == [f"{address}/2.png", f"{address}/more/1.png"]
         assert fetched(listed[1]) == (pages / "2.png").read_bytes()
-        with pytest.raises(DataError, match="There is no file"):
+        with pytest.raises(DataError, match="cannot be opened: there is no"):
             fetched(f"{address}/nothing.png")
     finally:
         server.shutdown()
@@ -367,3 +369,152 @@ def test_nothing_of_it_is_loaded_where_no_cluster_is_asked(tmp_path: Path) -> No
     command = [sys.executable, "-c", code, "x", "read", "none.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# ---- damage ----
+
+
+def whole(_: str, names_of: Callable[[int], list[farm.Name]], missing: list[int], *__: object) -> Found:
+    """Read as a cluster would, with a number for every file."""
+    for part in missing:
+        yield part, [[safe_cell(name), "1", "1", "1", "7", "0.5", "0 0 1 1", "0", ""] for name, _ in names_of(part)], 1
+
+
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) -> tuple[Path, Path]:
+    """Leave a table of which every part is read, and that is not put together."""
+    out = tmp_path / "all.csv"
+
+    def stopped(*_: object) -> tuple[int, int]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts, "read_on", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "_put_together", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            read_parts(names, out, "local", ASKED, part_files=2)
+    return out, out.with_name("all.csv.parts")
+
+
+NAMES = ["a.png", "b,\n.png", "=c.png", "\udcff.png", "e.png"]
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda _: b"",
+    "half a row": lambda content: content[:-20],
+    "a row less": lambda content: b"".join(content.splitlines(keepends=True)[:-1]),
+    "another number": lambda content: content.replace(b"0.5", b"nan"),
+    "no number": lambda content: content.replace(b",1,1,1,", b",1,x,1,"),
+    "a large number": lambda content: content.replace(b",1,1,1,", b",1,%s,1," % (b"9" * 30)),
+    "a huge number": lambda content: content.replace(b",1,1,1,", b",1,%s,1," % (b"9" * 5000)),
+    "no text": lambda content: content + b"\xff\xfe",
+    "zeros": lambda content: bytes(len(content)),
+    "a huge cell": lambda content: content + b"x" * 200_000,
+    "a quote": lambda content: b'"' + content,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_part_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+    part, asked = folder / "00000" / "part-0000001.csv", []
+    part.write_bytes(DAMAGE[how](part.read_bytes()))
+    monkeypatch.setattr(
+        parts, "read_on", lambda c, names_of, missing, *_: (asked.extend(missing), whole(c, names_of, missing))[1]
+    )
+    assert read_parts(["other"], out, "local", ASKED).n_numbers == 5
+    assert asked == [1]
+    assert [row[0] for row in rows_of(out)[1:]] == [safe_cell(name) for name in NAMES]
+
+
+def test_a_part_that_leads_elsewhere_or_waits_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+    for part, made in ((0, lambda p: p.symlink_to("/dev/zero")), (1, os.mkfifo), (2, lambda p: p.symlink_to("gone"))):
+        (folder / "00000" / f"part-000000{part}.csv").unlink()
+        made(folder / "00000" / f"part-000000{part}.csv")
+    assert read_parts(["other"], out, "local", ASKED).n_numbers == 5
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]\n",
+        b"3\n",
+        b'{"recipe": "x"}\n',
+        b'{"part_files": NaN}\n',
+        b"[" * 60_000,
+        b'{"recipe": "RECIPE", "part_files": 0}\n"a"\n1\n',
+        b'{"recipe": "RECIPE", "part_files": "2"}\n"a"\n1\n',
+        b'{"recipe": "RECIPE", "part_files": 2, "home": "/"}\n"a"\n',
+        b'{"recipe": "RECIPE", "part_files": 2, "home": "/"}\n"a"\n"b"\n3\n',
+        b'{"recipe": "RECIPE", "part_files": 2, "home": "/"}\n"a"\n7\n2\n',
+        b'{"recipe": "RECIPE", "part_files": 2, "home": "/"}\n',
+        b'{"recipe": "RECIPE", "part_files": 2, "home": "/"}\n"\xff"\n1\n',
+        b'{"recipe": "RECIPE", "part_files": 2, "home": "/"}\n"' + b"a" * 200_000,
+    ],
+)
+def test_damaged_names_are_told_and_begun_anew_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+    (folder / "names.jsonl").write_bytes(content.replace(b"RECIPE", ASKED.recipe.encode()))
+    with pytest.raises((DataError, ConfigError), match="--force"):
+        read_parts(NAMES, out, "local", ASKED)
+    assert read_parts(NAMES, out, "local", ASKED, force=True).n_files == 5
+
+
+def test_what_somebody_keeps_beside_the_parts_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "all.csv.parts"
+    (folder / "mine").mkdir(parents=True)
+    for name in ("thesis.txt", "part-1.csv", "mine/photo.png"):
+        (folder / name).write_text("mine")
+    monkeypatch.setattr(parts, "read_on", whole)
+    read_parts(NAMES, tmp_path / "all.csv", "local", ASKED, force=True)
+    assert sorted(path.name for path in folder.rglob("*")) == ["mine", "part-1.csv", "photo.png", "thesis.txt"]
+
+
+def test_a_part_that_is_gone_or_damaged_at_the_end_is_told_and_then_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+
+    def spoiled(*arguments: Any) -> Found:
+        (folder / "00000" / "part-0000001.csv").write_bytes(b"x")
+        yield from whole(*arguments)
+
+    monkeypatch.setattr(parts, "read_on", spoiled)
+    with pytest.raises(DataError, match="Give the same command again"):
+        read_parts(NAMES, out, "local", ASKED)
+    assert not out.exists()
+    monkeypatch.setattr(parts, "read_on", whole)
+    assert read_parts(NAMES, out, "local", ASKED).n_numbers == 5
+
+
+@pytest.mark.parametrize("error", [ConnectionError("gone"), CancelledError()])
+def test_workers_of_this_machine_that_are_gone_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def gone(*_: object) -> Found:
+        raise error
+        yield
+
+    monkeypatch.setattr(farm, "connected", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(farm._Turn, "read", gone)
+    with pytest.raises(ConfigError, match="give the same command again"):
+        read_parts(NAMES, tmp_path / "all.csv", "local", ASKED)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("protocol", ["file://", "local://"])
+def test_what_is_no_ordinary_file_is_told_however_it_is_called(tmp_path: Path, protocol: str) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "link.png", "folder.png", "none.png"):
+        with pytest.raises(DataError, match="cannot be opened"):
+            fetched(f"{protocol}{tmp_path}/{name}")
+    (tmp_path / "page.png").write_bytes(b"page")
+    assert fetched(f"{protocol}{tmp_path}/page.png") == b"page"
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(500_000_000)
+    with pytest.raises(DataError, match="larger than 400 MB"):
+        fetched(f"{protocol}{tmp_path}/large.png")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -21,12 +22,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from digitlab.data.mnist import MnistData
-from digitlab.data.storage import bench, parse_json, read_ordinary, replace_folder, replacing
+from digitlab.data.storage import bench, parse_json, read_ordinary, reason_of, replace_folder, replacing
 from digitlab.engine.cpu.threads import available_threads
-from digitlab.errors import ConfigError, RunError, TrainingDivergedError
+from digitlab.errors import ConfigError, RunError, StorageError, TrainingDivergedError
 from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.runs.listing import check_name
-from digitlab.runs.run import MODEL, STATE, Run
+from digitlab.runs.run import FILES, MODEL, STATE, Run
 from digitlab.svg import Dot, Trace, spread_chart
 from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
@@ -210,31 +211,37 @@ def _name_of(settings: Mapping[str, Any], number: int, seed: int) -> str:
 
 def _folder(path: Path, config: TrainConfig, plan: _Plan, seeds: int, *, force: bool) -> Path:
     """Make the sweep's folder, or open the one that is there if it is of the same sweep."""
-    told = {"config": config.to_dict(), "points": [settings for settings, _ in plan], "seeds": seeds}
-    text = json.dumps(told, indent=2)
+    text = json.dumps(_told(config, plan, seeds), indent=2)
     known: object = None
-    with suppress(FileNotFoundError):
-        try:
-            known = parse_json(read_ordinary(path / PLAN, _MOST_PLAN_BYTES))
-        except (ValueError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            known = {}
+    try:
+        known = parse_json(read_ordinary(path / PLAN, _MOST_PLAN_BYTES))
+    except FileNotFoundError:
+        if path.is_dir() and any(path.iterdir()) and not force:
+            raise RunError(f"{path} holds something else than a sweep. Choose another --name.") from None
+        known = json.loads(text)
+    except (ValueError, OSError):
+        pass  # damaged, and none of this
     plain = json.loads(text)
-    if known is not None and not force and {key: known.get(key) for key in plain} != plain:  # type: ignore[attr-defined]
+    is_same = isinstance(known, dict) and {key: known.get(key) for key in plain} == plain
+    if not is_same and not force:
         raise RunError(f"{path} holds another sweep. Choose another --name, or begin it anew with --force.")
-    if known is None and path.exists() and any(path.iterdir()) and not force:
-        raise RunError(f"{path} holds something else than a sweep. Choose another --name.")
-    path.mkdir(parents=True, exist_ok=True)
-    if force and known is not None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be made: {reason_of(error)}. Choose another --name or --out.") from None
+    if force:
         _forget(path, plan)
     _write(path / PLAN, text)
     return path
 
 
+def _told(config: TrainConfig, plan: _Plan, seeds: int) -> dict[str, Any]:
+    return {"config": config.to_dict(), "points": [settings for settings, _ in plan], "seeds": seeds}
+
+
 def _forget(path: Path, plan: _Plan) -> None:
     for name in (name for _, own in plan for name in own):
-        if (path / name).is_dir():
+        if os.path.lexists(path / name):
             Run.create(path / name, force=True)
 
 
@@ -321,8 +328,8 @@ def _on_cluster(todo: Mapping[str, TrainConfig], folder: Path, address: str, wor
             with bench(folder) as room:
                 made = room / name
                 made.mkdir()
-                for file, content in files.items():
-                    (made / file).write_bytes(content)
+                for file in files.keys() & {*FILES}:  # whatever a worker sent
+                    (made / file).write_bytes(files[file])
                 if (folder / name).exists():  # a part of it was trained here
                     replace_folder(made, folder / name, room)
                 else:
@@ -393,15 +400,17 @@ def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Swe
             told.append(evaluate_and_report(Run.open(folder / name), mnist)[0].accuracy)
         points[chosen] = replace(points[chosen], test_accuracies=tuple(told))
     result = Sweep(str(folder), tuple(range(config.seed, config.seed + seeds)), tuple(points), chosen)
-    kept = parse_json(read_ordinary(folder / PLAN, _MOST_PLAN_BYTES))
-    _write(folder / PLAN, json.dumps(kept | {"result": result.to_dict()}, indent=2))
+    _write(folder / PLAN, json.dumps(_told(config, plan, seeds) | {"result": result.to_dict()}, indent=2))
     _write(folder / CHART, chart_of(result))
     return result
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text.encode())
+    try:
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {reason_of(error)}. Make room, and go on with it.") from None
 
 
 def chart_of(result: Sweep) -> str:

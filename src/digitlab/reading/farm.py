@@ -94,9 +94,14 @@ def read_on(
                     if part is not None:
                         del left[part]
                     yield part, rows, n_workers
-        except (NoSchedulerError, OSError, CancelledError):
-            if cluster == "local" or not is_begun:
+        except (NoSchedulerError, OSError, CancelledError) as error:
+            if isinstance(error, NoSchedulerError) and not is_begun:
                 raise
+            if cluster == "local":
+                raise ConfigError(
+                    f"The workers of {cluster} are gone ({type(error).__name__}). What was read is kept; give the same "
+                    "command again."
+                ) from None
             lost_s = lost_s or time.monotonic()
             if time.monotonic() - lost_s > _RECONNECT_S:
                 raise NoSchedulerError(

@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import os
-import shutil
+import re
 import time
 from array import array
 from collections import deque
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.cluster import load_distributed
-from digitlab.data.storage import open_ordinary, parse_json, reason_of, replacing, try_lock
+from digitlab.data.storage import MOST_WHOLE, open_ordinary, parse_json, read_ordinary, reason_of, replacing, try_lock
 from digitlab.data.tables import check_parquet, write_parquet
 from digitlab.errors import ConfigError, DataError, StorageError
 from digitlab.reading.farm import Asked, read_on
-from digitlab.reading.results_file import COLUMNS, csv_text
+from digitlab.reading.results_file import COLUMNS, csv_text, safe_cell
 from digitlab.values import Value
 
 _NAMES, _LOCK = "names.jsonl", "lock"
@@ -38,7 +38,8 @@ _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     for name in _COLUMNS
 }
 _NUMBER, _ERROR = _COLUMNS.index("digits"), _COLUMNS.index("error")
-_LONGEST_LINE = 2**16
+_FOLDER, _PART = re.compile(r"\d{5,}"), re.compile(r"part-\d{7,}\.csv")
+_LONGEST_LINE, _MOST_PART_BYTES = 2**16, 2**30
 # Of a folder: whoever writes a file looks through its folder for what the killed have left there.
 _PARTS_A_FOLDER = 500
 # The rate is that of the last so many parts, so that it follows workers that come and go.
@@ -103,9 +104,7 @@ def read_parts(
             with _writing(folder):
                 _empty(folder)
         plan = _begun(folder, asked) or _plan(names, folder, asked, part_files)
-        missing = plan.missing()
-        if missing:
-            _read(plan, missing, cluster, asked, workers, on_progress)
+        _read(plan, plan.missing(), cluster, asked, workers, on_progress)
         with _writing(out):
             result = _put_together(plan, out)
         _remove(folder)
@@ -170,8 +169,27 @@ class _Plan:
         return self.folder / f"{part // _PARTS_A_FOLDER:05d}" / f"part-{part:07d}.csv"
 
     def missing(self) -> list[int]:
-        there = {path.name for path in self.folder.glob("*/part-*.csv")}
-        return [part for part in range(len(self.starts)) if self.path_of(part).name not in there]
+        """Return the parts that are not there whole; one that is damaged is read again."""
+        return [part for part in range(len(self.starts)) if not self._is_whole(part)]
+
+    def _is_whole(self, part: int) -> bool:
+        if not os.path.lexists(self.path_of(part)):
+            return False
+        try:
+            return {row[0] for row in self.rows(part)} == {safe_cell(name) for name, _ in self.names(part)}
+        except (DataError, OSError):
+            return False
+
+    def rows(self, part: int) -> list[list[str]]:
+        """Return a part's rows; DataError if they are damaged."""
+        path = self.path_of(part)
+        try:
+            with io.TextIOWrapper(io.BytesIO(read_ordinary(path, _MOST_PART_BYTES)), "utf-8", newline="") as text:
+                rows = list(csv.reader(text))
+            _typed_rows(rows)
+        except (ValueError, IndexError, csv.Error, FileNotFoundError):
+            raise DataError(f"{path} is damaged. Give the same command again, which reads that part anew.") from None
+        return rows
 
 
 def _place_of(name: str, home: str) -> str:
@@ -205,18 +223,23 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
+    """Remove what is digitlab's; whatever somebody keeps of their own there stays."""
     # The names first: what is left of a folder without them is nothing that could be gone on with.
     (folder / _NAMES).unlink(missing_ok=True)
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
+    for below in [path for path in folder.iterdir() if _FOLDER.fullmatch(path.name) and path.is_dir()]:
+        for path in below.iterdir():
+            if _PART.fullmatch(path.name):
+                path.unlink()
+        with suppress(OSError):
+            below.rmdir()
 
 
 def _remove(folder: Path) -> None:
     """Remove the folder, while it is still held."""
     with suppress(OSError):
         _empty(folder)
-        shutil.rmtree(folder)
+        (folder / _LOCK).unlink()
+        folder.rmdir()
 
 
 def _begun(folder: Path, asked: Asked) -> _Plan | None:
@@ -224,23 +247,37 @@ def _begun(folder: Path, asked: Asked) -> _Plan | None:
     path = folder / _NAMES
     if not path.is_file():
         return None
+    starts, n, at, last = array("q"), -1, 0, b""
     try:
         with open_ordinary(path) as file:
             head = parse_json(file.readline(_LONGEST_LINE))
-            recipe, home, part_files = str(head["recipe"]), str(head["home"]), max(1, int(head["part_files"]))
-            starts, n, at = array("q"), 0, file.tell()
-            for line in file:
+            recipe, home, part_files = head["recipe"], head.get("home"), head["part_files"]
+            at = file.tell()
+            if type(part_files) is not int or part_files < 1:
+                raise _damaged(path)
+            for last in iter(lambda: file.readline(_LONGEST_LINE), b""):
+                n += 1
                 if n % part_files == 0:
                     starts.append(at)
-                at, n = at + len(line), n + 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} cannot be used: {reason_of(error)}. Begin it anew with --force.") from None
+                at += len(last)
+                if not isinstance(parse_json(last), str):
+                    break
+            is_whole = file.read(1) == b"" and n > 0 and parse_json(last) == n
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
     if recipe != asked.recipe:
         raise ConfigError(
             f"{folder} was begun with other options or another network. Name another --out, or begin it anew with "
             "--force."
         )
+    if not is_whole or not isinstance(home, str):
+        raise _damaged(path)
+    del starts[-(-n // part_files) :]  # the last line is no name: it says how many there are
     return _Plan(folder, home, part_files, n, starts)
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path} is damaged. Begin anew with --force, or name another --out.")
 
 
 def _plan(names: Iterable[str], folder: Path, asked: Asked, part_files: int) -> _Plan:
@@ -264,6 +301,7 @@ def _plan(names: Iterable[str], folder: Path, asked: Asked, part_files: int) -> 
                 at, n = at + file.write(json.dumps(name).encode() + b"\n"), n + 1
             if not n:
                 raise DataError("There are no pictures to read. Name a folder, a list (.txt) or a bucket with some.")
+            file.write(json.dumps(n).encode() + b"\n")
     return _Plan(folder, home, part_files, n, starts)
 
 
@@ -271,13 +309,6 @@ def _keep(path: Path, rows: Sequence[Sequence[str]]) -> None:
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as file:
         file.write(csv_text(rows).encode())
-
-
-def _rows_in(plan: _Plan) -> Iterator[list[list[str]]]:
-    for part in range(len(plan.starts)):
-        with open_ordinary(plan.path_of(part)) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
-            rows = list(csv.reader(text))
-        yield rows
 
 
 def _count_bad(rows: Iterable[Sequence[str]]) -> int:
@@ -290,7 +321,7 @@ def _put_together(plan: _Plan, out: Path) -> tuple[int, int]:
 
     def counted() -> Iterator[list[list[str]]]:
         nonlocal n_numbers, n_bad
-        for rows in _rows_in(plan):
+        for rows in map(plan.rows, range(len(plan.starts))):
             n_numbers += sum(row[_NUMBER] != "" for row in rows)
             n_bad += _count_bad(rows)
             yield rows
@@ -301,12 +332,22 @@ def _put_together(plan: _Plan, out: Path) -> tuple[int, int]:
             for rows in counted():
                 file.write(csv_text(rows).encode())
         else:
-            write_parquet(file, _KINDS, map(_typed, counted()))
+            write_parquet(file, _KINDS, map(_typed_rows, counted()))
     return n_numbers, n_bad
 
 
-def _typed(rows: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
-    """Rows as columns of numbers and texts; None where a cell is empty."""
+def _typed_rows(rows: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
+    """Rows as columns of numbers and texts; None where a cell is empty. ValueError where they are no such rows."""
+    if any(len(row) != len(_KINDS) for row in rows):
+        raise ValueError("other columns")
     return {
-        name: [None if row[k] == "" else kind(row[k]) for row in rows] for k, (name, kind) in enumerate(_KINDS.items())
+        name: [None if row[k] == "" else _typed(row[k], kind) for row in rows]
+        for k, (name, kind) in enumerate(_KINDS.items())
     }
+
+
+def _typed(cell: str, kind: type[int] | type[float] | type[str]) -> int | float | str:
+    value = kind(cell)
+    if not isinstance(value, str) and not 0 <= value <= MOST_WHOLE:
+        raise ValueError("no such number")
+    return value

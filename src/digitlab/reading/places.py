@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from digitlab.data.storage import open_ordinary, reason_of
 from digitlab.errors import ConfigError, DataError
@@ -45,15 +45,23 @@ def _fsspec(place: str) -> Any:
 def _opened(place: str) -> Any:
     fsspec = _fsspec(place)
     try:
-        return fsspec.open(place, "rb").open()
+        system, path = fsspec.core.url_to_fs(place)
+        # fsspec would wait for a pipe for ever, and read a device without end.
+        is_here = "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,))
+        if not is_here:
+            return system.open(path, "rb")
     except ImportError as error:  # of what it needs for this protocol, such as s3fs
         raise ConfigError(f"{place} cannot be opened: {error}. It is needed on every worker.") from None
     except Exception as error:  # every protocol has errors of its own
         if _is_final(error) and isinstance(error, FileNotFoundError):
-            raise DataError(f"There is no file {place}. Check its name.") from error
+            raise DataError(f"{place} cannot be opened: there is no such file. Check its name.") from error
         if "Credential" in type(error).__name__:  # as those of S3, Google and Azure are called
             raise ConfigError(f"{place} cannot be opened: {error}. They are needed on every worker.") from None
         raise DataError(f"{place} cannot be opened: {str(error) or type(error).__name__:.300}.") from error
+    try:
+        return open_ordinary(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place} cannot be opened: {reason_of(error)}. Check its name.") from None
 
 
 def _is_final(error: BaseException) -> bool:
@@ -136,10 +144,17 @@ def _elsewhere(place: str, extensions: frozenset[str]) -> Iterator[str]:
             yield name if is_elsewhere(name) else f"{protocol}://{name}"
 
 
+def _lines_of(place: str) -> BinaryIO:
+    if not is_elsewhere(place):
+        return open_ordinary(place)
+    file = _opened(place)
+    return file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)
+
+
 def _listed(place: str) -> Iterator[str]:
     beside = place.rpartition("/")[0] if is_elsewhere(place) else str(Path(place).parent)
     try:
-        with io.BufferedReader(_opened(place)) if is_elsewhere(place) else open_ordinary(place) as file:
+        with _lines_of(place) as file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_NAME + 2), b""), start=1):
                 if number > _MOST_NAMES or len(line) > _LONGEST_NAME + 1:
                     raise ConfigError(

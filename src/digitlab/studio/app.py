@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -99,6 +99,7 @@ def set_up_page(
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
         name = request.scope.get(ROOM)  # which nobody has at the teacher's address
+        key = "" if rooms is None else rooms.admission.key
         trainer = opening.trainer
         # A room is for whoever shows it: a request alone gets none.
         if trainer is None or name is not None:
@@ -109,11 +110,12 @@ def set_up_page(
                 return
             waiting.delete()
         try:
-            room = None if rooms is None else await rooms.of(name, trainer)
-            async with building:
-                await asyncio.sleep(0)
-                if not client.is_deleted:
-                    build_room(request, client, room, trainer if room is None else room.trainer)
+            room = None if rooms is None else await rooms.of(name, trainer, key)
+            with nullcontext() if room is None else room.awaiting():
+                async with building:
+                    await asyncio.sleep(0)
+                    if not client.is_deleted:
+                        build_room(request, client, room, trainer if room is None else room.trainer)
         except RunError as error:
             build_refusal(str(error))
 

@@ -8,8 +8,8 @@ import secrets
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.errors import DigitlabError, InputError, NetworkError, RunError
 from digitlab.network.architecture import Architecture
+from digitlab.runs.label import plain_title
 from digitlab.runs.run import CONFIG, Run
+from digitlab.studio.access import forget
 from digitlab.studio.admission import Admission
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.trainer import Trainer
@@ -109,6 +111,16 @@ class Room:
     given_name: str = ""
     by_client: dict[Client, Page] = field(default_factory=dict)
     seen_at: float = field(default_factory=time.monotonic)
+    _n_awaited: int = 0
+
+    @contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """Keep its place while a page of it waits to be built."""
+        self._n_awaited += 1
+        try:
+            yield
+        finally:
+            self._n_awaited -= 1
 
     @property
     def is_teachers(self) -> bool:
@@ -123,7 +135,7 @@ class Room:
     @property
     def is_idle(self) -> bool:
         """Whether nobody is in it and nothing happens."""
-        return not self.seen_pages and self.trainer.state != "training"
+        return not self.seen_pages and not self._n_awaited and self.trainer.state != "training"
 
     @property
     def seen_pages(self) -> list[Page]:
@@ -164,30 +176,41 @@ class Rooms:
 
     # ---- who comes and goes ----
 
-    async def of(self, id: str | None, trainer: Trainer) -> Room:
-        """Return a pupil's room by its id; for None the teacher's, who has the first trainer."""
+    async def of(self, id: str | None, trainer: Trainer, key: str | None = None) -> Room:
+        """Return a pupil's room by its id; for None the teacher's, who has the first trainer.
+
+        ``key`` was the class's when the pupil came in, by default the one of now; RunError where that class is over.
+        """
         if id is not None:
-            return await self.enter(id, trainer.data)
+            return await self.enter(id, trainer.data, key)
         if self.teachers is None:
             self.teachers = Room("", 0, trainer)
         return self.teachers
 
-    async def enter(self, id: str, data: MnistData) -> Room:
+    async def enter(self, id: str, data: MnistData, key: str | None = None) -> Room:
         """Return a pupil's room, which is made or comes back from its folder where it is not there.
 
-        RunError where there are as many as there may be.
+        RunError where there are as many as there may be, or ``key`` is the class's no more.
         """
+        key = self.admission.key if key is None else key
         async with self._entering:
+            self._check_key(key)
             room = self._known.get(id)
             if room is None:
                 await self._make_place(id)
+                self._check_key(key)
                 self._turns.gives_way = True
                 number = self._of_key.setdefault(id, len(self._of_key) + 1)
                 room = await asyncio.to_thread(self._made, id, number, data)
+                self._check_key(key)  # nothing of it was begun
                 self._known[id] = self._keys[room.trainer.key] = room
                 self.tell()
             room.seen_at = time.monotonic()
             return room
+
+    def _check_key(self, key: str) -> None:
+        if key != self.admission.key:
+            raise RunError("This class is over. For the next one, open the link that your teacher shows.")
 
     def _made(self, id: str, number: int, data: MnistData) -> Room:
         folder, key = self._out / id, secrets.token_urlsafe(16)
@@ -221,9 +244,21 @@ class Rooms:
         await asyncio.to_thread(room.trainer.close)
 
     def add(self, room: Room, page: Page) -> None:
-        """Note that a page of a room is open, until it is gone. RunError where a room has too many."""
-        if not room.is_teachers and len(room.seen_pages) >= MOST_PAGES:
-            raise RunError(f"Your room is open in {MOST_PAGES} tabs already. Close one of them, and reload this page.")
+        """Note that a page of a room is open, until it is gone.
+
+        RunError where a room has too many, or is no more: all may have happened since it was entered.
+        """
+        if self.find(room.id) is not room:
+            raise RunError("Your room was closed a moment ago. Reload this page.")
+        if not room.is_teachers:
+            if len(room.seen_pages) >= MOST_PAGES:
+                raise RunError(
+                    f"Your room is open in {MOST_PAGES} tabs already. Close one of them, and reload this page."
+                )
+            # Pages without a browser are kept for a while, should it come back; not for whoever reloads on and on.
+            unseen = [client for client in room.by_client if not client.has_socket_connection]
+            for client in unseen[: max(0, len(room.by_client) + 1 - MOST_PAGES)]:
+                forget(client)
         client = page.client
         room.by_client[client] = page
         client.on_delete(lambda: self._left(room, client))
@@ -268,7 +303,7 @@ class Rooms:
         await asyncio.gather(*(asyncio.to_thread(room.trainer.close) for room in rooms))
         for room in rooms:  # whose browsers did not do as they were told
             for page in list(room.by_client.values()):
-                page.client.delete()
+                forget(page.client)
 
     def rename(self, room: Room, name: str) -> None:
         """Call a room as its pupil wants it. InputError if that is no name."""
@@ -305,8 +340,8 @@ def checked_name(name: str) -> str:
     >>> checked_name("  Mia   und\\tBen ")
     'Mia und Ben'
     """
-    words = " ".join(name[: 10 * LONGEST_NAME].split())
-    shown = "".join(letter for letter in words if unicodedata.category(letter)[0] != "C")[:LONGEST_NAME].strip()
+    letters = (c for c in name[: 10 * LONGEST_NAME] if c.isspace() or unicodedata.category(c)[0] != "C")
+    shown = plain_title(plain_title("".join(letters))[:LONGEST_NAME])
     if not shown:
         raise InputError("A name needs a letter; type one of up to 30 letters.")
     return shown

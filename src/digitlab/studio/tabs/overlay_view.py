@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from digitlab.errors import InputError
-from digitlab.evaluation.comparison import setting_text
-from digitlab.evaluation.overlay import RunCurves, differing_settings, unlike_sentence
+from digitlab.evaluation.alike import differing_settings, unlike_sentence
+from digitlab.evaluation.overlay import RunCurves
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart, few_points
 from digitlab.studio.widgets.controls import say, tell
 from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
+from digitlab.text import setting_text
 
 #: How runs are called in this order.
 LETTERS = "ABCDEF"
@@ -111,7 +112,7 @@ class OverlayView:
     def __init__(self, page: Page) -> None:
         with ui.element("div").classes("comparison") as self._box:
             self._unlike = ui.label().classes("unlike").props('role="status"')
-            with card("What was set differently", help="seed", exports=Exports(name="runs-settings", csv=self._rows)):
+            with card("What Was Set Differently", help="seed", exports=Exports(name="runs-settings", csv=self._rows)):
                 self._settings = ui.element("div")
             self._charts = OverlayCharts(page)
         self._runs: tuple[RunCurves, ...] = ()
@@ -134,7 +135,7 @@ class OverlayView:
                 table = SortableTable(
                     "Settings that differ", [Column("Setting"), *(Column(head, can_sort=False) for head in heads)]
                 )
-                table.classes("of-settings").show([_settings_row(name, values) for name, values in differing])
+                table.classes("of-settings").show(settings_rows(differing))
             else:
                 ui.label("Nothing: all have the same settings.").classes("muted")
         self._charts.show(runs)
@@ -144,8 +145,13 @@ class OverlayView:
         return ("setting", *(run.name for run in self._runs)), [(name, *values) for name, values in differing]
 
 
-def _settings_row(name: str, values: Sequence[object]) -> Row:
-    return Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look="setting") for value in values)))
+def settings_rows(differing: Sequence[tuple[str, Sequence[object]]]) -> list[Row]:
+    """Return a row for every setting that not all runs share, with each one's value."""
+    look = "setting-value"
+    return [
+        Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look=look) for value in values)))
+        for name, values in differing
+    ]
 
 
 def _has(runs: Sequence[RunCurves], field: str) -> bool:
