@@ -1,11 +1,13 @@
 """A cluster: workers of a Dask scheduler, on this machine or on many, that do one thing after the other.
 
 Dask sends Python objects as pickles between client, scheduler and workers: whoever reaches the scheduler's port can run
-code on all of them. So a cluster is one's own, in a network of one's own, or has Dask's own security (TLS).
+code on all of them. So a cluster is one's own, in a network of one's own, or has Dask's own security (TLS), which its
+configuration turns on. That of ``local`` listens on this machine alone.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,10 @@ from digitlab.errors import ConfigError
 
 _INSTALL = "Install it with: pip install 'digitlab[cluster]', on the workers, too."
 _CONNECT_S = 20
+
+
+class NoSchedulerError(ConfigError):
+    """Nobody answers where a scheduler should be."""
 
 
 def load_distributed() -> Any:
@@ -29,14 +35,16 @@ def load_distributed() -> Any:
 def connected(address: str, workers: int) -> Iterator[Any]:
     """Give a client of a Dask scheduler, such as ``tcp://host:8786``; for ``local``, of one with so many workers here.
 
-    ConfigError if nobody answers.
+    An address that ends in .json is the file that a scheduler writes with ``--scheduler-file``. NoSchedulerError if
+    nobody answers.
     """
     distributed = load_distributed()
     if address != "local":
+        where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
-            client = distributed.Client(address, timeout=_CONNECT_S)
+            client = distributed.Client(**where, timeout=_CONNECT_S)
         except (OSError, ValueError, TimeoutError) as error:
-            raise ConfigError(
+            raise NoSchedulerError(
                 f"There is no Dask scheduler at {address} ({type(error).__name__}). Start one with: dask scheduler, "
                 f"and workers with: dask worker {address} --nthreads 1. Or use local for one on this machine."
             ) from None
@@ -45,7 +53,9 @@ def connected(address: str, workers: int) -> Iterator[Any]:
         return
     # Workers have a core each: numbers are crunched there, and threads of one process would wait for each other.
     with (
-        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+        ) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client

@@ -47,7 +47,9 @@ from digitlab.text import counted, duration, percent
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from digitlab.reading.farm import Asked
     from digitlab.reading.many import FileReading, Task
+    from digitlab.reading.parts import PartsProgress
     from digitlab.reading.results_file import ResultsFile
 
 #: What is taken for a photo in a folder by its name; others are by what is in them. A file that is named is opened
@@ -227,34 +229,26 @@ def read(
     cells = None if grid is None else grid_of(grid)
     options = ReadingOptions(min_confidence=min_confidence, digits=digits, expect=expect, grid=cells)
     if cluster is not None:
-        if as_json or as_csv or overlay is not None or explain is not None or out is None or network is not None:
+        from digitlab.reading.farm import Asked
+
+        if as_json or as_csv or overlay is not None or explain is not None or out is None:
             raise ConfigError("--cluster reads into a table and nothing else: give it --out results.parquet, or .csv.")
-        model_file = None if model is None else str(_model_file(model, runs))
-        _read_on_cluster(
-            files, out, cluster, options, model_file, pixels, page_timeout, device, workers=workers, force=force
+        checkpoint, pixels = _network_of(model, network, pixels, runs)
+        asked = Asked(
+            options,
+            None if checkpoint is None else str(checkpoint.absolute()),
+            pixels,
+            page_timeout,
+            device,
+            _recipe(options, checkpoint, pixels),
         )
-        return 0
-    from digitlab.network.formats.files import is_model_file
+        return _read_on_cluster(files, out, cluster, asked, workers=workers, force=force)
     from digitlab.reading.many import read_many
     from digitlab.reading.results_file import ResultsFile
-    from digitlab.runs.listing import checkpoint_of
 
     began = time.perf_counter()
     photos = find_photos(map(Path, files))
-    if model is None and network is not None:
-        raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
-    model = None if model is None else with_network(model, network)
-    checkpoint = None if model is None else checkpoint_of(model, runs)
-    if model is None and pixels is not None:
-        raise ConfigError("--pixels is how a model file's network was given its pixels; name one with --model.")
-    if model is not None and (is_model_file(model) or pixels is not None):
-        from digitlab.engine.models import opened_model
-
-        opened = opened_model(model, runs, pixels)
-        pixels = opened.pixels
-        if opened.note:
-            say(opened.note, style="yellow")
-        del opened  # another runtime's model has a process, and those that read have their own
+    checkpoint, pixels = _network_of(model, network, pixels, runs)
     with Interruption() as interruption, ExitStack() as stack:
         table = None
         if out is not None:
@@ -306,50 +300,87 @@ def read(
     return _EXIT_UNREAD if n_read > n_bad or n_before else _EXIT_ALL_UNREAD
 
 
-def _model_file(model: str, runs: Path) -> Path:
+def _network_of(
+    model: str | None, network: str | None, pixels: str | None, runs: Path
+) -> tuple[Path | None, str | None]:
+    """Return the file of the network that is to read, None for the shipped one, and how its pixels are scaled."""
+    from digitlab.network.formats.files import is_model_file
     from digitlab.runs.listing import checkpoint_of
 
-    return checkpoint_of(model, runs).absolute()
+    if model is None and network is not None:
+        raise ConfigError("--network is that of a PyTorch state dict; name it with --model.")
+    model = None if model is None else with_network(model, network)
+    checkpoint = None if model is None else checkpoint_of(model, runs)
+    if model is None and pixels is not None:
+        raise ConfigError("--pixels is how a model file's network was given its pixels; name one with --model.")
+    if model is not None and (is_model_file(model) or pixels is not None):
+        from digitlab.engine.models import opened_model
+
+        opened = opened_model(model, runs, pixels)
+        pixels = opened.pixels
+        if opened.note:
+            say(opened.note, style="yellow")
+        del opened  # another runtime's model has a process, and those that read have their own
+    return checkpoint, pixels
+
+
+class _StoppedError(Exception):
+    """Somebody wants the reading on a cluster to end."""
 
 
 def _read_on_cluster(
-    places: Sequence[str],
-    out: Path,
-    cluster: str,
-    options: ReadingOptions,
-    model: str | None,
-    pixels: str | None,
-    page_seconds: float,
-    device: str,
-    *,
-    workers: int | None,
-    force: bool,
-) -> None:
-    """Read everything in some places on a cluster, and tell how far it is."""
-    from digitlab.reading.parts import Asked, PartsProgress, read_parts
+    places: Sequence[str], out: Path, cluster: str, asked: Asked, *, workers: int | None, force: bool
+) -> int:
+    """Read everything in some places on a cluster, tell how far it is, and return the exit code."""
+    from digitlab.reading.parts import read_parts
     from digitlab.reading.places import names_in
 
     told_s = began = time.perf_counter()
+    done = ""
 
     def tell(progress: PartsProgress) -> None:
-        nonlocal told_s
+        nonlocal told_s, done
+        done = f" after {progress.done:,} of {_files(progress.n_files)}"
+        stop_if_asked()
         if progress.done == progress.n_files or time.perf_counter() - told_s > _TELL_EVERY_S:
             told_s = time.perf_counter()
-            left = "" if progress.left_s is None else f", {duration(progress.left_s)} left"
-            say(
-                f"{progress.done:,} of {_files(progress.n_files)}; {3600 * progress.per_s:,.0f} an hour on "
-                f"{counted(progress.workers, 'worker')}{left}"
-            )
+            say(progress_line(progress))
 
-    names = (name for place in places for name in names_in(place, EXTENSIONS))
-    result = read_parts(
-        names, out, cluster, Asked(options, model, pixels, page_seconds, device), workers=workers, force=force,
-        on_progress=tell,
-    )  # fmt: skip
+    def stop_if_asked() -> None:
+        if interruption.requested:
+            raise _StoppedError
+
+    def names() -> Iterator[str]:
+        for place in places:
+            for name in names_in(place, EXTENSIONS):
+                stop_if_asked()
+                yield name
+
+    with Interruption() as interruption:
+        try:
+            result = read_parts(names(), out, cluster, asked, workers=n_workers(workers), force=force, on_progress=tell)
+        except _StoppedError:
+            say(f"Stopped{done}. What was read is kept beside {out}; to go on, give the same command again.")
+            return interruption.exit_code
     bad = f", {result.n_bad:,} of them could not be read" if result.n_bad else ""
     numbers = counted(result.n_numbers, "number")
     seconds = duration(time.perf_counter() - began)
     say(f"{_files(result.n_files)}{bad}; {numbers} are in {result.path}; {seconds}.")
+    if not result.n_bad:
+        return 0
+    return _EXIT_UNREAD if result.n_files > result.n_bad else _EXIT_ALL_UNREAD
+
+
+def progress_line(progress: PartsProgress) -> str:
+    """Return how far a cluster is, in a line."""
+    line = f"{progress.done:,} of {_files(progress.n_files)}"
+    if progress.n_bad:
+        line += f", {progress.n_bad:,} could not be read"
+    if not progress.workers:
+        return f"{line}; no worker is there, waiting for some"
+    if progress.per_s:
+        line += f"; {3600 * progress.per_s:,.0f} an hour on {counted(progress.workers, 'worker')}"
+    return line if progress.left_s is None else f"{line}; {duration(progress.left_s)} left"
 
 
 def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, explain: Path | None) -> list[Task]:

@@ -387,8 +387,7 @@ def _be_ready() -> None:
 
 def read_parquet(items: Sequence[Item]) -> Table:
     """Read Hugging Face's tables of ``image`` (PNG or rows of pixels) and ``label``; files follow each other."""
-    if find_spec("pyarrow") is None:
-        raise _no_pyarrow(str(items[0]))
+    check_parquet(str(items[0]))
     with closing(_Apart(1, _PARQUET_SECONDS, _PARQUET_MEMORY_BYTES, _be_ready)) as apart:
         tables = [
             apart.call(parquet_here, item.read(_MOST_PACKED_BYTES), str(item), source=str(item)) for item in items
@@ -422,6 +421,12 @@ def parquet_here(content: bytes, name: str) -> Table:
     except (pa.ArrowException, MemoryError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         reason = str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
         raise DataError(f"{name} cannot be read as Parquet: {reason}. Download it again.") from None
+
+
+def check_parquet(name: str) -> None:
+    """Raise DataError if pyarrow, which opens and writes Parquet, is not installed."""
+    if find_spec("pyarrow") is None:
+        raise _no_pyarrow(name)
 
 
 def _no_pyarrow(name: str) -> DataError:

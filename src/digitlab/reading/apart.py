@@ -17,16 +17,23 @@ DEVICE_MEMORY_BYTES = 2**34
 class Apart(Processes):
     """Processes that open and read, a page a result; with ``reads`` the shipped reader is ready in each.
 
-    Errors are DataErrors that name the file.
+    Those that are ``single`` use one core each. Errors are DataErrors that name the file.
     """
 
     does = "reads photos"
 
     def __init__(
-        self, most: int, page_seconds: float = PAGE_SECONDS, memory_bytes: int = MEMORY_BYTES, *, reads: bool = True
+        self,
+        most: int,
+        page_seconds: float = PAGE_SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+        *,
+        reads: bool = True,
+        single: bool = False,
     ) -> None:
         self.allow(page_seconds)
-        super().__init__(most, page_seconds, memory_bytes, _be_ready_to_read if reads else _be_ready_to_open)
+        ready = _be_ready_on_one_core if single else _be_ready_to_read
+        super().__init__(most, page_seconds, memory_bytes, ready if reads else _be_ready_to_open)
 
     def allow(self, page_seconds: float) -> None:
         """Let a page take more or less time from now on."""
@@ -65,3 +72,13 @@ def _be_ready_to_read() -> None:
 
     warm_up()
     _be_ready_to_open()
+
+
+def _be_ready_on_one_core() -> None:
+    import cv2
+
+    from digitlab.engine.cpu.threads import use_at_most
+
+    use_at_most(1)
+    cv2.setNumThreads(1)
+    _be_ready_to_read()

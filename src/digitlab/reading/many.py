@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from digitlab.errors import DataError, DigitlabError, StorageError
-from digitlab.processes import UnforeseenError
+from digitlab.processes import EndedError, UnforeseenError
 from digitlab.reading.apart import DEVICE_MEMORY_BYTES, MEMORY_BYTES, PAGE_SECONDS, Apart
 from digitlab.reading.reading import Reading, ReadingOptions
 from digitlab.reading.render import write_overlay, write_steps
@@ -76,7 +76,7 @@ def read_many(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="digitlab-reading")
     try:
         if model is not None or device != "cpu":
-            apart.call(_checked, who, source=str(model or device))
+            apart.call(check_reader, who, source=str(model or device))
         for task in tasks:
             waiting.append(pool.submit(read_one_apart, apart, who, options, task))
             if len(waiting) > _AHEAD * workers:
@@ -95,11 +95,13 @@ def read_pages_apart(
     return apart.each(_pages, origin, options, Task(source, content), source=source)
 
 
-def _checked(who: _Who) -> None:
+def check_reader(who: _Who) -> None:
+    """Load a reader where it is to read: DigitlabError says what is wrong with its model or device."""
     _reader(who)
 
 
 def read_one_apart(apart: Apart, who: _Who, options: ReadingOptions, task: Task) -> FileReading:
+    """Read a file in another process; what is wrong with it is in the result."""
     began = time.perf_counter()
     readings: list[Reading] = []
     error = None
@@ -112,8 +114,8 @@ def read_one_apart(apart: Apart, who: _Who, options: ReadingOptions, task: Task)
             if len(readings) == most:
                 raise DataError(f"It has more than {most:,} pages, and only these were read. Split it.")
             readings.append(reading)
-    except StorageError:
-        raise  # the disk is full: the next file would fare no better
+    except (StorageError, EndedError):
+        raise  # the disk is full, and the next file would fare no better; or nobody waits any more
     except DigitlabError as problem:
         error = str(problem)
     except UnforeseenError as problem:

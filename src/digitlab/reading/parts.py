@@ -8,7 +8,6 @@ have read is written once. When all are there they are put together, in the orde
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -16,62 +15,50 @@ import json
 import os
 import re
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from statistics import median
 from typing import Any
 
-from digitlab.cluster import connected, load_distributed
-from digitlab.data.storage import (
-    MOST_WHOLE,
-    open_ordinary,
-    parse_json,
-    read_ordinary,
-    reason_of,
-    replacing,
-    try_lock,
-)
-from digitlab.engine.cpu.threads import available_threads
+from digitlab.cluster import load_distributed
+from digitlab.data.storage import MOST_WHOLE, open_ordinary, parse_json, read_ordinary, reason_of, replacing, try_lock
+from digitlab.data.tables import check_parquet, write_parquet
 from digitlab.errors import ConfigError, DataError, StorageError
-from digitlab.reading.apart import DEVICE_MEMORY_BYTES, MEMORY_BYTES, Apart
-from digitlab.reading.many import FileReading, Task, read_one_apart
-from digitlab.reading.places import fetched, is_elsewhere
-from digitlab.reading.reading import ReadingOptions
-from digitlab.reading.results_file import COLUMNS, csv_text, safe_cell, table_rows
+from digitlab.reading.farm import Asked, read_on
+from digitlab.reading.results_file import COLUMNS, csv_text, safe_cell
 from digitlab.values import Value
 
 _NAMES, _LOCK = "names.jsonl", "lock"
-_PART = re.compile(r"part-\d{7,}\.csv")
 _COLUMNS = COLUMNS[:-1]  # without the state, which is a part's being there
 _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     name: {"page": int, "line": int, "number": int, "refused": int, "confidence": float}.get(name, str)
     for name in _COLUMNS
 }
+_NUMBER, _ERROR = _COLUMNS.index("digits"), _COLUMNS.index("error")
+_FOLDER, _PART = re.compile(r"\d{5,}"), re.compile(r"part-\d{7,}\.csv")
 _LONGEST_LINE, _MOST_PART_BYTES = 2**16, 2**30
-# Parts that a worker may have waiting, so that it never waits itself; and no more, so that memory stays bounded.
-_AHEAD = 3
-# A part that takes so many times as long as they usually do is given to another worker as well, when none is left.
-_STRAGGLES, _STRAGGLES_S = 4.0, 30.0
-# How often a part is tried whose worker died; then its files are read one by one, and the one that kills is told.
-_MOST_DEATHS = 3
-_RECONNECT_S, _AGAIN_S = 600.0, 2.0
-_LOOK_S = 2.0
+# Of a folder: whoever writes a file looks through its folder for what the killed have left there.
+_PARTS_A_FOLDER = 500
+# The rate is that of the last so many parts, so that it follows workers that come and go.
+_RATE_PARTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class PartsProgress(Value):
-    """How far it is: files done and all, files a second of this turn, seconds left, and workers at work."""
+    """How far it is: files done and all, files a second lately, seconds left, and threads of workers at work.
+
+    ``n_bad`` are files of this turn that could not be read.
+    """
 
     done: int
     n_files: int
     per_s: float
     left_s: float | None
     workers: int
+    n_bad: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +69,6 @@ class PartsResult(Value):
     n_files: int
     n_numbers: int
     n_bad: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How a file is read, as it travels to the workers: options, model, the scale of its pixels, time, device."""
-
-    options: ReadingOptions
-    model: str | None = None
-    pixels: str | None = None
-    page_seconds: float = 10.0
-    device: str = "cpu"
-
-    @property
-    def recipe(self) -> str:
-        """A word that differs where anything of it does."""
-        told = [self.options.to_dict(), self.model, self.pixels, self.page_seconds, self.device]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_parts(
@@ -115,150 +85,245 @@ def read_parts(
     """Read files on a cluster into one table, ``out`` (.csv or .parquet), and go on with what was begun.
 
     The rows of every name stand in it once, in the order of the names, which are listed when it begins and not again
-    when it goes on. ConfigError if the table is there already, or was begun with other options; StorageError if it
-    cannot be written.
+    when it goes on. ``on_progress`` is told every two seconds at least; what it raises stops the reading, and what was
+    read is kept. ConfigError if the table is there already, or was begun with other options; StorageError if it cannot
+    be written.
     """
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise ConfigError(f"A cluster's results are a table: name --out something.parquet or something.csv, not {out}.")
+    # What is missing is told now, and not after a night.
+    load_distributed()
+    if out.suffix.lower() == ".parquet":
+        check_parquet(str(out))
     folder = out.with_name(f"{out.name}.parts")
-    if out.exists() and not force:
-        raise ConfigError(f"{out} is there already. Name another --out, or begin it anew with --force.")
     with _held(folder):
+        if out.exists() and not force and not (folder / _NAMES).exists():
+            _remove(folder)
+            raise ConfigError(f"{out} is there already. Name another --out, or begin it anew with --force.")
         if force:
-            _empty(folder)
-        all_names, part_files = _written_down(names, folder, asked, part_files)
-        parts = [all_names[k : k + part_files] for k in range(0, len(all_names), part_files)]
-        missing = [k for k, part in enumerate(parts) if not _is_whole(folder, k, part)]
-        n_done = len(all_names) - sum(len(parts[k]) for k in missing)
-        began, done = time.monotonic(), n_done
-        with contextlib.closing(_read(parts, missing, cluster, asked, workers)) as found:
-            for k, rows, n_workers in found:
-                _keep(folder, k, rows)
-                done += len(parts[k])
-                if on_progress is not None:
-                    per_s = (done - n_done) / max(1e-9, time.monotonic() - began)
-                    left = (len(all_names) - done) / per_s if per_s else None
-                    on_progress(PartsProgress(done, len(all_names), per_s, left, n_workers))
-        result = _put_together(folder, len(parts), out)
-        _empty(folder)
-    with contextlib.suppress(OSError):
-        (folder / _LOCK).unlink()
-        folder.rmdir()  # unless somebody keeps something of their own there
-    return PartsResult(str(out), len(all_names), *result)
+            with _writing(folder):
+                _empty(folder)
+        plan = _begun(folder, asked) or _plan(names, folder, asked, part_files)
+        _read(plan, plan.missing(), cluster, asked, workers, on_progress)
+        with _writing(out):
+            result = _put_together(plan, out)
+        _remove(folder)
+    return PartsResult(str(out), plan.n_files, *result)
+
+
+def _read(
+    plan: _Plan,
+    missing: Sequence[int],
+    cluster: str,
+    asked: Asked,
+    workers: int | None,
+    on_progress: Callable[[PartsProgress], None] | None,
+) -> None:
+    """Read the parts that are missing, and keep each."""
+    done, n_bad = plan.n_files - sum(plan.size(part) for part in missing), 0
+    lately = deque([(time.monotonic(), done)], maxlen=_RATE_PARTS)
+    found = read_on(cluster, plan.names, missing, asked, workers)
+    try:
+        for part, rows, n_workers in found:
+            if part is not None:
+                with _writing(plan.folder):
+                    _keep(plan.path_of(part), rows)
+                done += plan.size(part)
+                n_bad += _count_bad(rows)
+                lately.append((time.monotonic(), done))
+            if on_progress is not None:
+                per_s = (done - lately[0][1]) / max(1e-9, time.monotonic() - lately[0][0])
+                left_s = (plan.n_files - done) / per_s if per_s else None
+                on_progress(PartsProgress(done, plan.n_files, per_s, left_s, n_workers, n_bad))
+    finally:
+        found.close()
 
 
 # ---- on the disk ----
 
 
-@contextlib.contextmanager
+@dataclass(frozen=True)
+class _Plan:
+    """What is read: the folder with the names and the parts, and where in the file of names each part begins.
+
+    A million names are never in memory all at once. ``home`` is the folder that relative names are relative to.
+    """
+
+    folder: Path
+    home: str
+    part_files: int
+    n_files: int
+    starts: array[int]
+
+    def names(self, part: int) -> list[tuple[str, str]]:
+        """Return a part's names: how each is called in the table, and where it lies."""
+        with open_ordinary(self.folder / _NAMES) as file:
+            file.seek(self.starts[part])
+            names = [str(parse_json(file.readline(_LONGEST_LINE))) for _ in range(self.size(part))]
+        return [(name, _place_of(name, self.home)) for name in names]
+
+    def size(self, part: int) -> int:
+        return min(self.part_files, self.n_files - part * self.part_files)
+
+    def path_of(self, part: int) -> Path:
+        return self.folder / f"{part // _PARTS_A_FOLDER:05d}" / f"part-{part:07d}.csv"
+
+    def missing(self) -> list[int]:
+        """Return the parts that are not there whole; one that is damaged is read again."""
+        return [part for part in range(len(self.starts)) if not self._is_whole(part)]
+
+    def _is_whole(self, part: int) -> bool:
+        if not os.path.lexists(self.path_of(part)):
+            return False
+        try:
+            return {row[0] for row in self.rows(part)} == {safe_cell(name) for name, _ in self.names(part)}
+        except (DataError, OSError):
+            return False
+
+    def rows(self, part: int) -> list[list[str]]:
+        """Return a part's rows; DataError if they are damaged."""
+        path = self.path_of(part)
+        try:
+            with io.TextIOWrapper(io.BytesIO(read_ordinary(path, _MOST_PART_BYTES)), "utf-8", newline="") as text:
+                rows = list(csv.reader(text))
+            _typed_rows(rows)
+        except (ValueError, IndexError, csv.Error, FileNotFoundError):
+            raise DataError(f"{path} is damaged. Give the same command again, which reads that part anew.") from None
+        return rows
+
+
+def _place_of(name: str, home: str) -> str:
+    # Workers may have been started in another folder.
+    return name if "://" in name else os.path.normpath(os.path.join(home, name))
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{place} cannot be written: {reason_of(error)}. What was read is kept; make room and give the same "
+            "command again."
+        ) from None
+
+
+@contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Let no other process work on the same table."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _LOCK).open("ab") as file:
-            if try_lock(file.fileno()) is False:
-                raise ConfigError(f"Another process reads into {folder} just now. Wait for it, or name another --out.")
-            yield
+        file = (folder / _LOCK).open("ab")
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {reason_of(error)}. Choose another --out.") from None
+    with file:
+        if try_lock(file.fileno()) is False:
+            raise ConfigError(f"Another process reads into {folder} just now. Wait for it, or name another --out.")
+        yield
 
 
 def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name == _NAMES or _PART.fullmatch(path.name):
-            path.unlink()
+    """Remove what is digitlab's; whatever somebody keeps of their own there stays."""
+    # The names first: what is left of a folder without them is nothing that could be gone on with.
+    (folder / _NAMES).unlink(missing_ok=True)
+    for below in [path for path in folder.iterdir() if _FOLDER.fullmatch(path.name) and path.is_dir()]:
+        for path in below.iterdir():
+            if _PART.fullmatch(path.name):
+                path.unlink()
+        with suppress(OSError):
+            below.rmdir()
 
 
-def _written_down(names: Iterable[str], folder: Path, asked: Asked, part_files: int) -> tuple[list[str], int]:
-    """Return the names in their order, and how many make a part: as they were written down when it began."""
+def _remove(folder: Path) -> None:
+    """Remove the folder, while it is still held."""
+    with suppress(OSError):
+        _empty(folder)
+        (folder / _LOCK).unlink()
+        folder.rmdir()
+
+
+def _begun(folder: Path, asked: Asked) -> _Plan | None:
+    """Return what was written down when it began; ConfigError if that was something else, None if it did not begin."""
     path = folder / _NAMES
-    if path.is_file():
-        return _names_of_then(path, asked)
-    seen: dict[str, None] = {}
-    with replacing(path) as file:
-        file.write(json.dumps({"recipe": asked.recipe, "part_files": part_files}).encode() + b"\n")
-        for name in names:
-            if name not in seen:  # a list may name a file twice; its rows stand there once
-                seen[name] = None
-                file.write(json.dumps(name).encode() + b"\n")
-        if not seen:
-            raise DataError("There are no pictures to read. Name a folder, a list (.txt) or a bucket with some.")
-        file.write(json.dumps(len(seen)).encode() + b"\n")
-    return list(seen), part_files
-
-
-def _names_of_then(path: Path, asked: Asked) -> tuple[list[str], int]:
-    """Read what ``_written_down`` wrote, and anybody may have changed; its last line says how many names there are."""
+    if not path.is_file():
+        return None
+    starts, n, at, last = array("q"), -1, 0, b""
     try:
         with open_ordinary(path) as file:
-            lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
-            head = parse_json(next(lines, b""))
-            recipe, part_files = head["recipe"], head["part_files"]
-            *names, n_names = map(parse_json, lines) if recipe == asked.recipe else (0,)
+            head = parse_json(file.readline(_LONGEST_LINE))
+            recipe, home, part_files = head["recipe"], head.get("home"), head["part_files"]
+            at = file.tell()
+            if type(part_files) is not int or part_files < 1:
+                raise _damaged(path)
+            for last in iter(lambda: file.readline(_LONGEST_LINE), b""):
+                n += 1
+                if n % part_files == 0:
+                    starts.append(at)
+                at += len(last)
+                if not isinstance(parse_json(last), str):
+                    break
+            is_whole = file.read(1) == b"" and n > 0 and parse_json(last) == n
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
     if recipe != asked.recipe:
         raise ConfigError(
-            f"{path.parent} was begun with other options or another network. Name another --out, or begin it anew with "
+            f"{folder} was begun with other options or another network. Name another --out, or begin it anew with "
             "--force."
         )
-    if n_names != len(names) or type(part_files) is not int or part_files < 1:
+    if not is_whole or not isinstance(home, str):
         raise _damaged(path)
-    if not all(isinstance(name, str) for name in names):
-        raise _damaged(path)
-    return names, part_files
+    del starts[-(-n // part_files) :]  # the last line is no name: it says how many there are
+    return _Plan(folder, home, part_files, n, starts)
 
 
 def _damaged(path: Path) -> DataError:
     return DataError(f"{path} is damaged. Begin anew with --force, or name another --out.")
 
 
-def _path_of(folder: Path, part: int) -> Path:
-    return folder / f"part-{part:07d}.csv"
+def _plan(names: Iterable[str], folder: Path, asked: Asked, part_files: int) -> _Plan:
+    """Write the names down, each once, in their order."""
+    home, starts, n = os.getcwd(), array("q"), 0
+    head = {"recipe": asked.recipe, "home": home, "part_files": part_files}
+    seen: set[bytes] = set()
+    with _writing(folder):
+        _empty(folder)
+        with replacing(folder / _NAMES) as file:
+            at = file.write(json.dumps(head).encode() + b"\n")
+            for name in names:
+                # A list may name a file twice; its rows stand there once.
+                place = _place_of(name, home).encode("utf-8", "surrogatepass")
+                key = hashlib.blake2b(place, digest_size=16).digest()
+                if key in seen:
+                    continue
+                seen.add(key)
+                if n % part_files == 0:
+                    starts.append(at)
+                at, n = at + file.write(json.dumps(name).encode() + b"\n"), n + 1
+            if not n:
+                raise DataError("There are no pictures to read. Name a folder, a list (.txt) or a bucket with some.")
+            file.write(json.dumps(n).encode() + b"\n")
+    return _Plan(folder, home, part_files, n, starts)
 
 
-def _keep(folder: Path, part: int, rows: Sequence[Sequence[str]]) -> None:
-    try:
-        with replacing(_path_of(folder, part)) as file:
-            file.write(csv_text(rows).encode())
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written: {reason_of(error)}. What was read is kept; make room and give the same "
-            "command again."
-        ) from None
+def _keep(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as file:
+        file.write(csv_text(rows).encode())
 
 
-def _is_whole(folder: Path, part: int, names: Sequence[str]) -> bool:
-    """Tell whether a part is there with rows of all its files; one that is damaged is read again."""
-    if not os.path.lexists(_path_of(folder, part)):
-        return False
-    try:
-        return {row[0] for row in _rows_of(folder, part)} == {safe_cell(name) for name in names}
-    except (DataError, OSError):
-        return False
+def _count_bad(rows: Iterable[Sequence[str]]) -> int:
+    return sum(row[_ERROR] != "" for row in rows)
 
 
-def _rows_of(folder: Path, part: int) -> list[list[str]]:
-    path = _path_of(folder, part)
-    try:
-        with io.TextIOWrapper(io.BytesIO(read_ordinary(path, _MOST_PART_BYTES)), "utf-8", newline="") as text:
-            rows = list(csv.reader(text))
-        _typed_rows(rows)
-    except (ValueError, IndexError, csv.Error, FileNotFoundError):
-        raise DataError(f"{path} is damaged. Give the same command again, which reads that part anew.") from None
-    return rows
-
-
-def _put_together(folder: Path, n_parts: int, out: Path) -> tuple[int, int]:
+def _put_together(plan: _Plan, out: Path) -> tuple[int, int]:
     """Write the table; return how many numbers are in it, and how many files could not be read."""
     n_numbers = n_bad = 0
-    number, error = _COLUMNS.index("digits"), _COLUMNS.index("error")
 
     def counted() -> Iterator[list[list[str]]]:
         nonlocal n_numbers, n_bad
-        for rows in (_rows_of(folder, part) for part in range(n_parts)):
-            n_numbers += sum(row[number] != "" for row in rows)
-            n_bad += sum(row[error] != "" for row in rows)
+        for rows in map(plan.rows, range(len(plan.starts))):
+            n_numbers += sum(row[_NUMBER] != "" for row in rows)
+            n_bad += _count_bad(rows)
             yield rows
 
     with replacing(out) as file:
@@ -267,13 +332,11 @@ def _put_together(folder: Path, n_parts: int, out: Path) -> tuple[int, int]:
             for rows in counted():
                 file.write(csv_text(rows).encode())
         else:
-            from digitlab.data.tables import write_parquet
-
             write_parquet(file, _KINDS, map(_typed_rows, counted()))
     return n_numbers, n_bad
 
 
-def _typed_rows(rows: list[list[str]]) -> dict[str, list[Any]]:
+def _typed_rows(rows: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
     """Rows as columns of numbers and texts; None where a cell is empty. ValueError where they are no such rows."""
     if any(len(row) != len(_KINDS) for row in rows):
         raise ValueError("other columns")
@@ -288,130 +351,3 @@ def _typed(cell: str, kind: type[int] | type[float] | type[str]) -> int | float 
     if not isinstance(value, str) and not 0 <= value <= MOST_WHOLE:
         raise ValueError("no such number")
     return value
-
-
-# ---- on the cluster ----
-
-_Found = Generator[tuple[int, list[list[str]], int], None, None]
-
-
-def _read(parts: Sequence[Sequence[str]], missing: Sequence[int], cluster: str, asked: Asked, n: int | None) -> _Found:
-    """Yield every missing part's number and rows as it is read, and how many workers there are.
-
-    A scheduler that is gone is waited for; what it had to do is asked for again.
-    """
-    left = set(missing)
-    lost_s: float | None = None
-    while left:
-        try:
-            with connected(cluster, n or available_threads()) as client:
-                for part, rows, n_workers in _asked_of(client, parts, sorted(left), asked):
-                    lost_s = None
-                    left.discard(part)
-                    yield part, rows, n_workers
-        except (ConfigError, OSError, CancelledError) as error:
-            is_lost = lost_s is not None or len(left) < len(missing) or not isinstance(error, ConfigError)
-            if cluster == "local" or not is_lost:
-                if isinstance(error, ConfigError):
-                    raise
-                raise ConfigError(
-                    f"The workers of {cluster} are gone ({type(error).__name__}). What was read is kept; give the same "
-                    "command again."
-                ) from None
-            lost_s = lost_s or time.monotonic()
-            if time.monotonic() - lost_s > _RECONNECT_S:
-                raise ConfigError(
-                    f"The scheduler at {cluster} was not there for {_RECONNECT_S / 60:.0f} minutes. What was read is "
-                    "kept; start it, and give the same command again."
-                ) from None
-            time.sleep(_AGAIN_S)
-
-
-def _asked_of(client: Any, parts: Sequence[Sequence[str]], left: Sequence[int], asked: Asked) -> _Found:
-    distributed = load_distributed()
-    waiting, deaths, begun = deque(left), dict.fromkeys(left, 0), dict.fromkeys(left, 0.0)
-    running: dict[Any, int] = {}
-    took: deque[float] = deque(maxlen=100)
-    ready: SimpleQueue[Any] = SimpleQueue()
-
-    def submit(part: int, function: Callable[..., Any]) -> None:
-        begun[part] = time.monotonic()
-        future = client.submit(function, list(parts[part]), asked, pure=False)
-        running[future] = part
-        future.add_done_callback(ready.put)
-
-    def fill(n_workers: int) -> None:
-        room = _AHEAD * max(1, n_workers) - len(running)
-        while waiting and room > 0:
-            submit(waiting.popleft(), read_part)
-            room -= 1
-        if not waiting and took:
-            late = time.monotonic() - max(_STRAGGLES_S, _STRAGGLES * median(took))
-            for part in [part for part in {*running.values()} if begun[part] < late][: max(0, room)]:
-                submit(part, read_part)
-
-    missing = set(left)
-    while missing:
-        n_workers = len(client.nthreads())
-        fill(n_workers)
-        try:
-            future = ready.get(timeout=_LOOK_S)
-        except Empty:
-            if client.status != "running":
-                raise ConnectionError("the scheduler is gone") from None
-            continue
-        part = running.pop(future)
-        if part not in missing:
-            continue  # another worker was sooner
-        if future.status == "finished":
-            rows = future.result()
-            took.append(time.monotonic() - begun[part])
-            missing.discard(part)
-            yield part, rows, n_workers
-        elif future.status == "cancelled":
-            raise ConnectionError("the scheduler is gone")
-        else:
-            deaths[part] += 1
-            error = future.exception()
-            if not isinstance(error, distributed.KilledWorker) and deaths[part] > _MOST_DEATHS:
-                raise error
-            is_careful = deaths[part] >= _MOST_DEATHS or isinstance(error, distributed.KilledWorker)
-            submit(part, read_one_by_one if is_careful else read_part)
-
-
-# ---- on a worker ----
-
-
-@cache
-def _apart(page_seconds: float, memory_bytes: int) -> Apart:
-    """The processes of this worker, one for each of its threads, which may end without harm to it."""
-    return Apart(available_threads(), page_seconds, memory_bytes)
-
-
-def read_part(names: Sequence[str], asked: Asked) -> list[list[str]]:
-    """Read some files on a worker, and return the rows of the table."""
-    memory = MEMORY_BYTES if asked.device == "cpu" else DEVICE_MEMORY_BYTES
-    apart = _apart(asked.page_seconds, memory)
-    who = (asked.model, asked.pixels, asked.device)
-    rows: list[list[str]] = []
-    for name in names:
-        try:
-            task = Task(name, fetched(name) if is_elsewhere(name) else name)
-        except (DataError, ConfigError) as error:
-            reading = FileReading(name, (), str(error), 0.0)
-        else:
-            reading = read_one_apart(apart, who, asked.options, task)
-        rows += [row[:-1] for row in table_rows(reading)]
-    return rows
-
-
-def read_one_by_one(names: Sequence[str], asked: Asked) -> list[list[str]]:
-    """Read files whose worker died several times, as carefully as can be: what cannot be read is told."""
-    rows = []
-    for name in names:
-        try:
-            rows += read_part([name], asked)
-        except Exception as error:
-            told = FileReading(name, (), f"It could not be read: {type(error).__name__}.", 0.0)
-            rows += [row[:-1] for row in table_rows(told)]
-    return rows

@@ -6,10 +6,12 @@ to be given credentials.
 
 from __future__ import annotations
 
+import io
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from digitlab.data.storage import open_ordinary, reason_of
 from digitlab.errors import ConfigError, DataError
@@ -18,6 +20,9 @@ from digitlab.errors import ConfigError, DataError
 MOST_BYTES = 400_000_000
 _MOST_NAMES = 20_000_000
 _LONGEST_NAME = 4_096
+_PAUSES_S = (0.5, 2.0)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
+_FINAL_STATUS = (400, 401, 403, 404, 410)
 _LISTS = (".txt", ".lst", ".list")
 
 
@@ -43,20 +48,50 @@ def _opened(place: str) -> Any:
         system, path = fsspec.core.url_to_fs(place)
         # fsspec would wait for a pipe for ever, and read a device without end.
         is_here = "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,))
-        return open_ordinary(path) if is_here else system.open(path, "rb")
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{place} cannot be opened: {error}") from None
+        if not is_here:
+            return system.open(path, "rb")
+    except ImportError as error:  # of what it needs for this protocol, such as s3fs
+        raise ConfigError(f"{place} cannot be opened: {error}. It is needed on every worker.") from None
     except Exception as error:  # every protocol has errors of its own
-        raise DataError(f"{place} cannot be opened: {str(error) or type(error).__name__:.300}.") from None
+        if _is_final(error) and isinstance(error, FileNotFoundError):
+            raise DataError(f"{place} cannot be opened: there is no such file. Check its name.") from error
+        if "Credential" in type(error).__name__:  # as those of S3, Google and Azure are called
+            raise ConfigError(f"{place} cannot be opened: {error}. They are needed on every worker.") from None
+        raise DataError(f"{place} cannot be opened: {str(error) or type(error).__name__:.300}.") from error
+    try:
+        return open_ordinary(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place} cannot be opened: {reason_of(error)}. Check its name.") from None
+
+
+def _is_final(error: BaseException) -> bool:
+    """Tell whether it is of no use to try again; fsspec says of whatever goes wrong with HTTP that there is no file."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return getattr(error.__cause__, "status", 0) in _FINAL_STATUS
+    return isinstance(error, _FINAL)
 
 
 def fetched(place: str) -> bytes:
-    """Return what is in a file elsewhere; DataError if it cannot be had, or is too large."""
+    """Return what is in a file elsewhere; DataError if it cannot be had, or is too large.
+
+    A network fails now and then, so that is tried again, but for what is not there or not allowed.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return _fetched(place)
+        except DataError as error:
+            if error.__cause__ is None or _is_final(error.__cause__):
+                raise
+        time.sleep(pause_s)
+    return _fetched(place)
+
+
+def _fetched(place: str) -> bytes:
     with _opened(place) as file:
         try:
             content: bytes = file.read(MOST_BYTES + 1)
         except Exception as error:
-            raise DataError(f"{place} cannot be read: {str(error) or type(error).__name__:.300}.") from None
+            raise DataError(f"{place} cannot be read: {str(error) or type(error).__name__:.300}.") from error
     if len(content) > MOST_BYTES:
         raise DataError(f"{place} is larger than {MOST_BYTES // 10**6} MB; save it smaller.")
     return content
@@ -82,9 +117,11 @@ def names_in(place: str, extensions: frozenset[str]) -> Iterator[str]:
 
 
 def _below(folder: str, extensions: frozenset[str]) -> Iterator[str]:
-    for path, folders, files in os.walk(folder):
+    closed: list[str] = []
+    for path, folders, files in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(path, name) for name in sorted(files) if _is_picture(name, extensions))
+    yield from closed  # a folder that cannot be looked into is named like a file, and told when it cannot be read
 
 
 def _is_picture(name: str, extensions: frozenset[str]) -> bool:
@@ -107,10 +144,17 @@ def _elsewhere(place: str, extensions: frozenset[str]) -> Iterator[str]:
             yield name if is_elsewhere(name) else f"{protocol}://{name}"
 
 
+def _lines_of(place: str) -> BinaryIO:
+    if not is_elsewhere(place):
+        return open_ordinary(place)
+    file = _opened(place)
+    return file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)
+
+
 def _listed(place: str) -> Iterator[str]:
     beside = place.rpartition("/")[0] if is_elsewhere(place) else str(Path(place).parent)
     try:
-        with _opened(place) if is_elsewhere(place) else open_ordinary(place) as file:
+        with _lines_of(place) as file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_NAME + 2), b""), start=1):
                 if number > _MOST_NAMES or len(line) > _LONGEST_NAME + 1:
                     raise ConfigError(

@@ -9,12 +9,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+_most: int | None = None
+
+
+def use_at_most(n: int) -> None:
+    """Let what begins from now on in this process use so many cores: there are other processes for the others."""
+    global _most
+    _most = n
+
 
 def available_threads() -> int:
     """Return the number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return n if _most is None else min(n, _most)
 
 
 @cache
