@@ -175,6 +175,7 @@ def train(
     began = time.perf_counter()
     if hosts or process:
         from digitlab.cli.hosts import is_watched, join, train_along, watch
+        from digitlab.engine.xla.devices import leave_hosts
 
         if not is_watched():
             return watch(sys.argv[1:], out)
@@ -223,10 +224,16 @@ def train(
                 kind = "step" if isinstance(record, StepRecord) else "epoch"
                 print_json({"kind": kind} | record.to_dict(), indent=None)
 
+        if hosts:
+            from digitlab.cli.hosts import check_sessions
+
+            check_sessions(session)
         try:
             with progress:
                 train_session(session, timings, show, lambda: interruption.requested)
         except TrainingDivergedError as error:
+            if hosts:
+                leave_hosts()
             raise TrainingDivergedError(f"{error} The weights are in {run.path / MODEL}.") from None
         if not session.finished:
             keep_timings(run, timings, add=True)
@@ -237,8 +244,6 @@ def train(
                 return 0
             return interruption.exit_code
     if hosts:
-        from digitlab.engine.xla.devices import leave_hosts
-
         leave_hosts()
     if original is not None:
         _tell_repeated(original, run, quiet=quiet)
@@ -301,7 +306,8 @@ def _tell_repeated(original: _Original, run: Run, *, quiet: bool) -> None:
         return
     say(
         f"The weights are not those of {original.path}: it was made by another version of digitlab, on a processor "
-        f"with other vector instructions, or with other fonts. Compare {run.path / ENVIRONMENT} with its own.",
+        f"with other vector instructions, on another device, or with other fonts. Compare {run.path / ENVIRONMENT} "
+        "with its own.",
         style="yellow",
     )
 

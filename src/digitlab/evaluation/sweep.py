@@ -9,12 +9,16 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -161,6 +165,8 @@ def sweep(
         If the folder holds another sweep.
     """
     config = config or TrainConfig()
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be at least 1; got {workers}.")
     plan = _plan(config, grid or {}, seeds)
     folder = _folder(Path(out) / check_name(name), config, plan, seeds, force=force)
     todo = {run: one for point in plan for run, one in point[1].items() if not _is_done(folder / run)}
@@ -195,6 +201,7 @@ def _plan(config: TrainConfig, grid: Mapping[str, Sequence[Any]], seeds: int) ->
         for seed in range(config.seed, config.seed + seeds):
             name = _name_of(settings, number, seed)
             own[name] = TrainConfig.from_dict(config.to_dict() | settings | {"seed": seed})
+            settings = {setting: getattr(own[name], setting) for setting in grid}  # as they will be read again
         if names & own.keys():
             raise ConfigError(f"The grid has a value twice: {settings}. Leave one out.")
         names |= own.keys()
@@ -210,32 +217,53 @@ def _name_of(settings: Mapping[str, Any], number: int, seed: int) -> str:
 
 def _folder(path: Path, config: TrainConfig, plan: _Plan, seeds: int, *, force: bool) -> Path:
     """Make the sweep's folder, or open the one that is there if it is of the same sweep."""
-    told = {"config": config.to_dict(), "points": [settings for settings, _ in plan], "seeds": seeds}
-    text = json.dumps(told, indent=2)
-    known: object = None
-    with suppress(FileNotFoundError):
-        try:
-            known = parse_json(read_ordinary(path / PLAN, _MOST_PLAN_BYTES))
-        except (ValueError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            known = {}
-    plain = json.loads(text)
-    if known is not None and not force and {key: known.get(key) for key in plain} != plain:  # type: ignore[attr-defined]
-        raise RunError(f"{path} holds another sweep. Choose another --name, or begin it anew with --force.")
-    if known is None and path.exists() and any(path.iterdir()) and not force:
-        raise RunError(f"{path} holds something else than a sweep. Choose another --name.")
+    told = _told(config, plan, seeds)
+    known = _known(path / PLAN)
+    is_same = known is not None and {key: known.get(key) for key in told} == json.loads(json.dumps(told))
+    if known is not None and not (is_same or force):
+        raise RunError(f"{path} holds another sweep. Choose another name for this one, or begin it anew with force.")
+    if known is None and os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise RunError(f"{path} holds something else than a sweep. Choose another name for the sweep.")
     path.mkdir(parents=True, exist_ok=True)
     if force and known is not None:
-        _forget(path, plan)
-    _write(path / PLAN, text)
+        _forget(path, known)
+    if force or not is_same:
+        _write(path / PLAN, json.dumps(told, indent=2))
     return path
 
 
-def _forget(path: Path, plan: _Plan) -> None:
-    for name in (name for _, own in plan for name in own):
-        if (path / name).is_dir():
-            Run.create(path / name, force=True)
+def _told(config: TrainConfig, plan: _Plan, seeds: int) -> dict[str, Any]:
+    """What the file of a sweep says of it from the beginning."""
+    return {
+        "config": config.to_dict(),
+        "points": [{"settings": settings, "runs": list(own)} for settings, own in plan],
+        "seeds": seeds,
+    }
+
+
+def _known(path: Path) -> dict[str, Any] | None:
+    """What a sweep's file says, nothing if it is damaged; None where there is none."""
+    try:
+        told = parse_json(read_ordinary(path, _MOST_PLAN_BYTES))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except (ValueError, OSError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _forget(path: Path, known: Mapping[str, Any]) -> None:
+    """Empty the folders of a sweep's runs, as its file, which anybody may have written, names them."""
+    points = known.get("points")
+    for point in points if isinstance(points, list) else ():
+        names = point.get("runs") if isinstance(point, dict) else None
+        for name in names if isinstance(names, list) else ():
+            if isinstance(name, str) and (path / check_name(name)).is_dir():
+                Run.create(path / name, force=True)
+                with suppress(OSError):
+                    (path / name).rmdir()
 
 
 def _is_done(path: Path) -> bool:
@@ -245,15 +273,39 @@ def _is_done(path: Path) -> bool:
 def train_point(config: TrainConfig, folder: Path, name: str, lanes: Any = None) -> float | None:
     """Train one run of a sweep, or go on with it, and return its validation accuracy; None if it diverged.
 
-    It is not evaluated: the test images are looked at at the end of the sweep only.
+    It is not evaluated: the test images are looked at at the end of the sweep only. RunError if all are to stop.
     """
     session = _opened(config, folder, name)
     if lanes is not None:
         session.runner.lanes = lanes  # type: ignore[union-attr]
-    with suppress(TrainingDivergedError):
-        for _ in session.records():
-            pass
+    with suppress(TrainingDivergedError), closing(session.records()) as records:
+        for _ in records:
+            _check_going_on()
     return None if session.diverged else _accuracy(Run.open(folder / name))
+
+
+# In a process that trains beside others: set when all of them are to stop.
+_stopping: Any = None
+
+
+def _begin_beside(stopping: Any) -> None:
+    """In a process of its own: leave Ctrl-C to the one that shares out the work, and end when that is gone."""
+    global _stopping
+    _stopping = stopping
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # it is a child's
+    parent.join()
+    os._exit(1)
+
+
+def _check_going_on() -> None:
+    if _stopping is not None and _stopping.is_set():
+        raise RunError("It was stopped with all others; start it again to go on.")
 
 
 def _opened(config: TrainConfig, folder: Path, name: str) -> TrainingSession:
@@ -288,21 +340,28 @@ def _trained(todo: Mapping[str, TrainConfig], folder: Path, workers: int | None,
     n = min(len(here), workers or available_threads())
     if n > 1:
         alone = {name: replace(config, threads=1) for name, config in here.items()}
-        yield from _submitted(ProcessPoolExecutor(n, get_context("spawn")), alone, folder)
+        yield from _in_processes(n, alone, folder)
     else:
         yield from ((name, train_point(config, folder, name)) for name, config in here.items())
     for group in _groups(others):
         yield from _side_by_side(group, folder)
 
 
-def _submitted(pool: Executor, todo: Mapping[str, TrainConfig], folder: Path, lanes: Any = None) -> _Trained:
-    waiting: dict[Future[float | None], str] = {}
+def _in_processes(n: int, todo: Mapping[str, TrainConfig], folder: Path) -> _Trained:
+    context = get_context("spawn")
+    stopping = context.Event()
+    pool = ProcessPoolExecutor(n, context, _begin_beside, (stopping,))
     try:
-        for name, config in todo.items():
-            waiting[pool.submit(train_point, config, folder, name, *([] if lanes is None else [lanes]))] = name
+        waiting = {pool.submit(train_point, config, folder, name): name for name, config in todo.items()}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
+    except BrokenProcessPool:
+        raise RunError(
+            "A process that trained was ended from outside, perhaps for want of memory. What was trained is kept; "
+            "call the sweep again to go on, with fewer workers if memory was short."
+        ) from None
     finally:
+        stopping.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -385,7 +444,8 @@ def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Swe
     ]
     whole = [k for k, point in enumerate(points) if len(point.done) == seeds]
     chosen = max(whole, key=lambda k: points[k].mean or 0.0, default=None)
-    if chosen is not None:
+    # Finders and second looks see parts of pages; no single test images can judge them.
+    if chosen is not None and all(one.takes_test_images for one in plan[chosen][1].values()):
         data: dict[str | None, MnistData] = {}
         told = []
         for name, one in plan[chosen][1].items():
@@ -393,8 +453,7 @@ def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Swe
             told.append(evaluate_and_report(Run.open(folder / name), mnist)[0].accuracy)
         points[chosen] = replace(points[chosen], test_accuracies=tuple(told))
     result = Sweep(str(folder), tuple(range(config.seed, config.seed + seeds)), tuple(points), chosen)
-    kept = parse_json(read_ordinary(folder / PLAN, _MOST_PLAN_BYTES))
-    _write(folder / PLAN, json.dumps(kept | {"result": result.to_dict()}, indent=2))
+    _write(folder / PLAN, json.dumps(_told(config, plan, seeds) | {"result": result.to_dict()}, indent=2))
     _write(folder / CHART, chart_of(result))
     return result
 

@@ -225,6 +225,11 @@ class TrainConfig:
 
         return scheduled_rate(self.schedule, self.learning_rate, step, n_steps)
 
+    @property
+    def takes_test_images(self) -> bool:
+        """Whether a set's test images can judge what is trained: finders and second looks see parts of pages."""
+        return self.loss == "cross_entropy" and self.learns_from == "digits"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form: every hyperparameter by name."""
         return dataclasses.asdict(self)

@@ -20,6 +20,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import scheduled_rate
 from digitlab.engine.sequential import Sequential
+from digitlab.engine.xla.devices import of_first_host
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
@@ -241,8 +242,8 @@ class TrainingSession:
 
     @property
     def takes_test_images(self) -> bool:
-        """Whether the set's test images can judge the model: finders and second looks see parts of pages."""
-        return not self.is_finder and self.config.learns_from == "digits"
+        """Whether the set's test images can judge the model."""
+        return self.config.takes_test_images
 
     @property
     def best_epoch(self) -> int | None:
@@ -364,8 +365,10 @@ class TrainingSession:
         )
 
     def _compare(self, record: EpochRecord) -> None:
-        loss = record.val_loss
-        if loss is not None and (self.best is None or loss < self.best.val_loss):
+        if record.val_loss is None:
+            return
+        loss = of_first_host(record.val_loss)  # which is why all hosts stop early, or none
+        if self.best is None or loss < self.best.val_loss:
             self.best = BestWeights(record.epoch, loss, self.runner.parameters)
 
     def _waited_enough(self) -> bool:
