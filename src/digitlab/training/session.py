@@ -30,7 +30,7 @@ from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
 from digitlab.runs.steering import rates_set
 from digitlab.text import listed
 from digitlab.training.calibration import Calibration, calibrate
-from digitlab.training.config import TrainConfig, command_for
+from digitlab.training.config import ELSEWHERE, TrainConfig, command_for
 from digitlab.training.finder_training import practice_steps
 from digitlab.training.keeping import BestWeights, Keeper, kept, pack_state, unpack_state
 from digitlab.training.material import Material, Practice, class_names_for, fitted, gather_material, network_for
@@ -200,7 +200,8 @@ class TrainingSession:
                 f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
                 f"back, or start a new run."
             )
-        if nondigits != (session.material.nondigits or {}).get("digest") and not settings:
+        is_same = not settings.keys() - set(ELSEWHERE)
+        if nondigits != (session.material.nondigits or {}).get("digest") and is_same:
             raise RunError(
                 f"This machine makes other images that are no digit than those that the run {run.path} began with: "
                 f"it has other fonts. Go on where it began, or start a new run."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -152,12 +153,13 @@ def join_hosts(hosts: str, process: str | None = None) -> bool:
     global _is_joined
     jax = load_jax()
     try:
-        jax.distributed.initialize(
-            **given,
-            initialization_timeout=_COORDINATE_S,
-            heartbeat_timeout_seconds=_HEARTBEAT_S,
-            shutdown_timeout_seconds=_PART_S,
-        )
+        timeouts = {
+            "initialization_timeout": _COORDINATE_S,
+            "heartbeat_timeout_seconds": _HEARTBEAT_S,
+            "shutdown_timeout_seconds": _PART_S,
+        }
+        known = inspect.signature(jax.distributed.initialize).parameters  # the first releases have the first one only
+        jax.distributed.initialize(**given, **{name: value for name, value in timeouts.items() if name in known})
     except (RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ConfigError(
