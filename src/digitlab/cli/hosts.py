@@ -134,9 +134,10 @@ def _main(words: Sequence[str]) -> None:
     from digitlab.cli.app import main
 
     threading.Thread(target=_end_with, args=(int(os.environ[_ALIVE]),), daemon=True).start()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(one), "w", buffering=1, errors="replace") for one in (1, 2))
     with suppress(OSError):
         log = os.open(os.environ[_WATCHED], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        os.dup2(log, 1)
         os.dup2(log, 2)
     code = main(words)
     sys.stdout.flush()

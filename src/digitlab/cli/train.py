@@ -52,6 +52,7 @@ _BAR = 30
 _STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
 # A batch takes milliseconds when its kernels are in the cache.
 _COMPILING_AFTER_S = 1.0
+_COMPILING_THERE = "Compiling for the device; later runs begin sooner."
 _FRAMES_PER_S = 10
 
 
@@ -216,6 +217,7 @@ def train(
             # Lines of JSON and a bar on the same terminal would overwrite each other.
             live=not quiet and not (as_json and stdout().is_terminal),
             is_stopping=lambda: interruption.requested,
+            compiling=COMPILING if session.config.device == "cpu" else _COMPILING_THERE,
         )
 
         def show(record: StepRecord | EpochRecord) -> None:
@@ -426,6 +428,7 @@ class TrainingProgress:
         lines: bool = True,
         live: bool = True,
         is_stopping: Callable[[], bool] = bool,
+        compiling: str = COMPILING,
     ) -> None:
         self._console = console
         self._n_epochs, self._n_steps = n_epochs, n_steps
@@ -433,7 +436,7 @@ class TrainingProgress:
         self._lines = lines and not self._is_live
         self._step: StepRecord | None = None
         self._epoch: EpochRecord | None = None
-        self._is_stopping = is_stopping
+        self._is_stopping, self._compiling = is_stopping, compiling
         self._began = time.monotonic()
         self._first_batch: tuple[float, int] | None = None
         self._n_images = 0
@@ -473,7 +476,7 @@ class TrainingProgress:
             self._console.print(record.line(self._n_epochs), soft_wrap=True)
 
     def _say_compiling(self) -> None:
-        self._console.print(COMPILING, soft_wrap=True)
+        self._console.print(self._compiling, soft_wrap=True)
 
     def _render(self) -> ConsoleRenderable:
         from rich.console import Group
@@ -483,7 +486,7 @@ class TrainingProgress:
         step = self._step
         if step is None or self._first_batch is None:
             is_compiling = time.monotonic() - self._began > _COMPILING_AFTER_S
-            text = Text(COMPILING if is_compiling else "Starting ...", style="dim")
+            text = Text(self._compiling if is_compiling else "Starting ...", style="dim")
             return text.append(_STOPPING, "bold") if self._is_stopping() else text
         began, first = self._first_batch
         seconds, n_done = time.monotonic() - began, step.step - first

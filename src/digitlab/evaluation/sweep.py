@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -347,12 +347,26 @@ def _trained(todo: Mapping[str, TrainConfig], folder: Path, workers: int | None,
         yield from _side_by_side(group, folder)
 
 
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done; processes that are begun in it never hear of it, where that can be."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _in_processes(n: int, todo: Mapping[str, TrainConfig], folder: Path) -> _Trained:
     context = get_context("spawn")
     stopping = context.Event()
     pool = ProcessPoolExecutor(n, context, _begin_beside, (stopping,))
     try:
-        waiting = {pool.submit(train_point, config, folder, name): name for name, config in todo.items()}
+        with _interrupts_waiting():
+            waiting = {pool.submit(train_point, config, folder, name): name for name, config in todo.items()}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     except BrokenProcessPool:
@@ -476,8 +490,8 @@ def chart_of(result: Sweep) -> str:
     return spread_chart(
         [Trace(f"{len(result.seeds)} seeds", dots)],
         title="Validation accuracy of each combination, with its 95 % interval",
-        x_label="Combination",
+        x_label="Combination, by its number in the table",
         y_label="Validation accuracy, %",
         x_range=(0, len(result.points) + 1),
-        y_range=(lowest - margin, highest + margin),
+        y_range=(max(0.0, lowest - margin), min(100.0, highest + margin)),
     )
