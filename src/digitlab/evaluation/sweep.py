@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -41,6 +42,8 @@ PLAN, CHART = "sweep.json", "sweep.svg"
 
 _MOST_RUNS = 10_000
 _MOST_PLAN_BYTES = 2**24
+# How long a process may take to notice that the one which shared out its work is gone.
+_ORPHAN_S = 10.0
 # Trainings whose steps one program takes at a time.
 _MOST_LANES = 64
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom, as far as they differ from those of many.
@@ -310,12 +313,24 @@ def _check_going_on() -> None:
 
 def _opened(config: TrainConfig, folder: Path, name: str) -> TrainingSession:
     path = folder / name
+    _wait_for(path)
     if (path / STATE).is_file():
         return TrainingSession.resume(Run.open(path), elsewhere={"device": config.device})
     session = TrainingSession(config)
     session.run = Run.create(path, force=path.exists())
     session.lock = session.run.lock()
     return session
+
+
+def _wait_for(path: Path) -> None:
+    """Wait a little for a process of a sweep that was killed, which ends as soon as it notices."""
+    until = time.monotonic() + _ORPHAN_S
+    while path.is_dir() and time.monotonic() < until:
+        try:
+            Run(path).lock().release()
+            return
+        except RunError:
+            time.sleep(0.1)
 
 
 def _accuracy(run: Run) -> float | None:
