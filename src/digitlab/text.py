@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def listed(names: Sequence[str]) -> str:
@@ -64,3 +65,14 @@ def size_text(n_bytes: int) -> str:
     if n_bytes < 1024:
         return f"{n_bytes} bytes"
     return f"{n_bytes / 1024:.1f} KiB" if n_bytes < 1024**2 else f"{n_bytes / 1024**2:.1f} MiB"
+
+
+def setting_text(value: Any) -> str:
+    """Return the value of a setting for people."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return str(value)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from digitlab.data import storage as benches
-from digitlab.data.storage import bench, holding, replace_folder, replacing, scratch, sweep
+from digitlab.data.storage import bench, clear_leftovers, holding, replace_folder, replacing, scratch
 from digitlab.errors import StorageError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
@@ -58,14 +58,14 @@ def test_a_folder_is_the_old_or_the_new_one_wherever_a_kill_comes(
     has_exchange = exchanges and sys.platform.startswith("linux")
     if has_exchange:
         assert os.listdir(target) == ["new"]
-    sweep(tmp_path)
+    clear_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["it"]
     assert os.listdir(target) == (["old"] if done.returncode and "rename" in killing else ["new"])
 
 
 def test_what_is_being_made_is_not_swept_away(tmp_path: Path) -> None:
     with bench(tmp_path) as place, replacing(tmp_path / "file") as file:
-        sweep(tmp_path)
+        clear_leftovers(tmp_path)
         file.write(b"whole")
         (place / "made").touch()
     assert (tmp_path / "file").read_bytes() == b"whole"
@@ -100,7 +100,7 @@ def test_where_there_are_no_locks_only_what_is_old_is_left_over(
         path.touch()
         os.utime(path, (path.stat().st_mtime - age_s,) * 2)
     (tmp_path / ".digitlab-mine.tmp").touch()
-    sweep(tmp_path)
+    clear_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".digitlab-1111111111111111.tmp", ".digitlab-mine.tmp"]
 
 

@@ -13,7 +13,8 @@ import pytest
 import digitlab as dl
 from digitlab.data.mnist import Split
 from digitlab.errors import InputError, RunError, TrainingDivergedError
-from digitlab.evaluation.comparison import SettingDifference, _sign_test, compare, verdict
+from digitlab.evaluation.alike import SettingDifference
+from digitlab.evaluation.comparison import _sign_test, compare, verdict
 from digitlab.network import Architecture, Dense, Flatten
 from digitlab.runs.run import CONFIG, HISTORY, MODEL, STATE, Run
 from digitlab.training.config import TrainConfig

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitlab.errors import RunError
-from digitlab.evaluation.overlay import ImagesAxis, differing_settings, read_curves, unlike_sentence
+from digitlab.evaluation.alike import differing_settings, unlike_sentence
+from digitlab.evaluation.overlay import ImagesAxis, read_curves
 from digitlab.runs.run import CONFIG, Run
 from digitlab.values import EpochRecord, StepRecord
 
@@ -89,6 +90,7 @@ def test_settings_that_all_share_are_left_out_and_the_same_data_is_the_same_wher
 
 def test_the_sentence_warns_where_more_than_one_thing_differs():
     assert unlike_sentence([]) == "They were trained alike, with the same settings."
+    assert unlike_sentence(["ended"]) == "They were trained alike but for one thing: where they ended."
     assert unlike_sentence(["network", "layers"]) == "They were trained alike but for one thing: the network."
     told = unlike_sentence(["batch_size", "seed", "layers"])
     assert "they differ in batch size, seed and the network" in told

@@ -29,7 +29,7 @@ import digitlab as dl
 from digitlab.cli.app import main
 from digitlab.data.cache import read_cached, write_cached
 from digitlab.data.mnist import Split
-from digitlab.data.storage import sweep
+from digitlab.data.storage import clear_leftovers
 from digitlab.evaluation.finish import evaluate_and_report, own_folder
 from digitlab.exporting.export import export
 from digitlab.network import Checkpoint, architecture, load_checkpoint, save_checkpoint
@@ -189,7 +189,7 @@ def _export(chance: random.Random) -> None:
     seconds = _done(work)
     for _ in range(_TIMES):
         _killed(work, min(seconds, _LONGEST_S), chance)
-        sweep(Path())
+        clear_leftovers(Path())
         assert sorted(os.listdir()) == ["0.safetensors", "1.safetensors", "model"]
         found = load_model_file("model").weights
         assert any(all(map(np.array_equal, found, checkpoint.weights)) for checkpoint in made)

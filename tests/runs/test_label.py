@@ -48,6 +48,11 @@ def test_nothing_unseen_is_left_and_what_is_plain_stays(text):
     assert plain_note(note) == note
 
 
+@pytest.mark.parametrize("text", ["\u3164", "\u2800", "\u200d\u200c", "\u0301", "\u115f \uffa0", "\ufe0f\u034f"])
+def test_title_that_nobody_sees_is_none(run, text):
+    assert run.annotate(title=text, note=f"{text}\n{text}") == Label()
+
+
 def test_letters_of_any_script_stay():
     for text in ("größer", "ניסוי ראשון", "第一次", "می‌خواهم", "👩‍🔬 α→β"):
         assert plain_title(text) == unicodedata.normalize("NFC", text)

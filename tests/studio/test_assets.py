@@ -146,3 +146,12 @@ def test_every_stylesheet_is_linked_under_the_hash_of_what_is_in_it(
     files.content["/studio/studio.css"] = (STATIC / "studio.css").read_bytes()
     version = next(version for _, name, version in links if name == "studio.css")
     assert "immutable" in ask(assets, "/studio/studio.css", f"v={version}").headers["cache-control"]
+
+
+def test_however_an_address_is_written_a_library_is_kept_once(assets: Assets, files: Files) -> None:
+    folder, _, name = LIBRARY.rpartition("/")
+    others = [f"{folder}/{'./' * n}{name}" for n in range(1, 9)] + [f"{folder}//{name}", f"{folder}/x/../{name}"]
+    for path in (LIBRARY, *others):
+        files.content[path] = TEXT
+        assert gzip.decompress(ask(assets, path, accept_encoding="gzip").body) == TEXT
+    assert list(assets._kept) == [LIBRARY]

@@ -16,8 +16,8 @@ from digitlab.studio.tabs.comparison_view import (
     ONLY_B,
     disagreeing,
     sentence,
-    settings_rows,
 )
+from digitlab.studio.tabs.overlay_view import settings_rows
 from digitlab.training.session import TrainingSession
 from tests.studio.steered import SMALL
 
@@ -65,6 +65,7 @@ def test_sentence_says_which_images_and_how_many(comparison: Comparison) -> None
 
 
 def test_settings_that_differ_have_a_row_each(comparison: Comparison) -> None:
-    rows = {row.key: [cell.text for cell in row.cells] for row in settings_rows(comparison)}
+    differing = [(one.name, (one.a, one.b)) for one in comparison.settings]
+    rows = {row.key: [cell.text for cell in row.cells] for row in settings_rows(differing)}
     assert rows["seed"] == ["seed", "0", "1"]
     assert "batch_size" not in rows

@@ -13,7 +13,7 @@ import pytest
 from nicegui import ui
 
 import digitlab as dl
-from digitlab.evaluation.comparison import NetworkResult, fair_pair, unlike_settings
+from digitlab.evaluation.alike import NetworkResult, fair_pair, unlike_settings
 from digitlab.evaluation.train import train
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D, architecture
 from digitlab.runs.run import CONFIG, Run

@@ -200,6 +200,77 @@ def test_end_closes_everything_but_the_teachers_page_and_changes_the_key(in_clas
     in_class(scenario)
 
 
+@pytest.mark.parametrize("ends_while", ["the browser comes", "others are let in", "the room is made", "it waits"])
+def test_nobody_is_in_the_next_class_by_the_key_of_the_last(in_class, digits, trainer, monkeypatch, ends_while):
+    async def scenario(rooms):
+        key, made = rooms.admission.key, rooms._made
+        if ends_while == "the room is made":
+
+            def slowly(*arguments):
+                asyncio.run_coroutine_threadsafe(rooms.end(), loop).result(9)
+                return made(*arguments)
+
+            loop = asyncio.get_running_loop()
+            monkeypatch.setattr(rooms, "_made", slowly)
+        if ends_while == "others are let in":
+            async with rooms._entering:
+                coming = asyncio.create_task(rooms.of("a" * 16, trainer, key))
+                await asyncio.sleep(0)
+                await rooms.end()
+        elif ends_while == "it waits":
+            room = await rooms.of("a" * 16, trainer, key)
+            await rooms.end()
+            with pytest.raises(RunError, match="Reload"):
+                rooms.add(room, SimpleNamespace(client=Mock()))
+            assert not room.by_client
+            return
+        else:
+            if ends_while == "the browser comes":
+                await rooms.end()
+            coming = asyncio.create_task(rooms.of("a" * 16, trainer, key))
+        with pytest.raises(RunError, match="This class is over"):
+            await coming
+        assert (rooms.all, rooms._keys) == ([], {})
+
+    in_class(scenario)
+
+
+def test_room_that_was_let_go_while_its_page_waited_takes_no_page(in_class, digits, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROOMS", 1)
+
+    async def scenario(rooms):
+        room = await rooms.enter("a" * 16, digits)
+        await rooms.enter("b" * 16, digits)
+        with pytest.raises(RunError, match="Reload"):
+            rooms.add(room, SimpleNamespace(client=Mock()))
+
+    in_class(scenario)
+
+
+def test_pages_that_were_left_are_few_however_often_one_reloads(in_class, digits):
+    async def scenario(rooms):
+        room = await rooms.enter("a" * 16, digits)
+        deleted = []
+        for n in range(3 * module.MOST_PAGES):
+            client = Mock(has_socket_connection=False)
+            client.delete = lambda n=n, client=client: (deleted.append(n), rooms._left(room, client))
+            rooms.add(room, SimpleNamespace(client=client))
+        assert len(room.by_client) == module.MOST_PAGES
+        assert deleted == list(range(2 * module.MOST_PAGES)), "the oldest first"
+        for client in list(room.by_client)[:2]:
+            client.has_socket_connection = True
+        rooms.add(room, SimpleNamespace(client=Mock(has_socket_connection=True)))
+        assert len(room.seen_pages) == 3, "who is there stays"
+
+    in_class(scenario)
+
+
+@pytest.mark.parametrize("name", ["\u3164", "\u2800 \u2800", "\u200d", "\u0301\u0489", "\u115f\u1160", "\ufe0f", "\u034f"])
+def test_name_that_nobody_sees_is_none(name):
+    with pytest.raises(InputError):
+        checked_name(name)
+
+
 @given(st.text())
 def test_names_are_one_short_line_that_steers_nothing(name):
     try:

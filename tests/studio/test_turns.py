@@ -67,6 +67,27 @@ def test_no_more_turns_at_a_time_than_cores():
     assert turns._n_free == 2
 
 
+def test_two_who_wait_by_one_share_have_a_turn_each():
+    turns, share, inside, most = Turns(1), Share(), [], []
+
+    def train():
+        with turns.of(share):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+
+    threads = [threading.Thread(target=train, daemon=True) for _ in range(3)]
+    with turns.of(Share()):
+        for n, thread in enumerate(threads, start=1):
+            thread.start()
+            waiting(turns, n)
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert most == [1, 1, 1]
+    assert (turns._n_free, turns._waiting) == (1, [])
+
+
 def test_all_cores_are_for_who_is_alone(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])

@@ -28,7 +28,7 @@ from digitlab.cli.terminal import (
     stdout,
 )
 from digitlab.errors import ConfigError
-from digitlab.text import counted, percent
+from digitlab.text import counted, percent, setting_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,7 +83,6 @@ def show_run(run: str, /, *, out: Path = Path("runs"), as_json: AsJson = False) 
     from rich.table import Table
     from rich.text import Text
 
-    from digitlab.evaluation.comparison import setting_text
     from digitlab.runs.history import record_form
     from digitlab.runs.listing import find_run
     from digitlab.training.config import TrainConfig
@@ -343,7 +342,6 @@ def compare(
 
 def _tables(comparison: Comparison) -> list[Table]:
     """Return the figures of both runs, and the settings that differ, if any."""
-    from digitlab.evaluation.comparison import setting_text
 
     numbers = map(right, ("Accuracy", "95 % interval", "Loss", "# Of Params"))
     title = f"Two runs compared on {comparison.a.evaluation.n_images:,} test images of {comparison.data}"

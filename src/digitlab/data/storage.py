@@ -154,7 +154,7 @@ def replacing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterato
     ``mode`` is before the umask. What need not be ``durable`` can be made again, and nobody waits for the disk. What
     killed processes have left in that folder is removed, too. OSError or ValueError if it cannot be done.
     """
-    sweep(path.parent)
+    clear_leftovers(path.parent)
     # In the same folder, because a rename is atomic only within one file system.
     file, temporary = new_file(path.parent, mode)
     try:
@@ -409,7 +409,7 @@ def new_file(folder: Path, mode: int) -> tuple[BinaryIO, Path]:
 @contextmanager
 def bench(folder: Path) -> Iterator[Path]:
     """Yield a new hidden folder in a folder, which is gone when the block ends."""
-    sweep(folder)
+    clear_leftovers(folder)
 
     def made() -> Path:
         path = folder / _temporary_name()
@@ -472,7 +472,7 @@ def replace_folder(made: Path, target: Path, bench: Path) -> None:
     """
     if _exchanged(made, target):
         return
-    # Two steps, and for a moment there is none. If this process is killed then, ``sweep`` puts it back.
+    # Two steps, and for a moment there is none. If this process is killed then, ``clear_leftovers`` puts it back.
     aside = bench / _ASIDE / target.name
     aside.parent.mkdir()
     target.rename(aside)
@@ -497,7 +497,7 @@ def _exchanged(one: Path, other: Path) -> bool:
     return bool(exchange(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
-def sweep(folder: Path) -> None:
+def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes have left in a folder; what one had moved out of the way goes back."""
     with suppress(OSError, ValueError):
         with os.scandir(folder) as entries:

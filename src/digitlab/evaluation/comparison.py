@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,48 +14,31 @@ from numpy.typing import NDArray
 from digitlab.data.mnist import MnistData, choose_images
 from digitlab.engine.models import Model, opened_model
 from digitlab.engine.sequential import Sequential
-from digitlab.errors import ConfigError, DigitlabError, InputError, RunError
+from digitlab.errors import ConfigError, InputError, RunError
+from digitlab.evaluation.alike import (
+    DIGEST,
+    SettingDifference,
+    differences,
+    differences_told,
+    info_of,
+    layers_told,
+    run_settings,
+)
 from digitlab.evaluation.evaluate import Predictor, evaluate_answers
 from digitlab.evaluation.finish import own_folder
 from digitlab.metrics import confusion_matrix
 from digitlab.network.architecture import Architecture
 from digitlab.network.formats.files import is_model_file, lacks_network
-from digitlab.network.layers import Conv2D, Dense, Layer
 from digitlab.network.pixels import OWN
 from digitlab.runs.listing import find_run
-from digitlab.runs.run import CONFIG, MODEL, STATE, Run, RunInfo
-from digitlab.runs.steering import n_batches
+from digitlab.runs.run import MODEL, Run
 from digitlab.text import listed, percent
 from digitlab.values import EpochRecord, Evaluation, Prediction, StepRecord, Value
 
-_DIGEST = "data digest"
-# What no setting says: what was done on the way, and where the training ended.
-_CHANGED, _ENDED = "changed on the way", "ended"
-# What several settings tell of, the first of them for people.
-_GROUPS = {
-    "the network": ("network", "layers", "initializers", "parameters"),
-    "the data": ("data", _DIGEST),
-    "what was changed on the way": (_CHANGED,),
-    "where they ended": (_ENDED,),
-}
-# Of more differences, and of more changes, a sentence tells the first and the number of the others. Values that are
-# longer than that it leaves to the table, and so it does with names, which a damaged run may have.
-_MOST_DIFFERENCES, _MOST_CHANGES, _LONGEST, _BETWEEN = 30, 3, 60, "; "
 # Chooses the same test images for every model.
 _SEED = 0
 # Less is rounded to nothing, which no chance is.
 _LEAST_P = 1e-300
-# No result depends on them, but for rounding.
-_IRRELEVANT = ("threads", "device", "precision")
-
-
-@dataclass(frozen=True, slots=True)
-class SettingDifference(Value):
-    """A setting that the two runs do not share; None where a run has none."""
-
-    name: str
-    a: Any
-    b: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +209,7 @@ def compare(
     matrix = confusion_matrix(labels, chosen_b, n_classes) - confusion_matrix(labels, chosen_a, n_classes)
     differ = chosen_a != chosen_b
     n_a, n_b = int((differ & (chosen_a == labels)).sum()), int((differ & (chosen_b == labels)).sum())
-    settings = tuple(_differences(settings_a, settings_b))
+    settings = tuple(differences(settings_a, settings_b))
     return Comparison(
         unlike=_unlike((side_a, side_b), settings, (settings_a, settings_b), data),
         data=data.source,
@@ -272,9 +255,9 @@ def _side(
         side = ComparedRun(run.name, model.count_params(), True, (), (), answers.evaluation, told)
         settings: dict[str, Any] = {"parameters": side.n_parameters}
         if isinstance(model, Sequential):
-            settings |= {"layers": _layers(model.architecture.to_dict())["layers"]}
+            settings |= {"layers": layers_told(model.architecture.to_dict())["layers"]}
         return side, answers, settings
-    history, info = run.history(), _info(run)
+    history, info = run.history(), info_of(run)
     side = ComparedRun(
         name=run.name,
         n_parameters=model.count_params(),
@@ -284,15 +267,7 @@ def _side(
         evaluation=answers.evaluation,
         on_the_way=info.on_the_way if info is not None else (),
     )
-    return side, answers, settings_of(run) | {"parameters": side.n_parameters}
-
-
-def _info(run: Run) -> RunInfo | None:
-    """Return what a list says of a run; None where its description is damaged, whose weights can be compared still."""
-    try:
-        return run.info()
-    except RunError:
-        return None
+    return side, answers, run_settings(run) | {"parameters": side.n_parameters}
 
 
 def _disagreements(where: NDArray[np.intp], a: TestAnswers, b: TestAnswers) -> tuple[Disagreement, ...]:
@@ -322,68 +297,6 @@ def _sign_test(n_a: int, n_b: int) -> float:
     return min(1.0, float(Fraction(2 * tail, 2**n)))
 
 
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[SettingDifference]:
-    # Of a model file nothing is known but its network.
-    is_known = all(settings.keys() - {"layers", "initializers", "parameters"} for settings in (a, b))
-    # The same images may be found in several places.
-    is_same_data = a.get(_DIGEST) is not None and a.get(_DIGEST) == b.get(_DIGEST)
-    for name in dict.fromkeys([*a, *b]):
-        if a.get(name) == b.get(name) or (name == "data" and is_same_data):
-            continue
-        if is_known or (name in a and name in b):
-            yield SettingDifference(name, a.get(name), b.get(name))
-
-
-def settings_of(run: Run) -> dict[str, Any]:
-    """Return what a run was made with, by name and for people, as far as that can be told without its weights."""
-    description, info = run.read_json(CONFIG), _info(run)
-    config, data = description.get("config"), description.get("data")
-    config = config if isinstance(config, Mapping) else {}
-    settings = {name: value for name, value in config.items() if name not in _IRRELEVANT}
-    if isinstance(data, Mapping):
-        settings |= {"data": data.get("source"), _DIGEST: data.get("digest")}
-    settings |= _layers(description.get("network"))
-    settings[_CHANGED] = _BETWEEN.join(info.changes) if info is not None and info.changes else None
-    # What learned from corrections had their copies besides, which no setting counts.
-    whole = None if "fine_tuned" in description else n_batches(config)
-    step, is_complete = 0 if info is None else info.batches_done, run.has(MODEL)
-    if not is_complete and run.has(STATE):
-        told = run.load_state().metadata.get("step", "")
-        step = int(told) if told.isdecimal() else step
-    is_short = not is_complete or (whole is not None and 0 < step < whole)
-    of = f" of {whole:,}" if whole else ""
-    return settings | {_ENDED: f"after batch {step:,}{of}" if is_short else "after the last batch"}
-
-
-def _layers(form: Any) -> dict[str, str]:
-    """Return the layers in one line, without their names, and how they begin in another; for people."""
-    try:
-        layers = Architecture.from_dict(form).layers
-    except InputError:
-        return {}
-    beginnings = [
-        f"{type(layer).__name__} {layer.kernel_initializer}, {layer.bias_initializer}"
-        for layer in layers
-        if isinstance(layer, Conv2D | Dense)
-    ]
-    return {
-        "layers": ", ".join(" ".join([type(layer).__name__, *_choices(layer)]) for layer in layers),
-        "initializers": "; ".join(beginnings),
-    }
-
-
-def _choices(layer: Layer) -> Iterator[str]:
-    """Return what was chosen of a layer: ``8``, ``5 x 5``, ``relu``."""
-    for entry in fields(layer):
-        value = getattr(layer, entry.name)
-        is_implied = value == entry.default or (entry.name == "strides" and value == getattr(layer, "pool_size", None))
-        if entry.name == "name" or entry.name.endswith("_initializer") or is_implied:
-            continue
-        if isinstance(value, tuple):
-            value = " x ".join(map(str, value))
-        yield f"{entry.name}={value}" if isinstance(value, bool) or entry.name == "strides" else str(value)
-
-
 def _unlike(
     sides: Sequence[ComparedRun],
     differences: Sequence[SettingDifference],
@@ -405,49 +318,11 @@ def _unlike(
         )
     else:
         told = ""
-    known = zip(letters, (one.get(_DIGEST) for one in settings), strict=True)
+    known = zip(letters, (one.get(DIGEST) for one in settings), strict=True)
     strangers = [letter for letter, digest in known if digest not in (None, data.digest)]
     if strangers:
         told += f" Both answered the test images of {data.source}; {listed(strangers)} learned from other data."
     return told.strip()
-
-
-def differences_told(differences: Iterable[SettingDifference], names: Sequence[str]) -> list[str]:
-    """Return each thing that two differ in, with both values where they are short; ``names`` are those of the two.
-
-    >>> differences_told([SettingDifference("seed", 0, 1), SettingDifference("parameters", 10, 20)], "AB")
-    ['seed (A: 0, B: 1)', 'the network']
-    """
-    groups: dict[str, SettingDifference | None] = {}
-    for one in differences:
-        group = next((group for group, members in _GROUPS.items() if one.name in members), "")
-        if not group:
-            groups[one.name.replace("_", " ")[:_LONGEST]] = one
-        elif one.name == _GROUPS[group][0]:
-            groups[group] = one
-        else:
-            groups.setdefault(group, None)
-    return _first([group + _values_told(one, names) for group, one in groups.items()], _MOST_DIFFERENCES)
-
-
-def _first(texts: Sequence[str], most: int) -> list[str]:
-    more = len(texts) - most
-    return [*texts[:most], *([f"{more:,} more"] if more > 0 else [])]
-
-
-def _values_told(one: SettingDifference | None, names: Sequence[str]) -> str:
-    texts = [] if one is None else [_short(one.name, value) for value in (one.a, one.b)]
-    if not texts or (one is not None and one.name != _CHANGED and max(map(len, texts)) > _LONGEST):
-        return ""
-    between = "; " if any(" " in text for text in texts) else ", "
-    return f" ({between.join(f'{name}: {text}' for name, text in zip(names, texts, strict=True))})"
-
-
-def _short(name: str, value: Any) -> str:
-    if name == _CHANGED:
-        return listed(_first(["nothing"] if value is None else str(value).split(_BETWEEN), _MOST_CHANGES))
-    # The page keeps edited networks in files with long paths.
-    return Path(value).stem if name == "network" and isinstance(value, str) else setting_text(value)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -466,67 +341,3 @@ def verdict(comparison: Comparison) -> str:
         better = "A" if n_a > n_b else "B"
         return f"{told}So {better} is the better reader: {chance}"
     return f"{told}That does not tell which is better: {chance}"
-
-
-def setting_text(value: Any) -> str:
-    """Return the value of a setting for people."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    return str(value)
-
-
-# ---- two networks, each by the runs that there are of it ----
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkResult(Value):
-    """A complete run of a network: its settings but the network, with the data and what was changed on the way."""
-
-    run: str
-    settings: tuple[tuple[str, Any], ...]
-    val_accuracy: float | None
-    test_accuracy: float | None
-
-
-def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
-    """Return the complete ones of the runs by the network that they trained, in their order."""
-    found: list[list[NetworkResult]] = [[] for _ in networks]
-    for run, info in runs:
-        if info.status != "complete":
-            continue
-        try:
-            description = run.read_json(CONFIG)
-            network = Architecture.from_dict(description["network"])
-            settings = {name: value for name, value in description["config"].items() if name not in _IRRELEVANT}
-            settings[_DIGEST] = description["data"]["digest"]
-            settings[_CHANGED] = _BETWEEN.join(info.changes) or None
-        except (DigitlabError, KeyError, AttributeError, TypeError):
-            continue  # the list of runs says what is wrong with it
-        for name in ("network", "data"):  # compared by their layers, and by what is in it
-            settings.pop(name, None)
-        result = NetworkResult(run.name, tuple(sorted(settings.items())), info.val_accuracy, info.test_accuracy)
-        for wanted, results in zip(networks, found, strict=True):
-            if network.layers == wanted.layers:
-                results.append(result)
-    return found
-
-
-def unlike_settings(first: NetworkResult, second: NetworkResult, names: Sequence[str] = ()) -> list[str]:
-    """Return what two runs were not trained alike in, as ``differences_told``; ``names`` are by default the runs'."""
-    differences = _differences(dict(first.settings), dict(second.settings))
-    return differences_told(differences, names or (first.run, second.run))
-
-
-def fair_pair(
-    first: Sequence[NetworkResult], second: Sequence[NetworkResult]
-) -> tuple[NetworkResult | None, NetworkResult | None, bool]:
-    """Return the first run of each network with the same settings, or just the first ones; and whether they are."""
-    for a in first:
-        for b in second:
-            if a.settings == b.settings:
-                return a, b, True
-    return (first[0] if first else None), (second[0] if second else None), False

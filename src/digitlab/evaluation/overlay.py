@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from digitlab.errors import RunError
-from digitlab.evaluation.comparison import settings_of
+from digitlab.evaluation.alike import run_settings
 from digitlab.runs.history import Record
 from digitlab.runs.label import Label
 from digitlab.runs.run import Run
-from digitlab.text import listed
 from digitlab.values import StepRecord, Value
 
 #: So many curves can still be told apart.
@@ -23,11 +22,6 @@ MOST_RUNS = 6
 
 _NO_LABEL = Label()
 _NO_SETTINGS: Mapping[str, Any] = {}
-# What several settings tell of.
-_GROUPS = {
-    "the network": ("network", "layers", "initializers"),
-    "the data": ("data", "data digest"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ def _at(points: Sequence[CurvePoint], images: float) -> CurvePoint | None:
 
 def read_curves(run: Run) -> RunCurves:
     """Read a run's history as curves; RunError if it is damaged, or tells of no batch."""
-    curves = curves_of(run.name, run.history(), label=run.label, settings=settings_of(run))
+    curves = curves_of(run.name, run.history(), label=run.label, settings=run_settings(run))
     if not curves.batches:
         raise RunError(f"The run {run.name} tells of no batch, so that it has no curve. Choose another one.")
     return curves
@@ -100,39 +94,6 @@ def curves_of(
             figures = (record.loss, record.accuracy, record.val_loss, record.val_accuracy)
             epochs.append(CurvePoint(seen, record.step, record.epoch, *figures))
     return RunCurves(name, label, settings, tuple(batches), tuple(epochs))
-
-
-def differing_settings(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[Any, ...]]]:
-    """Return the settings that not all of the runs share, by name, with each one's value; None where one has none."""
-    digests = {settings.get("data digest") for settings in runs}
-    found = []
-    for name in dict.fromkeys(name for settings in runs for name in settings):
-        values = tuple(settings.get(name) for settings in runs)
-        # The same images may be found in several places.
-        if name == "data" and len(digests) == 1 and None not in digests:
-            continue
-        if any(value != values[0] for value in values):
-            found.append((name, values))
-    return found
-
-
-def unlike_sentence(names: Sequence[str]) -> str:
-    """Say in which settings runs differ.
-
-    >>> unlike_sentence(["seed"])
-    'They were trained alike but for one thing: seed.'
-    """
-    things = dict.fromkeys(
-        next((group for group, members in _GROUPS.items() if name in members), name.replace("_", " ")) for name in names
-    )
-    if not things:
-        return "They were trained alike, with the same settings."
-    if len(things) == 1:
-        return f"They were trained alike but for one thing: {listed(list(things))}."
-    return (
-        f"They were not trained alike: they differ in {listed(list(things))}. What sets their curves apart may "
-        "come from any of these."
-    )
 
 
 class ImagesAxis:

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ from digitlab.text import percent
 
 #: The script and the stylesheets that draw the picture, here and on the Studio's page.
 SOURCES = Path(__file__).with_name("page")
-_PARTS = ("inside.js", "sides.js", "tokens.css", "inside.css", "page.css")
+# As one module, each behind those that it imports from.
+_SCRIPTS = ("maps.js", "arithmetic.js", "inside.js", "sides.js")
+_STYLES = ("tokens.css", "page.css", "inside.css")
+_IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
 _TITLES = {
     "occlusion": "Occlusion",
     "gradient": "Gradient times input",
@@ -129,7 +133,8 @@ def write_inside_page(
     ]
     data = json.dumps(sides).replace("<", "\\u003c")  # so that no name can end the script
     heading = html.escape(title or "The way of an image through a network")
-    script, linked, tokens, picture, frame = ((SOURCES / name).read_text("utf-8") for name in _PARTS)
+    styles = "".join((SOURCES / name).read_text("utf-8") for name in _STYLES)
+    scripts = "\n".join(_IMPORT.sub("", (SOURCES / name).read_text("utf-8")) for name in _SCRIPTS)
     text = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -138,7 +143,7 @@ def write_inside_page(
       content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{heading}</title>
 <style>
-{tokens}{frame}{picture}</style>
+{styles}</style>
 <main>
 <h1>{heading}</h1>
 <p class="soft">
@@ -147,8 +152,7 @@ Choose any number: click a map, or move with the arrow keys; Page Up and Page Do
 </main>
 <script type="application/json" id="data">{data}</script>
 <script type="module">
-{script}
-{linked}
+{scripts}
 const sides = showSides(document.getElementById("inside"), showInside);
 JSON.parse(document.getElementById("data").textContent).forEach(({{data, words}}, k) => sides.put(k, data, words));
 </script>

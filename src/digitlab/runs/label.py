@@ -22,6 +22,8 @@ _MOST_REPORT_BYTES = 64 * 2**20
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # They shape letters of Persian and Hindi, and families of emoji.
 _JOINERS = "\u200c\u200d"
+# Letters and signs by their category that nobody sees: fillers of Hangul and Khmer, and the empty pattern of Braille.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 # Between these, the report tells the label, so that it can be told anew without the report's other parts.
 _BEGINS, _ENDS = b"<!--label-->", b"<!--/label-->"
 
@@ -52,7 +54,7 @@ def plain_title(text: str) -> str:
     >>> plain_title(" my\n\u202efirst\x1b  run ")
     'my first run'
     """
-    return " ".join(_seen(text).split())
+    return _told(" ".join(_seen(text).split()))
 
 
 def plain_note(text: str) -> str:
@@ -61,15 +63,20 @@ def plain_note(text: str) -> str:
     >>> plain_note("higher rate:\r\n\tdiverged\x07 \n")
     'higher rate:\n diverged'
     """
-    return "\n".join(_seen(line).rstrip() for line in text.splitlines()).strip()
+    return _told("\n".join(_seen(line).rstrip() for line in text.splitlines()).strip())
+
+
+def _told(text: str) -> str:
+    """Return a text that has anything to be seen, else an empty one."""
+    return text if any(not c.isspace() and unicodedata.category(c)[0] not in "CM" for c in text) else ""
 
 
 def _seen(text: str) -> str:
     kept = (
-        c if c in _JOINERS or unicodedata.category(c) not in _UNSEEN else " " if c.isspace() else ""
-        for c in unicodedata.normalize("NFC", text)
+        c if c in _JOINERS or (c not in _BLANK and unicodedata.category(c) not in _UNSEEN) else " " if c.isspace() else ""
+        for c in text
     )
-    return "".join(kept)
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def read_label(run: Path) -> Label:

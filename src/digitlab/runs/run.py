@@ -33,13 +33,13 @@ from typing import Any
 
 from digitlab.data.storage import (
     bench,
+    clear_leftovers,
     locked_folder,
     parse_json,
     read_ordinary,
     reason_of,
     replace_folder,
     replacing,
-    sweep,
 )
 from digitlab.errors import DigitlabError, RunError, StorageError
 from digitlab.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -173,7 +173,7 @@ class Run:
             if force and path.is_dir():
                 _make_way(path)
             else:
-                sweep(path.parent)
+                clear_leftovers(path.parent)
                 path.mkdir()
         except FileExistsError:
             if path.is_dir():

@@ -99,6 +99,7 @@ def set_up_page(
         keep_few_unseen(client)
         client.on_connect(opening.note_page)
         name = request.scope.get(ROOM)  # which nobody has at the teacher's address
+        key = "" if rooms is None else rooms.admission.key
         trainer = opening.trainer
         # A room is for whoever shows it: a request alone gets none.
         if trainer is None or name is not None:
@@ -109,7 +110,7 @@ def set_up_page(
                 return
             waiting.delete()
         try:
-            room = None if rooms is None else await rooms.of(name, trainer)
+            room = None if rooms is None else await rooms.of(name, trainer, key)
             async with building:
                 await asyncio.sleep(0)
                 if not client.is_deleted:

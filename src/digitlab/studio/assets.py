@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import posixpath
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +40,7 @@ _ASK_AGAIN = "no-cache"
 _COMPRESSED = ("text/", "application/javascript", "application/json", "image/svg+xml")
 _LEAST_BYTES = 500  # of what is worth compressing
 _LEVEL = 6
-#: So many files of NiceGUI's are kept compressed: more than it has, however their addresses are written.
+#: So many files of NiceGUI's are kept compressed, more than it has: each under one address, however it can be written.
 _MOST_KEPT = 300
 # What would make the answer to a question not the whole file.
 _PARTIAL = (b"range", b"if-range", b"if-none-match", b"if-modified-since", b"accept-encoding")
@@ -99,7 +100,7 @@ class Assets:
             if file is None:
                 return
             # Whoever writes digitlab's own files wants to see them at the next look.
-            if not is_ours and len(self._kept) < _MOST_KEPT:
+            if not is_ours and len(self._kept) < _MOST_KEPT and posixpath.normpath(path) == path:
                 self._kept[path] = file
         headers = MutableHeaders(raw=list(file.headers))
         if is_ours:

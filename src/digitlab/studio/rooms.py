@@ -21,6 +21,7 @@ from digitlab.engine.cpu.threads import available_threads
 from digitlab.engine.cpu.tiles import LANES
 from digitlab.errors import DigitlabError, InputError, NetworkError, RunError
 from digitlab.network.architecture import Architecture
+from digitlab.runs.label import plain_title
 from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.admission import Admission
 from digitlab.studio.lesson import LessonLink
@@ -164,30 +165,41 @@ class Rooms:
 
     # ---- who comes and goes ----
 
-    async def of(self, id: str | None, trainer: Trainer) -> Room:
-        """Return a pupil's room by its id; for None the teacher's, who has the first trainer."""
+    async def of(self, id: str | None, trainer: Trainer, key: str | None = None) -> Room:
+        """Return a pupil's room by its id; for None the teacher's, who has the first trainer.
+
+        ``key`` was the class's when the pupil came in, by default the one of now; RunError where that class is over.
+        """
         if id is not None:
-            return await self.enter(id, trainer.data)
+            return await self.enter(id, trainer.data, key)
         if self.teachers is None:
             self.teachers = Room("", 0, trainer)
         return self.teachers
 
-    async def enter(self, id: str, data: MnistData) -> Room:
+    async def enter(self, id: str, data: MnistData, key: str | None = None) -> Room:
         """Return a pupil's room, which is made or comes back from its folder where it is not there.
 
-        RunError where there are as many as there may be.
+        RunError where there are as many as there may be, or ``key`` is the class's no more.
         """
+        key = self.admission.key if key is None else key
         async with self._entering:
+            self._check_key(key)
             room = self._known.get(id)
             if room is None:
                 await self._make_place(id)
+                self._check_key(key)
                 self._turns.gives_way = True
                 number = self._of_key.setdefault(id, len(self._of_key) + 1)
                 room = await asyncio.to_thread(self._made, id, number, data)
+                self._check_key(key)  # nothing of it was begun
                 self._known[id] = self._keys[room.trainer.key] = room
                 self.tell()
             room.seen_at = time.monotonic()
             return room
+
+    def _check_key(self, key: str) -> None:
+        if key != self.admission.key:
+            raise RunError("This class is over. For the next one, open the link that your teacher shows.")
 
     def _made(self, id: str, number: int, data: MnistData) -> Room:
         folder, key = self._out / id, secrets.token_urlsafe(16)
@@ -221,9 +233,21 @@ class Rooms:
         await asyncio.to_thread(room.trainer.close)
 
     def add(self, room: Room, page: Page) -> None:
-        """Note that a page of a room is open, until it is gone. RunError where a room has too many."""
-        if not room.is_teachers and len(room.seen_pages) >= MOST_PAGES:
-            raise RunError(f"Your room is open in {MOST_PAGES} tabs already. Close one of them, and reload this page.")
+        """Note that a page of a room is open, until it is gone.
+
+        RunError where a room has too many, or is no more: all may have happened since it was entered.
+        """
+        if self.find(room.id) is not room:
+            raise RunError("Your room was closed a moment ago. Reload this page.")
+        if not room.is_teachers:
+            if len(room.seen_pages) >= MOST_PAGES:
+                raise RunError(
+                    f"Your room is open in {MOST_PAGES} tabs already. Close one of them, and reload this page."
+                )
+            # Pages without a browser are kept for a while, should it come back; not for whoever reloads on and on.
+            unseen = [client for client in room.by_client if not client.has_socket_connection]
+            for client in unseen[: max(0, len(room.by_client) + 1 - MOST_PAGES)]:
+                client.delete()
         client = page.client
         room.by_client[client] = page
         client.on_delete(lambda: self._left(room, client))
@@ -305,8 +329,8 @@ def checked_name(name: str) -> str:
     >>> checked_name("  Mia   und\\tBen ")
     'Mia und Ben'
     """
-    words = " ".join(name[: 10 * LONGEST_NAME].split())
-    shown = "".join(letter for letter in words if unicodedata.category(letter)[0] != "C")[:LONGEST_NAME].strip()
+    letters = (c for c in name[: 10 * LONGEST_NAME] if c.isspace() or unicodedata.category(c)[0] != "C")
+    shown = plain_title(plain_title("".join(letters))[:LONGEST_NAME])
     if not shown:
         raise InputError("A name needs a letter; type one of up to 30 letters.")
     return shown

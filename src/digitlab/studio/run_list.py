@@ -14,11 +14,11 @@ from fastapi import Response
 from nicegui import app
 
 from digitlab.errors import DigitlabError, RunError, StorageError
-from digitlab.evaluation.comparison import setting_text
 from digitlab.runs.label import LABEL, Label, read_label
 from digitlab.runs.listing import check_name, may_be_run, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
 from digitlab.studio.trainer import Trainer
+from digitlab.text import setting_text
 from digitlab.training.config import TrainConfig
 
 # Their times and sizes say whether a line is still true.

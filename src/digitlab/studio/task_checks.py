@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.comparison import NetworkResult, TestAnswers, fair_pair, results_of, unlike_settings
+from digitlab.evaluation.alike import NetworkResult, fair_pair, results_of, unlike_settings
+from digitlab.evaluation.comparison import TestAnswers
 from digitlab.evaluation.confusion import MISTAKES
 from digitlab.network.architecture import Architecture
 from digitlab.reading.reading import Digit

@@ -31,7 +31,8 @@ class Turns:
         self.gives_way = False
         self._lock = threading.Lock()
         self._n_free = self.n_cores
-        self._waiting: list[Share] = []
+        # Each with what wakes it: a training that is gone on with may wait beside what is left of it to do.
+        self._waiting: list[tuple[Share, threading.Event]] = []
         self._last: Share | None = None
         self._changed_at = -_ALONE_AFTER_S
         # The time that those have had who are served now: newcomers begin there, and nobody saves up turns.
@@ -61,6 +62,7 @@ class Turns:
                 self._last = None
 
     def _take(self, share: Share) -> int:
+        is_due = threading.Event()
         with self._lock:
             share.used_s = max(share.used_s, self._floor_s)
             is_free = self._n_free > 0
@@ -68,10 +70,9 @@ class Turns:
                 self._n_free -= 1
                 self._serve(share)
             else:
-                share.is_due.clear()
-                self._waiting.append(share)
+                self._waiting.append((share, is_due))
         if not is_free:
-            share.is_due.wait()
+            is_due.wait()
         is_alone = is_free and time.monotonic() - self._changed_at > _ALONE_AFTER_S
         return self.n_cores if is_alone else 1
 
@@ -80,10 +81,10 @@ class Turns:
             if not self._waiting:
                 self._n_free += 1
                 return
-            share = min(self._waiting, key=lambda one: one.used_s)
-            self._waiting.remove(share)
-            self._serve(share)
-        share.is_due.set()
+            chosen = min(self._waiting, key=lambda one: one[0].used_s)
+            self._waiting.remove(chosen)
+            self._serve(chosen[0])
+        chosen[1].set()
 
     def _serve(self, share: Share) -> None:
         self._floor_s = max(self._floor_s, share.used_s)
@@ -98,4 +99,3 @@ class Share:
 
     def __init__(self) -> None:
         self.used_s = 0.0
-        self.is_due = threading.Event()

@@ -1,9 +1,9 @@
 // Images as points, each written as its class: one stop for the Tab key, arrow keys go to the next point in a direction.
+import { bytesOf } from "/studio/maps.js";
+
 const GLYPH_PX = 11;
 const NEAR_PX = 18;
 const EDGE_PX = 26;
-
-const bytesOf = (content) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
 
 export default {
   emits: ["look", "choose"],

@@ -1,6 +1,6 @@
 // One step of learning: the batch's images, every filter before and after with its gradient and change, and the
 // arithmetic behind the change of one weight. Drawn as the picture of the network is.
-import { inflated, made, nice, paint, palette } from "/studio/inside.js";
+import { inflated, made, nice, paint, palette } from "/studio/maps.js";
 
 const ROWS = ["before", "gradient", "change", "after"];
 const TITLES = { before: "Before", gradient: "Gradient", change: "Change", after: "After" };

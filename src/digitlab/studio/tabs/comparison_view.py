@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,18 +10,18 @@ import numpy as np
 from nicegui import ui
 
 from digitlab.errors import InputError
-from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, setting_text, verdict
+from digitlab.evaluation.comparison import ComparedRun, Comparison, Disagreement, verdict
 from digitlab.evaluation.confusion import MISTAKES, Selection, difference_cells, matrix_svg
 from digitlab.evaluation.overlay import RunCurves, curves_of
 from digitlab.explanation.facts import plural
 from digitlab.runs.history import Record
 from digitlab.runs.label import Label
 from digitlab.studio.page import Page
-from digitlab.studio.tabs.overlay_view import OverlayCharts
+from digitlab.studio.tabs.overlay_view import OverlayCharts, settings_rows
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.digit_views import Answers, ImageList
-from digitlab.studio.widgets.tables import Cell, Column, ConfusionMatrix, Row, SortableTable, matrix_table
+from digitlab.studio.widgets.tables import Column, ConfusionMatrix, SortableTable, matrix_table
 from digitlab.text import percent
 from digitlab.values import EpochRecord
 
@@ -119,7 +119,7 @@ class ComparisonView:
             figures.show(run, labels[run.name], len(self._page.data.test))
         self._verdict.set_text(verdict(comparison))
         say(self._unlike, comparison.unlike)
-        rows = settings_rows(comparison)
+        rows = settings_rows([(s.name, (s.a, s.b)) for s in comparison.settings])
         self._settings.show(rows)
         self._settings.set_visibility(bool(rows))
         self._same.set_visibility(not rows)
@@ -183,15 +183,6 @@ class _RunFigures:
         told = f"{percent(low)} to {percent(high)} {which}, {run.n_parameters:,} parameters"
         told += "" if run.is_complete else _UNFINISHED
         self._interval.set_text(told + "".join(f"; {change}" for change in run.on_the_way))
-
-
-def settings_rows(comparison: Comparison) -> Sequence[Row]:
-    """Return a row for every setting that the two do not share."""
-    rows = []
-    for s in comparison.settings:
-        values = (Cell(setting_text(value), look="setting") for value in (s.a, s.b))
-        rows.append(Row(s.name, (Cell(s.name.replace("_", " ")), *values)))
-    return rows
 
 
 def _curves(run: ComparedRun, label: Label) -> RunCurves:

@@ -9,14 +9,14 @@ from html import escape
 
 from nicegui import ui
 
-from digitlab.evaluation.comparison import setting_text
-from digitlab.evaluation.overlay import CurvePoint, ImagesAxis, RunCurves, differing_settings, read_curves
+from digitlab.evaluation.alike import differing_settings
+from digitlab.evaluation.overlay import CurvePoint, ImagesAxis, RunCurves, read_curves
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import RunLine, open_run, run_lines
 from digitlab.studio.setting_words import label_of
 from digitlab.studio.widgets.charts import LiveChart, few_points
 from digitlab.studio.widgets.controls import tell
-from digitlab.text import listed, percent
+from digitlab.text import listed, percent, setting_text
 from digitlab.values import EpochRecord, StepRecord
 
 _TAB = "Training"

@@ -8,7 +8,7 @@ from typing import Any
 
 from nicegui import ui
 
-from digitlab.evaluation.comparison import NetworkResult, fair_pair, results_of, unlike_settings
+from digitlab.evaluation.alike import NetworkResult, fair_pair, results_of, unlike_settings
 from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of

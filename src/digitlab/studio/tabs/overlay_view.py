@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from digitlab.errors import InputError
-from digitlab.evaluation.comparison import setting_text
-from digitlab.evaluation.overlay import RunCurves, differing_settings, unlike_sentence
+from digitlab.evaluation.alike import differing_settings, unlike_sentence
+from digitlab.evaluation.overlay import RunCurves
 from digitlab.studio.page import Page
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.charts import Curve, LiveChart, few_points
 from digitlab.studio.widgets.controls import say, tell
 from digitlab.studio.widgets.tables import Cell, Column, Row, SortableTable
+from digitlab.text import setting_text
 
 #: How runs are called in this order.
 LETTERS = "ABCDEF"
@@ -134,7 +135,7 @@ class OverlayView:
                 table = SortableTable(
                     "Settings that differ", [Column("Setting"), *(Column(head, can_sort=False) for head in heads)]
                 )
-                table.classes("of-settings").show([_settings_row(name, values) for name, values in differing])
+                table.classes("of-settings").show(settings_rows(differing))
             else:
                 ui.label("Nothing: all have the same settings.").classes("muted")
         self._charts.show(runs)
@@ -144,8 +145,12 @@ class OverlayView:
         return ("setting", *(run.name for run in self._runs)), [(name, *values) for name, values in differing]
 
 
-def _settings_row(name: str, values: Sequence[object]) -> Row:
-    return Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look="setting") for value in values)))
+def settings_rows(differing: Sequence[tuple[str, Sequence[object]]]) -> list[Row]:
+    """Return a row for every setting that not all runs share, with each one's value."""
+    return [
+        Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look="setting") for value in values)))
+        for name, values in differing
+    ]
 
 
 def _has(runs: Sequence[RunCurves], field: str) -> bool:

@@ -12,7 +12,6 @@ from nicegui.elements.mixins.validation_element import ValidationElement
 
 from digitlab.engine.optimizers import SCHEDULES
 from digitlab.errors import ConfigError, DigitlabError
-from digitlab.evaluation.comparison import setting_text
 from digitlab.network.architecture import Architecture
 from digitlab.network.layers import Dropout
 from digitlab.network.zoo import ZOO
@@ -20,7 +19,7 @@ from digitlab.studio.page import Page
 from digitlab.studio.setting_words import in_page_words, label_of
 from digitlab.studio.tabs.presets import Presets, differing
 from digitlab.studio.widgets.controls import Command, mark, say
-from digitlab.text import counted
+from digitlab.text import counted, setting_text
 from digitlab.training.config import AUGMENTATION_NAMES, OPTIMIZERS, TrainConfig
 from digitlab.training.material import network_for
 
