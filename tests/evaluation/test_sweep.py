@@ -23,7 +23,7 @@ from digitlab.evaluation import sweep as swept
 from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint, interval_of
 from digitlab.runs.listing import list_runs
 from digitlab.runs.run import EVALUATION, Run
-from digitlab.training.config import TrainConfig, parsed_values
+from digitlab.training.config import TrainConfig, parsed_values, takes_test_images
 
 SMALL = dl.TrainConfig(network="dense_baseline", train_images=60, validation_images=50, batch_size=20, epochs=1)
 GRID = {"learning_rate": [0.001, 0.02], "optimizer": ["adam", "sgd"]}
@@ -127,8 +127,8 @@ def test_a_combination_that_diverges_is_told_and_not_chosen_and_the_table_fits_8
 
 
 def test_what_single_test_images_cannot_judge_is_not_shown_any(tmp_path: Path) -> None:
-    assert not TrainConfig(learns_from="candidates").takes_test_images
-    assert not TrainConfig(loss="finder", network="finder_cnn").takes_test_images
+    assert not takes_test_images(TrainConfig(learns_from="candidates"))
+    assert not takes_test_images(TrainConfig(loss="finder", network="finder_cnn"))
     point = SweepPoint({"learning_rate": 0.1}, ("a",), (0.7,))
     assert "cannot judge" in _told(Sweep("x", (0,), (point,), 0))
 

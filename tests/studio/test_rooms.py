@@ -265,7 +265,9 @@ def test_pages_that_were_left_are_few_however_often_one_reloads(in_class, digits
     in_class(scenario)
 
 
-@pytest.mark.parametrize("name", ["\u3164", "\u2800 \u2800", "\u200d", "\u0301\u0489", "\u115f\u1160", "\ufe0f", "\u034f"])
+@pytest.mark.parametrize(
+    "name", ["\u3164", "\u2800 \u2800", "\u200d", "\u0301\u0489", "\u115f\u1160", "\ufe0f", "\u034f"]
+)
 def test_name_that_nobody_sees_is_none(name):
     with pytest.raises(InputError):
         checked_name(name)

@@ -33,7 +33,7 @@ from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.runs.listing import check_name
 from digitlab.runs.run import MODEL, STATE, Run
 from digitlab.svg import Dot, Trace, spread_chart
-from digitlab.training.config import TrainConfig
+from digitlab.training.config import TrainConfig, takes_test_images
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, Value
 
@@ -474,7 +474,7 @@ def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Swe
     whole = [k for k, point in enumerate(points) if len(point.done) == seeds]
     chosen = max(whole, key=lambda k: points[k].mean or 0.0, default=None)
     # Finders and second looks see parts of pages; no single test images can judge them.
-    if chosen is not None and all(one.takes_test_images for one in plan[chosen][1].values()):
+    if chosen is not None and all(takes_test_images(one) for one in plan[chosen][1].values()):
         data: dict[str | None, MnistData] = {}
         told = []
         for name, one in plan[chosen][1].items():

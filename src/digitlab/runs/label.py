@@ -73,7 +73,11 @@ def _told(text: str) -> str:
 
 def _seen(text: str) -> str:
     kept = (
-        c if c in _JOINERS or (c not in _BLANK and unicodedata.category(c) not in _UNSEEN) else " " if c.isspace() else ""
+        c
+        if c in _JOINERS or (c not in _BLANK and unicodedata.category(c) not in _UNSEEN)
+        else " "
+        if c.isspace()
+        else ""
         for c in text
     )
     return unicodedata.normalize("NFC", "".join(kept))

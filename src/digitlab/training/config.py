@@ -225,11 +225,6 @@ class TrainConfig:
 
         return scheduled_rate(self.schedule, self.learning_rate, step, n_steps)
 
-    @property
-    def takes_test_images(self) -> bool:
-        """Whether a set's test images can judge what is trained: finders and second looks see parts of pages."""
-        return self.loss == "cross_entropy" and self.learns_from == "digits"
-
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form: every hyperparameter by name."""
         return dataclasses.asdict(self)
@@ -337,6 +332,11 @@ def preset(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
     if name not in PRESETS:
         raise ConfigError(_unknown("preset", name, tuple(PRESETS)))
     return TrainConfig.from_dict({**PRESETS[name], **(changes or {})})
+
+
+def takes_test_images(config: TrainConfig) -> bool:
+    """Tell whether a set's test images can judge what is trained: finders and second looks see parts of pages."""
+    return config.loss == "cross_entropy" and config.learns_from == "digits"
 
 
 def command_for(config: TrainConfig) -> str:

@@ -30,7 +30,7 @@ from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
 from digitlab.runs.steering import rates_set
 from digitlab.text import listed
 from digitlab.training.calibration import Calibration, calibrate
-from digitlab.training.config import ELSEWHERE, TrainConfig, command_for
+from digitlab.training.config import ELSEWHERE, TrainConfig, command_for, takes_test_images
 from digitlab.training.finder_training import practice_steps
 from digitlab.training.keeping import BestWeights, Keeper, kept, pack_state, unpack_state
 from digitlab.training.material import Material, Practice, class_names_for, fitted, gather_material, network_for
@@ -244,7 +244,7 @@ class TrainingSession:
     @property
     def takes_test_images(self) -> bool:
         """Whether the set's test images can judge the model."""
-        return self.config.takes_test_images
+        return takes_test_images(self.config)
 
     @property
     def best_epoch(self) -> int | None:
