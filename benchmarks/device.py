@@ -84,15 +84,14 @@ def compiled_again(config: TrainConfig) -> float:
     return float(done.stdout)
 
 
-def agreement(device: str, data: MnistData, seeds: int, until: float) -> dict[str, Any]:
-    """Train the codelab's network for two epochs on both engines, seed by seed, and compare the test accuracies."""
+def agreement(config: TrainConfig, data: MnistData, seeds: int, until: float) -> dict[str, Any]:
+    """Train on both engines, seed by seed, and compare the test accuracies."""
     own, theirs = [], []
     while len(own) < seeds and (len(own) < 2 or time.monotonic() < until):
-        config = TrainConfig(epochs=2, seed=len(own))
-        own.append(trained(config, data, config.seed)["accuracy"])
-        theirs.append(trained(replace(config, device=device), data, config.seed)["accuracy"])
+        theirs.append(trained(config, data, len(own))["accuracy"])
+        own.append(trained(replace(config, device="cpu"), data, len(own))["accuracy"])
     return {
-        "n": len(own), "cpu": statistics.fmean(own), device: statistics.fmean(theirs),
+        "n": len(own), "cpu": statistics.fmean(own), config.device: statistics.fmean(theirs),
         "standard_error": statistics.stdev(own) / math.sqrt(len(own)),
         "most_of_a_seed": max(abs(a - b) for a, b in zip(own, theirs, strict=True)),
     }  # fmt: skip
@@ -298,6 +297,7 @@ def main(argv: list[str] | None = None) -> None:
         publish(options.out, result, to_markdown)
         return
 
+    both = TrainConfig(device=device, **({"epochs": 2} | (_TINY if options.tiny else {})))
     n_lanes, n_inference = (3, 500) if options.tiny else (64, _N_INFERENCE)
 
     def beside(until: float, *, is_compiled: bool) -> dict[str, Any]:
@@ -312,7 +312,7 @@ def main(argv: list[str] | None = None) -> None:
     measure("inference, bfloat16", 0.2, lambda _: inference(device, "bfloat16", data, n_inference))
     measure("PyTorch, eager", 0.1, lambda t: beside(t, is_compiled=False))
     measure("PyTorch, compiled", 0.2, lambda t: beside(t, is_compiled=True))
-    measure("agreement of the engines", 0.2, lambda t: agreement(device, data, seeds, t))
+    measure("agreement of the engines", 0.2, lambda t: agreement(both, data, seeds, t))
     measure("memory", 0.1, lambda _: memory(device))
     measure("reader", 0.45, lambda t: partly(config("reader"), data, t))
     measure("finder", 0.9, lambda t: partly(config("finder"), data, t))

@@ -35,6 +35,8 @@ _COMPILE = Path(__file__).parent / "compile_kernels.py"
 _CACHE = "DIGITLAB_CACHE"
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _MOST_VERSIONS = 3  # of the engine, whose kernels are kept
+_SHARED = os.environ.get(_CACHE, "")  # of a worker: what all of them began with
+_MOST_XLA_BYTES = 2**28
 
 
 def _own_cache() -> Path:
@@ -45,11 +47,16 @@ def _own_cache() -> Path:
     """
     if _IS_WORKER:
         folder = Path(tempfile.mkdtemp(prefix="digitlab-tests-"))
-        shutil.copytree(Path(os.environ[_CACHE], "kernels"), folder / "kernels")
+        for kind in ("kernels", "xla"):
+            shutil.copytree(Path(_SHARED, kind), folder / kind)
         return folder
     folder = Path(__file__).parents[1] / ".pytest_cache" / "digitlab"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "kernels").mkdir(exist_ok=True)
+    for kind in ("kernels", "xla"):
+        (folder / kind).mkdir(exist_ok=True)
+    if sum(file.stat().st_size for file in (folder / "xla").iterdir()) > _MOST_XLA_BYTES:
+        shutil.rmtree(folder / "xla")
+        (folder / "xla").mkdir()
     versions = sorted((folder / "kernels").iterdir(), key=lambda version: version.stat().st_mtime)
     for old in versions[:-_MOST_VERSIONS]:
         shutil.rmtree(old, ignore_errors=True)
@@ -58,6 +65,9 @@ def _own_cache() -> Path:
 
 # Here, because what reads it when it is imported is imported as early as by the conftest.py of a folder below.
 os.environ[_CACHE] = str(_own_cache())
+# Keras' networks, too, are compiled once and not at every run of the tests.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(os.environ[_CACHE], "xla"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,7 +80,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _IS_WORKER:
+        _hand_back(Path(os.environ[_CACHE], "xla"), Path(_SHARED, "xla"))
         shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
+
+
+def _hand_back(own: Path, shared: Path) -> None:
+    """Leave what a worker has compiled to the next run; nobody finds half a file."""
+    for file in own.iterdir():
+        if not (shared / file.name).exists():
+            draft = shared / f".{os.getpid()}-{file.name}"
+            shutil.copyfile(file, draft)
+            draft.replace(shared / file.name)
 
 
 @pytest.fixture(scope="session")

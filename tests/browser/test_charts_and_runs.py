@@ -111,6 +111,16 @@ def test_the_list_of_runs_fits_into_its_card(visit: Open, width: int) -> None:
         expect(page.locator(f"[aria-label^='{action} plain']")).to_be_visible()
 
 
+def test_settings_stand_below_the_letters_of_their_runs(visit: Open) -> None:
+    page = laid_over(visit)
+    table = page.get_by_role("table", name="Settings that differ")
+    heads = [head.bounding_box()["x"] for head in table.get_by_role("columnheader").all()]
+    rows = table.locator("tbody tr").all()
+    assert rows
+    for row in rows:
+        assert [cell.bounding_box()["x"] for cell in row.locator("th, td").all()] == heads
+
+
 def test_charts_of_one_epoch_draw_a_point(visit: Open) -> None:
     page = laid_over(visit)
     page.get_by_role("checkbox", name="Compare plain", exact=True).click()
@@ -177,6 +187,7 @@ def test_an_earlier_run_stands_pale_behind_the_curves_at_every_width(visit: Open
     page.get_by_role("option", name="small-batches", exact=True).click()
     expect(page.locator(".live-chart:visible").first.locator(".is-behind")).to_have_count(2)
     expect(page.locator(".ghost")).to_contain_text("batch size 20 (here 50)")
+    expect(page.locator(".ghost")).not_to_contain_text("device")
     page.get_by_text("Both in numbers").click()
     expect(page.locator(".ghost-table td").first).to_be_visible()
     xs = page.evaluate(f"() => ({CHART})(0).ghosts[0].points().map(([x]) => x)")
@@ -203,6 +214,9 @@ def test_an_earlier_run_stands_pale_behind_the_curves_at_every_width(visit: Open
 def test_runs_laid_over_each_other_are_told_apart_by_more_than_color(visit: Open) -> None:
     page = laid_over(visit)
     expect(page.locator("#panel-runs .unlike:visible")).to_contain_text("They were not trained alike")
+    cells = page.locator(".of-settings tbody tr").first.locator("th, td")
+    tops = {cell.bounding_box()["y"] for cell in cells.all()}
+    assert (cells.count(), len(tops)) == (4, 1)  # beside each other, a column for every run
     series = page.evaluate(f"() => ({CHART})(0).chart.getOption().series.slice(0, 3)")
     for what in (lambda one: one["color"], lambda one: str(one["lineStyle"]["type"]), lambda one: one["symbol"]):
         assert len({what(one) for one in series}) == 3

@@ -225,6 +225,32 @@ def test_what_speaks_for_an_answer_is_shown_when_asked_for(opened: Callable[...,
     expect(page.get_by_role("button", name="Show what speaks for it")).not_to_have_attribute("aria-disabled", "true")
 
 
+def test_the_answer_leads_to_its_reasons_which_go_with_the_image(opened: Callable[..., Any]) -> None:
+    page = opened()
+    page.get_by_role("button", name="Why this answer?").press("Enter")
+    heading = page.locator(".evidence h2")
+    expect(heading).to_be_focused()
+    expect(heading).to_be_in_viewport()
+    expect(heading).to_contain_text("Test image 0 is")
+    expect(page.locator(".evidence figure")).to_have_count(4)
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(words(page)).to_contain_text("Test image 1 is")
+    expect(page.locator(".evidence figure")).to_have_count(0)
+    expect(heading).to_have_text("Why this answer")
+
+
+def test_a_training_is_taken_batch_by_batch_where_its_network_is_seen(opened: Callable[..., Any]) -> None:
+    page = opened()
+    step = page.get_by_role("button", name="Step one batch", exact=True)
+    for n in (1, 2):
+        expect(step).not_to_have_attribute("aria-disabled", "true")
+        step.press("Enter")
+        expect(words(page)).to_contain_text(f"after batch {n}.")
+    expect(step).to_be_focused()
+    page.get_by_role("button", name="Resume", exact=True).click()
+    expect(words(page)).to_contain_text("after batch 32.")
+
+
 COLOURS = "e => [...e.getContext('2d').getImageData(1, 1, 1, 1).data].slice(0, 3)"
 
 

@@ -462,7 +462,7 @@ def test_least_confidence_is_moved_by_keyboard_and_refuses_at_once(
     upload(page, page_of_numbers[0])
     boxes = page.locator(".photo-sheet .mark")
     api.expect(boxes.first).to_be_visible()
-    told = page.locator(".read-threshold > .muted")
+    told = page.locator(".read-choice > .muted:last-child")
     api.expect(told).to_contain_text("digits answered")
     before = page.locator(".photo-sheet img").get_attribute("src")
     n_marks, slider = boxes.count(), page.get_by_role("slider", name="Answer from")

@@ -52,7 +52,7 @@ def test_two_runs_of_unlike_steering_are_told_apart_above_their_figures(visit: O
         "A and B were not trained alike: they differ in the network (A: codelab_cnn, B: dense_baseline) and what was "
         f"changed on the way (A: {TOLD}; B: nothing); what sets their figures apart may come from any of these."
     )
-    figures = page.get_by_text("Two runs compared", exact=True).bounding_box()
+    figures = page.get_by_text("Two Runs Compared", exact=True).bounding_box()
     above = warning.bounding_box()
     assert above is not None
     assert figures is not None

@@ -72,6 +72,11 @@ def test_two_processes_come_to_the_weights_of_one_and_say_when_the_other_is_gone
     [
         (["--hosts", "127.0.0.1:9", "--process", "2/2", "--device", "cpu-xla"], "does not say who is who"),
         (["--hosts", "nowhere", "--process", "0/2", "--device", "cpu-xla"], "does not say who is who"),
+        (["--hosts", "127.0.0.1:70000", "--process", "0/2", "--device", "cpu-xla"], "does not say who is who"),
+        (["--hosts", "127.0.0.1:0", "--process", "0/2", "--device", "cpu-xla"], "does not say who is who"),
+        (["--hosts", "\x1b[2J:9", "--process", "0/2", "--device", "cpu-xla"], "does not say who is who"),
+        (["--hosts", "127.0.0.1:9", "--process", f"0/{'9' * 5000}", "--device", "cpu-xla"], "does not say who is who"),
+        (["--hosts", "127.0.0.1:9", "--process", "\u0660/\u0662", "--device", "cpu-xla"], "does not say who is who"),
         (["--process", "0/2", "--device", "cpu-xla"], "give all of them --hosts"),
         (["--hosts", "127.0.0.1:9", "--process", "0/2"], "give --device gpu"),
         (["--hosts", "auto", "--process", "0/2", "--device", "cpu-xla"], "leave out --process"),

@@ -95,3 +95,10 @@ def test_the_sentence_warns_where_more_than_one_thing_differs():
     told = unlike_sentence(["batch_size", "seed", "layers"])
     assert "they differ in batch size, seed and the network" in told
     assert "may come from any of these" in told
+
+
+@pytest.mark.parametrize("digest", [["a"], {"a": 1}, None, 3, "a"])
+def test_settings_that_anybody_wrote_are_compared_whatever_they_are(digest: object) -> None:
+    one, other = {"data": "here", "data digest": digest}, {"data": "there", "data digest": digest}
+    found = [name for name, _ in differing_settings([one, other])]
+    assert found == ([] if digest is not None else ["data"])

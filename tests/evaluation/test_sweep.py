@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 import digitlab as dl
 from digitlab.cli.app import main
 from digitlab.cli.sweep import _told
-from digitlab.errors import ConfigError, RunError
+from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.evaluation import sweep as swept
 from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint, interval_of
 from digitlab.runs.listing import list_runs
@@ -238,3 +240,44 @@ def test_values_are_read_as_their_settings_are_declared() -> None:
         parsed_values("epochs", ["1.5"])
     with pytest.raises(ConfigError, match="Did you mean"):
         parsed_values("epoch", ["1"])
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"null", b'{"config": {}}', b"{" * 9_000, b"\xff", b"NaN"])
+def test_a_damaged_plan_is_another_sweep_and_is_begun_anew_by_force(tmp_path: Path, content: bytes) -> None:
+    grid = {"learning_rate": [0.01]}
+    done = dl.sweep(SMALL, grid, seeds=1, out=tmp_path, workers=1)
+    (tmp_path / "sweep" / PLAN).write_bytes(content)
+    with pytest.raises(RunError, match="--force"):
+        dl.sweep(SMALL, grid, seeds=1, out=tmp_path, workers=1)
+    assert dl.sweep(SMALL, grid, seeds=1, out=tmp_path, workers=1, force=True) == done
+
+
+def test_force_trains_anew_what_a_plan_that_is_gone_has_left(tmp_path: Path) -> None:
+    grid = {"learning_rate": [0.01]}
+    dl.sweep(SMALL, grid, seeds=1, out=tmp_path, workers=1)
+    (tmp_path / "sweep" / PLAN).unlink()
+    other, told = replace(SMALL, batch_size=16), []
+    with pytest.raises(RunError, match="something else"):
+        dl.sweep(other, grid, seeds=1, out=tmp_path, workers=1)
+    dl.sweep(other, grid, seeds=1, out=tmp_path, workers=1, force=True, on_run=lambda run, _: told.append(run))
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("made", [lambda path: path.write_text("mine"), lambda path: path.symlink_to("nowhere/at/all")])
+def test_what_is_in_the_way_of_a_sweep_is_told_and_stays(tmp_path: Path, made: Callable[[Path], object]) -> None:
+    made(tmp_path / "sweep")
+    for force in (False, True):
+        with pytest.raises((RunError, StorageError)):
+            dl.sweep(SMALL, {"learning_rate": [0.01]}, seeds=1, out=tmp_path, workers=1, force=force)
+    assert os.path.lexists(tmp_path / "sweep")
+
+
+def test_a_run_of_a_sweep_that_leads_elsewhere_is_not_replaced(tmp_path: Path) -> None:
+    grid = {"learning_rate": [0.01]}
+    [name] = dl.sweep(SMALL, grid, seeds=1, out=tmp_path, workers=1).points[0].runs
+    run = tmp_path / "sweep" / name
+    run.rename(tmp_path / "elsewhere")
+    run.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError):
+        dl.sweep(SMALL, grid, seeds=1, out=tmp_path, workers=1, force=True)
+    assert (tmp_path / "elsewhere" / "model.safetensors").is_file()

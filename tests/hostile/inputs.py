@@ -24,10 +24,12 @@ import tempfile
 import traceback
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -819,6 +821,177 @@ def _list_run(content: bytes, folder: Path, draw: random.Random) -> object:
     return run.info(), run.history()
 
 
+@cache
+def _steered() -> dict[str, dict[str, bytes]]:
+    """The files of two small runs whose rate was changed on the way: one that is complete, and one that was stopped."""
+    from digitlab.training.config import TrainConfig
+    from digitlab.training.session import open_session
+
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        for which, n_records in (("complete", 99), ("stopped", 4)):
+            config = TrainConfig(
+                network="dense_baseline", train_images=64, validation_images=32, batch_size=32, epochs=3
+            )
+            session = open_session(config, Path(name), name=which)
+            records = session.records()
+            for _ in zip(range(n_records), records, strict=False):
+                if session.progress.step == 2:
+                    session.set_learning_rate(0.01)
+            records.close()
+            assert session.run is not None
+            session.run.annotate(title="Steered", note="one\ntwo")
+            folder = Path(name) / which
+            found[which] = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    return found
+
+
+def _spoilt_run(folder: Path, draw: random.Random) -> Any:
+    """Write a run of which one file is mutated, and return it."""
+    from digitlab.runs.run import Run
+
+    path = folder / "runs" / "r"
+    path.mkdir(parents=True, exist_ok=True)
+    for left in path.iterdir():
+        left.unlink()
+    files = dict(draw.choice([*_steered().values()]))
+    if not isinstance(draw, _Honest):
+        chosen = draw.choice([*files, *["history.jsonl", "config.json", "label.json"] * 2])
+        files[chosen] = mutated(files[chosen], list(files.values()), draw)
+    for name, inside in files.items():
+        (path / name).write_bytes(inside)
+    return Run.open(path)
+
+
+def _see_run(_: bytes, folder: Path, draw: random.Random) -> object:
+    """Ask everything of a run that lists, charts, comparisons and pages show, and give it another title."""
+    from digitlab.evaluation.alike import differing_settings, unlike_sentence
+    from digitlab.evaluation.overlay import ImagesAxis, read_curves
+    from digitlab.runs.trash import what_is_lost
+    from digitlab.studio.run_list import RunList
+
+    run = _spoilt_run(folder, draw)
+    label = run.label
+    assert label.title == label.title.strip()
+    assert label.title.isprintable()
+    assert len(label.title) <= 80
+    [line] = RunList(folder / "runs").lines()
+    run.annotate(title=draw.choice(("", "x", None)))
+    what_is_lost(run)
+    curves = read_curves(run)
+    axis = ImagesAxis(64, 32, of_epochs=False)
+    places = [axis.place(point.images) for point in curves.batches]
+    sentence = unlike_sentence([name for name, _ in differing_settings([curves.settings, {"seed": 1}])])
+    return line, run.info(), places, sentence
+
+
+def _repeat_run(_: bytes, folder: Path, draw: random.Random) -> object:
+    """Take a step of a run apart, which repeats it as far, and go on with it."""
+    from digitlab.explanation.step import take_step_apart
+    from digitlab.training.session import TrainingSession
+
+    run = _spoilt_run(folder, draw)
+    try:
+        apart = take_step_apart(run, draw.choice((1, 3, 4, 6)))
+        apart.why(apart.layers[0].layer.name, 0, 0)
+    except DigitlabError:
+        apart = None
+    if not run.has("state.safetensors"):
+        return apart
+    for record in TrainingSession.resume(run).records():
+        apart = record
+    return apart, run.info()
+
+
+def _room_names() -> list[bytes]:
+    return [json.dumps({"name": name}).encode() for name in ("Mia", "Zo\u00eb \u0639\u0644\u064a", "x" * 30)]
+
+
+def _name_room(content: bytes, folder: Path, _: random.Random) -> object:
+    from digitlab.studio.rooms import LONGEST_NAME, _kept_name, checked_name
+
+    (folder / "room.json").write_bytes(content)
+    kept = _kept_name(folder)
+    for name in (kept, content.decode("utf-8", "replace")):
+        with suppress(DigitlabError):
+            shown = checked_name(name)
+            assert shown.isprintable()
+            assert len(shown) <= LONGEST_NAME
+            assert checked_name(shown) == shown
+    return kept
+
+
+def _progresses() -> list[bytes]:
+    from digitlab.studio.tasks import TASK_IDS, Progress
+
+    return [progress.to_json().encode() for progress in (Progress(), Progress(TASK_IDS[:3], TASK_IDS[3], "open"))]
+
+
+def _go_on_with_tasks(content: bytes, _: Path, __: random.Random) -> object:
+    from digitlab.studio.tasks import TASK_IDS, Progress
+
+    found = Progress.from_browser(content.decode("utf-8", "replace"))
+    assert {*found.done, found.at} <= {*TASK_IDS}
+    return found.next
+
+
+def _sweep_plans() -> list[bytes]:
+    from digitlab.evaluation import sweep
+    from digitlab.training.config import TrainConfig
+
+    config = TrainConfig()
+    told = sweep._told(config, sweep._plan(config, {"learning_rate": [0.1, 0.2]}, 2), 2)
+    return [json.dumps(one).encode() for one in (told, told | {"result": {"points": []}})]
+
+
+def _open_sweep(content: bytes, folder: Path, _: random.Random) -> object:
+    from digitlab.evaluation import sweep
+    from digitlab.training.config import TrainConfig
+
+    config = TrainConfig()
+    plan = sweep._plan(config, {"learning_rate": [0.1, 0.2]}, 2)
+    (folder / "sweep").mkdir(exist_ok=True)
+    (folder / "sweep" / sweep.PLAN).write_bytes(content)
+    return sweep._folder(folder / "sweep", config, plan, 2, force=False)
+
+
+def _parts_begun() -> list[bytes]:
+    from digitlab.reading.parts import Asked
+    from digitlab.reading.reading import ReadingOptions
+
+    head = {"recipe": Asked(ReadingOptions()).recipe, "part_files": 2}
+    rows = [[name, "1", "1", "1", "42", "0.9", "1 2 3 4", "0", ""] for name in ("a.png", "b.png")]
+    names = [json.dumps(line) for line in (head, "a.png", "b.png", "s3://x/\udcff.png", 3)]
+    return ["\n".join([*names, ""]).encode(), "\n".join(",".join(row) for row in rows).encode()]
+
+
+def _go_on_with_parts(content: bytes, folder: Path, _: random.Random) -> object:
+    from digitlab.reading import parts
+    from digitlab.reading.reading import ReadingOptions
+
+    asked = parts.Asked(ReadingOptions())
+    for name in ("names.jsonl", "part-0000000.csv"):
+        (folder / name).write_bytes(content)
+    is_whole = parts._is_whole(folder, 0, ["a.png", "b.png"])
+    if is_whole or not content.startswith(b"{"):
+        return is_whole, parts._rows_of(folder, 0)
+    names, part_files = parts._written_down([], folder, asked, 2)
+    assert part_files > 0
+    assert all(isinstance(name, str) for name in names)
+    return names
+
+
+def _lists() -> list[bytes]:
+    return [b"# pages\na.png\n/b/c.png\nhttps://x/d.png\nfile:///e.png\n", b"\xff.png\r\n\r\n../f.png"]
+
+
+def _read_list(content: bytes, folder: Path, _: random.Random) -> object:
+    from digitlab.reading.places import names_in
+
+    (folder / "list.txt").write_bytes(content)
+    return list(names_in(str(folder / "list.txt"), frozenset({".png"})))
+
+
 def _results() -> list[bytes]:
     from digitlab.reading.results_file import COLUMNS, csv_text
 
@@ -892,6 +1065,20 @@ def _forms() -> list[bytes]:
     return [head + picture + b"\r\n--B--\r\n", head + picture + b"\r\n" + head + picture + b"\r\n--B--\r\n"]
 
 
+_QUERIES = ("", "layer=conv2d", "layer=dense&unit=3", "unit=0,0,0", "why=occlusion", "why=integrated_gradients")
+_ODD = ("%00", "-1", "9" * 4999, "\u0663", "1e9", "nan", "", ",,,", "[]", "0,0,0,0,0", "%ff", "x" * 9999, "true")
+
+
+def _look_inside(content: bytes, draw: random.Random) -> object:
+    query = draw.choice(_QUERIES)
+    if not isinstance(draw, _Honest) and draw.random() < 0.5:
+        key = draw.choice(("layer", "unit", "why", "invert", "x"))
+        query += f"&{key}={quote(draw.choice(_ODD), safe='%')}"
+    reply = _client().ask("POST", f"/api/inside?{query}", content, content_type="application/json")  # type: ignore[attr-defined]
+    assert reply.status < 500, f"{reply.status}: {reply.body[:200]!r}"
+    return reply.status
+
+
 def _lesson_links() -> list[bytes]:
     from digitlab.network import Architecture, Dense, Flatten
     from digitlab.studio.lesson import LessonLink
@@ -900,6 +1087,8 @@ def _lesson_links() -> list[bytes]:
     links = [
         LessonLink(changes={"epochs": 3, "optimizer": "sgd", "learning_rate": 0.1}, tab="training"),
         LessonLink(layers=own, step=40),
+        LessonLink(tasks="on", tab="network"),
+        LessonLink(tasks="rate", network="fast_cnn"),
     ]
     return [link.to_query().encode() for link in links]
 
@@ -963,9 +1152,17 @@ PARSERS = {
     "onnxruntime": Parser(lambda: [*_branched(), *_models()["onnx"]], _run_onnx),
     "keras copied": Parser(lambda: _models()["keras"], _copy_for_keras),
     "runs": Parser(lambda: [b"{}"], _list_run),
+    "run seen": Parser(lambda: [b""], _see_run),
+    "run repeated": Parser(lambda: [b""], _repeat_run),
+    "sweeps": Parser(_sweep_plans, _open_sweep),
+    "parts": Parser(_parts_begun, _go_on_with_parts),
+    "lists": Parser(_lists, _read_list),
+    "rooms": Parser(_room_names, _name_room),
+    "tasks": Parser(_progresses, _go_on_with_tasks),
     "scales": Parser(_scales, _keep_scale),
     "results": Parser(_results, _open_results),
     "json": Parser(_json_bodies, lambda c, _, __: _ask(c, "application/json")),
+    "inside": Parser(_json_bodies, lambda c, _, draw: _look_inside(c, draw)),
     "forms": Parser(_forms, lambda c, _, __: _ask(c, "multipart/form-data; boundary=B")),
     "lessons": Parser(_lesson_links, _follow_link),
     "networks": Parser(_network_documents, _open_network),

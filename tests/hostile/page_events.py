@@ -1,4 +1,4 @@
-"""Events that no browser sends, for everything on the pages of a running Studio that listens.
+"""Events that no browser sends, for everything on the pages of a class, its teacher's and its pupils', that listens.
 
 ``python -m tests.hostile.page_events SEED NUMBER`` starts a Studio, sends it so many, and prints what went
 wrong. The same numbers make the same events.
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -35,8 +36,9 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from digitlab.studio.app import run_studio
-sys.exit(run_studio(Path("runs"), port=0, open_browser=False, autostart=False))
+sys.exit(run_studio(Path("runs"), port=0, open_browser=False, autostart=False, token=sys.argv[1]))
 """
+_TOKEN = "the-token-of-a-test"
 _EVENTS_A_PAGE = 200
 _PATIENCE_S = 300.0
 # What honest events hold, to be put together and spoiled.
@@ -52,9 +54,17 @@ class Studio:
         self.log = folder / "log.txt"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, "-c", _PROGRAM, _TOKEN],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         self.port = int(self._found(r"http://127\.0\.0\.1:(\d+)/"))
+        self.teacher = {"Authorization": f"Bearer {_TOKEN}"}
+        link = self._found(r"(http\S+/class\?key=\w+)")
+        with urllib.request.urlopen(link, timeout=_PATIENCE_S) as answer:
+            self.pupil = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
         while "Loading the digits and the kernels." in self.page():
             time.sleep(0.2)
 
@@ -69,10 +79,11 @@ class Studio:
         """What the terminal shows."""
         return self.log.read_text("utf-8", "replace")
 
-    def page(self, query: str = "") -> str:
-        """Ask for a page; it has to come within the limit."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{query}", timeout=_PATIENCE_S) as answer:
-            return str(answer.read(), "utf-8")
+    def page(self, path: str = "", who: dict[str, str] | None = None) -> str:
+        """Ask for a page, by default as the teacher; it has to come within the limit."""
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", headers=who or self.teacher)
+        with urllib.request.urlopen(asked, timeout=_PATIENCE_S) as answer:
+            return str(answer.read(), "utf-8", "replace")
 
     @property
     def memory_bytes(self) -> int:
@@ -133,8 +144,7 @@ def _waiting(studio: Studio) -> Iterator[list[float]]:
     def ask() -> None:
         while not is_over.wait(0.2):
             clock, work = time.monotonic(), studio.work_s
-            with urllib.request.urlopen(f"http://127.0.0.1:{studio.port}/favicon.ico", timeout=_PATIENCE_S):
-                pass
+            studio.page("favicon.ico")
             waits.append(min(time.monotonic() - clock, studio.work_s - work))
 
     thread = threading.Thread(target=ask)
@@ -148,7 +158,12 @@ def _waiting(studio: Studio) -> Iterator[list[float]]:
 
 def _visit(studio: Studio, draw: random.Random, n: int) -> None:
     """Open a page as a browser does, and send events to all that listens there."""
-    page = studio.page(f"?tab={draw.choice(list(TABS))}")
+    tab, who, path = draw.choice(list(TABS)), studio.teacher, ""
+    if draw.random() < 0.5:
+        with suppress(HTTPError):  # where an event has ended the class
+            studio.page("class", studio.pupil)
+            who, path = studio.pupil, "class"
+    page = studio.page(f"{path}?tab={tab}", who)
     found = re.search(r"""client_id["']?: ?["']([\w-]+)""", page)
     assert found is not None, "the page does not say who it is"
     client = found[1]
@@ -158,7 +173,7 @@ def _visit(studio: Studio, draw: random.Random, n: int) -> None:
     address = f"ws://127.0.0.1:{studio.port}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
     sent = 0
     while sent < n:
-        with suppress(ConnectionClosed, OSError), connect(address, max_size=None) as socket:
+        with suppress(ConnectionClosed, OSError), connect(address, additional_headers=who, max_size=None) as socket:
             socket.send("40")
             document = {"client_id": client, "tab_id": "t", "document_id": f"d{sent}", "next_message_id": 0}
             socket.send("42" + json.dumps(["handshake", document]))

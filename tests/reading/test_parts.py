@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import http.server
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ from digitlab.reading.many import Task, read_many
 from digitlab.reading.parts import Asked, PartsProgress, read_parts
 from digitlab.reading.places import fetched, names_in
 from digitlab.reading.reading import ReadingOptions
-from digitlab.reading.results_file import table_rows
+from digitlab.reading.results_file import safe_cell, table_rows
 
 pytestmark = pytest.mark.interop
 pytest.importorskip("distributed")
@@ -146,3 +149,146 @@ def test_results_are_a_table(out: str, tmp_path: Path) -> None:
         read_parts(["x.png"], tmp_path / out, "local", ASKED)
     with pytest.raises(DataError, match="no pictures"):
         read_parts([], tmp_path / "a.csv", "local", ASKED)
+
+
+def whole(all_parts: list[list[str]], missing: list[int], *_: object) -> Found:
+    """Read as a cluster would, with a number for every file."""
+    for part in missing:
+        yield part, [[safe_cell(name), "1", "1", "1", "7", "0.5", "0 0 1 1", "0", ""] for name in all_parts[part]], 1
+
+
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) -> tuple[Path, Path]:
+    """Leave a table of which every part is read, and that is not put together."""
+    out = tmp_path / "all.csv"
+
+    def stopped(*_: object) -> tuple[int, int]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts, "_read", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "_put_together", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            read_parts(names, out, "local", ASKED, part_files=2)
+    return out, out.with_name("all.csv.parts")
+
+
+NAMES = ["a.png", "b,\n.png", "=c.png", "\udcff.png", "e.png"]
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda _: b"",
+    "half a row": lambda content: content[:-20],
+    "a row less": lambda content: b"".join(content.splitlines(keepends=True)[:-1]),
+    "another number": lambda content: content.replace(b"0.5", b"nan"),
+    "no number": lambda content: content.replace(b",1,1,1,", b",1,x,1,"),
+    "a large number": lambda content: content.replace(b",1,1,1,", b",1,%s,1," % (b"9" * 30)),
+    "a huge number": lambda content: content.replace(b",1,1,1,", b",1,%s,1," % (b"9" * 5000)),
+    "no text": lambda content: content + b"\xff\xfe",
+    "zeros": lambda content: bytes(len(content)),
+    "a huge cell": lambda content: content + b"x" * 200_000,
+    "a quote": lambda content: b'"' + content,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_part_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+    part, asked = folder / "part-0000001.csv", []
+    part.write_bytes(DAMAGE[how](part.read_bytes()))
+    monkeypatch.setattr(parts, "_read", lambda a, missing, *_: (asked.extend(missing), whole(a, missing))[1])
+    assert read_parts(["other"], out, "local", ASKED).n_numbers == 5
+    assert asked == [1]
+    assert [row[0] for row in rows_of(out)[1:]] == [safe_cell(name) for name in NAMES]
+
+
+def test_a_part_that_leads_elsewhere_or_waits_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+    for part, made in ((0, lambda p: p.symlink_to("/dev/zero")), (1, os.mkfifo), (2, lambda p: p.symlink_to("gone"))):
+        (folder / f"part-000000{part}.csv").unlink()
+        made(folder / f"part-000000{part}.csv")
+    assert read_parts(["other"], out, "local", ASKED).n_numbers == 5
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]\n",
+        b"3\n",
+        b'{"recipe": "x"}\n',
+        b'{"part_files": NaN}\n',
+        b"[" * 60_000,
+        b'{"recipe": "RECIPE", "part_files": 0}\n"a"\n1\n',
+        b'{"recipe": "RECIPE", "part_files": "2"}\n"a"\n1\n',
+        b'{"recipe": "RECIPE", "part_files": 2}\n"a"\n',
+        b'{"recipe": "RECIPE", "part_files": 2}\n"a"\n"b"\n3\n',
+        b'{"recipe": "RECIPE", "part_files": 2}\n"a"\n7\n2\n',
+        b'{"recipe": "RECIPE", "part_files": 2}\n',
+        b'{"recipe": "RECIPE", "part_files": 2}\n"\xff"\n1\n',
+        b'{"recipe": "RECIPE", "part_files": 2}\n"' + b"a" * 200_000,
+    ],
+)
+def test_damaged_names_are_told_and_begun_anew_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+    (folder / "names.jsonl").write_bytes(content.replace(b"RECIPE", ASKED.recipe.encode()))
+    with pytest.raises((DataError, ConfigError), match="--force"):
+        read_parts(NAMES, out, "local", ASKED)
+    assert read_parts(NAMES, out, "local", ASKED, force=True).n_files == 5
+
+
+def test_what_somebody_keeps_beside_the_parts_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "all.csv.parts"
+    (folder / "mine").mkdir(parents=True)
+    for name in ("thesis.txt", "part-1.csv", "mine/photo.png"):
+        (folder / name).write_text("mine")
+    monkeypatch.setattr(parts, "_read", whole)
+    read_parts(NAMES, tmp_path / "all.csv", "local", ASKED, force=True)
+    assert sorted(path.name for path in folder.rglob("*")) == ["mine", "part-1.csv", "photo.png", "thesis.txt"]
+
+
+def test_a_part_that_is_gone_or_damaged_at_the_end_is_told_and_then_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, folder = begun(tmp_path, monkeypatch, NAMES)
+
+    def spoiled(_: object, missing: list[int], *__: object) -> Found:
+        (folder / "part-0000001.csv").write_bytes(b"x")
+        yield from whole(_, missing)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(parts, "_read", spoiled)
+    with pytest.raises(DataError, match="Give the same command again"):
+        read_parts(NAMES, out, "local", ASKED)
+    assert not out.exists()
+    monkeypatch.setattr(parts, "_read", whole)
+    assert read_parts(NAMES, out, "local", ASKED).n_numbers == 5
+
+
+@pytest.mark.parametrize("error", [ConnectionError("gone"), CancelledError()])
+def test_workers_of_this_machine_that_are_gone_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def gone(*_: object) -> Found:
+        raise error
+
+    monkeypatch.setattr(parts, "connected", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(parts, "_asked_of", gone)
+    with pytest.raises(ConfigError, match="give the same command again"):
+        read_parts(NAMES, tmp_path / "all.csv", "local", ASKED)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("protocol", ["file://", "local://"])
+def test_what_is_no_ordinary_file_is_told_however_it_is_called(tmp_path: Path, protocol: str) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "link.png", "folder.png", "none.png"):
+        with pytest.raises(DataError, match="cannot be opened"):
+            fetched(f"{protocol}{tmp_path}/{name}")
+    (tmp_path / "page.png").write_bytes(b"page")
+    assert fetched(f"{protocol}{tmp_path}/page.png") == b"page"
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(500_000_000)
+    with pytest.raises(DataError, match="larger than 400 MB"):
+        fetched(f"{protocol}{tmp_path}/large.png")

@@ -18,7 +18,10 @@ from digitlab.studio.rooms import Rooms
 from digitlab.studio.run_list import add_report_route, report_url
 from digitlab.studio.tabs.class_panel import ClassPanel, class_link, qr_code
 from digitlab.studio.tabs.class_watch import Watching
+from digitlab.studio.tabs.network_image import LookedAt
+from digitlab.studio.tabs.network_tab import NetworkTab
 from digitlab.studio.tabs.read_desk import Desk
+from digitlab.studio.tabs.readers import TRAINED, of_run, readers_of
 from digitlab.studio.tabs.training_controls import Commands
 from digitlab.studio.task_card import TaskPath
 from digitlab.studio.trainer import Trainer
@@ -173,6 +176,34 @@ def test_who_watches_sees_the_other_training_and_cannot_steer_it(trainer: Traine
         watching.leave()
         assert not watching.is_open
         assert page.is_open
+
+    visit(as_pupil(trainer, rooms), scenario)
+
+
+def test_who_watches_chooses_none_of_the_runs_of_the_other_room(trainer: Trainer, rooms: Rooms) -> None:
+    async def scenario(user: User) -> None:
+        page = await here(user)
+        await rooms.of(None, trainer)
+        train(trainer)
+        wait_for_evaluation(trainer)
+        assert trainer.run is not None
+        choice = of_run(trainer.run.name)
+        page.own(LookedAt).use_network(choice)  # a run of one's own may be called the same
+        assert rooms.teachers is not None
+        watching = Watching(page, rooms.teachers)
+        with user:
+            tab = NetworkTab(watching)
+        assert choice in readers_of(trainer).choices()
+        await tab._offer()
+        assert [side.choice for side in tab.sides] == [TRAINED, ""]
+        for own in tab._options:
+            assert choice not in own
+        for select in tab._networks:
+            select.set_value(choice)
+        assert [side.choice for side in tab.sides] == [TRAINED, ""]
+        tab.looked_at.show_test(7)
+        assert tab.field.value == 7, "who watches looks at any image"
+        assert (page.own(LookedAt).number, page.own(LookedAt).network) == (0, choice)
 
     visit(as_pupil(trainer, rooms), scenario)
 

@@ -19,9 +19,9 @@ from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxP
 from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
+from digitlab.studio.run_list import results_here
 from digitlab.studio.tabs import model_tab
 from digitlab.studio.tabs.model_tab import MOST_BYTES
-from digitlab.studio.tabs.network_cards import results_here
 from digitlab.studio.trainer import Trainer, network_document
 from digitlab.studio.widgets.card import facts_of
 from digitlab.training.config import TrainConfig

@@ -814,7 +814,7 @@ def test_what_was_read_is_forgotten_with_the_page(trainer: Trainer) -> None:
 def test_every_part_has_its_card(trainer: Trainer) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         assert only(user, DrawPad).props["answer"] == only(user, DrawnAnswer).id
-        for title in ("Draw", "Answer", "Read a photo", "Numbers", "From paper to 28 × 28", "Corrections"):
+        for title in ("Draw", "Answer", "Read a Photo", "Numbers", "From Paper to 28 × 28", "Corrections"):
             await user.should_see(title)
         for button in user.find(kind=ui.button).elements:
             assert button.text or button.props.get("aria-label") or button.props.get("icon")

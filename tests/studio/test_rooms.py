@@ -29,7 +29,8 @@ from tests.studio.steered import SMALL, train, wait_for_evaluation
 def shown(room: Room) -> list[Any]:
     """Have a browser show a page of a room; what the page is told is noted."""
     told: list[Any] = []
-    client = Mock(has_socket_connection=True, delete=lambda: told.append("deleted"), run_javascript=told.append)
+    client = Mock(has_socket_connection=True, _delete_tasks={}, run_javascript=told.append)
+    client.delete = lambda: told.append("deleted")
     page = SimpleNamespace(client=client, tell=told.append, take_lesson=told.append)
     room.by_client[client] = page  # type: ignore[assignment]
     return told
@@ -247,12 +248,26 @@ def test_room_that_was_let_go_while_its_page_waited_takes_no_page(in_class, digi
     in_class(scenario)
 
 
+def test_room_whose_page_waits_to_be_built_keeps_its_place(in_class, digits, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROOMS", 1)
+
+    async def scenario(rooms):
+        room = await rooms.enter("a" * 16, digits)
+        with room.awaiting():
+            with pytest.raises(RunError, match="All 1 rooms"):
+                await rooms.enter("b" * 16, digits)
+            rooms.add(room, SimpleNamespace(client=Mock(has_socket_connection=True)))
+        assert rooms.all == [room]
+
+    in_class(scenario)
+
+
 def test_pages_that_were_left_are_few_however_often_one_reloads(in_class, digits):
     async def scenario(rooms):
         room = await rooms.enter("a" * 16, digits)
         deleted = []
         for n in range(3 * module.MOST_PAGES):
-            client = Mock(has_socket_connection=False)
+            client = Mock(has_socket_connection=False, _delete_tasks={"d": None})
             client.delete = lambda n=n, client=client: (deleted.append(n), rooms._left(room, client))
             rooms.add(room, SimpleNamespace(client=client))
         assert len(room.by_client) == module.MOST_PAGES
@@ -265,9 +280,7 @@ def test_pages_that_were_left_are_few_however_often_one_reloads(in_class, digits
     in_class(scenario)
 
 
-@pytest.mark.parametrize(
-    "name", ["\u3164", "\u2800 \u2800", "\u200d", "\u0301\u0489", "\u115f\u1160", "\ufe0f", "\u034f"]
-)
+@pytest.mark.parametrize("name", ["\u3164", "\u2800 \u2800", "\u200d", "\u0301\u0489", "\u115f\u1160", "\ufe0f\u034f"])
 def test_name_that_nobody_sees_is_none(name):
     with pytest.raises(InputError):
         checked_name(name)

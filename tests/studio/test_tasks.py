@@ -19,6 +19,7 @@ from digitlab.evaluation.comparison import TestAnswers as Answers
 from digitlab.evaluation.comparison import answer_test_images
 from digitlab.evaluation.evaluate import evaluate_answers
 from digitlab.network import Architecture
+from digitlab.network.layers import Dense, Flatten
 from digitlab.network.zoo import architecture
 from digitlab.reading.reading import Alternative, Box, Digit, Refused
 from digitlab.studio.lesson import TABS
@@ -169,6 +170,15 @@ def test_layer_is_taken_away_when_both_networks_were_trained_alike(trainer: Trai
     assert fair.sentence.startswith("5 layers: ")
     assert fair.sentence.endswith("% of the test images, trained alike.")
     assert "; 6 layers: " in fair.sentence
+
+
+def test_network_that_has_learned_nothing_tells_nothing_about_a_layer(trainer: Trainer) -> None:
+    guess = Architecture([Flatten(), Dense(10, activation="softmax", kernel_initializer="zeros")], name="fewer")
+    train(trainer, dataclasses.replace(SMALL, learning_rate=1e-9, validation_images=200), architecture=guess)
+    wait_for_evaluation(trainer)
+    found = check_layer(trainer, smaller_than_codelab(trainer))
+    assert not found.is_done
+    assert found.sentence.startswith("That run has learned nothing")
 
 
 # ---- beat 99 % ----

@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from digitlab.errors import ConfigError, RunError
+from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.explanation.step import step_after
-from digitlab.runs.run import CONFIG, HISTORY
+from digitlab.runs.history import HistoryFile
+from digitlab.runs.run import CONFIG, HISTORY, Run
 from digitlab.studio.job import Recording
 from digitlab.studio.trainer import Trainer
 from digitlab.training.position import position_of
@@ -90,6 +91,31 @@ def test_the_run_that_a_killed_process_leaves_is_the_one_from_before_the_step(tr
         for _ in other.records():
             pass
         assert same(other.model.get_weights(), trained_alone(digits)[1])
+
+
+@pytest.mark.parametrize("of", ["state", "history"])
+def test_a_step_is_undone_on_a_full_disk_as_far_as_it_goes_and_the_run_can_be_gone_on_with(
+    trainer, digits, monkeypatch, of
+):
+    def full(*_):
+        raise StorageError("The disk is full. Make room.")
+
+    with paused_at(trainer, 5):
+        step(trainer)
+        undo(trainer)  # which saves where it stands
+        step(trainer)
+        with monkeypatch.context() as patch:
+            patch.setattr(*(Run, "save") if of == "state" else (HistoryFile, "append"), full)
+            trainer.undo_step()
+            wait_for_state(trainer, "failed")
+        assert trainer.message == "The disk is full. Make room."
+        assert not trainer.can_undo
+        trainer.resume()
+        wait_for_state(trainer, "finished")
+        records, weights = trained_alone(digits)
+        assert same(trainer.moment().weights, weights)
+        wait_for_evaluation(trainer)
+        assert timeless(trainer.run.history()) == timeless(records)
 
 
 def test_an_undone_step_leaves_no_record_and_another_rate_takes_its_place(trainer, digits):

@@ -207,7 +207,7 @@ def _sentences(model: Sequential, inside: Inside) -> list[str]:
     if last is not None:
         why = inside.why(last.name, label)
         largest = ", ".join(
-            f"{term.product:+.2f} (input {term.place[0]}: {term.value:.2f} x {term.weight:.2f})"
+            f"{term.product:+.2f} (input {term.place[0]}: {term.value:.4f} x {term.weight:.4f})"
             for term in why.terms[:_SHOWN_TERMS]
         )
         sentences.append(

@@ -32,8 +32,8 @@ _GROUPS = {
 # Of more differences, and of more changes, a sentence tells the first and the number of the others. Values that are
 # longer than that it leaves to the table, and so it does with names, which a damaged run may have.
 _MOST_DIFFERENCES, _MOST_CHANGES, _LONGEST, _BETWEEN = 30, 3, 60, "; "
-# No result depends on them, but for rounding.
-_IRRELEVANT = ("threads", "device", "precision")
+#: No result depends on them, but for rounding.
+IRRELEVANT = ("threads", "device", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def run_settings(run: Run) -> dict[str, Any]:
     description, info = run.read_json(CONFIG), info_of(run)
     config, data = description.get("config"), description.get("data")
     config = config if isinstance(config, Mapping) else {}
-    settings = {name: value for name, value in config.items() if name not in _IRRELEVANT}
+    settings = {name: value for name, value in config.items() if name not in IRRELEVANT}
     if isinstance(data, Mapping):
         settings |= {"data": data.get("source"), DIGEST: data.get("digest")}
     settings |= layers_told(description.get("network"))
@@ -111,12 +111,12 @@ def _choices(layer: Layer) -> Iterator[str]:
 
 def differing_settings(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[Any, ...]]]:
     """Return the settings that not all of the runs share, by name, with each one's value; None where one has none."""
-    digests = {settings.get("data digest") for settings in runs}
+    digests = [settings.get("data digest") for settings in runs]  # which anybody may have written
     found = []
     for name in dict.fromkeys(name for settings in runs for name in settings):
         values = tuple(settings.get(name) for settings in runs)
         # The same images may be found in several places.
-        if name == "data" and len(digests) == 1 and None not in digests:
+        if name == "data" and None not in digests and all(digest == digests[0] for digest in digests):
             continue
         if any(value != values[0] for value in values):
             found.append((name, values))
@@ -211,7 +211,7 @@ def results_of(runs: Iterable[tuple[Run, RunInfo]], networks: Sequence[Architect
         try:
             description = run.read_json(CONFIG)
             network = Architecture.from_dict(description["network"])
-            settings = {name: value for name, value in description["config"].items() if name not in _IRRELEVANT}
+            settings = {name: value for name, value in description["config"].items() if name not in IRRELEVANT}
             settings[DIGEST] = description["data"]["digest"]
             settings[_CHANGED] = _BETWEEN.join(info.changes) or None
         except (DigitlabError, KeyError, AttributeError, TypeError):

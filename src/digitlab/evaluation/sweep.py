@@ -26,12 +26,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from digitlab.data.mnist import MnistData
-from digitlab.data.storage import bench, parse_json, read_ordinary, replace_folder, replacing
+from digitlab.data.storage import bench, parse_json, read_ordinary, reason_of, replace_folder, replacing
 from digitlab.engine.cpu.threads import available_threads
-from digitlab.errors import ConfigError, RunError, TrainingDivergedError
+from digitlab.errors import ConfigError, RunError, StorageError, TrainingDivergedError
 from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.runs.listing import check_name
-from digitlab.runs.run import MODEL, STATE, Run
+from digitlab.runs.run import FILES, MODEL, STATE, Run
 from digitlab.svg import Dot, Trace, spread_chart
 from digitlab.training.config import TrainConfig, takes_test_images
 from digitlab.training.session import TrainingSession
@@ -199,12 +199,12 @@ def _plan(config: TrainConfig, grid: Mapping[str, Sequence[Any]], seeds: int) ->
     plan: _Plan = []
     names: set[str] = set()
     for number, values in enumerate(itertools.product(*grid.values()), start=1):
-        settings = dict(zip(grid, values, strict=True))
+        one = TrainConfig.from_dict(config.to_dict() | dict(zip(grid, values, strict=True)))
+        settings = {setting: getattr(one, setting) for setting in grid}  # as they will be read again
         own = {}
         for seed in range(config.seed, config.seed + seeds):
             name = _name_of(settings, number, seed)
             own[name] = TrainConfig.from_dict(config.to_dict() | settings | {"seed": seed})
-            settings = {setting: getattr(own[name], setting) for setting in grid}  # as they will be read again
         if names & own.keys():
             raise ConfigError(f"The grid has a value twice: {settings}. Leave one out.")
         names |= own.keys()
@@ -225,11 +225,15 @@ def _folder(path: Path, config: TrainConfig, plan: _Plan, seeds: int, *, force: 
     is_same = known is not None and {key: known.get(key) for key in told} == json.loads(json.dumps(told))
     if known is not None and not (is_same or force):
         raise RunError(f"{path} holds another sweep. Choose another name for this one, or begin it anew with force.")
-    if known is None and os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+    if known is None and path.is_dir() and any(path.iterdir()) and not force:
         raise RunError(f"{path} holds something else than a sweep. Choose another name for the sweep.")
-    path.mkdir(parents=True, exist_ok=True)
-    if force and known is not None:
-        _forget(path, known)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be made: {reason_of(error)}. Choose another --name or --out.") from None
+    if force:
+        _forget(path, told)
+        _forget(path, known or {})
     if force or not is_same:
         _write(path / PLAN, json.dumps(told, indent=2))
     return path
@@ -263,7 +267,7 @@ def _forget(path: Path, known: Mapping[str, Any]) -> None:
     for point in points if isinstance(points, list) else ():
         names = point.get("runs") if isinstance(point, dict) else None
         for name in names if isinstance(names, list) else ():
-            if isinstance(name, str) and (path / check_name(name)).is_dir():
+            if isinstance(name, str) and os.path.lexists(path / check_name(name)):
                 Run.create(path / name, force=True)
                 with suppress(OSError):
                     (path / name).rmdir()
@@ -409,8 +413,8 @@ def _on_cluster(todo: Mapping[str, TrainConfig], folder: Path, address: str, wor
             with bench(folder) as room:
                 made = room / name
                 made.mkdir()
-                for file, content in files.items():
-                    (made / file).write_bytes(content)
+                for file in files.keys() & {*FILES}:  # whatever a worker sent
+                    (made / file).write_bytes(files[file])
                 if (folder / name).exists():  # a part of it was trained here
                     replace_folder(made, folder / name, room)
                 else:
@@ -488,8 +492,11 @@ def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Swe
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text.encode())
+    try:
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {reason_of(error)}. Make room, and go on with it.") from None
 
 
 def chart_of(result: Sweep) -> str:

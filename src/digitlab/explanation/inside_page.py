@@ -147,7 +147,7 @@ def write_inside_page(
 <main>
 <h1>{heading}</h1>
 <p class="soft">
-Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
+Click any map to see how a number is made; the arrow keys move, Page Up and Page Down lead to the next map.</p>
 <div id="inside"></div>
 </main>
 <script type="application/json" id="data">{data}</script>

@@ -13,7 +13,8 @@ import csv
 import hashlib
 import io
 import json
-import shutil
+import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -26,23 +27,32 @@ from statistics import median
 from typing import Any
 
 from digitlab.cluster import connected, load_distributed
-from digitlab.data.storage import open_ordinary, parse_json, reason_of, replacing, try_lock
+from digitlab.data.storage import (
+    MOST_WHOLE,
+    open_ordinary,
+    parse_json,
+    read_ordinary,
+    reason_of,
+    replacing,
+    try_lock,
+)
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import ConfigError, DataError, StorageError
 from digitlab.reading.apart import DEVICE_MEMORY_BYTES, MEMORY_BYTES, Apart
 from digitlab.reading.many import FileReading, Task, read_one_apart
 from digitlab.reading.places import fetched, is_elsewhere
 from digitlab.reading.reading import ReadingOptions
-from digitlab.reading.results_file import COLUMNS, csv_text, table_rows
+from digitlab.reading.results_file import COLUMNS, csv_text, safe_cell, table_rows
 from digitlab.values import Value
 
 _NAMES, _LOCK = "names.jsonl", "lock"
+_PART = re.compile(r"part-\d{7,}\.csv")
 _COLUMNS = COLUMNS[:-1]  # without the state, which is a part's being there
 _KINDS: dict[str, type[int] | type[float] | type[str]] = {
     name: {"page": int, "line": int, "number": int, "refused": int, "confidence": float}.get(name, str)
     for name in _COLUMNS
 }
-_LONGEST_LINE = 2**16
+_LONGEST_LINE, _MOST_PART_BYTES = 2**16, 2**30
 # Parts that a worker may have waiting, so that it never waits itself; and no more, so that memory stays bounded.
 _AHEAD = 3
 # A part that takes so many times as long as they usually do is given to another worker as well, when none is left.
@@ -118,7 +128,7 @@ def read_parts(
             _empty(folder)
         all_names, part_files = _written_down(names, folder, asked, part_files)
         parts = [all_names[k : k + part_files] for k in range(0, len(all_names), part_files)]
-        missing = [k for k in range(len(parts)) if not _path_of(folder, k).is_file()]
+        missing = [k for k, part in enumerate(parts) if not _is_whole(folder, k, part)]
         n_done = len(all_names) - sum(len(parts[k]) for k in missing)
         began, done = time.monotonic(), n_done
         with contextlib.closing(_read(parts, missing, cluster, asked, workers)) as found:
@@ -132,7 +142,8 @@ def read_parts(
         result = _put_together(folder, len(parts), out)
         _empty(folder)
     with contextlib.suppress(OSError):
-        shutil.rmtree(folder)
+        (folder / _LOCK).unlink()
+        folder.rmdir()  # unless somebody keeps something of their own there
     return PartsResult(str(out), len(all_names), *result)
 
 
@@ -154,7 +165,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name != _LOCK and path.is_file():
+        if path.name == _NAMES or _PART.fullmatch(path.name):
             path.unlink()
 
 
@@ -162,15 +173,7 @@ def _written_down(names: Iterable[str], folder: Path, asked: Asked, part_files: 
     """Return the names in their order, and how many make a part: as they were written down when it began."""
     path = folder / _NAMES
     if path.is_file():
-        with open_ordinary(path) as file:
-            lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
-            head = parse_json(next(lines))
-            if head.get("recipe") != asked.recipe:
-                raise ConfigError(
-                    f"{folder} was begun with other options or another network. Name another --out, or begin it anew "
-                    "with --force."
-                )
-            return [str(parse_json(line)) for line in lines], int(head["part_files"])
+        return _names_of_then(path, asked)
     seen: dict[str, None] = {}
     with replacing(path) as file:
         file.write(json.dumps({"recipe": asked.recipe, "part_files": part_files}).encode() + b"\n")
@@ -180,7 +183,34 @@ def _written_down(names: Iterable[str], folder: Path, asked: Asked, part_files: 
                 file.write(json.dumps(name).encode() + b"\n")
         if not seen:
             raise DataError("There are no pictures to read. Name a folder, a list (.txt) or a bucket with some.")
+        file.write(json.dumps(len(seen)).encode() + b"\n")
     return list(seen), part_files
+
+
+def _names_of_then(path: Path, asked: Asked) -> tuple[list[str], int]:
+    """Read what ``_written_down`` wrote, and anybody may have changed; its last line says how many names there are."""
+    try:
+        with open_ordinary(path) as file:
+            lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+            head = parse_json(next(lines, b""))
+            recipe, part_files = head["recipe"], head["part_files"]
+            *names, n_names = map(parse_json, lines) if recipe == asked.recipe else (0,)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
+    if recipe != asked.recipe:
+        raise ConfigError(
+            f"{path.parent} was begun with other options or another network. Name another --out, or begin it anew with "
+            "--force."
+        )
+    if n_names != len(names) or type(part_files) is not int or part_files < 1:
+        raise _damaged(path)
+    if not all(isinstance(name, str) for name in names):
+        raise _damaged(path)
+    return names, part_files
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path} is damaged. Begin anew with --force, or name another --out.")
 
 
 def _path_of(folder: Path, part: int) -> Path:
@@ -198,11 +228,25 @@ def _keep(folder: Path, part: int, rows: Sequence[Sequence[str]]) -> None:
         ) from None
 
 
-def _rows_in(folder: Path, n_parts: int) -> Iterator[list[list[str]]]:
-    for part in range(n_parts):
-        with open_ordinary(_path_of(folder, part)) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+def _is_whole(folder: Path, part: int, names: Sequence[str]) -> bool:
+    """Tell whether a part is there with rows of all its files; one that is damaged is read again."""
+    if not os.path.lexists(_path_of(folder, part)):
+        return False
+    try:
+        return {row[0] for row in _rows_of(folder, part)} == {safe_cell(name) for name in names}
+    except (DataError, OSError):
+        return False
+
+
+def _rows_of(folder: Path, part: int) -> list[list[str]]:
+    path = _path_of(folder, part)
+    try:
+        with io.TextIOWrapper(io.BytesIO(read_ordinary(path, _MOST_PART_BYTES)), "utf-8", newline="") as text:
             rows = list(csv.reader(text))
-        yield rows
+        _typed_rows(rows)
+    except (ValueError, IndexError, csv.Error, FileNotFoundError):
+        raise DataError(f"{path} is damaged. Give the same command again, which reads that part anew.") from None
+    return rows
 
 
 def _put_together(folder: Path, n_parts: int, out: Path) -> tuple[int, int]:
@@ -212,7 +256,7 @@ def _put_together(folder: Path, n_parts: int, out: Path) -> tuple[int, int]:
 
     def counted() -> Iterator[list[list[str]]]:
         nonlocal n_numbers, n_bad
-        for rows in _rows_in(folder, n_parts):
+        for rows in (_rows_of(folder, part) for part in range(n_parts)):
             n_numbers += sum(row[number] != "" for row in rows)
             n_bad += sum(row[error] != "" for row in rows)
             yield rows
@@ -225,17 +269,25 @@ def _put_together(folder: Path, n_parts: int, out: Path) -> tuple[int, int]:
         else:
             from digitlab.data.tables import write_parquet
 
-            write_parquet(file, _KINDS, _typed(counted()))
+            write_parquet(file, _KINDS, map(_typed_rows, counted()))
     return n_numbers, n_bad
 
 
-def _typed(parts: Iterable[list[list[str]]]) -> Iterator[dict[str, list[Any]]]:
-    """Rows as columns of numbers and texts; None where a cell is empty."""
-    for rows in parts:
-        yield {
-            name: [None if row[k] == "" else kind(row[k]) for row in rows]
-            for k, (name, kind) in enumerate(_KINDS.items())
-        }
+def _typed_rows(rows: list[list[str]]) -> dict[str, list[Any]]:
+    """Rows as columns of numbers and texts; None where a cell is empty. ValueError where they are no such rows."""
+    if any(len(row) != len(_KINDS) for row in rows):
+        raise ValueError("other columns")
+    return {
+        name: [None if row[k] == "" else _typed(row[k], kind) for row in rows]
+        for k, (name, kind) in enumerate(_KINDS.items())
+    }
+
+
+def _typed(cell: str, kind: type[int] | type[float] | type[str]) -> int | float | str:
+    value = kind(cell)
+    if not isinstance(value, str) and not 0 <= value <= MOST_WHOLE:
+        raise ValueError("no such number")
+    return value
 
 
 # ---- on the cluster ----
@@ -260,7 +312,12 @@ def _read(parts: Sequence[Sequence[str]], missing: Sequence[int], cluster: str, 
         except (ConfigError, OSError, CancelledError) as error:
             is_lost = lost_s is not None or len(left) < len(missing) or not isinstance(error, ConfigError)
             if cluster == "local" or not is_lost:
-                raise
+                if isinstance(error, ConfigError):
+                    raise
+                raise ConfigError(
+                    f"The workers of {cluster} are gone ({type(error).__name__}). What was read is kept; give the same "
+                    "command again."
+                ) from None
             lost_s = lost_s or time.monotonic()
             if time.monotonic() - lost_s > _RECONNECT_S:
                 raise ConfigError(

@@ -40,7 +40,10 @@ def _fsspec(place: str) -> Any:
 def _opened(place: str) -> Any:
     fsspec = _fsspec(place)
     try:
-        return fsspec.open(place, "rb").open()
+        system, path = fsspec.core.url_to_fs(place)
+        # fsspec would wait for a pipe for ever, and read a device without end.
+        is_here = "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,))
+        return open_ordinary(path) if is_here else system.open(path, "rb")
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{place} cannot be opened: {error}") from None
     except Exception as error:  # every protocol has errors of its own

@@ -72,15 +72,11 @@ def _told(text: str) -> str:
 
 
 def _seen(text: str) -> str:
-    kept = (
-        c
-        if c in _JOINERS or (c not in _BLANK and unicodedata.category(c) not in _UNSEEN)
-        else " "
-        if c.isspace()
-        else ""
-        for c in text
-    )
-    return unicodedata.normalize("NFC", "".join(kept))
+    return unicodedata.normalize("NFC", "".join(c if _is_kept(c) else " " if c.isspace() else "" for c in text))
+
+
+def _is_kept(c: str) -> bool:
+    return c in _JOINERS or (c not in _BLANK and unicodedata.category(c) not in _UNSEEN)
 
 
 def read_label(run: Path) -> Label:

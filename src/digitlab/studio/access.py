@@ -351,6 +351,13 @@ def keep_few_unseen(client: Client) -> None:
         next(iter(_unseen)).delete()
 
 
+def forget(client: Client) -> None:
+    """Free a page that a browser has shown, at once; NiceGUI, too, would when its browser stays away."""
+    for document in [*client._delete_tasks]:  # else it would find nothing left to free, and say so
+        client._cancel_delete_task(document)
+    client.delete()
+
+
 def take_odd_events() -> None:
     """Have events that cannot be handled noted in one line, whatever was in them, and not as a traceback."""
     core.sio.packet_class = _Plain

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -111,10 +111,11 @@ def set_up_page(
             waiting.delete()
         try:
             room = None if rooms is None else await rooms.of(name, trainer, key)
-            async with building:
-                await asyncio.sleep(0)
-                if not client.is_deleted:
-                    build_room(request, client, room, trainer if room is None else room.trainer)
+            with nullcontext() if room is None else room.awaiting():
+                async with building:
+                    await asyncio.sleep(0)
+                    if not client.is_deleted:
+                        build_room(request, client, room, trainer if room is None else room.trainer)
         except RunError as error:
             build_refusal(str(error))
 

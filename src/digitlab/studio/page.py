@@ -249,6 +249,11 @@ class Page:
         return owner in ("", self.client_id) or all(page.client_id != owner for page in _pages.values() if page.is_open)
 
     @property
+    def offers_runs(self) -> bool:
+        """Whether whoever sees it may choose among the runs of the folder."""
+        return True
+
+    @property
     def is_open(self) -> bool:
         """Whether a browser shows this page, as far as one can know."""
         return not self.client.is_deleted

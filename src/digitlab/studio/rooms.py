@@ -8,8 +8,8 @@ import secrets
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from digitlab.errors import DigitlabError, InputError, NetworkError, RunError
 from digitlab.network.architecture import Architecture
 from digitlab.runs.label import plain_title
 from digitlab.runs.run import CONFIG, Run
+from digitlab.studio.access import forget
 from digitlab.studio.admission import Admission
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.trainer import Trainer
@@ -110,6 +111,16 @@ class Room:
     given_name: str = ""
     by_client: dict[Client, Page] = field(default_factory=dict)
     seen_at: float = field(default_factory=time.monotonic)
+    _n_awaited: int = 0
+
+    @contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """Keep its place while a page of it waits to be built."""
+        self._n_awaited += 1
+        try:
+            yield
+        finally:
+            self._n_awaited -= 1
 
     @property
     def is_teachers(self) -> bool:
@@ -124,7 +135,7 @@ class Room:
     @property
     def is_idle(self) -> bool:
         """Whether nobody is in it and nothing happens."""
-        return not self.seen_pages and self.trainer.state != "training"
+        return not self.seen_pages and not self._n_awaited and self.trainer.state != "training"
 
     @property
     def seen_pages(self) -> list[Page]:
@@ -247,7 +258,7 @@ class Rooms:
             # Pages without a browser are kept for a while, should it come back; not for whoever reloads on and on.
             unseen = [client for client in room.by_client if not client.has_socket_connection]
             for client in unseen[: max(0, len(room.by_client) + 1 - MOST_PAGES)]:
-                client.delete()
+                forget(client)
         client = page.client
         room.by_client[client] = page
         client.on_delete(lambda: self._left(room, client))
@@ -292,7 +303,7 @@ class Rooms:
         await asyncio.gather(*(asyncio.to_thread(room.trainer.close) for room in rooms))
         for room in rooms:  # whose browsers did not do as they were told
             for page in list(room.by_client.values()):
-                page.client.delete()
+                forget(page.client)
 
     def rename(self, room: Room, name: str) -> None:
         """Call a room as its pupil wants it. InputError if that is no name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from fastapi import Response
 from nicegui import app
 
 from digitlab.errors import DigitlabError, RunError, StorageError
+from digitlab.evaluation.alike import NetworkResult, results_of
+from digitlab.network.architecture import Architecture
 from digitlab.runs.label import LABEL, Label, read_label
 from digitlab.runs.listing import check_name, may_be_run, run_in
 from digitlab.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, REPORT, STATE, Run, RunInfo
@@ -25,6 +27,8 @@ from digitlab.training.config import TrainConfig
 _TELLING = (CONFIG, HISTORY, EVALUATION, MODEL, STATE, REPORT, LABEL)
 #: What is said where nothing is kept.
 NO_RUNS = "This Studio keeps no runs; start it with a folder for them: digitlab studio --out runs"
+# Runs are read from the newest on, and no further than this: it takes a moment each.
+_MOST_READ = 200
 # Columns of their own, so not among the changed settings.
 _SHOWN_APART = ("network", "seed", "epochs")
 
@@ -84,6 +88,12 @@ class RunList:
 def run_lines(trainer: Trainer) -> list[RunLine]:
     """Return the runs of a trainer's folder; all pages share what was read. StorageError if it cannot be read."""
     return [] if trainer.out is None else trainer.own(_list_of).lines()
+
+
+def results_here(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
+    """Return the complete runs of each network in the trainer's folder, the newest first; it reads files."""
+    lines = run_lines(trainer)[:_MOST_READ]
+    return results_of(((open_run(trainer, x.name), x.info) for x in lines if x.info is not None), networks)
 
 
 def _list_of(trainer: Trainer) -> RunList:

@@ -29,6 +29,7 @@ from digitlab.studio.task_checks import (
 from digitlab.studio.task_practice import FoolTask, MistakeTask, PredictTask
 from digitlab.studio.tasks import TASK_IDS, TASKS, Progress, Task
 from digitlab.studio.widgets.controls import Command, Scripted, mark, say
+from digitlab.training.config import TrainConfig
 
 _PRACTICE: dict[str, Callable[..., Any]] = {"predict": PredictTask, "mistake": MistakeTask, "fool": FoolTask}
 _OVER = ("finished", "failed", "stopped")
@@ -235,8 +236,11 @@ class TaskPath:
             page.set_settings(with_ten_times_the_rate(page.config), page.architecture)
             page.notify(f"The learning rate of the next run is {page.config.learning_rate:g}. Press Start.")
         elif task.name == "layer":
-            page.set_settings(replace(page.config, network="codelab_cnn"))
+            # Not with a rate that the task before has broken it with.
+            rate = TrainConfig().learning_rate
+            page.set_settings(replace(page.config, network="codelab_cnn", learning_rate=rate))
             page.set_problem("")
+            page.notify(f"The codelab's network, with its learning rate, {rate:g}.")
         elif task.name == "fool":
             with page.telling_errors():
                 await page.own(Desk).choose(TRAINED)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.evaluation.alike import NetworkResult, fair_pair, results_of, unlike_settings
+from digitlab.evaluation.alike import NetworkResult, fair_pair, unlike_settings
 from digitlab.evaluation.comparison import TestAnswers
 from digitlab.evaluation.confusion import MISTAKES
 from digitlab.network.architecture import Architecture
 from digitlab.reading.reading import Digit
 from digitlab.runs.history import Record
-from digitlab.studio.run_list import open_run, run_lines
+from digitlab.studio.run_list import results_here
 from digitlab.studio.tabs.sheet import Sheet
 from digitlab.studio.trainer import Trainer
 from digitlab.text import counted, listed, percent
@@ -30,8 +30,6 @@ _CHANCE = 1.5
 # A loss that has jumped, not one that falls slowly.
 _JUMP = 1.2
 _GOAL = 0.99
-# Newer runs are looked through than so many; reading them takes a moment each.
-_MOST_RUNS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +79,14 @@ def check_layer(trainer: Trainer, smaller: Architecture | None) -> Finding:
     codelab = network_for(TrainConfig(), trainer.data)
     if smaller is None:
         return Finding(f"Waiting for a run of a network with fewer than {len(codelab.layers)} layers.")
-    lines = run_lines(trainer)[:_MOST_RUNS]
-    runs = ((open_run(trainer, line.name), line.info) for line in lines if line.info is not None)
-    a, b, is_fair = fair_pair(*results_of(runs, [codelab, smaller]))
+    found = results_here(trainer, [codelab, smaller])
+    n_classes = len(trainer.data.class_names)
+    a, b, is_fair = fair_pair(*([each for each in results if _has_learned(each, n_classes)] for results in found))
+    if b is None and found[1]:
+        return Finding(
+            "That run has learned nothing, so it tells nothing about the layer. Train with a lower rate: the codelab's "
+            f"is {TrainConfig().learning_rate:g}."
+        )
     if b is None:
         return Finding("That run is not complete; let it go on to the end.")
     if a is None:
@@ -94,6 +97,12 @@ def check_layer(trainer: Trainer, smaller: Architecture | None) -> Finding:
             f"{listed(unlike_settings(a, b))}. Train both with the same settings."
         )
     return Finding(f"{_result(smaller, b, a)}; {_result(codelab, a, b)}, trained alike.", True)
+
+
+def _has_learned(result: NetworkResult, n_classes: int) -> bool:
+    """Whether a run is known to be better than guessing; one of which nothing is known may be."""
+    known = [each for each in (result.val_accuracy, result.test_accuracy) if each is not None]
+    return not known or max(known) > _CHANCE / n_classes
 
 
 def _result(network: Architecture, result: NetworkResult, other: NetworkResult) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ _INSTALL = (
 _COORDINATE_S, _PART_S, _HEARTBEAT_S = 60, 10, 20
 # Whether this process is one of several that train together.
 _is_joined = False
+# What JAX is told of them: it ends the process over much else.
+_HOSTS, _COUNT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}"), re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +144,13 @@ def join_hosts(hosts: str, process: str | None = None) -> bool:
     given: dict[str, Any] = {}
     if hosts != "auto":
         index, _, n = (process or "").partition("/")
-        if not (index.isdecimal() and n.isdecimal() and int(index) < int(n)) or ":" not in hosts:
+        port = hosts.rpartition(":")[2] if _HOSTS.fullmatch(hosts) else "0"
+        is_told = bool(_COUNT.fullmatch(index) and _COUNT.fullmatch(n)) and int(index) < int(n)
+        if not is_told or not 0 < int(port) < 2**16:
             raise ConfigError(
-                f"--hosts {hosts} --process {process} does not say who is who. Start every process with the same "
-                "--hosts COORDINATOR:PORT, and with --process 0/2 and --process 1/2, for two; or --hosts auto under "
-                "Slurm, Open MPI or Kubernetes."
+                f"--hosts {hosts!r:.100} --process {process!r:.40} does not say who is who. Start every process "
+                "with the same --hosts COORDINATOR:PORT, and with --process 0/2 and --process 1/2, for two; or --hosts "
+                "auto under Slurm, Open MPI or Kubernetes."
             )
         given = {"coordinator_address": hosts, "process_id": int(index), "num_processes": int(n)}
     elif process is not None:

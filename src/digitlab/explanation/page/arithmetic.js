@@ -1,17 +1,40 @@
 // The arithmetic behind any one number: what adds up to it, taken apart from numbers that are all here or told by a server
 // (account_of of inside_frames.py), and the panel that shows it so that what is written adds up.
-import {made, nice, shade} from "./maps.js";
+import {made, nice, rounded, shade} from "./maps.js";
 
 const SHOWN_TERMS = 12;
 
-/** Digits after the point so that the rounded terms add up to the rounded sum, and the digits of that sum. */
-function enoughDigits(terms, sum) {
+/**
+ * Digits after the point so that the rounded terms add up to the rounded sum, and the digits of that sum; `holds(many,
+ * few)` says what else has to be right as it is written down.
+ */
+function enoughDigits(terms, sum, holds = () => true) {
+  if (terms.every((term) => term === 0)) return [3, 3];
   for (let few = 3; few < 8; few++)
     for (let many = few; many < few + 4; many++) {
-      const added = terms.reduce((total, term) => total + Number(term.toFixed(many)), 0);
-      if (added.toFixed(few) === sum.toFixed(few) && Math.abs(sum) >= 10 ** -few) return [many, few];
+      const added = terms.reduce((total, term) => total + rounded(term, many), 0);
+      if (added.toFixed(few) === sum.toFixed(few) && Math.abs(sum) >= 10 ** -few && holds(many, few)) return [many, few];
     }
   return [9, 7];
+}
+
+/** The fewest digits, `least` to `most`, with which something is right as it is written down. */
+function fewestDigits(least, holds, most = 9) {
+  let digits = least;
+  while (digits < most && !holds(digits)) digits++;
+  return digits;
+}
+
+/** Whether two factors with so many digits give a product of so many. */
+const multiplies = (a, b, digits, many) => (rounded(a, digits) * rounded(b, digits)).toFixed(many) === (a * b).toFixed(many);
+
+/** What a layer makes of a sum by itself. */
+function activated({activation, below}, sum) {
+  if (activation === "relu") return Math.max(0, sum);
+  if (activation === "leaky_relu") return sum > 0 ? sum : below * sum;
+  if (activation === "elu") return sum > 0 ? sum : below * Math.expm1(sum);
+  if (activation === "sigmoid") return 1 / (1 + Math.exp(-sum));
+  return activation === "tanh" ? Math.tanh(sum) : sum;
 }
 
 /** The terms of a unit: {place, value, weight, product} of each, bias, total and output; as `Inside.why` has them. */
@@ -102,13 +125,21 @@ function settle(old, fresh) {
   [...old.childNodes].forEach((child, at) => settle(child, others[at]));
 }
 
-/** The panel, and what `show`s an account in it; `read` is told which of several maps somebody wants to see read. */
-export function arithmeticPanel({places, names, isRow, read: choose}) {
+/**
+ * The panel, and what `show`s an account in it; `read` is told which of several maps somebody wants to see read, and
+ * `say` what a screen reader is to hear.
+ */
+export function arithmeticPanel({places, names, isRow, read: choose, say}) {
   const layers = places.slice(1);
+  // What is shown, and which product of a layer's windows somebody chose to see written out.
+  let [shown, product] = [null, null];
   const panel = made("section", {className: "arithmetic", "aria-label": "The arithmetic behind one number"});
+  panel.addEventListener("click", (event) => multiply(event.target.closest("[data-product]")));
+  panel.addEventListener("keydown", stride);
   return {panel, show};
 
   function show(told, where, colours) {
+    shown = [told, where, colours];
     const layer = layers[told.layer];
     const {unit, total, output} = told;
     const content = [made("h2", {}, made("b", {textContent: layer.name}), ` ${where} = `, made("span", {className: "result", textContent: nice(output, 4)})),
@@ -155,28 +186,60 @@ export function arithmeticPanel({places, names, isRow, read: choose}) {
     const products = values.map((value, at) => value * weights[at]);
     const [many, few] = enoughDigits(products, sums[read]);
     const most = Math.max(...products.map(Math.abs));
+    // One product is written out: the largest, or the one of this layer's kernel that somebody chose.
+    const isKept = product?.layer === told.layer && product.at < products.length;
+    const one = isKept ? product.at : products.findIndex((each) => Math.abs(each) === most);
+    const digits = fewestDigits(2, (so) => multiplies(values[one], weights[one], so, many));
     const isBeyond = (i, j) => top + i < 0 || left + j < 0 || top + i >= rows || left + j >= wide;
-    const table = (numbers, largest, digits, className, words) =>
-      grid(height, width, (i, j) => coloured(nice(numbers[i * width + j], digits), numbers[i * width + j], largest, colours, className === "" && isBeyond(i, j) ? "beyond" : ""), className, words);
+    const table = (numbers, largest, so, className, words) =>
+      grid(height, width, (i, j) => {
+        const at = i * width + j;
+        const cell = coloured(nice(numbers[at], so), numbers[at], largest, colours, className === "" && isBeyond(i, j) ? "beyond" : "");
+        cell.classList.toggle("is-one", at === one);
+        cell.dataset.product = at;
+        if (className === "adds") cell.tabIndex = at === one ? 0 : -1;
+        return cell;
+      }, className, words);
     const block = made("div", {className: "products"},
       made("div", {}, made("h3", {textContent: "Window"}), table(values, told.most_input, 2, "", "The window")),
       made("span", {className: "sign", textContent: "×"}),
       made("div", {}, made("h3", {textContent: "Kernel"}), table(weights, told.most_weight, 2, "kernel", "The kernel")),
       made("span", {className: "sign", textContent: "="}),
-      made("div", {}, made("h3", {textContent: "Products"}), table(products, most, many, "adds", "The products")),
+      made("div", {}, made("h3", {textContent: "Products"}), table(products, most, many, "adds", "The products, of which the arrow keys choose one")),
       made("span", {className: "sign", textContent: "→"}),
       made("div", {}, made("h3", {textContent: "Their sum"}), made("span", {className: "channel-sum", textContent: nice(sums[read], few)})),
     );
     const select = made("select", {"aria-label": "Which map is read", onchange: (event) => choose(Number(event.target.value))},
       ...sums.map((sum, k) => made("option", {value: k, textContent: n === 1 ? "the only one" : `map ${k}: ${nice(sum, 4)}`})));
+    block.querySelector(".adds").setAttribute("role", "grid");
+    const [i, j] = [Math.floor(one / width), one % width];
+    const inWords = `Row ${top + i}, column ${left + j}${isBeyond(i, j) ? ", in the border of zeros" : ""}: ${nice(values[one], digits)} × ${nice(weights[one], digits)} = ${nice(products[one], many)}`;
+    const written = made("p", {className: "one-product", textContent: inWords});
     const all = [...sums.map((sum, k) => [n === 1 ? "products" : `map ${k}`, sum]), ["bias", bias]];
     const choice = n > 1 ? [made("label", {className: "choice"}, `Of ${n} maps that are read, `, select)] : [];
-    return [...choice, made("div", {className: "sums"}, block, column(all, total, layer, output))];
+    return [...choice, made("div", {className: "sums"}, made("div", {}, block, written), column(all, total, layer, output))];
+  }
+
+  /** Write out another product of the window. */
+  function multiply(cell) {
+    if (!cell) return;
+    product = {layer: shown[0].layer, at: Number(cell.dataset.product)};
+    show(...shown);
+    panel.querySelector(".adds .is-one").focus({preventScroll: true});
+    say(panel.querySelector(".one-product").textContent);
+  }
+
+  function stride(event) {
+    const cell = event.target.closest(".adds [data-product]");
+    const move = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
+    if (!cell || !move) return;
+    event.preventDefault();
+    multiply(cell.closest("tbody").rows[cell.parentElement.rowIndex + move[0]]?.cells[cell.cellIndex + move[1]]);
   }
 
   /** Rows that add up, and what is made of their sum. */
   function column(rows, total, layer, output) {
-    const [many, few] = enoughDigits(rows.map(([, value]) => value), total);
+    const [many, few] = digitsOf(rows, total, layer, output);
     const body = rows.map(([name, value]) => made("tr", {}, made("th", {scope: "row", textContent: name}), made("td", {className: "term", textContent: nice(value, many)})));
     const foot = [made("tr", {}, made("th", {scope: "row", textContent: "sum"}), made("td", {className: "sum", textContent: nice(total, few)}))];
     if (!["linear", "softmax"].includes(layer.activation))
@@ -186,23 +249,40 @@ export function arithmeticPanel({places, names, isRow, read: choose}) {
     return table;
   }
 
+  function digitsOf(rows, total, layer, output) {
+    const isMade = (_, few) => activated(layer, rounded(total, few)).toFixed(few) === output.toFixed(few);
+    return enoughDigits(rows.map(([, value]) => value), total, layer.activation === "softmax" ? undefined : isMade);
+  }
+
   function pooling(layer, told, colours) {
     const {values, kept, n_terms, output} = told;
     const isMax = layer.kind.includes("Max");
-    if (!values.length) return [made("p", {textContent: `${isMax ? "The largest" : "The mean"} of ${n_terms} numbers is ${nice(output, 4)}.`})];
+    if (!values.length) {
+      const [, wide] = layer.window.size;
+      const sum = nice(n_terms * output, fewestDigits(4, (so) => (rounded(n_terms * output, so) / n_terms).toFixed(4) === output.toFixed(4)));
+      const words = isMax ? `The largest of ${n_terms} numbers, that of row ${Math.floor(kept / wide)}, column ${kept % wide}, is` : `The mean of ${n_terms} numbers is their sum, ${sum}, over ${n_terms}:`;
+      return [made("p", {textContent: `${words} ${nice(output, 4)}`})];
+    }
+    const mean = (so) => values.reduce((sum, value) => sum + rounded(value, so), 0) / values.length;
+    const digits = isMax ? 4 : fewestDigits(4, (so) => mean(so).toFixed(4) === output.toFixed(4));
     const wide = Math.min(values.length, layer.window.size[1]);
     const table = grid(Math.ceil(values.length / wide), wide, (i, j) => {
       const at = i * wide + j;
-      return at < values.length ? coloured(nice(values[at], 4), values[at], told.most_input, colours, isMax && at === kept ? "kept" : "") : made("td");
+      return at < values.length ? coloured(nice(values[at], digits), values[at], told.most_input, colours, isMax && at === kept ? "kept" : "") : made("td");
     }, "pool", "The window");
     return [made("div", {className: "products"}, made("div", {}, made("h3", {textContent: "Window"}), table), made("span", {className: "sign", textContent: "→"}),
       made("div", {}, made("h3", {textContent: isMax ? "The largest" : "Their mean"}), made("span", {className: "channel-sum", textContent: nice(output, 4)})))];
   }
 
   function dense(layer, {layer: position, terms, rest, n_terms, bias, total, output}) {
-    const rows = terms.map(([place, value, weight]) => [`${origin(position, place)}: ${nice(value, 3)} × ${nice(weight, 3)}`, value * weight]);
+    const rows = terms.map(([, value, weight]) => ["", value * weight]);
     if (n_terms > terms.length) rows.push([`the other ${n_terms - terms.length}`, rest]);
     rows.push(["bias", bias]);
+    const [many] = digitsOf(rows, total, layer, output);
+    terms.forEach(([place, value, weight], k) => {
+      const digits = fewestDigits(3, (so) => multiplies(value, weight, so, many));
+      rows[k][0] = `${origin(position, place)}: ${nice(value, digits)} × ${nice(weight, digits)}`;
+    });
     return [made("div", {}, made("h3", {textContent: "The largest contributions"}), column(rows, total, layer, output))];
   }
 
@@ -227,17 +307,23 @@ export function arithmeticPanel({places, names, isRow, read: choose}) {
     const most = Math.max(...sums);
     const exponentials = sums.map((sum) => Math.exp(sum - most));
     const whole = exponentials.reduce((a, b) => a + b, 0);
-    const [many, few] = enoughDigits(exponentials, whole);
+    const parts = exponentials.map((exponential) => (100 * exponential) / whole);
+    // In all 100 % as they are written; where a few digits do not reach that, what they do add up to.
+    const inAll = (so) => nice(parts.reduce((sum, part) => sum + rounded(part, so), 0), so);
+    const percents = fewestDigits(2, (so) => Number(inAll(so)) === 100, 4);
+    const isPart = (many, few) => exponentials.every((exponential, k) => ((100 * rounded(exponential, many)) / rounded(whole, few)).toFixed(percents) === parts[k].toFixed(percents));
+    const [many, few] = enoughDigits(exponentials, whole, isPart);
+    const digits = fewestDigits(3, (so) => sums.every((sum, k) => Math.exp(rounded(sum, so) - rounded(most, so)).toFixed(many) === exponentials[k].toFixed(many)));
     const rows = names.map((name, k) => {
-      const row = made("tr", {}, made("th", {scope: "row", textContent: name}), made("td", {textContent: nice(sums[k], 3)}),
-        made("td", {className: "term", textContent: nice(exponentials[k], many)}), made("td", {textContent: `${(100 * exponentials[k] / whole).toFixed(2)} %`}));
+      const row = made("tr", {}, made("th", {scope: "row", textContent: name}), made("td", {textContent: nice(sums[k], digits)}),
+        made("td", {className: "term", textContent: nice(exponentials[k], many)}), made("td", {textContent: `${nice(parts[k], percents)} %`}));
       row.classList.toggle("is-chosen", k === label);
       return row;
     });
     return [made("div", {}, made("h3", {textContent: "Softmax: each exponential over the sum of all"}),
-      made("p", {className: "soft", textContent: `The largest sum, ${nice(most, 3)}, is taken from all before, which changes no probability and keeps the exponentials from growing too large.`}),
+      made("p", {className: "soft", textContent: `The largest sum, ${nice(most, digits)}, is taken from all before, which changes no probability and keeps the exponentials from growing too large.`}),
       made("table", {className: "softmax", "aria-label": "Softmax"},
         made("thead", {}, made("tr", {}, ...["", "sum", "exp(sum − largest)", "probability"].map((words) => made("th", {scope: "col", textContent: words})))),
-        made("tbody", {}, ...rows), made("tfoot", {}, made("tr", {}, made("th", {scope: "row", textContent: "in all"}), made("td"), made("td", {className: "sum", textContent: nice(whole, few)}), made("td", {textContent: "100 %"})))))];
+        made("tbody", {}, ...rows), made("tfoot", {}, made("tr", {}, made("th", {scope: "row", textContent: "in all"}), made("td"), made("td", {className: "sum", textContent: nice(whole, few)}), made("td", {textContent: `${Number(inAll(percents))} %`})))))];
   }
 }

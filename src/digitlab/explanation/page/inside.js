@@ -6,9 +6,10 @@
 // told what somebody chooses (`chosen`), and lets one be drawn against the other (`against`). No library, no request.
 
 import {accountOf, arithmeticPanel} from "./arithmetic.js";
-import {bytesOf, inPercent, inflated, made, nice, Numbers, paint, paintLarge, palette} from "./maps.js";
+import {bytesOf, inPercent, inflated, made, nice, Numbers, paint, paintLarge, palette, rounded} from "./maps.js";
 
 const NS = "http://www.w3.org/2000/svg";
+const WHY = "Why this answer";
 
 export function showInside(root, data, {ask = null, why = null, like = null, place = null, chosen = null, scaled = null} = {}) {
   // A network that wants one row of pixels gets it; the picture shows them as an image all the same.
@@ -28,7 +29,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
   lines.setAttribute("aria-hidden", "true");
   lines.classList.add("lines");
   picture.append(lines);
-  const arithmetic = arithmeticPanel({places, names: data.class_names, isRow, read: (map) => choose(state.column, state.unit, map)});
+  const arithmetic = arithmeticPanel({places, names: data.class_names, isRow, read: (map) => choose(state.column, state.unit, map), say: announce});
   const {panel} = arithmetic;
   const told = made("p", {className: "unseen", role: "status"});
   const scale = made("label", {className: "choice"}, made("input", {type: "checkbox", role: "switch", onchange: (event) => {
@@ -51,7 +52,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
   const favourite = made("div");
   const likes = made("section", {className: "likes", "aria-label": "What it likes best", hidden: !like}, ...(like ? [likeButton] : []), favourite);
   const found = made("div");
-  const heading = made("h2", {textContent: "Why this answer"});
+  const heading = made("h2", {textContent: WHY, tabIndex: -1});
   const evidence = made("section", {className: "evidence", "aria-label": "Why this answer"}, heading, ...(why ? [made("div", {className: "asks"}, button, made("label", {className: "choice"}, "and what would make it", target))] : []), found);
   root.classList.add("inside");
   const parts = {legend: made("div", {className: "legend"}, ...legend(), scale), picture, panel, likes, evidence, told};
@@ -93,6 +94,12 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
       }
       outputs[outputs.length - 1] = new Numbers(layers.at(-1).shape, frame.probabilities);
       state.label = frame.label;
+      // What spoke for the answer to another image says nothing of this one.
+      if (why && image && image !== state.image && proofs.length) {
+        heading.textContent = WHY;
+        prove([]);
+      }
+      state.image = image ?? state.image;
       take(pixels, outputs);
       account(frame.account);
       if (isDrawn) drawAll();
@@ -109,6 +116,13 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
       heading.textContent = words;
       told.textContent = words;
       prove(each);
+    },
+    /** Whether it can be told what speaks for the answer; and lead there, asking for it where that was not done yet. */
+    hasReason: () => !evidence.hidden,
+    reason() {
+      if (why && !proofs.length) button.click();
+      evidence.scrollIntoView({block: "start"});
+      heading.focus({preventScroll: true});
     },
     /** What was found that a map likes best: an image with a title and a sentence; null where nothing was. */
     likes(one) {
@@ -132,6 +146,8 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
       if (!ask) choose(layer + 1, unit, read, false);
       else Object.assign(state, {column: layer + 1, unit, read});
     },
+    /** The number that is chosen here, as the other side's `choose` takes it. */
+    chosen: () => [state.column - 1, state.unit, state.read],
     oneScale(is) {
       state.oneScale = scale.firstChild.checked = is;
       drawAll();
@@ -233,7 +249,7 @@ export function showInside(root, data, {ask = null, why = null, like = null, pla
     button.querySelector(".part").textContent = percent;
     // Against the class of the same name, in points of percent; networks may tell different classes apart.
     const there = other ? other.names.indexOf(data.class_names[label]) : -1;
-    const gain = there < 0 ? null : 100 * (probability - other.outputs.at(-1).at(there));
+    const gain = there < 0 ? null : rounded(100 * probability, 1) - rounded(100 * other.outputs.at(-1).at(there), 1);
     const words = gain === null ? "" : Math.abs(gain) < 0.05 ? "±0.0" : `${gain > 0 ? "+" : "−"}${Math.abs(gain).toFixed(1)}`;
     button.querySelector(".gain").textContent = words;
     button.setAttribute("aria-label", `${data.class_names[label]}, ${percent}${words && `, ${words} points against the other side`}: show the arithmetic`);

@@ -79,6 +79,8 @@ export function paintLarge(canvas, height, width, value, most, colours) {
       if (value(y, x) < -0.08 * most) context.fillRect(x * times + hole, y * times + hole, times - 2 * hole, times - 2 * hole);
 }
 
+export const rounded = (value, digits) => Number(value.toFixed(digits));
+
 export const nice = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
 
 /** A probability, without saying that something is certain or impossible that is not. */

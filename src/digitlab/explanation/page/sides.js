@@ -43,6 +43,8 @@ export function showSides(root, show, asks = {}) {
     sides.forEach((side, k) => {
       if (!side) return;
       side.words.firstChild.textContent = isTwo ? "AB"[k] : "";
+      const why = side.words.lastChild;
+      why.setAttribute("aria-label", isTwo ? `Side ${"AB"[k]}: ${why.textContent}` : why.textContent);
       if (!side.parts) return;
       for (const [name, part] of Object.entries(side.parts)) {
         if (name !== "legend") part.classList.add(`of-${k}`);
@@ -82,7 +84,11 @@ export function showSides(root, show, asks = {}) {
   function clear(k) {
     sides[k]?.picture?.end();
     const words = sides[k]?.words ?? document.createElement("p");
-    if (!words.firstChild) words.append(document.createElement("b"), document.createElement("span"));
+    if (!words.firstChild) {
+      const why = document.createElement("button");
+      Object.assign(why, {type: "button", className: "ask", textContent: "Why this answer?", onclick: () => sides[k].picture.reason()});
+      words.append(document.createElement("b"), document.createElement("span"), why);
+    }
     words.className = `side-words of-${k}`;
     sides[k] = {words, parts: null, picture: null};
   }
@@ -106,10 +112,16 @@ export function showSides(root, show, asks = {}) {
       this.say(k, words);
       arrange();
       side.picture.redraw();
-      if (data.image) compare();
+      if (data.image) {
+        const other = twin(k);
+        if (other) side.picture.choose(...other.chosen());
+        compare();
+      }
     },
     say(k, words) {
-      sides[k].words.lastChild.textContent = words;
+      const [, sentence, why] = sides[k].words.children;
+      sentence.textContent = words;
+      why.hidden = !sides[k].picture?.hasReason();
     },
     async update(k, frame, image, words) {
       const side = sides[k];

@@ -5,7 +5,7 @@ import { showSides } from "/studio/sides.js";
 export default {
   template: `
     <div class="network-view">
-      <p class="muted">Choose any number: click a map, or move with the arrow keys; Page Up and Page Down lead to the next map.</p>
+      <p class="muted">Start it, or press Replay, and watch it learn. Click any map to see how a number is made; the arrow keys move, Page Up and Page Down lead to the next map.</p>
       <div ref="sides"></div>
     </div>`,
   emits: ["ready", "unit", "why", "like"],

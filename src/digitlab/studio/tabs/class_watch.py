@@ -11,6 +11,7 @@ from nicegui import ui
 from digitlab.studio.lesson import LessonLink
 from digitlab.studio.page import Page
 from digitlab.studio.rooms import Room
+from digitlab.studio.tabs.network_image import LookedAt
 from digitlab.studio.tabs.network_tab import NetworkTab
 from digitlab.studio.tabs.training_controls import TimeTravel, TrainingProgress
 from digitlab.studio.tabs.training_tab import LiveViews, TrainingCharts
@@ -30,14 +31,27 @@ class Watching(Page):
 
     def __init__(self, visitor: Page, room: Room) -> None:
         self._visitor, self._is_over = visitor, False
+        self._looked_at: LookedAt | None = None
         super().__init__(room.trainer, visitor.data, visitor.client, LessonLink(tab="training"))
 
     def _register(self) -> None:
         pass  # the browser tab's page stays the visitor's own
 
     def own(self, make: Callable[[Page], T]) -> T:
-        """Return what the visitor has: the visitor's own drawing, and not one of the other room."""
+        """Return what the visitor has: the visitor's own drawing, and not one of the other room.
+
+        What is looked at is this view's alone: runs of the same name are others in another room.
+        """
+        if make is LookedAt:
+            if self._looked_at is None:
+                self._looked_at = LookedAt(self)
+            return self._looked_at  # type: ignore[return-value]
         return self._visitor.own(make)
+
+    @property
+    def offers_runs(self) -> bool:
+        """Never: the room's training is shown, and not its folder."""
+        return False
 
     @property
     def may_steer(self) -> bool:
@@ -122,7 +136,7 @@ class WatchView:
             if watching.tab not in built:
                 built.add(watching.tab)
                 with panels[watching.tab]:
-                    NetworkTab(watching)
+                    NetworkTab(watching, steers=False)
 
         def tell() -> None:
             trainer = watching.trainer

@@ -44,8 +44,8 @@ class ComparisonView:
             self._unlike = ui.label().classes("unlike").props('role="status"')
             with ui.element("div").classes("wide-pair"):
                 exports = Exports(json=lambda: self._found().to_dict())
-                with card("Two runs compared", help="comparison", exports=exports):
-                    self._figures = [_RunFigures("A"), _RunFigures("B", "second")]
+                with card("Two Runs Compared", help="comparison", exports=exports):
+                    self._figures = [_RunFigures("A"), _RunFigures("B")]
                     self._verdict = ui.label().classes("num").props('role="status"')
                 self._build_settings()
             self._curves = OverlayCharts(page)
@@ -61,7 +61,7 @@ class ComparisonView:
         def records() -> list[dict[str, Any]]:
             return [setting.to_dict() for setting in self._found().settings]
 
-        with card("What was set differently", help="seed", exports=Exports(csv=table, json=records)):
+        with card("What Was Set Differently", help="seed", exports=Exports(csv=table, json=records)):
             columns = (Column("Setting"), Column("A", can_sort=False), Column("B", can_sort=False))
             self._settings = SortableTable("Settings that differ", columns)
             self._same = ui.label("Nothing: both runs have the same settings.").classes("muted")
@@ -78,7 +78,7 @@ class ComparisonView:
             return matrix_table(found.a.evaluation.class_names, found.confusion_difference)
 
         exports = Exports(svg=svg, draws=True, csv=table, json=lambda: table()[1])
-        with card("Difference of the confusion matrices", help="comparison", exports=exports):
+        with card("Difference of the Confusion Matrices", help="comparison", exports=exports):
             self._matrix = ConfusionMatrix(
                 self._page.data.class_names,
                 partial(self._choose, reveal=True),
@@ -94,7 +94,7 @@ class ComparisonView:
                 for d in disagreeing(self._found(), self._selection, self._who)
             ]
 
-        with card("Images on which they disagree", help="comparison", exports=Exports(csv=table)):
+        with card("Images on Which They Disagree", help="comparison", exports=Exports(csv=table)):
             with ui.element("div").classes("toolbar"):
                 self._shown = ui.select(WHO, value=EVERYBODY, label="Show", on_change=self._choose_who)
                 self._shown.classes("evaluation-set")
@@ -167,9 +167,9 @@ class ComparisonView:
 class _RunFigures:
     """A letter, a run's name, and its accuracy."""
 
-    def __init__(self, letter: str, look: str = "") -> None:
+    def __init__(self, letter: str) -> None:
         with ui.element("div").classes("pair-line"):
-            ui.label(letter).classes(f"run-letter {look}").props('aria-hidden="true"')
+            ui.label(letter).classes("run-letter").props(f'aria-hidden="true" data-letter="{letter}"')
             self._name = ui.label().classes("run-name")
             self._accuracy = ui.label().classes("value second num")
             self._interval = ui.label().classes("muted num")

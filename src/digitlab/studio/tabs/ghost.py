@@ -9,7 +9,7 @@ from html import escape
 
 from nicegui import ui
 
-from digitlab.evaluation.alike import differing_settings
+from digitlab.evaluation.alike import IRRELEVANT, differing_settings
 from digitlab.evaluation.overlay import CurvePoint, ImagesAxis, RunCurves, read_curves
 from digitlab.studio.page import Page
 from digitlab.studio.run_list import RunLine, open_run, run_lines
@@ -44,6 +44,8 @@ class Ghost:
     def build(self) -> None:
         """Build the choice and the table into the current container."""
         section = ui.element("section").classes("card ghost").props('aria-label="Earlier run behind the curves"')
+        self._box = section  # which is not seen where there is no run to choose
+        section.set_visibility(len(self._options()) > 1)
         with section, ui.element("div").classes("card-body"):
             with ui.element("div").classes("toolbar"):
                 label = "Earlier run behind the curves"
@@ -114,6 +116,7 @@ class Ghost:
                 self.wanted = _NONE  # it was deleted
             if options != self._choice.options:
                 self._choice.set_options(options, value=self.wanted)
+            self._box.set_visibility(len(options) > 1)
             name = latest.name if self.wanted == _LATEST and latest is not None else self.wanted
             before = self.curves
             if not name:
@@ -146,8 +149,9 @@ class Ghost:
         """Say how the two axes go together, and what was set otherwise."""
         own, trainer = dict(curves.settings), self._page.trainer
         here = trainer.config.to_dict()
-        # What the page cannot know before a run is finished, or knows under other names, is left to Runs.
-        shared = {name: own.get(name) for name in here if name not in ("threads", "data")}
+        # What the page cannot know before a run is finished, or knows under other names, is left to Runs; and what
+        # changes nothing but the time that it takes is told nowhere.
+        shared = {name: own.get(name) for name in here if name != "data" and name not in IRRELEVANT}
         names = [name for name, _ in differing_settings([shared, {name: here[name] for name in shared}])]
         told = [
             f"{label_of(name).lower()} {setting_text(own.get(name))} (here {setting_text(here[name])})"

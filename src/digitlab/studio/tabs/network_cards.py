@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import ui
 
-from digitlab.evaluation.alike import NetworkResult, fair_pair, results_of, unlike_settings
+from digitlab.evaluation.alike import NetworkResult, fair_pair, unlike_settings
 from digitlab.explanation.facts import times
 from digitlab.network.architecture import Architecture
 from digitlab.network.cost import Cost, cost_of
 from digitlab.network.zoo import architecture as of_zoo
 from digitlab.studio.page import Page
-from digitlab.studio.run_list import open_run, run_lines
-from digitlab.studio.trainer import Trainer
+from digitlab.studio.run_list import open_run, results_here
 from digitlab.studio.widgets.card import Exports, Rows, card
 from digitlab.studio.widgets.controls import say
 from digitlab.studio.widgets.tables import bar_table
@@ -23,8 +22,6 @@ from digitlab.svg import Bar
 from digitlab.text import listed, percent, size_text
 
 _PAIR = ("codelab_cnn", "dense_baseline")
-# Runs are looked through from the newest on, and no further than this.
-_MOST_RUNS = 200
 
 
 class CostCard:
@@ -178,12 +175,6 @@ class ComparisonCard:
             for cost, r in zip(self._costs, self._results, strict=True)
         ]
         return {"unlike": self._unlike(), "networks": networks}
-
-
-def results_here(trainer: Trainer, networks: Sequence[Architecture]) -> list[list[NetworkResult]]:
-    """Return the complete runs of each network in the trainer's folder, the newest first; it reads files."""
-    lines = run_lines(trainer)[:_MOST_RUNS]
-    return results_of(((open_run(trainer, x.name), x.info) for x in lines if x.info is not None), networks)
 
 
 def _chain(network: Architecture) -> str:

@@ -20,7 +20,7 @@ from digitlab.studio.tabs.network_side import START, STEP, Side, subject_of
 from digitlab.studio.tabs.read_desk import PROCESSES, Desk
 from digitlab.studio.tabs.read_elements import PhotoSource
 from digitlab.studio.tabs.readers import SHIPPED, TRAINED, readers_of
-from digitlab.studio.tabs.training_controls import TimeTravel
+from digitlab.studio.tabs.training_controls import Commands, TimeTravel
 from digitlab.studio.widgets.card import card
 from digitlab.studio.widgets.controls import Command, LiveSlider, Scripted
 from digitlab.studio.widgets.digit_views import Digit, ExampleDigits, side_by_side
@@ -34,6 +34,8 @@ _PATIENCE_S = 5.0
 _BATCH = 250
 _CHOOSE = "Choose what goes into the network, as the reader framed it; – is ink that was refused."
 _NONE_FOUND = "Digits that are found on a photo, or drawn in the tab Read, stand here."
+# The commands of Training with which one watches a network learn.
+_COMMANDS = ("Start", "Pause", "Step one batch", "Resume")
 # What may stand at each side besides the runs of the folder.
 _FIRST = {TRAINED: "The training here", SHIPPED: "The shipped reader"}
 _SECOND = {
@@ -49,9 +51,12 @@ class NetworkView(Scripted, component="../static/network_view.js"):
 
 
 class NetworkTab:
-    """The tab. Whoever looks chooses an image and a number of the network; both stay while the network learns."""
+    """The tab. Whoever looks chooses an image and a number of the network; both stay while the network learns.
 
-    def __init__(self, page: Page) -> None:
+    Where it ``steers``, the training is started and taken batch by batch here, too.
+    """
+
+    def __init__(self, page: Page, *, steers: bool = True) -> None:
         self._page, self._data = page, page.data.test
         self.looked_at = page.own(LookedAt)
         self.sides = Side(self.looked_at.network), Side("")
@@ -60,7 +65,7 @@ class NetworkTab:
         self._offering = page.refreshing(_NAME, self._offer, gap_s=2.0)
         with card("The Way of an Image", help="network", classes="network-card"):
             self._build_images()
-            self._build_networks()
+            self._build_networks(steers)
             self.view = NetworkView()
         self.map = AnswerMapCard(page, self.looked_at)
         self.view.on("ready", self._ready, [])
@@ -90,7 +95,7 @@ class NetworkTab:
         self._photos.props("aria-expanded=false")
         self.picker = GlyphPicker(self._page, at)
 
-    def _build_networks(self) -> None:
+    def _build_networks(self, steers: bool) -> None:
         page = self._page
         with ui.element("div").classes("toolbar network-choice"):
             # The choice of runs is read later; another tab may have chosen one already.
@@ -106,6 +111,9 @@ class NetworkTab:
                     strict=True,
                 )
             )
+            if steers:
+                # What a setting that cannot be used means is told in Training; the last that could is taken here.
+                Commands(page, has_errors=lambda: False).build(_COMMANDS)
         TimeTravel(page)
         with ui.element("div").classes("time-travel") as self._second_time:
             self._slider = LiveSlider(
@@ -162,6 +170,8 @@ class NetworkTab:
 
     async def _offer(self) -> None:
         """Bring the choice of runs up to date."""
+        if not self._page.offers_runs:
+            return
         with self._page.telling_errors():
             known = await asyncio.to_thread(readers_of(self._page.trainer).choices)
             if self._page.is_open:

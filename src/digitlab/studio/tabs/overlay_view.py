@@ -112,7 +112,7 @@ class OverlayView:
     def __init__(self, page: Page) -> None:
         with ui.element("div").classes("comparison") as self._box:
             self._unlike = ui.label().classes("unlike").props('role="status"')
-            with card("What was set differently", help="seed", exports=Exports(name="runs-settings", csv=self._rows)):
+            with card("What Was Set Differently", help="seed", exports=Exports(name="runs-settings", csv=self._rows)):
                 self._settings = ui.element("div")
             self._charts = OverlayCharts(page)
         self._runs: tuple[RunCurves, ...] = ()
@@ -147,8 +147,9 @@ class OverlayView:
 
 def settings_rows(differing: Sequence[tuple[str, Sequence[object]]]) -> list[Row]:
     """Return a row for every setting that not all runs share, with each one's value."""
+    look = "setting-value"
     return [
-        Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look="setting") for value in values)))
+        Row(name, (Cell(name.replace("_", " ")), *(Cell(setting_text(value), look=look) for value in values)))
         for name, values in differing
     ]
 

@@ -206,7 +206,7 @@ class PhotoCard:
 
     def __init__(self, desk: Desk, on_correct: Correct, *, keeps: bool) -> None:
         self._desk = desk
-        with card("Read a photo", help="own_photos", classes="photo-card"):
+        with card("Read a Photo", help="own_photos", classes="photo-card"):
             PhotoSource(desk)
             with ui.element("div").classes("toolbar photo-bar") as self._bar:
                 self._choice = ui.select({}, label="Photo", on_change=self._choose).classes("field-photo")

@@ -69,12 +69,11 @@ class ReadTab:
 
     def _build(self) -> None:
         desk, keeps = self.desk, self._corrections is not None
-        with ui.element("div").classes("toolbar"):
+        with ui.element("div").classes("toolbar read-choice"):
             self._names = {choice: desk.readers.name(choice) for choice in (SHIPPED, TRAINED)}
             self._model = ui.select(self._names, value=desk.choice, label="Network", on_change=self._choose_reader)
             self._model.classes("evaluated-run")
             self._about = ui.label().classes("muted").props('role="status"')
-        with ui.element("div").classes("toolbar read-threshold"):
             words = [f"{threshold_text(threshold)} sure" for threshold in LEAST_CONFIDENCES]
             at = LEAST_CONFIDENCES.index(desk.options.min_confidence)
             LiveSlider(self._page, "Answer from", self._refuse_below, max=len(words) - 1, value=at, words=words)
@@ -89,7 +88,7 @@ class ReadTab:
         with ui.element("div").classes("read-pair"):
             self._photos = PhotoCard(desk, self._correct, keeps=keeps)
             self._numbers = NumbersCard(desk, self._correct)
-        with card("From paper to 28 × 28", help="normalisation"):
+        with card("From Paper to 28 × 28", help="normalisation"):
             self._steps = StepsView(desk, self._switch)
         self._kept = CorrectionsCard(desk)
 

@@ -39,8 +39,8 @@ class Commands:
         self._buttons: dict[str, Command] = {}
         self._reason_box: ui.element | None = None
 
-    def build(self) -> None:
-        """Build the buttons into the current container."""
+    def build(self, names: Sequence[str] = ()) -> None:
+        """Build the buttons into the current container; those of ``names``, or all."""
         trainer = self._page.trainer
         actions: dict[str, Callable[[], Any]] = {
             "Start": self._start,
@@ -51,8 +51,8 @@ class Commands:
             "Reset": trainer.reset,
         }
         with ui.element("div").classes("commands").props('role="group" aria-label="Training"'):
-            for name, action in actions.items():
-                self._buttons[name] = Command(name, self._guarded(action), is_main=name == "Start")
+            for name in names or actions:
+                self._buttons[name] = Command(name, self._guarded(actions[name]), is_main=name == "Start")
         self._page.on(self.enable, "state", "problem")
 
     def build_reason(self) -> None:
