@@ -1,12 +1,16 @@
 """What an accelerator makes of the presets: time on the device, accuracy, compiling, inference; PyTorch beside it.
 
 One call, at most ten minutes; it installs nothing, and says what was missing. What did not fit into the time is told
-as such, with how far it came. Writes ``benchmarks/results/device.json`` and prints what it found.
+as such, with how far it came. Writes ``benchmarks/results/device.json``, after every figure anew, and prints what it
+found. ``--tiny`` takes every part with few images, to see on any machine (``--device cpu-xla``) that all of it works.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
+import math
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,17 +23,23 @@ import numpy as np
 
 from digitlab.data.mnist import MnistData
 from digitlab.engine.sequential import Sequential
-from digitlab.engine.xla.devices import list_devices
+from digitlab.engine.xla.devices import devices_of, list_devices
 from digitlab.errors import ConfigError
 from digitlab.evaluation.evaluate import evaluate
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
-from measuring import made_by, parser_of, publish, say
+from measuring import describe_machine, made_by, parser_of, publish, say, write_json
 from tables import markdown_table, page
 
-_MOST_S = 600.0
+# Of the ten minutes some are for starting, and for the part that takes longer than its share.
+_MOST_S = 540.0
 _N_INFERENCE = 60_000
+# What is told of the machine where it is installed: JAX alone sees no GPU, one of its plugins does.
+_PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "torch", "numpy", "digitlab")
+# What --tiny leaves of a preset.
+_TINY = {"train_images": 96, "validation_images": 32, "batch_size": 32, "epochs": 1}
+_TINY_FINDER = {"train_images": 4, "validation_images": 2, "batch_size": 2, "epochs": 1}
 
 
 def trained(config: TrainConfig, data: MnistData, seed: int) -> dict[str, float]:
@@ -68,8 +78,46 @@ def compiled_again(config: TrainConfig) -> float:
         f"s = TrainingSession(TrainConfig.from_dict({config.to_dict()!r})); next(s.records())\n"
         "print(s.runner.compile_seconds)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip()[-250:])
     return float(done.stdout)
+
+
+def agreement(config: TrainConfig, data: MnistData, seeds: int, until: float) -> dict[str, Any]:
+    """Train on both engines, seed by seed, and compare the test accuracies."""
+    own, theirs = [], []
+    while len(own) < seeds and (len(own) < 2 or time.monotonic() < until):
+        theirs.append(trained(config, data, len(own))["accuracy"])
+        own.append(trained(replace(config, device="cpu"), data, len(own))["accuracy"])
+    return {
+        "n": len(own), "cpu": statistics.fmean(own), config.device: statistics.fmean(theirs),
+        "standard_error": statistics.stdev(own) / math.sqrt(len(own)),
+        "most_of_a_seed": max(abs(a - b) for a, b in zip(own, theirs, strict=True)),
+    }  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """Versions of what is installed, and what the driver says of the GPU."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    told: dict[str, Any] = {**describe_machine(), **versions}
+    if shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        told["nvidia-smi"] = subprocess.run(asked, capture_output=True, text=True, timeout=30).stdout.strip()
+    return told
+
+
+def memory(device: str) -> dict[str, Any]:
+    """The most memory of the device that was taken so far."""
+    stats = devices_of(device)[0].memory_stats() or {}
+    if "peak_bytes_in_use" not in stats:
+        raise RuntimeError("this device does not tell its memory")
+    return {"peak_gb": stats["peak_bytes_in_use"] / 1e9}
 
 
 def side_by_side(config: TrainConfig, data: MnistData, n: int) -> dict[str, float]:
@@ -117,11 +165,11 @@ def partly(config: TrainConfig, data: MnistData, until: float) -> dict[str, Any]
     }  # fmt: skip
 
 
-def inference(device: str, precision: str, data: MnistData) -> dict[str, float]:
-    """Answer 60,000 images, five times."""
+def inference(device: str, precision: str, data: MnistData, n: int) -> dict[str, float]:
+    """Answer ``n`` images, five times."""
     model = Sequential.from_architecture(preset("reader").build_architecture())
     model.use_device(device, precision)
-    images = np.concatenate([data.training.images, data.validation.images])[:_N_INFERENCE]
+    images = np.concatenate([data.training.images, data.validation.images])[:n]
     times = []
     for _ in range(6):
         began = time.perf_counter()
@@ -130,19 +178,25 @@ def inference(device: str, precision: str, data: MnistData) -> dict[str, float]:
     return {"n_images": len(images), "seconds": statistics.median(times[1:])}
 
 
-def pytorch(data: MnistData, device: str, *, is_compiled: bool, seeds: int) -> dict[str, Any]:
+def pytorch(
+    config: TrainConfig, data: MnistData, device: str, until: float, *, is_compiled: bool, seeds: int
+) -> dict[str, Any]:
     """Train ``--preset fast`` in PyTorch: the same network, batches, rates and smoothing; images stay on the device."""
     import torch
     from torch import nn
 
-    config = preset("fast")
+    if device == "gpu" and not torch.cuda.is_available():
+        raise RuntimeError(f"PyTorch {torch.__version__} sees no GPU")
     where = torch.device("cuda" if device == "gpu" else "cpu")
-    images = torch.from_numpy(data.training.images.reshape(-1, 1, 28, 28).copy()).to(where)
-    labels = torch.from_numpy(data.training.labels.astype(np.int64)).to(where)
+    n = config.train_images
+    images = torch.from_numpy(data.training.images[:n].reshape(-1, 1, 28, 28).copy()).to(where)
+    labels = torch.from_numpy(data.training.labels[:n].astype(np.int64)).to(where)
     test = torch.from_numpy(data.test.images.reshape(-1, 1, 28, 28).copy()).to(where)
-    steps = len(images) // config.batch_size
+    steps = -(-len(images) // config.batch_size)
     times, accuracies = [], []
     for seed in range(seeds + 1):  # the first one warms up
+        if seed > 1 and time.monotonic() > until:
+            break
         torch.manual_seed(seed)
         model = nn.Sequential(
             nn.Conv2d(1, 24, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(24, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
@@ -152,6 +206,8 @@ def pytorch(data: MnistData, device: str, *, is_compiled: bool, seeds: int) -> d
         optimizer = torch.optim.Adam(model.parameters(), betas=(config.beta_1, config.beta_2), eps=config.epsilon)
         loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         order = torch.randperm(len(images), device=where)
+        if where.type == "cuda":
+            torch.cuda.synchronize()
         began = time.perf_counter()
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = config.rate(step, steps)
@@ -166,7 +222,7 @@ def pytorch(data: MnistData, device: str, *, is_compiled: bool, seeds: int) -> d
         with torch.no_grad():
             accuracies.append(float((model(test.float() / 255).argmax(1).cpu().numpy() == data.test.labels).mean()))
     return {
-        "n": seeds,
+        "n": len(times) - 1,
         "seconds": statistics.median(times[1:]),
         "first_s": times[0],
         "accuracy": statistics.fmean(accuracies[1:]),
@@ -175,9 +231,10 @@ def pytorch(data: MnistData, device: str, *, is_compiled: bool, seeds: int) -> d
 
 def to_markdown(result: dict[str, Any]) -> str:
     """Return what was measured, a line a figure, and what was missing."""
-    named = {name: figures for name, figures in result.items() if isinstance(figures, dict)}
-    rows = [[name, ", ".join(f"{key} {_short(value)}" for key, value in one.items())] for name, one in named.items()]
+    named = {name: figures for name, figures in result.items() if isinstance(figures, dict) and name != "command"}
     devices = "; ".join(f"{one['n']} x {one['kind']}" for one in result["devices"]) or "none"
+    named = {"the machine": named.pop("machine"), **named}
+    rows = [[name, ", ".join(f"{key} {_short(value)}" for key, value in one.items())] for name, one in named.items()]
     missing = "\n".join(f"- {one}" for one in result["missing"])
     return page(
         "# On an accelerator",
@@ -196,15 +253,22 @@ def main(argv: list[str] | None = None) -> None:
     parser = parser_of("device", __doc__, seeds=(10, "runs"))
     parser.add_argument("--device", default="gpu")
     parser.add_argument("--seconds", type=float, default=_MOST_S, help="how long it may take in all")
+    parser.add_argument("--tiny", action="store_true", help="every part with few images, to see that it works")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the parts whose names have this in them")
     options = parser.parse_args(argv)
     until, data, device = time.monotonic() + options.seconds, MnistData.load(), options.device
+    missing: list[str] = []
     result: dict[str, Any] = {
         "devices": [one.to_dict() for one in list_devices()],
-        "command": made_by("device.py", argv),
+        "command": made_by("device", argv),
+        "machine": machine(),
+        "missing": missing,
     }
-    missing: list[str] = []
+    seeds = min(2, options.seeds) if options.tiny else options.seeds
 
     def measure(name: str, share: float, what: Callable[[float], dict[str, Any]]) -> None:
+        if options.only not in name:
+            return
         left = until - time.monotonic()
         if left < 5:
             missing.append(f"{name}: no time was left")
@@ -219,22 +283,39 @@ def main(argv: list[str] | None = None) -> None:
             missing.append(f"{name}: {error}")
         except Exception as error:  # one figure that fails must not cost the others
             missing.append(f"{name}: {type(error).__name__}: {str(error)[:300]}")
+        # Whoever ends this too early has what was measured until then.
+        write_json(options.out, result)
 
     def config(name: str, precision: str = "bfloat16") -> TrainConfig:
-        return preset(name, {"device": device, "precision": precision})
+        few = (_TINY_FINDER if name == "finder" else _TINY) if options.tiny else {}
+        return preset(name, {"device": device, "precision": precision, **few})
 
-    measure("fast, float32", 0.15, lambda t: of_seeds(config("fast", "float32"), data, options.seeds, t))
-    measure("fast, bfloat16", 0.15, lambda t: of_seeds(config("fast"), data, options.seeds, t))
-    measure("accurate, bfloat16", 0.2, lambda t: of_seeds(config("accurate"), data, options.seeds, t))
+    try:
+        devices_of(device)
+    except ConfigError as error:
+        missing.append(f"everything on {device}: {error}")
+        publish(options.out, result, to_markdown)
+        return
+
+    both = TrainConfig(device=device, **({"epochs": 2} | (_TINY if options.tiny else {})))
+    n_lanes, n_inference = (3, 500) if options.tiny else (64, _N_INFERENCE)
+
+    def beside(until: float, *, is_compiled: bool) -> dict[str, Any]:
+        return pytorch(config("fast"), data, device, until, is_compiled=is_compiled, seeds=min(5, seeds))
+
+    measure("fast, float32", 0.15, lambda t: of_seeds(config("fast", "float32"), data, seeds, t))
+    measure("fast, bfloat16", 0.15, lambda t: of_seeds(config("fast"), data, seeds, t))
+    measure("accurate, bfloat16", 0.2, lambda t: of_seeds(config("accurate"), data, seeds, t))
     measure("compiled by another process", 0.1, lambda _: {"compile_s": compiled_again(config("fast"))})
-    measure("64 seeds at once", 0.2, lambda _: side_by_side(config("fast"), data, 64))
-    measure("inference, float32", 0.2, lambda _: inference(device, "float32", data))
-    measure("inference, bfloat16", 0.2, lambda _: inference(device, "bfloat16", data))
-    measure("PyTorch, eager", 0.2, lambda _: pytorch(data, device, is_compiled=False, seeds=min(5, options.seeds)))
-    measure("PyTorch, compiled", 0.2, lambda _: pytorch(data, device, is_compiled=True, seeds=min(5, options.seeds)))
+    measure(f"{n_lanes} seeds at once", 0.2, lambda _: side_by_side(config("fast"), data, n_lanes))
+    measure("inference, float32", 0.2, lambda _: inference(device, "float32", data, n_inference))
+    measure("inference, bfloat16", 0.2, lambda _: inference(device, "bfloat16", data, n_inference))
+    measure("PyTorch, eager", 0.1, lambda t: beside(t, is_compiled=False))
+    measure("PyTorch, compiled", 0.2, lambda t: beside(t, is_compiled=True))
+    measure("agreement of the engines", 0.2, lambda t: agreement(both, data, seeds, t))
+    measure("memory", 0.1, lambda _: memory(device))
     measure("reader", 0.45, lambda t: partly(config("reader"), data, t))
     measure("finder", 0.9, lambda t: partly(config("finder"), data, t))
-    result["missing"] = missing
     publish(options.out, result, to_markdown)
 
 

@@ -36,6 +36,14 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
 
 
+def test_the_python_of_a_sweep_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = (code for language, code in blocks(HOW_TO / "sweep.md") if language == "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "sweep.md", "exec"), names)  # it is our own
+    assert names["result"].best.settings == {"learning_rate": 0.01}
+
+
 def test_the_python_of_your_own_data_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = HOW_TO / "use-your-own-data.md"

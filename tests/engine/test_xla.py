@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import SGD, Adam, AdamW, Optimizer
 from digitlab.errors import ConfigError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, StepRecord
+from tests.engine.finder_reference import MAP_NETWORKS, crops_of, weights_of
 from tests.engine.networks import ODD, VARIED, digits
 
 pytestmark = pytest.mark.interop
@@ -179,6 +182,21 @@ def test_answers_are_those_of_the_processors_engine(n: int) -> None:
         np.testing.assert_allclose(theirs, own, rtol=1e-4, atol=1e-6)
 
 
+def test_over_several_seeds_the_accuracy_is_that_of_the_processors_engine() -> None:
+    data = dl.MnistData.load()
+    small = dl.TrainConfig(network="dense_baseline", train_images=600, validation_images=500, batch_size=32, epochs=2)
+    means, errors = [], []
+    for device in ("cpu", "cpu-xla"):
+        accuracies = []
+        for seed in range(4):
+            *_, last = TrainingSession(replace(small, device=device, seed=seed), data).records()
+            assert isinstance(last, EpochRecord)
+            accuracies.append(last.val_accuracy)
+        means.append(np.mean(accuracies))
+        errors.append(np.std(accuracies, ddof=1) / 2)
+    assert abs(means[0] - means[1]) < min(errors)
+
+
 def test_bfloat16_learns_as_well() -> None:
     data = dl.MnistData.load()
     x, y = data.training.images[:300], data.training.labels[:300]
@@ -210,29 +228,64 @@ def test_without_jax_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 _EIGHT = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 import numpy as np
 import digitlab as dl
+from digitlab.engine.optimizers import SGD
+from digitlab.engine.xla.lanes import Lanes
+from digitlab.training.session import TrainingSession
+from tests.engine.finder_reference import MAP_NETWORKS, crops_of, weights_of
 data = dl.MnistData.load()
 model = dl.codelab_cnn()
 told = model.use_device("cpu-xla")
 assert told.startswith("Runs on 8 x "), told
-model.fit(data.training.images[:300], data.training.labels[:300], batch_size=100, epochs=2, verbose=0)
-np.savez(sys.argv[1], *model.get_weights(), answers=model.predict(data.test.images[:21]))
+model.fit(data.training.images[:250], data.training.labels[:250], batch_size=100, epochs=2, verbose=0)
+few = dl.codelab_cnn()
+few.fit(data.training.images[:5], data.training.labels[:5], batch_size=3, epochs=1, device="cpu-xla", verbose=0)
+finder = dl.Sequential.from_architecture(MAP_NETWORKS["like the finder"], weights_of(MAP_NETWORKS["like the finder"]))
+crops = crops_of(3, 24, 28)
+finder.fit(crops, loss="finder", batch_size=2, epochs=1, optimizer=SGD(0.001), device="cpu-xla", verbose=0)
+lanes, small = Lanes(2), dl.TrainConfig(network="dense_baseline", train_images=40, batch_size=20, epochs=2)
+sessions = [TrainingSession(replace(small, device="cpu-xla", seed=seed), data) for seed in range(2)]
+for session in sessions:
+    session.runner.lanes = lanes
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(lambda session: (list(session.records()), lanes.leave()), sessions))
+np.savez(
+    sys.argv[1], *model.get_weights(), answers=model.predict(data.test.images[:21]), few=few.runner.parameters,
+    finder=finder.maps_runner.parameters, lanes=[session.runner.parameters for session in sessions],
+)
 """
 
 
 @pytest.mark.slow
 def test_eight_devices_share_a_batch_and_come_to_the_result_of_one(tmp_path: Path) -> None:
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-    path = str(Path(dl.__file__).parents[1])
+    path = os.pathsep.join(str(Path(one).parents[n]) for one, n in ((dl.__file__, 1), (__file__, 2)))
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", _EIGHT, tmp_path / "all.npz"], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     data, model = dl.MnistData.load(), dl.codelab_cnn()
-    model.fit(data.training.images[:300], data.training.labels[:300], batch_size=100, epochs=2, verbose=0)
+    model.fit(data.training.images[:250], data.training.labels[:250], batch_size=100, epochs=2, verbose=0)
+    few, network = dl.codelab_cnn(), MAP_NETWORKS["like the finder"]
+    few.fit(data.training.images[:5], data.training.labels[:5], batch_size=3, epochs=1, verbose=0)
+    finder = dl.Sequential.from_architecture(network, weights_of(network))
+    finder.fit(crops_of(3, 24, 28), loss="finder", batch_size=2, epochs=1, optimizer=SGD(0.001), verbose=0)
+    small = dl.TrainConfig(network="dense_baseline", train_images=40, batch_size=20, epochs=2)
+    sessions = [TrainingSession(replace(small, seed=seed), data) for seed in range(2)]
+    for session in sessions:
+        list(session.records())
+    expected = {
+        "few": few.runner.parameters,
+        "finder": finder.maps_runner.parameters,
+        "lanes": [session.runner.parameters for session in sessions],
+    }
     with np.load(tmp_path / "all.npz") as found:
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=3e-5, err_msg=name)
         for k, weight in enumerate(model.get_weights()):
             np.testing.assert_allclose(found[f"arr_{k}"], weight, rtol=1e-4, atol=2e-5)
         np.testing.assert_allclose(found["answers"], model.predict(data.test.images[:21]), rtol=1e-3, atol=1e-4)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import digitlab as dl
+from digitlab.cli.app import main
+from digitlab.cli.sweep import _told
 from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.evaluation import sweep as swept
 from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint, interval_of
 from digitlab.runs.listing import list_runs
 from digitlab.runs.run import EVALUATION, Run
-from digitlab.training.config import parsed_values
+from digitlab.training.config import TrainConfig, parsed_values, takes_test_images
 
 SMALL = dl.TrainConfig(network="dense_baseline", train_images=60, validation_images=50, batch_size=20, epochs=1)
 GRID = {"learning_rate": [0.001, 0.02], "optimizer": ["adam", "sgd"]}
@@ -85,6 +91,70 @@ def test_another_sweep_is_not_mixed_with_the_one_that_is_there(tmp_path: Path) -
         dl.sweep(SMALL, {"learning_rate": [0.02]}, seeds=1, out=tmp_path, name="other", workers=1)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "3", "{", '{"points": 3, "seeds": 1}', "[" * 50_000, '{"points": [{"runs": ["../../thesis", 3]}]}'],
+)
+def test_a_file_that_anybody_may_have_written_is_another_sweep(tmp_path: Path, content: str) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "sweep" / PLAN).write_text(content)
+    with pytest.raises(RunError, match="holds another sweep"):
+        dl.sweep(SMALL, {"learning_rate": [0.01]}, seeds=1, out=tmp_path, workers=1)
+    with pytest.raises(RunError, match="A run's name") if ".." in content else nullcontext():
+        dl.sweep(SMALL, {"learning_rate": [0.01]}, seeds=1, out=tmp_path, workers=1, force=True)
+    assert (tmp_path / "thesis").is_dir()
+
+
+def test_beginning_anew_leaves_no_run_of_the_sweep_before(tmp_path: Path) -> None:
+    dl.sweep(SMALL, {"learning_rate": [0.01, 0.02]}, seeds=1, out=tmp_path, workers=1)
+    result = dl.sweep(SMALL, {"optimizer": ["sgd"]}, seeds=1, out=tmp_path, workers=1, force=True)
+    assert [info.name for info in list_runs(tmp_path / "sweep")] == list(result.points[0].runs)
+
+
+def test_a_combination_that_diverges_is_told_and_not_chosen_and_the_table_fits_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ["--network", "dense_baseline", "--train-images", "60", "--validation-images", "50", "--epochs", "1"]
+    words += ["--batch-size", "20", "--seeds", "2", "--workers", "1", "--out", str(tmp_path)]
+    assert main(["sweep", *words, "--grid", "learning_rate=0.01,1e8", "optimizer=sgd,adam"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("diverged") == 4
+    lines = told.out.splitlines()
+    assert all(len(line) <= 80 for line in lines if not line.startswith(("Runs ", "Chart ")))
+    assert sum("0 of 2" in line for line in lines) == 2
+    assert "4 runs diverged" in told.out
+    assert "On the test images, looked at once, its 2 runs have" in " ".join(told.out.split())
+
+
+def test_what_single_test_images_cannot_judge_is_not_shown_any(tmp_path: Path) -> None:
+    assert not takes_test_images(TrainConfig(learns_from="candidates"))
+    assert not takes_test_images(TrainConfig(loss="finder", network="finder_cnn"))
+    point = SweepPoint({"learning_rate": 0.1}, ("a",), (0.7,))
+    assert "cannot judge" in _told(Sweep("x", (0,), (point,), 0))
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_process_is_killed_goes_on_at_once_and_comes_to_the_same(tmp_path: Path) -> None:
+    whole = dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="whole", workers=1)
+    program = (
+        "import os, signal, sys\n"
+        "import digitlab as dl\n"
+        "from tests.evaluation.test_sweep import GRID, SMALL\n"
+        "if __name__ == '__main__':\n"
+        "    kill = lambda run, accuracy: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    dl.sweep(SMALL, GRID, seeds=1, out={str(tmp_path)!r}, name='killed', workers=2, on_run=kill)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    paths = os.pathsep.join(str(Path(one).parents[n]) for one, n in ((dl.__file__, 1), (__file__, 2)))
+    killed = subprocess.run([sys.executable, tmp_path / "program.py"], env=os.environ | {"PYTHONPATH": paths})
+    assert killed.returncode == -signal.SIGKILL
+    killed_one = dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="killed", workers=1)
+    for name, weights in weights_of(whole).items():
+        np.testing.assert_array_equal(weights_of(killed_one)[name], weights)
+
+
 @pytest.mark.slow
 def test_processes_side_by_side_give_the_same_weights(tmp_path: Path) -> None:
     alone = dl.sweep(SMALL, GRID, seeds=1, out=tmp_path, name="alone", workers=1)
@@ -127,6 +197,7 @@ def test_a_cluster_gives_the_same_weights(tmp_path: Path) -> None:
         ({"learning_rats": [0.1]}, 1, "learning_rate"),
         ({"epochs": list(range(1, 2_000))}, 10, "at most 10,000"),
         ({}, 0, "seeds must be at least 1"),
+        ({"learning_rate": [0.1, float("nan")]}, 1, "finite number"),
     ],
 )
 def test_what_cannot_be_swept_is_told(tmp_path: Path, grid: dict[str, list[object]], seeds: int, sentence: str) -> None:

@@ -12,6 +12,7 @@ import digitlab as dl
 from digitlab.errors import ConfigError, RunError
 from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.trainer import Trainer
+from digitlab.training.config import TrainConfig
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, RateChange
 from tests.studio.steered import (
@@ -177,6 +178,24 @@ def test_an_interrupted_run_of_the_folder_can_be_gone_on_with(trainer, digits, o
     wait_for_state(other, "finished")
     assert same(other.moment(None).weights, trained_alone(digits)[1])
     assert other.moment(2).step == 6
+    other.close()
+
+
+def test_a_run_of_another_device_is_gone_on_with_and_begun_anew_on_the_processor(trainer, digits, out):
+    with paused_at(trainer, 6):
+        trainer.stop()
+        wait_for_state(trainer, "stopped")
+    run = trainer.run
+    told = run.read_json(CONFIG)
+    config = told["config"] | {"device": "gpu", "precision": "bfloat16"}
+    run.write_json(CONFIG, told | {"config": config})
+    other = Trainer(digits, out)
+    other.resume_run(run)
+    wait_for_state(other, "finished")
+    assert same(other.moment(None).weights, trained_alone(digits)[1])
+    other.start(TrainConfig.from_dict(config))
+    wait_for_state(other, "finished")
+    assert other.config.device == "cpu"
     other.close()
 
 

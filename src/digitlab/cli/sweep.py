@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
+from rich.table import Column
 
 from digitlab.cli.terminal import (
     AsJson,
@@ -88,16 +89,7 @@ def sweep(
         return
     console = stdout()
     console.print(_table(result))
-    best = result.best
-    if best is None:
-        console.print("No combination came through with every seed, so none is chosen.")
-    else:
-        tests = best.test_accuracies
-        console.print(
-            f"Chosen by validation: {_words(best)}. On the test images, looked at once, its "
-            f"{counted(len(tests), 'run')} {'has' if len(tests) == 1 else 'have'} "
-            f"{percent(sum(tests) / len(tests))} on average ({percent(min(tests))} to {percent(max(tests))})."
-        )
+    console.print(_told(result))
     console.print(f"Runs   {result.path}\nChart  {Path(result.path) / CHART}", soft_wrap=True)
 
 
@@ -118,22 +110,49 @@ def _words(point: SweepPoint) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in point.settings.items()) or "the settings"
 
 
+def _told(result: Sweep) -> str:
+    """Say what was chosen, and how good it is."""
+    best = result.best
+    if best is None:
+        return "No combination came through with every seed, so none is chosen."
+    chosen, tests = f"Chosen by validation: {_words(best)}.", best.test_accuracies
+    if not tests:
+        return f"{chosen} Single test images cannot judge a network that sees parts of pages."
+    if len(tests) == 1:
+        return f"{chosen} On the test images, looked at once, its run has {percent(tests[0])}."
+    return (
+        f"{chosen} On the test images, looked at once, its {counted(len(tests), 'run')} have "
+        f"{percent(sum(tests) / len(tests))} on average ({percent(min(tests))} to {percent(max(tests))})."
+    )
+
+
 def _table(result: Sweep) -> Table:
-    """Return the table of the points, the best first."""
+    """Return the table of the points, numbered as in the chart, the best first."""
     names = list(result.points[0].settings)
-    numbers = map(right, ("Validation", "Spread", "95 % interval", "Runs"))
-    table = results_table("", "", *(name.replace("_", " ") for name in names), *numbers)
+    headings = ("Mean, %", "Spread", "95 % interval", "Runs")
+    table = results_table(
+        "Validation accuracy, % of the images", right("No."), *(name.replace("_", " ") for name in names),
+        *(Column(heading, justify="right", no_wrap=True) for heading in headings),
+    )  # fmt: skip
     order = sorted(range(len(result.points)), key=lambda k: -(result.points[k].mean or 0.0))
     for k in order:
         point = result.points[k]
-        interval = "" if point.interval is None else " to ".join(percent(one) for one in point.interval)
         n_bad = len(result.seeds) - len(point.done)
         table.add_row(
-            "chosen" if k == result.chosen else "",
+            str(k + 1),
             *(str(point.settings[name]) for name in names),
-            "" if point.mean is None else percent(point.mean),
-            "" if point.spread is None else percent(point.spread),
-            interval,
-            f"{len(point.done)}{f', {n_bad} diverged' if n_bad else ''}",
+            _number(point.mean),
+            _number(point.spread),
+            "" if point.interval is None else " to ".join(map(_number, point.interval)),
+            f"{len(point.done)}{f' of {len(result.seeds)}' if n_bad else ''}",
+            style="bold" if k == result.chosen else None,
         )
+    n_diverged = sum(len(result.seeds) - len(point.done) for point in result.points)
+    if n_diverged:
+        table.caption = f"{counted(n_diverged, 'run')} diverged; the figures are those of the others."
+        table.caption_justify = "left"
     return table
+
+
+def _number(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"

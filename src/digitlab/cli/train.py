@@ -52,6 +52,7 @@ _BAR = 30
 _STOPPING = " Stopping after this batch; Ctrl-C again ends at once."
 # A batch takes milliseconds when its kernels are in the cache.
 _COMPILING_AFTER_S = 1.0
+_COMPILING_THERE = "Compiling for the device; later runs begin sooner."
 _FRAMES_PER_S = 10
 
 
@@ -175,6 +176,7 @@ def train(
     began = time.perf_counter()
     if hosts or process:
         from digitlab.cli.hosts import is_watched, join, train_along, watch
+        from digitlab.engine.xla.devices import leave_hosts
 
         if not is_watched():
             return watch(sys.argv[1:], out)
@@ -215,6 +217,7 @@ def train(
             # Lines of JSON and a bar on the same terminal would overwrite each other.
             live=not quiet and not (as_json and stdout().is_terminal),
             is_stopping=lambda: interruption.requested,
+            compiling=COMPILING if session.config.device == "cpu" else _COMPILING_THERE,
         )
 
         def show(record: StepRecord | EpochRecord) -> None:
@@ -223,10 +226,16 @@ def train(
                 kind = "step" if isinstance(record, StepRecord) else "epoch"
                 print_json({"kind": kind} | record.to_dict(), indent=None)
 
+        if hosts:
+            from digitlab.cli.hosts import check_sessions
+
+            check_sessions(session)
         try:
             with progress:
                 train_session(session, timings, show, lambda: interruption.requested)
         except TrainingDivergedError as error:
+            if hosts:
+                leave_hosts()
             raise TrainingDivergedError(f"{error} The weights are in {run.path / MODEL}.") from None
         if not session.finished:
             keep_timings(run, timings, add=True)
@@ -237,8 +246,6 @@ def train(
                 return 0
             return interruption.exit_code
     if hosts:
-        from digitlab.engine.xla.devices import leave_hosts
-
         leave_hosts()
     if original is not None:
         _tell_repeated(original, run, quiet=quiet)
@@ -301,7 +308,8 @@ def _tell_repeated(original: _Original, run: Run, *, quiet: bool) -> None:
         return
     say(
         f"The weights are not those of {original.path}: it was made by another version of digitlab, on a processor "
-        f"with other vector instructions, or with other fonts. Compare {run.path / ENVIRONMENT} with its own.",
+        f"with other vector instructions, on another device, or with other fonts. Compare {run.path / ENVIRONMENT} "
+        "with its own.",
         style="yellow",
     )
 
@@ -420,6 +428,7 @@ class TrainingProgress:
         lines: bool = True,
         live: bool = True,
         is_stopping: Callable[[], bool] = bool,
+        compiling: str = COMPILING,
     ) -> None:
         self._console = console
         self._n_epochs, self._n_steps = n_epochs, n_steps
@@ -427,7 +436,7 @@ class TrainingProgress:
         self._lines = lines and not self._is_live
         self._step: StepRecord | None = None
         self._epoch: EpochRecord | None = None
-        self._is_stopping = is_stopping
+        self._is_stopping, self._compiling = is_stopping, compiling
         self._began = time.monotonic()
         self._first_batch: tuple[float, int] | None = None
         self._n_images = 0
@@ -467,7 +476,7 @@ class TrainingProgress:
             self._console.print(record.line(self._n_epochs), soft_wrap=True)
 
     def _say_compiling(self) -> None:
-        self._console.print(COMPILING, soft_wrap=True)
+        self._console.print(self._compiling, soft_wrap=True)
 
     def _render(self) -> ConsoleRenderable:
         from rich.console import Group
@@ -477,7 +486,7 @@ class TrainingProgress:
         step = self._step
         if step is None or self._first_batch is None:
             is_compiling = time.monotonic() - self._began > _COMPILING_AFTER_S
-            text = Text(COMPILING if is_compiling else "Starting ...", style="dim")
+            text = Text(self._compiling if is_compiling else "Starting ...", style="dim")
             return text.append(_STOPPING, "bold") if self._is_stopping() else text
         began, first = self._first_batch
         seconds, n_done = time.monotonic() - began, step.step - first

@@ -208,6 +208,11 @@ class Sequential:
         else:
             self._runner = CpuRunner(architecture, threads)
 
+    @property
+    def _device(self) -> str:
+        runner = self._maps_runner or self.runner
+        return "cpu" if isinstance(runner, Runner) else runner.device
+
     def use_device(self, device: str, precision: str = "float32") -> str:
         """Run this network elsewhere from now on, with the weights that it has.
 
@@ -647,8 +652,8 @@ class Sequential:
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing must be from 0 to below 1; got {label_smoothing}.")
         _check_loss(loss_name, x, validation_data)
-        if device is not None:
-            self.use_device(device, precision)
+        if device is not None or precision != "float32":
+            self.use_device(self._device if device is None else device, precision)
         chosen = self._chosen(optimizer)
         settings: dict[str, Any] = {
             "batch_size": batch_size, "epochs": epochs, "optimizer": chosen, "shuffle": shuffle, "seed": seed,

@@ -11,11 +11,15 @@ import json
 import math
 import os
 import re
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -29,7 +33,7 @@ from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.runs.listing import check_name
 from digitlab.runs.run import FILES, MODEL, STATE, Run
 from digitlab.svg import Dot, Trace, spread_chart
-from digitlab.training.config import TrainConfig
+from digitlab.training.config import TrainConfig, takes_test_images
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, Value
 
@@ -38,6 +42,8 @@ PLAN, CHART = "sweep.json", "sweep.svg"
 
 _MOST_RUNS = 10_000
 _MOST_PLAN_BYTES = 2**24
+# How long a process may take to notice that the one which shared out its work is gone.
+_ORPHAN_S = 10.0
 # Trainings whose steps one program takes at a time.
 _MOST_LANES = 64
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom, as far as they differ from those of many.
@@ -162,6 +168,8 @@ def sweep(
         If the folder holds another sweep.
     """
     config = config or TrainConfig()
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be at least 1; got {workers}.")
     plan = _plan(config, grid or {}, seeds)
     folder = _folder(Path(out) / check_name(name), config, plan, seeds, force=force)
     todo = {run: one for point in plan for run, one in point[1].items() if not _is_done(folder / run)}
@@ -191,7 +199,8 @@ def _plan(config: TrainConfig, grid: Mapping[str, Sequence[Any]], seeds: int) ->
     plan: _Plan = []
     names: set[str] = set()
     for number, values in enumerate(itertools.product(*grid.values()), start=1):
-        settings = dict(zip(grid, values, strict=True))
+        one = TrainConfig.from_dict(config.to_dict() | dict(zip(grid, values, strict=True)))
+        settings = {setting: getattr(one, setting) for setting in grid}  # as they will be read again
         own = {}
         for seed in range(config.seed, config.seed + seeds):
             name = _name_of(settings, number, seed)
@@ -211,38 +220,57 @@ def _name_of(settings: Mapping[str, Any], number: int, seed: int) -> str:
 
 def _folder(path: Path, config: TrainConfig, plan: _Plan, seeds: int, *, force: bool) -> Path:
     """Make the sweep's folder, or open the one that is there if it is of the same sweep."""
-    text = json.dumps(_told(config, plan, seeds), indent=2)
-    known: object = None
-    try:
-        known = parse_json(read_ordinary(path / PLAN, _MOST_PLAN_BYTES))
-    except FileNotFoundError:
-        if path.is_dir() and any(path.iterdir()) and not force:
-            raise RunError(f"{path} holds something else than a sweep. Choose another --name.") from None
-        known = json.loads(text)
-    except (ValueError, OSError):
-        pass  # damaged, and none of this
-    plain = json.loads(text)
-    is_same = isinstance(known, dict) and {key: known.get(key) for key in plain} == plain
-    if not is_same and not force:
-        raise RunError(f"{path} holds another sweep. Choose another --name, or begin it anew with --force.")
+    told = _told(config, plan, seeds)
+    known = _known(path / PLAN)
+    is_same = known is not None and {key: known.get(key) for key in told} == json.loads(json.dumps(told))
+    if known is not None and not (is_same or force):
+        raise RunError(f"{path} holds another sweep. Choose another name for this one, or begin it anew with force.")
+    if known is None and path.is_dir() and any(path.iterdir()) and not force:
+        raise RunError(f"{path} holds something else than a sweep. Choose another name for the sweep.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path} cannot be made: {reason_of(error)}. Choose another --name or --out.") from None
     if force:
-        _forget(path, plan)
-    _write(path / PLAN, text)
+        _forget(path, told)
+        _forget(path, known or {})
+    if force or not is_same:
+        _write(path / PLAN, json.dumps(told, indent=2))
     return path
 
 
 def _told(config: TrainConfig, plan: _Plan, seeds: int) -> dict[str, Any]:
-    return {"config": config.to_dict(), "points": [settings for settings, _ in plan], "seeds": seeds}
+    """What the file of a sweep says of it from the beginning."""
+    return {
+        "config": config.to_dict(),
+        "points": [{"settings": settings, "runs": list(own)} for settings, own in plan],
+        "seeds": seeds,
+    }
 
 
-def _forget(path: Path, plan: _Plan) -> None:
-    for name in (name for _, own in plan for name in own):
-        if os.path.lexists(path / name):
-            Run.create(path / name, force=True)
+def _known(path: Path) -> dict[str, Any] | None:
+    """What a sweep's file says, nothing if it is damaged; None where there is none."""
+    try:
+        told = parse_json(read_ordinary(path, _MOST_PLAN_BYTES))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except (ValueError, OSError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _forget(path: Path, known: Mapping[str, Any]) -> None:
+    """Empty the folders of a sweep's runs, as its file, which anybody may have written, names them."""
+    points = known.get("points")
+    for point in points if isinstance(points, list) else ():
+        names = point.get("runs") if isinstance(point, dict) else None
+        for name in names if isinstance(names, list) else ():
+            if isinstance(name, str) and os.path.lexists(path / check_name(name)):
+                Run.create(path / name, force=True)
+                with suppress(OSError):
+                    (path / name).rmdir()
 
 
 def _is_done(path: Path) -> bool:
@@ -252,25 +280,61 @@ def _is_done(path: Path) -> bool:
 def train_point(config: TrainConfig, folder: Path, name: str, lanes: Any = None) -> float | None:
     """Train one run of a sweep, or go on with it, and return its validation accuracy; None if it diverged.
 
-    It is not evaluated: the test images are looked at at the end of the sweep only.
+    It is not evaluated: the test images are looked at at the end of the sweep only. RunError if all are to stop.
     """
     session = _opened(config, folder, name)
     if lanes is not None:
         session.runner.lanes = lanes  # type: ignore[union-attr]
-    with suppress(TrainingDivergedError):
-        for _ in session.records():
-            pass
+    with suppress(TrainingDivergedError), closing(session.records()) as records:
+        for _ in records:
+            _check_going_on()
     return None if session.diverged else _accuracy(Run.open(folder / name))
+
+
+# In a process that trains beside others: set when all of them are to stop.
+_stopping: Any = None
+
+
+def _begin_beside(stopping: Any) -> None:
+    """In a process of its own: leave Ctrl-C to the one that shares out the work, and end when that is gone."""
+    global _stopping
+    _stopping = stopping
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # it is a child's
+    parent.join()
+    os._exit(1)
+
+
+def _check_going_on() -> None:
+    if _stopping is not None and _stopping.is_set():
+        raise RunError("It was stopped with all others; start it again to go on.")
 
 
 def _opened(config: TrainConfig, folder: Path, name: str) -> TrainingSession:
     path = folder / name
+    _wait_for(path)
     if (path / STATE).is_file():
         return TrainingSession.resume(Run.open(path), elsewhere={"device": config.device})
     session = TrainingSession(config)
     session.run = Run.create(path, force=path.exists())
     session.lock = session.run.lock()
     return session
+
+
+def _wait_for(path: Path) -> None:
+    """Wait a little for a process of a sweep that was killed, which ends as soon as it notices."""
+    until = time.monotonic() + _ORPHAN_S
+    while path.is_dir() and time.monotonic() < until:
+        try:
+            Run(path).lock().release()
+            return
+        except RunError:
+            time.sleep(0.1)
 
 
 def _accuracy(run: Run) -> float | None:
@@ -295,21 +359,42 @@ def _trained(todo: Mapping[str, TrainConfig], folder: Path, workers: int | None,
     n = min(len(here), workers or available_threads())
     if n > 1:
         alone = {name: replace(config, threads=1) for name, config in here.items()}
-        yield from _submitted(ProcessPoolExecutor(n, get_context("spawn")), alone, folder)
+        yield from _in_processes(n, alone, folder)
     else:
         yield from ((name, train_point(config, folder, name)) for name, config in here.items())
     for group in _groups(others):
         yield from _side_by_side(group, folder)
 
 
-def _submitted(pool: Executor, todo: Mapping[str, TrainConfig], folder: Path, lanes: Any = None) -> _Trained:
-    waiting: dict[Future[float | None], str] = {}
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done; processes that are begun in it never hear of it, where that can be."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        for name, config in todo.items():
-            waiting[pool.submit(train_point, config, folder, name, *([] if lanes is None else [lanes]))] = name
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_processes(n: int, todo: Mapping[str, TrainConfig], folder: Path) -> _Trained:
+    context = get_context("spawn")
+    stopping = context.Event()
+    pool = ProcessPoolExecutor(n, context, _begin_beside, (stopping,))
+    try:
+        with _interrupts_waiting():
+            waiting = {pool.submit(train_point, config, folder, name): name for name, config in todo.items()}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
+    except BrokenProcessPool:
+        raise RunError(
+            "A process that trained was ended from outside, perhaps for want of memory. What was trained is kept; "
+            "call the sweep again to go on, with fewer workers if memory was short."
+        ) from None
     finally:
+        stopping.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -392,7 +477,8 @@ def _finished(folder: Path, plan: _Plan, seeds: int, config: TrainConfig) -> Swe
     ]
     whole = [k for k, point in enumerate(points) if len(point.done) == seeds]
     chosen = max(whole, key=lambda k: points[k].mean or 0.0, default=None)
-    if chosen is not None:
+    # Finders and second looks see parts of pages; no single test images can judge them.
+    if chosen is not None and all(takes_test_images(one) for one in plan[chosen][1].values()):
         data: dict[str | None, MnistData] = {}
         told = []
         for name, one in plan[chosen][1].items():
@@ -426,8 +512,8 @@ def chart_of(result: Sweep) -> str:
     return spread_chart(
         [Trace(f"{len(result.seeds)} seeds", dots)],
         title="Validation accuracy of each combination, with its 95 % interval",
-        x_label="Combination",
+        x_label="Combination, by its number in the table",
         y_label="Validation accuracy, %",
         x_range=(0, len(result.points) + 1),
-        y_range=(lowest - margin, highest + margin),
+        y_range=(max(0.0, lowest - margin), min(100.0, highest + margin)),
     )

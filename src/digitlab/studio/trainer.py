@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.network.architecture import Architecture
 from digitlab.runs.history import Record
 from digitlab.runs.listing import new_run
-from digitlab.runs.run import Run
+from digitlab.runs.run import CONFIG, Run
 from digitlab.studio.job import Job, Recording
 from digitlab.studio.turns import Turns
 from digitlab.training.config import TrainConfig
@@ -261,7 +262,7 @@ class Trainer:
         paused: bool = False,
     ) -> None:
         """Start a training, in a run of its own."""
-        own, _ = fitted(dataclasses.replace(config, data=self._data_folder), self.data)
+        own, _ = fitted(dataclasses.replace(config, data=self._data_folder, **_PROCESSOR), self.data)
         with self._beginning:
             self._check_free(owner)
             session = new_session(own, architecture, self.data, self._out)
@@ -271,7 +272,7 @@ class Trainer:
         """Go on with a run that was interrupted, here or elsewhere; its recording begins where it was interrupted."""
         with self._beginning:
             self._check_free(owner)
-            session = TrainingSession.resume(run, self.data)
+            session = TrainingSession.resume(run, self.data, _on_processor(run))
             job = self._next_job(session, session.config, owner)
             job.records += run.history()[: session.progress.step + session.progress.epochs_done]
             self._launch(job, paused=paused)
@@ -280,7 +281,7 @@ class Trainer:
         """Train as a complete run was trained, with what was done to it on the way, but for some settings."""
         with self._beginning:
             self._check_free(owner)
-            session = TrainingSession.repeat(run, self.data, settings)
+            session = TrainingSession.repeat(run, self.data, {**_on_processor(run), **settings})
             if self._out is not None:
                 session.run = new_run(self._out, session.config.network, session.config.seed)
                 session.lock = session.run.lock()
@@ -384,6 +385,15 @@ def _in_layers(flat: NDArray[np.float32], architecture: Architecture) -> list[ND
         start += size
     return arrays
 
+
+def _on_processor(run: Run) -> dict[str, str]:
+    """What a run is told here that was trained on another device: a page looks into every step, on the processor."""
+    config = run.read_json(CONFIG).get("config")
+    is_elsewhere = isinstance(config, dict) and config.get("device", "cpu") != "cpu"
+    return dict(_PROCESSOR) if is_elsewhere else {}
+
+
+_PROCESSOR: Mapping[str, Any] = MappingProxyType({"device": "cpu", "precision": "float32"})
 
 #: Beside the runs: the networks that were edited on the page, by name and content.
 NETWORKS = "networks"

@@ -334,6 +334,11 @@ def preset(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
     return TrainConfig.from_dict({**PRESETS[name], **(changes or {})})
 
 
+def takes_test_images(config: TrainConfig) -> bool:
+    """Tell whether a set's test images can judge what is trained: finders and second looks see parts of pages."""
+    return config.loss == "cross_entropy" and config.learns_from == "digits"
+
+
 def command_for(config: TrainConfig) -> str:
     """Return the shortest command that repeats a run with these settings.
 

@@ -100,7 +100,7 @@ def _begin(session: Session, run: Run, is_ours: bool) -> None:
     if run.has(STATE) or run.has(MODEL):
         raise RunError(f"{run.path} holds a training already. Go on with it by: {run.resume_command()}")
     run.write_json(CONFIG, session.describe())
-    run.write_json(ENVIRONMENT, environment(session.runner.n_threads))
+    run.write_json(ENVIRONMENT, environment(session.runner.n_threads) | dict(session.runner.where))
 
 
 def _note_elsewhere(session: Session, run: Run) -> None:
@@ -111,7 +111,9 @@ def _note_elsewhere(session: Session, run: Run) -> None:
         last = {name: value for one in (kept, *before) for name, value in one.items()}
     except (RunError, TypeError, AttributeError):
         return  # a damaged one stops nothing
-    here = environment(session.runner.n_threads)
+    here = environment(session.runner.n_threads) | dict(session.runner.where)
+    if last.get("device") is not None:
+        here = {"device": "cpu"} | here
     if changed := {name: value for name, value in here.items() if last.get(name) != value}:
         run.write_json(ENVIRONMENT, kept | {"resumed": [*before, {"step": session.progress.step} | changed]})
 

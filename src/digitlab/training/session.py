@@ -20,6 +20,7 @@ from digitlab.data.mnist import MnistData
 from digitlab.engine.loop import Progress, steps
 from digitlab.engine.optimizers import scheduled_rate
 from digitlab.engine.sequential import Sequential
+from digitlab.engine.xla.devices import of_first_host
 from digitlab.errors import ConfigError, InputError, RunError, TrainingDivergedError
 from digitlab.network.architecture import Architecture
 from digitlab.network.checkpoint import Checkpoint
@@ -29,7 +30,7 @@ from digitlab.runs.run import CONFIG, HISTORY, STATE, Run, RunLock
 from digitlab.runs.steering import rates_set
 from digitlab.text import listed
 from digitlab.training.calibration import Calibration, calibrate
-from digitlab.training.config import TrainConfig, command_for
+from digitlab.training.config import ELSEWHERE, TrainConfig, command_for, takes_test_images
 from digitlab.training.finder_training import practice_steps
 from digitlab.training.keeping import BestWeights, Keeper, kept, pack_state, unpack_state
 from digitlab.training.material import Material, Practice, class_names_for, fitted, gather_material, network_for
@@ -199,7 +200,8 @@ class TrainingSession:
                 f"The data in {session.data.source} is not what the run {run.path} began with. Bring that data "
                 f"back, or start a new run."
             )
-        if nondigits != (session.material.nondigits or {}).get("digest") and not settings:
+        is_same = not settings.keys() - set(ELSEWHERE)
+        if nondigits != (session.material.nondigits or {}).get("digest") and is_same:
             raise RunError(
                 f"This machine makes other images that are no digit than those that the run {run.path} began with: "
                 f"it has other fonts. Go on where it began, or start a new run."
@@ -241,8 +243,8 @@ class TrainingSession:
 
     @property
     def takes_test_images(self) -> bool:
-        """Whether the set's test images can judge the model: finders and second looks see parts of pages."""
-        return not self.is_finder and self.config.learns_from == "digits"
+        """Whether the set's test images can judge the model."""
+        return takes_test_images(self.config)
 
     @property
     def best_epoch(self) -> int | None:
@@ -364,8 +366,10 @@ class TrainingSession:
         )
 
     def _compare(self, record: EpochRecord) -> None:
-        loss = record.val_loss
-        if loss is not None and (self.best is None or loss < self.best.val_loss):
+        if record.val_loss is None:
+            return
+        loss = of_first_host(record.val_loss)  # which is why all hosts stop early, or none
+        if self.best is None or loss < self.best.val_loss:
             self.best = BestWeights(record.epoch, loss, self.runner.parameters)
 
     def _waited_enough(self) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +49,12 @@ class Runner:
 
     ``n_threads`` may become 1 while it trains, and again what it was when training began: results are the same.
     ``is_finite``: whether all weights and moments were finite numbers after the last batch. ``batch_seconds``: how long
-    it took, and ``compile_seconds`` how long compiling, both 0 where whoever calls can tell.
+    it took, and ``compile_seconds`` how long compiling, both 0 where whoever calls can tell. ``where``: what a run's
+    ``environment.json`` says of the device, nothing of the processor.
     """
 
     batch_seconds = compile_seconds = 0.0
+    where: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, architecture: Architecture, n_threads: int | None, n_parameters: int) -> None:
         self.architecture = architecture

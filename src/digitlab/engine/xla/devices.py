@@ -6,11 +6,16 @@ JAX is imported here and beside this file only, and only when one of its devices
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import inspect
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from digitlab.data.cache import cache_folder
 from digitlab.errors import ConfigError, RunError, did_you_mean
@@ -27,6 +32,8 @@ _INSTALL = (
 )
 # How long the hosts have to come together, and to part; and after how long one that is not heard of has died.
 _COORDINATE_S, _PART_S, _HEARTBEAT_S = 60, 10, 20
+# Whether this process is one of several that train together.
+_is_joined = False
 # What JAX is told of them: it ends the process over much else.
 _HOSTS, _COUNT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}"), re.compile(r"[0-9]{1,5}")
 
@@ -117,7 +124,9 @@ def chosen_device(name: str) -> tuple[str, str]:
     if name == "auto":
         there = [one.name for one in list_devices() if one.name != "cpu-xla"]
         if not there:
-            return "cpu", "There is no accelerator that JAX sees, so digitlab's own engine on the processor is used."
+            return "cpu", (
+                "There is no accelerator that JAX sees, so digitlab's own engine on the processor is used, in float32."
+            )
         name = there[0]
     devices = devices_of(name, of_all_hosts=True)
     info = DeviceInfo(name, devices[0].device_kind, len(devices), _memory(devices[0]))
@@ -146,25 +155,62 @@ def join_hosts(hosts: str, process: str | None = None) -> bool:
         given = {"coordinator_address": hosts, "process_id": int(index), "num_processes": int(n)}
     elif process is not None:
         raise ConfigError("--hosts auto finds out by itself which process this is; leave out --process.")
+    global _is_joined
     jax = load_jax()
     try:
-        jax.distributed.initialize(
-            **given,
-            initialization_timeout=_COORDINATE_S,
-            heartbeat_timeout_seconds=_HEARTBEAT_S,
-            shutdown_timeout_seconds=_PART_S,
-        )
+        timeouts = {
+            "initialization_timeout": _COORDINATE_S,
+            "heartbeat_timeout_seconds": _HEARTBEAT_S,
+            "shutdown_timeout_seconds": _PART_S,
+        }
+        known = inspect.signature(jax.distributed.initialize).parameters  # the first releases have the first one only
+        jax.distributed.initialize(**given, **{name: value for name, value in timeouts.items() if name in known})
     except (RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ConfigError(
             f"The hosts did not come together within {_COORDINATE_S} s ({reason}). Start every process with the same "
             "--hosts COORDINATOR:PORT and its own --process I/N, and see that the port is open."
         ) from None
+    _is_joined = True
     return bool(jax.process_index() == 0)
+
+
+def check_alike(what: Mapping[str, Any]) -> None:
+    """Refuse to train with hosts that were told something else: their steps would not be those of one training.
+
+    ``what`` can be JSON, and says all that the steps depend on. ConfigError on every host; they have parted then.
+    """
+    jax = load_jax()
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    own = np.frombuffer(hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest(), np.uint8)
+    with telling_failures():
+        every = np.asarray(multihost_utils.process_allgather(own))
+    if (every != every[0]).any():
+        leave_hosts()
+        raise ConfigError(
+            "The processes were not told the same: their settings, data, fonts or saved states differ. Start every one "
+            "with the same options but for --process, and with the same folders."
+        )
+
+
+def of_first_host(number: float) -> float:
+    """Return a number as the first host has it, for what all must decide alike; on one host alone, the number."""
+    if not _is_joined or load_jax().process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    with telling_failures():  # as two halves, since JAX would round it to float32
+        halves = multihost_utils.broadcast_one_to_all(np.frombuffer(np.float64(number).tobytes(), np.uint32))
+    return float(np.frombuffer(np.asarray(halves, np.uint32).tobytes(), np.float64)[0])
 
 
 def leave_hosts() -> None:
     """Part from the other hosts when the training is done; what this one has goes on with its own devices."""
+    global _is_joined
+    _is_joined = False
     with contextlib.suppress(RuntimeError):
         load_jax().distributed.shutdown()
 

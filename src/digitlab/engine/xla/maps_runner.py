@@ -62,7 +62,6 @@ def _losses(architecture: Architecture, dtype: Any, weights: Any, images: Any, m
     return _loss(weights, architecture, dtype, images, marks, 0.0)[1]
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
 def _learn(
     architecture: Architecture,
     dtype: Any,
@@ -93,6 +92,7 @@ class XlaMapsRunner(DeviceRunner):
         self.network = build_maps_network(architecture)
         super().__init__(architecture, device, precision)
         self._shared = lying(self._everywhere, "images")
+        self._learn = jax.jit(_learn, static_argnums=(0, 1, 2), out_shardings=self.whole)
         self._older: list[State] = []
 
     def predict(self, page: NDArray[Any]) -> NDArray[np.float32]:
@@ -103,8 +103,9 @@ class XlaMapsRunner(DeviceRunner):
         room[:height, :width] = page
         sizes = (put(np.asarray(one, np.int32), self._whole_here) for one in (height, width))
         room = put(room, self._whole_here)
-        maps = _answered(self.architecture, self.dtype, self._weights_here(), room, *sizes)
-        return np.asarray(maps[:rows, :columns])
+        with telling_failures():
+            maps = _answered(self.architecture, self.dtype, self._weights_here(), room, *sizes)
+            return np.asarray(maps)[:rows, :columns].copy()
 
     def start_training(self) -> None:
         """Forget the optimizer's moments; NetworkError if the maps are not the finder's."""
@@ -131,10 +132,11 @@ class XlaMapsRunner(DeviceRunner):
         """Learn from one batch, as ``MapsRunner.train_batch`` does."""
         numbers = np.array([step.rate, *step.settings], np.float32)
         told = (put(np.asarray(one, np.float32), self.whole) for one in (numbers, label_smoothing, clip_norm))
-        images, marks = self._laid_out(crops if len(chosen) == len(crops) else crops.take(chosen))
+        is_all = np.array_equal(chosen, np.arange(len(crops)))
+        images, marks = self._laid_out(crops if is_all else crops.take(chosen))
         self._older = [*self._older[-1:], self._state]
         with telling_failures():
-            self._state, given, finite = _learn(
+            self._state, given, finite = self._learn(
                 self.architecture, self.dtype, step.rule, self._state, images, marks, *told
             )
             self.is_finite = bool(finite)

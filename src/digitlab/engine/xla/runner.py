@@ -9,6 +9,7 @@ any batch, and nothing but the time it takes depends on how long chunks are.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,10 +33,12 @@ from digitlab.network.layers import Dropout
 
 # A chunk may take so long, and have so many steps: whoever looks on wants to see something.
 _CHUNK_S, _MOST_STEPS, _FIRST_STEPS = 0.4, 1_024, 16
+# So many numbers of images may a chunk name: it is sent as a table of that size, however few of its steps are taken.
+_MOST_NUMBERS = 1 << 20
 # Several hosts have to take the same chunks, whatever each one's clock says.
 _STEPS_OF_HOSTS = 64
-# Images that are answered at once, at most; a smaller power of two for fewer.
-_AT_ONCE = 4_096
+# Images that are answered at once, at most; a smaller power of two for fewer. And how many such parts wait on the way.
+_AT_ONCE, _WAITING = 4_096, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,8 @@ class XlaRunner(DeviceRunner):
         self._chunk: _Chunk | None = None
         self._before: _Chunk | None = None  # the chunk before, for who takes steps back
         self._n_done = 0  # of the chunk's steps
-        self.batch_size = 1
+        self._looked: tuple[_Chunk, int, State] | None = None  # the state that was looked at last, on this host alone
+        self.batch_size, self._most_steps = 1, _MOST_STEPS
         self._n_next = _FIRST_STEPS
         self._images: tuple[Images, Any] | None = None
         self._programs: dict[tuple[Any, ...], Any] = {}
@@ -86,17 +90,21 @@ class XlaRunner(DeviceRunner):
         chunk = self._chunk
         if self._is_alone or chunk is None or self._n_done in (0, len(chunk.steps)):
             return self._now()
-        start = jax.tree.map(lambda array: put(np.asarray(array), self._whole_here), chunk.start)
-        return self._taken(start, chunk.images, chunk.steps[: self._n_done], chunk.smoothing, is_here=True)[0]
+        if self._looked is None or self._looked[:2] != (chunk, self._n_done):
+            start = jax.tree.map(lambda array: put(np.asarray(array), self._whole_here), chunk.start)
+            state, _, _ = self._taken(start, chunk.images, chunk.steps[: self._n_done], chunk.smoothing, is_here=True)
+            self._looked = chunk, self._n_done, state
+        return self._looked[2]
 
     def _set(self, state: State) -> None:
-        self._state, self._chunk, self._before, self._n_done = state, None, None, 0
+        self._state, self._chunk, self._before, self._n_done, self._looked = state, None, None, 0, None
 
     # Learning.
 
     def start_training(self, batch_size: int) -> None:
         """Make room for batches of ``batch_size`` images and forget the optimizer's moments."""
         self.batch_size = -(-batch_size // self._n_devices) * self._n_devices
+        self._most_steps = min(_MOST_STEPS, max(1, _MOST_NUMBERS // self.batch_size))
         self.forget_moments()
 
     def remember(self) -> None:
@@ -135,7 +143,7 @@ class XlaRunner(DeviceRunner):
             and _are_alike(chunk.steps[self._n_done], wanted)
         )
         if not is_taken:
-            following = list(ahead(self._n_next - 1)) if ahead is not None else []
+            following = list(ahead(min(self._n_next, self._most_steps) - 1)) if ahead is not None else []
             self._take(images, [wanted, *following], label_smoothing)
         chunk = self._chunk
         assert chunk is not None
@@ -158,14 +166,14 @@ class XlaRunner(DeviceRunner):
             self._n_next = _STEPS_OF_HOSTS  # on every host the same
             return
         wanted = int(len(steps) * min(16.0, _CHUNK_S / max(seconds, 1e-6)))
-        self._n_next = max(1, min(_MOST_STEPS, wanted))
+        self._n_next = max(1, min(self._most_steps, wanted))
 
     def _taken(
         self, start: State, images: Images, steps: Sequence[Step], smoothing: float, *, is_here: bool = False
     ) -> tuple[State, Results, float]:
         """Return the state after some steps, their results, and how many seconds the devices took, or those here."""
         whole, shared = (self._whole_here, self._shared_here) if is_here else (self.whole, self._shared)
-        order, labels, *others = rows_of(steps, self.batch_size, _MOST_STEPS)
+        order, labels, *others = rows_of(steps, self.batch_size, self._most_steps)
         rows = Batches(put(order, shared), put(labels, shared), *(put(one, whole) for one in others))
         told = tuple(put(np.asarray(one), whole) for one in (np.float32(smoothing), np.int32(len(steps))))
         arguments = (start, self._on_device(images, whole), rows, *told)
@@ -189,6 +197,7 @@ class XlaRunner(DeviceRunner):
     def _on_device(self, images: Images, whole: Any) -> Any:
         """All images, on every device; the last ones are kept there."""
         if self._images is None or self._images[0] is not images or self._images[1].sharding != whole:
+            self._images = None  # those of before make room first
             self._images = images, put(images.pixels, whole)
         return self._images[1]
 
@@ -201,14 +210,22 @@ class XlaRunner(DeviceRunner):
         size = -(-size // self._n_here) * self._n_here
         weights, split = self._weights_here(), lying(self._here, "images")
         out = np.empty((n, self.architecture.n_classes), np.float32)
-        waiting: list[tuple[int, Any]] = []
-        for begin in range(0, n, size):
-            part = pixels[begin : begin + size]
-            padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
-            given = probabilities(self.architecture, self.dtype, weights, put(padded, split))
-            waiting.append((begin, given))  # the device goes on while the next part is sent
-        for begin, given in waiting:
-            out[begin : begin + size] = np.asarray(given)[: n - begin]
+        waiting: deque[tuple[int, Any]] = deque()
+
+        def receive(n_left: int) -> None:
+            while len(waiting) > n_left:
+                begin, given = waiting.popleft()
+                out[begin : begin + size] = np.asarray(given)[: n - begin]
+
+        with telling_failures():
+            for begin in range(0, n, size):
+                part = pixels[begin : begin + size]
+                if len(part) < size:
+                    part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+                given = probabilities(self.architecture, self.dtype, weights, put(part, split))
+                waiting.append((begin, given))  # the device goes on while the next part is sent
+                receive(_WAITING)
+            receive(0)
         return out
 
     def features(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

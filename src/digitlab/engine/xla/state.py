@@ -99,6 +99,12 @@ class DeviceRunner:
         self._state = state
 
     @property
+    def where(self) -> dict[str, str]:
+        """What ``environment.json`` says of the devices."""
+        kind = f"{self._n_devices} x {self._everywhere[0].device_kind}, {self.precision}"
+        return {"device": f"{self.device} ({kind})", "jax": jax.__version__}
+
+    @property
     def parameters(self) -> NDArray[np.float32]:
         """A copy of all weights as one flat float32 array, in Keras' order."""
         return _flat(self._seen().weights)
@@ -154,7 +160,8 @@ class DeviceRunner:
 
     def _weights_here(self) -> list[Any]:
         """The weights on this host's devices alone, for answers that the other hosts do not ask for."""
-        return [put(one, self._whole_here) for one in self.weights()]
+        own = self._seen().weights
+        return list(own) if self._is_alone else [put(np.asarray(one), self._whole_here) for one in own]
 
     def seal(self) -> None:
         """Nothing is to be sealed: JAX keeps what it compiled by itself."""
