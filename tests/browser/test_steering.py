@@ -47,7 +47,7 @@ def test_two_runs_of_unlike_steering_are_told_apart_above_their_figures(visit: O
     page = visit("?tab=runs", width=width, height=900, color_scheme=scheme, reduced_motion="reduce")
     for run in ("with", "without"):
         page.get_by_role("checkbox", name=f"Compare {run}", exact=True).check()
-    warning = page.locator(".comparison .unlike")
+    warning = page.locator(".comparison .unlike").first
     api.expect(warning).to_have_text(
         "A and B were not trained alike: they differ in the network (A: codelab_cnn, B: dense_baseline) and what was "
         f"changed on the way (A: {TOLD}; B: nothing); what sets their figures apart may come from any of these."
