@@ -80,6 +80,7 @@ def press(page: Any, key: str) -> None:
 
 def start(page: Any, *, speed: str | None = None) -> None:
     page.get_by_role("tab", name="Training").click()
+    expect(page.get_by_role("switch", name="Full speed")).to_be_visible()  # the tab Network has a Start of its own
     begin = page.get_by_role("button", name="Start", exact=True)
     expect(begin).not_to_have_attribute("aria-disabled", "true")
     if speed is not None:
