@@ -28,7 +28,9 @@ from measuring import say
 _A_PAGE_IN = 16
 
 KINDS = ("scheduler", "worker", "client")
-_LONGEST_PAUSE_S = 5.0
+# After the first part that is kept since the last kill, or after so long without one: who only kills what begins tests
+# nothing of what goes on.
+_LONGEST_PAUSE_S, _PATIENCE_S = 3.0, 20.0
 _GIVE_UP_S = 900.0
 
 
@@ -119,17 +121,21 @@ def read_while_killing(
     names = folder / "names.txt"
     names.write_text("".join(f"{page}\n" for page in files))
     began, n_rounds, missing, twice, wrong, amid = time.monotonic(), 0, 0, 0, 0, 0
+    n_all = -(-len(files) // 32)
     reference: dict[str, list[list[str]]] = {}
     while todo or not n_rounds:
         out = folder / f"round-{n_rounds}.csv"
         cluster = Cluster(names, out, workers)
         try:
-            at = time.monotonic() + chance.uniform(0, _LONGEST_PAUSE_S)
+            last, n_kept, at = time.monotonic(), 0, None
             while not cluster.keep_up():
-                if todo and time.monotonic() > at:
-                    cluster.kill(todo.pop(), chance)
-                    amid += _n_parts(out) > 0
+                n = _n_parts(out)
+                if at is None and (n > n_kept or time.monotonic() - last > _PATIENCE_S):
                     at = time.monotonic() + chance.uniform(0, _LONGEST_PAUSE_S)
+                if todo and at is not None and time.monotonic() > at:
+                    cluster.kill(todo.pop(), chance)
+                    amid += 0 < n < n_all
+                    last, n_kept, at = time.monotonic(), n, None
                 if time.monotonic() - began > _GIVE_UP_S:
                     raise TimeoutError(f"{out}: {cluster.codes}")
                 time.sleep(0.05)
