@@ -224,9 +224,9 @@ def _folder(path: Path, config: TrainConfig, plan: _Plan, seeds: int, *, force: 
     known = _known(path / PLAN)
     is_same = known is not None and {key: known.get(key) for key in told} == json.loads(json.dumps(told))
     if known is not None and not (is_same or force):
-        raise RunError(f"{path} holds another sweep. Choose another name for this one, or begin it anew with force.")
+        raise RunError(f"{path} holds another sweep. Choose another --name, or begin it anew with --force.")
     if known is None and path.is_dir() and any(path.iterdir()) and not force:
-        raise RunError(f"{path} holds something else than a sweep. Choose another name for the sweep.")
+        raise RunError(f"{path} holds something else than a sweep. Choose another --name.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
