@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -232,13 +232,24 @@ def _where(out: Path) -> str:
     return "" if out == Path("runs") else f" --out {shlex.quote(str(out))}"
 
 
-#: The command with its verbs, whose help is laid out as that of all commands.
-RUNS = App(name="runs", default_command=runs, group_parameters=Group("Options", sort_key=3))
-RUNS.command(show_run, name="show")
-RUNS.command(name_run, name="name")
-RUNS.command(note_run, name="note")
-RUNS.command(delete_runs, name="delete")
-RUNS.command(restore, name="restore")
+def __getattr__(name: str) -> App:
+    # Made anew for every command line: an App keeps the width of the terminal that it was first shown in.
+    if name != "RUNS":
+        raise AttributeError(name)
+    verbs = App(name="runs", default_command=runs, group_parameters=Group("Options", sort_key=3))
+    for verb, function in _VERBS.items():
+        verbs.command(function, name=verb)
+    return verbs
+
+
+# The verbs of the command, whose help is laid out as that of all commands.
+_VERBS: dict[str, Callable[..., object]] = {
+    "show": show_run,
+    "name": name_run,
+    "note": note_run,
+    "delete": delete_runs,
+    "restore": restore,
+}
 
 
 def _runs_table(runs: Sequence[RunInfo | DamagedRun], width: int) -> Table:
