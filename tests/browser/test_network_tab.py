@@ -178,6 +178,7 @@ def test_it_lives_while_a_training_runs_and_the_chosen_number_stays(opened: Call
         " if (name === 'show') window.frames_.push(JSON.stringify(args).length); return run(id, name, args); } }"
     )
     start(page, speed="5")
+    select.wait_for()  # what is hidden cannot have the focus
     select.focus()
     batches = [0]
     for ahead in (1, 3, 4):

@@ -160,7 +160,7 @@ def test_learning_rate_may_be_changed_while_paused(visit: Visit) -> None:
     page = visit(SMALL)
     command(page, "Step one batch").click()
     wait_batch(page, 1)
-    page.get_by_label("Learning rate").fill("0.25")
+    page.get_by_label("Learning rate", exact=True).fill("0.25")
     page.get_by_text("The learning rate is 0.25 from the next batch on.").wait_for()
     command(page, "Step one batch").click()
     wait_batch(page, 2)
@@ -177,7 +177,7 @@ def test_error_stands_at_its_control_where_it_can_be_read(visit: Visit) -> None:
     page.get_by_label("Batch size").fill("0")
     error = page.get_by_text("Batch size must be at least 1; got 0.")
     error.wait_for()
-    above, below = (page.get_by_label(name).bounding_box() for name in ("Batch size", "Learning rate"))
+    above, below = (page.get_by_label(name, exact=True).bounding_box() for name in ("Batch size", "Learning rate"))
     box = error.bounding_box()
     assert above["y"] < box["y"] < below["y"]
     assert box["y"] + box["height"] <= below["y"]
@@ -483,6 +483,8 @@ def test_lesson_link_opens_the_same_page_for_others(visit: Visit) -> None:
 
 def test_codelabs_run_starts_by_itself_and_its_digits_become_right(visit: Visit, serve: Callable[..., Any]) -> None:
     page = visit(at=serve(autostart=True).address, width=1280)
+    expect(page.get_by_role("tab", name="Network")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Training").click()
     finish(page)
     expect(page.locator(PROGRESS)).to_contain_text("Batch 110 of 110")
     page.locator(".answer-view .right").first.wait_for()

@@ -67,7 +67,7 @@ class FakeReader:
 class Here:
     """Does in this process what is else done in others, where the fake reader is not known."""
 
-    def __init__(self, most: int, page_seconds: float) -> None:
+    def __init__(self, most: int, page_seconds: float, memory_bytes: int) -> None:
         assert page_seconds == PAGE_SECONDS
 
     def each(self, function: Any, *arguments: Any, source: str) -> Iterator[Any]:

@@ -961,7 +961,7 @@ def _parts_begun() -> list[bytes]:
 
     head = {"recipe": Asked(ReadingOptions()).recipe, "part_files": 2}
     rows = [[name, "1", "1", "1", "42", "0.9", "1 2 3 4", "0", ""] for name in ("a.png", "b.png")]
-    names = [json.dumps(line) for line in (head, "a.png", "b.png", "s3://x/\udcff.png", 3)]
+    names = [json.dumps(line) for line in (head | {"home": "/scans"}, "a.png", "b.png", "s3://x/\udcff.png", 3)]
     return ["\n".join([*names, ""]).encode(), "\n".join(",".join(row) for row in rows).encode()]
 
 
@@ -970,15 +970,16 @@ def _go_on_with_parts(content: bytes, folder: Path, _: random.Random) -> object:
     from digitlab.reading.reading import ReadingOptions
 
     asked = parts.Asked(ReadingOptions())
-    for name in ("names.jsonl", "part-0000000.csv"):
-        (folder / name).write_bytes(content)
-    is_whole = parts._is_whole(folder, 0, ["a.png", "b.png"])
-    if is_whole or not content.startswith(b"{"):
-        return is_whole, parts._rows_of(folder, 0)
-    names, part_files = parts._written_down([], folder, asked, 2)
-    assert part_files > 0
-    assert all(isinstance(name, str) for name in names)
-    return names
+    if content.startswith(b"{"):
+        (folder / "names.jsonl").write_bytes(content)
+        plan = parts._begun(folder, asked)
+        assert plan is not None
+        return [plan.names(part) for part in plan.missing()]
+    plan = parts._plan(["a.png", "b.png"], folder, asked, 2)
+    path = plan.path_of(0)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return plan.rows(0) if not plan.missing() else None
 
 
 def _lists() -> list[bytes]:
