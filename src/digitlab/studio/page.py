@@ -168,8 +168,8 @@ class Refreshing:
 
 
 def n_pages() -> int:
-    """Return how many pages there are, whoever has opened them."""
-    return len(_pages)
+    """Return how many pages NiceGUI still knows, whoever has opened them; those that are forgotten take nothing."""
+    return sum(client.id in Client.instances for client in _pages)
 
 
 def current_page() -> Page:
