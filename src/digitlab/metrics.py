@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,10 @@ from digitlab.values import CalibrationBin
 
 #: Keras' backend epsilon: probabilities are kept this far from 0 and 1 before the logarithm.
 PROBABILITY_EPSILON = 1e-7
+
+# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom, as far as they differ from those of many.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_FREEDOM = ((20, 2.086), (25, 2.060), (30, 2.042), (40, 2.021), (60, 2.000), (120, 1.980), (math.inf, 1.960))
 
 
 def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
@@ -63,6 +67,22 @@ def wilson_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if n_correct == 0 else max(0.0, center - half_width)
     high = 1.0 if n_correct == n else min(1.0, center + half_width)
     return low, high
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean of shares, 0-1, by Student's t (1908); None for fewer than two values.
+
+    >>> low, high = mean_interval([0.98, 0.99, 0.985, 0.987])
+    >>> f"{low:.4f} {high:.4f}"
+    '0.9788 0.9922'
+    """
+    if len(values) < 2:
+        return None
+    n = len(values) - 1
+    t = _STUDENT[n - 1] if n <= len(_STUDENT) else next(t for most, t in _FREEDOM if n <= most)
+    center = fmean(values)
+    half = t * stdev(values) / math.sqrt(len(values))
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int = 10) -> NDArray[np.int64]:

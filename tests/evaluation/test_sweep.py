@@ -22,7 +22,8 @@ from digitlab.cli.app import main
 from digitlab.cli.sweep import _told
 from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.evaluation import sweep as swept
-from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint, interval_of
+from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint
+from digitlab.metrics import mean_interval
 from digitlab.runs.listing import list_runs
 from digitlab.runs.run import EVALUATION, Run
 from digitlab.training.config import TrainConfig, parsed_values, takes_test_images
@@ -210,7 +211,7 @@ def test_what_cannot_be_swept_is_told(tmp_path: Path, grid: dict[str, list[objec
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=200))
 def test_the_interval_lies_around_the_mean_and_within_what_a_share_can_be(values: list[float]) -> None:
-    found = interval_of(values)
+    found = mean_interval(values)
     assert found is not None
     low, high = found
     assert 0.0 <= low <= np.mean(values) + 1e-12
@@ -222,7 +223,7 @@ def test_students_quantiles_are_those_of_scipy() -> None:
     for n in (*range(2, 40), 100, 1_000):
         values = list(np.linspace(0.499, 0.501, n))
         expected = scipy_stats.t.interval(0.95, n - 1, np.mean(values), scipy_stats.sem(values))
-        assert interval_of(values) == pytest.approx(expected, abs=0.02 * (expected[1] - expected[0]))
+        assert mean_interval(values) == pytest.approx(expected, abs=0.02 * (expected[1] - expected[0]))
 
 
 def test_a_point_that_a_seed_broke_is_not_chosen() -> None:

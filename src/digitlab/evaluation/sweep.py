@@ -30,6 +30,7 @@ from digitlab.data.storage import bench, parse_json, read_ordinary, reason_of, r
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import ConfigError, RunError, StorageError, TrainingDivergedError
 from digitlab.evaluation.finish import evaluate_and_report
+from digitlab.metrics import mean_interval
 from digitlab.runs.listing import check_name
 from digitlab.runs.run import FILES, MODEL, STATE, Run
 from digitlab.svg import Dot, Trace, spread_chart
@@ -46,9 +47,6 @@ _MOST_PLAN_BYTES = 2**24
 _ORPHAN_S = 10.0
 # Trainings whose steps one program takes at a time.
 _MOST_LANES = 64
-# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom, as far as they differ from those of many.
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_FREEDOM = ((20, 2.086), (25, 2.060), (30, 2.042), (40, 2.021), (60, 2.000), (120, 1.980), (math.inf, 1.960))
 # What shapes a training: those that share it can be one program.
 _SHAPE = ("network", "train_images", "validation_images", "batch_size", "epochs", "optimizer", "data", "precision")
 
@@ -85,22 +83,7 @@ class SweepPoint(Value):
     @property
     def interval(self) -> tuple[float, float] | None:
         """Where the mean of many seeds lies with 95 % confidence, by Student's t; None for fewer than two."""
-        return interval_of(self.done)
-
-
-def interval_of(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean of shares, 0-1, by Student's t (1908); None for fewer than two values.
-
-    >>> low, high = interval_of([0.98, 0.99, 0.985, 0.987])
-    >>> f"{low:.4f} {high:.4f}"
-    '0.9788 0.9922'
-    """
-    if len(values) < 2:
-        return None
-    n = len(values) - 1
-    t = _STUDENT[n - 1] if n <= len(_STUDENT) else next(t for most, t in _FREEDOM if n <= most)
-    half = t * stdev(values) / math.sqrt(len(values))
-    return max(0.0, mean(values) - half), min(1.0, mean(values) + half)
+        return mean_interval(self.done)
 
 
 @dataclass(frozen=True, slots=True)
