@@ -94,7 +94,9 @@ def test_requests_that_were_accepted_are_answered_before_the_end(
 
 @POSIX_ONLY
 def test_documents_that_never_end_hold_neither_the_server_nor_its_end(tmp_path: Path) -> None:
-    with Process(tmp_path, "--workers", "2", "--page-timeout", "1") as process:
+    with Process(
+        tmp_path, "--workers", "2", "--page-timeout", "3"
+    ) as process:  # an ordinary page takes one on a busy core
         replies: list[Reply] = []
 
         def ask() -> None:
