@@ -209,7 +209,9 @@ def _trained(trainer: Any, epochs: int, network: str) -> dict[str, Any]:
 
 
 def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
+    # A line of its own, in one write: another thread may be between its text and the end of its line.
+    sys.stdout.write(f"\n{json.dumps(answer)}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -51,10 +51,16 @@ def connected(address: str, workers: int) -> Iterator[Any]:
         with client:
             yield client
         return
-    # Workers have a core each: numbers are crunched there, and threads of one process would wait for each other.
+    # Workers have a core each: numbers are crunched there, and threads of one process would wait for each other. Dask's
+    # pages about itself get any free port, or it complains that another cluster has the usual one.
+    quiet = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     with (
         distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+            scheduler_kwargs=quiet,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -339,6 +339,43 @@ def bar_svg(title: str, rows: Sequence[tuple[str, Bar]]) -> str:
     return standalone_svg(f"{head}<title>{escape(title)}</title>{''.join(parts)}</svg>")
 
 
+def interval_chart(title: str, rows: Sequence[tuple[str, Dot]], x_label: str) -> str:
+    """Draw named values below each other, each with the range around it, as a file of its own.
+
+    It is the forest plot of S. Lewis and M. Clarke 2001, "Forest plots: trying to see the wood and the trees".
+    """
+    width, top, row, room = FILE.width, 52, 24, max((len(name) for name, _ in rows), default=0)
+    left = min(int(24 + CHARACTER_WIDTH * room), width // 2)
+    bottom = top + row * len(rows)
+    values = np.array([end for _, dot in rows for end in (dot.min, dot.max)], np.float64)
+    axis = nice_axis(finite_range([values]), left, FILE.right, widen=True)
+    body = ['<g class="grid" stroke="currentColor" stroke-opacity="0.16">']
+    body += [f'<path d="M{axis.at(tick):.1f} {top}V{bottom}"/>' for tick in axis.ticks]
+    body.append('</g><g class="ticks">')
+    body += [
+        f'<text x="{axis.at(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick_text(tick)}</text>'
+        for tick in axis.ticks
+    ]
+    body.append("</g>")
+    letters = int((left - 24) / CHARACTER_WIDTH)
+    for number, (name, dot) in enumerate(rows):
+        y = top + row * (number + 0.5)
+        low, high = axis.at(dot.min), axis.at(dot.max)
+        text = name if len(name) <= letters else f"{name[: letters - 1]}…"
+        body.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+        body.append(
+            _stroke(0, f"M{low:.1f} {y:.1f}H{high:.1f}" + "".join(f"M{x:.1f} {y - 5:.1f}v10" for x in (low, high)))
+        )
+        body.append(marker(0, axis.at(dot.median), y, f"{name}: {dot.median:.4g} ({dot.min:.4g} to {dot.max:.4g})"))
+    middle = (left + FILE.right) / 2
+    body.append(f'<text class="label" x="{middle:g}" y="{bottom + 40}" text-anchor="middle">{escape(x_label)}</text>')
+    told = "; ".join(f"{name}: {dot.median:.4g}, {dot.min:.4g} to {dot.max:.4g}" for name, dot in rows) or "no values"
+    frame = Frame(
+        width, bottom + 56, left=24, right=FILE.right, bottom=bottom, title_y=28, legend_y=0, font_px=FILE.font_px
+    )
+    return standalone_svg(chart(frame, title, f"{x_label}. {told}.", body))
+
+
 def standalone_svg(svg: str) -> str:
     """Return an ``<svg>`` element with a ``viewBox`` as a file of its own, dark on white.
 

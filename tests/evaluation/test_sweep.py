@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -232,7 +234,31 @@ def test_a_point_that_a_seed_broke_is_not_chosen() -> None:
     assert bad.mean == 0.99
     assert bad.interval is None
     assert good.spread == pytest.approx(0.0707, abs=1e-4)
-    assert swept.chart_of(Sweep("x", (0, 1), (good, bad), 0)).startswith("<svg")
+
+
+def test_the_chart_names_its_combinations_and_draws_means_where_the_axis_says() -> None:
+    points = tuple(
+        SweepPoint({"learning_rate": k / 1000, "network": "<cnn>"}, ("a", "b"), (0.5 + k / 200, 0.51 + k / 200))
+        for k in range(1, 46)
+    )
+    drawn = ElementTree.fromstring(swept.chart_of(Sweep("x", (0, 1), (*points, SweepPoint({}, ("c",), (None,))), 44)))
+    texts = [element.text or "" for element in drawn.iter() if element.tag.endswith("text")]
+    assert [text for text in texts if "learning rate" in text] == [points[k].words for k in range(44, 4, -1)]
+    assert any("best 40 of 45" in text for text in texts)
+    ticks = {
+        float(element.get("x", "")): float(element.text or "")
+        for element in drawn.iter()
+        if element.get("text-anchor") == "middle" and re.fullmatch(r"[\d.]+", element.text or "")
+    }
+    (first_x, first), *_, (last_x, last) = sorted(ticks.items())
+    dots = [float(element.get("cx", "")) for element in drawn.iter() if element.tag.endswith("circle")]
+    told = [first + (x - first_x) * (last - first) / (last_x - first_x) for x in dots]
+    assert told == pytest.approx([100 * (points[k].mean or 0) for k in range(44, 4, -1)], abs=0.1)
+
+
+def test_a_sweep_of_nothing_that_came_through_has_a_chart_all_the_same() -> None:
+    broken = SweepPoint({"learning_rate": 9.0}, ("c", "d"), (None, None))
+    assert "no values" in swept.chart_of(Sweep("x", (0, 1), (broken,), None))
 
 
 def test_values_are_read_as_their_settings_are_declared() -> None:

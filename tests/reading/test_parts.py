@@ -9,9 +9,11 @@ import functools
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
@@ -19,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 import digitlab as dl
 from digitlab.cli.app import main
 from digitlab.cli.read import EXTENSIONS, progress_line
+from digitlab.cluster import connected
 from digitlab.errors import ConfigError, DataError, DigitlabError, RunError, StorageError
 from digitlab.reading import farm, parts, places
 from digitlab.reading.farm import Asked, Found
@@ -76,6 +80,25 @@ def test_a_cluster_reads_what_is_read_without_one(pages: Path, tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} == {"all.csv"}
     with pytest.raises(ConfigError, match="is there already"):
         read_parts(names, tmp_path / "all.csv", "local", ASKED)
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_are_reached_from_it_alone_and_two_clusters_are_no_warning() -> None:
+    with socket.socket() as other, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with contextlib.suppress(OSError):  # then somebody else has the port that Dask likes
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        with connected("local", 1) as client:
+            processes = [os.getpid(), *client.run(os.getpid).values()]
+            listening = [
+                one.laddr.ip
+                for process in processes
+                for one in psutil.Process(process).net_connections("tcp")
+                if one.status == psutil.CONN_LISTEN
+            ]
+    assert len(listening) >= len(processes)
+    assert set(listening) == {"127.0.0.1"}
 
 
 def test_it_goes_on_with_the_parts_that_are_there_and_the_names_of_then(
@@ -247,6 +270,7 @@ def test_progress_is_a_line() -> None:
     )
     assert progress_line(replace(progress, workers=0)).endswith("no worker is there, waiting for some")
     assert progress_line(PartsProgress(0, 9, 0.0, None, 1, 0)) == "0 of 9 files"
+    assert progress_line(PartsProgress(9, 9, 2.0, 0.0, 1, 0)) == "9 of 9 files; 7,200 an hour on 1 worker"
 
 
 # ---- what becomes of parts whose workers die ----

@@ -15,6 +15,7 @@ import pytest
 import digitlab as dl
 from digitlab.errors import ConfigError, TrainingDivergedError
 from digitlab.network import Architecture, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from digitlab.reading.second_look import PATCH_PX
 from digitlab.runs.run import ENVIRONMENT, Run
 from digitlab.training.config import TrainConfig, preset
 from digitlab.training.letters import BUILT_IN, Font
@@ -25,9 +26,9 @@ from tests.engine.finder_reference import MAP_NETWORKS
 pytestmark = pytest.mark.interop
 
 
-def _network(n_classes: int, pool: int = 4) -> Architecture:
+def _network(n_classes: int, pool: int = 4, pixels: int = 28) -> Architecture:
     layers = [Conv2D(4, 5, activation="relu"), MaxPooling2D(pool), Flatten(), Dropout(0.2)]
-    return Architecture([*layers, Dense(n_classes, activation="softmax")])
+    return Architecture([*layers, Dense(n_classes, activation="softmax")], input_shape=(pixels, pixels, 1))
 
 
 SMALL = TrainConfig(train_images=70, validation_images=40, batch_size=32, epochs=3, learning_rate=0.01)
@@ -45,6 +46,10 @@ CASES = {
     "stopped early": (
         {"early_stopping": 1, "best_weights": True, "learning_rate": 0.3, "optimizer": "sgd", "epochs": 8},
         _network(10),
+    ),
+    "candidates that the finder found": (
+        {"learns_from": "candidates", "optimizer": "adamw", "beta_2": 0.99, "weight_decay": 0.0001, "epochs": 2},
+        _network(11, pixels=PATCH_PX),
     ),
 }
 

@@ -380,7 +380,7 @@ def progress_line(progress: PartsProgress) -> str:
         return f"{line}; no worker is there, waiting for some"
     if progress.per_s:
         line += f"; {3600 * progress.per_s:,.0f} an hour on {counted(progress.workers, 'worker')}"
-    return line if progress.left_s is None else f"{line}; {duration(progress.left_s)} left"
+    return f"{line}; {duration(progress.left_s)} left" if progress.left_s else line
 
 
 def _tasks(photos: PhotoFiles, table: ResultsFile | None, overlay: Path | None, explain: Path | None) -> list[Task]:

@@ -14,7 +14,6 @@ from digitlab.cli.terminal import (
     WholeNumber,
     print_json,
     results_table,
-    right,
     say,
     stdout,
 )
@@ -26,7 +25,7 @@ from digitlab.training.config import parsed_values, preset
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from digitlab.evaluation.sweep import Sweep, SweepPoint
+    from digitlab.evaluation.sweep import Sweep
 
 _SWEEP = Group("Sweep", sort_key=1)
 
@@ -106,16 +105,12 @@ def _grid(words: tuple[str, ...]) -> dict[str, list[Any]]:
     return grid
 
 
-def _words(point: SweepPoint) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in point.settings.items()) or "the settings"
-
-
 def _told(result: Sweep) -> str:
     """Say what was chosen, and how good it is."""
     best = result.best
     if best is None:
         return "No combination came through with every seed, so none is chosen."
-    chosen, tests = f"Chosen by validation: {_words(best)}.", best.test_accuracies
+    chosen, tests = f"Chosen by validation: {best.words}.", best.test_accuracies
     if not tests:
         return f"{chosen} Single test images cannot judge a network that sees parts of pages."
     if len(tests) == 1:
@@ -127,11 +122,11 @@ def _told(result: Sweep) -> str:
 
 
 def _table(result: Sweep) -> Table:
-    """Return the table of the points, numbered as in the chart, the best first."""
+    """Return the table of the points, the best first."""
     names = list(result.points[0].settings)
     headings = ("Mean, %", "Spread", "95 % interval", "Runs")
     table = results_table(
-        "Validation accuracy, % of the images", right("No."), *(name.replace("_", " ") for name in names),
+        "Validation accuracy, % of the images", *(name.replace("_", " ") for name in names),
         *(Column(heading, justify="right", no_wrap=True) for heading in headings),
     )  # fmt: skip
     order = sorted(range(len(result.points)), key=lambda k: -(result.points[k].mean or 0.0))
@@ -139,7 +134,6 @@ def _table(result: Sweep) -> Table:
         point = result.points[k]
         n_bad = len(result.seeds) - len(point.done)
         table.add_row(
-            str(k + 1),
             *(str(point.settings[name]) for name in names),
             _number(point.mean),
             _number(point.spread),

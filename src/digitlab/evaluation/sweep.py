@@ -33,7 +33,8 @@ from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.metrics import mean_interval
 from digitlab.runs.listing import check_name
 from digitlab.runs.run import FILES, MODEL, STATE, Run
-from digitlab.svg import Dot, Trace, spread_chart
+from digitlab.svg import Dot, interval_chart
+from digitlab.text import counted
 from digitlab.training.config import TrainConfig, takes_test_images
 from digitlab.training.session import TrainingSession
 from digitlab.values import EpochRecord, Value
@@ -47,6 +48,8 @@ _MOST_PLAN_BYTES = 2**24
 _ORPHAN_S = 10.0
 # Trainings whose steps one program takes at a time.
 _MOST_LANES = 64
+# Combinations that the chart shows; the table has all.
+_MOST_DRAWN = 40
 # What shapes a training: those that share it can be one program.
 _SHAPE = ("network", "train_images", "validation_images", "batch_size", "epochs", "optimizer", "data", "precision")
 
@@ -64,6 +67,11 @@ class SweepPoint(Value):
     runs: tuple[str, ...]
     val_accuracies: tuple[float | None, ...]
     test_accuracies: tuple[float, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The settings in words: ``learning rate 0.01, network fast_cnn``."""
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items()) or "the settings"
 
     @property
     def done(self) -> tuple[float, ...]:
@@ -483,20 +491,15 @@ def _write(path: Path, text: str) -> None:
 
 
 def chart_of(result: Sweep) -> str:
-    """Draw the points of a sweep, each mean with its interval, as SVG."""
-    dots = []
-    for number, point in enumerate(result.points, start=1):
-        if point.mean is not None:
-            low, high = point.interval or (point.mean, point.mean)
-            dots.append(Dot(number, 100 * point.mean, 100 * low, 100 * high))
-    lowest = min((dot.min for dot in dots), default=0.0)
-    highest = max((dot.max for dot in dots), default=100.0)
-    margin = max(0.05, (highest - lowest) / 10)
-    return spread_chart(
-        [Trace(f"{len(result.seeds)} seeds", dots)],
-        title="Validation accuracy of each combination, with its 95 % interval",
-        x_label="Combination, by its number in the table",
-        y_label="Validation accuracy, %",
-        x_range=(0, len(result.points) + 1),
-        y_range=(max(0.0, lowest - margin), min(100.0, highest + margin)),
+    """Draw the best points of a sweep by their settings, each mean with its interval, as SVG."""
+    found = sorted(((point.mean, point) for point in result.points if point.mean is not None), key=lambda one: -one[0])
+    rows = []
+    for value, point in found[:_MOST_DRAWN]:
+        low, high = point.interval or (value, value)
+        rows.append((point.words, Dot(0, 100 * value, 100 * low, 100 * high)))
+    which = f"The best {_MOST_DRAWN} of {len(found):,} combinations" if len(found) > _MOST_DRAWN else "Combinations"
+    return interval_chart(
+        f"{which}, the mean of {counted(len(result.seeds), 'seed')} each, and its 95 % interval",
+        rows,
+        "Validation accuracy, %",
     )
