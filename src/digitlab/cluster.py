@@ -8,11 +8,14 @@ configuration turns on. That of ``local`` listens on this machine alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from digitlab.errors import ConfigError
+from digitlab.errors import ConfigError, DigitlabError
+
+T = TypeVar("T")
 
 _INSTALL = "Install it with: pip install 'digitlab[cluster]', on the workers, too."
 _CONNECT_S = 20
@@ -20,6 +23,24 @@ _CONNECT_S = 20
 
 class NoSchedulerError(ConfigError):
     """Nobody answers where a scheduler should be."""
+
+
+class WorkerError(Exception):
+    """What was not foreseen on a worker, in words."""
+
+
+def sendable(call: Callable[..., T], *arguments: Any) -> T:
+    """Call something on a worker; what it raises is bare of all that might not be pickled, and would never arrive."""
+    try:
+        return call(*arguments)
+    except DigitlabError as error:
+        found: Exception = error.with_traceback(None)
+    except Exception as error:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        found = WorkerError(f"{type(error).__name__}: {error!s:.500} (line {last.lineno} of {last.filename})")
+    # Out here, so that it does not carry along what was raised before it.
+    found.__cause__ = found.__context__ = None
+    raise found
 
 
 def load_distributed() -> Any:

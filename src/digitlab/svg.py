@@ -345,7 +345,8 @@ def interval_chart(title: str, rows: Sequence[tuple[str, Dot]], x_label: str) ->
     It is the forest plot of S. Lewis and M. Clarke 2001, "Forest plots: trying to see the wood and the trees".
     """
     width, top, row, room = FILE.width, 52, 24, max((len(name) for name, _ in rows), default=0)
-    left = min(int(24 + CHARACTER_WIDTH * room), width // 2)
+    letter = 0.9 * CHARACTER_WIDTH
+    left = min(int(24 + letter * room), 400)
     bottom = top + row * len(rows)
     values = np.array([end for _, dot in rows for end in (dot.min, dot.max)], np.float64)
     axis = nice_axis(finite_range([values]), left, FILE.right, widen=True)
@@ -357,7 +358,7 @@ def interval_chart(title: str, rows: Sequence[tuple[str, Dot]], x_label: str) ->
         for tick in axis.ticks
     ]
     body.append("</g>")
-    letters = int((left - 24) / CHARACTER_WIDTH)
+    letters = int((left - 24) / letter)
     for number, (name, dot) in enumerate(rows):
         y = top + row * (number + 0.5)
         low, high = axis.at(dot.min), axis.at(dot.max)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 import digitlab as dl
 from digitlab.cli.app import main
 from digitlab.cli.sweep import _told
+from digitlab.cluster import WorkerError, sendable
 from digitlab.errors import ConfigError, RunError, StorageError
 from digitlab.evaluation import sweep as swept
 from digitlab.evaluation.sweep import CHART, PLAN, Sweep, SweepPoint
@@ -188,6 +191,50 @@ def test_a_cluster_gives_the_same_weights(tmp_path: Path) -> None:
     )
     for name, weights in weights_of(alone).items():
         np.testing.assert_array_equal(weights_of(spread)[name], weights)
+
+
+_ODD = """
+from digitlab.evaluation import sweep
+
+class Odd(Exception):
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+def fail(settings, name):
+    raise Odd("the worker is odd")
+
+sweep._train_elsewhere = fail
+"""
+
+
+@pytest.mark.interop
+@pytest.mark.slow
+def test_what_befalls_a_worker_is_told_and_never_waited_for(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", preload=[_ODD], silence_logs=50
+        ) as cluster,
+        pytest.raises(RunError, match=r"s0 could not be trained on the cluster: Odd: the worker is odd \(line \d+ of"),
+    ):
+        dl.sweep(SMALL, seeds=1, out=tmp_path, cluster=cluster.scheduler_address)
+
+
+def test_what_a_worker_raises_comes_bare() -> None:
+    def fail(error: Exception) -> None:
+        try:
+            raise LookupError(threading.Lock())
+        except LookupError:
+            raise error from None
+
+    for error, sentence in (
+        (RunError("There is none."), "There is none."),
+        (KeyError(threading.Lock()), r"KeyError: .*test_sweep"),
+    ):
+        with pytest.raises((RunError, WorkerError), match=sentence) as raised:
+            sendable(fail, error)
+        assert raised.value.__cause__ is raised.value.__context__ is None
+        assert type(pickle.loads(pickle.dumps(raised.value))) is type(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ import csv
 import errno
 import functools
 import http.server
+import itertools
+import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -332,6 +335,49 @@ def test_a_file_that_kills_its_worker_is_told_and_those_beside_it_are_read() -> 
     assert [(row[0], row[-1] == "") for row in found[2]] == [("2-0", True), ("2-1", False), ("2-2", True)]
     assert "ended the worker" in found[2][1][-1]
     assert client.asked == [3] * 5 + [1] * 3
+
+
+# What befalls a worker that reads one of these: it dies, or raises what Dask cannot send.
+_BEFALLING = """
+import os
+from digitlab.reading import farm
+from digitlab.reading.many import read_one_apart
+
+def befall(apart, who, options, task):
+    if "killer" in task.name:
+        os._exit(1)
+    if "odd" in task.name:
+        raise Odd
+    return read_one_apart(apart, who, options, task)
+
+class Odd(Exception):
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+farm.read_one_apart = befall
+"""
+
+
+@pytest.mark.slow
+def test_what_befalls_the_workers_of_a_real_cluster_is_told(pages: Path, tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{name}.png") for name in ("0", "killer", "2", "odd", "4")]
+    for name in names:
+        shutil.copy(pages / "0.png", name)
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        preload=[_BEFALLING],
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        address = cluster.scheduler_address
+        result = read_parts(names[:3], tmp_path / "o.csv", address, ASKED, part_files=2)
+        with pytest.raises(ConfigError, match=r"The workers cannot read: Odd: .*line \d+ of"):
+            read_parts(names[2:], tmp_path / "odd.csv", address, ASKED, part_files=1)
+    _, *rows = rows_of(tmp_path / "o.csv")
+    assert (result.n_files, result.n_bad) == (3, 1)
+    assert [name for name, _ in itertools.groupby(row[0] for row in rows)] == names[:3]
+    assert [(row[0], "ended the worker that read it" in row[-1]) for row in rows if row[-1]] == [(names[1], True)]
 
 
 def test_a_part_is_given_out_again_but_not_for_ever() -> None:

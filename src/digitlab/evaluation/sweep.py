@@ -25,10 +25,11 @@ from statistics import mean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from digitlab.cluster import connected, load_distributed, sendable
 from digitlab.data.mnist import MnistData
 from digitlab.data.storage import bench, parse_json, read_ordinary, reason_of, replace_folder, replacing
 from digitlab.engine.cpu.threads import available_threads
-from digitlab.errors import ConfigError, RunError, StorageError, TrainingDivergedError
+from digitlab.errors import ConfigError, DigitlabError, RunError, StorageError, TrainingDivergedError
 from digitlab.evaluation.finish import evaluate_and_report
 from digitlab.metrics import mean_interval
 from digitlab.runs.listing import check_name
@@ -391,16 +392,22 @@ def _in_processes(n: int, todo: Mapping[str, TrainConfig], folder: Path) -> _Tra
 
 def _on_cluster(todo: Mapping[str, TrainConfig], folder: Path, address: str, workers: int) -> _Trained:
     """Train on the workers of a Dask cluster, which need no folder of this machine; runs come back whole."""
-    from digitlab.cluster import connected, load_distributed
-
     with connected(address, workers) as client:
         waiting = {
             client.submit(train_elsewhere, replace(config, threads=1).to_dict(), name, pure=False, retries=3): name
             for name, config in todo.items()
         }
         for done in load_distributed().as_completed(list(waiting)):
-            accuracy, files = done.result()
             name = waiting.pop(done)
+            try:
+                accuracy, files = done.result()
+            except DigitlabError:
+                raise
+            except Exception as error:  # the worker died of it several times, or something was not foreseen there
+                raise RunError(
+                    f"{name} could not be trained on the cluster: {error!s:.500}. What is done is kept; call the sweep "
+                    "again to go on."
+                ) from None
             with bench(folder) as room:
                 made = room / name
                 made.mkdir()
@@ -415,6 +422,10 @@ def _on_cluster(todo: Mapping[str, TrainConfig], folder: Path, address: str, wor
 
 def train_elsewhere(settings: Mapping[str, Any], name: str) -> tuple[float | None, dict[str, bytes]]:
     """Train one run on a worker; return its validation accuracy and the files of its folder."""
+    return sendable(_train_elsewhere, settings, name)
+
+
+def _train_elsewhere(settings: Mapping[str, Any], name: str) -> tuple[float | None, dict[str, bytes]]:
     with TemporaryDirectory(prefix="digitlab-sweep-") as folder:
         accuracy = train_point(TrainConfig.from_dict(settings), Path(folder), name)
         return accuracy, {path.name: path.read_bytes() for path in (Path(folder) / name).iterdir() if path.is_file()}

@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 import digitlab
-from digitlab.cluster import NoSchedulerError, connected, load_distributed
+from digitlab.cluster import NoSchedulerError, WorkerError, connected, load_distributed, sendable
 from digitlab.engine.cpu.threads import available_threads
 from digitlab.errors import ConfigError, DataError, DigitlabError
 from digitlab.processes import EndedError, UnforeseenError
@@ -214,8 +214,9 @@ class _Turn:
 
     def _check_tries(self, n: int, error: BaseException) -> None:
         if n > _MOST_TRIES:
+            told = f"{error!s:.700}" if isinstance(error, WorkerError) else f"{type(error).__name__}: {error!s:.500}"
             raise ConfigError(
-                f"The workers cannot read: {type(error).__name__}: {error!s:.500}. They need the same digitlab as "
+                f"The workers cannot read: {told}. They need the same digitlab as "
                 "here; see what they tell, and give the same command again."
             ) from error
 
@@ -256,6 +257,10 @@ def _who(asked: Asked) -> tuple[str | None, str | None, str]:
 
 def read_part(names: Sequence[Name], asked: Asked) -> list[list[str]]:
     """Read some files on a worker, and return the rows of the table; what is wrong with a file is told in its row."""
+    return sendable(_rows, names, asked)
+
+
+def _rows(names: Sequence[Name], asked: Asked) -> list[list[str]]:
     apart = _ready(asked)
     rows: list[list[str]] = []
     for name, place in names:
