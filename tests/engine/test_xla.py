@@ -246,12 +246,15 @@ few.fit(data.training.images[:5], data.training.labels[:5], batch_size=3, epochs
 finder = dl.Sequential.from_architecture(MAP_NETWORKS["like the finder"], weights_of(MAP_NETWORKS["like the finder"]))
 crops = crops_of(3, 24, 28)
 finder.fit(crops, loss="finder", batch_size=2, epochs=1, optimizer=SGD(0.001), device="cpu-xla", verbose=0)
-lanes, small = Lanes(2), dl.TrainConfig(network="dense_baseline", train_images=40, batch_size=20, epochs=2)
-sessions = [TrainingSession(replace(small, device="cpu-xla", seed=seed), data) for seed in range(2)]
+lanes, small = Lanes(11), dl.TrainConfig(network="dense_baseline", train_images=40, batch_size=20, epochs=2)
+sessions = [TrainingSession(replace(small, device="cpu-xla", seed=seed), data) for seed in range(11)]
 for session in sessions:
     session.runner.lanes = lanes
-with ThreadPoolExecutor(2) as pool:
+with ThreadPoolExecutor(11) as pool:
     list(pool.map(lambda session: (list(session.records()), lanes.leave()), sessions))
+for program in lanes._programs.values():
+    [state, _] = program.output_shardings
+    assert not any(one.is_fully_replicated for one in state.weights), "the lanes are not shared out"
 np.savez(
     sys.argv[1], *model.get_weights(), answers=model.predict(data.test.images[:21]), few=few.runner.parameters,
     finder=finder.maps_runner.parameters, lanes=[session.runner.parameters for session in sessions],
@@ -275,7 +278,7 @@ def test_eight_devices_share_a_batch_and_come_to_the_result_of_one(tmp_path: Pat
     finder = dl.Sequential.from_architecture(network, weights_of(network))
     finder.fit(crops_of(3, 24, 28), loss="finder", batch_size=2, epochs=1, optimizer=SGD(0.001), verbose=0)
     small = dl.TrainConfig(network="dense_baseline", train_images=40, batch_size=20, epochs=2)
-    sessions = [TrainingSession(replace(small, seed=seed), data) for seed in range(2)]
+    sessions = [TrainingSession(replace(small, seed=seed), data) for seed in range(11)]
     for session in sessions:
         list(session.records())
     expected = {

@@ -19,7 +19,7 @@ import numpy as np
 from digitlab.engine.images import Images
 from digitlab.engine.xla.devices import telling_failures
 from digitlab.engine.xla.learning import Batches, Results, learn, rows_of
-from digitlab.engine.xla.state import State, put
+from digitlab.engine.xla.state import State, lying, put
 from digitlab.errors import RunError
 
 if TYPE_CHECKING:
@@ -78,42 +78,52 @@ class Lanes:
 
     def _taken(self, runner: XlaRunner, asked: Sequence[_Asked]) -> list[Taken]:
         whole, n = runner.whole, min(len(steps) for _, _, steps, _ in asked)
-        rows = [rows_of(steps[:n], runner.batch_size, 1 << (n - 1).bit_length()) for _, _, steps, _ in asked]
-        batches = Batches(*(put(np.stack(part), whole) for part in zip(*rows, strict=True)))
-        state = jax.tree.map(lambda *arrays: jnp.stack(arrays), *(start for start, _, _, _ in asked))
-        images, axis = self._on_device([images for _, images, _, _ in asked], whole)
-        smoothings = put(np.array([smoothing for *_, smoothing in asked], np.float32), whole)
+        devices = whole.mesh.devices.ravel()
+        # Lanes lie on devices as a batch's images do elsewhere, filled up so that each device has as many.
+        shared = lying(list(devices), "images")
+        lanes = [*asked, *[asked[-1]] * (-len(asked) % len(devices))]
+        rows = [rows_of(steps[:n], runner.batch_size, 1 << (n - 1).bit_length()) for _, _, steps, _ in lanes]
+        batches = Batches(*(put(np.stack(part), shared) for part in zip(*rows, strict=True)))
+        starts = (start for start, _, _, _ in lanes)
+        state = jax.tree.map(lambda *arrays: jax.device_put(jnp.stack(arrays), shared), *starts)
+        images, axis = self._on_device([images for _, images, _, _ in lanes], whole, shared)
+        smoothings = put(np.array([smoothing for *_, smoothing in lanes], np.float32), shared)
         arguments = (state, images, batches, smoothings, put(np.asarray(n, np.int32), whole))
         rule = asked[0][2][0][2].rule
-        program = self._program(runner, rule, axis, arguments)
+        program = self._program(runner, rule, axis, arguments, shared)
         began = time.perf_counter()
         with telling_failures():
             state, results = jax.block_until_ready(program(*arguments))
         seconds = time.perf_counter() - began
         told = [np.asarray(one) for one in results]
         return [
-            (jax.tree.map(lambda array, k=k: array[k], state), Results(*(one[k] for one in told)), n, seconds)
+            (
+                jax.tree.map(lambda array, k=k: jax.device_put(array[k], whole), state),
+                Results(*(one[k] for one in told)),
+                n,
+                seconds,
+            )
             for k in range(len(asked))
         ]
 
-    def _program(self, runner: XlaRunner, rule: int, axis: int | None, arguments: Any) -> Any:
+    def _program(self, runner: XlaRunner, rule: int, axis: int | None, arguments: Any, shared: Any) -> Any:
         key = (rule, axis, *(array.shape for array in jax.tree.leaves(arguments)))
         if key not in self._programs:
             began = time.perf_counter()
             fixed = partial(learn, runner.architecture, runner.dtype, rule, runner.has_dropout)
             each = jax.vmap(fixed, in_axes=(0, axis, 0, 0, None))
             with telling_failures():
-                self._programs[key] = jax.jit(each, out_shardings=runner.whole).lower(*arguments).compile()
+                self._programs[key] = jax.jit(each, out_shardings=shared).lower(*arguments).compile()
             runner.compile_seconds += time.perf_counter() - began
         return self._programs[key]
 
-    def _on_device(self, images: Sequence[Images], whole: Any) -> tuple[Any, int | None]:
-        """All images on every device, and the axis of the lanes: None where all learn from the same ones."""
+    def _on_device(self, images: Sequence[Images], whole: Any, shared: Any) -> tuple[Any, int | None]:
+        """The images on the devices, and the axis of the lanes: None where all learn from the same ones."""
         before = () if self._images is None else self._images[0]
         if len(before) != len(images) or any(a is not b for a, b in zip(before, images, strict=True)):
             first, *others = [one.pixels for one in images]
             are_same = all(other is first or np.array_equal(other, first) for other in others)
             pixels = first if are_same else np.stack([first, *others])
-            self._images = images, put(pixels, whole), None if are_same else 0
+            self._images = images, put(pixels, whole if are_same else shared), None if are_same else 0
         assert self._images is not None
         return self._images[1:]
