@@ -155,6 +155,10 @@ def test_names_come_from_folders_lists_and_elsewhere(pages: Path, tmp_path: Path
         (pages / "far.txt").write_text("2.png\nmore/1.png\n")
         far = list(names_in(f"{address}/far.txt", EXTENSIONS))
         assert far == [f"{address}/2.png", f"{address}/more/1.png"]
+        assert list(names_in(f"{address}/far.txt?of=a/b", EXTENSIONS)) == [f"{address}/2.png", f"{address}/more/1.png"]
+        assert list(names_in(f"{address}/2.PNG?size=4", EXTENSIONS)) == [f"{address}/2.PNG?size=4"]
+        with pytest.raises(ConfigError, match="is a web page and no list"):
+            list(names_in(f"{address}/more", EXTENSIONS))
         assert fetched(listed[1]) == (pages / "2.png").read_bytes()
         with pytest.raises(DataError, match="cannot be opened: there is no"):
             fetched(f"{address}/nothing.png")

@@ -24,6 +24,8 @@ _PAUSES_S = (0.5, 2.0)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
 _FINAL_STATUS = (400, 401, 403, 404, 410)
 _LISTS = (".txt", ".lst", ".list")
+# Of what the web has at these, only lists are read: links from page to page never end.
+_WEB = ("http://", "https://")
 
 
 def is_elsewhere(place: str) -> bool:
@@ -102,9 +104,12 @@ def names_in(place: str, extensions: frozenset[str]) -> Iterator[str]:
 
     A place is a picture itself, a folder with all below it, or a text file (.txt) with a name a line, relative ones
     beside the file; each of them here or elsewhere. Of a folder only files with one of the ``extensions`` are named.
-    ConfigError if there is no such place.
+    What is on the web and no picture is a list, whatever it is called. ConfigError if there is no such place.
     """
-    if Path(place).suffix.lower() in _LISTS:
+    is_web = place.lower().startswith(_WEB)
+    if is_web and _is_picture(place.partition("?")[0].rpartition("/")[2], extensions):
+        yield place
+    elif is_web or Path(place).suffix.lower() in _LISTS:
         yield from _listed(place)
     elif is_elsewhere(place):
         yield from _elsewhere(place, extensions)
@@ -152,7 +157,8 @@ def _lines_of(place: str) -> BinaryIO:
 
 
 def _listed(place: str) -> Iterator[str]:
-    beside = place.rpartition("/")[0] if is_elsewhere(place) else str(Path(place).parent)
+    own = place.partition("?")[0] if place.lower().startswith(_WEB) else place
+    beside = own.rpartition("/")[0] if is_elsewhere(own) else str(Path(own).parent)
     try:
         with _lines_of(place) as file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_NAME + 2), b""), start=1):
@@ -162,6 +168,8 @@ def _listed(place: str) -> Iterator[str]:
                         "name of a file a line."
                     )
                 name = line.decode("utf-8", "surrogateescape").strip()
+                if name.startswith("<"):
+                    raise ConfigError(f"{place} is a web page and no list. A list has the name of a file a line.")
                 if name and not name.startswith("#"):
                     is_whole = is_elsewhere(name) or name.startswith("/")
                     yield name if is_whole else f"{beside}/{name}"
