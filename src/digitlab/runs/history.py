@@ -171,7 +171,7 @@ class HistoryFile:
 def _unwritten(path: Path, error: OSError) -> StorageError:
     return StorageError(
         f"{path} cannot be written: {reason_of(error)}. Nothing that existed was lost; make room, then go on with the "
-        f"run by --resume."
+        "run by --resume, or start it anew if it had just begun."
     )
 
 
