@@ -346,7 +346,8 @@ def interval_chart(title: str, rows: Sequence[tuple[str, Dot]], x_label: str) ->
     """
     width, top, row, room = FILE.width, 52, 24, max((len(name) for name, _ in rows), default=0)
     letter = 0.9 * CHARACTER_WIDTH
-    left = min(int(24 + letter * room), 400)
+    letters = min(room, int(FILE.width / 2 / letter))
+    left = math.ceil(24 + letter * letters)
     bottom = top + row * len(rows)
     values = np.array([end for _, dot in rows for end in (dot.min, dot.max)], np.float64)
     axis = nice_axis(finite_range([values]), left, FILE.right, widen=True)
@@ -358,7 +359,6 @@ def interval_chart(title: str, rows: Sequence[tuple[str, Dot]], x_label: str) ->
         for tick in axis.ticks
     ]
     body.append("</g>")
-    letters = int((left - 24) / letter)
     for number, (name, dot) in enumerate(rows):
         y = top + row * (number + 0.5)
         low, high = axis.at(dot.min), axis.at(dot.max)
