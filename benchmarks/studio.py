@@ -1,8 +1,9 @@
 """What does the page cost the training, and does it stay quick and small over a long run? In a real Chromium.
 
-First the default run of 110 batches in one Studio, in turn with a page that is open and live on its Training tab and
-with none: the order changes with every round, and the ratio is taken within a round. "None" begins when the server has
-forgotten the page; the browser is there all the time. A page is new in each round, and at rest before the run begins.
+First the default run of 110 batches in one Studio, in turn with a page that is open and live, on its Training tab, on
+its Network tab with one side or with two, and with none: the order changes with every round, and the ratio is taken
+within a round. "None" begins when the server has forgotten the page; the browser is there all the time. A page is new
+in each round, and at rest before the run begins.
 
 Then one long run with the page open. Meanwhile, time and again: how long the page takes to answer with an animation
 frame; how long a click on a tab takes until its panel is seen, through the server; the heap of the page's script after
@@ -45,42 +46,59 @@ _COUNT_FRAMES = """() => {
     window.framesDrawn = 0;
     window.studio.frame = function (calls) { window.framesDrawn += 1; return frame.call(this, calls); };
 }"""
+_COUNT_CHANGES = """() => {
+    window.framesDrawn = 0;
+    new MutationObserver(() => { window.framesDrawn += 1; }).observe(
+        document.querySelector(".network-view"), { subtree: true, childList: true, characterData: true });
+}"""
+#: What is open meanwhile, by its name in the results.
+VIEWS = {
+    "training": "tab Training",
+    "network": "tab Network",
+    "two sides": "tab Network, and beside it the network before its first batch",
+}
 _FRAME = "() => new Promise(done => requestAnimationFrame(() => done(null)))"
 _SEEN = "panel => !document.querySelector(panel).hidden"
 
 
-def open_page(chromium: Any, address: str) -> Any:
-    """Open the Training tab in a new page, and wait until it is at rest."""
+def open_page(chromium: Any, address: str, view: str = "training") -> Any:
+    """Open a tab in a new page, and wait until it is at rest."""
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{address}?tab=training")
-    page.locator(".live-chart-plot canvas").first.wait_for()
-    page.evaluate(_COUNT_FRAMES)
+    page.goto(f"{address}?tab={'training' if view == 'training' else 'network'}")
+    if view == "training":
+        page.locator(".live-chart-plot canvas").first.wait_for()
+    else:
+        page.locator(".arithmetic h2").first.wait_for()
+    if view == "two sides":
+        page.get_by_label("Beside it").click()
+        page.get_by_role("option", name="The training here, before its first batch", exact=True).click()
+        page.locator(".side-words.of-1").wait_for()
     page.wait_for_timeout(_AT_REST_MS)
+    page.evaluate(_COUNT_FRAMES if view == "training" else _COUNT_CHANGES)
     return page
 
 
 def compare(studio: StudioProcess, chromium: Any, n_rounds: int) -> dict[str, Any]:
     """Train the default run with a page and without one, in turn."""
-    rounds: list[dict[str, float]] = []
-    seconds: dict[bool, float] = {}
-    n_steps = frames = 0
-    for number, is_open in in_turn((False, True), n_rounds):
-        page = open_page(chromium, studio.address) if is_open else None
+    rounds: list[dict[str, dict[str, float]]] = []
+    found: dict[str, dict[str, float]] = {}
+    n_steps = 0
+    for number, view in in_turn(("none", *VIEWS), n_rounds):
+        page = None if view == "none" else open_page(chromium, studio.address, view)
         answer = studio.train()
-        seconds[is_open], n_steps = answer["seconds"], answer["n_steps"]
+        found[view], n_steps = {"seconds": answer["seconds"]}, answer["n_steps"]
         if page is not None:
-            frames = page.evaluate("window.framesDrawn")
+            found[view]["frames"] = page.evaluate("window.framesDrawn")
             page.close()
             studio.tell("alone")
             studio.answer()
-        if len(seconds) == 2:
-            own = {"with_page": seconds[True], "without": seconds[False]}
-            rounds.append(own | {"ratio": seconds[True] / seconds[False], "frames": frames})
-            told = f"{seconds[True]:.3f} s with the page, {seconds[False]:.3f} s without"
-            print(f"round {number}: {told}; {frames} frames")
-            seconds.clear()
-    medians = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-    return {"n": n_rounds, "n_steps": n_steps, "medians": medians, "rounds": rounds}
+        if len(found) == 1 + len(VIEWS):
+            for one in found.values():
+                one["ratio"] = one["seconds"] / found["none"]["seconds"]
+            rounds.append(found)
+            print(f"round {number}: " + ", ".join(f"{view} {one['seconds']:.3f} s" for view, one in found.items()))
+            found = {}
+    return {"n": n_rounds, "n_steps": n_steps, "rounds": rounds}
 
 
 def watch_long_run(studio: StudioProcess, chromium: Any, n_batches: int) -> dict[str, Any]:
@@ -151,23 +169,28 @@ def _thirds(at: Sequence[float], values: Sequence[float], begin: float, end: flo
 def to_markdown(result: dict[str, Any]) -> str:
     """Return the page."""
     short, long, machine, versions = (result[key] for key in ("default_run", "long_run", "machine", "versions"))
-    medians, ratios = short["medians"], [one["ratio"] for one in short["rounds"]]
     answer, click = long["answer_ms"], long["click_ms"]
 
     def row(title: str, values: Sequence[float | None], scale: float = 1, digits: int = 2) -> list[str]:
         return [title, *("-" if v is None else f"{v / scale:,.{digits}f}" for v in values)]
 
-    cost = [f"{medians['with_page']:.3f}", f"{medians['without']:.3f}", f"**{medians['ratio']:.2f}**"]
-    cost += [f"{min(ratios):.2f}", f"{max(ratios):.2f}", f"{medians['frames']:.0f}"]
+    costs = []
+    for view, title in VIEWS.items():
+        own = [one[view] for one in short["rounds"]]
+        seconds, frames, ratio = (statistics.median(one[key] for one in own) for key in ("seconds", "frames", "ratio"))
+        ratios = [one["ratio"] for one in own]
+        ends = [f"{min(ratios):.2f}", f"{max(ratios):.2f}"]
+        costs.append([title, f"{seconds:.3f}", f"**{ratio:.2f}**", *ends, f"{frames:.0f}"])
+    alone = statistics.median(one["none"]["seconds"] for one in short["rounds"])
     waits = [("with an animation frame", answer), ("to a click on a tab, until its panel is seen", click)]
     memory = [("server, resident", "rss"), ("of it, the recording of the weights", "recording"), ("the rest", "rest")]
     memory.append(("the page's script, after garbage collection", "heap"))
     return page(
         "# What the page costs",
         f"The default run of {short['n_steps']} batches, from its start to its last record, in one Studio in turn with "
-        "a Chromium page open and live on the Training tab and with none; medians of "
-        f"{short['n']} rounds, the ratio taken within a round. Allowed is {ALLOWED}.",
-        markdown_table(["with the page, s", "without, s", "ratio", "lowest", "highest", "frames drawn"], [cost]),
+        f"a Chromium page open and live and with none, which takes {alone:.3f} s; medians of {short['n']} rounds, the "
+        f"ratio taken within a round. Allowed is {ALLOWED}.",
+        markdown_table(["what is open", "s", "ratio", "lowest", "highest", "drawn"], costs),
         f"## A run of {long['n_steps']:,} batches",
         f"With the page open; {long['seconds']:.0f} s, {long['frames']:,} frames drawn; one run.",
         markdown_table(

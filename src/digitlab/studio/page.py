@@ -118,8 +118,8 @@ class Refreshing:
     """Runs a coroutine function when asked to; askings meanwhile become one. To be used on the event loop.
 
     From the beginning of one time to the beginning of the next ``gap_s`` go by, longer where many pages are open, and
-    ``hurried_gap_s`` where somebody waits; and it never takes more than a fifth of the time. ``refresh`` handles its
-    own failures. Askings while it is not wanted are passed over.
+    ``hurried_gap_s`` where somebody waits; unless somebody does, it takes no more than a tenth of the time, which it
+    may share with the training. ``refresh`` handles its own failures. Askings while it is not wanted are passed over.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Refreshing:
                 took = loop.time() - began
                 await asyncio.sleep(max(0.0, self._hurried_gap_s - took))
                 gap_s = self._gap_s * max(1.0, n_pages() / _FEW_PAGES)
-                rest = max(gap_s, 5 * took) - (loop.time() - began)
+                rest = max(gap_s, took / _DRAWING_PART) - (loop.time() - began)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), max(0.0, rest))
         finally:
