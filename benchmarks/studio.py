@@ -5,9 +5,10 @@ its Network tab with one side or with two, and with none: the order changes with
 within a round. "None" begins when the server has forgotten the page; the browser is there all the time. A page is new
 in each round, and at rest before the run begins.
 
-Then one long run with the page open. Meanwhile, time and again: how long the page takes to answer with an animation
-frame; how long a click on a tab takes until its panel is seen, through the server; the heap of the page's script after
-a garbage collection; and, within the server, the resident memory and what the recording of the weights takes of it.
+Then the time slider of the tab Network: how long each move takes until its moment is drawn. Last, one long run with the
+page open. Meanwhile, time and again: how long the page takes to answer with an animation frame; how long a click on a
+tab takes until its panel is seen, through the server; the heap of the page's script after a garbage collection; and,
+within the server, the resident memory and what the recording of the weights takes of it.
 
 Writes ``benchmarks/results/studio.json`` and ``docs/measurements/studio.md``. Needs Debian's Chromium.
 """
@@ -51,6 +52,28 @@ _COUNT_CHANGES = """() => {
     new MutationObserver(() => { window.framesDrawn += 1; }).observe(
         document.querySelector(".network-view"), { subtree: true, childList: true, characterData: true });
 }"""
+# Moves the time slider of the tab Network, again and again: milliseconds from each move until its moment is drawn.
+_DRAG = """async ([n, last]) => {
+    const labels = [...document.querySelectorAll("#panel-network label")];
+    const slider = document.getElementById(labels.find((one) => one.textContent === "Time travel").htmlFor);
+    const words = document.querySelector(".side-words.of-0");
+    const times = [];
+    for (let k = 0; k < n; k += 1) {
+        const step = 1 + ((37 * k) % (last - 1));
+        const began = performance.now();
+        slider.value = step;
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        while (!words.textContent.includes(`after batch ${step}.`)) await new Promise(requestAnimationFrame);
+        await new Promise((done) => requestAnimationFrame(() => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = done;
+            port2.postMessage(null);
+        }));
+        times.push(performance.now() - began);
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    return times;
+}"""
 #: What is open meanwhile, by its name in the results.
 VIEWS = {
     "training": "tab Training",
@@ -58,6 +81,7 @@ VIEWS = {
     "two sides": "tab Network, and beside it the network before its first batch",
 }
 _FRAME = "() => new Promise(done => requestAnimationFrame(() => done(null)))"
+_DRAGS = 60
 _SEEN = "panel => !document.querySelector(panel).hidden"
 
 
@@ -99,6 +123,16 @@ def compare(studio: StudioProcess, chromium: Any, n_rounds: int) -> dict[str, An
             print(f"round {number}: " + ", ".join(f"{view} {one['seconds']:.3f} s" for view, one in found.items()))
             found = {}
     return {"n": n_rounds, "n_steps": n_steps, "rounds": rounds}
+
+
+def drag_time(studio: StudioProcess, chromium: Any) -> dict[str, dict[str, float]]:
+    """Move the time slider after a default run: milliseconds until the moment is drawn, with one side and with two."""
+    answer, found = studio.train(), {}
+    for view in ("network", "two sides"):
+        page = open_page(chromium, studio.address, view)
+        found[view] = _percentiles(page.evaluate(_DRAG, [_DRAGS, answer["n_steps"]]))
+        page.close()
+    return found
 
 
 def watch_long_run(studio: StudioProcess, chromium: Any, n_batches: int) -> dict[str, Any]:
@@ -191,6 +225,12 @@ def to_markdown(result: dict[str, Any]) -> str:
         f"a Chromium page open and live and with none, which takes {alone:.3f} s; medians of {short['n']} rounds, the "
         f"ratio taken within a round. Allowed is {ALLOWED}.",
         markdown_table(["what is open", "s", "ratio", "lowest", "highest", "drawn"], costs),
+        "## The time slider",
+        f"From a move of the slider in the tab Network until the network of that moment is drawn, {_DRAGS} moves each.",
+        markdown_table(
+            ["what is open", "median, ms", "95 %, ms"],
+            [[VIEWS[view], f"{one['p50']:.0f}", f"{one['p95']:.0f}"] for view, one in result["drags"].items()],
+        ),
         f"## A run of {long['n_steps']:,} batches",
         f"With the page open; {long['seconds']:.0f} s, {long['frames']:,} frames drawn; one run.",
         markdown_table(
@@ -225,6 +265,7 @@ def main(argv: list[str] | None = None) -> None:
         try:
             studio.train()  # the first run of a process and what it loads are not measured
             short = compare(studio, chromium, options.rounds)
+            drags = drag_time(studio, chromium)
             long = watch_long_run(studio, chromium, options.batches)
         finally:
             studio.close()
@@ -232,6 +273,7 @@ def main(argv: list[str] | None = None) -> None:
         versions |= {"nicegui": metadata.version("nicegui"), "chromium": chromium.version}
     result = {
         "default_run": short,
+        "drags": drags,
         "long_run": long,
         "recording_budget": inspect.signature(Trainer).parameters["memory_budget_bytes"].default,
         "machine": machine,
