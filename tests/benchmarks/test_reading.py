@@ -292,6 +292,7 @@ def test_what_became_right_or_wrong_since_is_told(script) -> None:
     assert script.changed({"entries": []}, {"entries": [entry("a.png")]}) == ""
 
 
+@pytest.mark.slow
 def test_a_files_bytes_may_claim_more_pixels_than_can_be_read(benchmark_module) -> None:
     speed = benchmark_module("reading_speed")
     content = speed.huge_png()

@@ -228,6 +228,7 @@ def test_without_an_image_there_is_a_sentence(call: Any, out: Path) -> None:
         assert "no images" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_model_whose_answers_are_no_numbers_is_told_as_such(call: Any, png: Path, tmp_path: Path) -> None:
     network = architecture("dense_baseline")
     weights = tuple(np.full(shape, 3.4e38, np.float32) for shape in network.weight_shapes)

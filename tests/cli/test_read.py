@@ -355,6 +355,7 @@ def test_real_photos_are_read_alike_by_any_number_of_workers(call: Any, photos: 
         assert call("read", photos, "--csv", "--workers", workers).out == one.out
 
 
+@pytest.mark.slow
 def test_real_pictures_are_written(call: Any, photos: Path, tmp_path: Path) -> None:
     outcome = call("read", photos / "0.png", "--overlay", tmp_path / "o", "--explain", tmp_path / "e", "--json")
     assert outcome.code == 0
@@ -365,6 +366,7 @@ def test_real_pictures_are_written(call: Any, photos: Path, tmp_path: Path) -> N
     assert json.loads(outcome.out)["readings"][0]["text"].replace(" ", "") == "721"
 
 
+@pytest.mark.slow
 def test_a_network_of_another_scale_reads_as_it_learned_and_says_so(call: Any, photos: Path, foreign: Any) -> None:
     found = call("read", photos / "0.png", "--model", foreign("0-255"), "--json")
     assert json.loads(found.out)["readings"][0]["text"].replace(" ", "") == "721"

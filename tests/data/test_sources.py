@@ -816,14 +816,14 @@ def test_kaggles_table_without_labels_is_left_out_or_told(excerpt, tmp_path):
     [
         (
             "mnist.pkl.gz",
-            gzip.compress(pickle.dumps([1])),
+            gzip.compress(pickle.dumps([1]), mtime=0),
             r"mnist\.pkl\.gz is a pickle, which is never unpickled here",
         ),
         ("mnist-train.tfrecord-00000-of-00001", b"x", r"is TensorFlow's: load the set with tfds\.as_numpy"),
         ("mnist_784.arff", b"x", r"is Weka's and OpenML's: load the set with sklearn"),
         ("training.pt", b"PK", r"is a pickle, which is never unpickled"),
         ("emnist-letters.mat", b"MATLAB", r"is MATLAB's: load it with scipy\.io\.loadmat"),
-        ("mnist_png.tar.gz", gzip.compress(b"x"), r"is an archive: unpack it and name the folder"),
+        ("mnist_png.tar.gz", gzip.compress(b"x", mtime=0), r"is an archive: unpack it and name the folder"),
         ("notes.txt", b"x", r"A set is four IDX files as MNIST's"),
         ("train.csv", b"", r"is no CSV: its first line is empty"),
         ("train.csv", b"a,b\n1,2\n", r"has 2 columns; a row was expected to be a label and the 784 pixels"),
@@ -884,6 +884,7 @@ def test_an_encrypted_archive_is_told(tmp_path, excerpt):
         MnistData.load(path)
 
 
+@pytest.mark.slow
 def test_parquet_that_grows_beyond_its_memory_is_given_up(tmp_path, monkeypatch):
     """One value of 8 MB in 1 kB, in every row: sixteen rows are read at once."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -58,6 +58,7 @@ def test_infinity_goes_where_the_functions_go() -> None:
     assert applied(ends, ELU, 0.5).tolist() == [-0.5, np.inf]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_an_activation_by_itself_is_that_of_the_layer_before(name: str) -> None:
     images, labels = digits(Architecture([Flatten(), Dense(3, activation="softmax")], (7, 5, 1)), LANES + 3)

@@ -139,6 +139,7 @@ def small_networks(draw: st.DrawFn) -> Architecture:
     return Architecture(layers, shape)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(small_networks(), st.integers(1, 2 * LANES + 1), st.integers(0, 2**31))
 def test_gradients_of_any_small_network_are_those_of_the_oracle(network: Architecture, n: int, seed: int) -> None:

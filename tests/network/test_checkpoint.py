@@ -268,6 +268,7 @@ def test_a_file_beyond_the_limit_is_neither_read_nor_written(tmp_path: Path, mon
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_damage_gives_a_sentence_or_a_checkpoint(tmp_path: Path, data: st.DataObject) -> None:

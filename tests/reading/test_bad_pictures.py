@@ -30,6 +30,7 @@ ODD: dict[str, NDArray[Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_nothing_is_read_from_odd_pictures(reader: Reader, name: str) -> None:
     reading = reader.read(ODD[name])

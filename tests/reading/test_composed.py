@@ -179,6 +179,7 @@ def test_nothing_that_is_no_digit_is_read_for_certain(empty: dict[str, Any], she
     assert max(surest.values()) < CERTAIN, surest
 
 
+@pytest.mark.slow
 def test_composed_pictures_are_the_same_every_time_and_digits_stand_where_it_is_told(
     pictures: Composing, benchmark_modules: Callable[[str], ModuleType]
 ) -> None:

@@ -42,6 +42,7 @@ def pages(reader: Reader, compose: Callable[..., Any]) -> list[tuple[Any, Readin
     return [(page, reader.read(page.pixels)) for page in made]
 
 
+@pytest.mark.slow
 def test_98_of_100_digits_are_right_and_in_place(pages: list[tuple[Any, Reading]]) -> None:
     right = sum(n_right_and_in_place(page, reading) for page, reading in pages)
     assert right >= 0.98 * sum(len(page.digits) for page, _ in pages)
@@ -112,6 +113,7 @@ def test_what_is_expected_decides_between_readings(reader: Reader, compose: Call
     assert any(refused.reason == "unexpected" for refused in counted.refused)
 
 
+@pytest.mark.slow
 def test_a_digit_is_not_left_out_to_have_as_many_as_expected(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(5, n_numbers=10, most_digits=4)
     expected = [number for number in page.numbers if len(number) == 2]

@@ -231,6 +231,7 @@ def test_a_damaged_page_of_a_tiff_is_named() -> None:
         next(pages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
 def test_all_pictures_of_an_animation_are_pages(reader: Reader, kind: str) -> None:
     pages = [drawing(text) for text in ("1", "22", "4")]

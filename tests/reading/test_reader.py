@@ -58,6 +58,7 @@ def test_hardly_a_digit_is_seen_in_a_scene_without_any(reader: Reader, seed: int
     assert len(reader.read(scene(seed)).digits) <= 3
 
 
+@pytest.mark.slow
 def test_text_is_refused(reader: Reader) -> None:
     image = Image.new("L", (1100, 400), 250)
     draw = ImageDraw.Draw(image)
@@ -127,6 +128,7 @@ def test_render_draws_on_the_upright_photo(reader: Reader, compose) -> None:
     assert (np.asarray(picture) == (0, 140, 60)).all(2).any()
 
 
+@pytest.mark.slow
 def test_every_step_is_explained(reader: Reader, compose) -> None:
     page = compose(1, n_numbers=6, most_digits=4, size=(900, 500))
     shown = reader.explain(page.pixels)

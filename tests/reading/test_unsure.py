@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ def test_refusing_twice_is_refusing_at_the_higher(reading: Reading, one: float, 
     assert refuse_unsure(reading, 0.0) is reading
 
 
+@pytest.mark.slow
 def test_one_reading_gives_that_of_every_threshold(reader: Reader, compose: Callable) -> None:
     pixels = compose(1, n_numbers=6, most_digits=4, size=(900, 500)).pixels
     whole = reader.read(pixels, ReadingOptions(min_confidence=0.0))

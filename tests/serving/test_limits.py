@@ -85,6 +85,7 @@ def test_too_many_images_are_refused(tight: Client, digits: Images) -> None:
     assert len(tight.predict(digits[:20].tobytes(), RAW).json()) == 20
 
 
+@pytest.mark.slow
 def test_too_many_pages_are_refused(tight: Client) -> None:
     assert len(tight.read(pdf(2), "application/pdf").json()) == 2
     assert "at most 2 pages" in tight.read(pdf(3), "application/pdf").error["message"]

@@ -181,6 +181,7 @@ def test_whatever_is_sent_is_answered_or_refused(client: Client, body: bytes, ki
         assert reply.error
 
 
+@pytest.mark.slow
 def test_a_model_whose_answers_are_no_numbers_is_told_to_who_asks_it(digits: Images, tmp_path: Path) -> None:
     network = architecture("dense_baseline")
     weights = tuple(np.full(shape, 3.4e38, np.float32) for shape in network.weight_shapes)

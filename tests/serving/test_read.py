@@ -32,6 +32,7 @@ def test_photo_may_come_in_a_form_or_without_a_name(client: Client, digits: Imag
     assert len({json.dumps(reply.json()) for reply in replies}) == 1
 
 
+@pytest.mark.slow
 def test_document_gives_a_reading_a_page(client: Client) -> None:
     readings = client.read(pdf(3), "application/pdf").json()
     assert [reading["page"] for reading in readings] == [1, 2, 3]
@@ -91,6 +92,7 @@ def test_a_photo_in_json_is_read_as_the_file_is(client: Client, digits: Images) 
         assert client.read(json.dumps(document).encode(), JSON).error["code"] == "cannot_be_used"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "PNG"])
 def test_all_pictures_of_a_file_are_pages(client: Client, digits: Images, kind: str) -> None:
     pages = [Image.fromarray(photo(digits[k : k + 1])).convert("RGB") for k in range(3)]

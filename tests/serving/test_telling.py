@@ -76,6 +76,7 @@ def test_a_model_whose_input_is_no_picture_of_28_pixels_is_served(
     service.close()
 
 
+@pytest.mark.slow
 def test_network_is_exported_in_every_format_that_comes_back_in(tmp_path: Path) -> None:
     layers = dl.codelab_cnn().architecture.layers
     model = dl.Sequential(layers, name='../a "name"', seed=3)

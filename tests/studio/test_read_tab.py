@@ -232,6 +232,7 @@ def spans(sheet: Any) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
+@pytest.mark.slow
 def test_a_page_on_its_side_is_shown_upright(trainer: Trainer) -> None:
     page_of_many = compose_page(trainer.data.test, numbers=(4, 3, 5, 2) * 7, digit_px=42)
     turned = np.rot90(page_of_many.pixels)
@@ -277,6 +278,7 @@ def test_files_are_bounded_whatever_their_header_says(trainer: Trainer, monkeypa
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PDF", "TIFF"])
 def test_pages_of_a_document_are_shown_one_by_one_and_no_more_than_are_kept(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -300,6 +302,7 @@ def test_pages_of_a_document_are_shown_one_by_one_and_no_more_than_are_kept(
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_an_example_is_shown_to_who_has_no_photo(trainer: Trainer) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         for n in (1, 2):
@@ -313,6 +316,7 @@ def test_an_example_is_shown_to_who_has_no_photo(trainer: Trainer) -> None:
 # ---- several photos, and what is done to them ----
 
 
+@pytest.mark.slow
 def test_the_photos_of_several_files_stand_in_one_table(trainer: Trainer, kept: Corrections) -> None:
     pages = [Image.fromarray(drawn(digit)) for digit in (1, 3)]
     file = io.BytesIO()
@@ -342,6 +346,7 @@ def test_the_photos_of_several_files_stand_in_one_table(trainer: Trainer, kept: 
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_all_photos_are_read_again_by_another_network_and_each_once(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +372,7 @@ def test_all_photos_are_read_again_by_another_network_and_each_once(
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_a_photo_is_turned_by_hand_and_not_turned_back(trainer: Trainer) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         await send_file(user, tab.desk, png(drawn(3, 1, 7)))
@@ -476,6 +482,7 @@ def test_switching_a_step_off_changes_what_the_network_sees(trainer: Trainer) ->
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_threshold_refuses_without_reading_again_and_counts(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     content, _ = example(trainer)
 
@@ -625,6 +632,7 @@ def test_a_correction_changes_the_result_everywhere_and_can_be_taken_back(traine
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_a_number_is_typed_over_and_only_its_wrong_digits_are_learned(trainer: Trainer, kept: Corrections) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         await send_file(user, tab.desk, example(trainer)[0])
@@ -722,6 +730,7 @@ def test_what_stands_here_is_judged_as_it_was_corrected(trainer: Trainer, kept: 
     read_on_page(trainer, scenario)
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_worse_is_used_only_if_somebody_says_so(
     trainer: Trainer, kept: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ def test_what_is_no_digit_is_left_out_for_a_network_of_ten(
         fine_tune(start, wrong[0][:2], labels[:2], data)
 
 
+@pytest.mark.slow
 def test_a_network_of_eleven_learns_what_is_no_digit(data: dl.MnistData) -> None:
     start = load_checkpoint(SHIPPED)
     images = data.test.images[:6]
@@ -163,6 +164,7 @@ def test_it_is_kept_as_a_run_that_can_be_evaluated(
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_learned_from_corrections_is_repeated_bit_for_bit(
     start: Checkpoint, wrong: tuple[np.ndarray, np.ndarray], data: dl.MnistData, tmp_path: Path
 ) -> None:
@@ -217,6 +219,7 @@ def test_photos_are_read_apart_and_one_that_takes_too_long_is_not_read(data: dl.
         apart.close()
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_not_read(data: dl.MnistData) -> None:
     # Blank images are answered by nobody, so that of seven of them none is read rightly, and all are rightly refused.
     blank = np.zeros((7, 28, 28), np.uint8)
