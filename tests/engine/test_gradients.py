@@ -199,6 +199,7 @@ def stands_on_a_corner(network: Architecture, weights: Weights, images: NDArray[
     return False
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
 @given(varied_networks(), st.integers(1, LANES + 1), st.integers(0, 2**31))
 def test_gradients_of_any_network_of_all_layers_are_those_of_the_oracle(

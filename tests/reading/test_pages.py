@@ -35,6 +35,9 @@ def n_in_order(page: Any, reading: Reading) -> int:
     return sum(block.size for block in SequenceMatcher(None, truth, read, autojunk=False).get_matching_blocks())
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def pages(reader: Reader, compose: Callable[..., Any]) -> list[tuple[Any, Reading]]:
     """Three pages and how they are read."""
@@ -42,13 +45,11 @@ def pages(reader: Reader, compose: Callable[..., Any]) -> list[tuple[Any, Readin
     return [(page, reader.read(page.pixels)) for page in made]
 
 
-@pytest.mark.slow
 def test_98_of_100_digits_are_right_and_in_place(pages: list[tuple[Any, Reading]]) -> None:
     right = sum(n_right_and_in_place(page, reading) for page, reading in pages)
     assert right >= 0.98 * sum(len(page.digits) for page, _ in pages)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_page_on_its_side_or_head_is_read_the_same(
     reader: Reader, pages: list[tuple[Any, Reading]], turns: int
@@ -60,7 +61,6 @@ def test_a_page_on_its_side_or_head_is_read_the_same(
     assert abs(n_right_and_in_place(page, turned) - n_right_and_in_place(page, upright)) <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("skew", [-9.0, 5.0])
 def test_skewed_lines_are_straightened(reader: Reader, compose: Callable[..., Any], skew: float) -> None:
     page = compose(2, skew=skew, n_numbers=14)
@@ -69,13 +69,11 @@ def test_skewed_lines_are_straightened(reader: Reader, compose: Callable[..., An
     assert n_in_order(page, reading) >= 0.96 * len(page.digits)
 
 
-@pytest.mark.slow
 def test_a_deep_shadow_is_no_ink(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(0, shadow=0.75)
     assert n_right_and_in_place(page, reader.read(page.pixels)) >= 0.96 * len(page.digits)
 
 
-@pytest.mark.slow
 def test_bright_ink_on_a_dark_ground_is_read_too(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(0)
     assert n_right_and_in_place(page, reader.read(255 - page.pixels)) >= 0.96 * len(page.digits)
@@ -89,7 +87,6 @@ def test_numbers_stand_apart_and_lines_in_order(pages: list[tuple[Any, Reading]]
     assert [len(number) for number in numbers] == [len(number) for number in page.numbers]
 
 
-@pytest.mark.slow
 def test_ruled_lines_and_a_grid_are_no_digits(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(0)
     ruled = page.pixels.copy()
@@ -102,7 +99,6 @@ def test_ruled_lines_and_a_grid_are_no_digits(reader: Reader, compose: Callable[
     assert reader.read(grid).text == ""
 
 
-@pytest.mark.slow
 def test_what_is_expected_decides_between_readings(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(3, n_numbers=16, most_digits=4)
     expected = [number.value for number in reader.read(page.pixels, ReadingOptions(expect=r"\d{4}")).numbers]
@@ -113,7 +109,6 @@ def test_what_is_expected_decides_between_readings(reader: Reader, compose: Call
     assert any(refused.reason == "unexpected" for refused in counted.refused)
 
 
-@pytest.mark.slow
 def test_a_digit_is_not_left_out_to_have_as_many_as_expected(reader: Reader, compose: Callable[..., Any]) -> None:
     page = compose(5, n_numbers=10, most_digits=4)
     expected = [number for number in page.numbers if len(number) == 2]

@@ -286,6 +286,7 @@ def heic(*pages: Image.Image, **kinds: object) -> bytes:
     return saved(pages[0], "HEIF", save_all=True, append_images=list(pages[1:]), **kinds)
 
 
+@pytest.mark.slow
 def test_heic_is_read_as_other_photos_and_its_pictures_are_pages(reader: Reader) -> None:
     assert reader.read(heic(drawing("7"))).text == "7"
     readings = list(reader.read_pages(heic(drawing("1"), drawing("22"))))
@@ -383,6 +384,7 @@ def test_a_tiff_of_copies_without_end_is_told_before_long() -> None:
     assert time.process_time() - began < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "PDF"])
 def test_reading_one_page_of_several_warns(reader: Reader, kind: str) -> None:
     pages = [drawing("1").convert("RGB"), drawing("2").convert("RGB")]

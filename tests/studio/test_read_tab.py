@@ -576,6 +576,7 @@ def kept(trainer: Trainer) -> Corrections:
     return found
 
 
+@pytest.mark.slow
 def test_a_corrected_digit_is_kept_as_the_network_saw_it(trainer: Trainer, kept: Corrections) -> None:
     async def scenario(user: User, tab: ReadTab, page: Page) -> None:
         sheet = await tab.desk.take_drawing(drawn(3))

@@ -23,12 +23,14 @@ def composed(bank):
     return compose_candidates(bank, N, shipped(), seed=1)
 
 
+@pytest.mark.slow
 def test_candidates_do_not_depend_on_threads_or_on_how_many_are_asked_for(bank, composed):
     patches, labels = compose_candidates(bank, 60, shipped(), seed=1, threads=1)
     assert np.array_equal(patches, composed[0][:60])
     assert np.array_equal(labels, composed[1][:60])
 
 
+@pytest.mark.slow
 def test_every_digit_and_what_is_none_is_among_them(composed):
     patches, labels = composed
     assert patches.shape == (N, PATCH_PX, PATCH_PX)
@@ -37,6 +39,7 @@ def test_every_digit_and_what_is_none_is_among_them(composed):
     assert 0.2 * N < (labels == NONE).sum() < 0.8 * N
 
 
+@pytest.mark.slow
 def test_a_blind_finder_leaves_digits_as_they_stand_and_parts_of_them(bank):
     blind = np.zeros((CROP_PX // STRIDE, CROP_PX // STRIDE, N_MAPS), np.float32)
     blind[..., CENTERS] = -30

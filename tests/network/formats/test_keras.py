@@ -303,6 +303,7 @@ def test_archives_without_what_is_needed_are_refused(
     assert expected in refused(rezipped(keras, tmp_path / "bad.keras", **members))
 
 
+@pytest.mark.slow
 def test_zip_bombs_are_not_unpacked(keras: Path, tmp_path: Path, refused: Any) -> None:
     bomb = bytes(200_000_000)
     for member in ("config__json", "model__weights__h5", "metadata__json"):
