@@ -244,9 +244,7 @@ def _known(path: Path) -> dict[str, Any] | None:
     """What a sweep's file says, nothing if it is damaged; None where there is none."""
     try:
         told = parse_json(read_ordinary(path, _MOST_PLAN_BYTES))
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError, RecursionError):
         return {}

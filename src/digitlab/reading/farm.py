@@ -216,8 +216,8 @@ class _Turn:
         if n > _MOST_TRIES:
             told = f"{error!s:.700}" if isinstance(error, WorkerError) else f"{type(error).__name__}: {error!s:.500}"
             raise ConfigError(
-                f"The workers cannot read: {told}. They need the same digitlab as "
-                "here; see what they tell, and give the same command again."
+                f"The workers cannot read: {told}. They need the same digitlab as here; see what they tell, and give "
+                "the same command again."
             ) from error
 
 
@@ -242,10 +242,10 @@ def _ready(asked: Asked) -> Apart:
             apart = Apart(available_threads(), asked.page_seconds, memory, single=True)
             try:
                 apart.call(check_reader, who, source=str(asked.model or asked.device))
-            except UnforeseenError as error:
-                raise UnforeseenError(f"{error} (on {socket.gethostname()})") from None
-            except BaseException:
+            except BaseException as error:
                 apart.close()
+                if isinstance(error, UnforeseenError):
+                    raise UnforeseenError(f"{error} (on {socket.gethostname()})") from None
                 raise
             _APARTS[key] = apart
         return _APARTS[key]

@@ -24,13 +24,15 @@ _PAUSES_S = (0.5, 2.0)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
 _FINAL_STATUS = (400, 401, 403, 404, 410)
 _LISTS = (".txt", ".lst", ".list")
-# Of what the web has at these, only lists are read: links from page to page never end.
-_WEB = ("http://", "https://")
 
 
 def is_elsewhere(place: str) -> bool:
     """Tell whether fsspec opens this: ``s3://bucket/scans`` and the like, not a path."""
     return "://" in place
+
+
+def _is_web(place: str) -> bool:
+    return place.lower().startswith(("http://", "https://"))
 
 
 def _fsspec(place: str) -> Any:
@@ -106,7 +108,7 @@ def names_in(place: str, extensions: frozenset[str]) -> Iterator[str]:
     beside the file; each of them here or elsewhere. Of a folder only files with one of the ``extensions`` are named.
     What is on the web and no picture is a list, whatever it is called. ConfigError if there is no such place.
     """
-    is_web = place.lower().startswith(_WEB)
+    is_web = _is_web(place)  # where links from page to page need not end
     if is_web and _is_picture(place.partition("?")[0].rpartition("/")[2], extensions):
         yield place
     elif is_web or Path(place).suffix.lower() in _LISTS:
@@ -157,7 +159,7 @@ def _lines_of(place: str) -> BinaryIO:
 
 
 def _listed(place: str) -> Iterator[str]:
-    own = place.partition("?")[0] if place.lower().startswith(_WEB) else place
+    own = place.partition("?")[0] if _is_web(place) else place
     beside = own.rpartition("/")[0] if is_elsewhere(own) else str(Path(own).parent)
     try:
         with _lines_of(place) as file:
